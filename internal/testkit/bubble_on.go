@@ -1,0 +1,5 @@
+//go:build synctests
+
+package testkit
+
+const bubbles = true
