@@ -1,0 +1,47 @@
+// Package schemas holds the Avro schemas of the events that Sluice takes, one record a file. They are the reader's side of Avro's schema
+// resolution: a producer may write with any schema that resolves against them.
+package schemas
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"sync"
+)
+
+//go:embed *.avsc
+var files embed.FS
+
+// Schema is one event's schema.
+type Schema struct {
+	// Name is the record's full name, such as "sluice.crmcom.Purchase".
+	Name string
+	// File is the file's name, such as "purchase.avsc".
+	File string
+	// JSON is the schema's text. It refers to no other file.
+	JSON string
+}
+
+// All gives every schema, by file name. The caller may keep and change the slice.
+func All() []Schema { return append([]Schema(nil), all()...) }
+
+// A file that cannot be read here was built in broken, and the package's test says so first: hence the panics.
+var all = sync.OnceValue(func() []Schema {
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		panic(fmt.Errorf("listing the embedded schemas: %w", err))
+	}
+	schemas := make([]Schema, 0, len(entries))
+	for _, entry := range entries {
+		text, err := files.ReadFile(entry.Name())
+		if err != nil {
+			panic(fmt.Errorf("reading the embedded schema %s: %w", entry.Name(), err))
+		}
+		var record struct{ Name, Namespace string }
+		if err := json.Unmarshal(text, &record); err != nil {
+			panic(fmt.Errorf("reading the embedded schema %s: %w", entry.Name(), err))
+		}
+		schemas = append(schemas, Schema{Name: record.Namespace + "." + record.Name, File: entry.Name(), JSON: string(text)})
+	}
+	return schemas
+})
