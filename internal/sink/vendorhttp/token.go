@@ -21,11 +21,6 @@ type Token struct {
 // Fetch logs in, in one attempt. Its error is a *sink.Unready, or any other one, which then counts as Unavailable.
 type Fetch func(ctx context.Context) (Token, error)
 
-// Static is the fetch of a token that was given and not had by logging in. Renew cannot get another one, and says Unauthorized.
-func Static(token string) Fetch {
-	return func(context.Context) (Token, error) { return Token{Value: token}, nil }
-}
-
 // The waits after failed logins: vendors lock accounts that try too often.
 const (
 	loginBackoffMin = time.Second
@@ -51,6 +46,12 @@ type Source struct {
 // NewSource makes a source that renews a token by margin before it expires, or at half of its life where that is later.
 func NewSource(fetch Fetch, margin time.Duration) *Source {
 	return &Source{fetch: fetch, margin: margin, login: make(chan struct{}, 1)}
+}
+
+// Static is the source of a token that was given and not had by logging in. Renew cannot get another one and says Unauthorized; after the
+// back-off the same token is tried again, since the vendor may have put it right.
+func Static(token string) *Source {
+	return NewSource(func(context.Context) (Token, error) { return Token{Value: token}, nil }, 0)
 }
 
 // Get is the token, and the generation that names it for Renew. It logs in where there is none or the margin is reached. While a token still

@@ -1,0 +1,104 @@
+package vendorhttp
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"sluice/internal/sink"
+)
+
+// The rows are written out, apart from the code's own order, so that each status stands in exactly one.
+func wantClass(status int) sink.Class {
+	rows := map[sink.Class][]int{
+		sink.Unauthorized:  {401, 403},
+		sink.Misconfigured: {404, 405, 407, 415, 421, 426},
+		sink.TooLarge:      {413},
+		sink.Throttled:     {429},
+		sink.Unavailable:   {408, 425, 503},
+		sink.Unknown:       {502, 504},
+	}
+	for class, statuses := range rows {
+		for _, s := range statuses {
+			if s == status {
+				return class
+			}
+		}
+	}
+	hundreds := map[int]sink.Class{1: sink.Unknown, 2: sink.Delivered, 3: sink.Misconfigured, 4: sink.Rejected, 5: sink.Unavailable}
+	return hundreds[status/100]
+}
+
+func TestEachStatusHasItsRow(t *testing.T) {
+	for status := 100; status <= 599; status++ {
+		header := http.Header{"Retry-After": {"7"}}
+		a := Classify(Reply{Status: status, Header: header, Body: []byte{}, Written: true})
+		if want := wantClass(status); a.Class != want {
+			t.Errorf("%d: class %v, want %v", status, a.Class, want)
+		}
+		if a.Status != status {
+			t.Errorf("%d: status %d in the answer", status, a.Status)
+		}
+		acted := status >= 500 && status != 502 && status != 503 && status != 504
+		if a.MayHaveActed != acted {
+			t.Errorf("%d: MayHaveActed %v, want %v", status, a.MayHaveActed, acted)
+		}
+		wait := time.Duration(0)
+		if status == 429 || status == 503 {
+			wait = 7 * time.Second
+		}
+		if a.RetryAfter != wait {
+			t.Errorf("%d: RetryAfter %v, want %v", status, a.RetryAfter, wait)
+		}
+	}
+}
+
+func TestAStatusOutsideHTTPIsUnknown(t *testing.T) {
+	for _, status := range []int{1, 99, 600, 999} {
+		if a := Classify(Reply{Status: status}); a.Class != sink.Unknown {
+			t.Errorf("%d: class %v, want unknown", status, a.Class)
+		}
+	}
+}
+
+func TestOnlyASuccessNeedsItsBody(t *testing.T) {
+	broken := errors.New("reading the answer: reset")
+	for status := 200; status <= 599; status++ {
+		want := wantClass(status)
+		if want == sink.Delivered {
+			want = sink.Unknown
+		}
+		a := Classify(Reply{Status: status, Written: true, Err: broken})
+		if a.Class != want || !errors.Is(a.Err, broken) {
+			t.Errorf("%d: class %v, error %v, want %v with the cause", status, a.Class, a.Err, want)
+		}
+	}
+}
+
+func TestWithoutAnAnswerTheErrorDecides(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		reply Reply
+		want  sink.Class
+	}{
+		{"any error before the request was written", Reply{Err: errors.New("x")}, sink.Unavailable},
+		{"any error after it", Reply{Err: errors.New("x"), Written: true}, sink.Unknown},
+		{"a TLS failure", Reply{Err: ErrTLS}, sink.Misconfigured},
+		{"a TLS alert after the request", Reply{Err: ErrTLS, Written: true}, sink.Misconfigured},
+		{"a name that does not exist", Reply{Err: &net.DNSError{IsNotFound: true}}, sink.Misconfigured},
+		{"a name server that fails", Reply{Err: &net.DNSError{Err: "server misbehaving", IsTemporary: true}}, sink.Misconfigured},
+		{"a name server that does not answer", Reply{Err: &net.DNSError{IsTimeout: true}}, sink.Unavailable},
+	} {
+		if a := Classify(c.reply); a.Class != c.want {
+			t.Errorf("%s: class %v, want %v", c.name, a.Class, c.want)
+		}
+	}
+}
+
+func TestAnAlertOfThePeerIsATLSFailure(t *testing.T) {
+	if !isTLS(&net.OpError{Op: "remote error", Err: errors.New("certificate required")}, nil) {
+		t.Error("not taken for a TLS failure")
+	}
+}
