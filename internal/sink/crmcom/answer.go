@@ -1,0 +1,138 @@
+package crmcom
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"sluice/internal/sink"
+	"sluice/internal/sink/vendorhttp"
+)
+
+// envelope is what the vendor answers, refusals included: {"data": {...}, "status": {...}}. Members that say nothing to us (the event's id and number)
+// are not read.
+type envelope struct {
+	Data struct {
+		Processed   once[processed]   `json:"processed_customer_events_set"`
+		Unprocessed once[unprocessed] `json:"unprocessed_customer_events_set"`
+	} `json:"data"`
+	Status status `json:"status"`
+}
+
+type processed struct {
+	ID string `json:"request_unique_identifier"`
+}
+
+type unprocessed struct {
+	ID          string `json:"request_unique_identifier"`
+	Code        text   `json:"error_code"`
+	Description text   `json:"error_description"`
+}
+
+type status struct {
+	Code        text `json:"code"`
+	Message     text `json:"message"`
+	Description text `json:"description"`
+}
+
+func (s status) ok() bool { return strings.EqualFold(string(s.Code), "OK") }
+
+// text is a string; anything else, such as a number or null, is empty. It only tells why, and must not make an answer unreadable.
+type text string
+
+// UnmarshalJSON never fails.
+func (t *text) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) != nil {
+		s = ""
+	}
+	*t = text(s)
+	return nil
+}
+
+// once is a set that may stand in an answer only once. Of two, encoding/json would take the last and hide that an item is in both.
+type once[T any] struct {
+	seen  bool
+	items []T
+}
+
+var errTwice = errors.New("a set stands in the answer twice")
+
+// UnmarshalJSON reads the set.
+func (o *once[T]) UnmarshalJSON(b []byte) error {
+	if o.seen {
+		return errTwice
+	}
+	o.seen = true
+	return json.Unmarshal(b, &o.items)
+}
+
+// errUnreadable does not carry the cause: encoding/json's errors hold values of the answer.
+var errUnreadable = errors.New("the answer is not CRM.COM's JSON")
+
+// read makes the answer of a call with items of what came back.
+func (a *account) read(reply vendorhttp.Reply, items []sink.Item) sink.Answer {
+	answer := vendorhttp.Classify(reply)
+	if reply.Body == nil {
+		return answer
+	}
+	var env envelope
+	unreadable := json.Unmarshal(reply.Body, &env) != nil || env.Status.Code == ""
+	answer.Code = vendorhttp.Redact(string(env.Status.Code))
+	answer.Message = vendorhttp.Redact(env.Status.text())
+	switch {
+	case answer.Class == sink.Delivered && unreadable:
+		answer.Class, answer.Err = sink.Unknown, errUnreadable
+	case answer.Class == sink.Delivered && env.Status.ok():
+		answer.Items = a.results(answer.Status, &env, items)
+	case answer.Class == sink.Delivered, answer.Class == sink.Rejected && !unreadable:
+		a.refused(&answer, &env, items)
+	}
+	return answer
+}
+
+func (s status) text() string {
+	return strings.TrimSpace(string(s.Message) + " " + string(s.Description))
+}
+
+// results gives each item its own result. What the answer says of identifiers that are not in the call is nothing to any item.
+func (a *account) results(httpStatus int, env *envelope, items []sink.Item) []sink.Result {
+	results := make([]sink.Result, len(items))
+	index := make(map[string]int, len(items))
+	for i := range items {
+		index[items[i].ID] = i
+	}
+	give := func(id string, r sink.Result) {
+		i, ours := index[id]
+		if !ours {
+			return
+		}
+		r.Status = httpStatus
+		if results[i].Class != 0 {
+			r = sink.Result{Class: sink.Unknown, Status: httpStatus, Message: "the answer has the item more than once"}
+		}
+		results[i] = r
+	}
+	for _, p := range env.Data.Processed.items {
+		give(p.ID, sink.Result{Class: sink.Delivered})
+	}
+	for i := range env.Data.Unprocessed.items {
+		if u := &env.Data.Unprocessed.items[i]; u.ID != "" {
+			give(u.ID, a.unprocessed(u))
+		}
+	}
+	for i := range results {
+		if results[i].Class == 0 {
+			results[i] = sink.Result{Class: sink.Unknown, Status: httpStatus, Message: "the answer does not have the item"}
+		}
+	}
+	return results
+}
+
+func (a *account) unprocessed(u *unprocessed) sink.Result {
+	return sink.Result{
+		Class:   a.meaning(string(u.Code)).class(),
+		Code:    vendorhttp.Redact(string(u.Code)),
+		Message: vendorhttp.Redact(string(u.Description)),
+	}
+}

@@ -1,0 +1,74 @@
+package crmcom
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"sluice/internal/sink"
+	"sluice/internal/sink/vendorhttp"
+)
+
+// Send makes one call: POST customer_events/bulk/<operation>/create, with the token as a member of the body. It logs in first where there is no
+// token; a login that failed is the answer then, and names no token.
+func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Answer {
+	token, generation, err := o.account.tokens.Get(ctx)
+	if err != nil {
+		return loginAnswer(err)
+	}
+	req, err := o.request(ctx, token, items)
+	if err != nil {
+		return sink.Answer{Result: sink.Result{Class: sink.Misconfigured}, Token: generation, Err: err}
+	}
+	answer := o.account.read(vendorhttp.Do(ctx, o.account.client, req, 0), items)
+	answer.Token = generation
+	return answer
+}
+
+func loginAnswer(err error) sink.Answer {
+	var unready *sink.Unready
+	if !errors.As(err, &unready) {
+		return sink.Answer{Result: sink.Result{Class: sink.Unavailable}, Err: err}
+	}
+	answer := unready.Answer
+	answer.Err = err
+	return answer
+}
+
+func (o *operation) request(ctx context.Context, token string, items []sink.Item) (*http.Request, error) {
+	req, err := newPost(ctx, o.account.base+"/customer_events/bulk/"+o.spec.Name+"/create")
+	if err != nil {
+		return nil, err
+	}
+	prefix := o.appendPrefix(nil, token, items[0].Group)
+	req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(prefix, items, []byte(callEnd))
+	return req, nil
+}
+
+func newPost(ctx context.Context, url string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("making the request: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	return req, nil
+}
+
+const callEnd = "]}"
+
+// appendPrefix appends the call up to its first item. A group is the value of the currency's member.
+func (o *operation) appendPrefix(b []byte, token, group string) []byte {
+	b = vendorhttp.AppendString(append(b, `{"token":`...), token)
+	if group != "" {
+		b = append(append(b, `,"`+currencyMember+`":`...), group...)
+	}
+	return append(b, `,"`+o.set+`":[`...)
+}
+
+// EnvelopeSize is an upper bound in bytes of what a call of this group has besides its items and their commas: the token is counted with the most that
+// a login may give.
+func (o *operation) EnvelopeSize(group string) int {
+	return len(o.appendPrefix(nil, "", group)) + tokenBytesMax + len(callEnd)
+}
