@@ -1,0 +1,240 @@
+// Package batch holds the items that wait in one lane and forms the batches that a vendor's call may carry.
+//
+// It is pure: it knows neither clock nor goroutine nor vendor. Time is handed in, and a Queue belongs to one goroutine.
+//
+// An entry is in one of four places:
+//
+//	kept back   an earlier entry of its key or entity is still in the queue or out of it
+//	waiting     it was returned and is not due yet
+//	free        in its group, may be in the next batch
+//	out         taken, and neither returned nor ended
+//
+// Add puts an entry in a place, Take moves free ones out, Return brings one back, End lets it go and frees those that it kept back.
+package batch
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"time"
+)
+
+// Forever is the wait of a queue in which nothing becomes ready by itself.
+const Forever = time.Duration(math.MaxInt64)
+
+// Caps bound a batch.
+type Caps struct {
+	// Items is the most items of a batch; at least 1.
+	Items int
+	// Bytes is the most bytes of a call: envelope, bodies and the commas between them. An item that is larger alone makes a batch of its own.
+	Bytes int
+	// Linger is how long an item waits for others.
+	Linger time.Duration
+}
+
+// Entry is one item in the queue. The fields that are exported are set before Add and do not change while the queue has it.
+type Entry[T any] struct {
+	Value T
+	// Group names the envelope. Entries of different groups never share a batch.
+	Group string
+	// Key is the order key, nil for none. An entry is free once every earlier one of its key has ended.
+	Key []byte
+	// Entity names what the item writes, empty for none. It keeps order as Key does.
+	Entity string
+	// Size is the body's length in bytes.
+	Size int
+	// At is when it arrived, for the linger.
+	At time.Time
+
+	seq       uint64 // place in the order of arrival
+	notBefore time.Time
+	kept      int // chains in which it is not the first
+	hasty     bool
+	out       bool
+}
+
+// chain is the order of one key or entity: first, then those that it keeps back.
+type chain[T any] struct {
+	first *Entry[T]
+	kept  fifo[*Entry[T]]
+}
+
+// Queue holds what waits in one lane. Not safe for concurrent use.
+type Queue[T any] struct {
+	caps     Caps
+	envelope func(group string) int
+	seq      uint64
+	count    int // in the queue, without those that are out
+	groups   map[string]*group[T]
+	waiting  heap[*Entry[T]]
+	keys     map[string]*chain[T]
+	entities map[string]*chain[T]
+	spare    []*Entry[T]
+}
+
+// NewQueue is an empty queue. envelope gives the bytes that a call of a group has besides its items and the commas between them.
+func NewQueue[T any](caps Caps, envelope func(group string) int) *Queue[T] {
+	q := &Queue[T]{caps: caps, envelope: envelope, groups: map[string]*group[T]{}, keys: map[string]*chain[T]{}, entities: map[string]*chain[T]{}}
+	q.waiting.less = func(a, b *Entry[T]) bool {
+		return cmp.Or(a.notBefore.Compare(b.notBefore), cmp.Compare(a.seq, b.seq)) < 0
+	}
+	return q
+}
+
+// Len counts what is in the queue; what is out does not count.
+func (q *Queue[T]) Len() int { return q.count }
+
+// Add appends an entry.
+func (q *Queue[T]) Add(e Entry[T]) {
+	own := q.blank()
+	*own = e
+	q.seq++
+	own.seq, own.kept, own.out = q.seq, 0, false
+	q.count++
+	q.link(own)
+}
+
+func (q *Queue[T]) blank() *Entry[T] {
+	if n := len(q.spare); n > 0 {
+		e := q.spare[n-1]
+		q.spare = q.spare[:n-1]
+		return e
+	}
+	return new(Entry[T])
+}
+
+// link puts an entry behind the earlier ones of its key and entity, or sets it free.
+func (q *Queue[T]) link(e *Entry[T]) {
+	e.kept = 0
+	if e.Key != nil {
+		q.claim(q.keys, string(e.Key), e)
+	}
+	if e.Entity != "" {
+		q.claim(q.entities, e.Entity, e)
+	}
+	switch {
+	case e.kept > 0:
+	case !e.notBefore.IsZero():
+		q.waiting.push(e)
+	default:
+		q.group(e.Group).push(e, false)
+	}
+}
+
+func (q *Queue[T]) claim(chains map[string]*chain[T], name string, e *Entry[T]) {
+	if c := chains[name]; c != nil {
+		c.kept.push(e)
+		e.kept++
+		return
+	}
+	chains[name] = &chain[T]{first: e}
+}
+
+// maxIdleGroups bounds the groups that are remembered while they are empty.
+const maxIdleGroups = 16
+
+func (q *Queue[T]) group(name string) *group[T] {
+	if g := q.groups[name]; g != nil {
+		return g
+	}
+	if len(q.groups) >= maxIdleGroups {
+		maps.DeleteFunc(q.groups, func(_ string, g *group[T]) bool { return g.len() == 0 })
+	}
+	g := newGroup[T](q.envelope(name))
+	q.groups[name] = g
+	return g
+}
+
+// Ready tells whether a batch of at most limit items may be taken now, or after which wait one may if nothing else is added: Forever where none will.
+func (q *Queue[T]) Ready(now time.Time, limit int) (bool, time.Duration) {
+	g, wait := q.next(now, limit)
+	return g != nil, wait
+}
+
+// Take removes the next batch of at most limit items, nil where none is ready. Of several groups that are ready, the one with the oldest
+// item is taken. What is taken keeps its key and entity until Return or End.
+func (q *Queue[T]) Take(now time.Time, limit int) []*Entry[T] {
+	g, _ := q.next(now, limit)
+	if g == nil {
+		return nil
+	}
+	out := g.take(q.items(limit), q.caps)
+	q.count -= len(out)
+	return out
+}
+
+func (q *Queue[T]) items(limit int) int { return max(1, min(limit, q.caps.Items)) }
+
+func (q *Queue[T]) next(now time.Time, limit int) (*group[T], time.Duration) {
+	q.wake(now)
+	wait := Forever
+	if q.waiting.len() > 0 {
+		wait = q.waiting.top().notBefore.Sub(now)
+	}
+	var ready *group[T]
+	for _, g := range q.groups {
+		if g.len() == 0 {
+			continue
+		}
+		due := g.due(now, q.items(limit), q.caps)
+		if due > 0 {
+			wait = min(wait, due)
+		} else if ready == nil || g.oldest().seq < ready.oldest().seq {
+			ready = g
+		}
+	}
+	if ready != nil {
+		return ready, 0
+	}
+	return nil, wait
+}
+
+// wake sets free what waited and is due.
+func (q *Queue[T]) wake(now time.Time) {
+	for q.waiting.len() > 0 && !q.waiting.top().notBefore.After(now) {
+		e := q.waiting.pop()
+		e.notBefore = time.Time{}
+		q.group(e.Group).push(e, true)
+	}
+}
+
+// Return brings back an entry that was taken; it keeps its place before the later ones of its key and entity, and is not taken before the time
+// given (zero: at once).
+func (q *Queue[T]) Return(e *Entry[T], notBefore time.Time) {
+	e.out, e.notBefore = false, notBefore
+	q.count++
+	if notBefore.IsZero() {
+		q.group(e.Group).push(e, true)
+		return
+	}
+	q.waiting.push(e)
+}
+
+// End lets go of an entry that was taken and frees the next of its key and entity. The entry must not be used after it.
+func (q *Queue[T]) End(e *Entry[T]) {
+	if e.Key != nil {
+		q.leave(q.keys, string(e.Key))
+	}
+	if e.Entity != "" {
+		q.leave(q.entities, e.Entity)
+	}
+	q.recycle(e)
+}
+
+func (q *Queue[T]) leave(chains map[string]*chain[T], name string) {
+	c := chains[name]
+	if c.kept.len() == 0 {
+		delete(chains, name)
+		return
+	}
+	c.first = c.kept.pop()
+	c.first.kept--
+	if c.first.kept == 0 {
+		q.group(c.first.Group).push(c.first, true)
+	}
+}
+
+func (q *Queue[T]) recycle(e *Entry[T]) {
+	*e = Entry[T]{}
+	q.spare = append(q.spare, e)
+}
