@@ -133,7 +133,7 @@ func (p *Platform) Close() error {
 type loopback struct{}
 
 func (loopback) Listen(network, address string) (net.Listener, error) {
-	return net.Listen(network, address)
+	return new(net.ListenConfig).Listen(context.Background(), network, address)
 }
 
 func (loopback) DialContext(ctx context.Context, network, address string) (net.Conn, error) {

@@ -20,7 +20,7 @@ func TestHTTPInABubbleTakesNoRealTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n testkit.Network
 		url := testkit.Serve(t, &n, "vendor.example:80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			_, _ = io.Copy(w, r.Body)
 		}))
 		client := &http.Client{Transport: n.Transport()}
