@@ -1,0 +1,65 @@
+# Everything that CI runs is a target here. Go is all that is needed; the race detector wants a C compiler, the Docker targets an engine.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: build demo test test-docker lint bench sim fuzz generate
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TAGS := synctests
+DOCKER_TAGS := synctests,docker
+SEEDS ?= 1000
+FUZZTIME ?= 30s
+PKG ?= ./...
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/connector ./cmd/connector
+
+demo:
+	go run ./cmd/connector demo $(ARGS)
+
+# The tag lets Kafka clients run on the fake clock of testing/synctest.
+test:
+	go vet -tags $(DOCKER_TAGS) $(PKG)
+	CGO_ENABLED=1 go test -tags $(TAGS) -race -timeout 4m $(PKG)
+
+# An images/load beside the checkout puts the images into an engine that cannot pull; testcontainers then has no reaper either.
+IMAGES_LOAD := $(firstword $(wildcard ../*/images/load))
+
+test-docker:
+	@if ! docker info >/dev/null 2>&1; then echo "test-docker: skipped, there is no Docker engine here"; exit 0; fi; \
+	if [ -n "$(IMAGES_LOAD)" ]; then \
+		"$(IMAGES_LOAD)"; \
+		export TESTCONTAINERS_RYUK_DISABLED=true TESTCONTAINERS_HOST_OVERRIDE=127.0.0.1; \
+	fi; \
+	set -x; go test -tags $(DOCKER_TAGS) -count=1 -timeout 12m ./internal/dockertest/...
+
+# Built from the module proxy into bin/, so that no tool enters go.mod.
+LINT_VERSION := v2.15.0
+LINT := bin/golangci-lint-$(LINT_VERSION)
+
+$(LINT):
+	GOBIN="$(CURDIR)/bin" CGO_ENABLED=0 go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv bin/golangci-lint $@
+
+lint: $(LINT)
+	$(LINT) run $(PKG)
+
+bench:
+	go test -tags $(TAGS) -run '^$$' -bench . -benchmem $(PKG)
+
+# Every simulation (TestSim...) with so many seeds instead of the few that `make test` takes.
+sim:
+	SLUICE_SIM_SEEDS=$(SEEDS) go test -tags $(TAGS) -run '^TestSim' -count=1 -timeout 2h $(PKG)
+
+# Every fuzz target for FUZZTIME, one after the other.
+fuzz:
+	@for pkg in $$(go list -tags $(TAGS) $(PKG)); do \
+		for target in $$(go test -tags $(TAGS) -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			go test -tags $(TAGS) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+		done; \
+	done
+
+generate:
+	go generate $(PKG)
