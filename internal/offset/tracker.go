@@ -270,11 +270,14 @@ func (t *Tracker) Drain(until time.Time) {
 	t.draining, t.until = true, until
 }
 
-// Fence ends the tracker: nothing that happens after it is ever committed. Entries may still be ended.
-func (t *Tracker) Fence() {
+// Fence ends the tracker: nothing that happens after it is ever committed. Entries may still be ended. It gives the last commit, and
+// false where there is nothing new to commit or the tracker was fenced before.
+func (t *Tracker) Fence() (Commit, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	c, ok := t.pending()
 	t.fenced, t.draining = true, true
+	return c, ok
 }
 
 // Idle is closed once no entry is held.
@@ -319,6 +322,10 @@ type Commit struct {
 func (t *Tracker) Pending() (Commit, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.pending()
+}
+
+func (t *Tracker) pending() (Commit, bool) {
 	if t.fenced || t.committed == t.version {
 		return Commit{}, false
 	}

@@ -4,6 +4,7 @@
 package record
 
 import (
+	"context"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -32,6 +33,10 @@ type Record struct {
 	// Unknown says that an earlier owner committed it as sent and nobody knows what came of it.
 	Unknown bool
 
+	// Writer marks, in a retry topic's records, the assignment that wrote them.
+	Writer string
+	// Life ends when its assignment is fenced: a write that still waits then is given up.
+	Life context.Context
 	// Entry is its place in the tracker of its assignment.
 	Entry offset.Entry
 	// Credits are given back when it is done or dropped; nil where none were taken.

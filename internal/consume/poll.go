@@ -1,0 +1,175 @@
+package consume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"sluice/internal/offset"
+	"sluice/internal/record"
+	"sluice/internal/sink"
+)
+
+const (
+	// pollMost bounds one poll, so that a hand-over is short.
+	pollMost = 2000
+	// roomPause and roomResume are the room in a partition's commit metadata, in records, at which its reading pauses and goes on.
+	roomPause  = 64
+	roomResume = 256
+)
+
+// pollSource reads the source partitions: no more than there are credits for, and nothing that blocks while a rebalance is held back.
+func (g *Group) pollSource(reading, work context.Context) {
+	for reading.Err() == nil {
+		n := g.sourceCredits.Take(reading, g.pollLimit())
+		if n == 0 {
+			return
+		}
+		fetches := g.member.PollRecords(reading, n)
+		records := g.trackSource(fetches)
+		g.member.AllowRebalance()
+		g.sourceCredits.Put(n-len(records), 0)
+		g.noteErrors(reading, fetches)
+		if len(records) > 0 {
+			g.handler.Handle(work, records)
+		}
+	}
+}
+
+// pollLimit is how many records may be polled so that the commit metadata of any partition still fits. Partitions without room are paused.
+func (g *Group) pollLimit() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	limit := pollMost
+	for _, a := range g.assigned {
+		if a.source == nil || a.ending || a.source.paused {
+			continue
+		}
+		room := a.source.tracker.Room()
+		if room < roomPause {
+			a.source.paused = true
+			g.member.PauseFetchPartitions(map[string][]int32{g.cfg.Topic: {a.partition}})
+			continue
+		}
+		limit = min(limit, room)
+	}
+	return limit
+}
+
+// resumeRoomy lets partitions go on whose commit metadata has room again.
+func (g *Group) resumeRoomy() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, a := range g.assigned {
+		if a.source != nil && !a.ending && a.source.paused && a.source.tracker.Room() >= roomResume {
+			a.source.paused = false
+			g.member.ResumeFetchPartitions(map[string][]int32{g.cfg.Topic: {a.partition}})
+		}
+	}
+}
+
+// trackSource gives each record its place in its tracker. Records of partitions that are ending are left to their next owner.
+func (g *Group) trackSource(fetches kgo.Fetches) []*record.Record {
+	if fetches.NumRecords() == 0 {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out []*record.Record
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		a := g.assigned[f.Partition]
+		if a == nil || a.ending || len(f.Records) == 0 {
+			return
+		}
+		if a.source == nil {
+			// Going on would count these as settled, for the tracker would begin behind them.
+			g.fail(fmt.Errorf("partition %d was read before it was taken over", f.Partition))
+			return
+		}
+		a.source.highWatermark = f.HighWatermark
+		out = append(out, g.trackPartition(a, f.Records)...)
+	})
+	return out
+}
+
+func (g *Group) trackPartition(a *assignment, raw []*kgo.Record) []*record.Record {
+	slab := make([]record.Record, len(raw))
+	out := make([]*record.Record, 0, len(raw))
+	bytes := 0
+	for i, r := range raw {
+		rec := &slab[i]
+		rec.Raw, rec.Life, rec.Credits = r, a.life, g.sourceCredits
+		rec.Origin = sink.Origin{Topic: r.Topic, TopicID: a.source.topicID, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}
+		rec.Writer = a.writer
+		switch a.source.tracker.Track(&rec.Entry, r.Offset, r.LeaderEpoch, r.Timestamp) {
+		case offset.Sent:
+			rec.Unknown = true
+		case offset.Fresh:
+		default:
+			g.obs.SkippedSettled("commit_metadata", 1)
+			continue
+		}
+		bytes += record.Size(r)
+		out = append(out, rec)
+	}
+	g.sourceCredits.TakeBytes(bytes)
+	g.obs.Read(false, len(out), bytes)
+	return out
+}
+
+// noteErrors logs what the fetches could not do, each fault once until it changes. The client goes on by itself but for the errors named here.
+func (g *Group) noteErrors(ctx context.Context, fetches kgo.Fetches) {
+	for _, e := range fetches.Errors() {
+		if ended(ctx, e.Err) || errors.Is(e.Err, context.DeadlineExceeded) {
+			continue
+		}
+		var loss *kgo.ErrDataLoss
+		switch {
+		case errors.As(e.Err, &loss):
+			g.restart(loss)
+		case errors.Is(e.Err, kerr.OffsetOutOfRange):
+			g.obs.Hold("", "offset_lost")
+		}
+		key := fmt.Sprintf("%s/%d", e.Topic, e.Partition)
+		if text := e.Err.Error(); g.lastErr[key] != text {
+			g.lastErr[key] = text
+			g.log.Error("reading failed", zap.String("topic", e.Topic), zap.Int32("partition", e.Partition), zap.Error(e.Err))
+		}
+	}
+}
+
+// restart begins a new tracker where the log was lost and the configured policy lets the reading go on elsewhere: offsets may come again
+// that were seen before, with other records.
+func (g *Group) restart(loss *kgo.ErrDataLoss) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a := g.assigned[loss.Partition]
+	if loss.Topic != g.cfg.Topic || a == nil || a.ending || a.source == nil {
+		return
+	}
+	a.source.tracker.Fence()
+	a.source.tracker = offset.NewTracker(a.source.topicID, loss.ResetTo, g.changed)
+	g.log.Error("the log was truncated; reading goes on", zap.Int32("partition", a.partition), zap.Int64("from", loss.ResetTo))
+}
+
+// report says where each partition stands.
+func (g *Group) report() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	for _, a := range g.assigned {
+		for _, p := range a.partitions() {
+			s := p.tracker.Standing()
+			age := time.Duration(0)
+			if !s.Oldest.IsZero() {
+				age = now.Sub(s.Oldest)
+			}
+			g.obs.Partition(p.topic, p.number, max(p.highWatermark-s.Committable, 0), age, s.Unsettled)
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package consume
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"sluice/internal/offset"
+	"sluice/internal/record"
+)
+
+// leastHold is the shortest time that a retry partition waits once its head is found not to be due, so that a steady trickle of failures costs a few
+// fetches a second and not one a record. It makes records late by as much, never early.
+const leastHold = 200 * time.Millisecond
+
+// retryPoll bounds one poll of the retry partitions.
+const retryPoll = 500
+
+// holds is when each held retry partition goes on. Only pollRetries' goroutine uses it.
+type holds map[topicPartition]time.Time
+
+type topicPartition struct {
+	topic  string
+	number int32
+}
+
+// pollRetries reads the retry partitions of the partitions that this instance owns. A head that is not due holds its partition alone: due times ascend in it.
+// Retry records have credits of their own, so that no source record waits for one that needs its credit.
+func (g *Group) pollRetries(reading, work context.Context) {
+	held := holds{}
+	for reading.Err() == nil {
+		n := g.retryCredits.Take(reading, retryPoll)
+		if n == 0 {
+			return
+		}
+		fetches := g.pollUntil(reading, held.next(), n)
+		records := g.trackRetries(fetches, held)
+		g.retryCredits.Put(n-len(records), 0)
+		g.noteErrors(reading, fetches)
+		if len(records) > 0 {
+			g.handler.Handle(work, records)
+		}
+		g.resumeDue(held)
+	}
+}
+
+// next is when the first held partition goes on; zero where none is held.
+func (h holds) next() time.Time {
+	var first time.Time
+	for _, t := range h {
+		if first.IsZero() || t.Before(first) {
+			first = t
+		}
+	}
+	return first
+}
+
+func (g *Group) pollUntil(ctx context.Context, until time.Time, n int) kgo.Fetches {
+	if !until.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, until)
+		defer cancel()
+	}
+	return g.side.PollRecords(ctx, n)
+}
+
+func (g *Group) resumeDue(held holds) {
+	now := time.Now()
+	for p, until := range held {
+		if !until.After(now) {
+			delete(held, p)
+			g.side.ResumeFetchPartitions(map[string][]int32{p.topic: {p.number}})
+		}
+	}
+}
+
+func (g *Group) trackRetries(fetches kgo.Fetches, held holds) []*record.Record {
+	if fetches.NumRecords() == 0 {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out []*record.Record
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		p := g.retryPartition(f.Topic, f.Partition)
+		if p == nil {
+			return
+		}
+		p.highWatermark = f.HighWatermark
+		for _, r := range f.Records {
+			if r.Offset < p.tracker.Standing().Next {
+				continue
+			}
+			carried := record.ReadHeaders(r)
+			if wait := time.Until(carried.NotBefore); wait > 0 {
+				g.hold(p, r.Offset, max(wait, leastHold), held)
+				return
+			}
+			if rec := g.trackRetry(p, r, carried); rec != nil {
+				out = append(out, rec)
+			}
+		}
+	})
+	return out
+}
+
+func (g *Group) retryPartition(topic string, number int32) *partition {
+	a := g.assigned[number]
+	if a == nil || a.ending {
+		return nil
+	}
+	for _, p := range a.retries {
+		if p.topic == topic {
+			return p
+		}
+	}
+	return nil
+}
+
+// hold stops the reading of a retry partition at a record that is not due, and puts the reading back to it.
+func (g *Group) hold(p *partition, at int64, wait time.Duration, held holds) {
+	held[topicPartition{p.topic, p.number}] = time.Now().Add(wait)
+	g.side.PauseFetchPartitions(map[string][]int32{p.topic: {p.number}})
+	g.side.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.topic: {p.number: {Epoch: -1, Offset: at}}})
+}
+
+// trackRetry gives a due retry record its place; nil where it is to be skipped.
+func (g *Group) trackRetry(p *partition, r *kgo.Record, c record.Carried) *record.Record {
+	rec := &record.Record{
+		Raw: r, Origin: c.Origin, Delay: p.delay, Attempt: c.Attempt, Replays: c.Replays, FirstFailed: c.FirstFailed, Operation: c.Operation,
+		Writer: p.owner.writer, Life: p.owner.life, Credits: g.retryCredits,
+	}
+	fate := p.tracker.Track(&rec.Entry, r.Offset, r.LeaderEpoch, r.Timestamp)
+	if fate != offset.Fresh && fate != offset.Sent {
+		g.obs.SkippedSettled("commit_metadata", 1)
+		return nil
+	}
+	rec.Unknown = fate == offset.Sent
+	size := record.Size(r)
+	g.retryCredits.TakeBytes(size)
+	g.obs.Read(true, 1, size)
+	if r.Offset >= p.endRead && c.Writer != p.owner.writer && c.Replays == 0 && c.Writer != "" {
+		// An owner that had lost the partition wrote it late; this owner reads the same record from the source.
+		g.obs.SkippedSettled("late_copy", 1)
+		rec.Entry.Done()
+		g.retryCredits.Put(0, size)
+		return nil
+	}
+	return rec
+}

@@ -1,0 +1,323 @@
+package consume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"sluice/internal/offset"
+	"sluice/internal/record"
+)
+
+// maxCopies bounds what a take-over remembers of the records in its retry partitions. Past it, a record that an owner wrote to a retry topic
+// just before it crashed may be handled twice.
+const maxCopies = 1_000_000
+
+// housekeeping is how often owners delete settled retry records and say where their partitions stand.
+const housekeeping = 5 * time.Second
+
+// takeOver is the owner's goroutine: it takes new assignments over, and keeps house between.
+func (g *Group) takeOver(ctx context.Context) {
+	ticker := time.NewTicker(housekeeping)
+	defer ticker.Stop()
+	for ticks := 1; ; {
+		select {
+		case <-g.arrivals:
+			g.takeOverArrived(ctx)
+		case <-ticker.C:
+			g.report()
+			if ticks++; ticks%12 == 0 {
+				g.deleteSettled(ctx, g.all())
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// takeOverArrived tries until no assignment waits. One whose retry partitions do not exist yet waits alone; the others go on.
+func (g *Group) takeOverArrived(ctx context.Context) {
+	_ = g.persist(ctx, "taking partitions over", func() error {
+		waiting := g.waiting()
+		if len(waiting) == 0 {
+			return nil
+		}
+		return g.takeOverThese(ctx, waiting)
+	})
+}
+
+func (g *Group) waiting() []*assignment {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var waiting []*assignment
+	for _, a := range g.assigned {
+		if a.fetched && !a.ending && a.source == nil {
+			waiting = append(waiting, a)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *assignment) int { return int(a.partition - b.partition) })
+	return waiting
+}
+
+// standing is what the broker says at a take-over.
+type standing struct {
+	topics    kadm.TopicDetails
+	committed kadm.OffsetResponses
+	starts    kadm.ListedOffsets
+	ends      kadm.ListedOffsets
+}
+
+func (g *Group) takeOverThese(ctx context.Context, waiting []*assignment) error {
+	s, err := g.standing(ctx)
+	if err != nil {
+		return err
+	}
+	var ready []*taking
+	var failures []error
+	for _, a := range waiting {
+		t, err := g.prepare(a, s)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		ready = append(ready, t)
+	}
+	if err := g.scan(ctx, ready); err != nil {
+		return err
+	}
+	for _, t := range ready {
+		t.apply(g)
+		g.install(t)
+	}
+	return errors.Join(failures...)
+}
+
+func (g *Group) standing(ctx context.Context) (standing, error) {
+	var s standing
+	names := []string{g.cfg.Topic}
+	for _, t := range g.cfg.Tiers {
+		names = append(names, t.Topic)
+	}
+	var err error
+	if s.topics, err = g.admin.ListTopics(ctx, names...); err != nil {
+		return s, fmt.Errorf("describing the topics: %w", err)
+	}
+	if s.committed, err = g.admin.FetchOffsetsForTopics(ctx, g.cfg.Group, names...); err != nil {
+		return s, fmt.Errorf("reading the group's offsets: %w", err)
+	}
+	if s.starts, err = g.admin.ListStartOffsets(ctx, names...); err != nil {
+		return s, fmt.Errorf("listing start offsets: %w", err)
+	}
+	if s.ends, err = g.admin.ListEndOffsets(ctx, names...); err != nil {
+		return s, fmt.Errorf("listing end offsets: %w", err)
+	}
+	return s, nil
+}
+
+// taking is one assignment being taken over.
+type taking struct {
+	a       *assignment
+	source  *partition
+	retries []*partition
+	from    map[string]int64 // where each retry partition is read from
+	copies  map[int64]copyAt // by origin offset: the copy that counts
+	stale   map[*partition][]int64
+}
+
+// copyAt is where the copy of a source record was found, and how far it has come.
+type copyAt struct {
+	p                *partition
+	offset           int64
+	replays, attempt int
+}
+
+func (g *Group) prepare(a *assignment, s standing) (*taking, error) {
+	t := &taking{a: a, from: map[string]int64{}, copies: map[int64]copyAt{}, stale: map[*partition][]int64{}}
+	begin := a.committed.Offset
+	if begin < 0 {
+		start, ok := s.starts.Lookup(g.cfg.Topic, a.partition)
+		if !ok || start.Err != nil {
+			return nil, fmt.Errorf("the log start of %s/%d is not known: %w", g.cfg.Topic, a.partition, errOr(start.Err))
+		}
+		begin = start.Offset
+	}
+	t.source = &partition{topic: g.cfg.Topic, topicID: s.topics[g.cfg.Topic].ID, number: a.partition, owner: a}
+	t.source.tracker = g.newTracker(t.source, begin, a.committed.Metadata)
+	for _, tier := range g.cfg.Tiers {
+		p, err := g.prepareRetry(a, tier, s)
+		if err != nil {
+			return nil, err
+		}
+		t.retries = append(t.retries, p)
+		t.from[p.topic] = p.tracker.Standing().Committable
+	}
+	return t, nil
+}
+
+var errNotListed = errors.New("the broker does not list it")
+
+func errOr(err error) error {
+	if err == nil {
+		return errNotListed
+	}
+	return err
+}
+
+func (g *Group) prepareRetry(a *assignment, tier Tier, s standing) (*partition, error) {
+	start, okS := s.starts.Lookup(tier.Topic, a.partition)
+	end, okE := s.ends.Lookup(tier.Topic, a.partition)
+	if err := errors.Join(start.Err, end.Err); !okS || !okE || err != nil {
+		return nil, fmt.Errorf("source partition %d waits: retry topic %s has no partition of that number (connector topics apply makes it): %w",
+			a.partition, tier.Topic, errOr(err))
+	}
+	p := &partition{topic: tier.Topic, topicID: s.topics[tier.Topic].ID, number: a.partition, delay: tier.Delay, owner: a, endRead: end.Offset}
+	begin, metadata := start.Offset, ""
+	if c, ok := s.committed.Lookup(tier.Topic, a.partition); ok && c.At >= begin {
+		begin, metadata = c.At, c.Metadata
+	}
+	p.tracker = g.newTracker(p, begin, metadata)
+	p.deleted = start.Offset
+	return p, nil
+}
+
+func (g *Group) newTracker(p *partition, begin int64, metadata string) *offset.Tracker {
+	t := offset.NewTracker(p.topicID, begin, g.changed)
+	if err := t.Restore(metadata); err != nil {
+		g.log.Info("commit metadata is ignored", zap.String("topic", p.topic), zap.Int32("partition", p.number), zap.Error(err))
+	}
+	return t
+}
+
+// scan reads the retry partitions from where they are committed to their end.
+func (g *Group) scan(ctx context.Context, ready []*taking) error {
+	from := map[string]map[int32]kgo.Offset{}
+	rest := map[string]map[int32]*scanning{}
+	left := 0
+	for _, t := range ready {
+		for _, p := range t.retries {
+			if at := t.from[p.topic]; at < p.endRead {
+				put(from, p.topic, p.number, kgo.NewOffset().At(at))
+				put(rest, p.topic, p.number, &scanning{t: t, p: p})
+				left++
+			}
+		}
+	}
+	if left == 0 {
+		return nil
+	}
+	client, err := kgo.NewClient(scanOptions(g.cfg, from)...)
+	if err != nil {
+		return fmt.Errorf("making the client that reads retry partitions: %w", err)
+	}
+	defer client.Close()
+	return g.scanAll(ctx, client, rest, left)
+}
+
+func put[V any](m map[string]map[int32]V, topic string, number int32, v V) {
+	if m[topic] == nil {
+		m[topic] = map[int32]V{}
+	}
+	m[topic][number] = v
+}
+
+type scanning struct {
+	t    *taking
+	p    *partition
+	over bool
+}
+
+func (g *Group) scanAll(ctx context.Context, client *kgo.Client, rest map[string]map[int32]*scanning, left int) error {
+	for left > 0 {
+		fetches := client.PollRecords(ctx, 1000)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		for _, e := range fetches.Errors() {
+			return fmt.Errorf("reading %s/%d: %w", e.Topic, e.Partition, e.Err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			s := rest[r.Topic][r.Partition]
+			if r.Offset < s.p.endRead && !r.Attrs.IsControl() {
+				s.t.found(s.p, r)
+			}
+			if r.Offset >= s.p.endRead-1 && !s.over {
+				s.over = true
+				left--
+			}
+		})
+	}
+	return nil
+}
+
+// found notes a record of a retry partition. Of several copies of one source record the one that has come farthest counts.
+func (t *taking) found(p *partition, r *kgo.Record) {
+	c := record.ReadHeaders(r)
+	if c.Origin.TopicID != t.source.topicID || c.Origin.Partition != t.a.partition || c.Origin.Topic != t.source.topic {
+		return
+	}
+	here := copyAt{p, r.Offset, c.Replays, c.Attempt}
+	best, ok := t.copies[c.Origin.Offset]
+	switch {
+	case !ok && len(t.copies) >= maxCopies:
+	case !ok:
+		t.copies[c.Origin.Offset] = here
+	case here.farther(best):
+		t.copies[c.Origin.Offset] = here
+		t.stale[best.p] = append(t.stale[best.p], best.offset)
+	default:
+		t.stale[p] = append(t.stale[p], r.Offset)
+	}
+}
+
+func (a copyAt) farther(b copyAt) bool {
+	if a.replays != b.replays {
+		return a.replays > b.replays
+	}
+	return a.attempt > b.attempt
+}
+
+// apply tells the trackers what the scan found.
+func (t *taking) apply(g *Group) {
+	begin := t.source.tracker.Standing().Committable
+	var settled []int64
+	for origin := range t.copies {
+		if origin >= begin {
+			settled = append(settled, origin)
+		}
+	}
+	if len(settled) > 0 {
+		slices.Sort(settled)
+		t.source.tracker.MarkSettled(settled)
+	}
+	for p, offsets := range t.stale {
+		slices.Sort(offsets)
+		p.tracker.MarkSettled(offsets)
+		g.obs.SkippedSettled("older_copy", len(offsets))
+	}
+}
+
+// install hands a partition that was taken over to the readers, unless it was revoked meanwhile.
+func (g *Group) install(t *taking) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.a.ending {
+		return
+	}
+	t.a.source, t.a.retries = t.source, t.retries
+	add := map[string]map[int32]kgo.Offset{}
+	for _, p := range t.retries {
+		put(add, p.topic, p.number, kgo.NewOffset().At(t.from[p.topic]))
+	}
+	// A pause outlives its assignment, on this client too.
+	g.side.ResumeFetchPartitions(retryPartitions([]*assignment{t.a}))
+	g.side.AddConsumePartitions(add)
+	g.member.ResumeFetchPartitions(map[string][]int32{g.cfg.Topic: {t.a.partition}})
+	g.log.Info("partition taken over", zap.Int32("partition", t.a.partition), zap.Int64("offset", t.source.tracker.Standing().Committable),
+		zap.Int("in_retry", len(t.copies)))
+}
