@@ -1,0 +1,153 @@
+package sandbox
+
+import (
+	"crypto/sha256"
+	"iter"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Entry is one item that a vendor accepted. An item accepted twice has two entries.
+type Entry struct {
+	// Operation is the full name, such as "crmcom.purchases".
+	Operation string
+	// ID is what the vendor's form offers to tell items apart: CRM.COM's request_unique_identifier, Expoints' value in the event id column (empty
+	// where there is none), Propel's source and sourceId with a slash between.
+	ID string
+	// Reference is CRM.COM's external_system_reference_number; empty elsewhere.
+	Reference string
+	// Version is the value of Propel's field named in PropelOptions.VersionField; empty elsewhere.
+	Version string
+	// Times is 1 for the first acceptance of this item, 2 for the second, and so on. It is the same item where operation and ID are the same; for
+	// Propel, whose items are meant to come again, where the version (without one: the hash) is the same too; without ID where the hash is.
+	Times int
+	// At is when it was accepted.
+	At time.Time
+	// Hash is the SHA-256 of Body's bytes as sent.
+	Hash [sha256.Size]byte
+	// Body is the item's JSON; nil without Options.KeepBodies.
+	Body []byte
+}
+
+// CallStats count what was asked of one operation.
+type CallStats struct {
+	// Calls are all requests, those that a fault ended early included.
+	Calls int
+	// Items are the items of calls that could be read, MaxItems those of the largest.
+	Items, MaxItems int
+	// Accepted and Refused are items; an item that a fault kept from being judged is neither.
+	Accepted, Refused int
+	// Failures counts calls that failed, by HTTP status; 0 is a connection closed without an answer.
+	Failures map[int]int
+	// EnvelopeFailures counts CRM.COM's answers with HTTP 200 and another status.code than OK.
+	EnvelopeFailures int
+}
+
+// Ledger is what the vendors accepted, in order. All methods are safe for concurrent use.
+type Ledger struct {
+	keepBodies bool
+
+	mu         sync.Mutex // covers all below
+	operations map[string]*account
+}
+
+type account struct {
+	entries []Entry
+	times   map[identity]int
+	stats   CallStats
+}
+
+// identity tells whether two items are the same one.
+type identity struct {
+	id, version string
+	hash        [sha256.Size]byte
+}
+
+// Accepted are the entries of an operation, in the order accepted.
+func (l *Ledger) Accepted(operation string) []Entry { return slices.Collect(l.All(operation)) }
+
+// All iterates over the entries that an operation has at the time of the call.
+func (l *Ledger) All(operation string) iter.Seq[Entry] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Values(l.account(operation).entries)
+}
+
+// Count is the number of acceptances, duplicates included.
+func (l *Ledger) Count(operation string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.account(operation).entries)
+}
+
+// Duplicates is the number of acceptances of items that had been accepted before.
+func (l *Ledger) Duplicates(operation string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.account(operation)
+	return len(a.entries) - len(a.times)
+}
+
+// Calls are the counts of an operation. The logins and the column catalogue have names too: "crmcom.login", "expoints.token", "expoints.columns", "propel.token".
+func (l *Ledger) Calls(operation string) CallStats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	stats := l.account(operation).stats
+	stats.Failures = maps.Clone(stats.Failures)
+	return stats
+}
+
+// account must be called with mu held.
+func (l *Ledger) account(operation string) *account {
+	a, ok := l.operations[operation]
+	if !ok {
+		a = &account{times: map[identity]int{}, stats: CallStats{Failures: map[int]int{}}}
+		if l.operations == nil {
+			l.operations = map[string]*account{}
+		}
+		l.operations[operation] = a
+	}
+	return a
+}
+
+// accept records an item and gives its entry.
+func (l *Ledger) accept(operation string, it item) Entry {
+	e := Entry{Operation: operation, ID: it.id, Reference: it.reference, Version: it.version, At: time.Now(), Hash: sha256.Sum256(it.object.raw)}
+	if l.keepBodies {
+		e.Body = slices.Clone(it.object.raw)
+	}
+	key := identity{id: it.id, version: it.version}
+	if it.id == "" || it.upsert && it.version == "" {
+		key.hash = e.Hash
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.account(operation)
+	a.times[key]++
+	e.Times = a.times[key]
+	a.entries = append(a.entries, e)
+	return e
+}
+
+// count records a call that is about to be answered.
+func (l *Ledger) count(c *call, rep reply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	stats := &l.account(c.endpoint.operation).stats
+	stats.Calls++
+	stats.Items += c.items
+	stats.MaxItems = max(stats.MaxItems, c.items)
+	stats.Accepted += len(c.accepted)
+	stats.Refused += c.refused
+	switch {
+	case rep.closes():
+		stats.Failures[0]++
+	case rep.status >= http.StatusMultipleChoices:
+		stats.Failures[rep.status]++
+	case rep.failed:
+		stats.EnvelopeFailures++
+	}
+}

@@ -1,0 +1,193 @@
+package sandbox
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Script is a list of rules that has been found valid.
+type Script struct{ rules []Rule }
+
+// Rules are the script's rules, in the order tried.
+func (s Script) Rules() []Rule { return slices.Clone(s.rules) }
+
+func (s Script) states() []*ruleState {
+	states := make([]*ruleState, len(s.rules))
+	for i, r := range s.rules {
+		states[i] = &ruleState{Rule: r}
+	}
+	return states
+}
+
+// ScriptFault is one thing wrong with a script.
+type ScriptFault struct {
+	// Path is the place, such as "rules[2].do.code".
+	Path string
+	// Value is what stands there; empty where nothing does.
+	Value string
+	// Allowed is what may stand there.
+	Allowed string
+}
+
+// ScriptError is a script that is not valid, with every fault found.
+type ScriptError struct{ Faults []ScriptFault }
+
+// Error lists the faults, one a line.
+func (e *ScriptError) Error() string {
+	lines := make([]string, len(e.Faults))
+	for i, f := range e.Faults {
+		lines[i] = fmt.Sprintf("%s: %q: %s", f.Path, f.Value, f.Allowed)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// NewScript checks rules; the error is a *ScriptError that names every fault.
+func NewScript(rules ...Rule) (Script, error) {
+	var faults []ScriptFault
+	for i, r := range rules {
+		faults = append(faults, r.faults(fmt.Sprintf("rules[%d].", i))...)
+	}
+	faults = append(faults, repeated(rules)...)
+	if len(faults) > 0 {
+		return Script{}, &ScriptError{faults}
+	}
+	return Script{slices.Clone(rules)}, nil
+}
+
+func repeated(rules []Rule) []ScriptFault {
+	var faults []ScriptFault
+	seen := map[string]bool{}
+	for i, r := range rules {
+		if seen[r.Name] {
+			faults = append(faults, ScriptFault{fmt.Sprintf("rules[%d].name", i), r.Name, "must be unique in the script"})
+		}
+		seen[r.Name] = r.Name != ""
+	}
+	return faults
+}
+
+// Operations are the full names that a rule's operation may have, besides the vendors themselves.
+func Operations() []string {
+	names := []string{"crmcom.login", "expoints.token", "expoints.columns", "expoints.add", "expoints.addfinished", "expoints.addlock", "propel.token", "propel.customers"}
+	for _, page := range crmPages {
+		names = append(names, "crmcom."+page.operation)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// parameters are the fields of Action by their name in a script, and how their value is shown in an error; empty for the zero value.
+func (a Action) parameters() map[string]string {
+	shown := map[string]string{"body": a.Body, "location": a.Location, "error_code": a.ErrorCode, "description": a.Description}
+	for name, set := range map[string]bool{"apply": a.Apply, "named": a.Named, "retry_after_date": a.RetryAfterDate} {
+		if set {
+			shown[name] = "true"
+		}
+	}
+	for name, n := range map[string]int{"code": a.Code, "count": a.Count} {
+		if n != 0 {
+			shown[name] = strconv.Itoa(n)
+		}
+	}
+	for name, d := range map[string]time.Duration{"retry_after": a.RetryAfter, "delay": a.Delay} {
+		if d != 0 {
+			shown[name] = d.String()
+		}
+	}
+	return shown
+}
+
+// faultForm is what an action of this fault takes and needs.
+type faultForm struct {
+	takes, needs []string
+	items        string // when.items: "needed", "allowed" or empty for neither
+}
+
+var faultForms = map[Fault]faultForm{
+	FaultStatus:       {takes: []string{"code", "retry_after", "retry_after_date", "body", "apply"}, needs: []string{"code"}, items: "allowed"},
+	FaultTooLarge:     {items: "allowed"},
+	FaultRedirect:     {takes: []string{"location"}, needs: []string{"location"}, items: "allowed"},
+	FaultResetBefore:  {},
+	FaultResetAfter:   {takes: []string{"apply"}, items: "allowed"},
+	FaultTimeout:      {takes: []string{"apply", "delay"}, items: "allowed"},
+	FaultGarbageBody:  {takes: []string{"body", "apply"}, items: "allowed"},
+	FaultEmptyBody:    {takes: []string{"apply"}, items: "allowed"},
+	FaultRefuseBatch:  {takes: []string{"error_code", "description", "named"}, items: "allowed"},
+	FaultRefuseItem:   {takes: []string{"error_code", "description"}, items: "needed"},
+	FaultDropItems:    {takes: []string{"count"}, items: "allowed"},
+	FaultExtraItems:   {takes: []string{"count"}, items: "allowed"},
+	FaultExpireTokens: {},
+	FaultLatency:      {takes: []string{"delay"}, needs: []string{"delay"}, items: "allowed"},
+}
+
+func (r Rule) faults(at string) []ScriptFault {
+	var faults []ScriptFault
+	must := func(ok bool, path, value, allowed string) {
+		if !ok {
+			faults = append(faults, ScriptFault{at + path, value, allowed})
+		}
+	}
+	must(r.Name != "", "name", "", "is mandatory")
+	must(knownOperation(r.Operation), "operation", r.Operation,
+		"must be empty for all, a vendor (crmcom, expoints, propel), or one of "+strings.Join(Operations(), ", "))
+	must(r.Times >= 0, "times", strconv.Itoa(r.Times), "must be 0 (no bound) or more")
+	w := r.When
+	must(w.AfterCalls >= 0, "when.after_calls", strconv.Itoa(w.AfterCalls), "must be 0 or more")
+	must(w.Every >= 0, "when.every", strconv.Itoa(w.Every), "must be 0 (each call) or more")
+	must(w.From >= 0, "when.from", w.From.String(), "must be 0 or more")
+	must(w.Until == 0 || w.Until > w.From, "when.until", w.Until.String(), "must be 0 (for ever) or later than when.from")
+	must(w.Items.isZero() || w.Items.Field != "", "when.items.field", "", "is mandatory with when.items")
+	must(w.Items.Remainder == 0 || w.Items.Remainder < w.Items.Modulus, "when.items.remainder", fmt.Sprint(w.Items.Remainder), "must be less than when.items.modulus")
+	return append(faults, r.actionFaults(at)...)
+}
+
+func knownOperation(name string) bool {
+	return name == "" || slices.Contains([]Vendor{CRMCOM, Expoints, Propel}, Vendor(name)) || slices.Contains(Operations(), name)
+}
+
+func (r Rule) actionFaults(at string) []ScriptFault {
+	form, known := faultForms[r.Do.Fault]
+	if !known {
+		names := slices.Sorted(maps.Keys(faultForms))
+		return []ScriptFault{{at + "do.fault", string(r.Do.Fault), fmt.Sprint("must be one of ", names)}}
+	}
+	var faults []ScriptFault
+	shown := r.Do.parameters()
+	for _, name := range slices.Sorted(maps.Keys(shown)) {
+		if shown[name] != "" && !slices.Contains(form.takes, name) {
+			faults = append(faults, ScriptFault{at + "do." + name, shown[name], fmt.Sprintf("%s takes only %v", r.Do.Fault, form.takes)})
+		}
+	}
+	for _, name := range form.needs {
+		if shown[name] == "" {
+			faults = append(faults, ScriptFault{at + "do." + name, "", "is mandatory with " + string(r.Do.Fault)})
+		}
+	}
+	if form.items == "" && !r.When.Items.isZero() {
+		faults = append(faults, ScriptFault{at + "when.items", r.When.Items.Field, "is not allowed with " + string(r.Do.Fault)})
+	}
+	if form.items == "needed" && r.When.Items.isZero() || r.Do.Named && r.When.Items.isZero() {
+		faults = append(faults, ScriptFault{at + "when.items", "", "is mandatory with refuse_item, and with refuse_batch where named is set"})
+	}
+	return append(faults, r.Do.rangeFaults(at+"do.")...)
+}
+
+func (a Action) rangeFaults(at string) []ScriptFault {
+	var faults []ScriptFault
+	must := func(ok bool, name, allowed string) {
+		if !ok {
+			faults = append(faults, ScriptFault{at + name, a.parameters()[name], allowed})
+		}
+	}
+	must(a.Code == 0 || a.Code >= http.StatusOK && a.Code < 600, "code", "must be 200 to 599")
+	must(a.RetryAfter >= 0 && a.RetryAfter%time.Second == 0, "retry_after", "must be whole seconds")
+	must(!a.RetryAfterDate || a.RetryAfter > 0, "retry_after_date", "needs retry_after")
+	must(a.Delay >= 0, "delay", "must be more than 0")
+	must(a.Count >= 0, "count", "must be 1 or more")
+	return faults
+}

@@ -1,0 +1,151 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// targets are the keys of a rule in a script and where their values go.
+func (r *Rule) targets() map[string]any {
+	return map[string]any{
+		"name":                 &r.Name,
+		"operation":            &r.Operation,
+		"times":                &r.Times,
+		"when.after_calls":     &r.When.AfterCalls,
+		"when.every":           &r.When.Every,
+		"when.from":            &r.When.From,
+		"when.until":           &r.When.Until,
+		"when.items.field":     &r.When.Items.Field,
+		"when.items.prefix":    &r.When.Items.Prefix,
+		"when.items.modulus":   &r.When.Items.Modulus,
+		"when.items.remainder": &r.When.Items.Remainder,
+		"do.fault":             &r.Do.Fault,
+		"do.code":              &r.Do.Code,
+		"do.retry_after":       &r.Do.RetryAfter,
+		"do.retry_after_date":  &r.Do.RetryAfterDate,
+		"do.body":              &r.Do.Body,
+		"do.location":          &r.Do.Location,
+		"do.delay":             &r.Do.Delay,
+		"do.apply":             &r.Do.Apply,
+		"do.error_code":        &r.Do.ErrorCode,
+		"do.description":       &r.Do.Description,
+		"do.named":             &r.Do.Named,
+		"do.count":             &r.Do.Count,
+	}
+}
+
+// ParseScript reads a script: a mapping with the key "rules", a list of rules with the keys of Rule in lower case ("when: {after_calls: 10}",
+// "do: {fault: status, code: 503, retry_after: 2s}"). Times are as "1m30s". An empty document is a script without rules. The error is a
+// *ScriptError that names every fault, or the YAML library's where it is no YAML.
+func ParseScript(r io.Reader) (Script, error) {
+	var document yaml.Node
+	dec := yaml.NewDecoder(r)
+	if err := dec.Decode(&document); errors.Is(err, io.EOF) {
+		return Script{}, nil
+	} else if err != nil {
+		return Script{}, fmt.Errorf("reading the script: %w", err)
+	}
+	var p scriptParser
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		p.fault("", "---", "must be one document")
+	}
+	rules := p.rules(document.Content[0])
+	script, err := NewScript(rules...)
+	if checked := new(ScriptError); errors.As(err, &checked) {
+		p.merge(checked.Faults)
+	}
+	if len(p.faults) > 0 {
+		return Script{}, &ScriptError{p.faults}
+	}
+	return script, nil
+}
+
+type scriptParser struct{ faults []ScriptFault }
+
+func (p *scriptParser) fault(path, value, allowed string) {
+	p.faults = append(p.faults, ScriptFault{path, value, allowed})
+}
+
+// merge adds what is wrong with the values, save where the place is at fault already: a value that could not be read would be called missing.
+func (p *scriptParser) merge(more []ScriptFault) {
+	at := map[string]bool{}
+	for _, f := range p.faults {
+		at[f.Path] = true
+	}
+	for _, f := range more {
+		if !at[f.Path] {
+			p.faults = append(p.faults, f)
+		}
+	}
+}
+
+func (p *scriptParser) rules(root *yaml.Node) []Rule {
+	var rules []Rule
+	p.mapping("", root, func(key, path string, value *yaml.Node) {
+		if key != "rules" {
+			p.fault(path, value.Value, "unknown key; the only one is rules")
+			return
+		}
+		if value.Kind != yaml.SequenceNode {
+			p.fault(path, value.Value, "must be a list of rules")
+			return
+		}
+		rules = make([]Rule, len(value.Content))
+		for i, node := range value.Content {
+			p.keys(fmt.Sprintf("rules[%d]", i), "", node, rules[i].targets())
+		}
+	})
+	return rules
+}
+
+// keys reads a mapping into the targets below prefix.
+func (p *scriptParser) keys(at, prefix string, node *yaml.Node, targets map[string]any) {
+	p.mapping(at, node, func(key, path string, value *yaml.Node) {
+		name := prefix + key
+		if target, leaf := targets[name]; leaf {
+			if err := value.Decode(target); err != nil || value.Kind != yaml.ScalarNode {
+				p.fault(path, value.Value, fmt.Sprintf("must be of type %s", strings.TrimPrefix(fmt.Sprintf("%T", target), "*")))
+			}
+			return
+		}
+		for known := range targets {
+			if strings.HasPrefix(known, name+".") {
+				p.keys(path, name+".", value, targets)
+				return
+			}
+		}
+		p.fault(path, value.Value, "unknown key")
+	})
+}
+
+// mapping calls each for the keys of a mapping, once a key.
+func (p *scriptParser) mapping(at string, node *yaml.Node, each func(key, path string, value *yaml.Node)) {
+	node = resolved(node)
+	if node.Kind != yaml.MappingNode {
+		p.fault(at, node.Value, "must be a mapping")
+		return
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i].Value
+		path := strings.TrimPrefix(at+"."+key, ".")
+		if seen[key] {
+			p.fault(path, node.Content[i+1].Value, "the key occurs twice")
+			continue
+		}
+		seen[key] = true
+		each(key, path, resolved(node.Content[i+1]))
+	}
+}
+
+// resolved follows an alias to what it stands for.
+func resolved(node *yaml.Node) *yaml.Node {
+	for node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	return node
+}
