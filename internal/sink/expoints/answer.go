@@ -1,0 +1,85 @@
+package expoints
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"sluice/internal/sink"
+	"sluice/internal/sink/vendorhttp"
+)
+
+// readAnswer says what came of a call with n items. The page documents statuses and no body: any 2xx takes the whole call, whatever its body.
+func readAnswer(r vendorhttp.Reply, n int) sink.Answer {
+	a := vendorhttp.Classify(r)
+	if r.Status >= 200 && r.Status < 300 {
+		a.Class, a.Err = sink.Delivered, nil
+		a.Items = slices.Repeat([]sink.Result{{Class: sink.Delivered, Status: r.Status}}, n)
+		return a
+	}
+	lines := messages(r.Body)
+	a.Message = vendorhttp.Redact(strings.Join(lines, "; "))
+	if a.Class == sink.Rejected {
+		a.Named = named(lines, n, a.Result)
+	}
+	return a
+}
+
+// place finds the customer in a model path such as "request.Customers[3].Email", however the action names its parameter.
+var place = regexp.MustCompile(`(?i)\bCustomers\[(\d{1,9})\]`)
+
+// named gives a result to each customer that a line of the answer places, in the order of the call.
+func named(lines []string, n int, whole sink.Result) []sink.Named {
+	blame := make(map[int][]string)
+	for _, line := range lines {
+		for _, m := range place.FindAllStringSubmatch(line, -1) {
+			i, err := strconv.Atoi(m[1])
+			if err != nil || i >= n || slices.Contains(blame[i], line) {
+				continue
+			}
+			blame[i] = append(blame[i], line)
+		}
+	}
+	var out []sink.Named
+	for i, own := range blame {
+		result := whole
+		result.Message = vendorhttp.Redact(strings.Join(own, "; "))
+		out = append(out, sink.Named{Index: i, Result: result})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Index < out[j].Index })
+	return out
+}
+
+// messages gives what an answer says, a line for each text: "path: text" for JSON of any shape (ASP.NET answers {"Message", "ModelState"}, or a
+// string), else the body's own lines.
+func messages(body []byte) []string {
+	var v any
+	if err := json.Unmarshal(body, &v); err == nil {
+		return flatten(nil, "", v)
+	}
+	return strings.FieldsFunc(string(body), func(r rune) bool { return r == '\n' || r == '\r' })
+}
+
+func flatten(lines []string, path string, v any) []string {
+	switch v := v.(type) {
+	case string:
+		return append(lines, path+v)
+	case []any:
+		for _, e := range v {
+			lines = flatten(lines, path, e)
+		}
+	case map[string]any:
+		keys := make([]string, 0, len(v))
+		for k := range v {
+			keys = append(keys, k)
+		}
+		sort.Strings(keys)
+		for _, k := range keys {
+			lines = flatten(lines, path+k+": ", v[k])
+		}
+	}
+	return lines
+}

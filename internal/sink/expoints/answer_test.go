@@ -1,0 +1,165 @@
+package expoints
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"sluice/internal/sink"
+	"sluice/internal/sink/vendorhttp"
+)
+
+func TestStatusDecidesWhatACallCameTo(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reply vendorhttp.Reply
+		want  sink.Class
+	}{
+		{"200, the page's only success", vendorhttp.Reply{Status: 200}, sink.Delivered},
+		{"200 with any body", vendorhttp.Reply{Status: 200, Body: []byte(`<html>`)}, sink.Delivered},
+		{"200 whose body was cut off", vendorhttp.Reply{Status: 200, Err: errors.New("reset")}, sink.Delivered},
+		{"201", vendorhttp.Reply{Status: 201}, sink.Delivered},
+		{"202", vendorhttp.Reply{Status: 202}, sink.Delivered},
+		{"204", vendorhttp.Reply{Status: 204}, sink.Delivered},
+		{"302", vendorhttp.Reply{Status: 302}, sink.Misconfigured},
+		{"400, request needs modification", vendorhttp.Reply{Status: 400}, sink.Rejected},
+		{"401, missing or invalid authentication token", vendorhttp.Reply{Status: 401}, sink.Unauthorized},
+		{"403, refuses to authorize", vendorhttp.Reply{Status: 403}, sink.Unauthorized},
+		{"404", vendorhttp.Reply{Status: 404}, sink.Misconfigured},
+		{"405", vendorhttp.Reply{Status: 405}, sink.Misconfigured},
+		{"408, timed out waiting for the request", vendorhttp.Reply{Status: 408}, sink.Unavailable},
+		{"413", vendorhttp.Reply{Status: 413}, sink.TooLarge},
+		{"415", vendorhttp.Reply{Status: 415}, sink.Misconfigured},
+		{"422", vendorhttp.Reply{Status: 422}, sink.Rejected},
+		{"429, too many requests", vendorhttp.Reply{Status: 429}, sink.Throttled},
+		{"500, unexpected condition", vendorhttp.Reply{Status: 500}, sink.Unavailable},
+		{"502", vendorhttp.Reply{Status: 502}, sink.Unknown},
+		{"503, try again later", vendorhttp.Reply{Status: 503}, sink.Unavailable},
+		{"504", vendorhttp.Reply{Status: 504}, sink.Unknown},
+		{"reset before the request was written", vendorhttp.Reply{Err: errors.New("reset")}, sink.Unavailable},
+		{"reset after the request was written", vendorhttp.Reply{Written: true, Err: errors.New("reset")}, sink.Unknown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			answer := readAnswer(tt.reply, 2)
+			if answer.Class != tt.want || answer.Status != tt.reply.Status {
+				t.Fatalf("got %v with status %d, want %v", answer.Class, answer.Status, tt.want)
+			}
+			if answer.Class == sink.Delivered {
+				one := sink.Result{Class: sink.Delivered, Status: tt.reply.Status}
+				wantEqual(t, answer.Items, []sink.Result{one, one})
+				if answer.Err != nil {
+					t.Errorf("a call that was taken has the error %v", answer.Err)
+				}
+			} else if answer.Items != nil {
+				t.Errorf("items have results of their own: %v", answer.Items)
+			}
+			if mayHave := tt.reply.Status == 500; answer.MayHaveActed != mayHave {
+				t.Errorf("MayHaveActed is %v", answer.MayHaveActed)
+			}
+		})
+	}
+}
+
+func TestRetryAfterIsKept(t *testing.T) {
+	for _, status := range []int{429, 503} {
+		answer := readAnswer(vendorhttp.Reply{Status: status, Header: http.Header{"Retry-After": {"7"}}}, 1)
+		if answer.RetryAfter != 7*time.Second {
+			t.Errorf("status %d: waits %v, want 7s", status, answer.RetryAfter)
+		}
+	}
+}
+
+func TestRefusalNamesTheCustomersInAnyBody(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		want       map[int]string
+	}{
+		{"model state", `{"Message":"The request is invalid.","ModelState":{"request.Customers[3].Email":["Email is required."],"request.Customers[0].Data":["Too few."]}}`,
+			map[int]string{3: "ModelState: request.Customers[3].Email: Email is required.", 0: "ModelState: request.Customers[0].Data: Too few."}},
+		{"two messages for one customer", `{"ModelState":{"m.Customers[1].A":["x","y"]}}`,
+			map[int]string{1: "ModelState: m.Customers[1].A: x; ModelState: m.Customers[1].A: y"}},
+		{"another prefix and case", `{"ModelState":{"model.customers[2].email":["bad"]}}`, map[int]string{2: "ModelState: model.customers[2].email: bad"}},
+		{"no prefix", `{"ModelState":{"Customers[2]":["bad"]}}`, map[int]string{2: "ModelState: Customers[2]: bad"}},
+		{"problem details", `{"title":"Bad","errors":{"$.Customers[2].SendDate":["no date"]}}`, map[int]string{2: "errors: $.Customers[2].SendDate: no date"}},
+		{"a JSON string", `"Customers[1].Email is not valid"`, map[int]string{1: "Customers[1].Email is not valid"}},
+		{"plain text", "bad request\r\nCustomers[1].Email is not valid\r\nCustomers[3] too", map[int]string{1: "Customers[1].Email is not valid", 3: "Customers[3] too"}},
+		{"two in one line", `Customers[1] and Customers[3] are twins`, map[int]string{1: "Customers[1] and Customers[3] are twins", 3: "Customers[1] and Customers[3] are twins"}},
+		{"out of range", `{"ModelState":{"request.Customers[4].Email":["bad"]}}`, nil},
+		{"index beyond any integer", `Customers[99999999999999999999]`, nil},
+		{"another word", `{"ModelState":{"OldCustomers[1].Email":["bad"]}}`, nil},
+		{"nobody", `{"Message":"The request is invalid."}`, nil},
+		{"empty", ``, nil},
+		{"HTML", `<html><body>400</body></html>`, nil},
+	} {
+		for _, status := range []int{400, 422} {
+			t.Run(tt.name, func(t *testing.T) {
+				answer := readAnswer(vendorhttp.Reply{Status: status, Body: []byte(tt.body)}, 4)
+				var got map[int]string
+				for i, n := range answer.Named {
+					if got == nil {
+						got = map[int]string{}
+					}
+					got[n.Index] = n.Message
+					if n.Class != sink.Rejected || n.Status != status {
+						t.Errorf("customer %d has %v with status %d", n.Index, n.Class, n.Status)
+					}
+					if i > 0 && answer.Named[i-1].Index >= n.Index {
+						t.Errorf("customers are not in the order of the call: %v", answer.Named)
+					}
+				}
+				wantEqual(t, got, tt.want)
+			})
+		}
+	}
+}
+
+func TestOnlyARefusalNamesAnybody(t *testing.T) {
+	for _, status := range []int{401, 404, 413, 429, 500, 502, 503} {
+		if answer := readAnswer(vendorhttp.Reply{Status: status, Body: []byte("Customers[0]")}, 1); answer.Named != nil {
+			t.Errorf("status %d blames %v", status, answer.Named)
+		}
+	}
+}
+
+func TestMessageKeepsNoAddress(t *testing.T) {
+	answer := readAnswer(vendorhttp.Reply{Status: 400, Body: []byte(`{"ModelState":{"request.Customers[0].Email":["jane@example.org is taken"]}}`)}, 1)
+	for _, m := range []string{answer.Message, answer.Named[0].Message} {
+		if strings.Contains(m, "jane") {
+			t.Errorf("the message repeats an address: %s", m)
+		}
+	}
+}
+
+func FuzzAnswer(f *testing.F) {
+	f.Add(200, []byte(`{}`), uint8(3))
+	f.Add(400, []byte(`{"Message":"The request is invalid.","ModelState":{"request.Customers[3].Email":["Email is required."]}}`), uint8(200))
+	f.Add(422, []byte(`"Customers[0]"`), uint8(1))
+	f.Add(500, []byte("[[[[[[[["), uint8(2))
+	f.Fuzz(func(t *testing.T, status int, body []byte, items uint8) {
+		n := int(items)
+		answer := readAnswer(vendorhttp.Reply{Status: status, Body: body, Written: true}, n)
+		taken := status >= 200 && status < 300
+		if (answer.Class == sink.Delivered) != taken {
+			t.Fatalf("status %d is %v", status, answer.Class)
+		}
+		if taken && len(answer.Items) != n || !taken && answer.Items != nil {
+			t.Fatalf("status %d gives %d results to %d items", status, len(answer.Items), n)
+		}
+		if answer.Class != sink.Rejected && answer.Named != nil {
+			t.Fatalf("%v blames %v", answer.Class, answer.Named)
+		}
+		last := -1
+		for _, named := range answer.Named {
+			if named.Index <= last || named.Index >= n || named.Class != sink.Rejected {
+				t.Fatalf("%d customers: wrong blame %+v", n, answer.Named)
+			}
+			last = named.Index
+		}
+		if len(answer.Message) > 512 || !utf8.ValidString(answer.Message) {
+			t.Fatalf("message of %d bytes: %q", len(answer.Message), answer.Message)
+		}
+	})
+}
