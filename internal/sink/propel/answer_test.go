@@ -1,0 +1,323 @@
+package propel
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"sluice/internal/sink"
+	"sluice/internal/sink/vendorhttp"
+)
+
+func reader(t testing.TB, cfg Config) *account {
+	t.Helper()
+	cfg.Auth.ClientID, cfg.Auth.ClientSecret = "id", "secret"
+	ops, err := New("propel", cfg, http.DefaultClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ops[0].(*account)
+}
+
+func itemsOf(ids ...string) []sink.Item {
+	items := make([]sink.Item, len(ids))
+	for i, id := range ids {
+		items[i].ID = id
+	}
+	return items
+}
+
+func reply(status int, body string) vendorhttp.Reply {
+	return vendorhttp.Reply{Status: status, Body: []byte(body), Written: true, Header: http.Header{"X-Request-Id": {"r-1"}}}
+}
+
+// Page "Bulk Customers by source id", section 200, Example.
+func TestPagesSuccessIsDelivered(t *testing.T) {
+	answer := reader(t, Default()).readAnswer(reply(200, string(golden(t, "bulk-customers-by-source-id-200.json"))), itemsOf("3002196"))
+	delivered := sink.Result{Class: sink.Delivered, Status: 200, RequestID: "r-1"}
+	wantEqual(t, answer, sink.Answer{Result: delivered, Items: []sink.Result{delivered}})
+}
+
+// Page "Bulk Customers by source id", section 400 (invalid schema), Example.
+func TestPagesRefusalNamesTheCustomer(t *testing.T) {
+	answer := reader(t, Default()).readAnswer(reply(400, string(golden(t, "bulk-customers-by-source-id-400-invalid-schema.json"))), itemsOf("a", "b"))
+	refused := sink.Result{Class: sink.Rejected, Status: 400, Code: "10007", RequestID: "r-1", Message: "#/customers/0: extraneous key [company] is not permitted"}
+	wantEqual(t, answer, sink.Answer{Result: refused, Named: []sink.Named{{Index: 0, Result: refused}}})
+}
+
+func TestResultsAreFoundByKey(t *testing.T) {
+	const long1, long2 = "12345678901234567890", "12345678901234567891"
+	const d, r, y, u = sink.Delivered, sink.Rejected, sink.Retryable, sink.Unknown
+	for _, tt := range []struct {
+		name string
+		ids  []string
+		data string
+		want []sink.Class
+	}{
+		{"number and string keys, in any order", []string{"3002196", "K72334000"}, `{"key":"K72334000","success":true},{"key":3002196,"success":true}`, []sink.Class{d, d}},
+		{"a number as a string", []string{"7"}, `{"key":"7","success":true}`, []sink.Class{d}},
+		{"refused for good", []string{"a", "b"}, `{"key":"a","success":true},{"key":"b","success":false,"error":"Customer group with id [800] not found."}`, []sink.Class{d, r}},
+		{"refused for now", []string{"a"}, `{"key":"a","success":false,"error":"Lock wait timeout exceeded; try again"}`, []sink.Class{y}},
+		{"refused with a message instead of an error", []string{"a"}, `{"key":"a","success":false,"message":"temporarily out of order"}`, []sink.Class{y}},
+		{"refused without a word", []string{"a"}, `{"key":"a","success":false}`, []sink.Class{r}},
+		{"an error that is no text", []string{"a"}, `{"key":"a","success":false,"error":{"code":1}}`, []sink.Class{r}},
+		{"missing", []string{"a", "b"}, `{"key":"a","success":true}`, []sink.Class{d, u}},
+		{"answered twice", []string{"a", "b"}, `{"key":"a","success":true},{"key":"a","success":true}`, []sink.Class{u, u}},
+		{"answered twice, in two ways", []string{"a"}, `{"key":"a","success":true},{"key":"a","success":false}`, []sink.Class{u}},
+		{"one too many, of another", []string{"a"}, `{"key":"a","success":true},{"key":"x","success":true}`, []sink.Class{d}},
+		{"another's in its place", []string{"a"}, `{"key":"x","success":true}`, []sink.Class{u}},
+		{"no key", []string{"a"}, `{"success":true}`, []sink.Class{u}},
+		{"null key", []string{"a"}, `{"key":null,"success":true}`, []sink.Class{u}},
+		{"key of another kind", []string{"a"}, `{"key":["a"],"success":true}`, []sink.Class{u}},
+		{"no success", []string{"a"}, `{"key":"a"}`, []sink.Class{u}},
+		{"success that is no boolean", []string{"a", "b", "c"}, `{"key":"a","success":"true"},{"key":"b","success":1},{"key":"c","success":null}`, []sink.Class{u, u, u}},
+		{"no object", []string{"a"}, `"a"`, []sink.Class{u}},
+		{"none", []string{"a"}, ``, []sink.Class{u}},
+		{"leading zeros lost", []string{"007", "8"}, `{"key":7,"success":true},{"key":8,"success":true}`, []sink.Class{d, d}},
+		{"a string keeps its zeros", []string{"007"}, `{"key":"7","success":true}`, []sink.Class{u}},
+		{"precision lost, in order", []string{long1, long2}, `{"key":1.2345678901234567e19,"success":true},{"key":1.2345678901234567e19,"success":false}`, []sink.Class{d, r}},
+		{"precision lost, another number of results", []string{long1, long2}, `{"key":1.2345678901234567e19,"success":true}`, []sink.Class{u, u}},
+		{"one id twice, in order", []string{"a", "a"}, `{"key":"a","success":true},{"key":"a","success":false}`, []sink.Class{d, r}},
+		{"a word is no number", []string{"0"}, `{"key":NaN,"success":true}`, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			answer := reader(t, Default()).readAnswer(reply(200, `{"data":[`+tt.data+`],"messages":["Completed"],"total":1}`), itemsOf(tt.ids...))
+			var got []sink.Class
+			for _, item := range answer.Items {
+				got = append(got, item.Class)
+				if item.RequestID != "r-1" || item.Status != 200 {
+					t.Errorf("result without status or request id: %+v", item)
+				}
+			}
+			wantEqual(t, got, tt.want)
+		})
+	}
+}
+
+func TestTransientPatternsAreConfigured(t *testing.T) {
+	cfg := Default()
+	cfg.TransientErrors = []string{`^busy`}
+	body := `{"data":[{"key":"a","success":false,"error":"busy with jane@example.org"},{"key":"b","success":false,"error":"timeout"}]}`
+	answer := reader(t, cfg).readAnswer(reply(200, body), itemsOf("a", "b"))
+	if answer.Items[0].Class != sink.Retryable || answer.Items[1].Class != sink.Rejected {
+		t.Errorf("got %+v", answer.Items)
+	}
+	if m := answer.Items[0].Message; !strings.HasPrefix(m, "busy") || strings.Contains(m, "jane") {
+		t.Errorf("the message is %q", m)
+	}
+}
+
+func TestUnreadableSuccessIsUnknown(t *testing.T) {
+	for _, body := range []string{``, `<html>`, `{}`, `[]`, `null`, `{"data":null}`, `{"data":{}}`, `{"data":[{"key":"a","success":true}]`, `{"messages":["Completed"],"total":1}`} {
+		answer := reader(t, Default()).readAnswer(reply(200, body), itemsOf("a"))
+		if answer.Class != sink.Unknown || answer.Items != nil || answer.Err == nil {
+			t.Errorf("%s: got %+v", body, answer)
+		}
+	}
+}
+
+func envelope(code string, messages ...string) string {
+	b, _ := json.Marshal(messages)
+	return fmt.Sprintf(`{"error":{"code":%s,"messages":%s,"status":400,"type":"T"}}`, code, b)
+}
+
+func TestStatusAndCodeDecideWhatACallCameTo(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		body   string
+		want   sink.Class
+		code   string
+	}{
+		{400, envelope(`10005`), sink.Misconfigured, "10005"},
+		{400, envelope(`"10006"`), sink.Misconfigured, "10006"},
+		{400, envelope(`10007`), sink.Rejected, "10007"},
+		{400, envelope(`"10007"`), sink.Rejected, "10007"},
+		{400, envelope(`10016`), sink.Rejected, "10016"},
+		{400, envelope(`10017`), sink.Rejected, "10017"},
+		{400, envelope(`60004`), sink.Rejected, "60004"},
+		{400, ``, sink.Rejected, ""},
+		{400, `<html>`, sink.Rejected, ""},
+		{422, envelope(`10017`), sink.Rejected, "10017"},
+		{401, ``, sink.Unauthorized, ""},
+		{401, `{"fault":{"faultstring":"Access Token expired","detail":{"errorcode":"keymanagement.service.access_token_expired"}}}`, sink.Unauthorized, "keymanagement.service.access_token_expired"},
+		{403, ``, sink.Unauthorized, ""},
+		{404, ``, sink.Misconfigured, ""},
+		{404, envelope(`10008`), sink.Misconfigured, "10008"},
+		{404, envelope(`60006`), sink.Rejected, "60006"},
+		{404, envelope(`60007`), sink.Rejected, "60007"},
+		{405, envelope(`60008`), sink.Rejected, "60008"},
+		{405, envelope(`10008`), sink.Misconfigured, "10008"},
+		{415, envelope(`60006`), sink.Misconfigured, "60006"},
+		{302, ``, sink.Misconfigured, ""},
+		{408, ``, sink.Unavailable, ""},
+		{413, ``, sink.TooLarge, ""},
+		{429, `{"fault":{"detail":{"errorcode":"policies.ratelimit.QuotaViolation"}}}`, sink.Throttled, "policies.ratelimit.QuotaViolation"},
+		{500, ``, sink.Unavailable, ""},
+		{502, ``, sink.Unknown, ""},
+		{503, ``, sink.Unavailable, ""},
+		{504, ``, sink.Unknown, ""},
+	} {
+		t.Run(strconv.Itoa(tt.status)+" "+tt.code, func(t *testing.T) {
+			answer := reader(t, Default()).readAnswer(reply(tt.status, tt.body), itemsOf("a"))
+			if answer.Class != tt.want || answer.Code != tt.code || answer.Status != tt.status || answer.RequestID != "r-1" {
+				t.Errorf("got %+v, want %v with code %q", answer.Result, tt.want, tt.code)
+			}
+			if answer.Items != nil {
+				t.Errorf("items have results of their own: %v", answer.Items)
+			}
+		})
+	}
+	lost := reader(t, Default()).readAnswer(vendorhttp.Reply{Written: true, Err: errors.New("reset")}, itemsOf("a"))
+	if lost.Class != sink.Unknown {
+		t.Errorf("reset after the request: %v", lost.Class)
+	}
+}
+
+func TestRetryAfterIsKept(t *testing.T) {
+	r := reply(429, ``)
+	r.Header.Set("Retry-After", "7")
+	if answer := reader(t, Default()).readAnswer(r, itemsOf("a")); answer.RetryAfter != 7*time.Second {
+		t.Errorf("waits %v, want 7s", answer.RetryAfter)
+	}
+}
+
+func TestCodesAreConfigured(t *testing.T) {
+	cfg := Default()
+	cfg.ErrorCodes, cfg.DataCodes = map[string]string{"10017": "misconfigured", "10005": "rejected"}, []string{"10008"}
+	a := reader(t, cfg)
+	for _, tt := range []struct {
+		status int
+		code   string
+		want   sink.Class
+	}{{400, "10017", sink.Misconfigured}, {400, "10005", sink.Rejected}, {404, "10008", sink.Rejected}, {404, "60006", sink.Misconfigured}, {400, "10006", sink.Misconfigured}} {
+		if got := a.readAnswer(reply(tt.status, envelope(tt.code)), itemsOf("a")).Class; got != tt.want {
+			t.Errorf("%d with %s: %v, want %v", tt.status, tt.code, got, tt.want)
+		}
+	}
+}
+
+func TestRefusalNamesTheCustomers(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		messages []string
+		want     map[int]string
+	}{
+		{"the customer itself", []string{"#/customers/3: required key [source] not found"}, map[int]string{3: "#/customers/3: required key [source] not found"}},
+		{"a field of it", []string{"#/customers/0/addresses/1/type: no such type"}, map[int]string{0: "#/customers/0/addresses/1/type: no such type"}},
+		{"several", []string{"#: 2 schema violations found", "#/customers/3: x", "#/customers/1: y", "#/customers/3/email: z"},
+			map[int]string{1: "#/customers/1: y", 3: "#/customers/3: x; #/customers/3/email: z"}},
+		{"the pointer alone", []string{"#/customers/2"}, map[int]string{2: "#/customers/2"}},
+		{"out of range", []string{"#/customers/4: x", "#/customers/99999999999999999999: x"}, nil},
+		{"the array", []string{"#/customers: expected minimum item count: 1"}, nil},
+		{"nobody", []string{"#: 2 schema violations found"}, nil},
+		{"not at the beginning", []string{"see #/customers/1: x"}, nil},
+		{"no message", nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			answer := reader(t, Default()).readAnswer(reply(400, envelope(`10007`, tt.messages...)), itemsOf("a", "b", "c", "d"))
+			var got map[int]string
+			for _, n := range answer.Named {
+				if got == nil {
+					got = map[int]string{}
+				}
+				got[n.Index] = n.Message
+				if n.Class != sink.Rejected || n.Code != "10007" || n.RequestID != "r-1" {
+					t.Errorf("named with %+v", n.Result)
+				}
+			}
+			wantEqual(t, got, tt.want)
+		})
+	}
+	if answer := reader(t, Default()).readAnswer(reply(400, envelope(`10005`, "#/customers/0: x")), itemsOf("a")); answer.Named != nil {
+		t.Errorf("a wrong set-up is blamed on %v", answer.Named)
+	}
+}
+
+func TestRequestIDIsOneWord(t *testing.T) {
+	for in, want := range map[string]string{"5f2b-1": "5f2b-1", "two words": "", "ünique": "", strings.Repeat("x", 129): ""} {
+		r := reply(200, `{"data":[]}`)
+		r.Header.Set("X-Request-Id", in)
+		if got := reader(t, Default()).readAnswer(r, itemsOf("a")).RequestID; got != want {
+			t.Errorf("%q is kept as %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzAnswer(f *testing.F) {
+	f.Add(200, golden(f, "bulk-customers-by-source-id-200.json"))
+	f.Add(400, golden(f, "bulk-customers-by-source-id-400-invalid-schema.json"))
+	f.Add(200, []byte(`{"data":[{"key":7,"success":true},{"key":1.2345678901234567e19,"success":true},{"key":"K7","success":false,"error":"x"},{"key":12345678901234567891,"success":true}]}`))
+	a := reader(f, Default())
+	items := itemsOf("007", "12345678901234567890", "K7", "12345678901234567891")
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		answer := a.readAnswer(vendorhttp.Reply{Status: status, Body: body, Written: true}, items)
+		if (answer.Class == sink.Delivered) != (answer.Items != nil) || answer.Items != nil && len(answer.Items) != len(items) {
+			t.Fatalf("%v with %d results", answer.Class, len(answer.Items))
+		}
+		for i, r := range answer.Items {
+			if r.Class == sink.Delivered && !saysTrue(body, items[i].ID) {
+				t.Fatalf("%s is delivered without a reason: %s", items[i].ID, body)
+			}
+			if r.Class != sink.Delivered && r.Class != sink.Rejected && r.Class != sink.Retryable && r.Class != sink.Unknown {
+				t.Fatalf("an item is %v", r.Class)
+			}
+		}
+		last := -1
+		for _, named := range answer.Named {
+			if named.Index <= last || named.Index >= len(items) || answer.Class != sink.Rejected {
+				t.Fatalf("%v with wrong blame %+v", answer.Class, answer.Named)
+			}
+			last = named.Index
+		}
+		if len(answer.Message) > 512 || !utf8.ValidString(answer.Message) {
+			t.Fatalf("message of %d bytes: %q", len(answer.Message), answer.Message)
+		}
+	})
+}
+
+// saysTrue looks for a result with success true whose key is the id, as a text or as a number.
+func saysTrue(body []byte, id string) bool {
+	var answer map[string]json.RawMessage
+	if json.Unmarshal(body, &answer) != nil {
+		return false
+	}
+	for name, data := range answer {
+		var results []json.RawMessage
+		if !strings.EqualFold(name, "data") || json.Unmarshal(data, &results) != nil {
+			continue
+		}
+		for _, raw := range results {
+			if one(raw, id) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func one(raw json.RawMessage, id string) bool {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil {
+		return false
+	}
+	var key, success bool
+	for name, v := range members {
+		switch {
+		case strings.EqualFold(name, "success"):
+			success = success || bytes.Equal(v, []byte("true"))
+		case strings.EqualFold(name, "key"):
+			var s string
+			want, wrong := strconv.ParseFloat(id, 64)
+			f, err := strconv.ParseFloat(string(v), 64)
+			key = key || json.Unmarshal(v, &s) == nil && s == id || wrong == nil && err == nil && f == want
+		}
+	}
+	return key && success
+}

@@ -1,0 +1,108 @@
+package propel
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"time"
+
+	"sluice/internal/sink/vendorhttp"
+)
+
+// Config is an account's section of the configuration. Default gives it with its defaults.
+type Config struct {
+	BaseURL           string            `yaml:"base_url" doc:"the API's address with its version"`
+	Auth              Auth              `yaml:"auth" doc:"OAuth2 client credentials (Backoffice > Admin > API Key Management; new keys are inactive)"`
+	Timeout           time.Duration     `yaml:"timeout" doc:"longest time for one call"`
+	RequestsPerSecond float64           `yaml:"requests_per_second" doc:"limit of the account; 0: none"`
+	MaxItems          int               `yaml:"max_items" doc:"customers a call; the vendor states no limit"`
+	GenderCase        string            `yaml:"gender_case" doc:"upper or lower: how a customer's gender is sent; the vendor's pages have both"`
+	SSNType           string            `yaml:"ssn_type" doc:"string or integer: how a customer's ssn is sent; the vendor's pages have both"`
+	ErrorCodes        map[string]string `yaml:"error_codes" doc:"vendor code of a 400 -> rejected (the data is to blame) or misconfigured (the set-up is), over the defaults: 10005 and 10006 misconfigured, others rejected"`
+	DataCodes         []string          `yaml:"data_codes" doc:"vendor codes with which a 404 or 405 blames the data and not the endpoint"`
+	TransientErrors   []string          `yaml:"transient_errors" doc:"regular expressions; a customer refused with such a text is tried again later"`
+}
+
+// Auth is how the account logs in.
+type Auth struct {
+	TokenURL     string `yaml:"token_url" doc:"OAuth2 token endpoint"`
+	ClientID     string `yaml:"client_id"`
+	ClientSecret string `yaml:"client_secret"`
+	Style        string `yaml:"style" doc:"body or basic: where client_id and client_secret stand in the login"`
+}
+
+const (
+	caseUpper, caseLower            = "upper", "lower"
+	ssnString, ssnInteger           = "string", "integer"
+	styleBody, styleBasic           = "body", "basic"
+	codeRejected, codeMisconfigured = "rejected", "misconfigured"
+	tokenMargin                     = 2 * time.Minute // tokens hold for 30 minutes
+	mostItems                       = 1000
+)
+
+// defaultCodes: InvalidJSONPayload and InvalidLookupKey. No customer can be the cause of them.
+var defaultCodes = map[string]string{"10005": codeMisconfigured, "10006": codeMisconfigured}
+
+// Default is a Config with its defaults; the credentials have none.
+func Default() Config {
+	return Config{
+		BaseURL:    "https://api.helice.cloud/v2",
+		Auth:       Auth{TokenURL: "https://api.helice.cloud/oauth2/token", Style: styleBody},
+		Timeout:    60 * time.Second,
+		MaxItems:   100,
+		GenderCase: caseUpper,
+		SSNType:    ssnString,
+		// CustomerNotFound, ParentCustomerNotFound, CustomerNotAllowed.
+		DataCodes:       []string{"60006", "60007", "60008"},
+		TransientErrors: []string{`(?i)time-?out|timed out|dead-?lock|\block(ed)?\b|temporar|try again|unavailable|connection`},
+	}
+}
+
+// Validate names every setting that cannot be used.
+func (c Config) Validate() error {
+	var faults []error
+	must := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	must(isBaseURL(c.BaseURL), "base_url: "+urlRule)
+	must(isBaseURL(c.Auth.TokenURL), "auth.token_url: "+urlRule)
+	must(c.Auth.ClientID != "", "auth.client_id: is mandatory")
+	must(c.Auth.ClientSecret != "", "auth.client_secret: is mandatory")
+	must(c.Auth.Style == styleBody || c.Auth.Style == styleBasic, "auth.style: %q must be body or basic", c.Auth.Style)
+	must(c.Timeout > 0, "timeout: %v must be over 0", c.Timeout)
+	must(c.RequestsPerSecond >= 0, "requests_per_second: %v must be 0 or more", c.RequestsPerSecond)
+	must(c.MaxItems >= 1 && c.MaxItems <= mostItems, "max_items: %d must be 1 to %d", c.MaxItems, mostItems)
+	must(c.GenderCase == caseUpper || c.GenderCase == caseLower, "gender_case: %q must be upper or lower", c.GenderCase)
+	must(c.SSNType == ssnString || c.SSNType == ssnInteger, "ssn_type: %q must be string or integer", c.SSNType)
+	for _, code := range slices.Sorted(maps.Keys(c.ErrorCodes)) {
+		class := c.ErrorCodes[code]
+		must(class == codeRejected || class == codeMisconfigured, "error_codes.%s: %q must be rejected or misconfigured", code, class)
+	}
+	for i, p := range c.TransientErrors {
+		_, err := regexp.Compile(p)
+		must(err == nil, "transient_errors[%d]: %q must be a regular expression (RE2)", i, p)
+	}
+	return errors.Join(faults...)
+}
+
+// urlRule goes without the value, which may hold a password.
+const urlRule = "must be an absolute http or https URL without user, query and fragment"
+
+func (a Auth) source(client *http.Client) *vendorhttp.Source {
+	style := vendorhttp.StyleBody
+	if a.Style == styleBasic {
+		style = vendorhttp.StyleHeader
+	}
+	return vendorhttp.NewSource(vendorhttp.ClientCredentials(client, a.TokenURL, a.ClientID, a.ClientSecret, "", style), tokenMargin)
+}
+
+func isBaseURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+}

@@ -1,0 +1,160 @@
+package propel
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"sluice/internal/event"
+	"sluice/internal/sink"
+)
+
+// encode makes a customer of customers/bulk/sourceId, with the fields that the page lists and no others: a key that the vendor
+// does not know refuses the whole call (10007).
+func encode(cfg Config, e *event.CustomerChange) (sink.Item, error) {
+	w := &writer{b: make([]byte, 0, 512)}
+	outer := w.open("")
+	w.identity("source", e.Source)
+	w.identity("sourceId", e.SourceId)
+	w.optText("debtorId", e.DebtorId)
+	w.optText("firstName", e.FirstName)
+	w.optText("middleName", e.MiddleName)
+	w.optText("lastName", e.LastName)
+	w.optText("abbreviation", e.Abbreviation)
+	w.optText("title", e.Title)
+	w.optDate("dateOfBirth", e.DateOfBirth)
+	w.gender(cfg.GenderCase, e.Gender)
+	w.ssn(cfg.SSNType, e.Ssn)
+	w.optText("phone", e.Phone)
+	w.optText("email", e.Email)
+	w.parent(e.Parent)
+	if e.PrimaryLanguage != nil {
+		w.letters("primaryLanguage", *e.PrimaryLanguage, "ISO 639-1")
+	}
+	w.addresses(e.Addresses)
+	w.close(outer)
+	if len(w.faults) > 0 {
+		return sink.Item{}, &sink.Invalid{Faults: w.faults}
+	}
+	return sink.Item{ID: e.SourceId, Body: w.b, Group: e.Source, Entity: e.Source + "\x00" + canonical(e.SourceId)}, nil
+}
+
+// canonical is a sourceId as the vendor's echo may spell it: a number without its leading zeros. Two that meet in it never share a call.
+func canonical(id string) string {
+	if isDigits(id) {
+		return strings.TrimLeft(id[:len(id)-1], "0") + id[len(id)-1:]
+	}
+	return id
+}
+
+// identity refuses what JSON cannot carry unchanged: the customer would become another one.
+func (w *writer) identity(name, v string) {
+	if !utf8.ValidString(v) {
+		w.fault(name, "must be valid UTF-8")
+	}
+	w.mandatory(name, v)
+}
+
+func (w *writer) gender(spelling string, v *string) {
+	if v == nil {
+		return
+	}
+	if *v != "M" && *v != "F" && *v != "U" {
+		w.fault("gender", "must be one of M, F, U")
+		return
+	}
+	if spelling == caseLower {
+		w.text("gender", strings.ToLower(*v))
+		return
+	}
+	w.text("gender", *v)
+}
+
+func (w *writer) ssn(form string, v *string) {
+	if v == nil {
+		return
+	}
+	if form == ssnString {
+		w.text("ssn", *v)
+		return
+	}
+	n, err := strconv.ParseUint(*v, 10, 63)
+	if err != nil {
+		w.fault("ssn", "must be digits (ssn_type is integer)")
+		return
+	}
+	w.key("ssn")
+	w.b = strconv.AppendUint(w.b, n, 10)
+}
+
+func (w *writer) parent(p *event.PropelParent) {
+	if p == nil {
+		return
+	}
+	byID, bySource := p.Id != nil, p.Source != nil || p.SourceId != nil
+	if byID == bySource || bySource && (p.Source == nil || p.SourceId == nil) {
+		w.fault("parent", "exactly one of id, or source and sourceId together, is allowed")
+		return
+	}
+	w.key("parent")
+	outer := w.open("parent.")
+	if byID {
+		w.key("id")
+		w.b = strconv.AppendInt(w.b, *p.Id, 10)
+	} else {
+		w.identity("source", *p.Source)
+		w.identity("sourceId", *p.SourceId)
+	}
+	w.close(outer)
+}
+
+func (w *writer) addresses(list []event.PropelAddress) {
+	if list == nil {
+		return
+	}
+	w.key("addresses")
+	w.b = append(w.b, '[')
+	for i := range list {
+		if i > 0 {
+			w.b = append(w.b, ',')
+		}
+		outer := w.open(indexed("addresses", i))
+		w.address(&list[i])
+		w.close(outer)
+	}
+	w.b = append(w.b, ']')
+}
+
+// address insists on a code: an address without one is added anew each time that it is sent, and the operation would not be repeatable.
+func (w *writer) address(a *event.PropelAddress) {
+	w.oneOf("type", a.Type, "delivery", "invoice")
+	w.mandatory("code", a.Code)
+	w.optText("company", a.Company)
+	w.optText("firstName", a.FirstName)
+	w.optText("middleName", a.MiddleName)
+	w.optText("lastName", a.LastName)
+	w.optOneOf("gender", a.Gender, "M", "F", "U")
+	w.mandatory("street", a.Street)
+	w.optText("number", a.Number)
+	w.optText("numberExtension", a.NumberExtension)
+	w.optText("postalCode", a.PostalCode)
+	w.mandatory("city", a.City)
+	w.optText("region", a.Region)
+	w.letters("country", a.Country, "ISO 3166-1 alpha-2")
+	w.optOneOf("icp", a.Icp, "Y", "N")
+	w.optText("phone", a.Phone)
+	w.optText("mobile", a.Mobile)
+	w.optText("email", a.Email)
+	w.optText("url", a.Url)
+	w.optText("notes", a.Notes)
+	w.optOneOf("isDefault", a.IsDefault, "Y", "N")
+}
+
+func isDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,110 @@
+// Package propel sends customer changes to Propel (Propeller Commerce, REST API v2): POST /customers/bulk/sourceId, as documented at
+// https://docs.propeller-commerce.com/rest-v2/bulk-customers-by-source-id.
+//
+// The endpoint creates or updates by source and sourceId, so a call may be made again. Its answer repeats the sourceId and not
+// the source, so that a call holds one source; and a call whose JSON breaks the vendor's schema is refused as a whole before
+// anything is written, with a pointer to each customer to blame.
+package propel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"sluice/internal/event"
+	"sluice/internal/sink"
+	"sluice/internal/sink/vendorhttp"
+)
+
+// account is one account, with its one operation.
+type account struct {
+	name      string
+	cfg       Config
+	url       string
+	codes     map[string]string
+	transient []*regexp.Regexp
+	client    *http.Client
+	tokens    *vendorhttp.Source
+	spec      sink.Spec
+}
+
+const path = "/customers/bulk/sourceId"
+
+// New gives the operation of an account: customers. The client must not follow redirects (vendorhttp.NewClient makes such ones). The error
+// names every setting that cannot be used.
+func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configuring the Propel account %s: %w", name, err)
+	}
+	a := &account{
+		name: name, cfg: cfg, url: strings.TrimRight(cfg.BaseURL, "/") + path, client: client, tokens: cfg.Auth.source(client), spec: Specs()[0],
+	}
+	a.spec.MaxItems, a.spec.DefaultItems = cfg.MaxItems, cfg.MaxItems
+	a.codes = maps.Clone(defaultCodes)
+	maps.Copy(a.codes, cfg.ErrorCodes)
+	for _, p := range cfg.TransientErrors {
+		a.transient = append(a.transient, regexp.MustCompile(p))
+	}
+	return []sink.Operation{a}, nil
+}
+
+// Specs gives the operation that New makes, with the greatest max_items that an account may have and the default one.
+func Specs() []sink.Spec {
+	return []sink.Spec{{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: mostItems, DefaultItems: Default().MaxItems, Repeatable: true}}
+}
+
+// Spec says what the operation is.
+func (a *account) Spec() sink.Spec { return a.spec }
+
+// Encode makes the vendor's item of an event.
+func (a *account) Encode(_ context.Context, ev any, _ sink.Origin) (sink.Item, error) {
+	e, ok := ev.(*event.CustomerChange)
+	if !ok {
+		return sink.Item{}, fmt.Errorf("encoding for %s.%s: the event is a %T, want a %T", a.name, a.spec.Name, ev, e)
+	}
+	return encode(a.cfg, e)
+}
+
+var prefix, suffix = []byte(`{"customers":[`), []byte(`]}`)
+
+// EnvelopeSize is the bytes around the items of a call.
+func (a *account) EnvelopeSize(string) int { return len(prefix) + len(suffix) }
+
+// Send makes one call.
+func (a *account) Send(ctx context.Context, items []sink.Item) sink.Answer {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
+	defer cancel()
+	token, generation, err := a.tokens.Get(ctx)
+	if err != nil {
+		return noToken(err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url, http.NoBody)
+	if err != nil {
+		return sink.Answer{Result: sink.Result{Class: sink.Misconfigured}, Err: errors.New("building the request: base_url cannot be used"), Token: generation}
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", "application/json")
+	req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(prefix, items, suffix)
+	answer := a.readAnswer(vendorhttp.Do(ctx, a.client, req, 0), items)
+	answer.Token = generation
+	return answer
+}
+
+// noToken says what a call came to that had no token to go with.
+func noToken(err error) sink.Answer {
+	var unready *sink.Unready
+	if errors.As(err, &unready) {
+		answer := unready.Answer
+		answer.Err = err
+		return answer
+	}
+	return sink.Answer{Result: sink.Result{Class: sink.Unavailable}, Err: err}
+}
+
+// Renew gets a token other than the one named used.
+func (a *account) Renew(ctx context.Context, used uint64) error { return a.tokens.Renew(ctx, used) }
