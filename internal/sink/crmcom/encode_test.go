@@ -1,0 +1,391 @@
+package crmcom
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"sluice/internal/event"
+	"sluice/internal/sink"
+)
+
+func encoded(t *testing.T, op sink.Operation, ev any) map[string]any {
+	t.Helper()
+	item, err := op.Encode(t.Context(), ev, originAt(7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(item.Body, &got); err != nil {
+		t.Fatalf("%v in %s", err, item.Body)
+	}
+	return got
+}
+
+func faults(t *testing.T, op sink.Operation, ev any) []string {
+	t.Helper()
+	item, err := op.Encode(t.Context(), ev, originAt(7))
+	var invalid *sink.Invalid
+	if err == nil {
+		return nil
+	}
+	if !errors.As(err, &invalid) || item.Body != nil {
+		t.Fatalf("got %v and %s, want a *sink.Invalid and no item", err, item.Body)
+	}
+	var list []string
+	for _, f := range invalid.Faults {
+		list = append(list, f.Path+": "+f.Rule)
+	}
+	return list
+}
+
+// fill sets every field, but of an identifier only its first key.
+func fill(v reflect.Value) {
+	switch at := v.Addr().Interface().(type) {
+	case *string:
+		*at = "x"
+	case *float64:
+		*at = 1.5
+	case *time.Time:
+		*at = at2024
+	case *event.Decimal:
+		*at = event.Millionths(1_500_000)
+	default:
+		fillNested(v)
+	}
+}
+
+var at2024 = time.Date(2024, 7, 1, 12, 0, 0, 0, time.UTC)
+
+func fillNested(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if i == 0 || !strings.HasSuffix(v.Type().Name(), "Identifier") {
+				fill(v.Field(i))
+			}
+		}
+	}
+}
+
+// A field that is added to a schema and forgotten here would be lost without a word.
+func TestEveryFieldOfAnEventIsSent(t *testing.T) {
+	ops := unsent(t, nil)
+	for _, name := range event.Names() {
+		if !strings.HasPrefix(name, "sluice.crmcom.") {
+			continue
+		}
+		ev, _ := event.New(name)
+		v := reflect.ValueOf(ev).Elem()
+		fill(v)
+		want := []string{"request_unique_identifier"}
+		for i := range v.NumField() {
+			switch field := v.Type().Field(i).Tag.Get("avro"); field {
+			case "event_id", currencyMember: // the event's own id stands in for a reference; the currency is the call's
+			case participantMember:
+				v.Field(i).SetZero()
+			case "social_media":
+				v.Field(i).SetString("FACEBOOK")
+				want = append(want, field)
+			case "action":
+				v.Field(i).SetString("LIKE")
+				want = append(want, field)
+			default:
+				want = append(want, field)
+			}
+		}
+		var op sink.Operation
+		for _, o := range ops {
+			if o.Spec().Event == name {
+				op = o
+			}
+		}
+		got := encoded(t, op, ev)
+		for _, field := range want {
+			if got[field] == nil {
+				t.Errorf("%s: %s is not sent", name, field)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: %d members sent, want %d: %v", name, len(got), len(want), got)
+		}
+	}
+}
+
+func TestMeasuredIndicatorsAreSentAsThePageNamesThem(t *testing.T) {
+	got := encoded(t, unsent(t, nil)["financial_statements"], &event.FinancialStatement{
+		AccountsReceivableIdentifier: number("A1"), ClassificationIdentifier: classified("S"), PerformedByUnitIdentifier: adminUnit(), PerformedOn: at(15, 0, 0),
+		MeasuredKeyPerformanceIndicatorsSet: []event.MeasuredKeyPerformanceIndicator{
+			{KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{AlternativeCode: new("K1")}, Value: event.Millionths(-2_500_000)},
+			{KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{Id: new("K2")}, Value: event.Millionths(1),
+				ProductIdentifier: &event.ProductIdentifier{Code: new("P")}},
+		},
+	})["measured_key_performance_indicators_set"]
+	want := []any{
+		map[string]any{"key_performance_indicator_identifier": map[string]any{"alternative_code": "K1"}, "value": -2.5},
+		map[string]any{"key_performance_indicator_identifier": map[string]any{"id": "K2"}, "value": 1e-6,
+			"product_identifier": map[string]any{"code": "P"}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestReferenceIsTheEventsOwnThenItsIDThenTheOrigin(t *testing.T) {
+	op := unsent(t, func(c *Config) { c.ExternalSystem = "pos" })["purchases"]
+	for _, c := range []struct {
+		reference, id, system *string
+		want, wantSystem      string
+	}{
+		{nil, nil, nil, "events-0-7", "pos"},
+		{nil, new("e1"), nil, "e1", "pos"},
+		{new("r1"), new("e1"), new("till"), "r1", "till"},
+		{new(""), new(""), new(""), "events-0-7", "pos"},
+	} {
+		e := purchaseOf("A1")
+		e.ExternalSystemReferenceNumber, e.EventId, e.ExternalSystem = c.reference, c.id, c.system
+		got := encoded(t, op, e)
+		if got["external_system_reference_number"] != c.want || got["external_system"] != c.wantSystem {
+			t.Errorf("got %v of %v, want %v of %v", got["external_system_reference_number"], got["external_system"], c.want, c.wantSystem)
+		}
+		if got["request_unique_identifier"] != "events-0-7" || got["event_id"] != nil {
+			t.Errorf("got %v", got)
+		}
+	}
+}
+
+func TestDatesAreOfTheConfiguredZone(t *testing.T) {
+	op := unsent(t, func(c *Config) { c.TimeZone = "Europe/Nicosia" })["purchases"]
+	e := purchaseOf("A1")
+	e.PerformedOn = time.Date(2024, 12, 31, 23, 59, 59, 999_000_000, time.UTC)
+	e.UdfDate1 = &at2024
+	got := encoded(t, op, e)
+	if got["performed_on"] != "2025-01-01T01:59:59" || got["udf_date_1"] != "2024-07-01T15:00:00" {
+		t.Errorf("got %v and %v", got["performed_on"], got["udf_date_1"])
+	}
+}
+
+func TestNumbersAreExactAndNeverInExponentForm(t *testing.T) {
+	e := purchaseOf("A1")
+	huge, err := event.ParseDecimal("12345678901234567890123456789012.000001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.ProductsSet = e.ProductsSet[:1]
+	e.ProductsSet[0].TotalAmount = huge
+	e.UdfFloat1, e.UdfFloat2 = new(1e21), new(1e-7)
+	item, err := unsent(t, nil)["purchases"].Encode(t.Context(), e, originAt(7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"total_amount":12345678901234567890123456789012.000001}`, `"udf_float_1":1000000000000000000000,`, `"udf_float_2":0.0000001,`,
+	} {
+		if !strings.Contains(string(item.Body), want) {
+			t.Errorf("%s is not in %s", want, item.Body)
+		}
+	}
+}
+
+func TestGroupIsTheCurrencyOfTheCall(t *testing.T) {
+	op := unsent(t, nil)["purchases"]
+	e := purchaseOf("A1")
+	plain, err := op.Encode(t.Context(), e, originAt(7))
+	if err != nil || plain.Group != "" {
+		t.Fatalf("got group %q, %v", plain.Group, err)
+	}
+	e.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new("EUR")}
+	item, err := op.Encode(t.Context(), e, originAt(7))
+	if err != nil || item.Group != `{"code":"EUR"}` || string(item.Body) != string(plain.Body) {
+		t.Errorf("got group %q and %s, %v", item.Group, item.Body, err)
+	}
+}
+
+const oneCustomer = "accounts_receivable_identifier: exactly one of accounts_receivable_identifier, rewards_participant_identifier is mandatory"
+
+func TestEveryFaultIsNamedAtOnceByItsPath(t *testing.T) {
+	late := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+	wide := event.Decimal(append([]byte{0x7f}, make([]byte, 16)...))
+	for _, c := range []struct {
+		operation string
+		event     any
+		want      []string
+	}{
+		{"purchases", &event.Purchase{PerformedOn: late}, []string{
+			oneCustomer,
+			"performed_by_unit_identifier: exactly one of id, name, alternative_code is mandatory",
+			"performed_on: must be in the years 1 to 9999",
+			"reference_number: is mandatory",
+			"products_set: is mandatory, with at least one product",
+		}},
+		{"purchases", func() any {
+			e := purchaseOf("A1")
+			e.RewardsParticipantIdentifier = &event.ParticipantIdentifier{Id: new("1"), Number: new("2")}
+			e.AccountsReceivableIdentifier = &event.AccountIdentifier{Id: new("")}
+			e.InvoiceIdentifier = &event.InvoiceIdentifier{}
+			e.ProductsSet[1].ProductIdentifier = event.ProductIdentifier{}
+			e.ProductsSet[1].VatAmount = wide
+			e.UdfFloat4 = new(math.NaN())
+			e.UdfFloat3 = new(math.Inf(-1))
+			e.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Id: new("1"), Code: new("EUR")}
+			return e
+		}(), []string{
+			oneCustomer,
+			"accounts_receivable_identifier.id: must not be empty",
+			"rewards_participant_identifier: exactly one of id, number is mandatory",
+			"invoice_identifier: exactly one of id, number, reference_number, back_office_code is mandatory",
+			"udf_float_3: must be a finite number",
+			"udf_float_4: must be a finite number",
+			"products_set[1].product_identifier: exactly one of id, code, alternative_code is mandatory",
+			"products_set[1].vat_amount: must have at most 38 digits",
+			"intended_currency_identifier: exactly one of id, code is mandatory",
+		}},
+		{"referrals", &event.Referral{PerformedByUnitIdentifier: adminUnit(), PerformedOn: at(1, 2, 3)}, []string{
+			"referred_rewards_participant_identifier: exactly one of id, number is mandatory",
+			"referred_by_rewards_participant_identifier: exactly one of id, number is mandatory",
+		}},
+		{"achievements", &event.Achievement{AccountsReceivableIdentifier: number("A"), PerformedByUnitIdentifier: adminUnit()}, []string{
+			"classification_identifier: exactly one of id, name, alternative_code is mandatory",
+		}},
+		{"social_media", &event.SocialMediaAction{AccountsReceivableIdentifier: number("A"), PerformedByUnitIdentifier: adminUnit(), SocialMedia: "X"}, []string{
+			"social_media: must be FACEBOOK", "profile: is mandatory", "action: must be LIKE",
+		}},
+		{"web", visitOfNothing(), []string{"website: is mandatory"}},
+		{"financial_statements", &event.FinancialStatement{
+			AccountsReceivableIdentifier: number("A"), ClassificationIdentifier: classified("S"), PerformedByUnitIdentifier: adminUnit(),
+			MeasuredKeyPerformanceIndicatorsSet: []event.MeasuredKeyPerformanceIndicator{{ProductIdentifier: &event.ProductIdentifier{}}},
+		}, []string{
+			"measured_key_performance_indicators_set[0].key_performance_indicator_identifier: exactly one of id, name, alternative_code is mandatory",
+			"measured_key_performance_indicators_set[0].product_identifier: exactly one of id, code, alternative_code is mandatory",
+		}},
+		{"purchases", &event.Referral{}, []string{"event: must be a sluice.crmcom.Purchase, is a *event.Referral"}},
+		{"purchases", (*event.Purchase)(nil), []string{"event: must be a sluice.crmcom.Purchase, is a *event.Purchase"}},
+		{"purchases", nil, []string{"event: must be a sluice.crmcom.Purchase, is a <nil>"}},
+	} {
+		if got := faults(t, unsent(t, nil)[c.operation], c.event); !slices.Equal(got, c.want) {
+			t.Errorf("%s:\n got %q\nwant %q", c.operation, got, c.want)
+		}
+	}
+}
+
+func visitOfNothing() *event.WebVisit {
+	e := visitOf("A", at(1, 2, 3))
+	e.Website = ""
+	return e
+}
+
+func TestReleaseDecidesWhatIsSent(t *testing.T) {
+	purchase := func(change func(*event.Purchase)) *event.Purchase {
+		e := purchaseOf("A1")
+		change(e)
+		return e
+	}
+	byParticipant := purchase(func(e *event.Purchase) {
+		p := participant("P1")
+		e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier = nil, &p
+	})
+	statement := &event.FinancialStatement{
+		AccountsReceivableIdentifier: number("A"), ClassificationIdentifier: classified("S"), PerformedByUnitIdentifier: adminUnit(),
+	}
+	amount := financialOf("A", "F", at(1, 2, 3))
+	amount.Amount = new(event.Millionths(1))
+	for _, c := range []struct {
+		release, operation string
+		event              any
+		want               []string
+	}{
+		{"R10", "purchases", purchaseOf("A1"), nil},
+		{"R10", "purchases", purchase(func(e *event.Purchase) { e.ExternalSystemReferenceNumber = new("r") }),
+			[]string{"external_system_reference_number: is taken from release R10.1 on, the account has R10"}},
+		{"R10", "purchases", purchase(func(e *event.Purchase) { e.UdfString8, e.UdfString9 = new("a"), new("b") }),
+			[]string{"udf_string_9: is taken from release R10.1 on, the account has R10"}},
+		{"R10.1.0", "purchases", purchase(func(e *event.Purchase) { e.UdfString9, e.ExternalSystemReferenceNumber = new("b"), new("r") }), nil},
+		{"R10.1", "purchases", purchase(func(e *event.Purchase) { e.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new("EUR")} }),
+			[]string{"intended_currency_identifier: is taken from release R11 on, the account has R10.1"}},
+		{"R10.1", "financial_achievements", amount, []string{"amount: is taken from release R11 on, the account has R10.1"}},
+		{"R10.1", "financial_statements", statement, []string{"event: is taken from release R11 on, the account has R10.1"}},
+		{"R11", "financial_statements", statement, nil},
+		{"R16", "purchases", byParticipant, nil},
+		{"R17", "purchases", byParticipant, []string{
+			"accounts_receivable_identifier: is mandatory from release R17 on",
+			"rewards_participant_identifier: is not taken from release R17 on, the account has R17"}},
+		{"R17", "purchases", purchaseOf("A1"), nil},
+		{"R17", "referrals", referralOf("P1", "P2"), []string{
+			"referred_rewards_participant_identifier: is not taken from release R17 on, the account has R17",
+			"referred_by_rewards_participant_identifier: is not taken from release R17 on, the account has R17"}},
+	} {
+		op := unsent(t, func(cfg *Config) { cfg.Release = c.release })[c.operation]
+		if got := faults(t, op, c.event); !slices.Equal(got, c.want) {
+			t.Errorf("%s %s:\n got %q\nwant %q", c.release, c.operation, got, c.want)
+		}
+	}
+	old := encoded(t, unsent(t, func(cfg *Config) { cfg.Release = "R10" })["purchases"], purchaseOf("A1"))
+	if _, sent := old["external_system_reference_number"]; sent {
+		t.Error("R10 is sent a reference number")
+	}
+	newer := encoded(t, unsent(t, func(cfg *Config) { cfg.Release = "R18" })["purchases"], purchaseOf("A1"))
+	if newer["performed_by_business_unit_identifier"] == nil || newer["performed_by_unit_identifier"] != nil {
+		t.Errorf("R18 is sent %v", newer)
+	}
+}
+
+func TestAnyTextSurvivesAsJSON(t *testing.T) {
+	op := unsent(t, nil)["purchases"]
+	rapid.Check(t, func(rt *rapid.T) {
+		text := string(rapid.SliceOf(rapid.Byte()).Draw(rt, "text"))
+		e := purchaseOf("A1")
+		e.Description, e.UdfString16 = &text, &text
+		item, err := op.Encode(t.Context(), e, originAt(7))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(item.Body, &got); err != nil || !utf8.Valid(item.Body) {
+			rt.Fatalf("%v in %q", err, item.Body)
+		}
+		want := string([]rune(text)) // what is not UTF-8 becomes U+FFFD, byte by byte
+		if got["description"] != want || got["udf_string_16"] != want {
+			rt.Fatalf("got %q, want %q", got["description"], want)
+		}
+	})
+}
+
+func TestItemsDoNotShareMemory(t *testing.T) {
+	op := unsent(t, nil)["purchases"]
+	first, err := op.Encode(t.Context(), purchaseOf("A1"), originAt(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := string(first.Body)
+	if _, err := op.Encode(t.Context(), purchaseOf("B2"), originAt(2)); err != nil {
+		t.Fatal(err)
+	}
+	if string(first.Body) != before {
+		t.Errorf("the first item became %s", first.Body)
+	}
+}
+
+func BenchmarkEncodePurchase(b *testing.B) {
+	op := unsent(b, nil)["purchases"]
+	e := purchaseOf("ACR0000000228")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := op.Encode(b.Context(), e, originAt(7)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
