@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"sluice/internal/offset"
+	"sluice/internal/wake"
 )
 
 // assignment is one source partition with its retry partitions, from being assigned to being fenced. Its fields are guarded by Group.mu, but
@@ -92,7 +93,7 @@ func (g *Group) onOffsetsFetched(_ context.Context, _ *kgo.Client, answer *kmsg.
 			}
 		}
 	}
-	signal(g.arrivals)
+	wake.Signal(g.arrivals)
 	return nil
 }
 
@@ -227,7 +228,7 @@ func (g *Group) fence(work context.Context, ending []*assignment, commit bool) {
 		}
 		a.die()
 	}
-	g.commits.send()
+	g.commits.Send()
 	if !commit {
 		return
 	}

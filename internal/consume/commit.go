@@ -14,6 +14,7 @@ import (
 
 	"sluice/internal/offset"
 	"sluice/internal/record"
+	"sluice/internal/wake"
 )
 
 // pendingCommit is what a partition wants committed.
@@ -39,7 +40,7 @@ func (g *Group) commitLoop(ctx context.Context) {
 			}
 			failing = true
 			wait = min(max(2*wait, 100*time.Millisecond), 5*time.Second)
-			signal(g.changed)
+			wake.Signal(g.changed)
 			sleep(ctx, wait)
 			continue
 		}
@@ -62,7 +63,7 @@ func (g *Group) pace(ctx context.Context) {
 	select {
 	case <-t.C:
 	case <-g.urgent:
-		signal(g.urgent)
+		wake.Signal(g.urgent)
 	case <-ctx.Done():
 	}
 }
@@ -72,7 +73,7 @@ func (g *Group) pace(ctx context.Context) {
 func (g *Group) commit(ctx context.Context) error {
 	g.commitMu.Lock()
 	defer g.commitMu.Unlock()
-	defer g.commits.send()
+	defer g.commits.Send()
 	source, retries := g.pending()
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
@@ -180,14 +181,14 @@ func (g *Group) Sent(ctx context.Context, records []*record.Record) error {
 		versions[i] = r.Entry.MarkSent()
 	}
 	for i := 0; i < len(records); {
-		next := g.commits.wait()
+		next := g.commits.Wait()
 		for i < len(records) && records[i].Entry.Covered(versions[i]) {
 			i++
 		}
 		if i == len(records) {
 			break
 		}
-		signal(g.urgent)
+		wake.Signal(g.urgent)
 		select {
 		case <-next:
 		case <-ctx.Done():

@@ -24,6 +24,7 @@ import (
 
 	"sluice/internal/observe"
 	"sluice/internal/record"
+	"sluice/internal/wake"
 )
 
 // Tier is one retry topic. Records in it are due Delay after they were written.
@@ -106,7 +107,7 @@ type Group struct {
 	changed  chan struct{} // signals that a tracker has something to commit
 	urgent   chan struct{} // signals that a call waits for a commit
 	commitMu sync.Mutex    // held from building a commit to its answer, so that no older one passes a newer one; taken before mu
-	commits  broadcast
+	commits  wake.Broadcast
 	failed   chan error
 }
 
@@ -127,7 +128,6 @@ func New(cfg Config, obs *observe.Pipeline, log *zap.Logger) (*Group, error) {
 		changed:       make(chan struct{}, 1),
 		urgent:        make(chan struct{}, 1),
 		failed:        make(chan error, 1),
-		commits:       newBroadcast(),
 	}, nil
 }
 
@@ -194,35 +194,4 @@ func (g *Group) fail(err error) {
 // ended tells whether an error only says that we are stopping.
 func ended(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed)
-}
-
-// broadcast wakes everybody who waits for the next event.
-type broadcast struct {
-	mu   *sync.Mutex
-	next *chan struct{}
-}
-
-func newBroadcast() broadcast {
-	c := make(chan struct{})
-	return broadcast{mu: new(sync.Mutex), next: &c}
-}
-
-func (b broadcast) wait() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return *b.next
-}
-
-func (b broadcast) send() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	close(*b.next)
-	*b.next = make(chan struct{})
-}
-
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

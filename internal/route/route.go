@@ -1,0 +1,258 @@
+// Package route finds each record's operation by its Avro name, has the vendor's item encoded, once, and hands it to the operation's lanes.
+//
+// A record that cannot go on is settled aside, so that nobody who reads waits for a write: dead-lettered or skipped with its cause. What is not
+// the record's fault (the registry is down, a vendor's catalogue is not to be had) is waited for in place.
+package route
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"go.uber.org/zap"
+
+	"sluice/internal/decode"
+	"sluice/internal/deliver"
+	"sluice/internal/event"
+	"sluice/internal/observe"
+	"sluice/internal/record"
+	"sluice/internal/sink"
+	"sluice/internal/wake"
+)
+
+// Decoder gives the event of a record's value; its errors are those of package decode.
+type Decoder interface {
+	Decode(ctx context.Context, topic string, value []byte) (decode.Decoded, error)
+}
+
+// Lanes take the items of one operation.
+type Lanes interface {
+	Dispatch(deliver.Job)
+	Flush()
+}
+
+// Settler settles outcomes.
+type Settler interface {
+	Settle(ctx context.Context, outcomes []record.Outcome) error
+}
+
+// Target is where the records of one event go.
+type Target struct {
+	// Name is the operation's full name, such as "crmcom.purchases".
+	Name      string
+	Operation sink.Operation
+	Lanes     Lanes
+}
+
+// Config is what a pipeline's router does with records that name no operation.
+type Config struct {
+	// SkipUnmapped and SkipTombstones skip such records instead of dead-lettering them.
+	SkipUnmapped   bool
+	SkipTombstones bool
+	// UnknownIDWait is how long a schema id that the registry does not know is waited for.
+	UnknownIDWait time.Duration
+	// Ordered keeps the order of each key: a record whose schema id is not known yet is then waited for in place, with all behind it.
+	Ordered bool
+}
+
+// Router routes the records of one pipeline. Handle may be called by several goroutines.
+type Router struct {
+	cfg     Config
+	decoder Decoder
+	targets map[reflect.Type]Target
+	settler Settler
+	obs     *observe.Pipeline
+	log     *zap.Logger
+	aside   *aside
+	flushed wake.Broadcast
+}
+
+// New makes a router for targets, one for each event.
+func New(cfg Config, decoder Decoder, targets []Target, settler Settler, obs *observe.Pipeline, log *zap.Logger) (*Router, error) {
+	r := &Router{
+		cfg: cfg, decoder: decoder, targets: map[reflect.Type]Target{}, settler: settler, obs: obs, log: log,
+		aside: newAside(),
+	}
+	for _, t := range targets {
+		fresh, ok := event.New(t.Operation.Spec().Event)
+		if !ok {
+			return nil, fmt.Errorf("operation %s: there is no event %s", t.Name, t.Operation.Spec().Event)
+		}
+		r.targets[reflect.TypeOf(fresh)] = t
+	}
+	return r, nil
+}
+
+// Flush tells everybody who waits, here and in the lanes, to look at their records' Draining.
+func (r *Router) Flush() {
+	r.flushed.Send()
+	wake.Signal(r.aside.wake)
+	for _, t := range r.targets {
+		t.Lanes.Flush()
+	}
+}
+
+// Handle takes records on, in their order. It blocks while something is awaited that is not a record's fault.
+func (r *Router) Handle(ctx context.Context, records []*record.Record) {
+	for i := range records {
+		if records[i] != nil {
+			r.handle(ctx, records[i:])
+		}
+	}
+}
+
+// handle takes the first record on; where it waits and assignments end meanwhile, it lets go of all their records.
+func (r *Router) handle(ctx context.Context, rest []*record.Record) {
+	rec := rest[0]
+	for attempt := 0; ; attempt++ {
+		flushed := r.flushed.Wait()
+		wait := r.try(ctx, rec)
+		if wait == unknownID && !r.cfg.Ordered {
+			r.aside.wait(rec)
+			wait = ""
+		}
+		if wait == "" {
+			if attempt > 0 {
+				r.obs.Hold("", "")
+			}
+			return
+		}
+		if attempt == 0 {
+			r.obs.Hold("", wait)
+		}
+		r.pause(ctx, attempt, flushed)
+		dropEnding(ctx, rest, r.obs)
+		if rest[0] == nil {
+			r.obs.Hold("", "")
+			return
+		}
+	}
+}
+
+func (r *Router) pause(ctx context.Context, attempt int, flushed <-chan struct{}) {
+	t := time.NewTimer(min(250*time.Millisecond<<min(attempt, 6), 10*time.Second))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-flushed:
+	case <-ctx.Done():
+	}
+}
+
+// dropEnding lets go of the records that nobody may wait with any more.
+func dropEnding(ctx context.Context, rest []*record.Record, obs *observe.Pipeline) {
+	for i, rec := range rest {
+		if rec == nil {
+			continue
+		}
+		if _, draining := rec.Draining(); draining || ctx.Err() != nil {
+			rec.Drop()
+			obs.Dropped(1)
+			rest[i] = nil
+		}
+	}
+}
+
+// try takes a record on, or says what has to be waited for: the reason of a hold.
+func (r *Router) try(ctx context.Context, rec *record.Record) (hold string) {
+	if rec.Raw.Value == nil {
+		r.refuse(rec, "", tombstone(r.cfg.SkipTombstones))
+		return ""
+	}
+	decoded, err := r.decoder.Decode(ctx, rec.Raw.Topic, rec.Raw.Value)
+	if err != nil {
+		return r.undecoded(rec, err)
+	}
+	target, ok := r.targets[reflect.TypeOf(decoded.Event)]
+	if !ok {
+		r.refuse(rec, "", unmapped(r.cfg.SkipUnmapped, &decode.Unmapped{Name: decoded.Name}))
+		return ""
+	}
+	return r.encode(ctx, rec, target, decoded.Event)
+}
+
+func (r *Router) undecoded(rec *record.Record, err error) (hold string) {
+	var poison *decode.Poison
+	var nameless *decode.Unmapped
+	var unknown *decode.UnknownID
+	switch {
+	case errors.As(err, &poison):
+		r.refuse(rec, "", refusal{record.Dead, record.CausePoison, record.StageDecode, poison.Error()})
+	case errors.As(err, &nameless):
+		r.refuse(rec, "", unmapped(r.cfg.SkipUnmapped, nameless))
+	case errors.As(err, &unknown):
+		return r.unknown(rec, unknown)
+	default:
+		r.aside.note(r.log, "the schema registry does not answer; the pipeline waits", err)
+		return "registry"
+	}
+	return ""
+}
+
+// unknownID is the reason of a wait for a schema id that the registry may come to know. With no order to keep, the record waits aside,
+// so that those behind it go on.
+const unknownID = "unknown_schema_id"
+
+func (r *Router) unknown(rec *record.Record, e *decode.UnknownID) (hold string) {
+	switch {
+	case !e.EverResolved:
+		r.aside.note(r.log, "the schema registry knows none of the ids asked for, so it may be the wrong one; the pipeline waits", e)
+		return "registry"
+	case time.Since(e.FirstSeen) >= r.cfg.UnknownIDWait:
+		r.refuse(rec, "", refusal{record.Dead, record.CausePoison, record.StageDecode, e.Error()})
+		return ""
+	default:
+		return unknownID
+	}
+}
+
+func (r *Router) encode(ctx context.Context, rec *record.Record, t Target, e any) (hold string) {
+	item, err := t.Operation.Encode(ctx, e, rec.Origin)
+	var invalid *sink.Invalid
+	var unready *sink.Unready
+	switch {
+	case err == nil:
+		t.Lanes.Dispatch(deliver.Job{Record: rec, Item: item, Key: rec.Raw.Key})
+	case errors.As(err, &invalid):
+		r.refuse(rec, t.Name, refusal{record.Dead, record.CauseInvalid, record.StageRoute, invalid.Error()})
+	case errors.As(err, &unready):
+		r.aside.note(r.log, "what encoding needs is not to be had; the pipeline waits", err)
+		return unready.Answer.Class.String()
+	case ctx.Err() != nil:
+		return "stopping"
+	default:
+		r.refuse(rec, t.Name, refusal{record.Dead, record.CauseInvalid, record.StageRoute, err.Error()})
+	}
+	return ""
+}
+
+// refusal is why a record does not go on.
+type refusal struct {
+	kind   record.Kind
+	cause  record.Cause
+	stage  record.Stage
+	reason string
+}
+
+func tombstone(skip bool) refusal {
+	return refusal{deadUnless(skip), record.CauseTombstone, record.StageRoute, "the record has no value"}
+}
+
+func unmapped(skip bool, e *decode.Unmapped) refusal {
+	return refusal{deadUnless(skip), record.CauseUnmapped, record.StageRoute, e.Error()}
+}
+
+func deadUnless(skip bool) record.Kind {
+	if skip {
+		return record.Skipped
+	}
+	return record.Dead
+}
+
+func (r *Router) refuse(rec *record.Record, operation string, why refusal) {
+	r.aside.settle(record.Outcome{
+		Record: rec, Operation: operation, Kind: why.kind, Cause: why.cause, Stage: why.stage, Reason: why.reason, Attempt: rec.Attempt + 1,
+	})
+}

@@ -1,0 +1,122 @@
+package settle
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"sluice/internal/record"
+)
+
+// maxHeader bounds a header's value in bytes.
+const maxHeader = 1024
+
+// The headers that Kafka Connect puts on dead letters (KIP-298), so that tools which know them read ours.
+const (
+	connectPrefix    = "__connect.errors."
+	connectTopic     = connectPrefix + "topic"
+	connectPartition = connectPrefix + "partition"
+	connectOffset    = connectPrefix + "offset"
+	connectName      = connectPrefix + "connector.name"
+	connectStage     = connectPrefix + "stage"
+	connectClass     = connectPrefix + "exception.class.name"
+	connectMessage   = connectPrefix + "exception.message"
+)
+
+// connectStages are Kafka Connect's names of our stages.
+var connectStages = map[record.Stage]string{
+	record.StageDecode:  "VALUE_CONVERTER",
+	record.StageRoute:   "TRANSFORMATION",
+	record.StageDeliver: "TASK_PUT",
+}
+
+// headers are the original ones, byte for byte, and ours after them; what an earlier tier added is replaced.
+func (s *Settler) headers(o record.Outcome, now time.Time) []kgo.RecordHeader {
+	h := original(o.Record.Raw.Headers)
+	h = appendOrigin(h, o)
+	h = appendFailure(h, o, now)
+	if o.Kind == record.Retry {
+		h = add(h, record.HeaderNotBefore, now.Add(o.Delay).UTC().Format(time.RFC3339Nano))
+		return add(h, record.HeaderWriter, o.Record.Writer)
+	}
+	return s.appendConnect(h, o)
+}
+
+func original(raw []kgo.RecordHeader) []kgo.RecordHeader {
+	kept := make([]kgo.RecordHeader, 0, len(raw)+24)
+	for _, h := range raw {
+		if !strings.HasPrefix(h.Key, "sluice.") && !strings.HasPrefix(h.Key, connectPrefix) {
+			kept = append(kept, h)
+		}
+	}
+	return kept
+}
+
+func appendOrigin(h []kgo.RecordHeader, o record.Outcome) []kgo.RecordHeader {
+	origin := o.Record.Origin
+	h = add(h, record.HeaderOriginTopic, origin.Topic)
+	h = add(h, record.HeaderOriginTopicID, record.TopicIDText(origin.TopicID))
+	h = add(h, record.HeaderOriginPartition, strconv.Itoa(int(origin.Partition)))
+	h = add(h, record.HeaderOriginOffset, strconv.FormatInt(origin.Offset, 10))
+	h = add(h, record.HeaderOriginTimestamp, origin.Timestamp.UTC().Format(time.RFC3339Nano))
+	h = addIf(h, record.HeaderOperation, o.Operation)
+	return h
+}
+
+func appendFailure(h []kgo.RecordHeader, o record.Outcome, now time.Time) []kgo.RecordHeader {
+	first := o.Record.FirstFailed
+	if first.IsZero() {
+		first = now
+	}
+	h = add(h, record.HeaderAttempt, strconv.Itoa(o.Attempt))
+	h = add(h, record.HeaderFirstFailed, first.UTC().Format(time.RFC3339Nano))
+	h = add(h, record.HeaderLastFailed, now.UTC().Format(time.RFC3339Nano))
+	h = add(h, record.HeaderCause, string(o.Cause))
+	if o.Result.Status != 0 {
+		h = add(h, record.HeaderVendorStatus, strconv.Itoa(o.Result.Status))
+	}
+	h = addIf(h, record.HeaderVendorCode, o.Result.Code)
+	h = addIf(h, record.HeaderVendorMessage, o.Result.Message)
+	h = addIf(h, record.HeaderVendorRequestID, o.Result.RequestID)
+	if o.Record.Replays > 0 {
+		h = add(h, record.HeaderReplays, strconv.Itoa(o.Record.Replays))
+	}
+	return h
+}
+
+func (s *Settler) appendConnect(h []kgo.RecordHeader, o record.Outcome) []kgo.RecordHeader {
+	origin := o.Record.Origin
+	h = add(h, connectTopic, origin.Topic)
+	h = add(h, connectPartition, strconv.Itoa(int(origin.Partition)))
+	h = add(h, connectOffset, strconv.FormatInt(origin.Offset, 10))
+	h = add(h, connectName, s.cfg.Connector)
+	h = add(h, connectStage, connectStages[o.Stage])
+	h = add(h, connectClass, "sluice."+string(o.Cause))
+	return add(h, connectMessage, o.Reason)
+}
+
+func add(h []kgo.RecordHeader, key, value string) []kgo.RecordHeader {
+	return append(h, kgo.RecordHeader{Key: key, Value: []byte(cut(value))})
+}
+
+func addIf(h []kgo.RecordHeader, key, value string) []kgo.RecordHeader {
+	if value == "" {
+		return h
+	}
+	return add(h, key, value)
+}
+
+// cut shortens a value to maxHeader bytes, between two runes.
+func cut(s string) string {
+	if len(s) <= maxHeader {
+		return s
+	}
+	s = s[:maxHeader]
+	for !utf8.ValidString(s) && len(s) > maxHeader-utf8.UTFMax {
+		s = s[:len(s)-1]
+	}
+	return s
+}
