@@ -1,0 +1,320 @@
+package crmcom
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"sluice/internal/sink"
+	"sluice/internal/sink/vendorhttp"
+)
+
+// anAccount judges answers with the codes that a test configures.
+func anAccount(t testing.TB, codes map[string]Meaning) *account {
+	t.Helper()
+	op, ok := unsent(t, func(c *Config) { c.ErrorCodes = codes })["purchases"].(*operation)
+	if !ok {
+		t.Fatal("not this package's operation")
+	}
+	return op.account
+}
+
+func reply(status int, body string) vendorhttp.Reply {
+	return vendorhttp.Reply{Status: status, Header: http.Header{}, Body: []byte(body), Written: true}
+}
+
+func done(ids ...string) string {
+	return sets(ids, func(id string) string { return `{"number":"1","id":"F00","request_unique_identifier":"` + id + `"}` })
+}
+
+func undone(code string, ids ...string) string {
+	return sets(ids, func(id string) string {
+		return `{"error_description":"Error:Account (X) Not Found.","error_code":"` + code + `","request_unique_identifier":"` + id + `"}`
+	})
+}
+
+func sets(ids []string, element func(string) string) string {
+	list := make([]string, len(ids))
+	for i, id := range ids {
+		list[i] = element(id)
+	}
+	return "[" + strings.Join(list, ",") + "]"
+}
+
+func answered(processed, unprocessed string) string {
+	return `{"data":{"unprocessed_customer_events_set":` + unprocessed + `,"processed_customer_events_set":` + processed +
+		`},"status":{"code":"OK","description":null,"message":""}}`
+}
+
+func TestEachItemGetsTheResultThatTheAnswerHasForIt(t *testing.T) {
+	const d, x, r, u = sink.Delivered, sink.Rejected, sink.Retryable, sink.Unknown
+	a, b, c := "events-0-0", "events-0-1", "events-0-2"
+	for _, test := range []struct {
+		name, body string
+		want       [3]sink.Class
+	}{
+		{"all processed, in any order", answered(done(c, a, b), "[]"), [3]sink.Class{d, d, d}},
+		{"sets that are null", answered("null", "null"), [3]sink.Class{u, u, u}},
+		{"no data", `{"status":{"code":"ok"}}`, [3]sink.Class{u, u, u}},
+		{"data null", `{"data":null,"status":{"code":"OK"}}`, [3]sink.Class{u, u, u}},
+		{"not found may come", answered(done(a), undone("NotFoundAPIValueException", b, c)), [3]sink.Class{d, r, r}},
+		{"referred by another is for good", answered(done(a, b), undone("ReferredByAnotherParticipantException", c)), [3]sink.Class{d, d, x}},
+		{"the vendor's own trouble passes", answered(done(a), undone("LockTimeoutException", b, c)), [3]sink.Class{d, r, r}},
+		{"blocked is not locked", answered(done(a, b), undone("AccountBlockedException", c)), [3]sink.Class{d, d, x}},
+		{"an unknown code is for good", answered(done(a, b), undone("SomethingException", c)), [3]sink.Class{d, d, x}},
+		{"a code that is no string is for good", answered(done(a, b), strings.Replace(undone("?", c), `"?"`, "17", 1)), [3]sink.Class{d, d, x}},
+		{"a configured code", answered(done(a), undone("SeenException", b, c)), [3]sink.Class{d, d, d}},
+		{"configuration is over the defaults", answered(done(a, b), undone("DeadlockException", c)), [3]sink.Class{d, d, x}},
+		{"in neither set", answered(done(a), undone("SomethingException", c)), [3]sink.Class{d, u, x}},
+		{"in both sets", answered(done(a, b), undone("SomethingException", b, c)), [3]sink.Class{d, u, x}},
+		{"processed twice", answered(done(a, b, a), undone("SomethingException", c)), [3]sink.Class{u, d, x}},
+		{"unprocessed twice", answered(done(a), undone("SomethingException", b, b, c)), [3]sink.Class{d, u, x}},
+		{"processed three times", answered(done(a, a, a, b), undone("SomethingException", c)), [3]sink.Class{u, d, x}},
+		{"identifiers of nobody", answered(done("", "other-0-1", a), undone("SomethingException", "", "events-0-22")), [3]sink.Class{d, u, u}},
+		{"elements that are null", answered("[null]", "[null]"), [3]sink.Class{u, u, u}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			codes := map[string]Meaning{"SeenException": MeansDelivered, "DeadlockException": MeansRejected}
+			got := anAccount(t, codes).read(reply(200, test.body), fakeItems(3))
+			if got.Class != sink.Delivered || got.Err != nil || len(got.Items) != 3 {
+				t.Fatalf("got %+v", got)
+			}
+			for i, r := range got.Items {
+				if r.Class != test.want[i] || r.Status != 200 {
+					t.Errorf("item %d: got %v, want %v", i, r, test.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestAnItemsResultSaysWhatTheVendorSaid(t *testing.T) {
+	body := answered("[]", strings.Replace(undone("SomethingException", "events-0-0"), "(X)", "(jo@example.com)", 1))
+	got := anAccount(t, nil).read(reply(200, body), fakeItems(1)).Items[0]
+	want := sink.Result{Class: sink.Rejected, Status: 200, Code: "SomethingException", Message: "Error:Account (***) Not Found."}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func failed(code, message string) string {
+	return fmt.Sprintf(`{"data":{},"status":{"code":%q,"description":"","message":%q}}`, code, message)
+}
+
+func TestARefusedCallIsJudgedByWhatItSays(t *testing.T) {
+	codes := map[string]Meaning{"VoucherExpiredException": MeansRejected, "BusyException": MeansRetryable}
+	for _, test := range []struct {
+		name   string
+		status int
+		body   string
+		items  int
+		want   sink.Class
+		named  []int
+	}{
+		{"a code that means login", 200, failed("InvalidTokenException", ""), 3, sink.Unauthorized, nil},
+		{"a text that means login", 200, failed("ERROR", "Session has expired"), 3, sink.Unauthorized, nil},
+		{"login with 400", 400, failed("TokenNotFoundException", ""), 3, sink.Unauthorized, nil},
+		{"a text about data", 200, failed("MandatoryFieldException", "the token field is missing"), 3, sink.Rejected, nil},
+		{"a value that only looks like login", 200, failed("ERROR", `Product (Login token) is wrong, so is "session"`), 3, sink.Rejected, nil},
+		{"a configured code is never login", 200, failed("VoucherExpiredException", "expired"), 3, sink.Rejected, nil},
+		{"an item named is never login", 200, failed("ERROR", "events-0-1: token expired"), 3, sink.Rejected, []int{1}},
+		{"nobody named", 200, failed("ERROR", "bad"), 3, sink.Rejected, nil},
+		{"named as whole words alone", 200, failed("ERROR", "events-0-1, xevents-0-0 and events-0-22 are bad."), 3, sink.Rejected, []int{1}},
+		{"two named, one at the end of a sentence", 200, failed("ERROR", "Bad: (events-0-2), events-0-0."), 3, sink.Rejected, []int{0, 2}},
+		{"named with 422", 422, failed("ERROR", "events-0-2"), 3, sink.Rejected, []int{2}},
+		{"the vendor's own trouble", 200, failed("DeadlockException", ""), 3, sink.Unavailable, nil},
+		{"retryable, in company", 200, failed("NotFoundAPIValueException", "events-0-0"), 3, sink.Rejected, nil},
+		{"retryable as configured, in company", 200, failed("BusyException", ""), 3, sink.Rejected, nil},
+		{"400 that is no envelope", 400, "<html>", 3, sink.Rejected, nil},
+		{"400 without a status", 400, "{}", 3, sink.Rejected, nil},
+		{"refused, and yet processed", 200, strings.Replace(answered(done("events-0-0"), "[]"), `"OK"`, `"ERROR"`, 1), 3, sink.Unknown, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := anAccount(t, codes).read(reply(test.status, test.body), fakeItems(test.items))
+			if got.Class != test.want || got.Items != nil || got.Status != test.status {
+				t.Errorf("got %+v, want %v", got, test.want)
+			}
+			var named []int
+			for _, n := range got.Named {
+				named = append(named, n.Index)
+				if n.Class != sink.Rejected {
+					t.Errorf("item %d is named with %v", n.Index, n.Class)
+				}
+			}
+			if !slices.Equal(named, test.named) {
+				t.Errorf("named %v, want %v", named, test.named)
+			}
+			if got.MayHaveActed != (got.Class == sink.Unavailable) {
+				t.Errorf("may have acted: %v with %v", got.MayHaveActed, got.Class)
+			}
+		})
+	}
+}
+
+// A halved batch comes down to calls of one item, where the code is that item's.
+func TestARefusalOfOneItemAloneIsThatItems(t *testing.T) {
+	got := anAccount(t, nil).read(reply(200, failed("NotFoundAPIValueException", "no such currency")), fakeItems(1))
+	want := sink.Result{Class: sink.Retryable, Status: 200, Code: "NotFoundAPIValueException", Message: "no such currency"}
+	if got.Class != sink.Delivered || len(got.Items) != 1 || got.Items[0] != want {
+		t.Errorf("got %+v, want the item %+v", got, want)
+	}
+}
+
+func TestAnAnswerThatCannotBeReadIsUnknown(t *testing.T) {
+	for _, body := range []string{
+		"", "null", "[]", "<html>", `{}`, `{"status":{}}`, `{"status":"OK"}`, answered(done("events-0-0"), "[]")[:60],
+		`{"data":{"processed_customer_events_set":[{"request_unique_identifier":"events-0-0"}]}}`,
+		answered(`{"events-0-0":1}`, "[]"), answered(`[{"request_unique_identifier":7}]`, "[]"),
+		strings.Replace(answered(done("events-0-0"), "[]"), "unprocessed_", "processed_", 1),
+	} {
+		got := anAccount(t, nil).read(reply(200, body), fakeItems(1))
+		if got.Class != sink.Unknown || got.Items != nil || got.Err == nil {
+			t.Errorf("%s: got %+v", body, got)
+		}
+	}
+}
+
+func TestTheHTTPStatusDecidesWhereItIsNotA2xx(t *testing.T) {
+	for status, want := range map[int]sink.Class{
+		302: sink.Misconfigured, 401: sink.Unauthorized, 403: sink.Unauthorized, 404: sink.Misconfigured, 405: sink.Misconfigured,
+		415: sink.Misconfigured, 408: sink.Unavailable, 413: sink.TooLarge, 429: sink.Throttled, 500: sink.Unavailable,
+		502: sink.Unknown, 503: sink.Unavailable, 504: sink.Unknown,
+	} {
+		got := anAccount(t, nil).read(reply(status, answered(done("events-0-0"), "[]")), fakeItems(1))
+		if got.Class != want || got.Items != nil || got.Code != "OK" {
+			t.Errorf("%d: got %+v, want %v", status, got, want)
+		}
+	}
+	noBody := anAccount(t, nil).read(vendorhttp.Reply{Status: 200, Err: vendorhttp.ErrBodyTooLarge, Written: true}, fakeItems(1))
+	if noBody.Class != sink.Unknown {
+		t.Errorf("a body that could not be read: got %+v", noBody)
+	}
+}
+
+// FuzzAnswer holds an answer against a reading of its own: an item is delivered only where it stands exactly once in the processed set, and
+// nowhere else.
+func FuzzAnswer(f *testing.F) {
+	a, b := "events-0-0", "events-0-1"
+	for _, seed := range []string{
+		answered(done(a, b), "[]"), answered(done(a), undone("NotFoundAPIValueException", b)), answered(done(a, a), undone("X", b, a)),
+		failed("InvalidTokenException", "events-0-1"), `{"data":{"Processed_Customer_Events_Set":[{"request_unique_identifier":"events-0-0"}]},"status":{"code":"OK"}}`,
+		strings.Replace(answered(done(a), "[]"), "unprocessed_", "processed_", 1), "", "null",
+	} {
+		f.Add(200, []byte(seed))
+		f.Add(400, []byte(seed))
+	}
+	account := anAccount(f, nil)
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		items := fakeItems(2)
+		got := account.read(vendorhttp.Reply{Status: status, Header: http.Header{}, Body: body, Written: true}, items)
+		if (got.Class == sink.Delivered) != (len(got.Items) == len(items)) || got.Class == 0 {
+			t.Fatalf("class %v with %d items", got.Class, len(got.Items))
+		}
+		for i, r := range got.Items {
+			if processed, unprocessed := mentions(body, items[i].ID); r.Class == sink.Delivered && (processed != 1 || unprocessed != 0) {
+				t.Fatalf("item %d is delivered, and stands %d times among the processed, %d times among the unprocessed", i, processed, unprocessed)
+			} else if r.Class == 0 {
+				t.Fatalf("item %d has no class", i)
+			}
+		}
+		for _, n := range got.Named {
+			if !strings.Contains(got.Class.String(), "rejected") || n.Index < 0 || n.Index >= len(items) {
+				t.Fatalf("%v names item %d", got.Class, n.Index)
+			}
+		}
+	})
+}
+
+// mentions counts by the tokens of the answer in which sets an identifier stands, all sets of a name taken together.
+func mentions(body []byte, id string) (processed, unprocessed int) {
+	var path []string // the members that lead to the token; "" for an array
+	dec := json.NewDecoder(bytes.NewReader(body))
+	var walk func() bool
+	walk = func() bool {
+		token, err := dec.Token()
+		if err != nil {
+			return false
+		}
+		switch token {
+		case json.Delim('{'):
+			last := ""
+			for dec.More() {
+				key, err := dec.Token()
+				if err != nil {
+					return false
+				}
+				name, _ := key.(string)
+				path = append(path, name)
+				if strings.EqualFold(name, "request_unique_identifier") {
+					if value, ok := peekString(dec); ok {
+						last = value
+						path = path[:len(path)-1]
+						continue
+					}
+					return false
+				}
+				if !walk() {
+					return false
+				}
+				path = path[:len(path)-1]
+			}
+			if last == id && len(path) == 3 && strings.EqualFold(path[0], "data") {
+				switch {
+				case strings.EqualFold(path[1], "processed_customer_events_set"):
+					processed++
+				case strings.EqualFold(path[1], "unprocessed_customer_events_set"):
+					unprocessed++
+				}
+			}
+			_, err = dec.Token()
+		case json.Delim('['):
+			for dec.More() {
+				path = append(path, "")
+				if !walk() {
+					return false
+				}
+				path = path[:len(path)-1]
+			}
+			_, err = dec.Token()
+		}
+		return err == nil
+	}
+	walk()
+	return processed, unprocessed
+}
+
+// peekString reads a value that must be a string or null.
+func peekString(dec *json.Decoder) (string, bool) {
+	token, err := dec.Token()
+	if err != nil {
+		return "", false
+	}
+	switch v := token.(type) {
+	case string:
+		return v, true
+	case nil:
+		return "", true
+	}
+	return "", false
+}
+
+func BenchmarkAnswerOf1000(b *testing.B) {
+	items := fakeItems(1000)
+	ids := make([]string, len(items))
+	for i := range items {
+		ids[i] = items[i].ID
+	}
+	account := anAccount(b, nil)
+	body := strings.ReplaceAll(answered(done(ids...), "[]"), "F00", "C6F33A7C8A38446FA1A58ACDF105AFE8")
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if got := account.read(reply(200, body), items); got.Items[999].Class != sink.Delivered {
+			b.Fatal(got)
+		}
+	}
+}
