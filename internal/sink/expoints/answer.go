@@ -21,7 +21,7 @@ func readAnswer(r vendorhttp.Reply, n int) sink.Answer {
 		return a
 	}
 	lines := messages(r.Body)
-	a.Message = vendorhttp.Redact(strings.Join(lines, "; "))
+	a.Message = message(lines)
 	if a.Class == sink.Rejected {
 		a.Named = named(lines, n, a.Result)
 	}
@@ -46,11 +46,20 @@ func named(lines []string, n int, whole sink.Result) []sink.Named {
 	var out []sink.Named
 	for i, own := range blame {
 		result := whole
-		result.Message = vendorhttp.Redact(strings.Join(own, "; "))
+		result.Message = message(own)
 		out = append(out, sink.Named{Index: i, Result: result})
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Index < out[j].Index })
 	return out
+}
+
+// values finds the texts of ASP.NET and Json.NET that repeat what was sent: "The value 'x' is not valid for Priority.", "Error converting value "x"
+// to type", "Could not convert string to integer: x. Path 'Customers[0].Priority'".
+var values = regexp.MustCompile(`(?i)(\bvalue )("[^"]*"|'[^']*'|\{[^}]*\})|(\bcould not convert [^:]*: ).*?(\. Path |$)`)
+
+// message is what the vendor said, without what was sent.
+func message(lines []string) string {
+	return vendorhttp.Redact(values.ReplaceAllString(strings.Join(lines, "; "), "${1}${3}***${4}"))
 }
 
 // messages gives what an answer says, a line for each text: "path: text" for JSON of any shape (ASP.NET answers {"Message", "ModelState"}, or a

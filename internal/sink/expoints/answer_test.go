@@ -1,9 +1,9 @@
 package expoints
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -124,11 +124,21 @@ func TestOnlyARefusalNamesAnybody(t *testing.T) {
 	}
 }
 
-func TestMessageKeepsNoAddress(t *testing.T) {
-	answer := readAnswer(vendorhttp.Reply{Status: 400, Body: []byte(`{"ModelState":{"request.Customers[0].Email":["jane@example.org is taken"]}}`)}, 1)
-	for _, m := range []string{answer.Message, answer.Named[0].Message} {
-		if strings.Contains(m, "jane") {
-			t.Errorf("the message repeats an address: %s", m)
+func TestMessageRepeatsNothingThatWasSent(t *testing.T) {
+	for in, want := range map[string]string{
+		`jane@example.org is taken`:                                                   `*** is taken`,
+		`The value 'Jane' is not valid for Priority.`:                                 `The value *** is not valid for Priority.`,
+		`Error converting value "Jane" to type 'System.Int32'.`:                       `Error converting value *** to type 'System.Int32'.`,
+		`Error converting value {null} to type 'System.Int32'.`:                       `Error converting value *** to type 'System.Int32'.`,
+		`Could not convert string to integer: Jane Doe. Path 'Customers[0].Priority'`: `Could not convert string to integer: ***. Path 'Customers[0].Priority'`,
+		`Could not convert string to DateTime: Jane`:                                  `Could not convert string to DateTime: ***`,
+		`The Email field is required.`:                                                `The Email field is required.`,
+	} {
+		body, _ := json.Marshal(map[string]any{"ModelState": map[string]any{"request.Customers[0].X": []string{in}}})
+		answer := readAnswer(vendorhttp.Reply{Status: 400, Body: body}, 1)
+		want = "ModelState: request.Customers[0].X: " + want
+		if answer.Message != want || answer.Named[0].Message != want {
+			t.Errorf("got %q and %q, want %q", answer.Message, answer.Named[0].Message, want)
 		}
 	}
 }

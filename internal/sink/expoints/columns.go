@@ -84,21 +84,19 @@ func (c *columns) find(row *event.ExpointsData) (id int32, field, rule string) {
 // resolve gives the rows with their columns' ids, and every fault. all says that every required column must be there.
 func (c *columns) resolve(rows []event.ExpointsData, all bool) ([]event.ExpointsData, []sink.Fault) {
 	var faults []sink.Fault
-	have := make(map[int32]bool, len(rows))
 	resolved := slices.Clone(rows)
 	for i, row := range rows {
 		id, field, rule := c.find(&row)
 		if rule != "" {
 			faults = append(faults, sink.Fault{Path: fmt.Sprintf("Data[%d].%s", i, field), Rule: rule})
 		}
-		have[id] = true
 		resolved[i].CustomerDataColumnId = &id
 	}
 	if !all {
 		return resolved, faults
 	}
 	for _, col := range c.required {
-		if !have[col.ID] {
+		if !slices.ContainsFunc(resolved, func(r event.ExpointsData) bool { return *r.CustomerDataColumnId == col.ID }) {
 			faults = append(faults, sink.Fault{Path: "Data", Rule: fmt.Sprintf("column %q is mandatory", col.Name)})
 		}
 	}

@@ -161,6 +161,8 @@ func TestNoCatalogueIsUnready(t *testing.T) {
 		{"503", "", 503, sink.Unavailable},
 		{"429", "", 429, sink.Throttled},
 		{"404", "", 404, sink.Misconfigured},
+		{"400, of a call without data", "", 400, sink.Misconfigured},
+		{"502, of a call that changes nothing", "", 502, sink.Unavailable},
 		{"401", "", 401, sink.Unauthorized},
 		{"HTML", "<html>", 0, sink.Misconfigured},
 		{"another object", `{"Columns":[]}`, 0, sink.Misconfigured},

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ var specs = [...]sink.Spec{
 }
 
 // Specs gives the operations that New makes, in its order.
-func Specs() []sink.Spec { return specs[:] }
+func Specs() []sink.Spec { return slices.Clone(specs[:]) }
 
 // operation is one endpoint; E is its event.
 type operation[E any] struct {

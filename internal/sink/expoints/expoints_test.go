@@ -22,7 +22,7 @@ type tenant struct {
 	status    int    // of customerdatacolumn; 0: 200
 	reads     int    // of customerdatacolumn
 	calls     []call
-	answer    func(w http.ResponseWriter) // of the customer endpoints; nil: 200
+	answer    http.HandlerFunc // of the customer endpoints; nil: 200
 }
 
 type call struct {
@@ -52,7 +52,7 @@ func newTenant(t *testing.T, catalogue string) *tenant {
 		defer v.mu.Unlock()
 		v.calls = append(v.calls, call{r.URL.Path, r.Header, r.ContentLength, body})
 		if v.answer != nil {
-			v.answer(w)
+			v.answer(w, r)
 		}
 	})
 	v.Server = httptest.NewServer(mux)

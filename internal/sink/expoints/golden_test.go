@@ -129,3 +129,20 @@ func TestAddLockMakesThePagesRequest(t *testing.T) {
 	}
 	wantEqual(t, object(t, item.Body), golden(t, "addlock-request-formats.json"))
 }
+
+func BenchmarkEncode(b *testing.B) {
+	cols, err := readColumns([]byte(sampleColumns), time.Now())
+	if err != nil {
+		b.Fatal(err)
+	}
+	a := &account{zone: time.UTC, columns: newCatalogue(time.Hour, nil)}
+	a.columns.last = cols
+	at := time.Date(2025, 1, 18, 4, 53, 5, 0, time.UTC)
+	e := &event.FeedbackRequest{Email: new("a@example.org"), SendDate: &at, TransactionDate: &at, Data: slices.Repeat([]event.ExpointsData{sampleData()}, 5)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := encodeAdd(b.Context(), a, e, origin); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -215,7 +215,7 @@ func login(t *testing.T, cfg Config) Config {
 
 func TestRefusedTokenIsRenewed(t *testing.T) {
 	v := newTenant(t, noColumns)
-	v.answer = func(w http.ResponseWriter) {
+	v.answer = func(w http.ResponseWriter, _ *http.Request) {
 		if v.calls[len(v.calls)-1].header.Get("Authorization") != "Bearer token-2" {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
@@ -259,7 +259,10 @@ func TestContextThatEndsIsUnavailableBeforeAndUnknownAfterTheRequest(t *testing.
 	_, _, lock := open(t, v.config())
 	items := []sink.Item{encode(t, lock, &event.FeedbackLock{})}
 	ctx, cancel := context.WithCancel(t.Context())
-	v.answer = func(http.ResponseWriter) { cancel() }
+	v.answer = func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done() // an answer could still overtake the cancellation
+	}
 	answer := lock.Send(ctx, items)
 	if answer.Class != sink.Unknown || !errors.Is(answer.Err, context.Canceled) {
 		t.Errorf("after the request: %v, %v", answer.Class, answer.Err)

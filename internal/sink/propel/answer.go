@@ -26,7 +26,7 @@ func (a *account) readAnswer(r vendorhttp.Reply, items []sink.Item) sink.Answer 
 	}
 	var texts []string
 	answer.Code, texts = readRefusal(r.Body)
-	answer.Message = vendorhttp.Redact(strings.Join(texts, "; "))
+	answer.Message = message(texts...)
 	answer.Class = a.class(answer.Result)
 	if answer.Class == sink.Rejected {
 		answer.Named = named(texts, len(items), answer.Result)
@@ -79,6 +79,19 @@ func readRefusal(body []byte) (code string, texts []string) {
 	return code, texts
 }
 
+// values finds the texts of the schema check (everit-org/json-schema) that repeat what was sent: "#/customers/0/gender: x is not a valid enum
+// value", "string [x] does not match pattern ...", "[x] is not a valid email address".
+var values = regexp.MustCompile(`(: ).*( is not a valid enum value)|(string \[).*(\] does not match pattern)|(\[).*(\] is not a valid)`)
+
+// message is what the vendor said, without what was sent.
+func message(texts ...string) string {
+	quiet := make([]string, len(texts))
+	for i, text := range texts {
+		quiet[i] = values.ReplaceAllString(text, "${1}${3}${5}***${2}${4}${6}")
+	}
+	return vendorhttp.Redact(strings.Join(quiet, "; "))
+}
+
 // place is a pointer to a customer of the request, as a message of the schema check begins: "#/customers/0: extraneous key [company] is not permitted".
 var place = regexp.MustCompile(`^#/customers/(\d{1,9})(?:[/:\s]|$)`)
 
@@ -98,7 +111,7 @@ func named(texts []string, n int, whole sink.Result) []sink.Named {
 	for i := range n {
 		if own := blame[i]; own != nil {
 			result := whole
-			result.Class, result.Message = sink.Rejected, vendorhttp.Redact(strings.Join(own, "; "))
+			result.Class, result.Message = sink.Rejected, message(own...)
 			out = append(out, sink.Named{Index: i, Result: result})
 		}
 	}

@@ -26,7 +26,7 @@ func encode(cfg Config, e *event.CustomerChange) (sink.Item, error) {
 	w.gender(cfg.GenderCase, e.Gender)
 	w.ssn(cfg.SSNType, e.Ssn)
 	w.optText("phone", e.Phone)
-	w.optText("email", e.Email)
+	w.email(e.Email)
 	w.parent(e.Parent)
 	if e.PrimaryLanguage != nil {
 		w.letters("primaryLanguage", *e.PrimaryLanguage, "ISO 639-1")
@@ -85,6 +85,17 @@ func (w *writer) ssn(form string, v *string) {
 	}
 	w.key("ssn")
 	w.b = strconv.AppendUint(w.b, n, 10)
+}
+
+// email is checked as far as any mail address goes: the vendor refuses the whole call for one that is none.
+func (w *writer) email(v *string) {
+	if v == nil {
+		return
+	}
+	if at := strings.LastIndexByte(*v, '@'); at < 1 || at == len(*v)-1 {
+		w.fault("email", "must be an e-mail address")
+	}
+	w.text("email", *v)
 }
 
 func (w *writer) parent(p *event.PropelParent) {

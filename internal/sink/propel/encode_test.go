@@ -76,6 +76,9 @@ func TestEveryFaultOfAnEventIsNamedByItsPath(t *testing.T) {
 		{"sourceId", "must be valid UTF-8", func(e *event.CustomerChange) { e.SourceId = "\xff" }},
 		{"dateOfBirth", "must lie in the years 1 to 9999", func(e *event.CustomerChange) { e.DateOfBirth = &far }},
 		{"gender", "must be one of M, F, U", func(e *event.CustomerChange) { e.Gender = new("f") }},
+		{"email", "must be an e-mail address", func(e *event.CustomerChange) { e.Email = new("") }},
+		{"email", "must be an e-mail address", func(e *event.CustomerChange) { e.Email = new("@x") }},
+		{"email", "must be an e-mail address", func(e *event.CustomerChange) { e.Email = new("x@") }},
 		{"parent", exactlyOne, func(e *event.CustomerChange) { e.Parent = &event.PropelParent{} }},
 		{"parent", exactlyOne, func(e *event.CustomerChange) { e.Parent.Source = new("s") }},
 		{"parent", exactlyOne, func(e *event.CustomerChange) { e.Parent = &event.PropelParent{SourceId: new("s")} }},
@@ -172,5 +175,15 @@ func TestAnyTextBecomesValidJSON(t *testing.T) {
 func TestAnotherEventIsAnError(t *testing.T) {
 	if _, err := open(t, newTenant(t).config()).Encode(t.Context(), &event.FeedbackLock{}, sink.Origin{}); err == nil {
 		t.Error("customers took an event of Expoints")
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	cfg, e := Default(), everyField()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := encode(cfg, e); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -25,7 +25,7 @@ type tenant struct {
 	logins int
 	basic  bool // credentials must come by HTTP Basic
 	calls  []call
-	answer func(w http.ResponseWriter, c call) // of the bulk endpoint
+	answer http.HandlerFunc // of the bulk endpoint
 }
 
 type call struct {
@@ -37,16 +37,15 @@ type call struct {
 
 func newTenant(t *testing.T) *tenant {
 	t.Helper()
-	v := &tenant{answer: func(w http.ResponseWriter, _ call) { io.WriteString(w, `{"data":[]}`) }}
+	v := &tenant{answer: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"data":[]}`) }}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /oauth2/token", v.login)
 	mux.HandleFunc("POST /v2/", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		c := call{r.URL.Path, r.Header, r.ContentLength, body}
-		v.calls = append(v.calls, c)
-		v.answer(w, c)
+		v.calls = append(v.calls, call{r.URL.Path, r.Header, r.ContentLength, body})
+		v.answer(w, r)
 	})
 	v.Server = httptest.NewServer(mux)
 	t.Cleanup(v.Close)
@@ -129,7 +128,7 @@ func TestSendMakesTheDocumentedCall(t *testing.T) {
 		if v.basic = basic; basic {
 			cfg.Auth.Style = "basic"
 		}
-		v.answer = func(w http.ResponseWriter, _ call) {
+		v.answer = func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("x-request-id", "5f2b-1")
 			io.WriteString(w, `{"data":[{"key":"b","success":true},{"key":"a","success":true}],"messages":["Completed"],"total":2}`)
 		}
@@ -156,8 +155,8 @@ func TestSendMakesTheDocumentedCall(t *testing.T) {
 
 func TestRefusedTokenIsRenewed(t *testing.T) {
 	v := newTenant(t)
-	v.answer = func(w http.ResponseWriter, c call) {
-		if c.header.Get("Authorization") != "Bearer token-2" {
+	v.answer = func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer token-2" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -196,7 +195,10 @@ func TestContextThatEndsIsUnavailableBeforeAndUnknownAfterTheRequest(t *testing.
 	op := open(t, v.config())
 	items := []sink.Item{mustEncode(t, op, change("MBC", "a"))}
 	ctx, cancel := context.WithCancel(t.Context())
-	v.answer = func(http.ResponseWriter, call) { cancel() }
+	v.answer = func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done() // an answer could still overtake the cancellation
+	}
 	if answer := op.Send(ctx, items); answer.Class != sink.Unknown || !errors.Is(answer.Err, context.Canceled) {
 		t.Errorf("after the request: %v, %v", answer.Class, answer.Err)
 	}

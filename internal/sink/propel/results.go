@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	"sluice/internal/sink"
-	"sluice/internal/sink/vendorhttp"
 )
 
 // result is one item's part of a 200. Members are kept raw, so that one of an unforeseen type costs no more than itself.
@@ -70,7 +69,7 @@ func (r *result) outcome(transient []*regexp.Regexp) (sink.Class, string) {
 	if slices.ContainsFunc(transient, func(p *regexp.Regexp) bool { return p.MatchString(text) }) {
 		class = sink.Retryable
 	}
-	return class, vendorhttp.Redact(text)
+	return class, message(text)
 }
 
 // plain is a JSON string's text, or the JSON itself where it is something else.
