@@ -1,0 +1,183 @@
+package observe
+
+import (
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// gathered are the registry's series as "name{label=value ...}", histograms by their number of observations.
+func gathered(t *testing.T, reg *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetName()+"="+l.GetValue())
+			}
+			out[f.GetName()+"{"+strings.Join(labels, " ")+"}"] = number(f.GetType(), m)
+		}
+	}
+	return out
+}
+
+func number(kind dto.MetricType, m *dto.Metric) float64 {
+	switch kind {
+	case dto.MetricType_COUNTER:
+		return m.GetCounter().GetValue()
+	case dto.MetricType_GAUGE:
+		return m.GetGauge().GetValue()
+	default:
+		return float64(m.GetHistogram().GetSampleCount())
+	}
+}
+
+// tellAll calls each method once or more, with numbers that all differ.
+func tellAll(p *Pipeline) {
+	p.Started(true)
+	p.Read(false, 10, 1000)
+	p.Read(true, 2, 200)
+	p.Outcome("crmcom.purchases", "delivered", "", 5)
+	p.Outcome("crmcom.purchases", "dead", "rejected", 3)
+	p.Outcome("crmcom.purchases", "retried", "retryable", 4)
+	p.Outcome("", "dead", "unmapped", 1)
+	p.Outcome("", "skipped", "", 6)
+	p.Delay("crmcom.purchases", 3*time.Second)
+	p.Call("crmcom.purchases", "delivered", 8, 0.8, time.Second)
+	p.Call("crmcom.purchases", "unavailable", 8, 0.8, time.Second)
+	p.PossibleDuplicates("crmcom.purchases", 7)
+	p.SkippedSettled("commit_metadata", 9)
+	p.CommitFailed()
+	p.ProduceFailed("sluice.purchases.dlq")
+	p.Dropped(11)
+	p.Breaker("crmcom.purchases", "open")
+	p.Hold("crmcom.purchases", "unavailable")
+	p.Hold("", "registry")
+	p.Partition("purchases", 10, 100, 4*time.Second, 12)
+	p.Partition("purchases", 2, 50, 0, 0)
+}
+
+func TestEachMethodMovesItsMetricAndNoOther(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	tellAll(New(reg).Pipeline("p"))
+	want := map[string]float64{
+		"sluice_pipeline_started{pipeline=p}":                                                              1,
+		"sluice_records_read_total{from=source pipeline=p}":                                                10,
+		"sluice_records_read_total{from=retry pipeline=p}":                                                 2,
+		"sluice_read_bytes_total{from=source pipeline=p}":                                                  1000,
+		"sluice_read_bytes_total{from=retry pipeline=p}":                                                   200,
+		"sluice_records_settled_total{cause= kind=delivered operation=crmcom.purchases pipeline=p}":        5,
+		"sluice_records_settled_total{cause=rejected kind=dead operation=crmcom.purchases pipeline=p}":     3,
+		"sluice_records_settled_total{cause=retryable kind=retried operation=crmcom.purchases pipeline=p}": 4,
+		"sluice_records_settled_total{cause=unmapped kind=dead operation= pipeline=p}":                     1,
+		"sluice_records_settled_total{cause= kind=skipped operation= pipeline=p}":                          6,
+		"sluice_delivery_delay_seconds{operation=crmcom.purchases pipeline=p}":                             1,
+		"sluice_vendor_calls_total{class=delivered operation=crmcom.purchases pipeline=p}":                 1,
+		"sluice_vendor_calls_total{class=unavailable operation=crmcom.purchases pipeline=p}":               1,
+		"sluice_vendor_call_duration_seconds{operation=crmcom.purchases pipeline=p}":                       2,
+		"sluice_vendor_call_items{operation=crmcom.purchases pipeline=p}":                                  2,
+		"sluice_vendor_call_fill_ratio{operation=crmcom.purchases pipeline=p}":                             2,
+		"sluice_possible_duplicates_total{operation=crmcom.purchases pipeline=p}":                          7,
+		"sluice_records_skipped_settled_total{cause=commit_metadata pipeline=p}":                           9,
+		"sluice_commit_failures_total{pipeline=p}":                                                         1,
+		"sluice_produce_failures_total{pipeline=p topic=sluice.purchases.dlq}":                             1,
+		"sluice_records_dropped_total{pipeline=p}":                                                         11,
+		"sluice_breaker_state{operation=crmcom.purchases pipeline=p state=open}":                           1,
+		"sluice_breaker_state{operation=crmcom.purchases pipeline=p state=closed}":                         0,
+		"sluice_breaker_state{operation=crmcom.purchases pipeline=p state=half-open}":                      0,
+		"sluice_hold{cause=unavailable operation=crmcom.purchases pipeline=p}":                             1,
+		"sluice_hold{cause=registry operation= pipeline=p}":                                                1,
+		"sluice_partition_lag_records{partition=10 pipeline=p topic=purchases}":                            100,
+		"sluice_partition_lag_records{partition=2 pipeline=p topic=purchases}":                             50,
+		"sluice_partition_oldest_unsettled_seconds{partition=10 pipeline=p topic=purchases}":               4,
+		"sluice_partition_oldest_unsettled_seconds{partition=2 pipeline=p topic=purchases}":                0,
+		"sluice_partition_in_flight_records{partition=10 pipeline=p topic=purchases}":                      12,
+		"sluice_partition_in_flight_records{partition=2 pipeline=p topic=purchases}":                       0,
+	}
+	got := gathered(t, reg)
+	for series, v := range want {
+		if g, ok := got[series]; !ok || g != v {
+			t.Errorf("%s: got %v (there: %v), want %v", series, g, ok, v)
+		}
+		delete(got, series)
+	}
+	for series, v := range got {
+		t.Errorf("%s %v was not asked for", series, v)
+	}
+}
+
+func TestANilPipelineCountsNothing(t *testing.T) {
+	var p *Pipeline
+	tellAll(p)
+	p.PartitionGone("purchases", 10)
+	if s := p.Snapshot(); !reflect.DeepEqual(s, Status{}) {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestAPipelineIsTheOneOfItsName(t *testing.T) {
+	r := New(prometheus.NewRegistry())
+	b, a := r.Pipeline("b"), r.Pipeline("a")
+	if r.Pipeline("b") != b || a == b {
+		t.Error("the name does not decide")
+	}
+	if got := r.Pipelines(); len(got) != 2 || got[0] != a || got[1] != b {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestCountsAddUpWhenManyCount(t *testing.T) {
+	p := New(prometheus.NewRegistry()).Pipeline("p")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 500 {
+				p.Outcome("crmcom.purchases", "delivered", "", 1)
+				p.Hold("crmcom.purchases", "throttled")
+				p.Hold("crmcom.purchases", "")
+				p.Snapshot()
+			}
+		})
+	}
+	wg.Wait()
+	if s := p.Snapshot(); s.Delivered != 4000 || s.Operations[0].Hold != nil {
+		t.Errorf("delivered %d, want 4000; hold %v", s.Delivered, s.Operations[0].Hold)
+	}
+}
+
+func TestLabelsGoWithTheirState(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	p := New(reg).Pipeline("p")
+	p.Hold("crmcom.purchases", "throttled")
+	p.Hold("crmcom.purchases", "unavailable")
+	p.Partition("purchases", 1, 1, time.Second, 1)
+	got := gathered(t, reg)
+	if _, there := got["sluice_hold{cause=throttled operation=crmcom.purchases pipeline=p}"]; there {
+		t.Error("an earlier reason stands beside the later one")
+	}
+	p.Hold("crmcom.purchases", "")
+	p.PartitionGone("purchases", 1)
+	for series := range gathered(t, reg) {
+		if strings.HasPrefix(series, "sluice_hold{") || strings.HasPrefix(series, "sluice_partition_") {
+			t.Errorf("%s is left", series)
+		}
+	}
+}
+
+func BenchmarkOutcome(b *testing.B) {
+	p := New(prometheus.NewRegistry()).Pipeline("p")
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Outcome("crmcom.purchases", "delivered", "", 1)
+	}
+}

@@ -1,0 +1,194 @@
+package observe
+
+import (
+	"encoding/json"
+	"maps"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestASnapshotSaysWhatTheMetricsSay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(prometheus.NewRegistry()).Pipeline("p")
+		tellAll(p)
+		time.Sleep(2 * time.Second)
+		got, err := json.MarshalIndent(p.Snapshot(), "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const want = `{
+ "pipeline": "p",
+ "started": true,
+ "hold": {
+  "reason": "registry",
+  "since": "2000-01-01T00:00:00Z"
+ },
+ "source": {
+  "records": 10,
+  "bytes": 1000
+ },
+ "retry": {
+  "records": 2,
+  "bytes": 200
+ },
+ "delivered": 5,
+ "retried": 4,
+ "skipped": 6,
+ "dead": {
+  "rejected": 3,
+  "unmapped": 1
+ },
+ "skipped_settled": {
+  "commit_metadata": 9
+ },
+ "possible_duplicates": 7,
+ "dropped": 11,
+ "commit_failures": 1,
+ "produce_failures": {
+  "sluice.purchases.dlq": 1
+ },
+ "in_flight": 12,
+ "lag_records": 150,
+ "oldest_unsettled_seconds": 6,
+ "operations": [
+  {
+   "operation": "crmcom.purchases",
+   "delivered": 5,
+   "retried": 4,
+   "skipped": 0,
+   "dead": {
+    "rejected": 3
+   },
+   "calls": {
+    "delivered": 1,
+    "unavailable": 1
+   },
+   "possible_duplicates": 7,
+   "breaker": "open",
+   "hold": {
+    "reason": "unavailable",
+    "since": "2000-01-01T00:00:00Z"
+   }
+  }
+ ],
+ "partitions": [
+  {
+   "topic": "purchases",
+   "partition": 2,
+   "lag_records": 50,
+   "in_flight": 0,
+   "oldest_unsettled_seconds": 0,
+   "stuck_seconds": 2
+  },
+  {
+   "topic": "purchases",
+   "partition": 10,
+   "lag_records": 100,
+   "in_flight": 12,
+   "oldest_unsettled_seconds": 6,
+   "stuck_seconds": 2
+  }
+ ]
+}`
+		if string(normalUTC(t, got)) != want {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
+// normalUTC writes times in UTC, whatever zone the machine is in.
+func normalUTC(t *testing.T, b []byte) []byte {
+	t.Helper()
+	var s Status
+	if err := json.Unmarshal(b, &s); err != nil {
+		t.Fatal(err)
+	}
+	s.Hold.Since = s.Hold.Since.UTC()
+	for _, o := range s.Operations {
+		o.Hold.Since = o.Hold.Since.UTC()
+	}
+	out, err := json.MarshalIndent(s, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestAHoldKeepsTheTimeItBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(prometheus.NewRegistry()).Pipeline("p")
+		began := time.Now()
+		p.Hold("", "registry")
+		time.Sleep(time.Minute)
+		p.Hold("", "registry")
+		if got := p.Snapshot().Hold; got == nil || !got.Since.Equal(began) {
+			t.Errorf("got %+v, want since %v", got, began)
+		}
+		p.Hold("", "flood")
+		if got := p.Snapshot().Hold; got == nil || got.Reason != "flood" || !got.Since.Equal(began.Add(time.Minute)) {
+			t.Errorf("got %+v, want flood since %v", got, began.Add(time.Minute))
+		}
+		p.Hold("", "")
+		if got := p.Snapshot().Hold; got != nil {
+			t.Errorf("got %+v, want none", got)
+		}
+	})
+}
+
+// A backlog of last week is old and not stuck; a record that stays at the head is stuck, however the lag grows behind it.
+func TestStuckIsTheTimeWithoutProgressAndNotTheAge(t *testing.T) {
+	const week = 7 * 24 * time.Hour
+	for name, c := range map[string]struct {
+		tell func(p *Pipeline, tick int)
+		want time.Duration // after 100 ticks of 5 s
+	}{
+		"a backlog that is worked off": {func(p *Pipeline, tick int) { p.Partition("t", 0, 1000, week-time.Duration(tick)*time.Hour, 5) }, 0},
+		"a backlog of one timestamp": {func(p *Pipeline, tick int) {
+			p.Partition("t", 0, int64(1000-tick), week+time.Duration(tick)*5*time.Second, 5)
+		}, 0},
+		"an old record at the head": {func(p *Pipeline, tick int) {
+			p.Partition("t", 0, int64(1000+tick), week+time.Duration(tick)*5*time.Second, 5)
+		}, 500 * time.Second},
+		"a young record at the head": {func(p *Pipeline, tick int) { p.Partition("t", 0, 1, time.Duration(tick)*5*time.Second+1, 1) }, 500*time.Second + 1},
+		"nothing to do":              {func(p *Pipeline, tick int) { p.Partition("t", 0, 0, 0, 0) }, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := New(prometheus.NewRegistry()).Pipeline("p")
+			c.tell(p, 0)
+			for tick := 1; tick <= 100; tick++ {
+				time.Sleep(5 * time.Second)
+				c.tell(p, tick)
+			}
+			stuck := func() float64 { return p.Snapshot().Partitions[0].StuckSeconds }
+			if got := stuck(); got > c.want.Seconds() || got < (c.want-1).Seconds() {
+				t.Errorf("%s: stuck for %v s, want %v", name, got, c.want)
+			}
+			time.Sleep(time.Hour)
+			if got := stuck(); got < 3600 {
+				t.Errorf("%s: stuck for %v s after an hour of silence", name, got)
+			}
+		})
+	}
+}
+
+func TestAPartitionThatIsGoneIsNotInTheSnapshot(t *testing.T) {
+	p := New(prometheus.NewRegistry()).Pipeline("p")
+	p.Partition("t", 0, 5, time.Second, 1)
+	p.PartitionGone("t", 0)
+	p.PartitionGone("t", 1)
+	if s := p.Snapshot(); len(s.Partitions) != 0 || s.LagRecords != 0 {
+		t.Errorf("got %+v", s.Partitions)
+	}
+}
+
+func TestWhatHasNoOperationCountsInTheTotalsAlone(t *testing.T) {
+	p := New(prometheus.NewRegistry()).Pipeline("p")
+	p.Outcome("", "dead", "poison", 2)
+	s := p.Snapshot()
+	if !maps.Equal(s.Dead, map[string]uint64{"poison": 2}) || len(s.Operations) != 0 {
+		t.Errorf("dead %v, operations %v", s.Dead, s.Operations)
+	}
+}
