@@ -83,7 +83,7 @@ func (m *model) container(file string, k kind, prefix string, elem *avro.SchemaN
 	return typeRef{kind: k, text: prefix + e.text, elem: &e}, nil
 }
 
-// nullable is the type of a union of null and one other: a pointer, or the slice or map itself, whose nil is null.
+// nullable is the type of a union of null and one other: a pointer, or the slice itself, whose nil is null.
 func (m *model) nullable(file string, n *avro.SchemaNode) (typeRef, error) {
 	var other []avro.SchemaNode
 	for _, b := range n.Branches {
@@ -95,8 +95,11 @@ func (m *model) nullable(file string, n *avro.SchemaNode) (typeRef, error) {
 		return typeRef{}, fmt.Errorf("union of %d types: allowed is null and one other", len(n.Branches))
 	}
 	e, err := m.typeOf(file, &other[0])
-	if err != nil || e.kind == array || e.kind == mapping {
+	switch {
+	case err != nil || e.kind == array:
 		return e, err
+	case e.kind == mapping: // hamba/avro cannot write it from a typed map
+		return typeRef{}, fmt.Errorf("union of null and map: allowed is a map with the default {}")
 	}
 	return typeRef{kind: pointer, text: "*" + e.text, elem: &e}, nil
 }

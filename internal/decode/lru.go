@@ -1,0 +1,44 @@
+package decode
+
+import "container/list"
+
+// lru keeps the values of the ids used last, up to a bound. Not safe for concurrent use.
+type lru[V any] struct {
+	max   int
+	order *list.List // of entry[V], the last used first
+	byID  map[int]*list.Element
+}
+
+type entry[V any] struct {
+	id    int
+	value V
+}
+
+func newLRU[V any](most int) *lru[V] {
+	return &lru[V]{max: most, order: list.New(), byID: map[int]*list.Element{}}
+}
+
+func (c *lru[V]) get(id int) (V, bool) {
+	e, ok := c.byID[id]
+	if !ok {
+		var none V
+		return none, false
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(entry[V]).value, true
+}
+
+func (c *lru[V]) put(id int, value V) {
+	c.remove(id)
+	if c.order.Len() >= c.max {
+		c.remove(c.order.Back().Value.(entry[V]).id)
+	}
+	c.byID[id] = c.order.PushFront(entry[V]{id, value})
+}
+
+func (c *lru[V]) remove(id int) {
+	if e, ok := c.byID[id]; ok {
+		c.order.Remove(e)
+		delete(c.byID, id)
+	}
+}

@@ -1,0 +1,167 @@
+package decode
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/twmb/avro"
+
+	"sluice/internal/event"
+)
+
+// baseFields are the fields of everything that have no default and are not under test.
+const baseFields = `
+	{"name":"text","type":"string"},
+	{"name":"uuid","type":{"type":"string","logicalType":"uuid"}},
+	{"name":"color","type":{"type":"enum","name":"Color","symbols":["RED","GREEN"]}},
+	{"name":"small","type":"int"},
+	{"name":"flag","type":"boolean"},
+	{"name":"blob","type":"bytes"},
+	{"name":"day","type":{"type":"int","logicalType":"date"}},
+	{"name":"list","type":{"type":"array","items":"string"}},
+	{"name":"amounts","type":{"type":"array","items":` + decimalType + `}},
+	{"name":"table","type":{"type":"map","values":"long"}},
+	{"name":"part","type":{"type":"record","name":"Part","fields":[{"name":"name","type":"string"}]}},
+	{"name":"parts","type":{"type":"array","items":"Part"}}`
+
+// The fields that the tests vary, as the reader has them.
+const (
+	large  = `{"name":"large","type":"long"}`
+	ratio  = `{"name":"ratio","type":"double"}`
+	amount = `{"name":"amount","type":` + decimalType + `}`
+	at     = `{"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}}`
+)
+
+func writerSchema(name string, fields ...string) string {
+	return fmt.Sprintf(`{"type":"record","name":%q,"fields":[%s,%s]}`, name, baseFields, strings.Join(fields, ","))
+}
+
+// baseValue is a value of every field that a writer may have.
+func baseValue() map[string]any {
+	return map[string]any{
+		"text": "t", "uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "color": "GREEN", "small": 7, "flag": true, "blob": []byte{1},
+		"day": 3, "list": []string{"a"}, "amounts": []any{}, "table": map[string]any{"k": 1}, "part": map[string]any{"name": "p"}, "parts": []any{},
+		"large": 8, "big": 8, "ratio": 0.5, "amount": []byte{5}, "at": 1000, "new": "unread",
+	}
+}
+
+func TestAWriterWithAnotherSchemaIsReadByAvrosRules(t *testing.T) {
+	tests := []struct {
+		name   string
+		writer string
+	}{
+		{"the reader's own fields", writerSchema("sluice.test.Everything", large, ratio, amount, at)},
+		{"fields in another order", writerSchema("sluice.test.Everything", at, amount, ratio, large)},
+		{"a field that the reader lacks", writerSchema("sluice.test.Everything", large, `{"name":"new","type":"string"}`, ratio, amount, at)},
+		{"int promoted to long", writerSchema("sluice.test.Everything", `{"name":"large","type":"int"}`, ratio, amount, at)},
+		{"float promoted to double", writerSchema("sluice.test.Everything", large, `{"name":"ratio","type":"float"}`, amount, at)},
+		{"a field by its alias", writerSchema("sluice.test.Everything", `{"name":"big","type":"long"}`, ratio, amount, at)},
+		{"a long that says nothing of time", writerSchema("sluice.test.Everything", large, ratio, amount, `{"name":"at","type":"long"}`)},
+		{"another namespace", writerSchema("com.example.Everything", large, ratio, amount, at)},
+		{"no namespace", writerSchema("Everything", large, ratio, amount, at)},
+		{"the record's alias", writerSchema("sluice.test.Anything", large, ratio, amount, at)},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			d := newTestDecoder(t, Config{}, everythingReaders(t), test.writer)
+			body, err := avro.MustParse(test.writer).Encode(baseValue())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := d.Decode(t.Context(), "topic", framed(1, body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := got.Event.(*everything)
+			if e.Text != "t" || e.Large != 8 || e.Ratio != 0.5 || e.At.UnixMilli() != 1000 || e.Amount.Cmp(event.Millionths(5)) != 0 {
+				t.Errorf("got %+v", e)
+			}
+			if e.Defaults != "as given" || e.NText != nil || e.Part != (part{Name: "p"}) {
+				t.Errorf("the reader's defaults are missing: %+v", e)
+			}
+		})
+	}
+}
+
+func TestASchemaThatWouldReadAsSomethingElseIsRefused(t *testing.T) {
+	decimal := func(scale int) string {
+		return fmt.Sprintf(`{"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":38,"scale":%d}}`, scale)
+	}
+	tests := []struct {
+		name, writer, reason string
+	}{
+		{"not a record", `"string"`, "the schema is string, want a record"},
+		{"a mandatory field is missing", writerSchema("Everything", ratio, amount, at), "large"},
+		{"a decimal of another scale", writerSchema("Everything", large, ratio, decimal(2), at), "scale"},
+		{"bytes for a decimal", writerSchema("Everything", large, ratio, `{"name":"amount","type":"bytes"}`, at), "field amount: the writer's bytes"},
+		{"a text for a decimal", writerSchema("Everything", large, ratio, `{"name":"amount","type":"string"}`, at), "field amount: the writer's string"},
+		{"microseconds for milliseconds", writerSchema("Everything", large, ratio, amount,
+			`{"name":"at","type":{"type":"long","logicalType":"timestamp-micros"}}`), "field at: the writer's long timestamp-micros"},
+		{"microseconds in a union", writerSchema("Everything", large, ratio, amount, at,
+			`{"name":"n_at","type":["null",{"type":"long","logicalType":"timestamp-micros"}]}`), "field n_at: the writer's long timestamp-micros"},
+		{"a text for a nested decimal", writerSchema("Everything", large, ratio, amount, at,
+			`{"name":"n_part","type":{"type":"record","name":"Part2","fields":[{"name":"amount","type":"string"}]}}`), "field n_part.amount: the writer's string"},
+		{"an enum symbol that the reader lacks", strings.Replace(writerSchema("Everything", large, ratio, amount, at), `"GREEN"`, `"GREEN","BLUE"`, 1), "BLUE"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			d := newTestDecoder(t, Config{}, everythingReaders(t), test.writer)
+			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
+			var poison *Poison
+			if !errors.As(err, &poison) || !strings.Contains(poison.Reason, test.reason) {
+				t.Errorf("error %v, want a *Poison that says %q", err, test.reason)
+			}
+		})
+	}
+}
+
+func TestARecordNameWithoutAnEventIsUnmapped(t *testing.T) {
+	d := newTestDecoder(t, Config{}, everythingReaders(t), `{"type":"record","name":"com.example.Other","fields":[]}`)
+	_, err := d.Decode(t.Context(), "topic", framed(1, nil))
+	var unmapped *Unmapped
+	if !errors.As(err, &unmapped) || unmapped.Name != "com.example.Other" {
+		t.Errorf("error %v, want *Unmapped{com.example.Other}", err)
+	}
+}
+
+func TestAReaderIsFoundByFullNameBeforeShortNameBeforeAlias(t *testing.T) {
+	r := newReaders()
+	for _, text := range []string{
+		`{"type":"record","name":"a.First","aliases":["Old"],"fields":[]}`,
+		`{"type":"record","name":"b.Old","fields":[]}`,
+	} {
+		if err := r.add(text, func() any { return new(struct{}) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for writer, want := range map[string]string{"a.First": "a.First", "x.First": "a.First", "b.Old": "b.Old", "x.Old": "b.Old", "a.Old": "b.Old", "a.None": ""} {
+		got := ""
+		if found := r.find(writer); found != nil {
+			got = fullName(found.root)
+		}
+		if got != want {
+			t.Errorf("writer %s: reader %q, want %q", writer, got, want)
+		}
+	}
+}
+
+func TestEverySchemaHasAReader(t *testing.T) {
+	r, err := embeddedReaders()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range event.Names() {
+		found := r.find(name)
+		if found == nil {
+			t.Errorf("no reader for %s", name)
+			continue
+		}
+		want, _ := event.New(name)
+		if got := reflect.TypeOf(found.fresh()); got != reflect.TypeOf(want) {
+			t.Errorf("%s decodes into a %s, want a %T", name, got, want)
+		}
+	}
+}
