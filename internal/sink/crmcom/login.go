@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// tokenMargin is how long before a JWT's expiry a new one is had.
+	// tokenMargin is how long before a token's expiry a new one is had, or half of its life where that is shorter.
 	tokenMargin = 5 * time.Minute
 	// tokenBytesMax bounds a token as it stands in a call; opaque ones have 32 bytes, JWTs some hundred.
 	tokenBytesMax = 4096
@@ -43,7 +43,7 @@ func (a *account) login(auth Auth, ttl time.Duration) vendorhttp.Fetch {
 		if err != nil {
 			return vendorhttp.Token{}, err
 		}
-		return vendorhttp.Token{Value: value, Expires: time.Now().Add(usable(value, ttl) + tokenMargin)}, nil
+		return vendorhttp.Token{Value: value, Expires: time.Now().Add(life(value, ttl))}, nil
 	}
 }
 
@@ -109,13 +109,14 @@ func loginFailed(answer sink.Answer) error {
 	return &sink.Unready{Doing: "logging in to CRM.COM", Answer: answer}
 }
 
-// usable is how long a token may be used: the vendor names no expiry beside it, but from R12 on it is a JWT with one of its own. Nothing is
-// verified here, the vendor does that.
-func usable(token string, ttl time.Duration) time.Duration {
-	if life, ok := jwtLife(token); ok {
-		return min(ttl, max(life-tokenMargin, life/2))
+// life is how long a token holds, as far as is known: the vendor names no expiry beside it, but from R12 on it is a JWT with one of its own. Nothing is
+// verified here, the vendor does that. The source renews a token by the margin before.
+func life(token string, ttl time.Duration) time.Duration {
+	most := ttl + tokenMargin
+	if own, ok := jwtLife(token); ok {
+		return min(own, most)
 	}
-	return ttl
+	return most
 }
 
 // jwtLife is a JWT's life from its exp and iat claims (RFC 7519 4.1), which CRM.COM writes as strings and the RFC as numbers. It counts from iat and not from
@@ -142,6 +143,6 @@ func jwtLife(token string) (time.Duration, bool) {
 		from = iat
 	}
 	const most = float64(365 * 24 * time.Hour / time.Second)
-	life := min(exp-from, most)
-	return time.Duration(life * float64(time.Second)), life > 0
+	seconds := min(exp-from, most)
+	return time.Duration(seconds * float64(time.Second)), seconds > 0
 }

@@ -21,7 +21,7 @@ func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Answer {
 	if err != nil {
 		return sink.Answer{Result: sink.Result{Class: sink.Misconfigured}, Token: generation, Err: err}
 	}
-	answer := o.account.read(vendorhttp.Do(ctx, o.account.client, req, 0), items)
+	answer := o.account.read(vendorhttp.Do(ctx, o.account.client, req, 0), items, token)
 	answer.Token = generation
 	return answer
 }

@@ -1,0 +1,119 @@
+package crmcom
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"sluice/internal/sink"
+	"sluice/internal/sink/vendorhttp"
+)
+
+// FuzzAnswer holds an answer against a reading of its own: an item is delivered only where it stands exactly once in the processed set, and
+// nowhere else.
+func FuzzAnswer(f *testing.F) {
+	a, b := "events-0-0", "events-0-1"
+	for _, seed := range []string{
+		answered(done(a, b), "[]"), answered(done(a), undone("NotFoundAPIValueException", b)), answered(done(a, a), undone("X", b, a)),
+		failed("InvalidTokenException", "events-0-1"), `{"data":{"Processed_Customer_Events_Set":[{"request_unique_identifier":"events-0-0"}]},"status":{"code":"OK"}}`,
+		strings.Replace(answered(done(a), "[]"), "unprocessed_", "processed_", 1), "", "null",
+	} {
+		f.Add(200, []byte(seed))
+		f.Add(400, []byte(seed))
+	}
+	account := anAccount(f, nil)
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		items := fakeItems(2)
+		got := account.read(vendorhttp.Reply{Status: status, Header: http.Header{}, Body: body, Written: true}, items, "tok")
+		if (got.Class == sink.Delivered) != (len(got.Items) == len(items)) || got.Class == 0 {
+			t.Fatalf("class %v with %d items", got.Class, len(got.Items))
+		}
+		for i, r := range got.Items {
+			if processed, unprocessed := mentions(body, items[i].ID); r.Class == sink.Delivered && (processed != 1 || unprocessed != 0) {
+				t.Fatalf("item %d is delivered, and stands %d times among the processed, %d times among the unprocessed", i, processed, unprocessed)
+			} else if r.Class == 0 {
+				t.Fatalf("item %d has no class", i)
+			}
+		}
+		for _, n := range got.Named {
+			if !strings.Contains(got.Class.String(), "rejected") || n.Index < 0 || n.Index >= len(items) {
+				t.Fatalf("%v names item %d", got.Class, n.Index)
+			}
+		}
+	})
+}
+
+// mentions counts by the tokens of the answer in which sets an identifier stands, all sets of a name taken together.
+func mentions(body []byte, id string) (processed, unprocessed int) {
+	var path []string // the members that lead to the token; "" for an array
+	dec := json.NewDecoder(bytes.NewReader(body))
+	var walk func() bool
+	walk = func() bool {
+		token, err := dec.Token()
+		if err != nil {
+			return false
+		}
+		switch token {
+		case json.Delim('{'):
+			last := ""
+			for dec.More() {
+				key, err := dec.Token()
+				if err != nil {
+					return false
+				}
+				name, _ := key.(string)
+				path = append(path, name)
+				if strings.EqualFold(name, "request_unique_identifier") {
+					if value, ok := peekString(dec); ok {
+						last = value
+						path = path[:len(path)-1]
+						continue
+					}
+					return false
+				}
+				if !walk() {
+					return false
+				}
+				path = path[:len(path)-1]
+			}
+			if last == id && len(path) == 3 && strings.EqualFold(path[0], "data") {
+				switch {
+				case strings.EqualFold(path[1], "processed_customer_events_set"):
+					processed++
+				case strings.EqualFold(path[1], "unprocessed_customer_events_set"):
+					unprocessed++
+				}
+			}
+			_, err = dec.Token()
+		case json.Delim('['):
+			for dec.More() {
+				path = append(path, "")
+				if !walk() {
+					return false
+				}
+				path = path[:len(path)-1]
+			}
+			_, err = dec.Token()
+		}
+		return err == nil
+	}
+	walk()
+	return processed, unprocessed
+}
+
+// peekString reads a value that must be a string or null.
+func peekString(dec *json.Decoder) (string, bool) {
+	token, err := dec.Token()
+	if err != nil {
+		return "", false
+	}
+	switch v := token.(type) {
+	case string:
+		return v, true
+	case nil:
+		return "", true
+	}
+	return "", false
+}
