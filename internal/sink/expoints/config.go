@@ -1,8 +1,6 @@
 package expoints
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,7 +18,7 @@ type Config struct {
 	Auth              Auth          `yaml:"auth" doc:"OAuth2 client credentials, or bearer_token alone"`
 	TimeZone          string        `yaml:"time_zone" doc:"zone of the instants that are sent, as in the IANA time zone database"`
 	EventIDColumn     string        `yaml:"event_id_column" doc:"data column that takes the event's id, or the record's origin where it has none; empty: none; an event that fills the column itself is left as it is"`
-	Timeout           time.Duration `yaml:"timeout" doc:"longest time for one call"`
+	Timeout           time.Duration `yaml:"timeout" doc:"longest time for one call, a login that it needs included"`
 	RequestsPerSecond float64       `yaml:"requests_per_second" doc:"limit of the account; 0: none"`
 	ColumnsRefresh    time.Duration `yaml:"columns_refresh" doc:"age at which the column catalogue is read anew; at least 1m"`
 	Batch             Batch         `yaml:"batch" doc:"settings of a batch of customer/add; is_test holds for addfinished too"`
@@ -61,40 +59,37 @@ func Default() Config {
 // tokenMargin: the vendor's tokens hold for about an hour.
 const tokenMargin = 5 * time.Minute
 
-// Validate names every setting that cannot be used, joined, each with what is allowed.
-func (c Config) Validate() error {
-	var faults []error
-	must := func(ok bool, format string, args ...any) {
+// Check calls fault for every setting that cannot be used, with its path in the account's section and what is allowed.
+func (c Config) Check(fault func(path, rule string, args ...any)) {
+	must := func(ok bool, path, rule string) {
 		if !ok {
-			faults = append(faults, fmt.Errorf(format, args...))
+			fault(path, rule)
 		}
 	}
-	must(isBaseURL(c.BaseURL), "base_url: "+urlRule)
-	c.Auth.validate(must)
+	must(isBaseURL(c.BaseURL), "base_url", urlRule)
+	c.Auth.check(must)
 	_, err := time.LoadLocation(c.TimeZone)
-	must(err == nil && c.TimeZone != "" && c.TimeZone != "Local", "time_zone: %q must be an IANA zone such as Europe/Amsterdam", c.TimeZone)
-	must(c.Timeout > 0, "timeout: %v must be over 0", c.Timeout)
-	must(c.RequestsPerSecond >= 0, "requests_per_second: %v must be 0 or more", c.RequestsPerSecond)
-	must(c.ColumnsRefresh >= verdictAge, "columns_refresh: %v must be 1m or more", c.ColumnsRefresh)
-	must(slices.Contains([]string{"0", "1", "email", "portal"}, c.Batch.TypeBatch), "batch.type_batch: %q must be 0, 1, email or portal", c.Batch.TypeBatch)
-	must(c.Batch.EndAfter >= 0, "batch.end_after: %v must be 0 or more", c.Batch.EndAfter)
+	must(err == nil && c.TimeZone != "" && c.TimeZone != "Local", "time_zone", "must be an IANA zone such as Europe/Amsterdam")
+	must(c.Timeout > 0, "timeout", "must be over 0")
+	must(c.RequestsPerSecond >= 0, "requests_per_second", "must be 0 or more")
+	must(c.ColumnsRefresh >= verdictAge, "columns_refresh", "must be 1m or more")
+	must(slices.Contains([]string{"0", "1", "email", "portal"}, c.Batch.TypeBatch), "batch.type_batch", "must be 0, 1, email or portal")
+	must(c.Batch.EndAfter >= 0, "batch.end_after", "must be 0 or more")
 	_, err = parseTimeOfDay(c.Batch.SendTime)
-	must(err == nil, "batch.send_time: %q must be a time of day such as 11:30 or 11:30:00", c.Batch.SendTime)
-	return errors.Join(faults...)
+	must(err == nil, "batch.send_time", "must be a time of day such as 11:30 or 11:30:00")
 }
 
-// urlRule goes without the value, which may hold a password.
 const urlRule = "must be an absolute http or https URL without user, query and fragment"
 
-func (a Auth) validate(must func(ok bool, format string, args ...any)) {
+func (a Auth) check(must func(ok bool, path, rule string)) {
 	credentials := a.TokenURL != "" || a.ClientID != "" || a.ClientSecret != "" || a.Scope != ""
-	must(credentials != (a.BearerToken != ""), "auth: token_url, client_id and client_secret, or bearer_token alone, is mandatory")
+	must(credentials != (a.BearerToken != ""), "auth", "must have token_url, client_id and client_secret, or bearer_token alone")
 	if !credentials {
 		return
 	}
-	must(isBaseURL(a.TokenURL), "auth.token_url: "+urlRule)
-	must(a.ClientID != "", "auth.client_id: is mandatory")
-	must(a.ClientSecret != "", "auth.client_secret: is mandatory")
+	must(isBaseURL(a.TokenURL), "auth.token_url", urlRule)
+	must(a.ClientID != "", "auth.client_id", "is mandatory")
+	must(a.ClientSecret != "", "auth.client_secret", "is mandatory")
 }
 
 func (a Auth) source(client *http.Client) *vendorhttp.Source {

@@ -1,6 +1,7 @@
 package expoints
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,13 +14,19 @@ func valid() Config {
 	return cfg
 }
 
+// faults are the paths of what Check finds.
+func faults(cfg Config) (paths []string) {
+	cfg.Check(func(path, _ string, _ ...any) { paths = append(paths, path) })
+	return paths
+}
+
 func TestDefaultsNeedOnlyAddressAndLogin(t *testing.T) {
-	if err := valid().Validate(); err != nil {
-		t.Error(err)
+	if got := faults(valid()); got != nil {
+		t.Error(got)
 	}
 }
 
-func TestValidateNamesTheSetting(t *testing.T) {
+func TestCheckNamesTheSetting(t *testing.T) {
 	for _, tt := range []struct {
 		want   string
 		change func(*Config)
@@ -27,8 +34,8 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		{"base_url", func(c *Config) { c.BaseURL = "" }},
 		{"base_url", func(c *Config) { c.BaseURL = "ftp://x" }},
 		{"base_url", func(c *Config) { c.BaseURL = "https://u:p@x" }},
-		{"auth:", func(c *Config) { c.Auth = Auth{} }},
-		{"auth:", func(c *Config) { c.Auth.BearerToken = "t" }},
+		{"auth", func(c *Config) { c.Auth = Auth{} }},
+		{"auth", func(c *Config) { c.Auth.BearerToken = "t" }},
 		{"auth.token_url", func(c *Config) { c.Auth.TokenURL = "login" }},
 		{"auth.client_id", func(c *Config) { c.Auth.ClientID = "" }},
 		{"auth.client_secret", func(c *Config) { c.Auth.ClientSecret = "" }},
@@ -43,20 +50,18 @@ func TestValidateNamesTheSetting(t *testing.T) {
 	} {
 		cfg := valid()
 		tt.change(&cfg)
-		if err := cfg.Validate(); err == nil || !strings.HasPrefix(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("got %v, want one fault of %s", err, tt.want)
+		if got := faults(cfg); !slices.Equal(got, []string{tt.want}) {
+			t.Errorf("got %v, want %s", got, tt.want)
 		}
-		if _, err := New("expoints", cfg, nil); err == nil {
-			t.Errorf("%s: New took the account", tt.want)
+		if _, err := New("expoints", cfg, nil); err == nil || !strings.Contains(err.Error(), " "+tt.want+": ") {
+			t.Errorf("New gives %v, want a fault of %s", err, tt.want)
 		}
 	}
 }
 
-func TestValidateNamesAllFaultsAtOnce(t *testing.T) {
-	err := Config{}.Validate()
-	for _, want := range []string{"base_url", "auth", "time_zone", "timeout", "columns_refresh", "batch.type_batch"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v does not name %s", err, want)
-		}
+func TestCheckNamesAllFaultsAtOnce(t *testing.T) {
+	want := []string{"base_url", "auth", "time_zone", "timeout", "columns_refresh", "batch.type_batch"}
+	if got := faults(Config{}); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

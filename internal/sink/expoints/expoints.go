@@ -8,6 +8,7 @@ package expoints
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -34,8 +35,10 @@ type account struct {
 // New gives the operations of an account: add, addfinished and addlock. The client must not follow redirects (vendorhttp.NewClient makes such
 // ones). The error names every setting that cannot be used.
 func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("configuring the Expoints account %s: %w", name, err)
+	var faults []error
+	cfg.Check(func(path, rule string, args ...any) { faults = append(faults, fmt.Errorf("%s: %s", path, fmt.Sprintf(rule, args...))) })
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("configuring the Expoints account %s: %w", name, errors.Join(faults...))
 	}
 	a := &account{name: name, cfg: cfg, base: strings.TrimRight(cfg.BaseURL, "/"), client: client, tokens: cfg.Auth.source(client)}
 	var err error

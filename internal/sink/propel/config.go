@@ -1,7 +1,6 @@
 package propel
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -17,7 +16,7 @@ import (
 type Config struct {
 	BaseURL           string            `yaml:"base_url" doc:"the API's address with its version"`
 	Auth              Auth              `yaml:"auth" doc:"OAuth2 client credentials (Backoffice > Admin > API Key Management; new keys are inactive)"`
-	Timeout           time.Duration     `yaml:"timeout" doc:"longest time for one call"`
+	Timeout           time.Duration     `yaml:"timeout" doc:"longest time for one call, a login that it needs included"`
 	RequestsPerSecond float64           `yaml:"requests_per_second" doc:"limit of the account; 0: none"`
 	MaxItems          int               `yaml:"max_items" doc:"customers a call; the vendor states no limit"`
 	GenderCase        string            `yaml:"gender_case" doc:"upper or lower: how a customer's gender is sent; the vendor's pages have both"`
@@ -62,36 +61,33 @@ func Default() Config {
 	}
 }
 
-// Validate names every setting that cannot be used.
-func (c Config) Validate() error {
-	var faults []error
-	must := func(ok bool, format string, args ...any) {
+// Check calls fault for every setting that cannot be used, with its path in the account's section and what is allowed.
+func (c Config) Check(fault func(path, rule string, args ...any)) {
+	must := func(ok bool, path, rule string, args ...any) {
 		if !ok {
-			faults = append(faults, fmt.Errorf(format, args...))
+			fault(path, rule, args...)
 		}
 	}
-	must(isBaseURL(c.BaseURL), "base_url: "+urlRule)
-	must(isBaseURL(c.Auth.TokenURL), "auth.token_url: "+urlRule)
-	must(c.Auth.ClientID != "", "auth.client_id: is mandatory")
-	must(c.Auth.ClientSecret != "", "auth.client_secret: is mandatory")
-	must(c.Auth.Style == styleBody || c.Auth.Style == styleBasic, "auth.style: %q must be body or basic", c.Auth.Style)
-	must(c.Timeout > 0, "timeout: %v must be over 0", c.Timeout)
-	must(c.RequestsPerSecond >= 0, "requests_per_second: %v must be 0 or more", c.RequestsPerSecond)
-	must(c.MaxItems >= 1 && c.MaxItems <= mostItems, "max_items: %d must be 1 to %d", c.MaxItems, mostItems)
-	must(c.GenderCase == caseUpper || c.GenderCase == caseLower, "gender_case: %q must be upper or lower", c.GenderCase)
-	must(c.SSNType == ssnString || c.SSNType == ssnInteger, "ssn_type: %q must be string or integer", c.SSNType)
+	must(isBaseURL(c.BaseURL), "base_url", urlRule)
+	must(isBaseURL(c.Auth.TokenURL), "auth.token_url", urlRule)
+	must(c.Auth.ClientID != "", "auth.client_id", "is mandatory")
+	must(c.Auth.ClientSecret != "", "auth.client_secret", "is mandatory")
+	must(c.Auth.Style == styleBody || c.Auth.Style == styleBasic, "auth.style", "must be body or basic")
+	must(c.Timeout > 0, "timeout", "must be over 0")
+	must(c.RequestsPerSecond >= 0, "requests_per_second", "must be 0 or more")
+	must(c.MaxItems >= 1 && c.MaxItems <= mostItems, "max_items", "must be 1 to %d", mostItems)
+	must(c.GenderCase == caseUpper || c.GenderCase == caseLower, "gender_case", "must be upper or lower")
+	must(c.SSNType == ssnString || c.SSNType == ssnInteger, "ssn_type", "must be string or integer")
 	for _, code := range slices.Sorted(maps.Keys(c.ErrorCodes)) {
 		class := c.ErrorCodes[code]
-		must(class == codeRejected || class == codeMisconfigured, "error_codes.%s: %q must be rejected or misconfigured", code, class)
+		must(class == codeRejected || class == codeMisconfigured, "error_codes."+code, "must be rejected or misconfigured")
 	}
 	for i, p := range c.TransientErrors {
 		_, err := regexp.Compile(p)
-		must(err == nil, "transient_errors[%d]: %q must be a regular expression (RE2)", i, p)
+		must(err == nil, fmt.Sprintf("transient_errors[%d]", i), "must be a regular expression (RE2)")
 	}
-	return errors.Join(faults...)
 }
 
-// urlRule goes without the value, which may hold a password.
 const urlRule = "must be an absolute http or https URL without user, query and fragment"
 
 func (a Auth) source(client *http.Client) *vendorhttp.Source {

@@ -37,8 +37,10 @@ const path = "/customers/bulk/sourceId"
 // New gives the operation of an account: customers. The client must not follow redirects (vendorhttp.NewClient makes such ones). The error
 // names every setting that cannot be used.
 func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("configuring the Propel account %s: %w", name, err)
+	var faults []error
+	cfg.Check(func(path, rule string, args ...any) { faults = append(faults, fmt.Errorf("%s: %s", path, fmt.Sprintf(rule, args...))) })
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("configuring the Propel account %s: %w", name, errors.Join(faults...))
 	}
 	a := &account{
 		name: name, cfg: cfg, url: strings.TrimRight(cfg.BaseURL, "/") + path, client: client, tokens: cfg.Auth.source(client), spec: Specs()[0],

@@ -214,38 +214,3 @@ func TestSpecFollowsMaxItems(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
-
-func TestValidateNamesTheSetting(t *testing.T) {
-	for _, tt := range []struct {
-		want   string
-		change func(*Config)
-	}{
-		{"base_url", func(c *Config) { c.BaseURL = "" }},
-		{"base_url", func(c *Config) { c.BaseURL = "https://u:p@x" }},
-		{"auth.token_url", func(c *Config) { c.Auth.TokenURL = "login" }},
-		{"auth.client_id", func(c *Config) { c.Auth.ClientID = "" }},
-		{"auth.client_secret", func(c *Config) { c.Auth.ClientSecret = "" }},
-		{"auth.style", func(c *Config) { c.Auth.Style = "query" }},
-		{"timeout", func(c *Config) { c.Timeout = 0 }},
-		{"requests_per_second", func(c *Config) { c.RequestsPerSecond = -1 }},
-		{"max_items", func(c *Config) { c.MaxItems = 0 }},
-		{"max_items", func(c *Config) { c.MaxItems = 1001 }},
-		{"gender_case", func(c *Config) { c.GenderCase = "title" }},
-		{"ssn_type", func(c *Config) { c.SSNType = "float" }},
-		{"error_codes.10007", func(c *Config) { c.ErrorCodes = map[string]string{"10007": "fine"} }},
-		{"transient_errors[0]", func(c *Config) { c.TransientErrors = []string{"("} }},
-	} {
-		cfg := Default()
-		cfg.Auth.ClientID, cfg.Auth.ClientSecret = "id", "secret"
-		if err := cfg.Validate(); err != nil {
-			t.Fatalf("the defaults: %v", err)
-		}
-		tt.change(&cfg)
-		if err := cfg.Validate(); err == nil || !strings.HasPrefix(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("got %v, want one fault of %s", err, tt.want)
-		}
-		if _, err := New("propel", cfg, nil); err == nil {
-			t.Errorf("%s: New took the account", tt.want)
-		}
-	}
-}

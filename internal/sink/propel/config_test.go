@@ -1,0 +1,55 @@
+package propel
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// faults are the paths of what Check finds.
+func faults(cfg Config) (paths []string) {
+	cfg.Check(func(path, _ string, _ ...any) { paths = append(paths, path) })
+	return paths
+}
+
+func TestCheckNamesTheSetting(t *testing.T) {
+	for _, tt := range []struct {
+		want   string
+		change func(*Config)
+	}{
+		{"base_url", func(c *Config) { c.BaseURL = "" }},
+		{"base_url", func(c *Config) { c.BaseURL = "https://u:p@x" }},
+		{"auth.token_url", func(c *Config) { c.Auth.TokenURL = "login" }},
+		{"auth.client_id", func(c *Config) { c.Auth.ClientID = "" }},
+		{"auth.client_secret", func(c *Config) { c.Auth.ClientSecret = "" }},
+		{"auth.style", func(c *Config) { c.Auth.Style = "query" }},
+		{"timeout", func(c *Config) { c.Timeout = 0 }},
+		{"requests_per_second", func(c *Config) { c.RequestsPerSecond = -1 }},
+		{"max_items", func(c *Config) { c.MaxItems = 0 }},
+		{"max_items", func(c *Config) { c.MaxItems = 1001 }},
+		{"gender_case", func(c *Config) { c.GenderCase = "title" }},
+		{"ssn_type", func(c *Config) { c.SSNType = "float" }},
+		{"error_codes.10007", func(c *Config) { c.ErrorCodes = map[string]string{"10007": "fine"} }},
+		{"transient_errors[0]", func(c *Config) { c.TransientErrors = []string{"("} }},
+	} {
+		cfg := Default()
+		cfg.Auth.ClientID, cfg.Auth.ClientSecret = "id", "secret"
+		if got := faults(cfg); got != nil {
+			t.Fatalf("the defaults with a login: %v", got)
+		}
+		tt.change(&cfg)
+		if got := faults(cfg); !slices.Equal(got, []string{tt.want}) {
+			t.Errorf("got %v, want %s", got, tt.want)
+		}
+		if _, err := New("propel", cfg, nil); err == nil || !strings.Contains(err.Error(), " "+tt.want+": ") {
+			t.Errorf("New gives %v, want a fault of %s", err, tt.want)
+		}
+	}
+}
+
+func TestCheckNamesAllFaultsAtOnce(t *testing.T) {
+	want := []string{"base_url", "auth.token_url", "auth.client_id", "auth.client_secret", "auth.style", "timeout", "max_items", "gender_case", "ssn_type"}
+	if got := faults(Config{}); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
