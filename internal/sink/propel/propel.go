@@ -38,7 +38,9 @@ const path = "/customers/bulk/sourceId"
 // names every setting that cannot be used.
 func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error) {
 	var faults []error
-	cfg.Check(func(path, rule string, args ...any) { faults = append(faults, fmt.Errorf("%s: %s", path, fmt.Sprintf(rule, args...))) })
+	cfg.Check(func(path, rule string, args ...any) {
+		faults = append(faults, fmt.Errorf("%s: %s", path, fmt.Sprintf(rule, args...)))
+	})
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("configuring the Propel account %s: %w", name, errors.Join(faults...))
 	}
