@@ -3,6 +3,8 @@ package decode
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/twmb/avro"
 
 	"sluice/internal/event"
+	"sluice/schemas"
 )
 
 // baseFields are the fields of everything that have no default and are not under test.
@@ -162,6 +165,20 @@ func TestEverySchemaHasAReader(t *testing.T) {
 		want, _ := event.New(name)
 		if got := reflect.TypeOf(found.fresh()); got != reflect.TypeOf(want) {
 			t.Errorf("%s decodes into a %s, want a %T", name, got, want)
+		}
+	}
+}
+
+// Avro's own check looks at the types underneath: it would let a schema turn from milliseconds to microseconds.
+func TestNoSchemaMeansAnythingElseThanTheCommittedOne(t *testing.T) {
+	for _, s := range schemas.All() {
+		text, err := os.ReadFile(filepath.Join("../../schemas/committed", s.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, now := avro.MustParse(string(text)).Root().ExpandReferences(), avro.MustParse(s.JSON).Root().ExpandReferences()
+		if err := errors.Join(sameMeaning("", now, before), sameMeaning("", before, now)); err != nil {
+			t.Errorf("%s against schemas/committed/: %v", s.File, err)
 		}
 	}
 }
