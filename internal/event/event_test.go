@@ -1,0 +1,55 @@
+package event
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestNewGivesAFreshEventOfEachName(t *testing.T) {
+	names := Names()
+	if len(names) != 11 {
+		t.Errorf("%d events, want one an operation: 11", len(names))
+	}
+	for _, name := range names {
+		a, ok := New(name)
+		if !ok {
+			t.Errorf("%s: not made", name)
+			continue
+		}
+		b, _ := New(name)
+		if a == b || !reflect.ValueOf(a).Elem().IsZero() {
+			t.Errorf("%s: not fresh", name)
+		}
+		if got, short := reflect.TypeOf(a).Elem().Name(), name[strings.LastIndexByte(name, '.')+1:]; got != short {
+			t.Errorf("%s: is a %s", name, got)
+		}
+	}
+	if e, ok := New("sluice.crmcom.Nothing"); ok {
+		t.Errorf("an unknown name gave a %T", e)
+	}
+}
+
+func TestOverflowNamesTheFirstDecimalBeyondItsPrecision(t *testing.T) {
+	huge := Decimal(append([]byte{1}, make([]byte, 20)...))
+	fits := Millionths(1)
+	product := func(quantity *Decimal, vat Decimal) PurchaseProduct {
+		return PurchaseProduct{Quantity: quantity, NetAmount: fits, VatAmount: vat, TotalAmount: fits}
+	}
+	tests := []struct {
+		name  string
+		event interface{ Overflow() string }
+		want  string
+	}{
+		{"all fit", &Purchase{ProductsSet: []PurchaseProduct{product(nil, fits), product(&fits, fits)}}, ""},
+		{"no products", &Purchase{}, ""},
+		{"a nullable one", &Purchase{ProductsSet: []PurchaseProduct{product(nil, fits), product(&huge, huge)}}, "products_set[1].quantity"},
+		{"a mandatory one", &Purchase{ProductsSet: []PurchaseProduct{product(nil, huge)}}, "products_set[0].vat_amount"},
+		{"at the top", &FinancialAchievement{Amount: &huge}, "amount"},
+	}
+	for _, test := range tests {
+		if got := test.event.Overflow(); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
