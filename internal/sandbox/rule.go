@@ -159,6 +159,9 @@ func (s *Server) arrive(c *call) {
 // onItems runs the rules that need items. Server.mu must be held.
 func (s *Server) onItems(c *call, items []item) {
 	for _, r := range c.pending {
+		if c.end != nil && !c.end.Apply {
+			return // nothing more can show
+		}
 		var matched []int
 		for i, it := range items {
 			if !r.When.Items.isZero() && r.When.Items.matches(it.object) {
@@ -172,7 +175,6 @@ func (s *Server) onItems(c *call, items []item) {
 			c.strike(r, matched)
 		}
 	}
-	c.pending = nil
 }
 
 func last(n, count int) []int {

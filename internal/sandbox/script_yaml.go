@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -41,9 +42,9 @@ func (r *Rule) targets() map[string]any {
 // ParseScript reads a script: a mapping with the key "rules", a list of rules with the keys of Rule in lower case ("when: {after_calls: 10}",
 // "do: {fault: status, code: 503, retry_after: 2s}"). Times are as "1m30s". An empty document is a script without rules. The error is a
 // *ScriptError that names every fault, or the YAML library's where it is no YAML.
-func ParseScript(r io.Reader) (Script, error) {
+func ParseScript(text []byte) (Script, error) {
 	var document yaml.Node
-	dec := yaml.NewDecoder(r)
+	dec := yaml.NewDecoder(bytes.NewReader(text))
 	if err := dec.Decode(&document); errors.Is(err, io.EOF) {
 		return Script{}, nil
 	} else if err != nil {
