@@ -9,6 +9,7 @@ import (
 	// The zone database is in the binary: images without one are common.
 	_ "time/tzdata"
 
+	"sluice/internal/config"
 	"sluice/internal/sink/vendorhttp"
 )
 
@@ -26,11 +27,11 @@ type Config struct {
 
 // Auth is how the account logs in.
 type Auth struct {
-	TokenURL     string `yaml:"token_url" doc:"OAuth2 token endpoint"`
-	ClientID     string `yaml:"client_id"`
-	ClientSecret string `yaml:"client_secret"`
-	Scope        string `yaml:"scope" doc:"OAuth2 scope; empty: none is asked for"`
-	BearerToken  string `yaml:"bearer_token" doc:"a token that does not expire, in place of the other four"`
+	TokenURL     string        `yaml:"token_url" doc:"OAuth2 token endpoint"`
+	ClientID     string        `yaml:"client_id"`
+	ClientSecret config.Secret `yaml:"client_secret"`
+	Scope        string        `yaml:"scope" doc:"OAuth2 scope; empty: none is asked for"`
+	BearerToken  config.Secret `yaml:"bearer_token" doc:"a token that does not expire, in place of the other four"`
 }
 
 // Batch is what the page documents of a batch besides its customers. IsTest and IsConcept hold for events that do not say otherwise.
@@ -82,21 +83,21 @@ func (c Config) Check(fault func(path, rule string, args ...any)) {
 const urlRule = "must be an absolute http or https URL without user, query and fragment"
 
 func (a Auth) check(must func(ok bool, path, rule string)) {
-	credentials := a.TokenURL != "" || a.ClientID != "" || a.ClientSecret != "" || a.Scope != ""
-	must(credentials != (a.BearerToken != ""), "auth", "must have token_url, client_id and client_secret, or bearer_token alone")
+	credentials := a.TokenURL != "" || a.ClientID != "" || a.ClientSecret.IsSet() || a.Scope != ""
+	must(credentials != a.BearerToken.IsSet(), "auth", "must have token_url, client_id and client_secret, or bearer_token alone")
 	if !credentials {
 		return
 	}
 	must(isBaseURL(a.TokenURL), "auth.token_url", urlRule)
 	must(a.ClientID != "", "auth.client_id", "is mandatory")
-	must(a.ClientSecret != "", "auth.client_secret", "is mandatory")
+	must(a.ClientSecret.IsSet(), "auth.client_secret", "is mandatory")
 }
 
 func (a Auth) source(client *http.Client) *vendorhttp.Source {
-	if a.BearerToken != "" {
-		return vendorhttp.Static(a.BearerToken)
+	if a.BearerToken.IsSet() {
+		return vendorhttp.Static(a.BearerToken.Reveal())
 	}
-	return vendorhttp.NewSource(vendorhttp.ClientCredentials(client, a.TokenURL, a.ClientID, a.ClientSecret, a.Scope, vendorhttp.StyleBody), tokenMargin)
+	return vendorhttp.NewSource(vendorhttp.ClientCredentials(client, a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), a.Scope, vendorhttp.StyleBody), tokenMargin)
 }
 
 func isBaseURL(s string) bool {

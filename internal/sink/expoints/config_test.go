@@ -1,16 +1,20 @@
 package expoints
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/internal/config"
 )
 
 func valid() Config {
 	cfg := Default()
 	cfg.BaseURL = "https://tenant.expoints.nl"
-	cfg.Auth = Auth{TokenURL: "https://login.example.org/token", ClientID: "id", ClientSecret: "secret"}
+	cfg.Auth = Auth{TokenURL: "https://login.example.org/token", ClientID: "id", ClientSecret: config.NewSecret("secret")}
 	return cfg
 }
 
@@ -35,10 +39,10 @@ func TestCheckNamesTheSetting(t *testing.T) {
 		{"base_url", func(c *Config) { c.BaseURL = "ftp://x" }},
 		{"base_url", func(c *Config) { c.BaseURL = "https://u:p@x" }},
 		{"auth", func(c *Config) { c.Auth = Auth{} }},
-		{"auth", func(c *Config) { c.Auth.BearerToken = "t" }},
+		{"auth", func(c *Config) { c.Auth.BearerToken = config.NewSecret("t") }},
 		{"auth.token_url", func(c *Config) { c.Auth.TokenURL = "login" }},
 		{"auth.client_id", func(c *Config) { c.Auth.ClientID = "" }},
-		{"auth.client_secret", func(c *Config) { c.Auth.ClientSecret = "" }},
+		{"auth.client_secret", func(c *Config) { c.Auth.ClientSecret = config.Secret{} }},
 		{"time_zone", func(c *Config) { c.TimeZone = "Europe/Atlantis" }},
 		{"time_zone", func(c *Config) { c.TimeZone = "" }},
 		{"timeout", func(c *Config) { c.Timeout = 0 }},
@@ -63,5 +67,17 @@ func TestCheckNamesAllFaultsAtOnce(t *testing.T) {
 	want := []string{"base_url", "auth", "time_zone", "timeout", "columns_refresh", "batch.type_batch"}
 	if got := faults(Config{}); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestPrintedConfigShowsNoSecret(t *testing.T) {
+	cfg := valid()
+	cfg.Auth.ClientSecret, cfg.Auth.BearerToken = config.NewSecret("canary"), config.NewSecret("canary")
+	b, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := fmt.Sprintf("%v %+v %#v %s", cfg, cfg, cfg, b); strings.Contains(s, "canary") {
+		t.Error(s)
 	}
 }

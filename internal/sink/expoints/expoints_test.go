@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/config"
 	"sluice/internal/sink"
 )
 
@@ -75,7 +76,7 @@ func (v *tenant) readCount() int {
 func (v *tenant) config() Config {
 	cfg := Default()
 	cfg.BaseURL = v.URL
-	cfg.Auth.BearerToken = "static"
+	cfg.Auth.BearerToken = config.NewSecret("static")
 	return cfg
 }
 

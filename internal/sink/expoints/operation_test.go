@@ -15,6 +15,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"sluice/internal/config"
 	"sluice/internal/event"
 	"sluice/internal/sink"
 )
@@ -209,7 +210,7 @@ func login(t *testing.T, cfg Config) Config {
 		fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":"3599","access_token":"token-%d"}`, n)
 	}))
 	t.Cleanup(srv.Close)
-	cfg.Auth = Auth{TokenURL: srv.URL, ClientID: "id", ClientSecret: "secret", Scope: "api://x"}
+	cfg.Auth = Auth{TokenURL: srv.URL, ClientID: "id", ClientSecret: config.NewSecret("secret"), Scope: "api://x"}
 	return cfg
 }
 
@@ -237,7 +238,7 @@ func TestRefusedTokenIsRenewed(t *testing.T) {
 func TestRefusedLoginIsTheAnswer(t *testing.T) {
 	v := newTenant(t, noColumns)
 	cfg := login(t, v.config())
-	cfg.Auth.ClientSecret = "hunter2"
+	cfg.Auth.ClientSecret = config.NewSecret("hunter2")
 	_, _, lock := open(t, cfg)
 	answer := lock.Send(t.Context(), []sink.Item{encode(t, lock, &event.FeedbackLock{})})
 	if answer.Class != sink.Unauthorized || answer.Token != 0 || len(v.calls) != 0 {

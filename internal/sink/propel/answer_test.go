@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/config"
 	"sluice/internal/sink"
 	"sluice/internal/sink/vendorhttp"
 )
 
 func reader(t testing.TB, cfg Config) *account {
 	t.Helper()
-	cfg.Auth.ClientID, cfg.Auth.ClientSecret = "id", "secret"
+	cfg.Auth.ClientID, cfg.Auth.ClientSecret = "id", config.NewSecret("secret")
 	ops, err := New("propel", cfg, http.DefaultClient)
 	if err != nil {
 		t.Fatal(err)

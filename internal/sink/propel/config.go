@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"sluice/internal/config"
 	"sluice/internal/sink/vendorhttp"
 )
 
@@ -28,10 +29,10 @@ type Config struct {
 
 // Auth is how the account logs in.
 type Auth struct {
-	TokenURL     string `yaml:"token_url" doc:"OAuth2 token endpoint"`
-	ClientID     string `yaml:"client_id"`
-	ClientSecret string `yaml:"client_secret"`
-	Style        string `yaml:"style" doc:"body or basic: where client_id and client_secret stand in the login"`
+	TokenURL     string        `yaml:"token_url" doc:"OAuth2 token endpoint"`
+	ClientID     string        `yaml:"client_id"`
+	ClientSecret config.Secret `yaml:"client_secret"`
+	Style        string        `yaml:"style" doc:"body or basic: where client_id and client_secret stand in the login"`
 }
 
 const (
@@ -71,7 +72,7 @@ func (c Config) Check(fault func(path, rule string, args ...any)) {
 	must(isBaseURL(c.BaseURL), "base_url", urlRule)
 	must(isBaseURL(c.Auth.TokenURL), "auth.token_url", urlRule)
 	must(c.Auth.ClientID != "", "auth.client_id", "is mandatory")
-	must(c.Auth.ClientSecret != "", "auth.client_secret", "is mandatory")
+	must(c.Auth.ClientSecret.IsSet(), "auth.client_secret", "is mandatory")
 	must(c.Auth.Style == styleBody || c.Auth.Style == styleBasic, "auth.style", "must be body or basic")
 	must(c.Timeout > 0, "timeout", "must be over 0")
 	must(c.RequestsPerSecond >= 0, "requests_per_second", "must be 0 or more")
@@ -95,7 +96,7 @@ func (a Auth) source(client *http.Client) *vendorhttp.Source {
 	if a.Style == styleBasic {
 		style = vendorhttp.StyleHeader
 	}
-	return vendorhttp.NewSource(vendorhttp.ClientCredentials(client, a.TokenURL, a.ClientID, a.ClientSecret, "", style), tokenMargin)
+	return vendorhttp.NewSource(vendorhttp.ClientCredentials(client, a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), "", style), tokenMargin)
 }
 
 func isBaseURL(s string) bool {

@@ -1,9 +1,13 @@
 package propel
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/internal/config"
 )
 
 // faults are the paths of what Check finds.
@@ -21,7 +25,7 @@ func TestCheckNamesTheSetting(t *testing.T) {
 		{"base_url", func(c *Config) { c.BaseURL = "https://u:p@x" }},
 		{"auth.token_url", func(c *Config) { c.Auth.TokenURL = "login" }},
 		{"auth.client_id", func(c *Config) { c.Auth.ClientID = "" }},
-		{"auth.client_secret", func(c *Config) { c.Auth.ClientSecret = "" }},
+		{"auth.client_secret", func(c *Config) { c.Auth.ClientSecret = config.Secret{} }},
 		{"auth.style", func(c *Config) { c.Auth.Style = "query" }},
 		{"timeout", func(c *Config) { c.Timeout = 0 }},
 		{"requests_per_second", func(c *Config) { c.RequestsPerSecond = -1 }},
@@ -33,7 +37,7 @@ func TestCheckNamesTheSetting(t *testing.T) {
 		{"transient_errors[0]", func(c *Config) { c.TransientErrors = []string{"("} }},
 	} {
 		cfg := Default()
-		cfg.Auth.ClientID, cfg.Auth.ClientSecret = "id", "secret"
+		cfg.Auth.ClientID, cfg.Auth.ClientSecret = "id", config.NewSecret("secret")
 		if got := faults(cfg); got != nil {
 			t.Fatalf("the defaults with a login: %v", got)
 		}
@@ -51,5 +55,17 @@ func TestCheckNamesAllFaultsAtOnce(t *testing.T) {
 	want := []string{"base_url", "auth.token_url", "auth.client_id", "auth.client_secret", "auth.style", "timeout", "max_items", "gender_case", "ssn_type"}
 	if got := faults(Config{}); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestPrintedConfigShowsNoSecret(t *testing.T) {
+	cfg := Default()
+	cfg.Auth.ClientSecret = config.NewSecret("canary")
+	b, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := fmt.Sprintf("%v %+v %#v %s", cfg, cfg, cfg, b); strings.Contains(s, "canary") {
+		t.Error(s)
 	}
 }

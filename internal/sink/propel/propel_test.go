@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"sluice/internal/config"
 	"sluice/internal/event"
 	"sluice/internal/sink"
 )
@@ -70,7 +71,7 @@ func (v *tenant) login(w http.ResponseWriter, r *http.Request) {
 func (v *tenant) config() Config {
 	cfg := Default()
 	cfg.BaseURL, cfg.Auth.TokenURL = v.URL+"/v2", v.URL+"/oauth2/token"
-	cfg.Auth.ClientID, cfg.Auth.ClientSecret = "id", "secret"
+	cfg.Auth.ClientID, cfg.Auth.ClientSecret = "id", config.NewSecret("secret")
 	return cfg
 }
 
@@ -179,7 +180,7 @@ func TestRefusedTokenIsRenewed(t *testing.T) {
 func TestRefusedLoginIsTheAnswer(t *testing.T) {
 	v := newTenant(t)
 	cfg := v.config()
-	cfg.Auth.ClientSecret = "hunter2"
+	cfg.Auth.ClientSecret = config.NewSecret("hunter2")
 	op := open(t, cfg)
 	answer := op.Send(t.Context(), []sink.Item{mustEncode(t, op, change("MBC", "a"))})
 	if answer.Class != sink.Unauthorized || answer.Token != 0 || len(v.calls) != 0 {
