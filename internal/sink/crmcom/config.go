@@ -1,8 +1,6 @@
 package crmcom
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -12,38 +10,27 @@ import (
 	_ "time/tzdata"
 )
 
-// Config is one CRM.COM account. Fields left zero take the values of [Config.WithDefaults].
+// Config is an account's section of the configuration. Default gives it with its defaults. Timeout and RequestsPerSecond are the caller's to apply.
 type Config struct {
-	// BaseURL is the root of the Web API, such as https://crm.example.com/crmapi/rest/v2.
-	BaseURL string `yaml:"base_url"`
-	// Auth is a web API key or a user's login, not both.
-	Auth Auth `yaml:"auth"`
-	// TimeZone is the IANA zone in which dates are sent; the vendor's dates have none. Default UTC.
-	TimeZone string `yaml:"time_zone"`
-	// Timeout bounds one call. It is the caller's to apply, by the context of Send. Default 60s.
-	Timeout time.Duration `yaml:"timeout"`
-	// RequestsPerSecond is the account's limit, 0 for none. It is the caller's to apply.
-	RequestsPerSecond float64 `yaml:"requests_per_second"`
-	// ErrorCodes says what the vendor's error codes mean, over the defaults.
-	ErrorCodes map[string]Meaning `yaml:"error_codes"`
-	// Release is the vendor's release, such as R11 or R10.1. Default R11.
-	Release string `yaml:"release"`
-	// TokenTTL is how long a token is used at most; the vendor says no time with it. Default 50m, within the hour that the oldest releases give.
-	TokenTTL time.Duration `yaml:"token_ttl"`
-	// ExternalSystem goes out with every event that names none. Default "sluice".
-	ExternalSystem string `yaml:"external_system"`
-	// FinancialStatementsSet is the member that holds financial statements. The vendor's page had financial_achievement_customer_events_set
-	// before it was corrected. Default financial_statement_customer_events_set.
-	FinancialStatementsSet string `yaml:"financial_statements_set"`
+	BaseURL                string             `yaml:"base_url" doc:"the Web API's address, such as https://crm.example.com/crmapi/rest/v2"`
+	Auth                   Auth               `yaml:"auth" doc:"web_api_key, or username, password and organisation"`
+	TimeZone               string             `yaml:"time_zone" doc:"zone of the dates that are sent, as in the IANA time zone database; the vendor's dates have none"`
+	Timeout                time.Duration      `yaml:"timeout" doc:"longest time for one call, a login that it needs included"`
+	RequestsPerSecond      float64            `yaml:"requests_per_second" doc:"limit of the account; 0: none"`
+	ErrorCodes             map[string]Meaning `yaml:"error_codes" doc:"vendor's error code -> rejected, retryable or delivered, over the defaults: NotFoundAPIValueException retryable, names that tell of a timeout, lock, connection or unavailability retryable, others rejected; a code listed here is never taken for a refused login"`
+	Release                string             `yaml:"release" doc:"the vendor's release, R10 or newer, such as R11 or R10.1; it decides what may be sent"`
+	TokenTTL               time.Duration      `yaml:"token_ttl" doc:"age at which a token is renewed at the latest; the vendor gives no expiry before R12; at least 5m"`
+	ExternalSystem         string             `yaml:"external_system" doc:"external_system of events that name none"`
+	FinancialStatementsSet string             `yaml:"financial_statements_set" doc:"member that holds financial statements: financial_statement_customer_events_set, or financial_achievement_customer_events_set as the vendor's page had it before"`
 }
 
-// Auth is how the account logs in. Unit is optional: the default unit of the key's user otherwise.
+// Auth is how the account logs in.
 type Auth struct {
-	WebAPIKey    string `yaml:"web_api_key"`
+	WebAPIKey    string `yaml:"web_api_key" doc:"the vendor's recommendation"`
 	Username     string `yaml:"username"`
 	Password     string `yaml:"password"`
 	Organisation string `yaml:"organisation"`
-	Unit         string `yaml:"unit"`
+	Unit         string `yaml:"unit" doc:"id of the unit to work as; empty: the user's default"`
 }
 
 // Meaning is what an error code says of an item.
@@ -61,83 +48,55 @@ const (
 	oldStatementsSet = "financial_achievement_customer_events_set"
 )
 
-// WithDefaults is c with a value for each field left zero that has one.
-func (c Config) WithDefaults() Config {
-	setDefault(&c.TimeZone, "UTC")
-	setDefault(&c.Timeout, 60*time.Second)
-	setDefault(&c.Release, "R11")
-	setDefault(&c.TokenTTL, 50*time.Minute)
-	setDefault(&c.ExternalSystem, "sluice")
-	setDefault(&c.FinancialStatementsSet, statementsSet)
-	return c
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
+// Default is a Config with its defaults; base_url and auth have none. The token's 50 minutes are within the hour that the oldest releases give.
+func Default() Config {
+	return Config{
+		TimeZone:               "UTC",
+		Timeout:                60 * time.Second,
+		Release:                "R11",
+		TokenTTL:               50 * time.Minute,
+		ExternalSystem:         "sluice",
+		FinancialStatementsSet: statementsSet,
 	}
 }
 
-// Validate names every fault at once, joined, each with its key, the value unless it is a secret, and what is allowed.
-func (c Config) Validate() error {
-	var faults []error
-	fault := func(key, format string, args ...any) {
-		faults = append(faults, fmt.Errorf("%s: "+format, append([]any{key}, args...)...))
-	}
-	if !isBaseURL(c.BaseURL) {
-		// The value may hold a password.
-		fault("base_url", "must be an absolute http or https URL without user, query and fragment")
-	}
-	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "Local" {
-		fault("time_zone", "%q must be an IANA zone such as Europe/Nicosia", c.TimeZone)
-	}
-	if c.Timeout <= 0 {
-		fault("timeout", "%v must be over 0", c.Timeout)
-	}
-	if !(c.RequestsPerSecond >= 0) {
-		fault("requests_per_second", "%v must be 0 or more", c.RequestsPerSecond)
-	}
-	for _, code := range slices.Sorted(maps.Keys(c.ErrorCodes)) {
-		if m := c.ErrorCodes[code]; !slices.Contains([]Meaning{MeansRejected, MeansRetryable, MeansDelivered}, m) {
-			fault("error_codes."+code, "%q must be rejected, retryable or delivered", string(m))
+// Check calls fault for every setting that cannot be used, with its path in the account's section and what is allowed.
+func (c Config) Check(fault func(path, rule string, args ...any)) {
+	must := func(ok bool, path, rule string, args ...any) {
+		if !ok {
+			fault(path, rule, args...)
 		}
 	}
-	if _, err := parseRelease(c.Release); err != nil {
-		fault("release", "%w", err)
+	must(isBaseURL(c.BaseURL), "base_url", "must be an absolute http or https URL without user, query and fragment")
+	c.Auth.check(must)
+	_, err := time.LoadLocation(c.TimeZone)
+	must(err == nil && c.TimeZone != "" && c.TimeZone != "Local", "time_zone", "must be an IANA zone such as Europe/Nicosia")
+	must(c.Timeout > 0, "timeout", "must be over 0")
+	must(c.RequestsPerSecond >= 0, "requests_per_second", "must be 0 or more")
+	for _, code := range slices.Sorted(maps.Keys(c.ErrorCodes)) {
+		m := c.ErrorCodes[code]
+		must(m == MeansRejected || m == MeansRetryable || m == MeansDelivered, "error_codes."+code, "must be rejected, retryable or delivered")
 	}
-	if c.TokenTTL < tokenMargin {
-		fault("token_ttl", "%v must be %v or more", c.TokenTTL, tokenMargin)
-	}
-	if s := c.FinancialStatementsSet; s != statementsSet && s != oldStatementsSet {
-		fault("financial_statements_set", "%q must be %s or %s", s, statementsSet, oldStatementsSet)
-	}
-	return errors.Join(append(faults, c.Auth.validate())...)
+	_, ok := parseRelease(c.Release)
+	must(ok, "release", "must be R10 or newer, such as R11 or R10.1")
+	must(c.TokenTTL >= tokenMargin, "token_ttl", "must be 5m or more")
+	must(c.ExternalSystem != "", "external_system", "must not be empty")
+	s := c.FinancialStatementsSet
+	must(s == statementsSet || s == oldStatementsSet, "financial_statements_set", "must be %s or %s", statementsSet, oldStatementsSet)
 }
 
 func isBaseURL(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" &&
-		u.User == nil && u.RawQuery == "" && u.Fragment == ""
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }
 
-func (a Auth) validate() error {
-	var faults []error
+func (a Auth) check(must func(ok bool, path, rule string, args ...any)) {
 	user := a.Username != "" || a.Password != "" || a.Organisation != ""
-	switch {
-	case a.WebAPIKey == "" && !user:
-		faults = append(faults, errors.New("auth: web_api_key, or username, password and organisation, is mandatory"))
-	case a.WebAPIKey != "" && user:
-		faults = append(faults, errors.New("auth: web_api_key excludes username, password and organisation"))
-	case a.WebAPIKey != "":
-	default:
-		for _, m := range [...]struct{ key, value string }{
-			{"username", a.Username}, {"password", a.Password}, {"organisation", a.Organisation},
-		} {
-			if m.value == "" {
-				faults = append(faults, fmt.Errorf("auth.%s: is mandatory without web_api_key", m.key))
-			}
-		}
+	must(user != (a.WebAPIKey != ""), "auth", "must have web_api_key, or username, password and organisation")
+	if !user || a.WebAPIKey != "" {
+		return
 	}
-	return errors.Join(faults...)
+	must(a.Username != "", "auth.username", "is mandatory")
+	must(a.Password != "", "auth.password", "is mandatory")
+	must(a.Organisation != "", "auth.organisation", "is mandatory")
 }

@@ -1,9 +1,8 @@
 package crmcom
 
 import (
-	"fmt"
 	"math"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,57 +19,62 @@ func TestEveryFaultOfAConfigurationIsNamedAtOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	got := strings.Split(err.Error(), "\n")
-	want := []string{
-		"configuring the CRM.COM account crm2: base_url: must be an absolute http or https URL without user, query and fragment",
-		`time_zone: "Europe/Atlantis" must be an IANA zone such as Europe/Nicosia`,
-		"timeout: -1s must be over 0",
-		"requests_per_second: NaN must be 0 or more",
-		`error_codes.AException: "dead" must be rejected, retryable or delivered`,
-		`release: "11" must be a release such as R11 or R10.1`,
-		"token_ttl: 1s must be 5m0s or more",
-		`financial_statements_set: "sets" must be financial_statement_customer_events_set or financial_achievement_customer_events_set`,
-		"auth: web_api_key excludes username, password and organisation",
+	want := `configuring the CRM.COM account crm2: base_url: must be an absolute http or https URL without user, query and fragment
+auth: must have web_api_key, or username, password and organisation
+time_zone: must be an IANA zone such as Europe/Nicosia
+timeout: must be over 0
+requests_per_second: must be 0 or more
+error_codes.AException: must be rejected, retryable or delivered
+release: must be R10 or newer, such as R11 or R10.1
+token_ttl: must be 5m or more
+external_system: must not be empty
+financial_statements_set: must be financial_statement_customer_events_set or financial_achievement_customer_events_set`
+	if err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
+}
+
+func checked(c Config) []string {
+	var paths []string
+	c.Check(func(path, _ string, _ ...any) { paths = append(paths, path) })
+	return paths
 }
 
 func TestALoginIsAKeyOrAWholeUser(t *testing.T) {
 	for _, c := range []struct {
 		auth Auth
-		want string
+		want []string
 	}{
-		{Auth{}, "auth: web_api_key, or username, password and organisation, is mandatory"},
-		{Auth{Unit: "u"}, "auth: web_api_key, or username, password and organisation, is mandatory"},
-		{Auth{WebAPIKey: "k", Unit: "u"}, ""},
-		{Auth{Password: "s3cret"}, "auth.username: is mandatory without web_api_key\nauth.organisation: is mandatory without web_api_key"},
-		{userLogin, ""},
+		{Auth{}, []string{"auth"}},
+		{Auth{Unit: "u"}, []string{"auth"}},
+		{Auth{WebAPIKey: "k", Password: "s3cret"}, []string{"auth"}},
+		{Auth{WebAPIKey: "k", Unit: "u"}, nil},
+		{Auth{Password: "s3cret"}, []string{"auth.username", "auth.organisation"}},
+		{Auth{Username: "jo", Organisation: "org"}, []string{"auth.password"}},
+		{userLogin, nil},
 	} {
-		err := Config{BaseURL: "http://crm", Auth: c.auth}.WithDefaults().Validate()
-		if got := fmt.Sprint(err); got != c.want && (c.want != "" || err != nil) {
-			t.Errorf("got %q, want %q", got, c.want)
+		if got := checked(accountAt("http://crm", c.auth)); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: faults at %q, want %q", c.auth, got, c.want)
 		}
 	}
 }
 
 func TestReleasesBeforeR10AreRefused(t *testing.T) {
-	for _, c := range []struct{ release, want string }{
-		{"R9.1", `release: "R9.1" must be R10 or newer: older releases take no events in bulk`},
-		{"R10.0.0", ""}, {"R18", ""}, {"R10.1.1.1", `release: "R10.1.1.1" must be a release such as R11 or R10.1`},
+	for release, want := range map[string][]string{
+		"R9.1": {"release"}, "R10.1.1.1": {"release"}, "": {"release"}, "r11": {"release"}, "R10": nil, "R10.0.0": nil, "R18": nil,
 	} {
-		err := Config{BaseURL: "http://crm", Auth: userLogin, Release: c.release}.WithDefaults().Validate()
-		if got := fmt.Sprint(err); got != c.want && (c.want != "" || err != nil) {
-			t.Errorf("%s: got %q, want %q", c.release, got, c.want)
+		cfg := accountAt("http://crm", userLogin)
+		cfg.Release = release
+		if got := checked(cfg); !slices.Equal(got, want) {
+			t.Errorf("%s: faults at %q, want %q", release, got, want)
 		}
 	}
 }
 
 func TestTheSevenOperationsAreNotRepeatableAndHaveAnEventEach(t *testing.T) {
 	ops := unsent(t, nil)
-	if len(ops) != 7 {
-		t.Errorf("%d operations", len(ops))
+	if len(ops) != 7 || len(Specs()) != 7 {
+		t.Errorf("%d operations of %d", len(ops), len(Specs()))
 	}
 	events := map[string]bool{}
 	for name, op := range ops {

@@ -7,6 +7,7 @@ package crmcom
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -43,10 +44,18 @@ func spec(name, event string) sink.Spec {
 	return sink.Spec{Name: name, Event: "sluice.crmcom." + event, MaxItems: maxItems, Unknown: sink.UnknownRetry, Resends: 2}
 }
 
+// Specs gives the operations that New makes, in its order.
+func Specs() []sink.Spec {
+	specs := make([]sink.Spec, len(definitions))
+	for i, d := range definitions {
+		specs[i] = d.spec
+	}
+	return specs
+}
+
 // account is what the operations of one account share.
 type account struct {
 	settings
-	name   string
 	base   string // without a slash at its end
 	client *http.Client
 	tokens *vendorhttp.Source
@@ -62,27 +71,10 @@ type operation struct {
 // New makes the seven operations of one account, which share its token. client should follow no redirects and have no timeout of its own. The error
 // names every fault of cfg.
 func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error) {
-	cfg = cfg.WithDefaults()
-	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("configuring the CRM.COM account %s: %w", name, err)
-	}
-	zone, err := time.LoadLocation(cfg.TimeZone)
+	a, err := newAccount(cfg, client)
 	if err != nil {
 		return nil, fmt.Errorf("configuring the CRM.COM account %s: %w", name, err)
 	}
-	r, err := parseRelease(cfg.Release)
-	if err != nil {
-		return nil, fmt.Errorf("configuring the CRM.COM account %s: %w", name, err)
-	}
-	a := &account{
-		settings: settings{zone: zone, release: r, externalSystem: cfg.ExternalSystem},
-		name:     name,
-		base:     strings.TrimRight(cfg.BaseURL, "/"),
-		client:   client,
-		codes:    maps.Clone(defaultCodes),
-	}
-	maps.Copy(a.codes, cfg.ErrorCodes)
-	a.tokens = vendorhttp.NewSource(a.login(cfg.Auth, cfg.TokenTTL), tokenMargin)
 	ops := make([]sink.Operation, len(definitions))
 	for i, d := range definitions {
 		if d.set == statementsSet {
@@ -91,6 +83,26 @@ func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error)
 		ops[i] = &operation{definition: d, account: a}
 	}
 	return ops, nil
+}
+
+func newAccount(cfg Config, client *http.Client) (*account, error) {
+	var faults []error
+	cfg.Check(func(path, rule string, args ...any) {
+		faults = append(faults, fmt.Errorf("%s: %s", path, fmt.Sprintf(rule, args...)))
+	})
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	zone, err := time.LoadLocation(cfg.TimeZone)
+	if err != nil {
+		return nil, fmt.Errorf("time_zone: %w", err)
+	}
+	a := &account{base: strings.TrimRight(cfg.BaseURL, "/"), client: client, codes: maps.Clone(defaultCodes)}
+	a.zone, a.externalSystem = zone, cfg.ExternalSystem
+	a.release, _ = parseRelease(cfg.Release) // checked
+	maps.Copy(a.codes, cfg.ErrorCodes)
+	a.tokens = vendorhttp.NewSource(a.login(cfg.Auth, cfg.TokenTTL), tokenMargin)
+	return a, nil
 }
 
 // Spec says what the operation is.

@@ -102,16 +102,16 @@ func TestTokenIsRenewedBeforeItsExpiryOrAfterItsTTL(t *testing.T) {
 		ttl   time.Duration
 		want  time.Duration
 	}{
-		{"opaque", "0123456789abcdef0123456789abcdef", 0, 50 * time.Minute},
-		{"JWT of two hours, claims as strings", jwt(`{"iat":"1500000000","exp":"1500007200"}`), 0, 50 * time.Minute},
-		{"JWT of half an hour, claims as numbers", jwt(`{"iat":1500000000,"exp":1500001800}`), 0, 25 * time.Minute},
-		{"JWT of six minutes", jwt(`{"iat":1500000000,"exp":1500000360}`), 0, 3 * time.Minute},
+		{"opaque", "0123456789abcdef0123456789abcdef", 50 * time.Minute, 50 * time.Minute},
+		{"JWT of two hours, claims as strings", jwt(`{"iat":"1500000000","exp":"1500007200"}`), 50 * time.Minute, 50 * time.Minute},
+		{"JWT of half an hour, claims as numbers", jwt(`{"iat":1500000000,"exp":1500001800}`), 50 * time.Minute, 25 * time.Minute},
+		{"JWT of six minutes", jwt(`{"iat":1500000000,"exp":1500000360}`), 50 * time.Minute, 3 * time.Minute},
 		// A bubble's clock begins at 2000-01-01.
-		{"JWT without iat", jwt(`{"exp":"946686600"}`), 0, 25 * time.Minute},
-		{"JWT that is past by this clock", jwt(`{"exp":1}`), 0, 50 * time.Minute},
-		{"JWT without exp", jwt(`{"iat":1}`), 0, 50 * time.Minute},
-		{"JWT for ever", jwt(`{"iat":0,"exp":1e300}`), 0, 50 * time.Minute},
-		{"dots alone", "a.b.c", 0, 50 * time.Minute},
+		{"JWT without iat", jwt(`{"exp":"946686600"}`), 50 * time.Minute, 25 * time.Minute},
+		{"JWT that is past by this clock", jwt(`{"exp":1}`), 50 * time.Minute, 50 * time.Minute},
+		{"JWT without exp", jwt(`{"iat":1}`), 50 * time.Minute, 50 * time.Minute},
+		{"JWT for ever", jwt(`{"iat":0,"exp":1e300}`), 50 * time.Minute, 50 * time.Minute},
+		{"dots alone", "a.b.c", 50 * time.Minute, 50 * time.Minute},
 		{"opaque with the shortest TTL", "0123456789abcdef", 5 * time.Minute, 5 * time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -140,14 +140,15 @@ func startInBubble(t *testing.T, v *vendor, ttl time.Duration) sink.Operation {
 	t.Helper()
 	var n testkit.Network
 	base := testkit.Serve(t, &n, "crm.example:80", v)
-	cfg := Config{BaseURL: base + "/crmapi/rest/v2", Auth: userLogin, TokenTTL: ttl}
+	cfg := accountAt(base+"/crmapi/rest/v2", userLogin)
+	cfg.TokenTTL = ttl
 	return operations(t, cfg, vendorhttp.Options{Transport: n.Transport()})["purchases"]
 }
 
 func TestAFailedLoginIsTheAnswerAndBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{login: func(int) (int, string) { return 200, failed("LoginException", "no user jo with s3cret") }}
-		op := startInBubble(t, v, 0)
+		op := startInBubble(t, v, Default().TokenTTL)
 		start := time.Now()
 		for time.Since(start) < 6*time.Hour {
 			got := op.Send(t.Context(), fakeItems(1))

@@ -1,7 +1,6 @@
 package crmcom
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 )
@@ -20,18 +19,16 @@ const (
 
 var releaseForm = regexp.MustCompile(`^R(\d{1,2})(?:\.(\d{1,2}))?(?:\.\d{1,3})?$`)
 
-func parseRelease(s string) (release, error) {
+// parseRelease reads R11, R10.1 or R10.1.0. It is false for another form, and for releases that take no events in bulk.
+func parseRelease(s string) (release, bool) {
 	m := releaseForm.FindStringSubmatch(s)
 	if m == nil {
-		return 0, fmt.Errorf("%q must be a release such as R11 or R10.1", s)
+		return 0, false
 	}
 	major, _ := strconv.Atoi(m[1]) // digits only, by the form
 	minor, _ := strconv.Atoi(m[2]) // absent: 0
 	r := release(major*1000 + minor)
-	if r < r10 {
-		return 0, fmt.Errorf("%q must be R10 or newer: older releases take no events in bulk", s)
-	}
-	return r, nil
+	return r, r >= r10
 }
 
 func (r release) String() string {

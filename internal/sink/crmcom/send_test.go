@@ -66,15 +66,11 @@ func TestEnvelopeSizeHoldsForTheLongestToken(t *testing.T) {
 }
 
 func TestFinancialStatementsGoOutUnderTheConfiguredName(t *testing.T) {
-	for _, set := range []string{"", statementsSet, oldStatementsSet} {
+	for _, set := range []string{statementsSet, oldStatementsSet} {
 		v := &vendor{answer: allProcessed}
 		v.start(t, func(c *Config) { c.FinancialStatementsSet = set })["financial_statements"].Send(t.Context(), fakeItems(1))
-		want := set
-		if want == "" {
-			want = statementsSet
-		}
-		if body := v.calls()[0].body; !strings.Contains(string(body), `,"`+want+`":[`) {
-			t.Errorf("%q: sent %s", set, body)
+		if body := v.calls()[0].body; !strings.Contains(string(body), `,"`+set+`":[`) {
+			t.Errorf("%s: sent %s", set, body)
 		}
 	}
 }
@@ -92,7 +88,7 @@ func TestACallThatEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		v := &vendor{answer: func(seen) (int, string) { <-release; return 200, "" }}
-		op := startInBubble(t, v, 0)
+		op := startInBubble(t, v, Default().TokenTTL)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		start := time.Now()
@@ -110,7 +106,7 @@ func TestACallThatEndsWithItsContext(t *testing.T) {
 
 func TestARefusedConnectionIsUnavailable(t *testing.T) {
 	var n testkit.Network
-	cfg := Config{BaseURL: "http://crm.example:80/crmapi/rest/v2", Auth: userLogin}
+	cfg := accountAt("http://crm.example:80/crmapi/rest/v2", userLogin)
 	op := operations(t, cfg, vendorhttp.Options{Transport: n.Transport()})["purchases"]
 	if got := op.Send(t.Context(), fakeItems(1)); got.Class != sink.Unavailable || got.MayHaveActed || got.Token != 0 {
 		t.Errorf("got %+v", got)

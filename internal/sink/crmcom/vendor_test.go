@@ -82,11 +82,17 @@ func (v *vendor) start(t *testing.T, change func(*Config)) map[string]sink.Opera
 	t.Helper()
 	server := httptest.NewServer(v)
 	t.Cleanup(server.Close)
-	cfg := Config{BaseURL: server.URL + "/crmapi/rest/v2/", Auth: Auth{WebAPIKey: "key"}}
+	cfg := accountAt(server.URL+"/crmapi/rest/v2/", Auth{WebAPIKey: "key"})
 	if change != nil {
 		change(&cfg)
 	}
 	return operations(t, cfg, vendorhttp.Options{})
+}
+
+func accountAt(base string, auth Auth) Config {
+	cfg := Default()
+	cfg.BaseURL, cfg.Auth = base, auth
+	return cfg
 }
 
 func operations(t testing.TB, cfg Config, o vendorhttp.Options) map[string]sink.Operation {
@@ -110,7 +116,7 @@ func operations(t testing.TB, cfg Config, o vendorhttp.Options) map[string]sink.
 // unsent gives the operations of an account that is never called.
 func unsent(t testing.TB, change func(*Config)) map[string]sink.Operation {
 	t.Helper()
-	cfg := Config{BaseURL: "http://crm.invalid/crmapi/rest/v2", Auth: Auth{WebAPIKey: "key"}}
+	cfg := accountAt("http://crm.invalid/crmapi/rest/v2", Auth{WebAPIKey: "key"})
 	if change != nil {
 		change(&cfg)
 	}
