@@ -57,9 +57,10 @@ func TestReadyOnceEveryPipelineHasStarted(t *testing.T) {
 
 // headStays tells for d, every 5 s, that partition 3 has the record written at head at its head.
 func headStays(p *observe.Pipeline, head time.Time, d time.Duration) {
-	for start := time.Now(); time.Since(start) < d; time.Sleep(5 * time.Second) {
+	for start := time.Now(); time.Since(start) < d; {
 		p.Partition("purchases", 3, 9, time.Since(head), 1)
 		p.Partition("purchases", 4, 0, 0, 0)
+		<-time.After(5 * time.Second)
 	}
 }
 

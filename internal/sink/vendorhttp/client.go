@@ -64,7 +64,7 @@ func newTransport(o Options) (*http.Transport, error) {
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			RootCAs:            roots,
-			InsecureSkipVerify: o.InsecureSkipVerify, //nolint:gosec // an explicit choice in the account's configuration
+			InsecureSkipVerify: o.InsecureSkipVerify,
 		},
 		ForceAttemptHTTP2: true,
 		// A peer that has gone without a word is found by pings, not by the time-out of each call on its connection.

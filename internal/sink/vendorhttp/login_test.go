@@ -18,31 +18,31 @@ func TestFailedLoginsBackOffToAQuarterOfAnHour(t *testing.T) {
 		most := time.Second
 		for n := 1; n <= 15; n++ {
 			_, _, err := s.Get(t.Context())
-			wait := checkUnready(t, err, sink.Unauthorized).Answer.RetryAfter
+			wait := checkUnready(t, err, sink.Unauthorized).RetryAfter
 			if v.logins != n {
 				t.Fatalf("%d logins, want %d", v.logins, n)
 			}
 			if wait < most/2 || wait > most {
 				t.Errorf("failure %d: wait %v, want %v to %v", n, wait, most/2, most)
 			}
-			time.Sleep(wait - 1)
+			<-time.After(wait - 1)
 			_, _, err = s.Get(t.Context())
-			if left := checkUnready(t, err, sink.Unauthorized).Answer.RetryAfter; left != 1 {
+			if left := checkUnready(t, err, sink.Unauthorized).RetryAfter; left != 1 {
 				t.Errorf("failure %d: %v is left, want 1ns", n, left)
 			}
 			checkUnready(t, s.Renew(t.Context(), 0), sink.Unauthorized)
 			if v.logins != n {
 				t.Fatalf("a login within the back-off")
 			}
-			time.Sleep(1)
+			<-time.After(1)
 			most = min(2*most, 15*time.Minute)
 		}
 		v.err = nil
 		checkGet(t, s, "t16", 1)
 		v.err = refusal(sink.Unavailable)
-		u := checkUnready(t, s.Renew(t.Context(), 1), sink.Unavailable)
-		if u.Answer.RetryAfter > time.Second {
-			t.Errorf("a success did not end the row of failures: wait %v", u.Answer.RetryAfter)
+		a := checkUnready(t, s.Renew(t.Context(), 1), sink.Unavailable)
+		if a.RetryAfter > time.Second {
+			t.Errorf("a success did not end the row of failures: wait %v", a.RetryAfter)
 		}
 	})
 }
@@ -53,7 +53,7 @@ func TestAVendorsRetryAfterLengthensTheBackoffUpToItsEnd(t *testing.T) {
 			u := refusal(sink.Throttled)
 			u.Answer.RetryAfter = asked
 			_, _, err := NewSource((&vendor{err: u}).fetch, 0).Get(t.Context())
-			if got := checkUnready(t, err, sink.Throttled).Answer.RetryAfter; got != want {
+			if got := checkUnready(t, err, sink.Throttled).RetryAfter; got != want {
 				t.Errorf("asked %v: wait %v, want %v", asked, got, want)
 			}
 		})
@@ -159,10 +159,10 @@ func TestAStaticTokenCannotBeRenewedButIsTriedAgainLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := Static("given")
 		checkGet(t, s, "given", 1)
-		u := checkUnready(t, s.Renew(t.Context(), 1), sink.Unauthorized)
+		a := checkUnready(t, s.Renew(t.Context(), 1), sink.Unauthorized)
 		_, _, err := s.Get(t.Context())
 		checkUnready(t, err, sink.Unauthorized)
-		time.Sleep(u.Answer.RetryAfter)
+		<-time.After(a.RetryAfter)
 		checkGet(t, s, "given", 2)
 	})
 }

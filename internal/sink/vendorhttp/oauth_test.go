@@ -105,11 +105,11 @@ func TestARefusedLoginIsToldFromOneThatCouldNotBeTried(t *testing.T) {
 		})
 		_, _, err := NewSource(ClientCredentials(newClient(t, Options{}), srv.URL, "id", secret, "", ""), 0).Get(t.Context())
 		srv.Close()
-		u := checkUnready(t, err, c.want)
-		if u.Answer.Status != c.status || u.Answer.Code != c.code || u.Answer.MayHaveActed {
-			t.Errorf("%d %.40s: got %+v", c.status, c.body, u.Answer)
+		a := checkUnready(t, err, c.want)
+		if a.Status != c.status || a.Code != c.code || a.MayHaveActed {
+			t.Errorf("%d %.40s: got %+v", c.status, c.body, a)
 		}
-		if said := fmt.Sprintf("%v %s", err, u.Answer.Message); strings.Contains(said, secret) || strings.Contains(said, "jan@") {
+		if said := fmt.Sprintf("%v %s", err, a.Message); strings.Contains(said, secret) || strings.Contains(said, "jan@") {
 			t.Errorf("%d: the error tells too much: %s", c.status, said)
 		}
 	}

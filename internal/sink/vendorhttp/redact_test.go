@@ -52,7 +52,7 @@ func TestRedactCutsOnARuneBoundary(t *testing.T) {
 
 // Masking after cutting would leave the first half of an address standing, which no longer looks like one.
 func TestRedactLeavesNoHalfOfAnAddressAtAnyCut(t *testing.T) {
-	for pad := range 200 {
+	for pad := range 40 {
 		for _, filler := range []string{"ab ", `"a":1,`, "0123456789"} {
 			for _, length := range []int{512, redactInput} {
 				in := strings.Repeat(filler, length)[:length-pad] + " topsecret.person@example.nl"

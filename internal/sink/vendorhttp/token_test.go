@@ -55,7 +55,8 @@ func checkGet(t *testing.T, s *Source, value string, generation uint64) {
 	}
 }
 
-func checkUnready(t *testing.T, err error, class sink.Class) *sink.Unready {
+// checkUnready gives what came back.
+func checkUnready(t *testing.T, err error, class sink.Class) sink.Answer {
 	t.Helper()
 	var u *sink.Unready
 	if !errors.As(err, &u) {
@@ -64,7 +65,7 @@ func checkUnready(t *testing.T, err error, class sink.Class) *sink.Unready {
 	if u.Answer.Class != class {
 		t.Errorf("class %v, want %v (%v)", u.Answer.Class, class, err)
 	}
-	return u
+	return u.Answer
 }
 
 func TestManyCallersShareOneLogin(t *testing.T) {
@@ -91,9 +92,9 @@ func TestATokenIsRenewedEarlyByTheMarginOrAtHalfItsLife(t *testing.T) {
 			v := &vendor{life: c.life}
 			s := NewSource(v.fetch, c.margin)
 			checkGet(t, s, "t1", 1)
-			time.Sleep(c.at - 1)
+			<-time.After(c.at - 1)
 			checkGet(t, s, "t1", 1)
-			time.Sleep(1)
+			<-time.After(1)
 			checkGet(t, s, "t2", 2)
 		})
 	}
@@ -103,7 +104,7 @@ func TestATokenOfUnknownLifeIsUsedUntilItIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSource((&vendor{}).fetch, time.Minute)
 		checkGet(t, s, "t1", 1)
-		time.Sleep(1000 * time.Hour)
+		<-time.After(1000 * time.Hour)
 		checkGet(t, s, "t1", 1)
 		if err := s.Renew(t.Context(), 1); err != nil {
 			t.Fatal(err)
@@ -117,7 +118,7 @@ func TestNobodyWaitsForAnEarlyRenewal(t *testing.T) {
 		v := &vendor{takes: 10 * time.Second, life: 10 * time.Minute}
 		s := NewSource(v.fetch, time.Minute)
 		checkGet(t, s, "t1", 1)
-		time.Sleep(9 * time.Minute)
+		<-time.After(9 * time.Minute)
 		var wg sync.WaitGroup
 		wg.Go(func() { checkGet(t, s, "t2", 2) })
 		synctest.Wait()
@@ -136,9 +137,9 @@ func TestAFailedEarlyRenewalIsNotReportedWhileTheTokenHolds(t *testing.T) {
 		s := NewSource(v.fetch, time.Minute)
 		checkGet(t, s, "t1", 1)
 		v.err = refusal(sink.Unavailable)
-		time.Sleep(9*time.Minute + 59*time.Second)
+		<-time.After(9*time.Minute + 59*time.Second)
 		checkGet(t, s, "t1", 1)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		_, _, err := s.Get(t.Context())
 		checkUnready(t, err, sink.Unavailable)
 	})
