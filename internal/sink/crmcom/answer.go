@@ -92,6 +92,9 @@ func (a *account) read(reply vendorhttp.Reply, items []sink.Item, token string) 
 }
 
 func (s status) text() string {
+	if s.Message == s.Description {
+		return string(s.Message)
+	}
 	return strings.TrimSpace(string(s.Message) + " " + string(s.Description))
 }
 

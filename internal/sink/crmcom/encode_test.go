@@ -80,40 +80,42 @@ func fillNested(v reflect.Value) {
 	}
 }
 
+// filled is an event with every field that the vendor takes at once.
+func filled(t *testing.T, name string) any {
+	t.Helper()
+	ev, known := event.New(name)
+	if !known {
+		t.Fatalf("no event %s", name)
+	}
+	v := reflect.ValueOf(ev).Elem()
+	fill(v)
+	for i := range v.NumField() {
+		switch v.Type().Field(i).Tag.Get("avro") {
+		case participantMember: // excludes the account
+			v.Field(i).SetZero()
+		case "social_media":
+			v.Field(i).SetString("FACEBOOK")
+		case "action":
+			v.Field(i).SetString("LIKE")
+		}
+	}
+	return ev
+}
+
 // A field that is added to a schema and forgotten here would be lost without a word.
 func TestEveryFieldOfAnEventIsSent(t *testing.T) {
-	ops := unsent(t, nil)
-	for _, name := range event.Names() {
-		if !strings.HasPrefix(name, "sluice.crmcom.") {
-			continue
+	for _, op := range unsent(t, nil) {
+		name := op.Spec().Event
+		ev := filled(t, name)
+		want := map[string]bool{"request_unique_identifier": true}
+		for f := range reflect.TypeOf(ev).Elem().Fields() {
+			want[f.Tag.Get("avro")] = true
 		}
-		ev, _ := event.New(name)
-		v := reflect.ValueOf(ev).Elem()
-		fill(v)
-		want := []string{"request_unique_identifier"}
-		for i := range v.NumField() {
-			switch field := v.Type().Field(i).Tag.Get("avro"); field {
-			case "event_id", currencyMember: // the event's own id stands in for a reference; the currency is the call's
-			case participantMember:
-				v.Field(i).SetZero()
-			case "social_media":
-				v.Field(i).SetString("FACEBOOK")
-				want = append(want, field)
-			case "action":
-				v.Field(i).SetString("LIKE")
-				want = append(want, field)
-			default:
-				want = append(want, field)
-			}
-		}
-		var op sink.Operation
-		for _, o := range ops {
-			if o.Spec().Event == name {
-				op = o
-			}
-		}
+		delete(want, "event_id")     // stands in for a reference number that is absent
+		delete(want, currencyMember) // the call's
+		delete(want, participantMember)
 		got := encoded(t, op, ev)
-		for _, field := range want {
+		for field := range want {
 			if got[field] == nil {
 				t.Errorf("%s: %s is not sent", name, field)
 			}

@@ -1,0 +1,71 @@
+package crmcom
+
+import (
+	"net/http/httptest"
+	"testing"
+
+	"sluice/internal/event"
+	"sluice/internal/sandbox"
+	"sluice/internal/sink"
+	"sluice/internal/sink/vendorhttp"
+)
+
+// inSandbox gives the operations of an account at a sandbox, which reads the vendor's page by itself.
+func inSandbox(t *testing.T, o sandbox.CRMCOMOptions, auth Auth) (map[string]sink.Operation, *sandbox.Ledger) {
+	t.Helper()
+	s := sandbox.New(sandbox.Options{CRMCOM: o})
+	server := httptest.NewServer(s.Handler(sandbox.CRMCOM))
+	t.Cleanup(server.Close)
+	return operations(t, accountAt(server.URL+"/crmapi/rest/v2", auth), vendorhttp.Options{}), s.Ledger()
+}
+
+func encodeAndSend(t *testing.T, op sink.Operation, events ...any) sink.Answer {
+	t.Helper()
+	var items []sink.Item
+	for i, e := range events {
+		item, err := op.Encode(t.Context(), e, originAt(int64(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		items = append(items, item)
+	}
+	return op.Send(t.Context(), items)
+}
+
+var sandboxUser = Auth{Username: sandbox.DefaultUsername, Password: sandbox.DefaultPassword, Organisation: sandbox.DefaultOrganisation}
+
+func TestTheSandboxTakesEveryFieldOfEveryEvent(t *testing.T) {
+	for _, auth := range []Auth{{WebAPIKey: sandbox.DefaultWebAPIKey}, sandboxUser} {
+		ops, ledger := inSandbox(t, sandbox.CRMCOMOptions{}, auth)
+		for name, op := range ops {
+			got := encodeAndSend(t, op, filled(t, op.Spec().Event))
+			if got.Class != sink.Delivered || got.Items[0].Class != sink.Delivered {
+				t.Errorf("%s: got %+v", name, got)
+			}
+			if n := ledger.Count("crmcom." + name); n != 1 {
+				t.Errorf("%s: the sandbox accepted %d", name, n)
+			}
+		}
+	}
+}
+
+func TestTheSandboxRefusesAndThisSideReadsIt(t *testing.T) {
+	exists := func(account string) bool { return account == "A1" }
+	ops, _ := inSandbox(t, sandbox.CRMCOMOptions{AccountExists: exists, Currency: "EUR"}, sandboxUser)
+	got := encodeAndSend(t, ops["purchases"], purchaseOf("A1"), purchaseOf("A2"), purchaseOf("A1"))
+	want := []sink.Class{sink.Delivered, sink.Retryable, sink.Delivered}
+	for i, r := range got.Items {
+		if r.Class != want[i] {
+			t.Errorf("item %d: got %+v, want %v", i, r, want[i])
+		}
+	}
+	inDollars := purchaseOf("A1")
+	inDollars.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new("USD")}
+	if got := encodeAndSend(t, ops["purchases"], inDollars); got.Class != sink.Rejected || got.Named != nil {
+		t.Errorf("another currency: got %+v", got)
+	}
+	strangers, _ := inSandbox(t, sandbox.CRMCOMOptions{}, Auth{WebAPIKey: "wrong"})
+	if got := encodeAndSend(t, strangers["purchases"], purchaseOf("A1")); got.Class != sink.Unauthorized || got.Token != 0 {
+		t.Errorf("a wrong key: got %+v", got)
+	}
+}
