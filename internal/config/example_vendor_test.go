@@ -1,0 +1,61 @@
+package config
+
+import (
+	"errors"
+	"time"
+)
+
+// postConfig is an example vendor's struct: it holds one secret as plain text and one as Secret.
+type postConfig struct {
+	BaseURL           string            `yaml:"base_url" allow:"url" doc:"the API's address"`
+	TimeZone          string            `yaml:"time_zone" allow:"zone" doc:"zone of the instants that are sent"`
+	Timeout           time.Duration     `yaml:"timeout" allow:"1s..10m" doc:"longest time for one call"`
+	RequestsPerSecond float64           `yaml:"requests_per_second" allow:"0.." doc:"limit of the account; 0: none"`
+	MaxItems          int               `yaml:"max_items" allow:"1..100" doc:"items a call"`
+	Auth              postAuth          `yaml:"auth"`
+	ErrorCodes        map[string]string `yaml:"error_codes" allow:"rejected|retryable" doc:"vendor code -> meaning, over the defaults"`
+}
+
+type postAuth struct {
+	APIKey   string `yaml:"api_key" doc:"the key"`
+	Password Secret `yaml:"password"`
+}
+
+func (c postConfig) validate() error {
+	var faults []error
+	if c.BaseURL == "" {
+		faults = append(faults, errors.New("base_url: must be given"))
+	}
+	if c.Auth.APIKey == "" {
+		faults = append(faults, errors.New("auth.api_key: must be given"))
+	}
+	if c.TimeZone == "Asia/Tokyo" {
+		faults = append(faults, errors.New(`time_zone: "`+c.TimeZone+`" must be in Europe`))
+	}
+	return errors.Join(faults...)
+}
+
+func exampleVendors() map[string]VendorType {
+	post := Vendor(
+		func() postConfig {
+			return postConfig{TimeZone: "UTC", Timeout: time.Minute, MaxItems: 50, ErrorCodes: map[string]string{"1": "retryable"}}
+		},
+		postConfig.validate,
+		func(c postConfig) []Operation {
+			return []Operation{
+				{Name: "letters", Event: "sluice.post.Letter", MaxItems: 100, DefaultItems: c.MaxItems, Unknown: Unknown{Policy: UnknownDeadLetter}},
+				{Name: "parcels", Event: "sluice.post.Parcel", MaxItems: 1, Unknown: Unknown{Policy: UnknownRetry, Resends: 3}},
+			}
+		})
+	// shop takes two of the standard pipelines' events.
+	shop := Vendor(
+		func() postConfig { return postConfig{TimeZone: "UTC", Timeout: time.Minute} },
+		postConfig.validate,
+		func(postConfig) []Operation {
+			return []Operation{
+				{Name: "purchases", Event: "sluice.crmcom.Purchase", MaxItems: 1000, Unknown: Unknown{Policy: UnknownRetry}},
+				{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: 1000, DefaultItems: 100, Repeatable: true},
+			}
+		})
+	return map[string]VendorType{"post": post, "shop": shop}
+}

@@ -1,0 +1,163 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Fault is one thing wrong in a configuration.
+type Fault struct {
+	// Line is where it stands, from 1; 0 where the file does not have it.
+	Line int
+	// Path is the key, such as pipelines.purchases.batch.max_items.
+	Path string
+	// Value is the value as the file has it, references not put in; *** for a secret, empty for a section.
+	Value string
+	// Rule says what is allowed.
+	Rule string
+}
+
+// Invalid is a configuration with all its faults, by line.
+type Invalid struct {
+	File   string
+	Faults []Fault
+}
+
+// Error is a line for each fault: "file:line: path: value: rule".
+func (e *Invalid) Error() string {
+	lines := make([]string, len(e.Faults))
+	for i, f := range e.Faults {
+		parts := []string{e.File, f.Path, f.Value, f.Rule}
+		if f.Line > 0 {
+			parts[0] += ":" + strconv.Itoa(f.Line)
+		}
+		lines[i] = strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ": ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Faults gathers faults. The zero value is ready; a vendor gets one whose paths begin at its account's section.
+type Faults struct {
+	prefix string
+	sheet  *sheet
+}
+
+// sheet is what is known of the file while it is checked.
+type sheet struct {
+	places map[string]place
+	hide   []string // values that must not show in any rule
+	found  []Fault
+}
+
+// place is where a key stands, and its value as it may be shown.
+type place struct {
+	line int
+	show string
+}
+
+func (f *Faults) page() *sheet {
+	if f.sheet == nil {
+		f.sheet = &sheet{places: map[string]place{}}
+	}
+	return f.sheet
+}
+
+// Add notes a fault. path is the key below this section, such as "auth.client_id"; the rule says what is allowed, without the value.
+// What follows from a fault that stands already, at the same key or below it, is left out.
+func (f *Faults) Add(path, rule string, args ...any) {
+	s := f.page()
+	full := join(f.prefix, path)
+	if slices.ContainsFunc(s.found, func(o Fault) bool { return o.Path == full || inside(o.Path, full) }) {
+		return
+	}
+	at, known := s.places[full]
+	for up := full; !known && up != ""; {
+		up = parent(up)
+		at, known = s.places[up]
+		at.show = ""
+	}
+	text := fmt.Sprintf(rule, args...)
+	for _, secret := range s.hide {
+		text = strings.ReplaceAll(text, secret, hidden)
+	}
+	s.found = append(s.found, Fault{Line: at.line, Path: full, Value: at.show, Rule: text})
+}
+
+// addError notes an error whose text is "path: rule", or several that are joined. A value that begins the rule is cut, for the fault has it.
+func (f *Faults) addError(err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			f.addError(e)
+		}
+		return
+	}
+	path, rule, ok := strings.Cut(err.Error(), ": ")
+	if !ok || strings.Contains(path, " ") {
+		path, rule = "", err.Error()
+	}
+	if at := f.page().places[join(f.prefix, path)]; at.show != "" {
+		rule = strings.TrimPrefix(rule, at.show+" ")
+		rule = strings.TrimPrefix(rule, strconv.Quote(at.show)+" ")
+	}
+	f.Add(path, "%s", rule)
+}
+
+// below gives the same faults with paths that begin deeper.
+func (f *Faults) below(path string) *Faults {
+	return &Faults{prefix: join(f.prefix, path), sheet: f.page()}
+}
+
+func (f *Faults) note(path string, line int, show string) {
+	f.page().places[join(f.prefix, path)] = place{line: line, show: show}
+}
+
+// never keeps a value out of every rule. Very short ones are left, for they stand in ordinary words.
+func (f *Faults) never(value string) {
+	if len(value) >= 4 {
+		f.page().hide = append(f.page().hide, value)
+	}
+}
+
+// Found is what was noted, by line and path.
+func (f *Faults) Found() []Fault {
+	found := slices.Clone(f.page().found)
+	slices.SortStableFunc(found, func(a, b Fault) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Path, b.Path))
+	})
+	return found
+}
+
+func join(a, b string) string {
+	if a == "" || b == "" || strings.HasPrefix(b, "[") {
+		return a + b
+	}
+	return a + "." + b
+}
+
+// inside tells whether a path is below another.
+func inside(path, section string) bool {
+	rest, ok := strings.CutPrefix(path, section)
+	return ok && (section == "" || strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "["))
+}
+
+func parent(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
+
+// shown is a value fit for one line of a terminal.
+func shown(s string) string {
+	if u, err := url.Parse(s); strings.Contains(s, "://") && strings.Contains(s, "@") && (err != nil || u.User != nil) {
+		return hidden
+	}
+	const most = 80
+	if utf8.RuneCountInString(s) > most {
+		s = string([]rune(s)[:most]) + "..."
+	}
+	if q := strconv.Quote(s); s == "" || q != `"`+s+`"` {
+		return q
+	}
+	return s
+}
