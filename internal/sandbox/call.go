@@ -26,9 +26,9 @@ type endpoint struct {
 // vendor is what a fault needs to speak as the vendor would.
 type vendor interface {
 	logins() *tokens
-	// scripted is the refusal of one item; refuse is the whole batch's, naming items where it can.
+	// scripted is the refusal of one item; refuse is the whole call's, naming items where the vendor's answer has a place for that.
 	scripted(Action) *refusal
-	refuse(a Action, named []int) reply
+	refuse(c *call, a Action, named []int) reply
 }
 
 // item is one element of a call, well formed.
@@ -176,9 +176,9 @@ func (c *call) ending() reply {
 		return reply{status: http.StatusOK}
 	case FaultRefuseBatch:
 		if a.Named {
-			return c.endpoint.vendor.refuse(*a, c.matched)
+			return c.endpoint.vendor.refuse(c, *a, c.matched)
 		}
-		return c.endpoint.vendor.refuse(*a, nil)
+		return c.endpoint.vendor.refuse(c, *a, nil)
 	default: // FaultResetBefore, FaultResetAfter
 		return reply{aborted: true}
 	}
@@ -195,7 +195,8 @@ func (c *call) retryAfter() {
 }
 
 // judge settles the items: the script's refusals, the shape's, then the vendor's own. It gives one verdict an item, nil for accepted, and false
-// where nothing was done, because a fault ended the call or the vendor takes only whole batches and an item was refused. decide runs with Server.mu held, right before its item is accepted, in the order of the items.
+// where nothing was done, because a fault ended the call, or the vendor takes only whole batches and an item was refused. decide runs with
+// Server.mu held, right before its item is accepted, in the order of the items.
 func (s *Server) judge(c *call, items []item, decide func(item) *refusal) ([]*refusal, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

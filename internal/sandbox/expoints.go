@@ -40,6 +40,7 @@ const (
 	// ExpointsTokenPath is the token endpoint, of the form that Microsoft Entra ID has.
 	ExpointsTokenPath = "/oauth2/v2.0/token"
 	expointsBase      = "/external/api/v3/"
+	expointsAddName   = "expoints.add" // the one operation with a batch
 )
 
 type expoints struct {
@@ -274,7 +275,7 @@ func (v *expoints) whole(c *call, items []item, vs []violation) reply {
 	}
 	verdicts, done := v.server.judge(c, items, nil)
 	if !done {
-		return v.refused(verdicts)
+		return v.refused(c, verdicts)
 	}
 	return reply{status: http.StatusOK}
 }

@@ -43,7 +43,7 @@ func modelKey(path []string) string {
 }
 
 // refused is the answer where the script refused items: the batch is, with them named.
-func (v *expoints) refused(verdicts []*refusal) reply {
+func (v *expoints) refused(c *call, verdicts []*refusal) reply {
 	var a Action
 	var named []int
 	for i, r := range verdicts {
@@ -52,15 +52,15 @@ func (v *expoints) refused(verdicts []*refusal) reply {
 			named = append(named, i)
 		}
 	}
-	return v.refuse(a, named)
+	return v.refuse(c, a, named)
 }
 
 func (v *expoints) scripted(a Action) *refusal { return &refusal{a.ErrorCode, a.Description} }
 
-// refuse names customers through their model state, else gives BadRequest(text)'s body. Expoints has no error codes.
-func (v *expoints) refuse(a Action, named []int) reply {
+// refuse names the customers of a batch through their model state, else gives BadRequest(text)'s body. Expoints has no error codes.
+func (v *expoints) refuse(c *call, a Action, named []int) reply {
 	orDefault(&a.Description, "The customer is not valid.")
-	if len(named) == 0 {
+	if c.endpoint.operation != expointsAddName || len(named) == 0 {
 		return jsonReply(http.StatusBadRequest, map[string]string{"Message": a.Description})
 	}
 	faults := make([]fault, len(named))

@@ -21,6 +21,7 @@ func FuzzCall(f *testing.F) {
 	f.Add(`{"customers":[`+customerItem+`,`+customerItem+`]}`, "propel.customers")
 	f.Add(`{"username":"sandbox-user","password":"sandbox-password","organisation":"sandbox-organisation"}`, "crmcom.login")
 	f.Add(grantForm, "propel.token")
+	f.Add(`{"a":[{"`, "crmcom.web")
 	f.Add("", "expoints.columns")
 	f.Fuzz(func(t *testing.T, body, operation string) {
 		for _, instant := range []bool{true, false} {

@@ -46,7 +46,7 @@ type CallStats struct {
 	EnvelopeFailures int
 }
 
-// Ledger is what the vendors accepted, in order. All methods are safe for concurrent use.
+// Ledger is what the vendors accepted, in order. It keeps every entry, and so grows with the run. All methods are safe for concurrent use.
 type Ledger struct {
 	keepBodies bool
 

@@ -156,7 +156,7 @@ func (v *propel) scripted(a Action) *refusal {
 }
 
 // refuse is a 400 with the action's code (default 10017), which names customers as the schema check does.
-func (v *propel) refuse(a Action, named []int) reply {
+func (v *propel) refuse(_ *call, a Action, named []int) reply {
 	code, err := strconv.Atoi(a.ErrorCode)
 	if err != nil {
 		code = propelBadPayload

@@ -63,10 +63,11 @@ type Items struct {
 	Modulus, Remainder uint32
 }
 
-// Action is what a rule does. Which fields a fault takes stands at the fault; others must be zero.
+// Action is what a rule does. Which fields a fault takes stands at the fault; others must be zero. Apply is taken by status, reset_after, timeout,
+// garbage_body and empty_body.
 type Action struct {
 	Fault Fault
-	// Code is the HTTP status, 400 to 599, or 2xx and 3xx where a vendor would answer so wrongly.
+	// Code is the HTTP status, 200 to 599.
 	Code int
 	// RetryAfter is sent as the header of that name (RFC 9110, section 10.2.3), in whole seconds.
 	RetryAfter time.Duration

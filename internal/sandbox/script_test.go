@@ -111,6 +111,13 @@ func TestTextThatIsNoYAMLIsAnErrorOfReading(t *testing.T) {
 	}
 }
 
+func TestAScriptErrorIsFoundByItsType(t *testing.T) {
+	_, err := NewScript(Rule{})
+	if target := new(ScriptError); !errors.As(err, &target) || len(target.Faults) == 0 {
+		t.Errorf("got %v", err)
+	}
+}
+
 func FuzzParseScript(f *testing.F) {
 	f.Add("rules:\n- {name: a, do: {fault: status, code: 503}}\n")
 	f.Add("rules: &a [*a]")

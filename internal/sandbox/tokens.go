@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -31,6 +32,7 @@ func newTokens(prefix string, ttl, standard time.Duration) *tokens {
 func (t *tokens) issue() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	maps.DeleteFunc(t.until, func(_ string, until time.Time) bool { return !time.Now().Before(until) })
 	t.issued++
 	token := fmt.Sprintf("%s%032x", t.prefix, t.issued)
 	t.until[token] = time.Now().Add(t.ttl)

@@ -1,0 +1,249 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const activity = `{"request_unique_identifier":"a-0-1","accounts_receivable_identifier":{"number":"ACR1"},"classification_identifier":{"name":"C"},"performed_by_unit_identifier":{"name":"Admin Unit"},"performed_on":"2016-06-22T15:00:00"}`
+
+// crmItems are the smallest items that the page allows.
+var crmItems = map[string]string{
+	"purchases":              purchaseItem,
+	"referrals":              referralItem,
+	"achievements":           activity,
+	"social_media":           with(activity, fields{"social_media": "FACEBOOK", "profile": "p", "action": "LIKE", "classification_identifier": absent}),
+	"web":                    with(activity, fields{"website": "www.crm.com", "classification_identifier": absent}),
+	"financial_achievements": activity,
+	"financial_statements":   activity,
+}
+
+// purchases are n items with the ids p-0-0, p-0-1, ... and the accounts ACR0, ACR1, ...
+func purchases(n int) []string {
+	items := make([]string, n)
+	for i := range items {
+		items[i] = with(purchaseItem, fields{
+			"request_unique_identifier":      fmt.Sprint("p-0-", i),
+			"accounts_receivable_identifier": fields{"number": fmt.Sprint("ACR", i)},
+		})
+	}
+	return items
+}
+
+// TestCRMCOMAnswersThePagesExamplesAsThePageDoes catches a rule that is stricter than the page, and an answer of another form.
+func TestCRMCOMAnswersThePagesExamplesAsThePageDoes(t *testing.T) {
+	for _, operation := range []string{"purchases", "referrals", "achievements", "social_media", "web", "financial_achievements"} {
+		t.Run(operation, func(t *testing.T) {
+			s := New(Options{CRMCOM: CRMCOMOptions{
+				AccountExists: func(id string) bool { return strings.HasPrefix(id, "RP") || len(id) == len("ACR0000000228") },
+				Referred:      []string{"RP0000000004"},
+			}})
+			a := send(t, s, CRMCOM, crmPath(operation), golden(t, "crmcom."+operation+".request.json"))
+			want := answer{body: golden(t, "crmcom."+operation+".response.json")}.json(t)
+			if got := a.json(t); !reflect.DeepEqual(anonymous(got), anonymous(want)) {
+				t.Errorf("got %v\nwant %v", got, want)
+			}
+			processed := want["data"].(map[string]any)["processed_customer_events_set"].([]any)
+			if n := s.Ledger().Count("crmcom." + operation); n != len(processed) {
+				t.Errorf("ledger has %d, want %d", n, len(processed))
+			}
+		})
+	}
+}
+
+// anonymous takes out what the vendor numbers itself.
+func anonymous(v map[string]any) map[string]any {
+	for _, row := range v["data"].(map[string]any)["processed_customer_events_set"].([]any) {
+		m := row.(map[string]any)
+		for _, key := range []string{"id", "number"} {
+			if s, _ := m[key].(string); s != "" {
+				m[key] = "given"
+			}
+		}
+	}
+	return v
+}
+
+func TestCRMCOMTakesEveryFieldThatThePageNames(t *testing.T) {
+	byName, byCode := fields{"alternative_code": "x"}, fields{"id": "x"}
+	optional := map[string]fields{
+		"purchases": {
+			"classification_identifier": byName, "payment_medium_brand_identifier": byName, "payment_medium_type_identifier": byName,
+			"payment_medium_identifier": "x", "invoice_identifier": fields{"back_office_code": "x"}, "udf_string_16": "x",
+		},
+		"financial_achievements": {
+			"product_identifier": byCode, "payment_medium_type_identifier": byName, "payment_medium_brand_identifier": byName,
+			"payment_medium_identifier": "x", "amount": json.Number("0.10"),
+		},
+		"financial_statements": {"measured_key_performance_indicators_set": []fields{
+			{"key_performance_indicator_identifier": byName, "value": 1, "product_identifier": byCode}}},
+	}
+	shared := fields{
+		"description": "x", "external_system": "x", "external_system_reference_number": "ref-1",
+		"udf_string_8": "x", "udf_float_4": 1.5, "udf_date_4": "2016-06-22T15:00:00",
+	}
+	for operation, item := range crmItems {
+		s := New(Options{})
+		a := crm(t, s, operation, crmToken(t, s), with(with(item, shared), optional[operation]))
+		entries := s.Ledger().Accepted("crmcom." + operation)
+		if len(entries) != 1 || entries[0].Reference != "ref-1" || entries[0].ID == "" {
+			t.Errorf("%s: %s, ledger %+v", operation, a.body, entries)
+		}
+	}
+}
+
+func product(changes fields) fields {
+	return fields{"products_set": []json.RawMessage{json.RawMessage(with(
+		`{"product_identifier":{"code":"B"},"net_amount":1,"vat_amount":1,"total_amount":2}`, changes))}}
+}
+
+func measure(changes fields) fields {
+	return fields{"measured_key_performance_indicators_set": []json.RawMessage{json.RawMessage(with(
+		`{"key_performance_indicator_identifier":{"id":"1"},"value":1}`, changes))}}
+}
+
+// crmItemRules are changes to the smallest item, and what the refusal says.
+var crmItemRules = []struct {
+	operation string
+	change    fields
+	says      string
+}{
+	{"purchases", fields{"performed_by_unit_identifier": absent}, "performed_by_unit_identifier is mandatory"},
+	{"purchases", fields{"performed_on": absent}, "performed_on is mandatory"},
+	{"purchases", fields{"reference_number": absent}, "reference_number is mandatory"},
+	{"purchases", fields{"reference_number": ""}, "reference_number is mandatory"},
+	{"purchases", fields{"products_set": absent}, "products_set is mandatory"},
+	{"purchases", fields{"products_set": []int{}}, "products_set must have at least 1 elements"},
+	{"purchases", fields{"products_set": "x"}, "products_set must be of type JSONArray, not String"},
+	{"purchases", fields{"products_set": []int{1}}, "products_set.0 must be of type JSONObject, not Integer"},
+	{"purchases", product(fields{"product_identifier": absent}), "products_set.0.product_identifier is mandatory"},
+	{"purchases", product(fields{"net_amount": absent}), "products_set.0.net_amount is mandatory"},
+	{"purchases", product(fields{"vat_amount": absent}), "products_set.0.vat_amount is mandatory"},
+	{"purchases", product(fields{"total_amount": absent}), "products_set.0.total_amount is mandatory"},
+	{"purchases", product(fields{"total_amount": "2"}), "products_set.0.total_amount must be of type Number, not String"},
+	{"purchases", product(fields{"total_amount": json.Number("1E+2")}), "products_set.0.total_amount must be a number without exponent"},
+	{"purchases", product(fields{"quantity": nil}), "products_set.0.quantity must be of type Number, not Null"},
+	{"purchases", product(fields{"price": 1}), "products_set.0.price is not a parameter"},
+	{"purchases", product(fields{"product_identifier": fields{"name": "x"}}), "products_set.0.product_identifier.name is not a parameter"},
+	{"purchases", fields{"accounts_receivable_identifier": absent}, "exactly one of accounts_receivable_identifier, rewards_participant_identifier"},
+	{"purchases", fields{"rewards_participant_identifier": fields{"id": "1"}}, "exactly one of accounts_receivable_identifier, rewards_participant_identifier"},
+	{"purchases", fields{"accounts_receivable_identifier": fields{"id": "1", "number": "2"}}, "accounts_receivable_identifier must be exactly one of id, number, name"},
+	{"purchases", fields{"accounts_receivable_identifier": fields{}}, "accounts_receivable_identifier must be exactly one of id, number, name"},
+	{"purchases", fields{"accounts_receivable_identifier": fields{"number": ""}}, "accounts_receivable_identifier must be exactly one of id, number, name"},
+	{"purchases", fields{"accounts_receivable_identifier": "ACR1"}, "accounts_receivable_identifier must be of type JSONObject, not String"},
+	{"purchases", fields{"performed_on": "2016-06-22T15:00:00Z"}, "performed_on must be a date such as 2006-01-02T15:04:05"},
+	{"purchases", fields{"performed_on": "2016-06-22T15:00:00.5"}, "performed_on must be a date"},
+	{"purchases", fields{"performed_on": "2016-02-30T15:00:00"}, "performed_on must be a date"},
+	{"purchases", fields{"udf_string_17": "x"}, "udf_string_17 is not a parameter"},
+	{"purchases", fields{"udf_float_1": "1.5"}, "udf_float_1 must be of type Number, not String"},
+	{"purchases", fields{"udf_date_1": 1}, "udf_date_1 must be of type String, not Integer"},
+	{"purchases", fields{"description": nil}, "description must be of type String, not Null"},
+	{"purchases", fields{"company": "x"}, "company is not a parameter"},
+	{"achievements", fields{"classification_identifier": absent}, "classification_identifier is mandatory"},
+	{"achievements", fields{"udf_string_9": "x"}, "udf_string_9 is not a parameter"},
+	{"achievements", fields{"products_set": []int{}}, "products_set is not a parameter"},
+	{"referrals", fields{"referred_rewards_participant_identifier": absent}, "referred_rewards_participant_identifier is mandatory"},
+	{"referrals", fields{"referred_by_rewards_participant_identifier": absent}, "referred_by_rewards_participant_identifier is mandatory"},
+	{"referrals", fields{"referred_rewards_participant_identifier": fields{"name": "x"}}, "referred_rewards_participant_identifier.name is not a parameter"},
+	{"referrals", fields{"accounts_receivable_identifier": fields{"id": "x"}}, "accounts_receivable_identifier is not a parameter"},
+	{"social_media", fields{"social_media": absent}, "social_media is mandatory"},
+	{"social_media", fields{"social_media": "TWITTER"}, "social_media must be one of FACEBOOK"},
+	{"social_media", fields{"profile": absent}, "profile is mandatory"},
+	{"social_media", fields{"action": absent}, "action is mandatory"},
+	{"social_media", fields{"action": "SHARE"}, "action must be one of LIKE"},
+	{"web", fields{"website": absent}, "website is mandatory"},
+	{"financial_achievements", fields{"classification_identifier": absent}, "classification_identifier is mandatory"},
+	{"financial_achievements", fields{"amount": true}, "amount must be of type Number, not Boolean"},
+	{"financial_statements", fields{"classification_identifier": absent}, "classification_identifier is mandatory"},
+	{"financial_statements", measure(fields{"key_performance_indicator_identifier": absent}), "key_performance_indicator_identifier is mandatory"},
+	{"financial_statements", measure(fields{"value": absent}), "measured_key_performance_indicators_set.0.value is mandatory"},
+	{"financial_statements", fields{"amount": 1}, "amount is not a parameter"},
+}
+
+// TestCRMCOMRefusesTheItemAlone has a row for each rule; the neighbour of the refused item is accepted.
+func TestCRMCOMRefusesTheItemAlone(t *testing.T) {
+	for _, tt := range crmItemRules {
+		t.Run(tt.operation+"/"+tt.says, func(t *testing.T) {
+			s := New(Options{})
+			neighbour := with(crmItems[tt.operation], fields{"request_unique_identifier": "good"})
+			a := crm(t, s, tt.operation, crmToken(t, s), with(crmItems[tt.operation], tt.change), neighbour)
+			data, _ := a.json(t)["data"].(map[string]any)
+			unprocessed, _ := data["unprocessed_customer_events_set"].([]any)
+			if len(unprocessed) != 1 || !strings.Contains(fmt.Sprint(unprocessed[0]), tt.says) {
+				t.Errorf("got %s, want %q", a.body, tt.says)
+			}
+			if entries := s.Ledger().Accepted("crmcom." + tt.operation); len(entries) != 1 || entries[0].ID != "good" {
+				t.Errorf("ledger has %+v, want the neighbour alone", entries)
+			}
+		})
+	}
+}
+
+func TestCRMCOMFailsTheEnvelope(t *testing.T) {
+	second := strings.Replace(purchaseItem, "p-0-1", "p-0-2", 1)
+	many := make([]string, crmMaxItems+1)
+	for i := range many {
+		many[i] = strings.Replace(purchaseItem, "p-0-1", fmt.Sprint("p-0-", i), 1)
+	}
+	one := `{"token":"{{token}}","purchase_customer_events_set":[` + purchaseItem + `]`
+	tests := []struct {
+		name, body, code, says string
+	}{
+		{"no JSON", `{`, crmInvalidJSON, "not valid JSON"},
+		{"no object", `[]`, crmInvalidJSON, "not a JSON object"},
+		{"not UTF-8", "{\"a\":\"\xff\"}", crmInvalidJSON, "UTF-8"},
+		{"a key twice", one + `,"token":"x"}`, crmInvalidJSON, "twice"},
+		{"no token", strings.Replace(one, "{{token}}", "", 1) + `}`, crmInvalidToken, ""},
+		{"wrong token", strings.Replace(one, "{{token}}", "x", 1) + `}`, crmInvalidToken, ""},
+		{"no set", `{"token":"{{token}}"}`, crmInvalidParameter, "purchase_customer_events_set is mandatory"},
+		{"empty set", `{"token":"{{token}}","purchase_customer_events_set":[]}`, crmInvalidParameter, "at least 1"},
+		{"another method's set", `{"token":"{{token}}","web_customer_events_set":[{}]}`, crmInvalidParameter, "web_customer_events_set is not a parameter"},
+		{"unknown key", one + `,"source":"x"}`, crmInvalidParameter, "source is not a parameter"},
+		{"an item that is no object", `{"token":"{{token}}","purchase_customer_events_set":[1]}`, crmInvalidParameter, "must be of type JSONObject"},
+		{"over the cap", `{"token":"{{token}}","purchase_customer_events_set":[` + strings.Join(many, ",") + `]}`, crmInvalidParameter, "more than 1000"},
+		{"an item without id", `{"token":"{{token}}","purchase_customer_events_set":[{}]}`, crmInvalidParameter, "request_unique_identifier"},
+		{"an id that is a number", `{"token":"{{token}}","purchase_customer_events_set":[{"request_unique_identifier":1}]}`, crmInvalidParameter, "request_unique_identifier"},
+		{"an id twice", `{"token":"{{token}}","purchase_customer_events_set":[` + second + "," + second + `]}`, crmInvalidParameter, "unique in the call"},
+		{"another currency", one + `,"intended_currency_identifier":{"code":"USD"}}`, crmCurrency, ""},
+		{"two currencies", one + `,"intended_currency_identifier":{"code":"EUR","id":"1"}}`, crmInvalidParameter, "exactly one of id, code"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := New(Options{CRMCOM: CRMCOMOptions{Currency: "EUR"}})
+			a := send(t, s, CRMCOM, crmPath("purchases"), tt.body)
+			status, _ := a.json(t)["status"].(map[string]any)
+			if a.status != http.StatusOK || status["code"] != tt.code || !strings.Contains(fmt.Sprint(status["description"]), tt.says) {
+				t.Errorf("got %d %s, want %s %q", a.status, a.body, tt.code, tt.says)
+			}
+			stats := s.Ledger().Calls("crmcom.purchases")
+			if s.Ledger().Count("crmcom.purchases") != 0 || stats.EnvelopeFailures != 1 || stats.Accepted != 0 {
+				t.Errorf("ledger: %+v", stats)
+			}
+		})
+	}
+	s := New(Options{CRMCOM: CRMCOMOptions{Currency: "EUR"}})
+	send(t, s, CRMCOM, crmPath("purchases"), one+`,"intended_currency_identifier":{"code":"EUR"},"fields_set":"id,number"}`)
+	if s.Ledger().Count("crmcom.purchases") != 1 {
+		t.Error("the unit's own currency is refused")
+	}
+	if a := do(s.Handler(CRMCOM), post(crmPath("purchases"), "text/plain", one+"}")); a.status != http.StatusUnsupportedMediaType {
+		t.Errorf("text/plain: %d", a.status)
+	}
+}
+
+func TestAParticipantIsReferredOnce(t *testing.T) {
+	s := New(Options{})
+	token := crmToken(t, s)
+	again := with(referralItem, fields{"request_unique_identifier": "r-0-2", "referred_by_rewards_participant_identifier": fields{"number": "RP11"}})
+	a := crm(t, s, "referrals", token, referralItem, again)
+	if !strings.Contains(a.body, `"error_code":"ReferredByAnotherParticipantException","error_description":"Error:Participant RP17 Was Already Referred by Another Participant.`) {
+		t.Errorf("got %s", a.body)
+	}
+	if e := s.Ledger().Accepted("crmcom.referrals"); len(e) != 1 || e[0].ID != "r-0-1" {
+		t.Errorf("ledger has %+v", e)
+	}
+}

@@ -1,0 +1,167 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// batch is a call of customer/add.
+func batch(customers ...string) string {
+	return `{"ApproveAutomatically":true,"IsTest":false,"Customers":[` + strings.Join(customers, ",") + `]}`
+}
+
+const other = `{"Email":"b@example.com","Data":[{"CustomerDataColumnId":15,"Value":"J"}]}`
+
+func TestExpointsTakesThePagesSamples(t *testing.T) {
+	// The samples' placeholders break rules that the same pages state: a batch type, an address twice.
+	stated := strings.NewReplacer(`"TypeBatch": "sample string 3"`, `"TypeBatch": "email"`, `"AllowDuplicateEmail": false`, `"AllowDuplicateEmail": true`)
+	for _, operation := range []string{"add", "addfinished", "addlock"} {
+		t.Run(operation, func(t *testing.T) {
+			s := New(Options{Expoints: ExpointsOptions{Columns: columns[:1], EventIDColumn: "event_id"}})
+			body := stated.Replace(golden(t, "expoints."+operation+".request.json"))
+			a := send(t, s, Expoints, expointsPath(operation), body)
+			if a.status != http.StatusOK || a.body != "" {
+				t.Fatalf("got %d %q, want 200 and no body", a.status, a.body)
+			}
+			for e := range s.Ledger().All("expoints." + operation) {
+				if e.ID != "sample string 3" {
+					t.Errorf("ledger has id %q", e.ID)
+				}
+			}
+			if s.Ledger().Count("expoints."+operation) == 0 {
+				t.Error("ledger is empty")
+			}
+		})
+	}
+}
+
+func TestExpointsTakesWhatThePageAllows(t *testing.T) {
+	twice := strings.Replace(batch(feedbackItem, feedbackItem), "{", `{"AllowDuplicateEmail":true,`, 1)
+	tests := map[string]string{
+		"an address twice where allowed":    twice,
+		"a portal batch without addresses":  strings.Replace(batch(with(feedbackItem, fields{"Email": absent})), "{", `{"TypeBatch":"portal",`, 1),
+		"batch type as number":              strings.Replace(batch(feedbackItem), "{", `{"TypeBatch":0,`, 1),
+		"an address that is not valid":      batch(with(feedbackItem, fields{"Email": "nobody"})),
+		"no transaction date":               batch(with(feedbackItem, fields{"TransactionDate": nil})),
+		"dates without time, and in UTC":    batch(with(feedbackItem, fields{"SendDate": "2025-01-18", "EndDate": "2025-01-18T05:53:05Z"})),
+		"a batch without end and send time": strings.Replace(batch(feedbackItem), "{", `{"EndDate":null,"SendTime":null,`, 1),
+	}
+	for name, body := range tests {
+		s := New(Options{Expoints: ExpointsOptions{Columns: columns, EventIDColumn: "event_id"}})
+		if a := send(t, s, Expoints, expointsPath("add"), body); a.status != http.StatusOK || s.Ledger().Accepted("expoints.add")[0].ID != "e-1" {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+}
+
+func TestExpointsRefusesTheWholeBatch(t *testing.T) {
+	change := func(changes fields) string { return batch(feedbackItem, with(other, changes)) }
+	data := func(elements ...string) fields {
+		return fields{"Data": json.RawMessage("[" + strings.Join(append(elements, `{"CustomerDataColumnId":15,"Value":"J"}`), ",") + "]")}
+	}
+	tests := []struct {
+		name, body, key, says string
+	}{
+		{"over the cap", batch(strings.Split(strings.Repeat(feedbackItem+"\n", 201), "\n")[:201]...), "request.Customers", "at most 200"},
+		{"no customers", `{"IsTest":true}`, "request.Customers", "is mandatory"},
+		{"an empty batch", batch(), "request.Customers", "at least 1"},
+		{"unknown key", strings.Replace(batch(feedbackItem), "{", `{"Source":"x",`, 1), "request.Source", "not a parameter"},
+		{"key in another case", strings.Replace(batch(feedbackItem), "IsTest", "isTest", 1), "request.isTest", "not a parameter"},
+		{"null where the table has none", strings.Replace(batch(feedbackItem), "false", "null", 1), "request.IsTest", "type Boolean"},
+		{"unknown batch type", strings.Replace(batch(feedbackItem), "{", `{"TypeBatch":"sms",`, 1), "request.TypeBatch", "one of"},
+		{"batch type 2", strings.Replace(batch(feedbackItem), "{", `{"TypeBatch":2,`, 1), "request.TypeBatch", "0 or 1"},
+		{"end date", strings.Replace(batch(feedbackItem), "{", `{"EndDate":"soon",`, 1), "request.EndDate", "RFC 3339"},
+		{"no address", change(fields{"Email": absent}), "request.Customers[1].Email", "is mandatory"},
+		{"the same address", batch(feedbackItem, strings.Replace(feedbackItem, "a@", "A@", 1)), "request.Customers[1].Email", "unique"},
+		{"address of another type", change(fields{"Email": 1}), "request.Customers[1].Email", "type String"},
+		{"unknown customer key", change(fields{"Name": "x"}), "request.Customers[1].Name", "not a parameter"},
+		{"nine digits of a second", change(fields{"SendDate": "2025-01-18T05:53:05.461846712+01:00"}), "request.Customers[1].SendDate", "7 digits"},
+		{"a time without offset", change(fields{"SendDate": "2025-01-18T05:53:05"}), "request.Customers[1].SendDate", "RFC 3339"},
+		{"priority as text", change(fields{"Priority": "1"}), "request.Customers[1].Priority", "type Integer"},
+		{"previous id over 32 bits", change(fields{"PreviousId": 1 << 33}), "request.Customers[1].PreviousId", "32-bit"},
+		{"unknown column", change(data(`{"CustomerDataColumnId":99,"Value":"x"}`)), "request.Customers[1].Data[0].CustomerDataColumnId", "does not exist"},
+		{"archived column", change(data(`{"CustomerDataColumnId":16,"Value":"x"}`)), "request.Customers[1].Data[0].CustomerDataColumnId", "does not exist"},
+		{"column without id", change(data(`{"Name":"x","Value":"x"}`)), "request.Customers[1].Data[0].CustomerDataColumnId", "is mandatory"},
+		{"column without value", change(data(`{"CustomerDataColumnId":1}`)), "request.Customers[1].Data[0].Value", "is mandatory"},
+		{"number as value", change(data(`{"CustomerDataColumnId":1,"Value":1}`)), "request.Customers[1].Data[0].Value", "type String"},
+		{"no required column", change(fields{"Data": absent}), "request.Customers[1].Data.First_name_customer", "is mandatory"},
+		{"question as text", change(fields{"Answers": []fields{{"BaseQuestionId": "x"}}}), "request.Customers[1].Answers[0].BaseQuestionId", "type Integer"},
+		{"file that is no base64", change(fields{"Answers": []fields{{"FileAnswers": []fields{{"Data": "%"}}}}}), "request.Customers[1].Answers[0].FileAnswers[0].Data", "base64"},
+		{"no JSON", `{`, "request", "not valid JSON"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := New(Options{Expoints: ExpointsOptions{Columns: columns, EventIDColumn: "event_id"}})
+			refusedByExpoints(t, s, "add", tt.body, tt.key, tt.says)
+		})
+	}
+}
+
+// refusedByExpoints fails the test unless the call is a 400 that says so at a key, and nothing is in the ledger.
+func refusedByExpoints(t *testing.T, s *Server, operation, body, key, says string) {
+	t.Helper()
+	a := send(t, s, Expoints, expointsPath(operation), body)
+	state, _ := a.json(t)["ModelState"].(map[string]any)
+	if a.status != http.StatusBadRequest || !strings.Contains(fmt.Sprint(state[key]), says) {
+		t.Errorf("got %d %s, want %s: %q", a.status, a.body, key, says)
+	}
+	if stats := s.Ledger().Calls("expoints." + operation); s.Ledger().Count("expoints."+operation) != 0 || stats.Failures[400] != 1 {
+		t.Errorf("ledger: %+v", stats)
+	}
+}
+
+func TestExpointsRefusesFinishedCustomersAndLocks(t *testing.T) {
+	tests := []struct{ operation, body, key, says string }{
+		{"addfinished", `{"IsTest":true}`, "request.Customer", "is mandatory"},
+		{"addfinished", `{"Customer":{"QuestionnaireId":"x"}}`, "request.Customer.QuestionnaireId", "globally unique identifier"},
+		{"addfinished", `{"Customer":{"Answers":[{"QuestionId":1}]}}`, "request.Customer.Answers[0].QuestionId", "type String"},
+		{"addfinished", `{"Customer":{"Data":[{"CustomerDataColumnId":99,"Value":"x"}]}}`, "request.Customer.Data[0].CustomerDataColumnId", "does not exist"},
+		{"addfinished", `{"Customer":{"SendDate":"2025-01-18"}}`, "request.Customer.SendDate", "not a parameter"},
+		{"addlock", `{"OptIn":"yes"}`, "request.OptIn", "type Boolean"},
+		{"addlock", `{"Email":null}`, "request.Email", "type String"},
+		{"addlock", `{"CustomerId":1.5}`, "request.CustomerId", "32-bit"},
+		{"addlock", `{"Data":[{"CustomerDataColumnId":99,"Value":"x"}]}`, "request.Data[0].CustomerDataColumnId", "does not exist"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.operation+"/"+tt.says, func(t *testing.T) {
+			refusedByExpoints(t, New(Options{Expoints: ExpointsOptions{Columns: columns}}), tt.operation, tt.body, tt.key, tt.says)
+		})
+	}
+}
+
+func TestTheColumnCatalogueIsFiltered(t *testing.T) {
+	tests := map[string][]float64{
+		"":                              {1, 15, 16},
+		"?Archived=false":               {1, 15},
+		"?Required=true":                {15, 16},
+		"?Required=true&Archived=false": {15},
+		"?CustomerDataColumnIds=1&CustomerDataColumnIds=16": {1, 16},
+	}
+	s := New(Options{Expoints: ExpointsOptions{Columns: columns, BearerToken: "static"}})
+	for query, want := range tests {
+		r := httptest.NewRequest(http.MethodGet, "/external/api/v3/customerdatacolumn"+query, nil)
+		r.Header.Set("Authorization", "Bearer static")
+		var ids []float64
+		for _, column := range do(s.Handler(Expoints), r).json(t)["CustomerDataColumns"].([]any) {
+			ids = append(ids, column.(map[string]any)["Id"].(float64))
+		}
+		if !reflect.DeepEqual(ids, want) {
+			t.Errorf("%q: got %v, want %v", query, ids, want)
+		}
+	}
+	refused := map[string]int{"?Required=maybe": 400, "?CustomerDataColumnIds=x": 400, "?Name=x": 400, "": 401}
+	for query, want := range refused {
+		r := httptest.NewRequest(http.MethodGet, "/external/api/v3/customerdatacolumn"+query, nil)
+		if want != http.StatusUnauthorized {
+			r.Header.Set("Authorization", "Bearer static")
+		}
+		if a := do(s.Handler(Expoints), r); a.status != want {
+			t.Errorf("%q: got %d, want %d", query, a.status, want)
+		}
+	}
+}

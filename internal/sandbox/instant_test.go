@@ -1,0 +1,60 @@
+package sandbox
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// TestInstantAnswersEveryItemOnce keeps a benchmark from being met by an answer that a sink could not use.
+func TestInstantAnswersEveryItemOnce(t *testing.T) {
+	s := New(Options{Instant: true})
+	token := crmToken(t, s)
+	a := crm(t, s, "purchases", token, purchaseItem, strings.Replace(purchaseItem, "p-0-1", `q\"\\`, 1))
+	var ids []any
+	for _, row := range a.json(t)["data"].(map[string]any)["processed_customer_events_set"].([]any) {
+		ids = append(ids, row.(map[string]any)["request_unique_identifier"])
+	}
+	if want := []any{"p-0-1", `q"\`}; !reflect.DeepEqual(ids, want) {
+		t.Errorf("CRM.COM: got %v, want %v", ids, want)
+	}
+	nested := `{"customers":[{"parent":{"source":"X","sourceId":"no"},"source":"sourceId","sourceId":"1"}]}`
+	a = do(s.Handler(Propel), post(propelPath, jsonMedia, nested))
+	if rows := a.json(t)["data"].([]any); len(rows) != 1 || rows[0].(map[string]any)["key"] != "1" {
+		t.Errorf("Propel: %s", a.body)
+	}
+	if a = do(s.Handler(Expoints), post(expointsPath("add"), jsonMedia, "{}")); a.status != http.StatusOK {
+		t.Errorf("Expoints: %d", a.status)
+	}
+}
+
+func BenchmarkInstantPurchases(b *testing.B) { benchmarkPurchases(b, Options{Instant: true}) }
+
+func BenchmarkStrictPurchases(b *testing.B) { benchmarkPurchases(b, Options{}) }
+
+// benchmarkPurchases sends 1000 items a call through the handler, without a network.
+func benchmarkPurchases(b *testing.B, o Options) {
+	s := New(o)
+	token := crmToken(b, s)
+	items := make([]string, crmMaxItems)
+	for i := range items {
+		items[i] = strings.Replace(purchaseItem, "p-0-1", fmt.Sprint("p-0-", i), 1)
+	}
+	body := []byte(fmt.Sprintf(`{"token":%q,"purchase_customer_events_set":[%s]}`, token, strings.Join(items, ",")))
+	h := s.Handler(CRMCOM)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		r := httptest.NewRequest(http.MethodPost, crmPath("purchases"), bytes.NewReader(body))
+		r.Header.Set("Content-Type", jsonMedia)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			b.Fatal(w.Code)
+		}
+	}
+}
