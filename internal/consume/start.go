@@ -2,10 +2,12 @@ package consume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
 )
 
@@ -13,11 +15,8 @@ import (
 // added later, or one whose offset was lost, does not begin at the end for it.
 func (g *Group) claimStart(ctx context.Context) error {
 	return g.persist(ctx, "reading the group's offsets", func() error {
-		committed, err := g.admin.FetchOffsetsForTopics(ctx, g.cfg.Group, g.cfg.Topic)
+		committed, err := g.fetchOffsets(ctx, g.cfg.Topic)
 		if err != nil {
-			return err
-		}
-		if err := committed.Error(); err != nil {
 			return err
 		}
 		for _, o := range committed.Offsets()[g.cfg.Topic] {
@@ -27,6 +26,21 @@ func (g *Group) claimStart(ctx context.Context) error {
 		}
 		return g.commitStart(ctx)
 	})
+}
+
+// fetchOffsets reads the group's commits. A group that does not exist yet has none, whichever way the broker says so.
+func (g *Group) fetchOffsets(ctx context.Context, topics ...string) (kadm.OffsetResponses, error) {
+	committed, err := g.admin.FetchOffsetsForTopics(ctx, g.cfg.Group, topics...)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	if err == nil {
+		err = committed.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the group's offsets: %w", err)
+	}
+	return committed, nil
 }
 
 func (g *Group) commitStart(ctx context.Context) error {

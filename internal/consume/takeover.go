@@ -108,8 +108,8 @@ func (g *Group) standing(ctx context.Context) (standing, error) {
 	if s.topics, err = g.admin.ListTopics(ctx, names...); err != nil {
 		return s, fmt.Errorf("describing the topics: %w", err)
 	}
-	if s.committed, err = g.admin.FetchOffsetsForTopics(ctx, g.cfg.Group, names...); err != nil {
-		return s, fmt.Errorf("reading the group's offsets: %w", err)
+	if s.committed, err = g.fetchOffsets(ctx, names...); err != nil {
+		return s, err
 	}
 	if s.starts, err = g.admin.ListStartOffsets(ctx, names...); err != nil {
 		return s, fmt.Errorf("listing start offsets: %w", err)
