@@ -23,16 +23,8 @@ test:
 	go vet -tags $(DOCKER_TAGS) $(PKG)
 	CGO_ENABLED=1 go test -tags $(TAGS) -race -timeout 4m $(PKG)
 
-# An images/load beside the checkout puts the images into an engine that cannot pull; testcontainers then has no reaper either.
-IMAGES_LOAD := $(firstword $(wildcard ../*/images/load))
-
 test-docker:
-	@if ! docker info >/dev/null 2>&1; then echo "test-docker: skipped, there is no Docker engine here"; exit 0; fi; \
-	if [ -n "$(IMAGES_LOAD)" ]; then \
-		"$(IMAGES_LOAD)"; \
-		export TESTCONTAINERS_RYUK_DISABLED=true TESTCONTAINERS_HOST_OVERRIDE=127.0.0.1; \
-	fi; \
-	set -x; go test -tags $(DOCKER_TAGS) -count=1 -timeout 12m ./internal/dockertest/...
+	@.ci/test-docker $(DOCKER_TAGS)
 
 # Built from the module proxy into bin/, so that no tool enters go.mod.
 LINT_VERSION := v2.15.0
