@@ -17,7 +17,9 @@ import (
 // goroutines says how many places start one, by package folder, and who ends them. docs/architecture.md says it at length. A package that is
 // not named starts none.
 var goroutines = map[string]int{
+	"internal/admin":    1, // the HTTP server, ended and awaited by ServeOn
 	"internal/consume":  4, // source and retry readers, take-over, committer: ended and awaited by Run
+	"internal/deliver":  1, // one a lane, ended by Close and awaited by Run
 	"internal/embedded": 1, // the registry's HTTP server, ended and awaited by Close
 	"internal/testkit":  1, // Serve, ended and awaited by the test's clean-up
 }
