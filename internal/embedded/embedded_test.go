@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -91,6 +92,29 @@ func TestDataSurvivesARestartOnTheSamePorts(t *testing.T) {
 		if fmt.Sprint(first.Brokers()) != fmt.Sprint(second.Brokers()) {
 			t.Errorf("brokers moved from %v to %v", first.Brokers(), second.Brokers())
 		}
+	})
+}
+
+// What a killed process leaves is what its files hold at that moment.
+func TestDataSurvivesAKill(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		running, left := t.TempDir(), t.TempDir()
+		p := testkit.StartPlatform(t, embedded.Options{DataDir: running, Network: &testkit.Network{}})
+		if err := p.Cluster().CreateTopic(topic, 3, nil); err != nil {
+			t.Fatal(err)
+		}
+		produce(t, p, 100)
+		cl := consume(t, p, 40)
+		if err := cl.CommitUncommittedOffsets(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(left, os.DirFS(running)); err != nil {
+			t.Fatal(err)
+		}
+
+		after := testkit.StartPlatform(t, embedded.Options{DataDir: left, Network: &testkit.Network{}})
+		checkCommitted(t, after, 40)
+		consume(t, after, 60)
 	})
 }
 
