@@ -179,6 +179,9 @@ func TestCRMCOMRefusesTheItemAlone(t *testing.T) {
 			if entries := s.Ledger().Accepted("crmcom." + tt.operation); len(entries) != 1 || entries[0].ID != "good" {
 				t.Errorf("ledger has %+v, want the neighbour alone", entries)
 			}
+			if stats := s.Ledger().Calls("crmcom." + tt.operation); stats.Items != 2 || stats.Accepted != 1 || stats.Refused != 1 {
+				t.Errorf("stats %+v", stats)
+			}
 		})
 	}
 }

@@ -87,6 +87,22 @@ func TestPropelRefusesBeforeAnythingIsWritten(t *testing.T) {
 	refusedByPropel(t, New(Options{Propel: PropelOptions{MaxItems: 1}}), `{"customers":[`+customerItem+`,`+customerItem+`]}`, "PayloadValidationError", "more than 1")
 }
 
+func TestPropelTakesBothFormsOfWhatTheDocumentsNameTwice(t *testing.T) {
+	for _, change := range []fields{
+		{"parent": fields{"source": "MBC", "sourceId": "1"}}, {"parent": fields{"id": "1"}},
+		{"gender": "u"}, {"debtorId": "D1"}, {"ssn": 1}, {"sourceId": "007"}, {"addresses": []int{}},
+	} {
+		s := New(Options{})
+		a := send(t, s, Propel, propelPath, `{"customers":[`+with(customerItem, change)+`]}`)
+		if a.status != http.StatusOK || s.Ledger().Count("propel.customers") != 1 {
+			t.Errorf("%v: %d %s", change, a.status, a.body)
+		}
+		if strings.Contains(a.body, `"key":007`) || strings.Contains(a.body, `"key":7`) {
+			t.Errorf("the key lost its zeros: %s", a.body)
+		}
+	}
+}
+
 func refusedByPropel(t *testing.T, s *Server, body, kind, says string) {
 	t.Helper()
 	a := send(t, s, Propel, propelPath, body)
