@@ -9,24 +9,13 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// envelope is what the vendor answers, refusals included: {"data": {...}, "status": {...}}. Members that say nothing to us (the event's id and number)
-// are not read.
+// envelope is what the vendor answers, refusals included: {"data": {...}, "status": {...}}.
 type envelope struct {
 	Data struct {
-		Processed   once[processed]   `json:"processed_customer_events_set"`
-		Unprocessed once[unprocessed] `json:"unprocessed_customer_events_set"`
+		Processed   rows `json:"processed_customer_events_set"`
+		Unprocessed rows `json:"unprocessed_customer_events_set"`
 	} `json:"data"`
 	Status status `json:"status"`
-}
-
-type processed struct {
-	ID string `json:"request_unique_identifier"`
-}
-
-type unprocessed struct {
-	ID          string `json:"request_unique_identifier"`
-	Code        text   `json:"error_code"`
-	Description text   `json:"error_description"`
 }
 
 type status struct {
@@ -48,23 +37,6 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	}
 	*t = text(s)
 	return nil
-}
-
-// once is a set that may stand in an answer only once. Of two, encoding/json would take the last and hide that an item is in both.
-type once[T any] struct {
-	seen  bool
-	items []T
-}
-
-var errTwice = errors.New("a set stands in the answer twice")
-
-// UnmarshalJSON reads the set.
-func (o *once[T]) UnmarshalJSON(b []byte) error {
-	if o.seen {
-		return errTwice
-	}
-	o.seen = true
-	return json.Unmarshal(b, &o.items)
 }
 
 // errUnreadable does not carry the cause: encoding/json's errors hold values of the answer.
@@ -116,13 +88,12 @@ func (a *account) results(httpStatus int, env *envelope, items []sink.Item) []si
 		}
 		results[i] = r
 	}
-	for _, p := range env.Data.Processed.items {
-		give(p.ID, sink.Result{Class: sink.Delivered})
+	for i := range env.Data.Processed.list {
+		give(env.Data.Processed.list[i].id, sink.Result{Class: sink.Delivered})
 	}
-	for i := range env.Data.Unprocessed.items {
-		if u := &env.Data.Unprocessed.items[i]; u.ID != "" {
-			give(u.ID, a.unprocessed(u))
-		}
+	for i := range env.Data.Unprocessed.list {
+		u := &env.Data.Unprocessed.list[i]
+		give(u.id, a.unprocessed(u))
 	}
 	for i := range results {
 		if results[i].Class == 0 {
@@ -132,10 +103,6 @@ func (a *account) results(httpStatus int, env *envelope, items []sink.Item) []si
 	return results
 }
 
-func (a *account) unprocessed(u *unprocessed) sink.Result {
-	return sink.Result{
-		Class:   a.meaning(string(u.Code)).class(),
-		Code:    vendorhttp.Redact(string(u.Code)),
-		Message: vendorhttp.Redact(string(u.Description)),
-	}
+func (a *account) unprocessed(u *row) sink.Result {
+	return sink.Result{Class: a.meaning(u.code).class(), Code: vendorhttp.Redact(u.code), Message: vendorhttp.Redact(u.description)}
 }

@@ -73,6 +73,9 @@ func TestEachItemGetsTheResultThatTheAnswerHasForIt(t *testing.T) {
 		{"unprocessed twice", answered(done(a), undone("SomethingException", b, b, c)), [3]sink.Class{d, u, x}},
 		{"processed three times", answered(done(a, a, a, b), undone("SomethingException", c)), [3]sink.Class{u, d, x}},
 		{"identifiers of nobody", answered(done("", "other-0-1", a), undone("SomethingException", "", "events-0-22")), [3]sink.Class{d, u, u}},
+		{"identifiers that are no strings", answered(`[{"request_unique_identifier":["events-0-0"]},{"request_unique_identifier":0}]`, "[]"), [3]sink.Class{u, u, u}},
+		{"other members, of any kind and order", answered(` [ { "x" : {"y":["]}\\\"",1e3,{}],"z":[]} , "request_unique_identifier" : "events-0-\u0030" , "n":null,"t":true } ] `, " [ ] "), [3]sink.Class{d, u, u}},
+		{"an identifier within another member", answered(`[{"x":{"request_unique_identifier":"events-0-0"}}]`, "[]"), [3]sink.Class{u, u, u}},
 		{"elements that are null", answered("[null]", "[null]"), [3]sink.Class{u, u, u}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -166,7 +169,7 @@ func TestAnAnswerThatCannotBeReadIsUnknown(t *testing.T) {
 	for _, body := range []string{
 		"", "null", "[]", "<html>", `{}`, `{"status":{}}`, `{"status":"OK"}`, answered(done("events-0-0"), "[]")[:60],
 		`{"data":{"processed_customer_events_set":[{"request_unique_identifier":"events-0-0"}]}}`,
-		answered(`{"events-0-0":1}`, "[]"), answered(`[{"request_unique_identifier":7}]`, "[]"),
+		answered(`{"events-0-0":1}`, "[]"), answered(`[7]`, "[]"),
 		strings.Replace(answered(done("events-0-0"), "[]"), "unprocessed_", "processed_", 1),
 	} {
 		got := anAccount(t, nil).read(reply(200, body), fakeItems(1), "tok")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,6 +46,42 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
+// FuzzRows holds the walk over a set against encoding/json.
+func FuzzRows(f *testing.F) {
+	for _, seed := range []string{
+		done("a", "b"), undone("X", "a"), "null", "[]", "[null]", "[7]", "{}", `"x"`, " [ { } , { \"error_code\" : \"\\u00e9\\\\\" } ] ",
+		`[{"a":[{"b":"]\""},-1.5e3,true],"request_unique_identifier":"1","request_unique_identifier":null}]`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, set []byte) {
+		var got rows
+		err := json.Unmarshal(set, &got)
+		var want []map[string]any
+		dec := json.NewDecoder(bytes.NewReader(set))
+		dec.UseNumber() // any number is valid JSON, not every one is a float64
+		if wantErr := dec.Decode(&want); json.Valid(set) && (err == nil) != (wantErr == nil) {
+			t.Fatalf("got error %v, encoding/json has %v", err, wantErr)
+		}
+		want = slices.DeleteFunc(want, func(m map[string]any) bool { return m == nil })
+		if err != nil {
+			return
+		}
+		if len(got.list) != len(want) {
+			t.Fatalf("got %d rows, want %d", len(got.list), len(want))
+		}
+		for i, r := range got.list {
+			var w row
+			w.id, _ = want[i]["request_unique_identifier"].(string)
+			w.code, _ = want[i]["error_code"].(string)
+			w.description, _ = want[i]["error_description"].(string)
+			if r != w {
+				t.Fatalf("row %d: got %+v, want %+v", i, r, w)
+			}
+		}
+	})
+}
+
 // mentions counts by the tokens of the answer in which sets an identifier stands, all sets of a name taken together.
 func mentions(body []byte, id string) (processed, unprocessed int) {
 	var path []string // the members that lead to the token; "" for an array
@@ -65,13 +102,11 @@ func mentions(body []byte, id string) (processed, unprocessed int) {
 				}
 				name, _ := key.(string)
 				path = append(path, name)
-				if strings.EqualFold(name, "request_unique_identifier") {
-					if value, ok := peekString(dec); ok {
+				if name == "request_unique_identifier" {
+					last = ""
+					if value, ok := stringNext(dec, body); ok {
 						last = value
-						path = path[:len(path)-1]
-						continue
 					}
-					return false
 				}
 				if !walk() {
 					return false
@@ -103,17 +138,10 @@ func mentions(body []byte, id string) (processed, unprocessed int) {
 	return processed, unprocessed
 }
 
-// peekString reads a value that must be a string or null.
-func peekString(dec *json.Decoder) (string, bool) {
-	token, err := dec.Token()
-	if err != nil {
-		return "", false
-	}
-	switch v := token.(type) {
-	case string:
-		return v, true
-	case nil:
-		return "", true
-	}
-	return "", false
+// stringNext is the value that follows, where it is a string. It does not move the decoder.
+func stringNext(dec *json.Decoder, body []byte) (string, bool) {
+	rest := bytes.TrimLeft(body[dec.InputOffset():], " \t\r\n:")
+	var s string
+	err := json.NewDecoder(bytes.NewReader(rest)).Decode(&s)
+	return s, err == nil && len(rest) > 0 && rest[0] == '"'
 }

@@ -69,7 +69,7 @@ func (a *account) refused(answer *sink.Answer, env *envelope, items []sink.Item)
 	_, known := a.codes[code]
 	named := indicesNamed(text, items)
 	switch {
-	case len(env.Data.Processed.items) > 0:
+	case len(env.Data.Processed.list) > 0:
 		answer.Class, answer.Err = sink.Unknown, errContradiction
 		return
 	case len(named) == 0 && a.isLogin(code, text):
