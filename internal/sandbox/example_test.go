@@ -34,11 +34,11 @@ rules:
 			return
 		}
 		resp.Body.Close()
-		fmt.Println(resp.StatusCode, resp.Header.Get("Retry-After"))
+		fmt.Printf("%d %q\n", resp.StatusCode, resp.Header.Get("Retry-After"))
 	}
 	fmt.Println(vendors.Faults(), vendors.Ledger().Calls("propel.token").Calls)
 	// Output:
-	// 503 2
-	// 200
+	// 503 "2"
+	// 200 ""
 	// map[down:1] 2
 }
