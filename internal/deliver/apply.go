@@ -1,0 +1,144 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sluice/internal/record"
+	"sluice/internal/sink"
+)
+
+// apply does with a call's items what the table says.
+func (l *lane) apply(ctx context.Context, p *permit, w *work[*entry], sent chunk, a sink.Answer, v verdict) {
+	w.renewed = v.step == stepRenew
+	switch v.step {
+	case stepItems:
+		w.passed(len(sent))
+		l.conclude(ctx, sent, func(i int, h history) (fate, sink.Result) { return l.policy.item(a.Items[i], h), a.Items[i] })
+	case stepUnknown:
+		w.cleared(len(sent))
+		l.conclude(ctx, sent, func(_ int, h history) (fate, sink.Result) { return l.policy.unsure(h), a.Result })
+	case stepAlone:
+		w.cleared(len(sent))
+		r := ownResult(a)
+		l.conclude(ctx, sent, func(_ int, h history) (fate, sink.Result) { return l.policy.alone(a.Class, h), r })
+	case stepNamed:
+		l.blame(ctx, w, sent, a)
+	case stepHalve:
+		w.refused(len(sent))
+		l.unsend(sent[len(w.next(len(sent))):])
+	case stepShrink:
+		w.most = max(1, len(sent)/2)
+		l.unsend(sent[len(w.next(len(sent))):])
+	case stepRenew:
+		if !l.renew(ctx, p, a) {
+			w.renewed = false
+			l.unsend(sent)
+		}
+	case stepHold, stepThrottle, stepBackOff:
+		l.unsend(sent)
+	}
+}
+
+// ownResult is the result of the one item of a refused call.
+func ownResult(a sink.Answer) sink.Result {
+	if r, named := blamed(1, a)[0]; named {
+		return r
+	}
+	return a.Result
+}
+
+// blame ends the items that the answer names and has the others sent again.
+func (l *lane) blame(ctx context.Context, w *work[*entry], sent chunk, a sink.Answer) {
+	named := blamed(len(sent), a)
+	culprits, rest := make(chunk, 0, len(named)), make(chunk, 0, len(sent))
+	results := make([]sink.Result, 0, len(named))
+	for i, e := range sent {
+		if r, ok := named[i]; ok {
+			culprits, results = append(culprits, e), append(results, r)
+		} else {
+			rest = append(rest, e)
+		}
+	}
+	w.cleared(len(sent))
+	w.again(rest)
+	l.conclude(ctx, culprits, func(i int, h history) (fate, sink.Result) { return l.policy.blame(results[i], h), results[i] })
+}
+
+// conclude gives each entry its fate: outcomes go to the settler in one piece, the others stay in the lane.
+func (l *lane) conclude(ctx context.Context, sent chunk, judge func(int, history) (fate, sink.Result)) {
+	now := time.Now()
+	l.outs = l.outs[:0]
+	var fenced, waiting, resent chunk
+	ended := make(chunk, 0, len(sent))
+	for i, e := range sent {
+		j := &e.Value
+		j.attempts++
+		f, r := judge(i, l.history(j, now))
+		switch {
+		case j.Record.Fenced():
+			fenced = append(fenced, e)
+		case f.kind == fateResend:
+			j.resends, j.maybe = j.resends+1, true
+			resent = append(resent, e)
+		case f.kind == fateWait:
+			j.delay = f.delay
+			waiting = append(waiting, e)
+		default:
+			l.outs = append(l.outs, l.outcome(j, f, r))
+			ended = append(ended, e)
+		}
+	}
+	l.settle(ctx)
+	l.end(ended)
+	l.drop(fenced)
+	l.waitInPlace(waiting, now)
+	if len(resent) > 0 {
+		l.stack = append(l.stack, &work[*entry]{rest: resent, most: max(1, len(resent)/2)})
+	}
+}
+
+func (l *lane) end(entries chunk) {
+	for _, e := range entries {
+		l.queue.End(e)
+	}
+}
+
+// drop lets entries go unsettled.
+func (l *lane) drop(entries chunk) {
+	l.keep(&work[*entry]{rest: entries}, func(*entry) bool { return false })
+}
+
+// waitInPlace puts entries back into the queue until their delay is over. Where their assignment is ending, shed drops them in the next turn with what
+// follows them.
+func (l *lane) waitInPlace(entries chunk, now time.Time) {
+	l.unsend(entries)
+	for _, e := range entries {
+		l.queue.Return(e, now.Add(e.Value.delay))
+		if _, draining := e.Value.Record.Draining(); draining {
+			l.draining = true
+		}
+	}
+}
+
+var reasons = map[record.Cause]string{
+	record.CauseRejected:  "refused by the vendor",
+	record.CauseRetryable: "refused by the vendor for now",
+	record.CauseExhausted: "still refused by the vendor after the last retry",
+	record.CauseExpired:   "still refused by the vendor at the end of retry.max_age",
+	record.CauseUnknown:   "sent, and it is not known whether the vendor acted on it",
+	record.CauseTooLarge:  "too large for the vendor, alone in its call",
+}
+
+// reason says it for an operator: from the cause, the status and the vendor's code, never from the record.
+func reason(cause record.Cause, r sink.Result) string {
+	s := reasons[cause]
+	if r.Status != 0 {
+		s += fmt.Sprintf(" (HTTP %d)", r.Status)
+	}
+	if r.Code != "" {
+		s += ": " + r.Code
+	}
+	return s
+}

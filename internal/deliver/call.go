@@ -1,0 +1,194 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sluice/internal/record"
+	"sluice/internal/sink"
+)
+
+// call makes one call with what is due, and does what the table says of its answer.
+func (l *lane) call(ctx context.Context, p *permit) {
+	defer p.cancel()
+	defer l.tidy()
+	w := l.pick(p)
+	if w == nil || !l.vendorIsBack(ctx, p) {
+		return
+	}
+	sent := l.announce(ctx, w, p.most)
+	if len(sent) == 0 {
+		return
+	}
+	a, cut := l.send(ctx, sent)
+	if cut {
+		return
+	}
+	v := l.policy.decide(call{items: len(sent), renewed: w.renewed, poison: l.strike(sent, a)}, a)
+	p.report(v, a, len(sent))
+	l.noteHealth(v, sent)
+	l.apply(ctx, p, w, sent, a, v)
+}
+
+// vendorIsBack makes the vendor's harmless call before a half-open breaker lets an item through, where the vendor has one.
+func (l *lane) vendorIsBack(ctx context.Context, p *permit) bool {
+	prober, ok := l.op.(sink.Prober)
+	if !ok || !p.halfOpen {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	a := prober.Probe(ctx)
+	if a.Class == sink.Unauthorized && l.policy.renewable {
+		if !l.renew(ctx, p, a) {
+			return false
+		}
+		a = prober.Probe(ctx)
+	}
+	if a.Class == sink.Delivered {
+		return true
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return false
+	}
+	p.report(l.policy.probe(a), a, 0)
+	return false
+}
+
+// announce commits what the call will carry as sent, and gives it: less than what was due when an assignment has ended meanwhile.
+func (l *lane) announce(ctx context.Context, w *work[*entry], most int) chunk {
+	l.dropLate(w)
+	due := w.next(most)
+	if l.policy.repeatable || len(due) == 0 {
+		return due
+	}
+	l.records = l.records[:0]
+	for _, e := range due {
+		if !e.Value.announced {
+			e.Value.announced = true
+			l.records = append(l.records, e.Value.Record)
+		}
+	}
+	if len(l.records) > 0 && l.ann.Sent(ctx, l.records) != nil {
+		return nil
+	}
+	before := len(due)
+	l.dropLate(w)
+	return w.next(min(most, before))
+}
+
+func (l *lane) dropLate(w *work[*entry]) {
+	now := time.Now()
+	l.keep(w, func(e *entry) bool { return !l.late(e.Value.Record, now) })
+}
+
+// send makes the call. It is cut when ctx ended and nothing sure came back.
+func (l *lane) send(ctx context.Context, sent chunk) (a sink.Answer, cut bool) {
+	l.items = l.items[:0]
+	size, again := l.op.EnvelopeSize(sent[0].Group)+len(sent)-1, 0
+	for _, e := range sent {
+		l.items = append(l.items, e.Value.Item)
+		size += e.Size
+		if e.Value.maybe {
+			again++
+		}
+	}
+	if again > 0 && !l.policy.repeatable {
+		l.obs.PossibleDuplicates(l.cfg.Operation, again)
+	}
+	timed, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	start := time.Now()
+	a = l.op.Send(timed, l.items)
+	fill := max(float64(len(sent))/float64(l.cfg.MaxItems), float64(size)/float64(l.cfg.MaxBytes))
+	l.obs.Call(l.cfg.Operation, a.Class.String(), len(sent), min(fill, 1), time.Since(start))
+	if mayHaveActed(a) {
+		for _, e := range sent {
+			e.Value.maybe = true
+		}
+	}
+	return a, ctx.Err() != nil && a.Class != sink.Delivered
+}
+
+// strike counts, for each item, the failures with 5xx between which other calls passed. It tells whether this was the third for all of them: then
+// the vendor fails on these items alone.
+func (l *lane) strike(sent chunk, a sink.Answer) (poison bool) {
+	if a.Status < 500 || a.Class != sink.Unavailable && a.Class != sink.Unknown {
+		return false
+	}
+	const enough = 3
+	_, passes := l.gate.caps()
+	poison = true
+	for _, e := range sent {
+		struck := e.Value.strikes == 0 || passes > e.Value.passes
+		if struck {
+			e.Value.strikes++
+		}
+		e.Value.passes = passes
+		poison = poison && struck && e.Value.strikes >= enough
+	}
+	return poison
+}
+
+// noteHealth keeps the lane's own back-off.
+func (l *lane) noteHealth(v verdict, sent chunk) {
+	if v.signal == success {
+		l.failures = 0
+		return
+	}
+	l.failed = nil
+	if len(sent) == 1 {
+		l.failed = sent[0].Value.Record
+	}
+	if v.backOff {
+		l.notBefore = time.Now().Add(l.gate.jittered(l.failures))
+		l.failures++
+	}
+}
+
+// renew gets a new token, from an operation that can. Where none can be had the operation is held.
+func (l *lane) renew(ctx context.Context, p *permit, a sink.Answer) bool {
+	timed, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	err := l.op.(sink.Authorizer).Renew(timed, a.Token)
+	if err == nil {
+		return true
+	}
+	var unready *sink.Unready
+	switch {
+	case errors.As(err, &unready):
+		l.gate.fail(p, unready.Answer)
+	case ctx.Err() == nil:
+		l.gate.fail(p, sink.Answer{Result: sink.Result{Class: sink.Unavailable}, Err: err})
+	}
+	return false
+}
+
+// unsend takes back that these were sent, but for those that an earlier call may have brought to the vendor.
+func (l *lane) unsend(sent chunk) {
+	l.records = l.records[:0]
+	for _, e := range sent {
+		if e.Value.announced && !e.Value.maybe {
+			e.Value.announced = false
+			l.records = append(l.records, e.Value.Record)
+		}
+	}
+	if len(l.records) > 0 {
+		l.ann.Unsent(l.records)
+	}
+}
+
+func (l *lane) outcome(j *job, f fate, r sink.Result) record.Outcome {
+	o := record.Outcome{
+		Record: j.Record, Operation: l.cfg.Operation, Kind: record.Delivered, Result: r, Attempt: j.Record.Attempt + j.attempts,
+	}
+	if f.kind == fateDelivered {
+		return o
+	}
+	o.Kind, o.Cause, o.Stage, o.Reason = record.Dead, f.cause, record.StageDeliver, reason(f.cause, r)
+	if f.kind == fateTier {
+		o.Kind, o.Delay = record.Retry, f.delay
+	}
+	return o
+}

@@ -1,0 +1,103 @@
+package deliver
+
+import (
+	"time"
+
+	"sluice/internal/record"
+)
+
+// settleMargin is left between a call's time-out and the end of an assignment, for what its answer means to be settled and committed.
+const settleMargin = 5 * time.Second
+
+// farOff is later than the end of any assignment.
+var farOff = time.Unix(1<<40, 0)
+
+// late tells whether a call that starts then may not start for the record any more: its assignment has ended, or would while the call is under way.
+func (l *lane) late(r *record.Record, start time.Time) bool {
+	until, draining := r.Draining()
+	return draining && (r.Fenced() || start.Add(l.cfg.Timeout+settleMargin).After(until))
+}
+
+// shed drops the records whose assignment ends before a call that starts then could be settled, and those that wait in place meanwhile, with what follows
+// them in order. For the others of an ending assignment the linger is over. It tells how many it dropped.
+func (l *lane) shed(now, start time.Time) int {
+	dropped, left := 0, false
+	broken := map[string]bool{}
+	gone := func(e *entry) bool {
+		r := e.Value.Record
+		if _, draining := r.Draining(); !draining {
+			return false
+		}
+		if !l.late(r, start) && !e.Waiting(now) && !follows(broken, e) {
+			left = true
+			return false
+		}
+		if e.Key != nil {
+			broken["key "+string(e.Key)] = true
+		}
+		broken["entity "+e.Entity] = e.Entity != ""
+		dropped++
+		return true
+	}
+	for _, w := range l.stack {
+		l.keep(w, func(e *entry) bool { return !gone(e) })
+	}
+	l.tidy()
+	queued := l.queue.Remove(gone)
+	for i := range queued {
+		l.letGo(&queued[i])
+	}
+	l.obs.Dropped(len(queued))
+	if left {
+		l.queue.Hasten(func(e *entry) bool { _, draining := e.Value.Record.Draining(); return draining })
+	}
+	l.draining = left
+	return dropped
+}
+
+// follows tells whether an earlier entry of the same key or entity was dropped: this one would overtake it.
+func follows(broken map[string]bool, e *entry) bool {
+	return broken["key "+string(e.Key)] && e.Key != nil || broken["entity "+e.Entity]
+}
+
+// keep drops the work's entries for which keep is false.
+func (l *lane) keep(w *work[*entry], keep func(*entry) bool) {
+	dropped := 0
+	w.keep(func(e *entry) bool {
+		if keep(e) {
+			return true
+		}
+		l.letGo(&e.Value)
+		l.queue.End(e)
+		dropped++
+		return false
+	})
+	l.obs.Dropped(dropped)
+}
+
+// letGo ends a job without an outcome.
+func (l *lane) letGo(j *job) {
+	if j.announced && !j.maybe {
+		l.ann.Unsent([]*record.Record{j.Record})
+	}
+	j.Record.Drop()
+}
+
+// abandon drops all that the lane holds and will be given.
+func (l *lane) abandon() {
+	l.inbox.close()
+	jobs, _, _ := l.inbox.take(nil)
+	for i := range jobs {
+		jobs[i].Record.Drop()
+	}
+	for _, w := range l.stack {
+		l.keep(w, func(*entry) bool { return false })
+	}
+	l.tidy()
+	queued := l.queue.Remove(func(*entry) bool { return true })
+	for i := range queued {
+		l.letGo(&queued[i])
+	}
+	l.obs.Dropped(len(jobs) + len(queued))
+	l.gate.leave(l.id)
+}

@@ -1,0 +1,259 @@
+package deliver
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sluice/internal/record"
+	"sluice/internal/sink"
+)
+
+// drain ends the assignment of all records so far, as a revoke does, and gives the time until which it may.
+func (r *rig) drain(within time.Duration) {
+	r.tracker.Drain(time.Now().Add(within))
+	r.lanes.Flush()
+}
+
+func TestADrainInEachKindOfWait(t *testing.T) {
+	down, throttled, wrong := answer(sink.Unavailable, 503), answer(sink.Throttled, 429), answer(sink.Misconfigured, 404)
+	throttled.RetryAfter = 10 * time.Minute
+	always := func(a sink.Answer) script { return func(int, []sink.Item) sink.Answer { return a } }
+	cases := []struct {
+		name      string
+		script    script
+		change    func(*Config)
+		before    time.Duration // until the drain
+		within    time.Duration // the drain may take
+		delivered int
+		calls     int // made after the drain began
+	}{
+		{name: "linger: sent at once", script: accept, change: func(c *Config) { c.Linger = time.Hour }, within: time.Minute, delivered: 4, calls: 1},
+		{name: "linger: too late for a call", script: accept, change: func(c *Config) { c.Linger = time.Hour }, within: 34 * time.Second},
+		{name: "linger: just in time for a call", script: accept, change: func(c *Config) { c.Linger = time.Hour }, within: 35 * time.Second, delivered: 4, calls: 1},
+		{name: "back-off", script: always(down), change: func(c *Config) { c.Backoff = Backoff{time.Hour, time.Hour} }, before: time.Second, within: time.Minute},
+		{name: "open breaker", script: always(down), before: 2 * time.Minute, within: time.Minute},
+		{name: "throttle", script: always(throttled), before: time.Second, within: time.Minute},
+		{name: "hold", script: always(wrong), before: time.Second, within: time.Minute},
+		{name: "waiting in place", script: func(_ int, items []sink.Item) sink.Answer {
+			return each(items, func(sink.Item) sink.Class { return sink.Retryable })
+		}, change: func(c *Config) { c.InPlace = true }, before: time.Second, within: time.Minute},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, c.script, c.change)
+				r.dispatch(4, nil)
+				synctest.Wait()
+				time.Sleep(c.before)
+				synctest.Wait()
+				calls, began := r.vendor.count(), time.Now()
+				r.drain(c.within)
+				<-r.tracker.Idle()
+				if took := time.Since(began); took != 0 {
+					t.Errorf("the drain took %v", took)
+				}
+				if got := r.kinds()["delivered"]; got != c.delivered || len(r.kinds()) > 1 {
+					t.Errorf("outcomes %v, want %d delivered", r.kinds(), c.delivered)
+				}
+				if got := r.vendor.count() - calls; got != c.calls {
+					t.Errorf("%d calls were made after the drain began, want %d", got, c.calls)
+				}
+				r.finish()
+			})
+		})
+	}
+}
+
+func TestADrainWaitsForTheCallInFlightAndSettlesIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept, nil)
+		r.vendor.took = 20 * time.Second
+		r.dispatch(12, nil)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		began := time.Now()
+		r.drain(time.Minute)
+		<-r.tracker.Idle()
+		// The call in flight ends after 19 s; the second one may still start then, for it could end 6 s before the assignment does.
+		if took := time.Since(began); took != 39*time.Second {
+			t.Errorf("the drain took %v", took)
+		}
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 12})
+	})
+}
+
+func TestADrainDoesNotDisturbOtherAssignments(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, first(answer(sink.Misconfigured, 404)), nil)
+		r.dispatch(4, nil)
+		ending := r.tracker
+		r.assign()
+		r.dispatch(4, nil)
+		synctest.Wait()
+		ending.Drain(time.Now().Add(time.Minute))
+		r.lanes.Flush()
+		<-ending.Idle()
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 4})
+	})
+}
+
+func TestNothingIsSentOrSettledAfterTheFence(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept, nil)
+		r.vendor.took = 20 * time.Second
+		r.dispatch(12, nil)
+		time.Sleep(time.Second)
+		r.tracker.Fence()
+		r.lanes.Flush()
+		<-r.tracker.Idle()
+		r.wantKinds(map[string]int{})
+		r.wantSizes(8)
+		r.finish()
+	})
+}
+
+func TestAJobOfAnEndingAssignmentIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept, nil)
+		r.drain(time.Minute)
+		r.dispatch(3, nil)
+		<-r.tracker.Idle()
+		r.finish()
+		r.wantSizes()
+	})
+}
+
+func TestTheHardStopCutsCallsAndDropsTheRest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept, func(c *Config) { c.Concurrency = 2 })
+		r.vendor.took = 20 * time.Second
+		r.dispatch(100, nil)
+		time.Sleep(time.Second)
+		began := time.Now()
+		r.cancel()
+		if err := <-r.ended; err == nil || !strings.Contains(err.Error(), "delivering vendor.op") {
+			t.Errorf("Run: %v", err)
+		}
+		r.dispatch(1, nil)
+		<-r.tracker.Idle()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the stop took %v", took)
+		}
+		r.wantKinds(map[string]int{})
+		if len(r.border.marked) != 16 {
+			t.Errorf("%d records stand as sent, want the 16 of the calls that were cut", len(r.border.marked))
+		}
+	})
+}
+
+func TestOrderPerKeyHoldsAcrossWaitsInPlaceWhileOtherKeysGoOn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		tries := map[string]int{}
+		r := start(t, func(_ int, items []sink.Item) sink.Answer {
+			return each(items, func(it sink.Item) sink.Class {
+				if tries[it.ID]++; it.ID == id(0) && tries[it.ID] <= 2 || it.ID == id(4) {
+					return sink.Retryable
+				}
+				return sink.Delivered
+			})
+		}, func(c *Config) { c.InPlace = true; c.Concurrency = 1 })
+		keys := []string{"a", "b", "a", "b", "c", "c"}
+		for _, k := range keys {
+			r.dispatch(1, func(j *Job) { j.Key = []byte(k) })
+		}
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 5, "dead exhausted": 1})
+		place := func(n int) int { return slices.Index(r.border.order, id(n)) }
+		if place(0) > place(2) || place(4) > place(5) {
+			t.Errorf("settled in the order %v", r.border.order)
+		}
+		if at := r.border.at[id(3)].Sub(r.began); at > time.Second {
+			t.Errorf("key b waited %v for key a", at)
+		}
+		if at := r.border.at[id(0)].Sub(r.began); at < 70*time.Second {
+			t.Errorf("the first of key a was delivered after %v, before its delays of 10 s and 1 m", at)
+		}
+	})
+}
+
+// A lane that dropped a waiting record alone would send what follows it, and the next owner would overwrite that with the older one.
+func TestADrainDropsWhatFollowsADroppedRecordOfItsKey(t *testing.T) {
+	for _, by := range []string{"key", "entity"} {
+		t.Run(by, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, func(_ int, items []sink.Item) sink.Answer {
+					return each(items, func(it sink.Item) sink.Class {
+						if it.ID == id(0) {
+							return sink.Retryable
+						}
+						return sink.Delivered
+					})
+				}, func(c *Config) { c.InPlace = true })
+				r.dispatch(3, func(j *Job) {
+					if by == "key" {
+						j.Key = []byte("k")
+					} else {
+						j.Item.Entity = "e"
+					}
+				})
+				time.Sleep(time.Second)
+				r.drain(time.Minute)
+				<-r.tracker.Idle()
+				r.finish()
+				r.wantKinds(map[string]int{})
+				r.wantSizes(1)
+			})
+		})
+	}
+}
+
+func TestItemsOfOneEntityAreNeverInOneCall(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, func(n int, items []sink.Item) sink.Answer {
+			seen := map[string]bool{}
+			for _, it := range items {
+				if seen[it.Entity] {
+					t.Errorf("call %d holds entity %s twice", n, it.Entity)
+				}
+				seen[it.Entity] = true
+			}
+			return accept(n, items)
+		}, func(c *Config) { c.Concurrency = 3 })
+		for i := range 60 {
+			r.dispatch(1, func(j *Job) { j.Item.Entity = fmt.Sprint(i % 7) })
+		}
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 60})
+		last := map[int]int{}
+		for _, name := range r.border.order {
+			var n int
+			if _, err := fmt.Sscanf(name, "t-0-%d", &n); err != nil {
+				t.Fatal(err)
+			}
+			if n < last[n%7] {
+				t.Errorf("%d came after %d of the same entity", n, last[n%7])
+			}
+			last[n%7] = n
+		}
+	})
+}
+
+func TestOutcomesOfOneAnswerReachTheSettlerTogether(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept, nil)
+		r.dispatch(24, nil)
+		r.finish()
+		if r.border.settles != 3 {
+			t.Errorf("%d calls of the settler for 3 answers", r.border.settles)
+		}
+		if o := r.border.outcomes[id(0)]; o.Kind != record.Delivered || o.Attempt != 1 {
+			t.Errorf("outcome %+v", o)
+		}
+	})
+}

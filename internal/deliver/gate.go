@@ -1,0 +1,249 @@
+package deliver
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+	"go.uber.org/zap"
+
+	"sluice/internal/batch"
+	"sluice/internal/observe"
+	"sluice/internal/sink"
+)
+
+// gate decides for all lanes of one operation whether a call may start. It has no goroutine: a lane that is refused is told for how long, and
+// which channel closes when that changes.
+//
+//	          faults in a row, or their ratio               OpenFor is over
+//	closed -----------------------------------> open ------------------------> half-open
+//	  ^                                          ^                              |     |
+//	  |                                          +------------------------------+     |
+//	  +---------------------------------------------- one item passes ----------------+
+//
+// Beside the breaker stand the hold (unauthorized, misconfigured, no token to be had), which ends when a probe of one item passes, and the
+// throttle, which ends by time. A call starts when none of the three is against it and the pace allows it.
+type gate struct {
+	cfg Config
+	obs *observe.Pipeline
+	log *zap.Logger
+
+	mu      sync.Mutex // guards all below; taken by lanes, never while another lock is held
+	rand    *rand.Rand
+	breaker *breaker
+	hold    hold
+	pace    pace
+	stalled spans
+	changed chan struct{} // closed and replaced when lanes should ask again
+	most    int           // items of a call after a 413, 0: the configured cap
+	full    int           // calls in a row that were filled to it
+	passes  uint64        // calls that the vendor has answered for
+	// asking are the lanes that have something to send and were refused; failed is the lane whose call failed last.
+	asking map[int]struct{}
+	failed int
+
+	said   string // the reason told last
+	saidAt time.Time
+	faults int // since then
+}
+
+func newGate(cfg Config, obs *observe.Pipeline, log *zap.Logger) *gate {
+	g := &gate{cfg: cfg, obs: obs, log: log, changed: make(chan struct{}), asking: map[int]struct{}{}, failed: -1}
+	g.rand = rand.New(cfg.Rand)
+	g.hold.probe = cfg.HoldProbe
+	g.pace = pace{limiter: cfg.Limiter, backoff: cfg.Backoff, most: cfg.RetryAfterCap}
+	g.breaker = newBreaker(cfg, func(to gobreaker.State) {
+		obs.Breaker(cfg.Operation, to.String())
+		g.wake()
+	})
+	obs.Breaker(cfg.Operation, gobreaker.StateClosed.String())
+	return g
+}
+
+// permit lets one call start. It ends with report or cancel.
+type permit struct {
+	gate     *gate
+	lane     int
+	started  time.Time
+	most     int  // items of the call
+	trial    bool // one item tries whether the operation works again
+	halfOpen bool
+	done     func(signal)
+	ended    bool
+}
+
+// refusal says why no call may start: ask again after the wait, or when changed closes.
+type refusal struct {
+	wait    time.Duration
+	changed <-chan struct{}
+	paced   bool // only the pace is against it
+}
+
+// admit lets a lane start a call, or refuses it.
+func (g *gate) admit(lane int, now time.Time) (*permit, refusal) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asking[lane] = struct{}{}
+	state := g.breaker.state()
+	g.note(now, sink.Answer{})
+	wait := g.barred(lane, state, now)
+	paced := wait == 0
+	if paced {
+		wait = g.pace.take(now)
+	}
+	if wait > 0 {
+		return nil, refusal{wait: wait, changed: g.changed, paced: paced}
+	}
+	done, ok := g.breaker.allow()
+	if !ok { // half-open, and another lane's item is under way
+		return nil, refusal{wait: batch.Forever, changed: g.changed}
+	}
+	delete(g.asking, lane)
+	p := &permit{gate: g, lane: lane, started: now, most: g.limit(), done: done, halfOpen: state == gobreaker.StateHalfOpen}
+	if g.hold.reason != "" || p.halfOpen {
+		p.trial, p.most = true, 1
+		g.hold.probing = true
+	}
+	return p, refusal{}
+}
+
+// barred is how long hold, throttle and breaker keep the lane from asking again; 0: they do not.
+func (g *gate) barred(lane int, state gobreaker.State, now time.Time) time.Duration {
+	trial := g.hold.reason != "" || state == gobreaker.StateHalfOpen
+	switch {
+	case trial && g.hold.probing:
+		return batch.Forever
+	case g.hold.reason != "" && g.hold.next.After(now):
+		return g.hold.next.Sub(now)
+	case state == gobreaker.StateOpen:
+		return g.breaker.openUntil.Sub(now)
+	case g.pace.until.After(now):
+		return g.pace.until.Sub(now)
+	case trial && lane == g.failed && len(g.asking) > 1:
+		return batch.Forever // another lane's item goes first
+	}
+	return 0
+}
+
+// leave says that the lane has nothing to send at present.
+func (g *gate) leave(lane int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, asked := g.asking[lane]; asked {
+		delete(g.asking, lane)
+		g.wake() // the lane that let this one go first would wait for ever
+	}
+}
+
+// cancel ends a permit whose call was not made or was cut by us.
+func (p *permit) cancel() {
+	if p.ended {
+		return
+	}
+	g := p.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.end(p, excluded)
+	if p.trial {
+		g.wake()
+	}
+}
+
+func (g *gate) end(p *permit, s signal) {
+	p.ended = true
+	if p.trial {
+		g.hold.probing = false
+	}
+	p.done(s)
+}
+
+// report ends a permit with what the table made of the answer to a call of so many items.
+func (p *permit) report(v verdict, a sink.Answer, items int) {
+	g := p.gate
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.end(p, v.signal)
+	switch v.step {
+	case stepHold:
+		g.holdFor(v.hold, p, a, now)
+	case stepThrottle:
+		g.throttle(p, a, now)
+	case stepShrink:
+		g.most, g.full = min(g.limit(), max(1, items/2)), 0
+	}
+	switch v.signal {
+	case success:
+		g.pass(p, v, a.Class, items)
+	case failure:
+		g.failed = p.lane
+		if v.step != stepHold && g.hold.reason != "" && p.trial {
+			g.hold.postpone(now)
+		}
+	}
+	g.note(now, a)
+	if p.trial {
+		g.wake()
+	}
+}
+
+func (g *gate) pass(p *permit, v verdict, class sink.Class, items int) {
+	if class == sink.Unavailable || class == sink.Unknown {
+		return // the batch is to blame, but nothing has passed
+	}
+	g.passes++
+	g.pace.relax(p.started)
+	g.hold.clear(p.started)
+	if v.step == stepItems && g.most > 0 && items >= g.most {
+		g.widen()
+	}
+}
+
+// widen lets the cap grow by an eighth after so many full calls. An eighth too far costs one refused call.
+func (g *gate) widen() {
+	const calls = 16
+	if g.full++; g.full < calls {
+		return
+	}
+	g.full = 0
+	g.most += max(1, g.most/8)
+	if g.most >= g.cfg.MaxItems {
+		g.most = 0
+	}
+}
+
+// fail takes a failure to get a token.
+func (g *gate) fail(p *permit, a sink.Answer) {
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.holdFor(holdReason(a.Class), p, a, now)
+	g.note(now, a)
+}
+
+func (g *gate) holdFor(reason string, p *permit, a sink.Answer, now time.Time) {
+	g.failed = p.lane
+	g.hold.set(reason, p.started, now, min(a.RetryAfter, g.cfg.RetryAfterCap))
+}
+
+func (g *gate) throttle(p *permit, a sink.Answer, now time.Time) {
+	g.pace.throttle(p.started, now, a.RetryAfter, g.rand)
+	g.stalled.add(now, g.pace.until)
+	if g.hold.reason != "" && p.trial {
+		g.hold.postpone(now)
+	}
+}
+
+func (g *gate) limit() int {
+	if g.most > 0 {
+		return g.most
+	}
+	return g.cfg.MaxItems
+}
+
+// wake has all lanes ask again.
+func (g *gate) wake() {
+	close(g.changed)
+	g.changed = make(chan struct{})
+}

@@ -1,0 +1,100 @@
+package deliver
+
+import (
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+	"go.uber.org/zap"
+
+	"sluice/internal/sink"
+)
+
+// note tells what has changed: once when the operation is held, once when it is not any more. Faults in between are counted.
+func (g *gate) note(now time.Time, a sink.Answer) {
+	g.stalled.set(g.hold.reason != "" || g.breaker.state() != gobreaker.StateClosed, now)
+	reason := g.reason(now)
+	if a.Class != 0 && a.Class != sink.Delivered && reason != "" {
+		g.faults++
+	}
+	if reason == g.said {
+		return
+	}
+	g.obs.Hold(g.cfg.Operation, reason)
+	fields := []zap.Field{zap.String("operation", g.cfg.Operation)}
+	if reason == "" {
+		g.log.Info("operation goes on", append(fields, zap.String("reason", g.said), zap.Duration("held", now.Sub(g.saidAt)), zap.Int("faults", g.faults))...)
+	} else {
+		fields = append(fields, zap.String("reason", reason), zap.Int("status", a.Status), zap.String("code", a.Code))
+		g.log.Warn("operation is held", append(fields, zap.Error(a.Err))...)
+	}
+	if g.said == "" || reason == "" {
+		g.saidAt, g.faults = now, 0
+	}
+	g.said = reason
+}
+
+// reason is why no call may start, the one that needs a person first.
+func (g *gate) reason(now time.Time) string {
+	switch {
+	case g.hold.reason != "":
+		return g.hold.reason
+	case g.breaker.state() != gobreaker.StateClosed:
+		return holdUnavailable
+	case g.pace.until.After(now):
+		return holdThrottled
+	}
+	return ""
+}
+
+// Standing is where an operation stands.
+type Standing struct {
+	// Reason is why it is held (unauthorized, misconfigured, unavailable, throttled), empty where it is not.
+	Reason string
+	// Since is when it was first held, zero where it is not.
+	Since time.Time
+	// Breaker is closed, half-open or open.
+	Breaker string
+}
+
+func (g *gate) standing(now time.Time) Standing {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := Standing{Breaker: g.breaker.state().String()}
+	g.note(now, sink.Answer{})
+	if g.said != "" {
+		s.Reason, s.Since = g.said, g.saidAt
+	}
+	return s
+}
+
+// release lets a held operation be tried at once.
+func (g *gate) release(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hold.next, g.pace.until = now, earlier(g.pace.until, now)
+	g.wake()
+}
+
+// jittered is a lane's wait after so many failures in a row.
+func (g *gate) jittered(failures int) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.cfg.Backoff.jittered(failures, g.rand)
+}
+
+// age is how long ago a moment is, without the time in which the operation could not be tried. The zero time is now.
+func (g *gate) age(since, now time.Time) time.Duration {
+	if since.IsZero() {
+		return 0
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return now.Sub(since) - g.stalled.within(since, now)
+}
+
+// caps gives the most items of a call at present, and how many calls the vendor has answered for.
+func (g *gate) caps() (most int, passes uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.limit(), g.passes
+}

@@ -1,0 +1,272 @@
+package deliver
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"sluice/internal/sink"
+)
+
+func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, func(n int, items []sink.Item) sink.Answer {
+			if n <= 6 {
+				return answer(sink.Unavailable, 503)
+			}
+			return accept(n, items)
+		}, nil)
+		r.dispatch(8, nil)
+		r.finish()
+		// Five calls open it; the sixth is a probe that fails, the seventh one that passes.
+		r.wantSizes(8, 8, 8, 8, 8, 1, 1, 7)
+		r.wantKinds(map[string]int{"delivered": 8})
+		at := r.vendor.at
+		for _, gap := range []time.Duration{at[5].Sub(at[4]), at[6].Sub(at[5])} {
+			if gap < 15*time.Second || gap > 16*time.Second+30*time.Second {
+				t.Errorf("the breaker stayed open for %v", gap)
+			}
+		}
+		if r.vendor.calls[5][0] == r.vendor.calls[6][0] {
+			t.Error("the item that failed as a probe was the next probe")
+		}
+		if got, want := r.logged(), []string{"operation is held: unavailable", "operation goes on: unavailable"}; !slices.Equal(got, want) {
+			t.Errorf("logged %v, want %v", got, want)
+		}
+	})
+}
+
+func TestTimeoutsLongerThanTheWindowOpenTheBreaker(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, nil, func(c *Config) {
+			c.Timeout, c.Breaker.Window, c.Unknown = time.Minute, 10*time.Second, sink.UnknownDeadLetter
+		})
+		r.vendor.took = time.Hour
+		r.dispatch(8*8, nil)
+		time.Sleep(5*time.Minute + 10*time.Minute)
+		if s := r.lanes.Standing(); s.Reason != "unavailable" {
+			t.Errorf("after timeouts only, it stands at %+v", s)
+		}
+		r.cancel()
+		<-r.ended
+	})
+}
+
+func TestAnOutageOfTenMinutesMovesNothingAndLosesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, nil, func(c *Config) { c.Concurrency = 3 })
+		r.vendor.script = func(n int, items []sink.Item) sink.Answer {
+			if time.Since(r.began) < 10*time.Minute {
+				return answer(sink.Unavailable, 503)
+			}
+			return accept(n, items)
+		}
+		r.dispatch(100, nil)
+		time.Sleep(9 * time.Minute)
+		r.dispatch(100, nil)
+		if got := r.kinds(); len(got) != 0 {
+			t.Errorf("during the outage: %v", got)
+		}
+		calls := r.vendor.count()
+		if calls > 3*6+9*4 {
+			t.Errorf("%d calls in nine minutes of outage", calls)
+		}
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 200})
+		for id, n := range r.vendor.accepted {
+			if n != 1 {
+				t.Errorf("%s was accepted %d times", id, n)
+			}
+		}
+		if end := time.Since(r.began); end > 11*time.Minute {
+			t.Errorf("all was delivered only %v after the outage", end-10*time.Minute)
+		}
+		if n := len(r.vendor.calls) - calls; n > 100 {
+			t.Errorf("%d calls for 200 records after the outage", n)
+		}
+	})
+}
+
+func TestAHalfOpenProbeComesFromAnotherLane(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, func(_ int, items []sink.Item) sink.Answer {
+			for _, it := range items {
+				if it.Entity == "bad" {
+					return answer(sink.Unavailable, 503)
+				}
+			}
+			return accept(0, items)
+		}, func(c *Config) { c.Concurrency = 2; c.Breaker.Failures = 2; c.Linger = 0 })
+		r.dispatch(1, func(j *Job) { j.Item.Entity = "bad" })
+		time.Sleep(5 * time.Second) // two failures: open
+		bad := r.lanes.lane(Job{Item: sink.Item{Entity: "bad"}})
+		other := "a"
+		for r.lanes.lane(Job{Item: sink.Item{Entity: other}}) == bad {
+			other += "a"
+		}
+		r.dispatch(1, func(j *Job) { j.Item.Entity = other })
+		before := r.vendor.count()
+		time.Sleep(16 * time.Second)
+		if got := r.vendor.calls[before]; !slices.Equal(got, []string{id(1)}) {
+			t.Errorf("the probe was %v", got)
+		}
+		if got := r.kinds()["delivered"]; got != 1 {
+			t.Errorf("%d delivered", got)
+		}
+		r.cancel()
+		<-r.ended
+	})
+}
+
+// probed is a vendor with a harmless call.
+type probed struct {
+	vendor
+	back   func(n int) sink.Answer
+	probes int
+}
+
+func (v *probed) Probe(context.Context) sink.Answer {
+	v.probes++
+	return v.back(v.probes)
+}
+
+func TestTheHarmlessCallMustPassBeforeAnItemIsRisked(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		v := &probed{back: func(n int) sink.Answer {
+			if n <= 3 {
+				return answer(sink.Unavailable, 503)
+			}
+			return answer(sink.Delivered, 200)
+		}}
+		down := answer(sink.Unavailable, 503)
+		v.script = first(down, down, down, down, down)
+		r := newRig(t, v, &v.vendor, nil)
+		r.dispatch(8, nil)
+		r.finish()
+		r.wantSizes(8, 8, 8, 8, 8, 1, 7)
+		if v.probes != 4 {
+			t.Errorf("%d probes, want 4", v.probes)
+		}
+		r.wantKinds(map[string]int{"delivered": 8})
+	})
+}
+
+func TestAHoldProbesWithOneItemLessAndLessOftenAndLogsOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, nil, func(c *Config) { c.Concurrency = 2; c.Breaker.Failures = 1000; c.Breaker.Ratio = 2 })
+		r.vendor.script = func(n int, items []sink.Item) sink.Answer {
+			if n <= 12 {
+				return answer(sink.Misconfigured, 404)
+			}
+			return accept(n, items)
+		}
+		r.vendor.took = 10 * time.Millisecond
+		r.dispatch(64, nil)
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 64})
+		sizes := r.vendor.sizes()
+		if !slices.Equal(sizes[:3], []int{8, 8, 1}) {
+			t.Errorf("calls %v", sizes)
+		}
+		wait := 5 * time.Second
+		for i := 2; i < 12; i++ {
+			if got := r.vendor.at[i].Sub(r.vendor.at[i-1]) - r.vendor.took; got != wait {
+				t.Errorf("probe %d came after %v, want %v", i-1, got, wait)
+			}
+			wait = min(2*wait, 5*time.Minute)
+		}
+		if got, want := r.logged(), []string{"operation is held: misconfigured", "operation goes on: misconfigured"}; !slices.Equal(got, want) {
+			t.Errorf("logged %v, want %v", got, want)
+		}
+	})
+}
+
+func TestReleaseTriesAHeldOperationAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, nil, nil)
+		fixed := false
+		r.vendor.script = func(n int, items []sink.Item) sink.Answer {
+			if !fixed {
+				return answer(sink.Unauthorized, 403)
+			}
+			return accept(n, items)
+		}
+		r.dispatch(8, nil)
+		time.Sleep(time.Hour)
+		if s := r.lanes.Standing(); s.Reason != "unauthorized" || s.Since.IsZero() {
+			t.Errorf("it stands at %+v", s)
+		}
+		fixed = true
+		r.lanes.Release()
+		asked := time.Now()
+		r.finish()
+		if took := time.Since(asked); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestTheAccountsLimiterBoundsTheCallsOfAllLanes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept, func(c *Config) { c.Concurrency = 4; c.Limiter = rate.NewLimiter(2, 1) })
+		r.dispatch(8*20, nil)
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 160})
+		at := r.vendor.at
+		for i := 1; i < len(at); i++ {
+			if gap := at[i].Sub(at[i-1]); gap < 499*time.Millisecond {
+				t.Fatalf("call %d followed after %v", i, gap)
+			}
+		}
+		if took := at[19].Sub(at[0]); took > 10*time.Second {
+			t.Errorf("20 full calls took %v", took)
+		}
+	})
+}
+
+func TestTheSmallerCapGrowsAgainSlowly(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, func(n int, items []sink.Item) sink.Answer {
+			if n == 1 {
+				return answer(sink.TooLarge, 413)
+			}
+			return accept(n, items)
+		}, nil)
+		r.dispatch(8*60, nil)
+		r.finish()
+		sizes := r.vendor.sizes()
+		if !slices.Equal(sizes[:18], []int{8, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5}) {
+			t.Errorf("calls of %v", sizes)
+		}
+		if !slices.Contains(sizes[1:], 8) {
+			t.Errorf("the cap never grew back: %v", sizes)
+		}
+	})
+}
+
+func TestStalledTimeCountsOnceHoweverSpansOverlap(t *testing.T) {
+	var s spans
+	at := func(sec int) time.Time { return time.Unix(int64(sec), 0) }
+	s.add(at(10), at(20))
+	s.set(true, at(15))
+	s.add(at(30), at(40)) // a throttle within the hold
+	s.set(false, at(50))
+	s.add(at(60), at(90)) // lasts beyond now
+	s.set(true, at(65))
+	if got := s.within(at(12), at(70)); got != 48*time.Second {
+		t.Fatalf("within = %v, want 38 s and 10 s", got)
+	}
+	for i := range 3 * maxSpans {
+		s.set(false, at(100+10*i))
+		s.set(true, at(105+10*i))
+	}
+	if len(s.past) > maxSpans {
+		t.Fatalf("%d spans are kept", len(s.past))
+	}
+	if got := s.within(at(0), at(100+10*3*maxSpans)); got < 3*maxSpans*5*time.Second {
+		t.Fatalf("within = %v: forgetting made records older", got)
+	}
+}

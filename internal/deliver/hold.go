@@ -1,0 +1,36 @@
+package deliver
+
+import "time"
+
+// hold keeps an operation from being called until somebody has put right what no record is to blame for. One item at a time tries whether that is so.
+type hold struct {
+	reason   string // empty: not held
+	probe    Backoff
+	failures int
+	asked    time.Time // when the last fault came
+	next     time.Time // of the next probe
+	probing  bool      // a probe is under way
+}
+
+// set takes a fault. Calls that ran beside each other count once.
+func (h *hold) set(reason string, started, now time.Time, atLeast time.Duration) {
+	h.reason = reason
+	if h.failures == 0 || !started.Before(h.asked) {
+		h.next = now.Add(max(h.probe.after(h.failures), atLeast))
+		h.failures++
+	}
+	h.asked = now
+}
+
+// postpone puts the next probe off, after one that told nothing of what the hold is for.
+func (h *hold) postpone(now time.Time) {
+	h.next = now.Add(h.probe.after(h.failures))
+	h.failures++
+}
+
+// clear takes a success of a call that started after the last fault.
+func (h *hold) clear(started time.Time) {
+	if h.reason != "" && !started.Before(h.asked) {
+		h.reason, h.failures = "", 0
+	}
+}

@@ -1,0 +1,226 @@
+package deliver
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"sluice/internal/batch"
+	"sluice/internal/observe"
+	"sluice/internal/record"
+	"sluice/internal/sink"
+)
+
+// job is a Job in its lane.
+type job struct {
+	Job
+	delay     time.Duration // the last retry delay that it has waited
+	attempts  int           // made in this lane
+	resends   int           // after an unknown outcome
+	announced bool          // committed as sent
+	maybe     bool          // an earlier call may have reached the vendor
+	strikes   int           // failures with 5xx, each with a passing call since the one before
+	passes    uint64        // calls that had passed when it failed last
+}
+
+type (
+	entry = batch.Entry[job]
+	chunk = []*entry
+)
+
+// lane is one goroutine with one request in flight. Its fields, the inbox aside, belong to that goroutine.
+type lane struct {
+	id      int
+	op      sink.Operation
+	cfg     Config
+	policy  policy
+	gate    *gate
+	ann     Announcer
+	settler Settler
+	obs     *observe.Pipeline
+	inbox   *inbox
+
+	queue *batch.Queue[job]
+	// stack is what was taken from the queue and has not ended, the next on top: a batch is searched or cut before another one is taken.
+	stack     []*work[*entry]
+	closed    bool
+	draining  bool           // there may be records whose assignment is ending
+	failures  int            // calls in a row that found the vendor unavailable
+	notBefore time.Time      // of the next call, after a failure
+	failed    *record.Record // of the call of one item that failed last
+
+	timer   *time.Timer
+	spare   []Job
+	items   []sink.Item
+	records []*record.Record
+	outs    []record.Outcome
+}
+
+func newLane(id int, op sink.Operation, cfg Config, g *gate, ann Announcer, settler Settler, obs *observe.Pipeline) *lane {
+	_, renewable := op.(sink.Authorizer)
+	l := &lane{id: id, op: op, cfg: cfg, gate: g, ann: ann, settler: settler, obs: obs, inbox: newInbox()}
+	l.policy = policy{
+		repeatable: op.Spec().Repeatable, renewable: renewable, unknown: cfg.Unknown, resends: cfg.Resends,
+		delays: cfg.RetryDelays, maxAge: cfg.MaxAge, inPlace: cfg.InPlace,
+	}
+	l.queue = batch.NewQueue[job](batch.Caps{Items: cfg.MaxItems, Bytes: cfg.MaxBytes, Linger: cfg.Linger}, op.EnvelopeSize)
+	return l
+}
+
+// run takes turns until ctx ends, or until the lane is closed and empty.
+func (l *lane) run(ctx context.Context) {
+	l.timer = time.NewTimer(0)
+	defer l.timer.Stop()
+	for ctx.Err() == nil {
+		if !l.intake(ctx) {
+			break
+		}
+		if l.closed && len(l.stack) == 0 && l.queue.Len() == 0 {
+			return
+		}
+		l.turn(ctx)
+	}
+	l.abandon()
+}
+
+// turn makes one call, or waits for the reason why there is none.
+func (l *lane) turn(ctx context.Context) {
+	now := time.Now()
+	if l.draining {
+		l.shed(now, now)
+	}
+	if ready, wait := l.ready(now); !ready {
+		l.gate.leave(l.id)
+		l.stall(ctx, refusal{wait: wait})
+		return
+	}
+	if wait := l.notBefore.Sub(now); wait > 0 {
+		l.gate.leave(l.id)
+		l.stall(ctx, refusal{wait: wait})
+		return
+	}
+	p, r := l.gate.admit(l.id, now)
+	if p == nil {
+		l.stall(ctx, r)
+		return
+	}
+	l.call(ctx, p)
+}
+
+// intake takes what was dispatched. It is false when ctx ended on the way.
+func (l *lane) intake(ctx context.Context) bool {
+	jobs, flushed, closed := l.inbox.take(l.spare)
+	now := time.Now()
+	l.outs = l.outs[:0]
+	for _, j := range jobs {
+		l.accept(j, now)
+	}
+	clear(jobs)
+	l.spare = jobs
+	l.draining = l.draining || flushed
+	if closed && !l.closed {
+		l.closed = true
+		l.queue.Hasten(func(*entry) bool { return true })
+	}
+	return l.settle(ctx)
+}
+
+// accept queues a job. One that an earlier owner may have sent goes by the policy for unknown outcomes.
+func (l *lane) accept(j Job, now time.Time) {
+	if j.Record.Fenced() {
+		j.Record.Drop()
+		l.obs.Dropped(1)
+		return
+	}
+	own := job{Job: j, delay: j.Record.Delay}
+	if j.Record.Unknown && !l.policy.repeatable {
+		own.attempts, own.announced, own.maybe = 1, true, true
+		f := l.policy.taken(l.history(&own, now))
+		if f.kind != fateResend {
+			l.outs = append(l.outs, l.outcome(&own, f, sink.Result{}))
+			return
+		}
+		own.resends = 1
+	}
+	l.queue.Add(entry{Value: own, Group: j.Item.Group, Key: j.Key, Entity: j.Item.Entity, Size: len(j.Item.Body), At: now})
+}
+
+// settle hands the outcomes gathered on. It is false when ctx ended on the way; the settler has dropped the records then.
+func (l *lane) settle(ctx context.Context) bool {
+	if len(l.outs) == 0 {
+		return true
+	}
+	err := l.settler.Settle(ctx, l.outs)
+	clear(l.outs)
+	return err == nil
+}
+
+func (l *lane) ready(now time.Time) (bool, time.Duration) {
+	if len(l.stack) > 0 {
+		return true, 0
+	}
+	if l.queue.Len() == 0 {
+		return false, batch.Forever
+	}
+	most, _ := l.gate.caps()
+	return l.queue.Ready(now, most)
+}
+
+// stall waits for a refusal to end. Records whose assignment is ending do not wait: they are dropped at once, or, where only the pace is in the way, when
+// the call would come too late for them.
+func (l *lane) stall(ctx context.Context, r refusal) {
+	if l.draining {
+		now, start := time.Now(), farOff
+		if r.paced {
+			start = now.Add(r.wait)
+		}
+		if l.shed(now, start) > 0 {
+			return
+		}
+	}
+	l.wait(ctx, r.wait, r.changed)
+}
+
+// wait ends with the time, a change of the gate, something new in the inbox, or ctx.
+func (l *lane) wait(ctx context.Context, d time.Duration, changed <-chan struct{}) {
+	var over <-chan time.Time
+	if d < batch.Forever {
+		l.timer.Reset(d)
+		over = l.timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-l.inbox.wake:
+	case <-changed:
+	case <-over:
+	}
+}
+
+func (l *lane) history(j *job, now time.Time) history {
+	return history{delay: j.delay, age: l.gate.age(j.Record.FirstFailed, now), resends: j.resends}
+}
+
+// pick gives the work that the next call is made of. A trial takes another item than the one that failed last, where there is one.
+func (l *lane) pick(p *permit) *work[*entry] {
+	if p.trial {
+		for _, w := range slices.Backward(l.stack) {
+			if w.avoid(func(e *entry) bool { return e.Value.Record == l.failed }) {
+				return w
+			}
+		}
+	}
+	if p.trial || len(l.stack) == 0 {
+		if taken := l.queue.Take(time.Now(), p.most); taken != nil {
+			l.stack = append(l.stack, &work[*entry]{rest: taken})
+		}
+	}
+	if len(l.stack) == 0 {
+		return nil
+	}
+	return l.stack[len(l.stack)-1]
+}
+
+// tidy forgets work that has ended.
+func (l *lane) tidy() {
+	l.stack = slices.DeleteFunc(l.stack, func(w *work[*entry]) bool { return w.empty() })
+}

@@ -1,0 +1,179 @@
+// Package deliver brings items to a vendor: it gathers them into batches, asks the gate whether a call may start, makes the call, looks the answer up
+// in the outcome table and hands each record's outcome on.
+//
+// A pipeline has a Lanes for each operation. A lane is one goroutine with one request in flight; all that it does is in lane.go and call.go, read from
+// top to bottom. What the lanes of an operation share is the gate. What an answer means stands in table.go and nowhere else.
+//
+// Each job that is dispatched ends in exactly one of two ways: one outcome for it is given to the Settler, or its record is dropped, unsettled, because
+// its assignment or the process ends.
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"sluice/internal/observe"
+	"sluice/internal/record"
+	"sluice/internal/sink"
+)
+
+// Job is one record with the item that the vendor will see.
+type Job struct {
+	Record *record.Record
+	Item   sink.Item
+	// Key is the order key, nil where the record is unordered: no later record of a key is sent before the earlier one has ended.
+	Key []byte
+}
+
+// Announcer commits what is about to be sent, so that after a crash it is known which records may have been. It is used where an operation is not repeatable.
+type Announcer interface {
+	// Sent commits that these records may have been sent, before the call starts; it returns when the broker has confirmed it for each record whose
+	// assignment still stands. The error is ctx's.
+	Sent(ctx context.Context, records []*record.Record) error
+	// Unsent takes it back: the vendor did not act.
+	Unsent(records []*record.Record)
+}
+
+// Settler makes outcomes lasting.
+type Settler interface {
+	// Settle returns when each outcome is settled, and calls Record.Done for each. The error comes only when ctx ended; the records then stay
+	// unsettled and were dropped by the settler. The slice is the caller's again when it returns.
+	Settle(ctx context.Context, outcomes []record.Outcome) error
+}
+
+// Config is one operation of one pipeline.
+type Config struct {
+	// Operation is the full name, such as "crmcom.purchases".
+	Operation string
+	// Concurrency is the number of lanes.
+	Concurrency int
+	// MaxItems and MaxBytes bound a call, Linger the time that an item waits for others.
+	MaxItems int
+	MaxBytes int
+	Linger   time.Duration
+	// Timeout bounds one call.
+	Timeout time.Duration
+	// Unknown is what is done with a record of unknown outcome, at most Resends times with UnknownRetry. Not used where the operation is repeatable.
+	Unknown sink.UnknownPolicy
+	Resends int
+	// RetryDelays are the retry tiers, ascending. A record older than MaxAge goes to none of them (0: no bound).
+	RetryDelays []time.Duration
+	MaxAge      time.Duration
+	// InPlace has a record wait in its lane for the delays, instead of in a tier.
+	InPlace bool
+	Breaker Breaker
+	// Limiter bounds the account's calls; nil: none. It may be shared by operations.
+	Limiter *rate.Limiter
+	// RetryAfterCap bounds a wait that the vendor asks for; 0: 15 m.
+	RetryAfterCap time.Duration
+	// Backoff bounds the waits after a failure; zero: 500 ms to 30 s.
+	Backoff Backoff
+	// HoldProbe bounds the waits between the probes of a held operation; zero: 5 s to 5 m.
+	HoldProbe Backoff
+	// Rand is where jitter comes from; nil: a source of its own.
+	Rand rand.Source
+}
+
+func (c Config) withDefaults(spec sink.Spec) Config {
+	c.Concurrency = max(1, c.Concurrency)
+	if spec.MaxItems > 0 {
+		c.MaxItems = min(c.MaxItems, spec.MaxItems)
+	}
+	c.MaxItems = max(1, c.MaxItems)
+	if c.RetryAfterCap == 0 {
+		c.RetryAfterCap = 15 * time.Minute
+	}
+	if c.Backoff == (Backoff{}) {
+		c.Backoff = Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second}
+	}
+	if c.HoldProbe == (Backoff{}) {
+		c.HoldProbe = Backoff{Min: 5 * time.Second, Max: 5 * time.Minute}
+	}
+	if c.Rand == nil {
+		c.Rand = rand.NewPCG(rand.Uint64(), rand.Uint64())
+	}
+	return c
+}
+
+// Lanes deliver the jobs of one operation of one pipeline.
+type Lanes struct {
+	name  string
+	gate  *gate
+	lanes []*lane
+	seed  maphash.Seed
+	turn  atomic.Uint64 // of the round robin
+}
+
+// New makes the lanes; Run starts them.
+func New(op sink.Operation, cfg Config, ann Announcer, settler Settler, obs *observe.Pipeline, log *zap.Logger) *Lanes {
+	cfg = cfg.withDefaults(op.Spec())
+	l := &Lanes{name: cfg.Operation, gate: newGate(cfg, obs, log), seed: maphash.MakeSeed()}
+	for id := range cfg.Concurrency {
+		l.lanes = append(l.lanes, newLane(id, op, cfg, l.gate, ann, settler, obs))
+	}
+	return l
+}
+
+// Run serves the lanes. It returns nil after Close, when every lane is empty. The end of ctx is the hard stop: calls are cut, what is held is dropped
+// unsettled, and the error is ctx's.
+func (l *Lanes) Run(ctx context.Context) error {
+	var lanes sync.WaitGroup
+	for _, lane := range l.lanes {
+		lanes.Go(func() { lane.run(ctx) })
+	}
+	lanes.Wait()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("delivering %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// Dispatch hands a job to its lane: that of its key, else of its entity, else the next in turn. It never blocks. A job whose assignment is ending, or
+// that comes after Close or Run's end, is dropped.
+func (l *Lanes) Dispatch(j Job) {
+	if !l.lanes[l.lane(j)].inbox.put(j) {
+		j.Record.Drop()
+		l.gate.obs.Dropped(1)
+	}
+}
+
+func (l *Lanes) lane(j Job) uint64 {
+	n := uint64(len(l.lanes))
+	switch {
+	case n == 1:
+		return 0
+	case j.Key != nil:
+		return maphash.Bytes(l.seed, j.Key) % n
+	case j.Item.Entity != "":
+		return maphash.String(l.seed, j.Item.Entity) % n
+	}
+	return l.turn.Add(1) % n
+}
+
+// Flush has every lane look at its records' Draining. Call it after an assignment was set to drain, or was fenced.
+func (l *Lanes) Flush() {
+	for _, lane := range l.lanes {
+		lane.inbox.flush()
+	}
+}
+
+// Close says that no more jobs come. What waits is no longer gathered.
+func (l *Lanes) Close() {
+	for _, lane := range l.lanes {
+		lane.inbox.close()
+	}
+}
+
+// Release has a held operation tried at once.
+func (l *Lanes) Release() { l.gate.release(time.Now()) }
+
+// Standing tells whether the operation is held, and why.
+func (l *Lanes) Standing() Standing { return l.gate.standing(time.Now()) }

@@ -1,0 +1,304 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"sluice/internal/offset"
+	"sluice/internal/record"
+	"sluice/internal/sink"
+)
+
+// script answers the n-th call (from 1) of a vendor.
+type script func(n int, items []sink.Item) sink.Answer
+
+// vendor is an operation at whose other end a script stands.
+type vendor struct {
+	spec   sink.Spec
+	script script
+	took   time.Duration // of each call
+
+	mu       sync.Mutex
+	calls    [][]string // the ids of each call
+	at       []time.Time
+	accepted map[string]int
+}
+
+func (v *vendor) Spec() sink.Spec { return v.spec }
+
+func (v *vendor) Encode(context.Context, any, sink.Origin) (sink.Item, error) {
+	return sink.Item{}, errors.New("encoding: not at this border")
+}
+
+func (v *vendor) EnvelopeSize(string) int { return 20 }
+
+func (v *vendor) Send(ctx context.Context, items []sink.Item) sink.Answer {
+	v.mu.Lock()
+	var ids []string
+	for _, it := range items {
+		ids = append(ids, it.ID)
+	}
+	v.calls, v.at = append(v.calls, ids), append(v.at, time.Now())
+	n := len(v.calls)
+	v.mu.Unlock()
+	if v.took > 0 {
+		select {
+		case <-time.After(v.took):
+		case <-ctx.Done():
+			return sink.Answer{Result: sink.Result{Class: sink.Unknown}, Err: fmt.Errorf("sending: %w", ctx.Err())}
+		}
+	}
+	a := v.script(n, items)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i, r := range a.Items {
+		if r.Class == sink.Delivered && i < len(ids) {
+			v.accepted[ids[i]]++
+		}
+	}
+	return a
+}
+
+// count is how many calls were made.
+func (v *vendor) count() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.calls)
+}
+
+// sizes are the items of each call.
+func (v *vendor) sizes() []int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var out []int
+	for _, c := range v.calls {
+		out = append(out, len(c))
+	}
+	return out
+}
+
+func answer(class sink.Class, status int) sink.Answer {
+	return sink.Answer{Result: sink.Result{Class: class, Status: status}}
+}
+
+// each answers item by item.
+func each(items []sink.Item, class func(sink.Item) sink.Class) sink.Answer {
+	a := answer(sink.Delivered, 200)
+	for _, it := range items {
+		a.Items = append(a.Items, sink.Result{Class: class(it)})
+	}
+	return a
+}
+
+func accept(_ int, items []sink.Item) sink.Answer {
+	return each(items, func(sink.Item) sink.Class { return sink.Delivered })
+}
+
+// first answers the first calls as given, and accepts after them.
+func first(answers ...sink.Answer) script {
+	return func(n int, items []sink.Item) sink.Answer {
+		if n <= len(answers) {
+			return answers[n-1]
+		}
+		return accept(n, items)
+	}
+}
+
+// border is what stands at the other ends: announcements and outcomes.
+type border struct {
+	mu       sync.Mutex
+	confirm  func(version uint64)
+	sent     int
+	unsent   int
+	marked   map[*record.Record]bool
+	outcomes map[string]record.Outcome
+	order    []string
+	settles  int
+	at       map[string]time.Time
+}
+
+func (b *border) Sent(ctx context.Context, records []*record.Record) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range records {
+		b.sent++
+		b.marked[r] = true
+		b.confirm(r.Entry.MarkSent())
+	}
+	return ctx.Err()
+}
+
+func (b *border) Unsent(records []*record.Record) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range records {
+		b.unsent++
+		delete(b.marked, r)
+		r.Entry.MarkUnsent()
+	}
+}
+
+func (b *border) Settle(ctx context.Context, outcomes []record.Outcome) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.settles++
+	for _, o := range outcomes {
+		if ctx.Err() != nil && o.Kind != record.Delivered {
+			o.Record.Drop()
+			continue
+		}
+		id := o.Record.Origin.ID()
+		if _, twice := b.outcomes[id]; twice {
+			panic("two outcomes for " + id)
+		}
+		b.outcomes[id], b.at[id] = o, time.Now()
+		b.order = append(b.order, id)
+		o.Record.Done()
+	}
+	return ctx.Err()
+}
+
+// rig is the lanes of one operation between a vendor and a border, with one assignment. Time is the bubble's.
+type rig struct {
+	t       *testing.T
+	vendor  *vendor
+	border  *border
+	tracker *offset.Tracker
+	lanes   *Lanes
+	logs    *observer.ObservedLogs
+	ended   chan error
+	cancel  context.CancelFunc
+	n       int
+	began   time.Time
+}
+
+func testConfig() Config {
+	return Config{
+		Operation: "vendor.op", Concurrency: 1, MaxItems: 8, MaxBytes: 1 << 20, Linger: 100 * time.Millisecond, Timeout: 30 * time.Second,
+		Unknown: sink.UnknownRetry, Resends: 2, RetryDelays: []time.Duration{10 * time.Second, time.Minute}, MaxAge: time.Hour,
+		Breaker: Breaker{Failures: 5, Ratio: 0.5, Window: 30 * time.Second, OpenFor: 15 * time.Second},
+		Rand:    rand.NewPCG(1, 2),
+	}
+}
+
+func newRig(t *testing.T, op sink.Operation, v *vendor, change func(*Config)) *rig {
+	v.accepted = map[string]int{}
+	cfg := testConfig()
+	if change != nil {
+		change(&cfg)
+	}
+	core, logs := observer.New(zap.InfoLevel)
+	r := &rig{t: t, vendor: v, logs: logs, ended: make(chan error, 1), began: time.Now()}
+	r.border = &border{marked: map[*record.Record]bool{}, outcomes: map[string]record.Outcome{}, at: map[string]time.Time{}}
+	r.assign()
+	r.lanes = New(op, cfg, r.border, r.border, nil, zap.New(core))
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	go func() { r.ended <- r.lanes.Run(ctx) }()
+	return r
+}
+
+// start is a rig around a plain vendor.
+func start(t *testing.T, s script, change func(*Config)) *rig {
+	v := &vendor{script: s}
+	return newRig(t, v, v, change)
+}
+
+// assign starts a new assignment for the records to come.
+func (r *rig) assign() {
+	tracker := offset.NewTracker([16]byte{1}, int64(r.n), nil)
+	r.tracker = tracker
+	r.border.confirm = tracker.Confirm
+}
+
+func id(n int) string { return fmt.Sprintf("t-0-%d", n) }
+
+func (r *rig) record(change func(*Job)) Job {
+	rec := &record.Record{
+		Raw:    &kgo.Record{Value: make([]byte, 100)},
+		Origin: sink.Origin{Topic: "t", Offset: int64(r.n), Timestamp: time.Now()},
+	}
+	r.tracker.Track(&rec.Entry, int64(r.n), 0, time.Now())
+	j := Job{Record: rec, Item: sink.Item{ID: id(r.n), Body: make([]byte, 100)}}
+	r.n++
+	if change != nil {
+		change(&j)
+	}
+	return j
+}
+
+func (r *rig) dispatch(n int, change func(*Job)) []*record.Record {
+	var out []*record.Record
+	for range n {
+		j := r.record(change)
+		out = append(out, j.Record)
+		r.lanes.Dispatch(j)
+	}
+	return out
+}
+
+// finish closes the lanes and awaits their end; every record must have ended.
+func (r *rig) finish() {
+	r.t.Helper()
+	r.lanes.Close()
+	if err := <-r.ended; err != nil {
+		r.t.Fatalf("Run: %v", err)
+	}
+	r.cancel()
+	<-r.tracker.Idle()
+}
+
+// kinds counts the outcomes by kind and cause.
+func (r *rig) kinds() map[string]int {
+	r.border.mu.Lock()
+	defer r.border.mu.Unlock()
+	out := map[string]int{}
+	for _, o := range r.border.outcomes {
+		name := o.Kind.String()
+		if o.Kind != record.Delivered {
+			name += " " + string(o.Cause)
+		}
+		out[name]++
+	}
+	return out
+}
+
+func (r *rig) wantKinds(want map[string]int) {
+	r.t.Helper()
+	got := r.kinds()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		r.t.Fatalf("outcomes %v, want %v", got, want)
+	}
+}
+
+func (r *rig) wantSizes(want ...int) {
+	r.t.Helper()
+	if got := r.vendor.sizes(); !slices.Equal(got, want) {
+		r.t.Fatalf("calls of %v items, want %v", got, want)
+	}
+}
+
+// logged are the messages with their reason, in order.
+func (r *rig) logged() []string {
+	var out []string
+	for _, e := range r.logs.All() {
+		out = append(out, fmt.Sprintf("%s: %v", e.Message, e.ContextMap()["reason"]))
+	}
+	return out
+}
+
+func bubble(t *testing.T, f func(*testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}

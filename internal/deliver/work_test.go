@@ -1,0 +1,52 @@
+package deliver
+
+import (
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// A search that sends both halves of each refused batch would need twice the calls.
+func TestABisectFindsExactlyTheCulpritsInFewCalls(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 1000).Draw(t, "items")
+		culprit := map[int]bool{}
+		for range rapid.IntRange(0, min(n, 12)).Draw(t, "culprits") {
+			culprit[rapid.IntRange(0, n-1).Draw(t, "culprit")] = true
+		}
+		w := &work[int]{}
+		for i := range n {
+			w.rest = append(w.rest, i)
+		}
+		delivered, dead, calls := map[int]int{}, map[int]int{}, 0
+		for ; !w.empty(); calls++ {
+			sent := w.next(n)
+			bad := false
+			for _, i := range sent {
+				bad = bad || culprit[i]
+			}
+			switch {
+			case !bad:
+				for _, i := range sent {
+					delivered[i]++
+				}
+				w.passed(len(sent))
+			case len(sent) == 1:
+				dead[sent[0]]++
+				w.cleared(1)
+			default:
+				w.refused(len(sent))
+			}
+		}
+		for i := range n {
+			if culprit[i] != (dead[i] == 1) || culprit[i] == (delivered[i] == 1) {
+				t.Fatalf("item %d, culprit %v: delivered %d times, died %d times", i, culprit[i], delivered[i], dead[i])
+			}
+		}
+		most := float64(len(culprit))*(math.Ceil(math.Log2(float64(n)))+2) + 1
+		if float64(calls) > most {
+			t.Fatalf("%d calls for %d culprits in %d items, at most %v expected", calls, len(culprit), n, most)
+		}
+	})
+}
