@@ -31,8 +31,9 @@ func (m Meaning) class() sink.Class {
 		return sink.Delivered
 	case MeansRetryable:
 		return sink.Retryable
+	default:
+		return sink.Rejected
 	}
-	return sink.Rejected
 }
 
 // transientCode finds exceptions of the vendor's own machinery. Something blocked is not locked.
