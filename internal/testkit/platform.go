@@ -3,6 +3,7 @@ package testkit
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -17,6 +18,14 @@ func Bubble(t *testing.T, f func(*testing.T)) {
 		t.Skip("needs -tags synctests")
 	}
 	synctest.Test(t, f)
+}
+
+// Advance lets the bubble's clock run on by d, and returns when all that came due by then has been done as far as it goes. For the test's own
+// goroutine alone; outside a bubble it panics rather than take real time.
+func Advance(d time.Duration) {
+	synctest.Wait()
+	time.Sleep(d) //nolint:forbidigo // the one place: Wait has made sure that the clock is a bubble's
+	synctest.Wait()
 }
 
 // StartPlatform runs an embedded cluster and registry until the test ends.
