@@ -214,7 +214,7 @@ func (r *Router) encode(ctx context.Context, rec *record.Record, t Target, e any
 	var unready *sink.Unready
 	switch {
 	case err == nil:
-		t.Lanes.Dispatch(deliver.Job{Record: rec, Item: item, Key: rec.Raw.Key})
+		t.Lanes.Dispatch(deliver.Job{Record: rec, Item: item, Key: r.orderKey(rec)})
 	case errors.As(err, &invalid):
 		r.refuse(rec, t.Name, refusal{record.Dead, record.CauseInvalid, record.StageRoute, invalid.Error()})
 	case errors.As(err, &unready):
@@ -255,4 +255,12 @@ func (r *Router) refuse(rec *record.Record, operation string, why refusal) {
 	r.aside.settle(record.Outcome{
 		Record: rec, Operation: operation, Kind: why.kind, Cause: why.cause, Stage: why.stage, Reason: why.reason, Attempt: rec.Attempt + 1,
 	})
+}
+
+// orderKey is nil where no order is kept; a null key has none to keep.
+func (r *Router) orderKey(rec *record.Record) []byte {
+	if !r.cfg.Ordered {
+		return nil
+	}
+	return rec.Raw.Key
 }

@@ -18,7 +18,9 @@ type Line struct {
 }
 
 // NewLine makes connections by dial until it is cut.
-func NewLine(dial func(context.Context, string, string) (net.Conn, error)) *Line { return &Line{dial: dial} }
+func NewLine(dial func(context.Context, string, string) (net.Conn, error)) *Line {
+	return &Line{dial: dial}
+}
 
 // Dial connects; it fits kgo.Dialer and http.Transport.DialContext.
 func (l *Line) Dial(ctx context.Context, network, address string) (net.Conn, error) {

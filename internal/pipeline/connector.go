@@ -1,0 +1,232 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"sluice/internal/config"
+	"sluice/internal/consume"
+	"sluice/internal/decode"
+	"sluice/internal/deliver"
+	"sluice/internal/observe"
+	"sluice/internal/route"
+	"sluice/internal/settle"
+	"sluice/internal/sink"
+	"sluice/internal/sink/vendorhttp"
+	"sluice/internal/topics"
+)
+
+// Options are what a connector is given besides its configuration. The zero value is a process of its own on real networks.
+type Options struct {
+	// Dial reaches the brokers; nil: TCP.
+	Dial Dial
+	// Transport reaches the vendors and the registry; nil: HTTP, with a transport for each account.
+	Transport http.RoundTripper
+	Observe   *observe.Registry
+	Log       *zap.Logger
+}
+
+// Connector is all pipelines of a configuration.
+type Connector struct {
+	cfg       *config.Config
+	opts      Options
+	kafka     []kgo.Opt
+	decoder   *decode.Decoder
+	accounts  map[string]account
+	pipelines []*Pipeline
+}
+
+// account is one account of a vendor, shared by the pipelines that use it: one token source, one limiter.
+type account struct {
+	config.Account
+	operations map[string]sink.Operation
+	limiter    *rate.Limiter
+}
+
+// New puts a connector together for a configuration that was checked.
+func New(cfg *config.Config, opts Options) (*Connector, error) {
+	kafka, err := KafkaOptions(cfg.Kafka, opts.Dial, opts.Log)
+	if err != nil {
+		return nil, err
+	}
+	decoder, err := decode.New(decode.Config{
+		URLs: cfg.SchemaRegistry.URLs, Username: cfg.SchemaRegistry.Username, Password: cfg.SchemaRegistry.Password.Reveal(), Transport: opts.Transport,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("schema_registry: %w", err)
+	}
+	c := &Connector{cfg: cfg, opts: opts, kafka: kafka, decoder: decoder, accounts: map[string]account{}}
+	for name, a := range cfg.Accounts {
+		if c.accounts[name], err = c.open(a); err != nil {
+			return nil, fmt.Errorf("vendors.%s: %w", name, err)
+		}
+	}
+	return c, nil
+}
+
+func (c *Connector) open(a config.Account) (account, error) {
+	client, err := vendorhttp.NewClient(vendorhttp.Options{Transport: c.opts.Transport, Concurrency: c.concurrency(a.Name)})
+	if err != nil {
+		return account{}, err
+	}
+	operations, err := vendors[a.Type].open(a.Name, a.Settings(), client)
+	if err != nil {
+		return account{}, err
+	}
+	out := account{Account: a, operations: map[string]sink.Operation{}}
+	for _, o := range operations {
+		out.operations[o.Spec().Name] = o
+	}
+	if a.RequestsPerSecond > 0 {
+		out.limiter = rate.NewLimiter(rate.Limit(a.RequestsPerSecond), 1)
+	}
+	return out, nil
+}
+
+// concurrency is how many calls of an account may be in flight at once.
+func (c *Connector) concurrency(account string) int {
+	n := 0
+	for _, p := range c.cfg.Pipelines {
+		for _, r := range p.Routes {
+			if r.Account == account {
+				n += p.Concurrency
+			}
+		}
+	}
+	return n
+}
+
+// Run makes sure that the topics are fit, then runs every pipeline until take ends; the end of work cuts the drain short. A pipeline that cannot go on
+// stops the others too, and its error is returned: a supervisor that starts the process again tells an operator more than one that is half alive.
+func (c *Connector) Run(take, work context.Context) error {
+	defer c.decoder.Close()
+	if err := c.assemble(take); err != nil {
+		return err
+	}
+	take, stop := context.WithCancel(take)
+	defer stop()
+	errs := make([]error, len(c.pipelines))
+	var running sync.WaitGroup
+	for i, p := range c.pipelines {
+		running.Go(func() {
+			if errs[i] = p.Run(take, work); errs[i] != nil {
+				stop()
+			}
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// assemble checks the topics and builds the pipelines, which need to know the tiers that are there.
+func (c *Connector) assemble(ctx context.Context) error {
+	client, err := kgo.NewClient(c.kafka...)
+	if err != nil {
+		return fmt.Errorf("making a Kafka client: %w", err)
+	}
+	defer client.Close()
+	tiers, err := c.prepareTopics(ctx, kadm.NewClient(client))
+	if err != nil {
+		return err
+	}
+	for _, p := range c.cfg.Pipelines {
+		built, err := Assemble(c.settings(p, tiers[p.Name]), c.opts.Observe.Pipeline(p.Name), c.opts.Log)
+		if err != nil {
+			return err
+		}
+		c.pipelines = append(c.pipelines, built)
+	}
+	return nil
+}
+
+// prepareTopics makes or checks the topics, and gives the tiers that are no longer configured and must be drained, by pipeline.
+func (c *Connector) prepareTopics(ctx context.Context, adm *kadm.Client) (map[string][]consume.Tier, error) {
+	wanted := topics.Wanted(c.cfg)
+	if c.cfg.Topics.AutoCreate {
+		changes, err := topics.Apply(ctx, adm, wanted, false)
+		if err != nil {
+			return nil, fmt.Errorf("making topics: %w", err)
+		}
+		for _, change := range changes {
+			c.opts.Log.Info("topic changed", zap.Stringer("change", change))
+		}
+	}
+	if err := topics.Verify(ctx, adm, wanted); err != nil {
+		return nil, err
+	}
+	leftovers, err := topics.Leftovers(ctx, adm, c.cfg)
+	if err != nil {
+		return nil, err
+	}
+	tiers := map[string][]consume.Tier{}
+	for _, l := range leftovers {
+		switch {
+		case !l.Configured:
+			c.opts.Log.Warn("nobody reads this retry topic: its pipeline is not in the configuration", zap.String("topic", l.Topic))
+		case l.Delay > 0:
+			c.opts.Log.Info("draining a retry tier that is no longer configured", zap.String("topic", l.Topic))
+			tiers[l.Pipeline] = append(tiers[l.Pipeline], consume.Tier{Topic: l.Topic, Delay: l.Delay})
+		}
+	}
+	return tiers, nil
+}
+
+func (c *Connector) settings(p config.Pipeline, drained []consume.Tier) Settings {
+	ordered := p.Ordering == config.OrderingKey
+	s := Settings{
+		Name:    p.Name,
+		Consume: c.consume(p, drained),
+		Route: route.Config{
+			SkipUnmapped: p.Unmapped == config.Skip, SkipTombstones: p.Tombstones == config.Skip,
+			UnknownIDWait: c.cfg.SchemaRegistry.UnknownIDWait, Ordered: ordered,
+		},
+		Settle: settle.Config{
+			Connector: config.Group(c.cfg.Name, p.Name), DeadLetter: topics.DeadLetter(c.cfg.Name, p.Name), Retry: map[time.Duration]string{},
+		},
+		Decoder: c.decoder,
+	}
+	for _, d := range p.Retry.Delays {
+		s.Settle.Retry[d] = topics.Retry(c.cfg.Name, p.Name, d)
+	}
+	for _, r := range p.Routes {
+		a := c.accounts[r.Account]
+		s.Operations = append(s.Operations, Operation{Operation: a.operations[r.Operation], Deliver: delivery(p, r, a, ordered)})
+	}
+	return s
+}
+
+func (c *Connector) consume(p config.Pipeline, drained []consume.Tier) consume.Config {
+	tiers := drained
+	for _, d := range p.Retry.Delays {
+		tiers = append(tiers, consume.Tier{Topic: topics.Retry(c.cfg.Name, p.Name, d), Delay: d})
+	}
+	return consume.Config{
+		Topic: p.Topic, Group: p.Group, Client: c.kafka, Tiers: tiers,
+		Start: consume.Start{Latest: p.Start.Latest, At: p.Start.At}, Lost: consume.Lost(p.OnOffsetLost),
+		MaxInFlight: p.MaxInFlight, MaxInFlightBytes: int(p.MaxInFlightBytes), MaxRecordBytes: maxRecordBytes,
+		CommitInterval: c.cfg.CommitInterval, DrainTimeout: c.cfg.DrainTimeout, RebalanceTimeout: c.cfg.Kafka.RebalanceTimeout,
+		NextGeneration: c.cfg.Kafka.GroupProtocol == config.GroupConsumer,
+	}
+}
+
+// maxRecordBytes is what the producer lets through; what a topic takes is the broker's to say, and is checked at the start.
+const maxRecordBytes = 64 << 20
+
+func delivery(p config.Pipeline, r config.Route, a account, ordered bool) deliver.Config {
+	return deliver.Config{
+		Operation: r.FullName(), Concurrency: p.Concurrency, MaxItems: r.MaxItems, MaxBytes: int(p.Batch.MaxBytes), Linger: p.Batch.Linger,
+		Timeout: a.Timeout, Unknown: sink.UnknownPolicy(r.Unknown.Policy), Resends: r.Unknown.Resends,
+		RetryDelays: p.Retry.Delays, MaxAge: p.Retry.MaxAge, InPlace: ordered,
+		Breaker: deliver.Breaker{Failures: p.Breaker.Failures, Ratio: p.Breaker.Ratio, Window: p.Breaker.Window, OpenFor: p.Breaker.OpenFor},
+		Limiter: a.limiter,
+	}
+}

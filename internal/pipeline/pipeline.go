@@ -1,0 +1,94 @@
+// Package pipeline puts the steps of the line together, in the order in which a record passes them:
+//
+//	consume -> decode, route -> deliver (batch, sink) -> settle -> consume (commit)
+//
+// A Pipeline is one source topic with one consumer group and a budget of its own, so that a slow vendor holds up its own pipelines alone.
+// A Connector is all pipelines of a configuration with what they share.
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"sluice/internal/consume"
+	"sluice/internal/deliver"
+	"sluice/internal/observe"
+	"sluice/internal/route"
+	"sluice/internal/settle"
+	"sluice/internal/sink"
+)
+
+// Operation is one operation of a pipeline.
+type Operation struct {
+	Operation sink.Operation
+	Deliver   deliver.Config
+}
+
+// Settings are all that makes a pipeline.
+type Settings struct {
+	Name       string
+	Consume    consume.Config
+	Route      route.Config
+	Operations []Operation
+	Settle     settle.Config
+	Decoder    route.Decoder
+}
+
+// Pipeline runs one line.
+type Pipeline struct {
+	name   string
+	group  *consume.Group
+	router *route.Router
+	lanes  []*deliver.Lanes
+	obs    *observe.Pipeline
+	log    *zap.Logger
+}
+
+// Assemble puts a pipeline together. Nothing runs and nothing is dialled before Run.
+func Assemble(s Settings, obs *observe.Pipeline, log *zap.Logger) (*Pipeline, error) {
+	log = log.With(zap.String("pipeline", s.Name))
+	group, err := consume.New(s.Consume, obs, log)
+	if err != nil {
+		return nil, fmt.Errorf("pipeline %s: %w", s.Name, err)
+	}
+	settler := settle.New(s.Settle, group.Producer(), obs, log)
+	p := &Pipeline{name: s.Name, group: group, obs: obs, log: log}
+	var targets []route.Target
+	for _, o := range s.Operations {
+		lanes := deliver.New(o.Operation, o.Deliver, group, settler, obs, log)
+		p.lanes = append(p.lanes, lanes)
+		targets = append(targets, route.Target{Name: o.Deliver.Operation, Operation: o.Operation, Lanes: lanes})
+	}
+	if p.router, err = route.New(s.Route, s.Decoder, targets, settler, obs, log); err != nil {
+		group.Close()
+		return nil, fmt.Errorf("pipeline %s: %w", s.Name, err)
+	}
+	return p, nil
+}
+
+// Run reads until take ends, then drains and commits; the end of work cuts that short. The error is one that keeps the pipeline from going on.
+func (p *Pipeline) Run(take, work context.Context) error {
+	p.obs.Started(true)
+	defer p.obs.Started(false)
+	var steps sync.WaitGroup
+	for _, l := range p.lanes {
+		steps.Go(func() { _ = l.Run(work) }) // its only error is that work ended
+	}
+	steps.Go(func() { p.router.Run(work) })
+	err := p.group.Run(take, work, p.router)
+	// Every assignment is fenced and committed now, so nothing that is still held downstream can count. Closing the producer lets go of writes that
+	// wait for an unreachable broker.
+	p.router.Close()
+	for _, l := range p.lanes {
+		l.Close()
+	}
+	p.group.Close()
+	steps.Wait()
+	if err != nil {
+		return fmt.Errorf("pipeline %s: %w", p.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package pipeline
+
+import (
+	"fmt"
+	"net/http"
+
+	"sluice/internal/config"
+	"sluice/internal/sink"
+	"sluice/internal/sink/crmcom"
+	"sluice/internal/sink/expoints"
+	"sluice/internal/sink/propel"
+)
+
+// vendors are all that there are. A new vendor is its folder and a line here.
+var vendors = map[string]vendor{
+	"crmcom":   wire(crmcom.Default, crmcom.Specs, crmcom.New),
+	"expoints": wire(expoints.Default, expoints.Specs, expoints.New),
+	"propel":   wire(propel.Default, propel.Specs, propel.New),
+}
+
+// vendor is a vendor's package as the configuration and the wiring see it.
+type vendor struct {
+	config.VendorType
+	open func(account string, settings any, client *http.Client) ([]sink.Operation, error)
+}
+
+// settings is a vendor's configuration: Check notes all that is wrong with it, by path.
+type settings interface {
+	Check(fault func(path, rule string, args ...any))
+}
+
+func wire[C settings](defaults func() C, specs func() []sink.Spec, open func(string, C, *http.Client) ([]sink.Operation, error)) vendor {
+	return vendor{
+		VendorType: config.Vendor(defaults, C.Check, func(C) []config.Operation { return operations(specs()) }),
+		open: func(account string, settings any, client *http.Client) ([]sink.Operation, error) {
+			c, ok := settings.(*C)
+			if !ok {
+				return nil, fmt.Errorf("account %s: its settings are %T, not %T", account, settings, c)
+			}
+			return open(account, *c, client)
+		},
+	}
+}
+
+func operations(specs []sink.Spec) []config.Operation {
+	out := make([]config.Operation, len(specs))
+	for i, s := range specs {
+		out[i] = config.Operation{
+			Name: s.Name, Event: s.Event, MaxItems: s.MaxItems, DefaultItems: s.DefaultItems, Repeatable: s.Repeatable,
+			Unknown: config.Unknown{Policy: string(s.Unknown), Resends: s.Resends},
+		}
+	}
+	return out
+}
+
+// VendorTypes are the vendors for the configuration to know, by type.
+func VendorTypes() map[string]config.VendorType {
+	types := make(map[string]config.VendorType, len(vendors))
+	for name, v := range vendors {
+		types[name] = v.VendorType
+	}
+	return types
+}
