@@ -336,6 +336,8 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 		"| `batch.max_bytes` | `1MiB` | 1KiB to 64MiB | bytes a call, envelope included |",
 		"| `retry.delays` | `[10s, 1m, 10m]` | list: 1s to 24h |",
 		"| `kafka.sasl.password` |  | text (secret) |",
+		"| `unknown.resends` |  | 1 to 10 |",
+		"| `error_codes` | `{1: retryable}` | mapping: rejected or retryable |",
 		"| `auth.api_key` |  | text (secret) | the key |",
 		"| `shop.customers` | `sluice.propel.CustomerChange` | 1000 | 100 | harmless | sent again |",
 		"| `post.parcels` | `sluice.post.Parcel` | 1 | 1 | may do harm | retry, 3 resends |",

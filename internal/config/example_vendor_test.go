@@ -1,9 +1,6 @@
 package config
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
 // postConfig is an example vendor's struct: it holds one secret as plain text and one as Secret.
 type postConfig struct {
@@ -21,18 +18,16 @@ type postAuth struct {
 	Password Secret `yaml:"password"`
 }
 
-func (c postConfig) validate() error {
-	var faults []error
+func (c postConfig) check(fault func(path, rule string, args ...any)) {
 	if c.BaseURL == "" {
-		faults = append(faults, errors.New("base_url: must be given"))
+		fault("base_url", "must be given")
 	}
 	if c.Auth.APIKey == "" {
-		faults = append(faults, errors.New("auth.api_key: must be given"))
+		fault("auth.api_key", "must be given")
 	}
 	if c.TimeZone == "Asia/Tokyo" {
-		faults = append(faults, errors.New(`time_zone: "`+c.TimeZone+`" must be in Europe`))
+		fault("time_zone", "must be in Europe")
 	}
-	return errors.Join(faults...)
 }
 
 func exampleVendors() map[string]VendorType {
@@ -40,7 +35,7 @@ func exampleVendors() map[string]VendorType {
 		func() postConfig {
 			return postConfig{TimeZone: "UTC", Timeout: time.Minute, MaxItems: 50, ErrorCodes: map[string]string{"1": "retryable"}}
 		},
-		postConfig.validate,
+		postConfig.check,
 		func(c postConfig) []Operation {
 			return []Operation{
 				{Name: "letters", Event: "sluice.post.Letter", MaxItems: 100, DefaultItems: c.MaxItems, Unknown: Unknown{Policy: UnknownDeadLetter}},
@@ -50,7 +45,7 @@ func exampleVendors() map[string]VendorType {
 	// shop takes two of the standard pipelines' events.
 	shop := Vendor(
 		func() postConfig { return postConfig{TimeZone: "UTC", Timeout: time.Minute} },
-		postConfig.validate,
+		postConfig.check,
 		func(postConfig) []Operation {
 			return []Operation{
 				{Name: "purchases", Event: "sluice.crmcom.Purchase", MaxItems: 1000, Unknown: Unknown{Policy: UnknownRetry}},

@@ -88,25 +88,6 @@ func (f *Faults) Add(path, rule string, args ...any) {
 	s.found = append(s.found, Fault{Line: at.line, Path: full, Value: at.show, Rule: text})
 }
 
-// addError notes an error whose text is "path: rule", or several that are joined. A value that begins the rule is cut, for the fault has it.
-func (f *Faults) addError(err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			f.addError(e)
-		}
-		return
-	}
-	path, rule, ok := strings.Cut(err.Error(), ": ")
-	if !ok || strings.Contains(path, " ") {
-		path, rule = "", err.Error()
-	}
-	if at := f.page().places[join(f.prefix, path)]; at.show != "" {
-		rule = strings.TrimPrefix(rule, at.show+" ")
-		rule = strings.TrimPrefix(rule, strconv.Quote(at.show)+" ")
-	}
-	f.Add(path, "%s", rule)
-}
-
 // below gives the same faults with paths that begin deeper.
 func (f *Faults) below(path string) *Faults {
 	return &Faults{prefix: join(f.prefix, path), sheet: f.page()}

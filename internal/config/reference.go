@@ -75,12 +75,14 @@ func rows(b *strings.Builder, prefix string, fields []field) {
 			continue
 		}
 		byDefault := ""
-		if text := format(f.value); !f.secret && text != `""` && text != "[]" && text != "{}" {
+		if text := format(f.value); !f.secret && !slices.Contains([]string{`""`, "[]", "{}"}, text) && (isList(f) || check(f.allow, f.value, text) == nil) {
 			byDefault = "`" + cell.Replace(text) + "`"
 		}
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", key, byDefault, cell.Replace(allowedFor(f)), cell.Replace(f.doc))
 	}
 }
+
+func isList(f field) bool { return f.value.Kind() == reflect.Slice || f.value.Kind() == reflect.Map }
 
 // allowedFor says what a field takes, by its tag or else its type.
 func allowedFor(f field) string {

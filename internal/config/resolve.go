@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"maps"
 	"reflect"
 	"slices"
@@ -200,13 +201,7 @@ func (r *resolver) named(event, name, path string) (*account, Operation, bool) {
 
 // route applies the pipeline's settings over the operation's defaults.
 func route(p *Pipeline, a *account, o Operation) Route {
-	items := p.Batch.MaxItems
-	if items == 0 {
-		items = o.DefaultItems
-	}
-	if items == 0 || items > o.MaxItems {
-		items = o.MaxItems
-	}
+	items := min(cmp.Or(p.Batch.MaxItems, o.DefaultItems, o.MaxItems), o.MaxItems)
 	r := Route{Event: o.Event, Account: a.Name, Operation: o.Name, MaxItems: items, Repeatable: o.Repeatable}
 	if !o.Repeatable {
 		r.Unknown = unknownOf(p.Unknown, o.Unknown)
@@ -214,21 +209,15 @@ func route(p *Pipeline, a *account, o Operation) Route {
 	return r
 }
 
-// resendsDefault is what design and operators expect of retry where neither the file nor the operation says a number.
+// resendsDefault holds where the file asks for retry of an operation that has no number of its own.
 const resendsDefault = 2
 
 func unknownOf(given, own Unknown) Unknown {
-	if given.Policy == "" {
-		given.Policy = own.Policy
-	}
+	given.Policy = cmp.Or(given.Policy, own.Policy, UnknownDeadLetter)
 	if given.Policy != UnknownRetry {
 		return Unknown{Policy: given.Policy}
 	}
-	for _, n := range []int{own.Resends, resendsDefault} {
-		if given.Resends == 0 {
-			given.Resends = n
-		}
-	}
+	given.Resends = cmp.Or(given.Resends, own.Resends, resendsDefault)
 	return given
 }
 

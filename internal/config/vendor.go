@@ -29,19 +29,23 @@ type Operation struct {
 	// MaxItems is the vendor's cap of items a call; DefaultItems is used unless configured, 0: MaxItems.
 	MaxItems     int
 	DefaultItems int
-	// Repeatable says that sending an item twice does no harm. Unknown is the default policy otherwise.
+	// Repeatable says that sending an item twice does no harm. Unknown is the default policy otherwise; empty: dead_letter.
 	Repeatable bool
 	Unknown    Unknown
 }
 
-// Vendor makes a VendorType of a struct's defaults, its check and its operations. The check's error joins errors with the text "path: rule".
-func Vendor[C any](defaults func() C, validate func(C) error, operations func(C) []Operation) VendorType {
-	return vendor[C]{defaults, validate, operations}
+// Vendor makes a VendorType of a struct's defaults, its check and its operations. The check calls its argument as Faults.Add is called.
+func Vendor[C any](defaults func() C, check Check[C], operations func(C) []Operation) VendorType {
+	return vendor[C]{defaults, check, operations}
 }
+
+// Check tells every fault of a vendor's struct, each with its key below the account and what is allowed. It fits a method expression, so that
+// a vendor need not know this package.
+type Check[C any] func(cfg C, fault func(path, rule string, args ...any))
 
 type vendor[C any] struct {
 	defaults   func() C
-	validate   func(C) error
+	check      Check[C]
 	operations func(C) []Operation
 }
 
@@ -52,9 +56,7 @@ func (v vendor[C]) NewConfig() any {
 
 func (v vendor[C]) Validate(cfg any, f *Faults) {
 	if c, ok := cfg.(*C); ok {
-		if err := v.validate(*c); err != nil {
-			f.addError(err)
-		}
+		v.check(*c, f.Add)
 	}
 }
 
