@@ -174,6 +174,9 @@ func (m *model) take(t *rapid.T) {
 		t.Fatalf("ready is %v, %d taken", ready, len(got))
 	}
 	m.checkCaps(t, got, limit)
+	if !slices.IsSorted(values(got)) {
+		t.Fatalf("a batch out of order: %v", values(got))
+	}
 	for _, e := range got {
 		m.checkOrder(t, e)
 		m.out[e.Value] = e

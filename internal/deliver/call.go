@@ -27,7 +27,7 @@ func (l *lane) call(ctx context.Context, p *permit) {
 	}
 	v := l.policy.decide(call{items: len(sent), renewed: w.renewed, poison: l.strike(sent, a)}, a)
 	p.report(v, a, len(sent))
-	l.noteHealth(v, sent)
+	l.noteHealth(v, sent, a.RetryAfter)
 	l.apply(ctx, p, w, sent, a, v)
 }
 
@@ -58,11 +58,20 @@ func (l *lane) vendorIsBack(ctx context.Context, p *permit) bool {
 
 // announce commits what the call will carry as sent, and gives it: less than what was due when an assignment has ended meanwhile.
 func (l *lane) announce(ctx context.Context, w *work[*entry], most int) chunk {
-	l.dropLate(w)
-	due := w.next(most)
-	if l.policy.repeatable || len(due) == 0 {
-		return due
+	if l.draining {
+		l.dropLate(w) // they need not be announced
 	}
+	due := w.next(most)
+	if !l.policy.repeatable && !l.commitSent(ctx, due) {
+		return nil
+	}
+	before := len(due)
+	l.dropLate(w)
+	return w.next(min(most, before))
+}
+
+// commitSent is false when ctx ended first.
+func (l *lane) commitSent(ctx context.Context, due chunk) bool {
 	l.records = l.records[:0]
 	for _, e := range due {
 		if !e.Value.announced {
@@ -70,12 +79,7 @@ func (l *lane) announce(ctx context.Context, w *work[*entry], most int) chunk {
 			l.records = append(l.records, e.Value.Record)
 		}
 	}
-	if len(l.records) > 0 && l.ann.Sent(ctx, l.records) != nil {
-		return nil
-	}
-	before := len(due)
-	l.dropLate(w)
-	return w.next(min(most, before))
+	return len(l.records) == 0 || l.ann.Sent(ctx, l.records) == nil
 }
 
 func (l *lane) dropLate(w *work[*entry]) {
@@ -131,8 +135,8 @@ func (l *lane) strike(sent chunk, a sink.Answer) (poison bool) {
 	return poison
 }
 
-// noteHealth keeps the lane's own back-off.
-func (l *lane) noteHealth(v verdict, sent chunk) {
+// noteHealth keeps the lane's own back-off: jitter, or longer where the vendor asked for it (503 with Retry-After).
+func (l *lane) noteHealth(v verdict, sent chunk, asked time.Duration) {
 	if v.signal == success {
 		l.failures = 0
 		return
@@ -142,7 +146,8 @@ func (l *lane) noteHealth(v verdict, sent chunk) {
 		l.failed = sent[0].Value.Record
 	}
 	if v.backOff {
-		l.notBefore = time.Now().Add(l.gate.jittered(l.failures))
+		wait := max(l.gate.jittered(l.failures), min(asked, l.cfg.RetryAfterCap))
+		l.notBefore = time.Now().Add(wait)
 		l.failures++
 	}
 }

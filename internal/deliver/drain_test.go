@@ -10,6 +10,7 @@ import (
 
 	"sluice/internal/record"
 	"sluice/internal/sink"
+	"sluice/internal/testkit"
 )
 
 // drain ends the assignment of all records so far, as a revoke does, and gives the time until which it may.
@@ -48,7 +49,7 @@ func TestADrainInEachKindOfWait(t *testing.T) {
 				r := start(t, c.script, c.change)
 				r.dispatch(4, nil)
 				synctest.Wait()
-				time.Sleep(c.before)
+				testkit.Advance(c.before)
 				synctest.Wait()
 				calls, began := r.vendor.count(), time.Now()
 				r.drain(c.within)
@@ -74,7 +75,7 @@ func TestADrainWaitsForTheCallInFlightAndSettlesIt(t *testing.T) {
 		r.vendor.took = 20 * time.Second
 		r.dispatch(12, nil)
 		synctest.Wait()
-		time.Sleep(time.Second)
+		testkit.Advance(time.Second)
 		began := time.Now()
 		r.drain(time.Minute)
 		<-r.tracker.Idle()
@@ -108,7 +109,7 @@ func TestNothingIsSentOrSettledAfterTheFence(t *testing.T) {
 		r := start(t, accept, nil)
 		r.vendor.took = 20 * time.Second
 		r.dispatch(12, nil)
-		time.Sleep(time.Second)
+		testkit.Advance(time.Second)
 		r.tracker.Fence()
 		r.lanes.Flush()
 		<-r.tracker.Idle()
@@ -134,7 +135,7 @@ func TestTheHardStopCutsCallsAndDropsTheRest(t *testing.T) {
 		r := start(t, accept, func(c *Config) { c.Concurrency = 2 })
 		r.vendor.took = 20 * time.Second
 		r.dispatch(100, nil)
-		time.Sleep(time.Second)
+		testkit.Advance(time.Second)
 		began := time.Now()
 		r.cancel()
 		if err := <-r.ended; err == nil || !strings.Contains(err.Error(), "delivering vendor.op") {
@@ -202,7 +203,7 @@ func TestADrainDropsWhatFollowsADroppedRecordOfItsKey(t *testing.T) {
 						j.Item.Entity = "e"
 					}
 				})
-				time.Sleep(time.Second)
+				testkit.Advance(time.Second)
 				r.drain(time.Minute)
 				<-r.tracker.Idle()
 				r.finish()
@@ -211,6 +212,26 @@ func TestADrainDropsWhatFollowsADroppedRecordOfItsKey(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestADrainDoesNotWaitForAnotherAssignmentsRecordOfTheKey(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, first(each(make([]sink.Item, 1), func(sink.Item) sink.Class { return sink.Retryable })), func(c *Config) { c.InPlace = true })
+		keyed := func(j *Job) { j.Key = []byte("k") }
+		r.dispatch(1, keyed)
+		testkit.Advance(time.Second)
+		r.assign()
+		r.dispatch(1, keyed)
+		synctest.Wait()
+		began := time.Now()
+		r.drain(time.Minute)
+		<-r.tracker.Idle()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the drain took %v", took)
+		}
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 1})
+	})
 }
 
 func TestItemsOfOneEntityAreNeverInOneCall(t *testing.T) {

@@ -172,6 +172,7 @@ func (p *permit) report(v verdict, a sink.Answer, items int) {
 		g.throttle(p, a, now)
 	case stepShrink:
 		g.most, g.full = min(g.limit(), max(1, items/2)), 0
+	default: // nothing that the lanes share
 	}
 	switch v.signal {
 	case success:
@@ -181,6 +182,7 @@ func (p *permit) report(v verdict, a sink.Answer, items int) {
 		if v.step != stepHold && g.hold.reason != "" && p.trial {
 			g.hold.postpone(now)
 		}
+	case excluded:
 	}
 	g.note(now, a)
 	if p.trial {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"sluice/internal/sink"
 )
@@ -20,17 +21,33 @@ func (g *gate) note(now time.Time, a sink.Answer) {
 		return
 	}
 	g.obs.Hold(g.cfg.Operation, reason)
-	fields := []zap.Field{zap.String("operation", g.cfg.Operation)}
-	if reason == "" {
-		g.log.Info("operation goes on", append(fields, zap.String("reason", g.said), zap.Duration("held", now.Sub(g.saidAt)), zap.Int("faults", g.faults))...)
-	} else {
-		fields = append(fields, zap.String("reason", reason), zap.Int("status", a.Status), zap.String("code", a.Code))
-		g.log.Warn("operation is held", append(fields, zap.Error(a.Err))...)
-	}
+	g.tell(reason, now, a)
 	if g.said == "" || reason == "" {
 		g.saidAt, g.faults = now, 0
 	}
 	g.said = reason
+}
+
+// tell writes the log line. A throttle is the vendor's way to set the pace; what needs a person is an error.
+func (g *gate) tell(reason string, now time.Time, a sink.Answer) {
+	operation := zap.String("operation", g.cfg.Operation)
+	if reason == "" {
+		g.log.Log(level(g.said, zap.InfoLevel), "operation goes on",
+			operation, zap.String("reason", g.said), zap.Duration("held", now.Sub(g.saidAt)), zap.Int("faults", g.faults))
+		return
+	}
+	g.log.Log(level(reason, zap.ErrorLevel), "operation is held",
+		operation, zap.String("reason", reason), zap.Int("status", a.Status), zap.String("code", a.Code), zap.Error(a.Err))
+}
+
+func level(reason string, most zapcore.Level) zapcore.Level {
+	switch reason {
+	case holdThrottled:
+		return zap.DebugLevel
+	case holdUnavailable:
+		return min(most, zap.WarnLevel)
+	}
+	return most
 }
 
 // reason is why no call may start, the one that needs a person first.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"sluice/internal/sink"
+	"sluice/internal/testkit"
 )
 
 func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
@@ -46,12 +47,11 @@ func TestTimeoutsLongerThanTheWindowOpenTheBreaker(t *testing.T) {
 		})
 		r.vendor.took = time.Hour
 		r.dispatch(8*8, nil)
-		time.Sleep(5*time.Minute + 10*time.Minute)
+		testkit.Advance(5*time.Minute + 10*time.Minute)
 		if s := r.lanes.Standing(); s.Reason != "unavailable" {
 			t.Errorf("after timeouts only, it stands at %+v", s)
 		}
-		r.cancel()
-		<-r.ended
+		r.kill()
 	})
 }
 
@@ -65,7 +65,7 @@ func TestAnOutageOfTenMinutesMovesNothingAndLosesNothing(t *testing.T) {
 			return accept(n, items)
 		}
 		r.dispatch(100, nil)
-		time.Sleep(9 * time.Minute)
+		testkit.Advance(9 * time.Minute)
 		r.dispatch(100, nil)
 		if got := r.kinds(); len(got) != 0 {
 			t.Errorf("during the outage: %v", got)
@@ -101,7 +101,7 @@ func TestAHalfOpenProbeComesFromAnotherLane(t *testing.T) {
 			return accept(0, items)
 		}, func(c *Config) { c.Concurrency = 2; c.Breaker.Failures = 2; c.Linger = 0 })
 		r.dispatch(1, func(j *Job) { j.Item.Entity = "bad" })
-		time.Sleep(5 * time.Second) // two failures: open
+		testkit.Advance(5 * time.Second) // two failures: open
 		bad := r.lanes.lane(Job{Item: sink.Item{Entity: "bad"}})
 		other := "a"
 		for r.lanes.lane(Job{Item: sink.Item{Entity: other}}) == bad {
@@ -109,15 +109,14 @@ func TestAHalfOpenProbeComesFromAnotherLane(t *testing.T) {
 		}
 		r.dispatch(1, func(j *Job) { j.Item.Entity = other })
 		before := r.vendor.count()
-		time.Sleep(16 * time.Second)
-		if got := r.vendor.calls[before]; !slices.Equal(got, []string{id(1)}) {
+		testkit.Advance(16 * time.Second)
+		if got := r.vendor.call(before); !slices.Equal(got, []string{id(1)}) {
 			t.Errorf("the probe was %v", got)
 		}
 		if got := r.kinds()["delivered"]; got != 1 {
 			t.Errorf("%d delivered", got)
 		}
-		r.cancel()
-		<-r.ended
+		r.kill()
 	})
 }
 
@@ -195,7 +194,7 @@ func TestReleaseTriesAHeldOperationAtOnce(t *testing.T) {
 			return accept(n, items)
 		}
 		r.dispatch(8, nil)
-		time.Sleep(time.Hour)
+		testkit.Advance(time.Hour)
 		if s := r.lanes.Standing(); s.Reason != "unauthorized" || s.Since.IsZero() {
 			t.Errorf("it stands at %+v", s)
 		}

@@ -127,15 +127,15 @@ func (l *lane) intake(ctx context.Context) bool {
 
 // accept queues a job. One that an earlier owner may have sent goes by the policy for unknown outcomes.
 func (l *lane) accept(j Job, now time.Time) {
-	if j.Record.Fenced() {
-		j.Record.Drop()
-		l.obs.Dropped(1)
-		return
-	}
 	own := job{Job: j, delay: j.Record.Delay}
 	if j.Record.Unknown && !l.policy.repeatable {
 		own.attempts, own.announced, own.maybe = 1, true, true
 		f := l.policy.taken(l.history(&own, now))
+		if f.kind != fateResend && j.Record.Fenced() {
+			j.Record.Drop()
+			l.obs.Dropped(1)
+			return
+		}
 		if f.kind != fateResend {
 			l.outs = append(l.outs, l.outcome(&own, f, sink.Result{}))
 			return

@@ -11,10 +11,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"sluice/internal/observe"
 	"sluice/internal/offset"
 	"sluice/internal/record"
 	"sluice/internal/sink"
@@ -77,6 +79,24 @@ func (v *vendor) count() int {
 	return len(v.calls)
 }
 
+// kill is the hard stop.
+func (r *rig) kill() {
+	r.t.Helper()
+	r.cancel()
+	if err := <-r.ended; !errors.Is(err, context.Canceled) {
+		r.t.Errorf("Run: %v", err)
+	}
+	<-r.tracker.Idle()
+	r.balance()
+}
+
+// call gives the ids of a call, from 0.
+func (v *vendor) call(n int) []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.calls[n]
+}
+
 // sizes are the items of each call.
 func (v *vendor) sizes() []int {
 	v.mu.Lock()
@@ -118,13 +138,13 @@ func first(answers ...sink.Answer) script {
 // border is what stands at the other ends: announcements and outcomes.
 type border struct {
 	mu       sync.Mutex
-	confirm  func(version uint64)
 	sent     int
 	unsent   int
 	marked   map[*record.Record]bool
 	outcomes map[string]record.Outcome
 	order    []string
 	settles  int
+	dropped  int // because ctx had ended
 	at       map[string]time.Time
 }
 
@@ -134,7 +154,7 @@ func (b *border) Sent(ctx context.Context, records []*record.Record) error {
 	for _, r := range records {
 		b.sent++
 		b.marked[r] = true
-		b.confirm(r.Entry.MarkSent())
+		r.Entry.MarkSent()
 	}
 	return ctx.Err()
 }
@@ -155,6 +175,7 @@ func (b *border) Settle(ctx context.Context, outcomes []record.Outcome) error {
 	b.settles++
 	for _, o := range outcomes {
 		if ctx.Err() != nil && o.Kind != record.Delivered {
+			b.dropped++
 			o.Record.Drop()
 			continue
 		}
@@ -176,6 +197,7 @@ type rig struct {
 	border  *border
 	tracker *offset.Tracker
 	lanes   *Lanes
+	obs     *observe.Pipeline
 	logs    *observer.ObservedLogs
 	ended   chan error
 	cancel  context.CancelFunc
@@ -198,11 +220,12 @@ func newRig(t *testing.T, op sink.Operation, v *vendor, change func(*Config)) *r
 	if change != nil {
 		change(&cfg)
 	}
-	core, logs := observer.New(zap.InfoLevel)
-	r := &rig{t: t, vendor: v, logs: logs, ended: make(chan error, 1), began: time.Now()}
+	core, logs := observer.New(zap.DebugLevel)
+	obs := observe.New(prometheus.NewRegistry()).Pipeline("p")
+	r := &rig{t: t, vendor: v, obs: obs, logs: logs, ended: make(chan error, 1), began: time.Now()}
 	r.border = &border{marked: map[*record.Record]bool{}, outcomes: map[string]record.Outcome{}, at: map[string]time.Time{}}
 	r.assign()
-	r.lanes = New(op, cfg, r.border, r.border, nil, zap.New(core))
+	r.lanes = New(op, cfg, r.border, r.border, obs, zap.New(core))
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	go func() { r.ended <- r.lanes.Run(ctx) }()
@@ -217,9 +240,7 @@ func start(t *testing.T, s script, change func(*Config)) *rig {
 
 // assign starts a new assignment for the records to come.
 func (r *rig) assign() {
-	tracker := offset.NewTracker([16]byte{1}, int64(r.n), nil)
-	r.tracker = tracker
-	r.border.confirm = tracker.Confirm
+	r.tracker = offset.NewTracker([16]byte{1}, int64(r.n), nil)
 }
 
 func id(n int) string { return fmt.Sprintf("t-0-%d", n) }
@@ -257,6 +278,17 @@ func (r *rig) finish() {
 	}
 	r.cancel()
 	<-r.tracker.Idle()
+	r.balance()
+}
+
+// balance: each record dispatched has one outcome or was counted as dropped.
+func (r *rig) balance() {
+	r.t.Helper()
+	r.border.mu.Lock()
+	defer r.border.mu.Unlock()
+	if ended := len(r.border.outcomes) + r.border.dropped + int(r.obs.Snapshot().Dropped); ended != r.n {
+		r.t.Errorf("%d records were dispatched, %d have an outcome or were dropped", r.n, ended)
+	}
 }
 
 // kinds counts the outcomes by kind and cause.

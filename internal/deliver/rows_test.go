@@ -10,97 +10,161 @@ import (
 
 	"sluice/internal/record"
 	"sluice/internal/sink"
+	"sluice/internal/testkit"
 )
 
-// Each row of the outcome table, through a lane from Dispatch to the settler.
-func TestRowsThroughALane(t *testing.T) {
-	byID := func(class map[string]sink.Class) script {
-		return func(_ int, items []sink.Item) sink.Answer {
-			return each(items, func(it sink.Item) sink.Class {
-				if c, ok := class[it.ID]; ok {
-					return c
-				}
-				return sink.Delivered
-			})
-		}
-	}
-	refusing := func(bad ...string) script {
-		return func(n int, items []sink.Item) sink.Answer {
-			if slices.ContainsFunc(items, func(it sink.Item) bool { return slices.Contains(bad, it.ID) }) {
-				return answer(sink.Rejected, 400)
+// The vendors of the rows.
+
+// byID answers the items named with a class, all others with delivered.
+func byID(class map[string]sink.Class) script {
+	return func(_ int, items []sink.Item) sink.Answer {
+		return each(items, func(it sink.Item) sink.Class {
+			if c, ok := class[it.ID]; ok {
+				return c
 			}
-			return accept(n, items)
-		}
+			return sink.Delivered
+		})
 	}
-	naming := func(n int, items []sink.Item) sink.Answer {
-		a := answer(sink.Rejected, 400)
+}
+
+// refusing refuses a batch that holds one of the items.
+func refusing(bad ...string) script {
+	return func(n int, items []sink.Item) sink.Answer {
+		if slices.ContainsFunc(items, func(it sink.Item) bool { return slices.Contains(bad, it.ID) }) {
+			return answer(sink.Rejected, 400)
+		}
+		return accept(n, items)
+	}
+}
+
+// naming refuses as refusing does, and says for which items.
+func naming(bad ...string) script {
+	return func(n int, items []sink.Item) sink.Answer {
+		a := refusing(bad...)(n, items)
 		for i, it := range items {
-			if it.ID == id(3) || it.ID == id(5) {
+			if a.Class == sink.Rejected && slices.Contains(bad, it.ID) {
 				a.Named = append(a.Named, sink.Named{Index: i, Result: sink.Result{Class: sink.Rejected, Code: "Invalid"}})
 			}
 		}
-		if a.Named == nil {
-			return accept(n, items)
-		}
 		return a
 	}
-	short := func(n int, items []sink.Item) sink.Answer {
-		a := accept(n, items)
-		a.Items = a.Items[1:]
-		return a
-	}
-	acted := answer(sink.Unavailable, 500)
-	acted.MayHaveActed = true
-	always := func(a sink.Answer) script { return func(int, []sink.Item) sink.Answer { return a } }
-	upTo := func(most int) script {
-		return func(n int, items []sink.Item) sink.Answer {
-			if len(items) > most {
-				return answer(sink.TooLarge, 413)
-			}
-			return accept(n, items)
-		}
-	}
-	deadLetter := func(c *Config) { c.Unknown = sink.UnknownDeadLetter }
+}
 
-	cases := []struct {
-		name   string
-		script script
-		change func(*Config)
-		job    func(*Job)
-		n      int
-		kinds  map[string]int
-		sizes  []int
-		unsent int
-	}{
-		{name: "delivered", script: accept, n: 8, kinds: map[string]int{"delivered": 8}, sizes: []int{8}},
-		{name: "rejected", script: byID(map[string]sink.Class{id(2): sink.Rejected}), n: 8, kinds: map[string]int{"delivered": 7, "dead rejected": 1}, sizes: []int{8}},
-		{name: "retryable", script: byID(map[string]sink.Class{id(2): sink.Retryable}), n: 8, kinds: map[string]int{"delivered": 7, "retried retryable": 1}, sizes: []int{8}},
-		{name: "exhausted", script: byID(map[string]sink.Class{id(2): sink.Retryable}), job: func(j *Job) { j.Record.Delay = time.Minute }, n: 8, kinds: map[string]int{"delivered": 7, "dead exhausted": 1}, sizes: []int{8}},
-		{name: "expired", script: byID(map[string]sink.Class{id(2): sink.Retryable}), job: func(j *Job) { j.Record.FirstFailed = time.Now().Add(-2 * time.Hour) }, n: 8, kinds: map[string]int{"delivered": 7, "dead expired": 1}, sizes: []int{8}},
-		{name: "an item without a sure result is sent again alone", script: func(n int, items []sink.Item) sink.Answer {
+// short forgets the first item's result.
+func short(n int, items []sink.Item) sink.Answer {
+	a := accept(n, items)
+	a.Items = a.Items[1:]
+	return a
+}
+
+func always(a sink.Answer) script { return func(int, []sink.Item) sink.Answer { return a } }
+
+// upTo takes calls of so many items.
+func upTo(most int) script {
+	return func(n int, items []sink.Item) sink.Answer {
+		if len(items) > most {
+			return answer(sink.TooLarge, 413)
+		}
+		return accept(n, items)
+	}
+}
+
+// acted is a 500: the vendor had the request.
+func acted() sink.Answer {
+	a := answer(sink.Unavailable, 500)
+	a.MayHaveActed = true
+	return a
+}
+
+func deadLetter(c *Config) { c.Unknown = sink.UnknownDeadLetter }
+func neverOpens(c *Config) { c.Breaker.Failures, c.Breaker.Ratio = 1000, 2 }
+func takenOver(j *Job)     { j.Record.Unknown = true }
+func kinds(pairs ...any) map[string]int {
+	out := map[string]int{}
+	for i := 0; i < len(pairs); i += 2 {
+		out[pairs[i].(string)] = pairs[i+1].(int)
+	}
+	return out
+}
+
+// row is a row of the outcome table, through a lane from Dispatch to the settler.
+type row struct {
+	name    string
+	script  script
+	change  func(*Config)
+	job     func(*Job)
+	n       int
+	kinds   map[string]int
+	sizes   []int // of the calls
+	unsent  int   // taken back as not sent
+	doubles int   // counted as possible duplicates
+}
+
+var rows = []row{
+	{name: "delivered", script: accept, n: 8, kinds: kinds("delivered", 8), sizes: []int{8}},
+	{name: "rejected", script: byID(map[string]sink.Class{id(2): sink.Rejected}), n: 8, kinds: kinds("delivered", 7, "dead rejected", 1), sizes: []int{8}},
+	{name: "retryable", script: byID(map[string]sink.Class{id(2): sink.Retryable}), n: 8, kinds: kinds("delivered", 7, "retried retryable", 1), sizes: []int{8}},
+	{
+		name: "exhausted", script: byID(map[string]sink.Class{id(2): sink.Retryable}), job: func(j *Job) { j.Record.Delay = time.Minute },
+		n: 8, kinds: kinds("delivered", 7, "dead exhausted", 1), sizes: []int{8},
+	},
+	{
+		name: "expired", script: byID(map[string]sink.Class{id(2): sink.Retryable}), job: func(j *Job) { j.Record.FirstFailed = time.Now().Add(-2 * time.Hour) },
+		n: 8, kinds: kinds("delivered", 7, "dead expired", 1), sizes: []int{8},
+	},
+	{
+		name: "an item without a sure result is sent again alone",
+		script: func(n int, items []sink.Item) sink.Answer {
 			if n == 1 {
 				return byID(map[string]sink.Class{id(2): sink.Unknown})(n, items)
 			}
 			return accept(n, items)
-		}, n: 8, kinds: map[string]int{"delivered": 8}, sizes: []int{8, 1}},
-		{name: "an item without a sure result is dead by policy", script: byID(map[string]sink.Class{id(2): sink.Unknown}), change: deadLetter, n: 8, kinds: map[string]int{"delivered": 7, "dead unknown": 1}, sizes: []int{8}},
-		{name: "fewer results than items: none is delivered", script: short, change: deadLetter, n: 8, kinds: map[string]int{"dead unknown": 8}, sizes: []int{8}},
-		{name: "batch refused, items named", script: naming, n: 8, kinds: map[string]int{"delivered": 6, "dead rejected": 2}, sizes: []int{8, 6}},
-		{name: "batch refused, nobody named", script: refusing(id(7)), n: 8, kinds: map[string]int{"delivered": 7, "dead rejected": 1}, sizes: []int{8, 4, 2, 1, 1}, unsent: 4},
-		{name: "too large: halved, and the smaller cap is remembered", script: upTo(4), n: 16, kinds: map[string]int{"delivered": 16}, sizes: []int{8, 4, 4, 4, 4}, unsent: 4},
-		{name: "too large alone", script: upTo(0), n: 2, kinds: map[string]int{"dead too_large": 2}, sizes: []int{2, 1, 1}, unsent: 1},
-		{name: "throttled", script: first(answer(sink.Throttled, 429)), n: 8, kinds: map[string]int{"delivered": 8}, sizes: []int{8, 8}, unsent: 8},
-		{name: "misconfigured: held, then one item, nothing dead", script: first(answer(sink.Misconfigured, 404)), n: 8, kinds: map[string]int{"delivered": 8}, sizes: []int{8, 1, 7}, unsent: 8},
-		{name: "unauthorized without a token to renew: held, nothing dead", script: first(answer(sink.Unauthorized, 401)), n: 8, kinds: map[string]int{"delivered": 8}, sizes: []int{8, 1, 7}, unsent: 8},
-		{name: "unavailable: the same again", script: first(answer(sink.Unavailable, 503)), n: 8, kinds: map[string]int{"delivered": 8}, sizes: []int{8, 8}, unsent: 8},
-		{name: "unavailable, may have acted: stays announced", script: first(acted), n: 8, kinds: map[string]int{"delivered": 8}, sizes: []int{8, 8}},
-		{name: "unknown call: halved, each at most twice", script: always(answer(sink.Unknown, 504)), change: func(c *Config) { c.Breaker.Failures = 100; c.Breaker.Ratio = 2 }, n: 8, kinds: map[string]int{"dead unknown": 8}, sizes: []int{8, 4, 2, 2, 4, 2, 2}},
-		{name: "unknown call: dead by policy", script: always(answer(sink.Unknown, 504)), change: deadLetter, n: 8, kinds: map[string]int{"dead unknown": 8}, sizes: []int{8}},
-		{name: "unknown call, then all is well", script: first(answer(sink.Unknown, 0)), n: 8, kinds: map[string]int{"delivered": 8}, sizes: []int{8, 4, 4}},
-		{name: "sent at take-over, by retry", script: accept, job: func(j *Job) { j.Record.Unknown = true }, n: 2, kinds: map[string]int{"delivered": 2}, sizes: []int{2}},
-		{name: "sent at take-over, by dead letter", script: accept, change: deadLetter, job: func(j *Job) { j.Record.Unknown = true }, n: 2, kinds: map[string]int{"dead unknown": 2}, sizes: nil},
-	}
-	for _, c := range cases {
+		},
+		n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 1}, doubles: 1,
+	},
+	{
+		name: "an item without a sure result is dead by policy", script: byID(map[string]sink.Class{id(2): sink.Unknown}), change: deadLetter,
+		n: 8, kinds: kinds("delivered", 7, "dead unknown", 1), sizes: []int{8},
+	},
+	{name: "fewer results than items: none is delivered", script: short, change: deadLetter, n: 8, kinds: kinds("dead unknown", 8), sizes: []int{8}},
+	{name: "batch refused, items named", script: naming(id(3), id(5)), n: 8, kinds: kinds("delivered", 6, "dead rejected", 2), sizes: []int{8, 6}},
+	{name: "batch refused, nobody named", script: refusing(id(7)), n: 8, kinds: kinds("delivered", 7, "dead rejected", 1), sizes: []int{8, 4, 2, 1, 1}, unsent: 4},
+	{name: "too large: halved, and the smaller cap is remembered", script: upTo(4), n: 16, kinds: kinds("delivered", 16), sizes: []int{8, 4, 4, 4, 4}, unsent: 4},
+	{name: "too large alone", script: upTo(0), n: 2, kinds: kinds("dead too_large", 2), sizes: []int{2, 1, 1}, unsent: 1},
+	{name: "throttled", script: first(answer(sink.Throttled, 429)), n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 8}, unsent: 8},
+	{
+		name: "misconfigured: held, then one item, nothing dead", script: first(answer(sink.Misconfigured, 404)),
+		n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 1, 7}, unsent: 8,
+	},
+	{
+		name: "unauthorized without a token to renew: held, nothing dead", script: first(answer(sink.Unauthorized, 401)),
+		n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 1, 7}, unsent: 8,
+	},
+	{name: "unavailable: the same again", script: first(answer(sink.Unavailable, 503)), n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 8}, unsent: 8},
+	{
+		name: "unavailable, may have acted: stays announced, and counts as possible duplicates", script: first(acted(), acted()),
+		n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 8, 8}, doubles: 16,
+	},
+	{
+		name: "unknown call: halved, each at most twice", script: always(answer(sink.Unknown, 504)), change: neverOpens,
+		n: 8, kinds: kinds("dead unknown", 8), sizes: []int{8, 4, 2, 2, 4, 2, 2}, doubles: 16,
+	},
+	{name: "unknown call: dead by policy", script: always(answer(sink.Unknown, 504)), change: deadLetter, n: 8, kinds: kinds("dead unknown", 8), sizes: []int{8}},
+	{name: "unknown call, then all is well", script: first(answer(sink.Unknown, 0)), n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 4, 4}, doubles: 8},
+	{
+		name:   "unknown, then refused before it was read: an earlier call may still have reached the vendor",
+		script: first(answer(sink.Unknown, 0), answer(sink.Unavailable, 503)), n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 4, 4, 4}, doubles: 12,
+	},
+	{name: "sent at take-over, by retry", script: accept, job: takenOver, n: 2, kinds: kinds("delivered", 2), sizes: []int{2}, doubles: 2},
+	{
+		name: "sent at take-over, by retry: one resend is used up", script: always(answer(sink.Unknown, 504)), change: neverOpens, job: takenOver,
+		n: 1, kinds: kinds("dead unknown", 1), sizes: []int{1, 1}, doubles: 2,
+	},
+	{name: "sent at take-over, by dead letter", script: accept, change: deadLetter, job: takenOver, n: 2, kinds: kinds("dead unknown", 2)},
+}
+
+func TestRowsThroughALane(t *testing.T) {
+	for _, c := range rows {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := start(t, c.script, c.change)
@@ -110,6 +174,9 @@ func TestRowsThroughALane(t *testing.T) {
 				r.wantSizes(c.sizes...)
 				if r.border.unsent != c.unsent {
 					t.Errorf("%d were taken back as not sent, want %d", r.border.unsent, c.unsent)
+				}
+				if got := r.obs.Snapshot().PossibleDuplicates; got != uint64(c.doubles) {
+					t.Errorf("%d possible duplicates, want %d", got, c.doubles)
 				}
 			})
 		})
@@ -186,7 +253,7 @@ func TestTheAgeOfARecordLeavesOutHolds(t *testing.T) {
 			return each(items, func(sink.Item) sink.Class { return sink.Retryable })
 		}, nil)
 		r.dispatch(1, func(j *Job) { j.Record.FirstFailed = time.Now().Add(-time.Minute) })
-		time.Sleep(3 * time.Hour)
+		testkit.Advance(3 * time.Hour)
 		down = false
 		r.finish()
 		r.wantKinds(map[string]int{"retried retryable": 1})
@@ -279,15 +346,20 @@ func TestAForgottenItemIsNeverDelivered(t *testing.T) {
 }
 
 func TestRetryAfterIsHonouredUpToTheCap(t *testing.T) {
-	cases := []struct{ asked, least, most time.Duration }{
-		{30 * time.Second, 30 * time.Second, 31 * time.Second},
-		{24 * time.Hour, 15 * time.Minute, 15*time.Minute + time.Second},
-		{0, 0, time.Second},
+	cases := []struct {
+		class              sink.Class
+		asked, least, most time.Duration
+	}{
+		{sink.Throttled, 30 * time.Second, 30 * time.Second, 31 * time.Second},
+		{sink.Throttled, 24 * time.Hour, 15 * time.Minute, 15*time.Minute + time.Second},
+		{sink.Throttled, 0, 0, time.Second},
+		{sink.Unavailable, 30 * time.Second, 30 * time.Second, 31 * time.Second},
+		{sink.Unavailable, 24 * time.Hour, 15 * time.Minute, 15*time.Minute + time.Second},
 	}
 	for _, c := range cases {
-		t.Run(c.asked.String(), func(t *testing.T) {
+		t.Run(c.class.String()+" "+c.asked.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				a := answer(sink.Throttled, 429)
+				a := answer(c.class, 0)
 				a.RetryAfter = c.asked
 				r := start(t, first(a), nil)
 				r.dispatch(8, nil)
@@ -328,7 +400,7 @@ func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
 		}, func(c *Config) { c.Concurrency = 2; c.Linger = 0 })
 		r.dispatch(64, nil)
 		for range 40 {
-			time.Sleep(10 * time.Second)
+			testkit.Advance(10 * time.Second)
 			r.dispatch(4, nil)
 		}
 		r.finish()

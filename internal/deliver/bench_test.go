@@ -1,0 +1,71 @@
+package deliver
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"sluice/internal/offset"
+	"sluice/internal/record"
+	"sluice/internal/sink"
+)
+
+// instant is an operation that accepts all at once.
+type instant struct {
+	vendor
+	results []sink.Result
+}
+
+func (v *instant) Send(_ context.Context, items []sink.Item) sink.Answer {
+	return sink.Answer{Result: sink.Result{Class: sink.Delivered, Status: 200}, Items: v.results[:len(items)]}
+}
+
+// counter settles by counting.
+type counter struct{ settled chan int }
+
+func (c *counter) Sent(context.Context, []*record.Record) error { return nil }
+func (c *counter) Unsent([]*record.Record)                      {}
+func (c *counter) Settle(_ context.Context, outcomes []record.Outcome) error {
+	c.settled <- len(outcomes)
+	return nil
+}
+
+// BenchmarkLane is the cost of one item from Dispatch to the settler, with at most 10,000 in flight.
+func BenchmarkLane(b *testing.B) {
+	op := &instant{results: make([]sink.Result, 1000)}
+	for i := range op.results {
+		op.results[i].Class = sink.Delivered
+	}
+	cfg := testConfig()
+	cfg.MaxItems, cfg.Linger, cfg.Rand = 1000, time.Millisecond, rand.NewPCG(1, 1)
+	border := &counter{settled: make(chan int, 16)}
+	lanes := New(op, cfg, border, border, nil, zap.NewNop())
+	ended := make(chan error, 1)
+	go func() { ended <- lanes.Run(b.Context()) }()
+
+	rec := &record.Record{Raw: &kgo.Record{}}
+	offset.NewTracker([16]byte{}, 0, nil).Track(&rec.Entry, 0, 0, time.Now())
+	job := Job{Record: rec, Item: sink.Item{ID: "id", Body: make([]byte, 200)}}
+	b.ReportAllocs()
+	b.ResetTimer()
+	inFlight := 0
+	for range b.N {
+		for inFlight >= 10_000 {
+			inFlight -= <-border.settled
+		}
+		lanes.Dispatch(job)
+		inFlight++
+	}
+	for inFlight > 0 {
+		inFlight -= <-border.settled
+	}
+	b.StopTimer()
+	lanes.Close()
+	if err := <-ended; err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,0 +1,200 @@
+package deliver
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"sluice/internal/record"
+	"sluice/internal/sink"
+	"sluice/internal/testkit"
+)
+
+// chaos is a vendor that does anything that a class exists for, by a seed, and gets well in the end.
+type chaos struct {
+	rand  *rand.Rand
+	until time.Time
+	seed  uint64
+	check func(items []sink.Item)
+}
+
+// bad records are refused for good, alone or by refusing their batch.
+func (c *chaos) bad(id string) bool {
+	h := fnv.New64a()
+	fmt.Fprint(h, id, c.seed)
+	return h.Sum64()%20 == 0
+}
+
+func (c *chaos) answer(_ int, items []sink.Item) sink.Answer {
+	c.check(items)
+	if time.Now().Before(c.until) {
+		switch c.rand.IntN(12) {
+		case 0:
+			return answer(sink.Unavailable, 503)
+		case 1:
+			a := answer(sink.Throttled, 429)
+			a.RetryAfter = time.Duration(c.rand.IntN(20)) * time.Second
+			return a
+		case 2:
+			return answer(sink.Unauthorized, 401)
+		case 3:
+			return answer(sink.Misconfigured, 404)
+		case 4:
+			if len(items) > 1 {
+				return answer(sink.TooLarge, 413)
+			}
+		case 5:
+			return answer(sink.Unavailable, 500)
+		}
+	}
+	for _, it := range items {
+		if c.bad(it.ID) && c.rand.IntN(2) == 0 {
+			return answer(sink.Rejected, 400)
+		}
+	}
+	return each(items, func(it sink.Item) sink.Class {
+		switch {
+		case c.bad(it.ID):
+			return sink.Rejected
+		case time.Now().Before(c.until) && c.rand.IntN(10) == 0:
+			return sink.Retryable
+		}
+		return sink.Delivered
+	})
+}
+
+// Whatever a vendor answers and however assignments come and go: each record has one outcome or is dropped (the tracker panics on two ends, the border on
+// two outcomes), only bad ones are refused, and order per key holds within an assignment.
+func TestWhateverHappensEachRecordEndsOnce(t *testing.T) {
+	seeds := 100
+	if testing.Short() {
+		seeds = 10
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			bubble(t, func(t *testing.T) { simulate(t, uint64(seed), seed%2 == 0, seed%5 == 0) })
+		})
+	}
+}
+
+func simulate(t *testing.T, seed uint64, ordered, stop bool) {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	c := &chaos{rand: rand.New(rand.NewPCG(seed, 2)), until: time.Now().Add(10 * time.Minute), seed: seed}
+	r := start(t, nil, func(cfg *Config) {
+		cfg.Concurrency, cfg.InPlace, cfg.Rand, cfg.MaxAge = 1+rnd.IntN(3), ordered, rand.NewPCG(seed, 3), 0
+		cfg.RetryDelays = []time.Duration{time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute}
+	})
+	r.vendor.took = time.Duration(rnd.IntN(3)) * time.Second
+	keyOf, trackerOf := map[string]string{}, map[string]int{}
+	c.check = func(items []sink.Item) {
+		r.border.mu.Lock()
+		defer r.border.mu.Unlock()
+		for _, it := range items {
+			if _, ended := r.border.outcomes[it.ID]; ended {
+				t.Errorf("%s was sent after it had an outcome", it.ID)
+			}
+		}
+	}
+	r.vendor.script = func(n int, items []sink.Item) sink.Answer {
+		r.vendor.mu.Lock()
+		defer r.vendor.mu.Unlock()
+		return c.answer(n, items)
+	}
+	assignments, firstOfLast := 0, 0
+	for range 10 {
+		for range rnd.IntN(30) {
+			r.dispatch(1, func(j *Job) {
+				if ordered {
+					keyOf[j.Item.ID] = fmt.Sprint(rnd.IntN(5))
+					j.Key = []byte(keyOf[j.Item.ID])
+				}
+				trackerOf[j.Item.ID] = assignments
+			})
+		}
+		testkit.Advance(time.Duration(rnd.IntN(60)) * time.Second)
+		switch rnd.IntN(4) {
+		case 0:
+			r.drain(time.Duration(rnd.IntN(90)) * time.Second)
+			<-r.tracker.Idle()
+			r.assign()
+			assignments, firstOfLast = assignments+1, r.n
+		case 1:
+			r.tracker.Fence()
+			r.lanes.Flush()
+			<-r.tracker.Idle()
+			r.assign()
+			assignments, firstOfLast = assignments+1, r.n
+		}
+	}
+	if stop {
+		r.kill()
+	} else {
+		r.finish()
+	}
+	r.judge(c, keyOf, trackerOf)
+	ended := 0
+	for name, a := range trackerOf {
+		if _, ok := r.border.outcomes[name]; ok && a == assignments {
+			ended++
+		}
+	}
+	if given := r.n - firstOfLast; !stop && ended != given {
+		t.Errorf("%d records of the assignment that stood to the end, %d outcomes", given, ended)
+	}
+}
+
+// judge looks at the ledger after the end.
+func (r *rig) judge(c *chaos, keyOf map[string]string, trackerOf map[string]int) {
+	last := map[string]int{}
+	for _, name := range r.border.order {
+		o := r.border.outcomes[name]
+		if o.Kind == record.Dead && !c.bad(name) || o.Kind == record.Delivered && c.bad(name) {
+			r.t.Errorf("%s, bad %v, ended as %v %v", name, c.bad(name), o.Kind, o.Cause)
+		}
+		if k, ok := keyOf[name]; ok {
+			k = fmt.Sprintf("%s of assignment %d", k, trackerOf[name])
+			n := int(o.Record.Origin.Offset)
+			if n < last[k] {
+				r.t.Errorf("%d of key %s came after %d", n, k, last[k])
+			}
+			last[k] = n
+		}
+	}
+	for name, n := range r.vendor.accepted {
+		if n > 1 {
+			r.t.Errorf("%s was accepted %d times", name, n)
+		}
+	}
+}
+
+func TestABisectThroughALaneKillsExactlyTheCulprits(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		n := rapid.IntRange(1, 64).Draw(rt, "items")
+		bad := map[string]bool{}
+		for range rapid.IntRange(0, min(n, 5)).Draw(rt, "culprits") {
+			bad[id(rapid.IntRange(0, n-1).Draw(rt, "culprit"))] = true
+		}
+		bubble(t, func(t *testing.T) {
+			r := start(t, func(call int, items []sink.Item) sink.Answer {
+				for _, it := range items {
+					if bad[it.ID] {
+						return answer(sink.Rejected, 400)
+					}
+				}
+				return accept(call, items)
+			}, func(c *Config) { c.MaxItems = n })
+			r.dispatch(n, nil)
+			r.finish()
+			for i := range n {
+				o := r.border.outcomes[id(i)]
+				if bad[id(i)] != (o.Kind == record.Dead) || !bad[id(i)] && r.vendor.accepted[id(i)] != 1 {
+					t.Errorf("item %d, culprit %v: %v, accepted %d times", i, bad[id(i)], o.Kind, r.vendor.accepted[id(i)])
+				}
+			}
+		})
+	})
+}
