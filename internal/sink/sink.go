@@ -8,6 +8,7 @@ package sink
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -97,7 +98,12 @@ type Origin struct {
 }
 
 // ID is the origin as one word, "<topic>-<partition>-<offset>". It is the same at each attempt, so that a vendor's double booking can be found.
-func (o Origin) ID() string { return fmt.Sprintf("%s-%d-%d", o.Topic, o.Partition, o.Offset) }
+func (o Origin) ID() string {
+	b := make([]byte, 0, len(o.Topic)+24)
+	b = append(append(b, o.Topic...), '-')
+	b = append(strconv.AppendInt(b, int64(o.Partition), 10), '-')
+	return string(strconv.AppendInt(b, o.Offset, 10))
+}
 
 // Item is one record as the vendor will see it, encoded once.
 type Item struct {

@@ -1,0 +1,150 @@
+package pipeline_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr"
+	"go.uber.org/zap"
+
+	"sluice/internal/config"
+	"sluice/internal/embedded"
+	"sluice/internal/event"
+	"sluice/internal/event/encode"
+	"sluice/internal/observe"
+	"sluice/internal/pipeline"
+	"sluice/internal/sandbox"
+	"sluice/internal/testkit"
+	"sluice/schemas"
+)
+
+const benchParts = 8
+
+func purchase(b *testing.B, i int) *event.Purchase {
+	b.Helper()
+	dec := func(s string) event.Decimal {
+		d, err := event.ParseDecimal(s)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return d
+	}
+	number, unit, product := strconv.Itoa(100000+i), "U1", "P1"
+	quantity := dec("2")
+	return &event.Purchase{
+		AccountsReceivableIdentifier: &event.AccountIdentifier{Number: &number},
+		PerformedByUnitIdentifier:    event.UnitIdentifier{AlternativeCode: &unit},
+		PerformedOn:                  time.UnixMilli(1_700_000_000_000 + int64(i)),
+		ReferenceNumber:              "R" + number,
+		ProductsSet: []event.PurchaseProduct{
+			{ProductIdentifier: event.ProductIdentifier{Code: &product}, Quantity: &quantity, NetAmount: dec("50"), VatAmount: dec("9.5"), TotalAmount: dec("59.5")},
+			{ProductIdentifier: event.ProductIdentifier{Code: &product}, NetAmount: dec("12.25"), VatAmount: dec("2.33"), TotalAmount: dec("14.58")},
+		},
+	}
+}
+
+// BenchmarkLine takes b.N purchases of two products through a whole pipeline: an embedded broker with 8 partitions, and a vendor that answers at once.
+// All of it runs in this process, so the figure of CPU holds the broker and the vendor too; make bench measures the connector alone.
+func BenchmarkLine(b *testing.B) {
+	p := testkit.StartPlatform(b, embedded.Options{})
+	for _, topic := range []string{"purchases"} {
+		if err := p.Cluster().CreateTopic(topic, benchParts, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	fill(b, p, b.N)
+	server := sandbox.New(sandbox.Options{Instant: true})
+	web := httptest.NewServer(server.Handler(sandbox.CRMCOM))
+	defer web.Close()
+	cfg := benchConfig(b, p, web.URL)
+	c, err := pipeline.New(cfg, pipeline.Options{Observe: observe.New(prometheus.NewRegistry()), Log: zap.NewNop()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	take, stop := context.WithCancel(b.Context())
+	ended := make(chan error)
+	runtime.GC()
+	b.ResetTimer()
+	before := cpu()
+	go func() { ended <- c.Run(take, b.Context()) }()
+	for part := range benchParts {
+		if err := testkit.WaitCommitted(b.Context(), p.Cluster(), "sluice.purchases", "purchases", int32(part), int64((b.N+benchParts-1-part)/benchParts)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+	b.ReportMetric(float64((cpu()-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+	stop()
+	if err := <-ended; err != nil {
+		b.Fatal(err)
+	}
+}
+
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func fill(b *testing.B, p *embedded.Platform, n int) {
+	b.Helper()
+	registry, err := sr.NewClient(sr.URLs(p.RegistryURL()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var text string
+	for _, s := range schemas.All() {
+		if s.Name == "sluice.crmcom.Purchase" {
+			text = string(s.JSON)
+		}
+	}
+	subject, err := registry.CreateSchema(b.Context(), "purchases-value", sr.Schema{Schema: text})
+	if err != nil {
+		b.Fatal(err)
+	}
+	enc, err := encode.New()
+	if err != nil {
+		b.Fatal(err)
+	}
+	client := testkit.NewClient(b, p, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for i := range n {
+		value, err := enc.Encode(subject.ID, purchase(b, i))
+		if err != nil {
+			b.Fatal(err)
+		}
+		client.Produce(b.Context(), &kgo.Record{Topic: "purchases", Partition: int32(i % benchParts), Key: binary.BigEndian.AppendUint32(nil, uint32(i)), Value: value}, nil)
+	}
+	if err := client.Flush(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func benchConfig(b *testing.B, p *embedded.Platform, vendor string) *config.Config {
+	b.Helper()
+	text := fmt.Sprintf(`
+kafka: {brokers: [%q]}
+schema_registry: {urls: [%q]}
+topics: {auto_create: true}
+vendors:
+  crmcom: {base_url: %q, auth: {web_api_key: %q}}
+pipelines:
+  purchases: {}
+`, p.Brokers()[0], p.RegistryURL(), vendor+"/crmapi/rest/v2", sandbox.DefaultWebAPIKey)
+	cfg, err := config.Parse("bench.yaml", []byte(text), config.Options{Env: os.LookupEnv, Vendors: pipeline.VendorTypes()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return cfg
+}
