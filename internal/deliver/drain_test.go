@@ -119,6 +119,33 @@ func TestNothingIsSentOrSettledAfterTheFence(t *testing.T) {
 	})
 }
 
+func TestAnAssignmentThatEndsWhileItIsAnnouncedSendsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept, nil)
+		r.border.onSent = func() { r.tracker.Fence() }
+		r.dispatch(8, nil)
+		<-r.tracker.Idle()
+		r.finish()
+		r.wantKinds(map[string]int{})
+		r.wantSizes()
+		if len(r.border.marked) != 0 {
+			t.Errorf("%d records stand as sent", len(r.border.marked))
+		}
+	})
+}
+
+func TestCloseEndsTheLinger(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept, func(c *Config) { c.Linger = time.Hour })
+		r.dispatch(3, nil)
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 3})
+		if took := time.Since(r.began); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestAJobOfAnEndingAssignmentIsRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, accept, nil)

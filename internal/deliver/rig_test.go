@@ -138,6 +138,7 @@ func first(answers ...sink.Answer) script {
 // border is what stands at the other ends: announcements and outcomes.
 type border struct {
 	mu       sync.Mutex
+	onSent   func() // before a commit is confirmed; nil: nothing
 	sent     int
 	unsent   int
 	marked   map[*record.Record]bool
@@ -149,6 +150,9 @@ type border struct {
 }
 
 func (b *border) Sent(ctx context.Context, records []*record.Record) error {
+	if b.onSent != nil {
+		b.onSent()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range records {

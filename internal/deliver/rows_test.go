@@ -105,6 +105,16 @@ var rows = []row{
 	{name: "rejected", script: byID(map[string]sink.Class{id(2): sink.Rejected}), n: 8, kinds: kinds("delivered", 7, "dead rejected", 1), sizes: []int{8}},
 	{name: "retryable", script: byID(map[string]sink.Class{id(2): sink.Retryable}), n: 8, kinds: kinds("delivered", 7, "retried retryable", 1), sizes: []int{8}},
 	{
+		name: "retryable, in place", change: func(c *Config) { c.InPlace = true },
+		script: func(n int, items []sink.Item) sink.Answer {
+			if n == 1 {
+				return byID(map[string]sink.Class{id(2): sink.Retryable})(n, items)
+			}
+			return accept(n, items)
+		},
+		n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 1}, unsent: 1,
+	},
+	{
 		name: "exhausted", script: byID(map[string]sink.Class{id(2): sink.Retryable}), job: func(j *Job) { j.Record.Delay = time.Minute },
 		n: 8, kinds: kinds("delivered", 7, "dead exhausted", 1), sizes: []int{8},
 	},
@@ -244,20 +254,26 @@ func TestAnAttemptIsOneThatWasAnsweredForTheRecord(t *testing.T) {
 }
 
 func TestTheAgeOfARecordLeavesOutHolds(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		down := true
-		r := start(t, func(_ int, items []sink.Item) sink.Answer {
-			if down {
-				return answer(sink.Unavailable, 503)
-			}
-			return each(items, func(sink.Item) sink.Class { return sink.Retryable })
-		}, nil)
-		r.dispatch(1, func(j *Job) { j.Record.FirstFailed = time.Now().Add(-time.Minute) })
-		testkit.Advance(3 * time.Hour)
-		down = false
-		r.finish()
-		r.wantKinds(map[string]int{"retried retryable": 1})
-	})
+	slow := answer(sink.Throttled, 429)
+	slow.RetryAfter = time.Hour
+	for _, held := range []sink.Answer{answer(sink.Unavailable, 503), answer(sink.Misconfigured, 404), answer(sink.Unauthorized, 401), slow} {
+		t.Run(held.Class.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				down := true
+				r := start(t, func(_ int, items []sink.Item) sink.Answer {
+					if down {
+						return held
+					}
+					return each(items, func(sink.Item) sink.Class { return sink.Retryable })
+				}, nil)
+				r.dispatch(1, func(j *Job) { j.Record.FirstFailed = time.Now().Add(-time.Minute) })
+				testkit.Advance(3 * time.Hour)
+				down = false
+				r.finish()
+				r.wantKinds(map[string]int{"retried retryable": 1})
+			})
+		})
+	}
 }
 
 // renewable is a vendor whose calls carry a token.
@@ -284,6 +300,22 @@ func TestAnExpiredTokenIsRenewedOnceAndNobodyNotices(t *testing.T) {
 		r.wantSizes(8, 8)
 		if !slices.Equal(v.used, []uint64{7}) || r.border.unsent != 0 || len(r.logged()) != 0 {
 			t.Fatalf("renewed for %v, %d taken back, logged %v", v.used, r.border.unsent, r.logged())
+		}
+	})
+}
+
+func TestANewTokenThatIsRefusedTooHoldsTheOperation(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		no := answer(sink.Unauthorized, 403)
+		v := &renewable{vendor: vendor{script: first(no, no, no, no)}, renew: func(int) error { return nil }}
+		r := newRig(t, v, &v.vendor, nil)
+		r.dispatch(8, nil)
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 8})
+		// Refused, refused with a new token; after 5 s the same with one item; after 10 s it passes.
+		r.wantSizes(8, 8, 1, 1, 1, 7)
+		if len(v.used) != 2 || time.Since(r.began).Truncate(time.Second) != 15*time.Second {
+			t.Errorf("%d renewals in %v", len(v.used), time.Since(r.began))
 		}
 	})
 }

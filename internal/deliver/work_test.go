@@ -50,3 +50,12 @@ func TestABisectFindsExactlyTheCulpritsInFewCalls(t *testing.T) {
 		}
 	})
 }
+
+func TestASearchForgetsWhatItKnewWhenSuspectsAreGone(t *testing.T) {
+	w := &work[int]{rest: []int{1, 2, 3, 4, 5, 6, 7, 8}}
+	w.refused(8)
+	w.cleared(len(w.next(8))) // 1 to 4 have gone, with the culprit or not
+	if got := w.next(8); len(got) != 4 || got[0] != 5 {
+		t.Fatalf("the next call carries %v, want all that are left", got)
+	}
+}
