@@ -29,6 +29,7 @@ type assignment struct {
 	committed offset.Commit // what the group had committed; Offset -1: nothing
 	fetched   bool          // committed is known, and the take-over may begin
 	ending    bool
+	lost      bool          // its committed offset is not in the log
 	over      chan struct{} // closed when it is fenced and forgotten
 	source    *partition    // nil until taken over
 	retries   []*partition
@@ -257,6 +258,9 @@ func (g *Group) forget(ending []*assignment) {
 		gone = append(gone, a.partition)
 		if g.assigned[a.partition] == a {
 			delete(g.assigned, a.partition)
+		}
+		if a.lost {
+			g.obs.Hold("", "")
 		}
 		for _, p := range a.partitions() {
 			g.obs.PartitionGone(p.topic, p.number)

@@ -101,7 +101,7 @@ type Group struct {
 
 	mu       sync.Mutex            // guards assigned and what the assignments in it say of themselves
 	assigned map[int32]*assignment // by source partition
-	lastErr  map[string]string     // the last fetch error logged, by topic and partition
+	faults   map[string]string     // the last fault logged, by place
 
 	arrivals chan struct{} // signals that an assignment waits for its take-over
 	changed  chan struct{} // signals that a tracker has something to commit
@@ -122,7 +122,7 @@ func New(cfg Config, obs *observe.Pipeline, log *zap.Logger) (*Group, error) {
 		sourceCredits: record.NewCredits(cfg.MaxInFlight, cfg.MaxInFlightBytes),
 		retryCredits:  record.NewCredits(cfg.MaxInFlight, cfg.MaxInFlightBytes),
 		assigned:      map[int32]*assignment{},
-		lastErr:       map[string]string{},
+		faults:        map[string]string{},
 		joined:        make(chan struct{}),
 		arrivals:      make(chan struct{}, 1),
 		changed:       make(chan struct{}, 1),

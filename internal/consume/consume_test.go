@@ -300,15 +300,16 @@ func TestRetryRecordsComeWhenDueAndNotBefore(t *testing.T) {
 }
 
 func TestMembersComeAndGoWithoutADuplicate(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			testkit.Bubble(t, func(t *testing.T) {
 				c := newCluster(t)
+				protocol := func(_ *line, cfg *consume.Config) { cfg.NextGeneration = seed%2 == 1 }
 				rng := rand.New(rand.NewPCG(seed, 0))
 				c.produce(600, func(i int) string { return []string{"ok", "ok", "retry once", "dead"}[rng.IntN(4)] })
-				a := c.join(seed, 2*time.Second, nil)
+				a := c.join(seed, 2*time.Second, protocol)
 				time.Sleep(time.Duration(rng.IntN(5000)) * time.Millisecond)
-				b := c.join(seed+100, 2*time.Second, nil)
+				b := c.join(seed+100, 2*time.Second, protocol)
 				time.Sleep(time.Duration(rng.IntN(20000)) * time.Millisecond)
 				a.leave()
 				c.awaitCommitted(600)

@@ -133,13 +133,31 @@ func (g *Group) noteErrors(ctx context.Context, fetches kgo.Fetches) {
 		case errors.As(e.Err, &loss):
 			g.restart(loss)
 		case errors.Is(e.Err, kerr.OffsetOutOfRange):
-			g.obs.Hold("", "offset_lost")
+			g.offsetLost(e.Partition)
 		}
-		key := fmt.Sprintf("%s/%d", e.Topic, e.Partition)
-		if text := e.Err.Error(); g.lastErr[key] != text {
-			g.lastErr[key] = text
+		if g.newFault(fmt.Sprintf("%s/%d", e.Topic, e.Partition), e.Err) {
 			g.log.Error("reading failed", zap.String("topic", e.Topic), zap.Int32("partition", e.Partition), zap.Error(e.Err))
 		}
+	}
+}
+
+// newFault tells whether a fault of a place differs from the last one there.
+func (g *Group) newFault(place string, err error) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	text := err.Error()
+	known := g.faults[place] == text
+	g.faults[place] = text
+	return !known
+}
+
+// offsetLost holds a partition whose committed offset is not in the log any more: the client does not fetch it again.
+func (g *Group) offsetLost(partition int32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if a := g.assigned[partition]; a != nil && !a.lost {
+		a.lost = true
+		g.obs.Hold("", "offset_lost")
 	}
 }
 

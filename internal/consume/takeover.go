@@ -26,30 +26,46 @@ const housekeeping = 5 * time.Second
 func (g *Group) takeOver(ctx context.Context) {
 	ticker := time.NewTicker(housekeeping)
 	defer ticker.Stop()
-	for ticks := 1; ; {
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for ticks, wait := 1, time.Duration(0); ; {
 		select {
 		case <-g.arrivals:
-			g.takeOverArrived(ctx)
+			wait = 0
+		case <-again.C:
 		case <-ticker.C:
 			g.report()
 			if ticks++; ticks%12 == 0 {
 				g.deleteSettled(ctx, g.all())
 			}
+			continue
 		case <-ctx.Done():
 			return
 		}
+		if g.takeOverWaiting(ctx) {
+			wait = 0
+			continue
+		}
+		wait = min(max(2*wait, 250*time.Millisecond), 10*time.Second)
+		again.Reset(wait)
 	}
 }
 
-// takeOverArrived tries until no assignment waits. One whose retry partitions do not exist yet waits alone; the others go on.
-func (g *Group) takeOverArrived(ctx context.Context) {
-	_ = g.persist(ctx, "taking partitions over", func() error {
-		waiting := g.waiting()
-		if len(waiting) == 0 {
-			return nil
-		}
-		return g.takeOverThese(ctx, waiting)
-	})
+// takeOverWaiting takes over what waits for it, and tells whether nothing waits any more. An assignment whose retry partitions do not exist yet
+// waits alone; the others go on. A fault is logged when it is new, not each time.
+func (g *Group) takeOverWaiting(ctx context.Context) bool {
+	waiting := g.waiting()
+	if len(waiting) == 0 {
+		return true
+	}
+	err := g.takeOverThese(ctx, waiting)
+	if err == nil || ctx.Err() != nil {
+		return true
+	}
+	if g.newFault("take-over", err) {
+		g.log.Error("taking partitions over failed; they wait", zap.Error(err))
+	}
+	return false
 }
 
 func (g *Group) waiting() []*assignment {
@@ -149,6 +165,9 @@ func (g *Group) prepare(a *assignment, s standing) (*taking, error) {
 	}
 	t.source = &partition{topic: g.cfg.Topic, topicID: s.topics[g.cfg.Topic].ID, number: a.partition, owner: a}
 	t.source.tracker = g.newTracker(t.source, begin, a.committed.Metadata)
+	if end, ok := s.ends.Lookup(g.cfg.Topic, a.partition); ok && end.Err == nil {
+		t.source.highWatermark = end.Offset
+	}
 	for _, tier := range g.cfg.Tiers {
 		p, err := g.prepareRetry(a, tier, s)
 		if err != nil {
@@ -176,7 +195,7 @@ func (g *Group) prepareRetry(a *assignment, tier Tier, s standing) (*partition, 
 		return nil, fmt.Errorf("source partition %d waits: retry topic %s has no partition of that number (connector topics apply makes it): %w",
 			a.partition, tier.Topic, errOr(err))
 	}
-	p := &partition{topic: tier.Topic, topicID: s.topics[tier.Topic].ID, number: a.partition, delay: tier.Delay, owner: a, endRead: end.Offset}
+	p := &partition{topic: tier.Topic, topicID: s.topics[tier.Topic].ID, number: a.partition, delay: tier.Delay, owner: a, endRead: end.Offset, highWatermark: end.Offset}
 	begin, metadata := start.Offset, ""
 	if c, ok := s.committed.Lookup(tier.Topic, a.partition); ok && c.At >= begin {
 		begin, metadata = c.At, c.Metadata
