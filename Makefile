@@ -37,8 +37,11 @@ $(LINT):
 lint: $(LINT)
 	$(LINT) run $(PKG)
 
+# The whole line as the built binary, then every other benchmark.
+BENCH_RECORDS ?= 400000
 bench:
-	go test -tags $(TAGS) -run '^$$' -bench . -benchmem $(PKG)
+	go test -run '^$$' -bench . -benchtime $(BENCH_RECORDS)x -count 3 ./internal/bench
+	go test -tags $(TAGS) -run '^$$' -bench . -benchmem $$(go list $(PKG) | grep -v internal/bench)
 
 # Every simulation (TestSim...) with so many seeds instead of the few that `make test` takes.
 sim:

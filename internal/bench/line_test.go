@@ -1,4 +1,4 @@
-package pipeline_test
+package bench_test
 
 import (
 	"context"
@@ -77,16 +77,22 @@ func BenchmarkLine(b *testing.B) {
 	b.ResetTimer()
 	before := cpu()
 	go func() { ended <- c.Run(take, b.Context()) }()
-	for part := range benchParts {
-		if err := testkit.WaitCommitted(b.Context(), p.Cluster(), "sluice.purchases", "purchases", int32(part), int64((b.N+benchParts-1-part)/benchParts)); err != nil {
-			b.Fatal(err)
-		}
-	}
+	awaitAll(b, p)
 	b.StopTimer()
 	b.ReportMetric(float64((cpu()-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
 	stop()
 	if err := <-ended; err != nil {
 		b.Fatal(err)
+	}
+}
+
+// awaitAll waits until the group has committed all b.N records.
+func awaitAll(b *testing.B, p *embedded.Platform) {
+	b.Helper()
+	for part := range benchParts {
+		if err := testkit.WaitCommitted(b.Context(), p.Cluster(), "sluice.purchases", "purchases", int32(part), int64((b.N+benchParts-1-part)/benchParts)); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
@@ -131,9 +137,8 @@ func fill(b *testing.B, p *embedded.Platform, n int) {
 	}
 }
 
-func benchConfig(b *testing.B, p *embedded.Platform, vendor string) *config.Config {
-	b.Helper()
-	text := fmt.Sprintf(`
+func benchText(p *embedded.Platform, vendor string) string {
+	return fmt.Sprintf(`
 kafka: {brokers: [%q]}
 schema_registry: {urls: [%q]}
 topics: {auto_create: true}
@@ -141,8 +146,14 @@ vendors:
   crmcom: {base_url: %q, auth: {web_api_key: %q}}
 pipelines:
   purchases: {}
+admin: {listen: ""}
+log: {level: warn}
 `, p.Brokers()[0], p.RegistryURL(), vendor+"/crmapi/rest/v2", sandbox.DefaultWebAPIKey)
-	cfg, err := config.Parse("bench.yaml", []byte(text), config.Options{Env: os.LookupEnv, Vendors: pipeline.VendorTypes()})
+}
+
+func benchConfig(b *testing.B, p *embedded.Platform, vendor string) *config.Config {
+	b.Helper()
+	cfg, err := config.Parse("bench.yaml", []byte(benchText(p, vendor)), config.Options{Env: os.LookupEnv, Vendors: pipeline.VendorTypes()})
 	if err != nil {
 		b.Fatal(err)
 	}
