@@ -70,8 +70,8 @@ func (l *lane) blame(ctx context.Context, w *work[*entry], sent chunk, a sink.An
 func (l *lane) conclude(ctx context.Context, sent chunk, judge func(int, history) (fate, sink.Result)) {
 	now := time.Now()
 	l.outs = l.outs[:0]
-	var fenced, waiting, resent chunk
 	ended := make(chunk, 0, len(sent))
+	var fenced, waiting, resent chunk
 	for i, e := range sent {
 		j := &e.Value
 		j.attempts++
@@ -80,7 +80,6 @@ func (l *lane) conclude(ctx context.Context, sent chunk, judge func(int, history
 		case j.Record.Fenced():
 			fenced = append(fenced, e)
 		case f.kind == fateResend:
-			j.resends, j.maybe = j.resends+1, true
 			resent = append(resent, e)
 		case f.kind == fateWait:
 			j.delay = f.delay
@@ -90,13 +89,23 @@ func (l *lane) conclude(ctx context.Context, sent chunk, judge func(int, history
 			ended = append(ended, e)
 		}
 	}
-	l.settle(ctx)
+	l.settle(ctx) // where ctx ended, run sees it next
 	l.end(ended)
 	l.drop(fenced)
 	l.waitInPlace(waiting, now)
-	if len(resent) > 0 {
-		l.stack = append(l.stack, &work[*entry]{rest: resent, most: max(1, len(resent)/2)})
+	l.resend(resent)
+}
+
+// resend sends entries of unknown outcome again, in smaller calls than before.
+func (l *lane) resend(entries chunk) {
+	if len(entries) == 0 {
+		return
 	}
+	for _, e := range entries {
+		e.Value.resends++
+		e.Value.maybe = true
+	}
+	l.stack = append(l.stack, &work[*entry]{rest: entries, most: max(1, len(entries)/2)})
 }
 
 func (l *lane) end(entries chunk) {

@@ -9,12 +9,12 @@ import (
 
 // Breaker configures an operation's circuit breaker.
 type Breaker struct {
-	// Failures in a row open it.
+	// Failures in a row open it; 0: 5.
 	Failures int
-	// Ratio of failures among the calls of Window opens it, from 10 calls on.
+	// Ratio of failures among the calls of Window opens it, from 10 calls on; 0: 0.5 of 30 s. A window shorter than two time-outs is made as long.
 	Ratio  float64
 	Window time.Duration
-	// OpenFor is how long it stays open before one item is tried.
+	// OpenFor is how long it stays open before one item is tried; 0: 15 s.
 	OpenFor time.Duration
 }
 

@@ -23,31 +23,23 @@ func (l *lane) late(r *record.Record, start time.Time) bool {
 func (l *lane) shed(now, start time.Time) int {
 	dropped, left := 0, false
 	broken := map[string]bool{}
-	gone := func(e *entry) bool {
-		r := e.Value.Record
-		if _, draining := r.Draining(); !draining {
+	stays := func(e *entry) bool {
+		if _, draining := e.Value.Record.Draining(); !draining {
+			return true
+		}
+		if l.late(e.Value.Record, start) || e.Waiting(now) || follows(broken, e) {
+			breakOrder(broken, e)
+			dropped++
 			return false
 		}
-		if !l.late(r, start) && !e.Waiting(now) && !follows(broken, e) {
-			left = true
-			return false
-		}
-		if e.Key != nil {
-			broken["key "+string(e.Key)] = true
-		}
-		broken["entity "+e.Entity] = e.Entity != ""
-		dropped++
+		left = true
 		return true
 	}
 	for _, w := range l.stack {
-		l.keep(w, func(e *entry) bool { return !gone(e) })
+		l.keep(w, stays)
 	}
 	l.tidy()
-	queued := l.queue.Remove(gone)
-	for i := range queued {
-		l.letGo(&queued[i])
-	}
-	l.obs.Dropped(len(queued))
+	l.letGoAll(l.queue.Remove(func(e *entry) bool { return !stays(e) }))
 	if left {
 		l.queue.Hasten(func(e *entry) bool { _, draining := e.Value.Record.Draining(); return draining })
 	}
@@ -55,9 +47,19 @@ func (l *lane) shed(now, start time.Time) int {
 	return dropped
 }
 
+// breakOrder notes that an entry was dropped.
+func breakOrder(broken map[string]bool, e *entry) {
+	if e.Key != nil {
+		broken["key "+string(e.Key)] = true
+	}
+	if e.Entity != "" {
+		broken["entity "+e.Entity] = true
+	}
+}
+
 // follows tells whether an earlier entry of the same key or entity was dropped: this one would overtake it.
 func follows(broken map[string]bool, e *entry) bool {
-	return broken["key "+string(e.Key)] && e.Key != nil || broken["entity "+e.Entity]
+	return e.Key != nil && broken["key "+string(e.Key)] || e.Entity != "" && broken["entity "+e.Entity]
 }
 
 // keep drops the work's entries for which keep is false.
@@ -83,6 +85,13 @@ func (l *lane) letGo(j *job) {
 	j.Record.Drop()
 }
 
+func (l *lane) letGoAll(jobs []job) {
+	for i := range jobs {
+		l.letGo(&jobs[i])
+	}
+	l.obs.Dropped(len(jobs))
+}
+
 // abandon drops all that the lane holds and will be given.
 func (l *lane) abandon() {
 	l.inbox.close()
@@ -94,10 +103,7 @@ func (l *lane) abandon() {
 		l.keep(w, func(*entry) bool { return false })
 	}
 	l.tidy()
-	queued := l.queue.Remove(func(*entry) bool { return true })
-	for i := range queued {
-		l.letGo(&queued[i])
-	}
-	l.obs.Dropped(len(jobs) + len(queued))
+	l.letGoAll(l.queue.Remove(func(*entry) bool { return true }))
+	l.obs.Dropped(len(jobs))
 	l.gate.leave(l.id)
 }

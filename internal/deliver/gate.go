@@ -117,7 +117,7 @@ func (g *gate) barred(lane int, state gobreaker.State, now time.Time) time.Durat
 	case g.hold.reason != "" && g.hold.next.After(now):
 		return g.hold.next.Sub(now)
 	case state == gobreaker.StateOpen:
-		return g.breaker.openUntil.Sub(now)
+		return max(time.Millisecond, g.breaker.openUntil.Sub(now))
 	case g.pace.until.After(now):
 		return g.pace.until.Sub(now)
 	case trial && lane == g.failed && len(g.asking) > 1:

@@ -107,7 +107,8 @@ func (l *lane) turn(ctx context.Context) {
 	l.call(ctx, p)
 }
 
-// intake takes what was dispatched. It is false when ctx ended on the way.
+// intake takes what was dispatched. It is false when ctx ended on the way. At the close too the lane looks whose assignment has ended, so that nothing that
+// could wait for ever is left.
 func (l *lane) intake(ctx context.Context) bool {
 	jobs, flushed, closed := l.inbox.take(l.spare)
 	now := time.Now()
@@ -119,7 +120,7 @@ func (l *lane) intake(ctx context.Context) bool {
 	l.spare = jobs
 	l.draining = l.draining || flushed
 	if closed && !l.closed {
-		l.closed = true
+		l.closed, l.draining = true, true
 		l.queue.Hasten(func(*entry) bool { return true })
 	}
 	return l.settle(ctx)

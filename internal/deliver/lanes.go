@@ -9,6 +9,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -55,11 +56,11 @@ type Config struct {
 	Operation string
 	// Concurrency is the number of lanes.
 	Concurrency int
-	// MaxItems and MaxBytes bound a call, Linger the time that an item waits for others.
+	// MaxItems and MaxBytes (0: 1 MiB) bound a call, Linger the time that an item waits for others.
 	MaxItems int
 	MaxBytes int
 	Linger   time.Duration
-	// Timeout bounds one call.
+	// Timeout bounds one call; 0: 1 m.
 	Timeout time.Duration
 	// Unknown is what is done with a record of unknown outcome, at most Resends times with UnknownRetry. Not used where the operation is repeatable.
 	Unknown sink.UnknownPolicy
@@ -88,15 +89,15 @@ func (c Config) withDefaults(spec sink.Spec) Config {
 		c.MaxItems = min(c.MaxItems, spec.MaxItems)
 	}
 	c.MaxItems = max(1, c.MaxItems)
-	if c.RetryAfterCap == 0 {
-		c.RetryAfterCap = 15 * time.Minute
-	}
-	if c.Backoff == (Backoff{}) {
-		c.Backoff = Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second}
-	}
-	if c.HoldProbe == (Backoff{}) {
-		c.HoldProbe = Backoff{Min: 5 * time.Second, Max: 5 * time.Minute}
-	}
+	c.MaxBytes = cmp.Or(c.MaxBytes, 1<<20)
+	c.Timeout = cmp.Or(c.Timeout, time.Minute)
+	c.Breaker.Failures = cmp.Or(c.Breaker.Failures, 5)
+	c.Breaker.Ratio = cmp.Or(c.Breaker.Ratio, 0.5)
+	c.Breaker.Window = cmp.Or(c.Breaker.Window, 30*time.Second)
+	c.Breaker.OpenFor = cmp.Or(c.Breaker.OpenFor, 15*time.Second)
+	c.RetryAfterCap = cmp.Or(c.RetryAfterCap, 15*time.Minute)
+	c.Backoff = cmp.Or(c.Backoff, Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second})
+	c.HoldProbe = cmp.Or(c.HoldProbe, Backoff{Min: 5 * time.Second, Max: 5 * time.Minute})
 	if c.Rand == nil {
 		c.Rand = rand.NewPCG(rand.Uint64(), rand.Uint64())
 	}

@@ -22,119 +22,6 @@ import (
 	"sluice/internal/sink"
 )
 
-// script answers the n-th call (from 1) of a vendor.
-type script func(n int, items []sink.Item) sink.Answer
-
-// vendor is an operation at whose other end a script stands.
-type vendor struct {
-	spec   sink.Spec
-	script script
-	took   time.Duration // of each call
-
-	mu       sync.Mutex
-	calls    [][]string // the ids of each call
-	at       []time.Time
-	accepted map[string]int
-}
-
-func (v *vendor) Spec() sink.Spec { return v.spec }
-
-func (v *vendor) Encode(context.Context, any, sink.Origin) (sink.Item, error) {
-	return sink.Item{}, errors.New("encoding: not at this border")
-}
-
-func (v *vendor) EnvelopeSize(string) int { return 20 }
-
-func (v *vendor) Send(ctx context.Context, items []sink.Item) sink.Answer {
-	v.mu.Lock()
-	var ids []string
-	for _, it := range items {
-		ids = append(ids, it.ID)
-	}
-	v.calls, v.at = append(v.calls, ids), append(v.at, time.Now())
-	n := len(v.calls)
-	v.mu.Unlock()
-	if v.took > 0 {
-		select {
-		case <-time.After(v.took):
-		case <-ctx.Done():
-			return sink.Answer{Result: sink.Result{Class: sink.Unknown}, Err: fmt.Errorf("sending: %w", ctx.Err())}
-		}
-	}
-	a := v.script(n, items)
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for i, r := range a.Items {
-		if r.Class == sink.Delivered && i < len(ids) {
-			v.accepted[ids[i]]++
-		}
-	}
-	return a
-}
-
-// count is how many calls were made.
-func (v *vendor) count() int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return len(v.calls)
-}
-
-// kill is the hard stop.
-func (r *rig) kill() {
-	r.t.Helper()
-	r.cancel()
-	if err := <-r.ended; !errors.Is(err, context.Canceled) {
-		r.t.Errorf("Run: %v", err)
-	}
-	<-r.tracker.Idle()
-	r.balance()
-}
-
-// call gives the ids of a call, from 0.
-func (v *vendor) call(n int) []string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.calls[n]
-}
-
-// sizes are the items of each call.
-func (v *vendor) sizes() []int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	var out []int
-	for _, c := range v.calls {
-		out = append(out, len(c))
-	}
-	return out
-}
-
-func answer(class sink.Class, status int) sink.Answer {
-	return sink.Answer{Result: sink.Result{Class: class, Status: status}}
-}
-
-// each answers item by item.
-func each(items []sink.Item, class func(sink.Item) sink.Class) sink.Answer {
-	a := answer(sink.Delivered, 200)
-	for _, it := range items {
-		a.Items = append(a.Items, sink.Result{Class: class(it)})
-	}
-	return a
-}
-
-func accept(_ int, items []sink.Item) sink.Answer {
-	return each(items, func(sink.Item) sink.Class { return sink.Delivered })
-}
-
-// first answers the first calls as given, and accepts after them.
-func first(answers ...sink.Answer) script {
-	return func(n int, items []sink.Item) sink.Answer {
-		if n <= len(answers) {
-			return answers[n-1]
-		}
-		return accept(n, items)
-	}
-}
-
 // border is what stands at the other ends: announcements and outcomes.
 type border struct {
 	mu       sync.Mutex
@@ -281,6 +168,17 @@ func (r *rig) finish() {
 		r.t.Fatalf("Run: %v", err)
 	}
 	r.cancel()
+	<-r.tracker.Idle()
+	r.balance()
+}
+
+// kill is the hard stop.
+func (r *rig) kill() {
+	r.t.Helper()
+	r.cancel()
+	if err := <-r.ended; !errors.Is(err, context.Canceled) {
+		r.t.Errorf("Run: %v", err)
+	}
 	<-r.tracker.Idle()
 	r.balance()
 }

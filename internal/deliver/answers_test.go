@@ -1,0 +1,174 @@
+package deliver
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/internal/record"
+	"sluice/internal/sink"
+	"sluice/internal/testkit"
+)
+
+func TestRepeatableOperationsNeitherAnnounceNorFearATimeout(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		v := &vendor{spec: sink.Spec{Repeatable: true}, script: first(answer(sink.Unknown, 504))}
+		r := newRig(t, v, v, nil)
+		r.dispatch(8, func(j *Job) { j.Record.Unknown = true })
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 8})
+		r.wantSizes(8, 8)
+		if r.border.sent != 0 {
+			t.Errorf("%d records were announced", r.border.sent)
+		}
+	})
+}
+
+func TestWhatIsSentWasAnnouncedBefore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var r *rig
+		check := func(n int, items []sink.Item) sink.Answer {
+			if len(r.border.marked) < len(items) {
+				t.Errorf("call %d carries %d items, %d are announced", n, len(items), len(r.border.marked))
+			}
+			switch n {
+			case 1:
+				return answer(sink.Unavailable, 503)
+			case 2:
+				return answer(sink.Rejected, 400)
+			}
+			return accept(n, items)
+		}
+		r = start(t, check, nil)
+		r.dispatch(8, nil)
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 8})
+	})
+}
+
+func TestAnAttemptIsOneThatWasAnsweredForTheRecord(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		refuse := func(_ int, items []sink.Item) sink.Answer {
+			return each(items, func(sink.Item) sink.Class { return sink.Rejected })
+		}
+		waits := []sink.Answer{answer(sink.Unavailable, 503), answer(sink.Throttled, 429), answer(sink.Unauthorized, 401)}
+		r := start(t, func(n int, items []sink.Item) sink.Answer {
+			if n <= len(waits) {
+				return waits[n-1]
+			}
+			return refuse(n, items)
+		}, nil)
+		r.dispatch(1, func(j *Job) { j.Record.Attempt = 2 })
+		r.finish()
+		o := r.border.outcomes[id(0)]
+		if o.Attempt != 3 || o.Cause != record.CauseRejected || o.Stage != record.StageDeliver || o.Operation != "vendor.op" {
+			t.Fatalf("outcome %+v, want attempt 3", o)
+		}
+		if !strings.Contains(o.Reason, "refused") {
+			t.Fatalf("reason %q", o.Reason)
+		}
+	})
+}
+
+func TestTheAgeOfARecordLeavesOutHolds(t *testing.T) {
+	slow := answer(sink.Throttled, 429)
+	slow.RetryAfter = time.Hour
+	for _, held := range []sink.Answer{answer(sink.Unavailable, 503), answer(sink.Misconfigured, 404), answer(sink.Unauthorized, 401), slow} {
+		t.Run(held.Class.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				down := true
+				r := start(t, func(_ int, items []sink.Item) sink.Answer {
+					if down {
+						return held
+					}
+					return each(items, func(sink.Item) sink.Class { return sink.Retryable })
+				}, nil)
+				r.dispatch(1, func(j *Job) { j.Record.FirstFailed = time.Now().Add(-time.Minute) })
+				testkit.Advance(3 * time.Hour)
+				down = false
+				r.finish()
+				r.wantKinds(map[string]int{"retried retryable": 1})
+			})
+		})
+	}
+}
+
+// The operation forgets an item in each answer: a lane that matched results to items by what is there would deliver one too many.
+func TestAForgottenItemIsNeverDelivered(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, func(n int, items []sink.Item) sink.Answer {
+			a := accept(n, items)
+			a.Items = a.Items[:len(a.Items)-1]
+			return a
+		}, nil)
+		r.dispatch(20, nil)
+		r.finish()
+		r.wantKinds(map[string]int{"dead unknown": 20})
+	})
+}
+
+func TestRetryAfterIsHonouredUpToTheCap(t *testing.T) {
+	cases := []struct {
+		class              sink.Class
+		asked, least, most time.Duration
+	}{
+		{sink.Throttled, 30 * time.Second, 30 * time.Second, 31 * time.Second},
+		{sink.Throttled, 24 * time.Hour, 15 * time.Minute, 15*time.Minute + time.Second},
+		{sink.Throttled, 0, 0, time.Second},
+		{sink.Unavailable, 30 * time.Second, 30 * time.Second, 31 * time.Second},
+		{sink.Unavailable, 24 * time.Hour, 15 * time.Minute, 15*time.Minute + time.Second},
+	}
+	for _, c := range cases {
+		t.Run(c.class.String()+" "+c.asked.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				a := answer(c.class, 0)
+				a.RetryAfter = c.asked
+				r := start(t, first(a), nil)
+				r.dispatch(8, nil)
+				r.finish()
+				if wait := r.vendor.at[1].Sub(r.vendor.at[0]); wait < c.least || wait > c.most {
+					t.Fatalf("waited %v, want %v to %v", wait, c.least, c.most)
+				}
+			})
+		})
+	}
+}
+
+func TestAThrottleLowersThePaceOfAllLanesForAWhile(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, first(answer(sink.Throttled, 429)), func(c *Config) { c.Concurrency = 2 })
+		r.dispatch(8*60, nil)
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 8 * 60})
+		at := r.vendor.at
+		if gap := at[3].Sub(at[2]); gap < 50*time.Millisecond {
+			t.Fatalf("the second call after the throttle followed %v after the first", gap)
+		}
+		if gap := at[len(at)-1].Sub(at[len(at)-2]); gap != 0 {
+			t.Fatalf("after many successes calls are still %v apart", gap)
+		}
+	})
+}
+
+func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, func(n int, items []sink.Item) sink.Answer {
+			for _, it := range items {
+				if it.ID == id(5) {
+					return answer(sink.Unavailable, 500)
+				}
+			}
+			return accept(n, items)
+		}, func(c *Config) { c.Concurrency = 2; c.Linger = 0 })
+		r.dispatch(64, nil)
+		for range 40 {
+			testkit.Advance(10 * time.Second)
+			r.dispatch(4, nil)
+		}
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 64 + 160 - 1, "retried retryable": 1})
+		if o := r.border.outcomes[id(5)]; o.Kind != record.Retry {
+			t.Fatalf("the poison item ended as %+v", o)
+		}
+	})
+}
