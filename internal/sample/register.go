@@ -1,0 +1,109 @@
+package sample
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"sluice/internal/config"
+	"sluice/schemas"
+)
+
+// Source is the topic of a pipeline with the events that it carries.
+type Source struct {
+	Pipeline string
+	Topic    string
+	// Events are full Avro names, such as "sluice.crmcom.Purchase".
+	Events []string
+}
+
+// Sources are a configuration's.
+func Sources(cfg *config.Config) []Source {
+	sources := make([]Source, len(cfg.Pipelines))
+	for i, p := range cfg.Pipelines {
+		sources[i] = Source{Pipeline: p.Name, Topic: p.Topic}
+		for _, r := range p.Routes {
+			sources[i].Events = append(sources[i].Events, r.Event)
+		}
+	}
+	return sources
+}
+
+// Subject is a schema and the name under which a registry has it.
+type Subject struct {
+	Name string
+	// Event is the record's full Avro name.
+	Event string
+	// Schema is its text.
+	Schema string
+}
+
+// Subjects names the schemas of sources: <topic>-value where a topic carries one event (TopicNameStrategy), else <topic>-<event>
+// (TopicRecordNameStrategy), as Confluent's serializers do. An event of a source that has no schema gets none.
+func Subjects(sources []Source) []Subject {
+	text := map[string]string{}
+	for _, s := range schemas.All() {
+		text[s.Name] = s.JSON
+	}
+	var subjects []Subject
+	for _, source := range sources {
+		for _, name := range source.Events {
+			subject := source.Topic + "-value"
+			if len(source.Events) > 1 {
+				subject = source.Topic + "-" + name
+			}
+			if text[name] != "" {
+				subjects = append(subjects, Subject{Name: subject, Event: name, Schema: text[name]})
+			}
+		}
+	}
+	return subjects
+}
+
+// StraySubject is the schema that samples of kind Unmapped need.
+func StraySubject() Subject { return Subject{Name: Stray, Event: Stray, Schema: straySchema} }
+
+// Refused is a schema that the registry does not take.
+type Refused struct {
+	Subject Subject
+	// Reason is what the registry says.
+	Reason string
+}
+
+// Error names the subject and the registry's reason.
+func (e *Refused) Error() string {
+	return fmt.Sprintf("subject %s: the registry refuses the schema of %s as incompatible with a version that it has: %s", e.Subject.Name, e.Subject.Event, e.Reason)
+}
+
+// Register registers schemas and gives their ids by event. Registered again, a schema keeps its id. A schema that is not compatible
+// gives a *Refused error, with the ids of those before it; other errors are the registry's.
+func Register(ctx context.Context, registry *sr.Client, subjects ...Subject) (map[string]int, error) {
+	ids := map[string]int{}
+	for _, s := range subjects {
+		schema := sr.Schema{Schema: s.Schema, Type: sr.TypeAvro}
+		id, err := registry.RegisterSchema(ctx, s.Name, schema, -1, -1)
+		if err != nil {
+			return ids, refusal(ctx, registry, s, schema, err)
+		}
+		ids[s.Event] = id
+	}
+	return ids, nil
+}
+
+// refusal tells a schema's fault from the registry's, and asks why: the first answer seldom says.
+func refusal(ctx context.Context, registry *sr.Client, s Subject, schema sr.Schema, err error) error {
+	var answer *sr.ResponseError
+	if !errors.As(err, &answer) || answer.StatusCode != http.StatusConflict {
+		return fmt.Errorf("registering subject %s: %w", s.Name, err)
+	}
+	const latest = -1
+	check, asked := registry.CheckCompatibility(sr.WithParams(ctx, sr.Verbose), s.Name, latest, schema)
+	if asked == nil && len(check.Messages) > 0 {
+		return &Refused{Subject: s, Reason: strings.Join(check.Messages, "; ")}
+	}
+	return &Refused{Subject: s, Reason: answer.Message}
+}
