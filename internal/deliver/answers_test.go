@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -171,4 +172,31 @@ func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
 			t.Fatalf("the poison item ended as %+v", o)
 		}
 	})
+}
+
+func TestACallNeverPassesTheVendorsCap(t *testing.T) {
+	cases := []struct {
+		name       string
+		spec       sink.Spec
+		configured int
+		want       int
+	}{
+		{"configured", sink.Spec{MaxItems: 100, DefaultItems: 50}, 20, 20},
+		{"configured beyond the cap", sink.Spec{MaxItems: 10}, 20, 10},
+		{"not configured", sink.Spec{MaxItems: 100, DefaultItems: 50}, 0, 50},
+		{"not configured, no default", sink.Spec{MaxItems: 40}, 0, 40},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				v := &vendor{spec: c.spec, script: accept}
+				r := newRig(t, v, v, func(cfg *Config) { cfg.MaxItems = c.configured })
+				r.dispatch(100, nil)
+				r.finish()
+				if got := slices.Max(v.sizes()); got != c.want {
+					t.Errorf("the largest call has %d items, want %d", got, c.want)
+				}
+			})
+		})
+	}
 }

@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -36,6 +37,15 @@ func (c *counter) Settle(_ context.Context, outcomes []record.Outcome) error {
 
 // BenchmarkLane is the cost of one item from Dispatch to the settler, with at most 10,000 in flight.
 func BenchmarkLane(b *testing.B) {
+	b.Run("unordered", func(b *testing.B) { benchmarkLane(b, nil) })
+	keys := make([][]byte, 20_000)
+	for i := range keys {
+		keys[i] = []byte(strconv.Itoa(i))
+	}
+	b.Run("keyed", func(b *testing.B) { benchmarkLane(b, keys) })
+}
+
+func benchmarkLane(b *testing.B, keys [][]byte) {
 	op := &instant{results: make([]sink.Result, 1000)}
 	for i := range op.results {
 		op.results[i].Class = sink.Delivered
@@ -53,7 +63,10 @@ func BenchmarkLane(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	inFlight := 0
-	for range b.N {
+	for i := range b.N {
+		if keys != nil {
+			job.Key = keys[i%len(keys)]
+		}
 		for inFlight >= 10_000 {
 			inFlight -= <-border.settled
 		}

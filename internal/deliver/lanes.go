@@ -1,8 +1,8 @@
 // Package deliver brings items to a vendor: it gathers them into batches, asks the gate whether a call may start, makes the call, looks the answer up
 // in the outcome table and hands each record's outcome on.
 //
-// A pipeline has a Lanes for each operation. A lane is one goroutine with one request in flight; all that it does is in lane.go and call.go, read from
-// top to bottom. What the lanes of an operation share is the gate. What an answer means stands in table.go and nowhere else.
+// A pipeline has a Lanes for each operation. A lane is one goroutine with one request in flight; its turn is in lane.go, a call
+// in call.go, what follows from the answer in apply.go, the end of assignments in drain.go. What the lanes of an operation share is the gate. What an answer means stands in table.go and nowhere else.
 //
 // Each job that is dispatched ends in exactly one of two ways: one outcome for it is given to the Settler, or its record is dropped, unsettled, because
 // its assignment or the process ends.
@@ -54,9 +54,9 @@ type Settler interface {
 type Config struct {
 	// Operation is the full name, such as "crmcom.purchases".
 	Operation string
-	// Concurrency is the number of lanes.
+	// Concurrency is the number of lanes; 0: 1.
 	Concurrency int
-	// MaxItems and MaxBytes (0: 1 MiB) bound a call, Linger the time that an item waits for others.
+	// MaxItems (0: the operation's default, never more than the vendor's cap) and MaxBytes (0: 1 MiB) bound a call, Linger the time that an item waits for others.
 	MaxItems int
 	MaxBytes int
 	Linger   time.Duration
@@ -85,10 +85,10 @@ type Config struct {
 
 func (c Config) withDefaults(spec sink.Spec) Config {
 	c.Concurrency = max(1, c.Concurrency)
+	c.MaxItems = cmp.Or(c.MaxItems, spec.DefaultItems, spec.MaxItems, 1)
 	if spec.MaxItems > 0 {
 		c.MaxItems = min(c.MaxItems, spec.MaxItems)
 	}
-	c.MaxItems = max(1, c.MaxItems)
 	c.MaxBytes = cmp.Or(c.MaxBytes, 1<<20)
 	c.Timeout = cmp.Or(c.Timeout, time.Minute)
 	c.Breaker.Failures = cmp.Or(c.Breaker.Failures, 5)
