@@ -112,8 +112,10 @@ var makers = map[string]maker{
 			return owner(e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier)
 		},
 		spoil[event.FinancialAchievement]{
-			Invalid: func(_ *Generator, e *event.FinancialAchievement) {
-				e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier = nil, nil
+			Invalid: func(g *Generator, e *event.FinancialAchievement) {
+				c := g.customer()
+				e.AccountsReceivableIdentifier = &event.AccountIdentifier{Number: &c.account}
+				e.RewardsParticipantIdentifier = &event.ParticipantIdentifier{Number: &c.participant}
 			},
 			Rejected: func(g *Generator, e *event.FinancialAchievement) {
 				e.EventId, e.ExternalSystemReferenceNumber = g.refused(), nil
@@ -138,7 +140,9 @@ var makers = map[string]maker{
 	"sluice.expoints.FeedbackRequest": makerOf((*Generator).feedbackRequest,
 		func(e *event.FeedbackRequest) string { return value(e.Data, columnCustomer) },
 		spoil[event.FeedbackRequest]{
-			Invalid:  func(_ *Generator, e *event.FeedbackRequest) { e.Data[0].Name = noColumn },
+			Invalid: func(_ *Generator, e *event.FeedbackRequest) {
+				e.Data = append(e.Data, event.ExpointsData{Name: noColumn})
+			},
 			Rejected: func(_ *Generator, e *event.FeedbackRequest) { e.Email = nil },
 		}),
 	"sluice.expoints.FeedbackFinished": makerOf((*Generator).feedbackFinished,
