@@ -29,6 +29,7 @@ type border struct {
 	sent     int
 	unsent   int
 	marked   map[*record.Record]bool
+	standing map[string]bool // the marked ones, by id
 	outcomes map[string]record.Outcome
 	order    []string
 	settles  int
@@ -44,7 +45,7 @@ func (b *border) Sent(ctx context.Context, records []*record.Record) error {
 	defer b.mu.Unlock()
 	for _, r := range records {
 		b.sent++
-		b.marked[r] = true
+		b.marked[r], b.standing[r.Origin.ID()] = true, true
 		r.Entry.MarkSent()
 	}
 	return ctx.Err()
@@ -56,6 +57,7 @@ func (b *border) Unsent(records []*record.Record) {
 	for _, r := range records {
 		b.unsent++
 		delete(b.marked, r)
+		delete(b.standing, r.Origin.ID())
 		r.Entry.MarkUnsent()
 	}
 }
@@ -114,7 +116,7 @@ func newRig(t *testing.T, op sink.Operation, v *vendor, change func(*Config)) *r
 	core, logs := observer.New(zap.DebugLevel)
 	obs := observe.New(prometheus.NewRegistry()).Pipeline("p")
 	r := &rig{t: t, vendor: v, obs: obs, logs: logs, ended: make(chan error, 1), began: time.Now()}
-	r.border = &border{marked: map[*record.Record]bool{}, outcomes: map[string]record.Outcome{}, at: map[string]time.Time{}}
+	r.border = &border{marked: map[*record.Record]bool{}, standing: map[string]bool{}, outcomes: map[string]record.Outcome{}, at: map[string]time.Time{}}
 	r.assign()
 	r.lanes = New(op, cfg, r.border, r.border, obs, zap.New(core))
 	ctx, cancel := context.WithCancel(context.Background())
