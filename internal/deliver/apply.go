@@ -126,7 +126,7 @@ func (l *lane) waitInPlace(entries chunk, now time.Time) {
 	for _, e := range entries {
 		l.queue.Return(e, now.Add(e.Value.delay))
 		if _, draining := e.Value.Record.Draining(); draining {
-			l.draining = true
+			l.draining, l.look = true, true
 		}
 	}
 }

@@ -84,7 +84,9 @@ func (l *lane) commitSent(ctx context.Context, due chunk) bool {
 
 func (l *lane) dropLate(w *work[*entry]) {
 	now := time.Now()
-	l.keep(w, func(e *entry) bool { return !l.late(e.Value.Record, now) })
+	if l.keep(w, func(e *entry) bool { return !l.late(e.Value.Record, now) }) > 0 {
+		l.draining, l.look = true, true // there may be more of them
+	}
 }
 
 // send makes the call. It is cut when ctx ended and nothing sure came back.
@@ -105,6 +107,7 @@ func (l *lane) send(ctx context.Context, sent chunk) (a sink.Answer, cut bool) {
 	defer cancel()
 	start := time.Now()
 	a = l.op.Send(timed, l.items)
+	clear(l.items) // a lane that is idle holds no bodies
 	fill := max(float64(len(sent))/float64(l.cfg.MaxItems), float64(size)/float64(l.cfg.MaxBytes))
 	l.obs.Call(l.cfg.Operation, a.Class.String(), len(sent), min(fill, 1), time.Since(start))
 	if mayHaveActed(a) {

@@ -43,7 +43,7 @@ func (l *lane) shed(now, start time.Time) int {
 	if left {
 		l.queue.Hasten(func(e *entry) bool { _, draining := e.Value.Record.Draining(); return draining })
 	}
-	l.draining = left
+	l.draining, l.look = left, false
 	return dropped
 }
 
@@ -62,9 +62,8 @@ func follows(broken map[string]bool, e *entry) bool {
 	return e.Key != nil && broken["key "+string(e.Key)] || e.Entity != "" && broken["entity "+e.Entity]
 }
 
-// keep drops the work's entries for which keep is false.
-func (l *lane) keep(w *work[*entry], keep func(*entry) bool) {
-	dropped := 0
+// keep drops the work's entries for which keep is false, and tells how many.
+func (l *lane) keep(w *work[*entry], keep func(*entry) bool) (dropped int) {
 	w.keep(func(e *entry) bool {
 		if keep(e) {
 			return true
@@ -75,6 +74,7 @@ func (l *lane) keep(w *work[*entry], keep func(*entry) bool) {
 		return false
 	})
 	l.obs.Dropped(dropped)
+	return dropped
 }
 
 // letGo ends a job without an outcome.

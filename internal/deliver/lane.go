@@ -45,6 +45,7 @@ type lane struct {
 	stack     []*work[*entry]
 	closed    bool
 	draining  bool           // there may be records whose assignment is ending
+	look      bool           // and some may have to go now
 	failures  int            // calls in a row that found the vendor unavailable
 	notBefore time.Time      // of the next call, after a failure
 	failed    *record.Record // of the call of one item that failed last
@@ -86,7 +87,7 @@ func (l *lane) run(ctx context.Context) {
 // turn makes one call, or waits for the reason why there is none.
 func (l *lane) turn(ctx context.Context) {
 	now := time.Now()
-	if l.draining {
+	if l.look {
 		l.shed(now, now)
 	}
 	if ready, wait := l.ready(now); !ready {
@@ -118,9 +119,11 @@ func (l *lane) intake(ctx context.Context) bool {
 	}
 	clear(jobs)
 	l.spare = jobs
-	l.draining = l.draining || flushed
+	if flushed || closed && !l.closed {
+		l.draining, l.look = true, true
+	}
 	if closed && !l.closed {
-		l.closed, l.draining = true, true
+		l.closed = true
 		l.queue.Hasten(func(*entry) bool { return true })
 	}
 	return l.settle(ctx)
