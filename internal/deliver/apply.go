@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -82,7 +83,7 @@ func (l *lane) conclude(ctx context.Context, sent chunk, judge func(int, history
 		case f.kind == fateResend:
 			resent = append(resent, e)
 		case f.kind == fateWait:
-			j.delay = f.delay
+			j.delay, j.failedAt = f.delay, cmp.Or(j.failedAt, now)
 			waiting = append(waiting, e)
 		default:
 			l.outs = append(l.outs, l.outcome(j, f, r))

@@ -15,6 +15,7 @@ import (
 type job struct {
 	Job
 	delay     time.Duration // the last retry delay that it has waited
+	failedAt  time.Time     // when it was first refused for now, here or before; zero: never
 	attempts  int           // made in this lane
 	resends   int           // after an unknown outcome
 	announced bool          // committed as sent
@@ -131,7 +132,7 @@ func (l *lane) intake(ctx context.Context) bool {
 
 // accept queues a job. One that an earlier owner may have sent goes by the policy for unknown outcomes.
 func (l *lane) accept(j Job, now time.Time) {
-	own := job{Job: j, delay: j.Record.Delay}
+	own := job{Job: j, delay: j.Record.Delay, failedAt: j.Record.FirstFailed}
 	if j.Record.Unknown && !l.policy.repeatable {
 		own.attempts, own.announced, own.maybe = 1, true, true
 		f := l.policy.taken(l.history(&own, now))
@@ -201,7 +202,7 @@ func (l *lane) wait(ctx context.Context, d time.Duration, changed <-chan struct{
 }
 
 func (l *lane) history(j *job, now time.Time) history {
-	return history{delay: j.delay, age: l.gate.age(j.Record.FirstFailed, now), resends: j.resends}
+	return history{delay: j.delay, age: l.gate.age(j.failedAt, now), resends: j.resends}
 }
 
 // pick gives the work that the next call is made of. A trial takes another item than the one that failed last, where there is one.
