@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/config"
+	"sluice/internal/pipeline"
+)
+
+// configFlag adds -c to a command that needs a configuration, and gives the function that reads it.
+func configFlag(c *cobra.Command) func() (*config.Config, error) {
+	path := c.Flags().StringP("config", "c", "", "configuration `FILE`")
+	cobra.CheckErr(c.MarkFlagRequired("config"))
+	return func() (*config.Config, error) {
+		return config.Load(*path, config.Options{Env: os.LookupEnv, Vendors: pipeline.VendorTypes()})
+	}
+}
+
+func newConfig() *cobra.Command {
+	var out string
+	reference := &cobra.Command{
+		Use:     "reference",
+		Short:   "Print every key of the configuration with its default, what is allowed and what it means (Markdown)",
+		Example: "  connector config reference | less",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text := config.Reference(pipeline.VendorTypes())
+			if out == "" {
+				_, err := fmt.Fprint(cmd.OutOrStdout(), text)
+				return err
+			}
+			if err := os.WriteFile(out, []byte(text), 0o644); err != nil {
+				return fmt.Errorf("writing the reference: %w", err)
+			}
+			return nil
+		},
+	}
+	reference.Flags().StringVarP(&out, "output", "o", "", "write to `FILE` instead of standard output")
+	return group("config", "The configuration", "  connector config reference", reference)
+}
