@@ -2,6 +2,7 @@ package offset
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,6 +46,8 @@ type Entry struct {
 type Tracker struct {
 	topicID [16]byte
 	changed chan<- struct{}
+
+	ending atomic.Bool // draining or fenced: what every step asks before each record, without the mutex
 
 	mu    sync.Mutex
 	base  int64 // every offset below it is settled
@@ -251,6 +254,9 @@ func (e *Entry) Covered(version uint64) bool {
 
 // Draining tells whether the assignment is ending, and until when a call may still run.
 func (e *Entry) Draining() (time.Time, bool) {
+	if !e.t.ending.Load() {
+		return time.Time{}, false
+	}
 	e.t.mu.Lock()
 	defer e.t.mu.Unlock()
 	return e.t.until, e.t.draining
@@ -258,6 +264,9 @@ func (e *Entry) Draining() (time.Time, bool) {
 
 // Fenced tells whether the assignment has ended.
 func (e *Entry) Fenced() bool {
+	if !e.t.ending.Load() {
+		return false
+	}
 	e.t.mu.Lock()
 	defer e.t.mu.Unlock()
 	return e.t.fenced
@@ -268,6 +277,7 @@ func (t *Tracker) Drain(until time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.draining, t.until = true, until
+	t.ending.Store(true)
 }
 
 // Fence ends the tracker: nothing that happens after it is ever committed. Entries may still be ended. It gives the last commit, and
@@ -277,6 +287,7 @@ func (t *Tracker) Fence() (Commit, bool) {
 	defer t.mu.Unlock()
 	c, ok := t.pending()
 	t.fenced, t.draining = true, true
+	t.ending.Store(true)
 	return c, ok
 }
 
