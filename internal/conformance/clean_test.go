@@ -23,7 +23,7 @@ func (o operation) clean(t *testing.T) {
 	if len(entries) != n {
 		t.Fatalf("the sandbox accepted %d of %d", len(entries), n)
 	}
-	size := int64(op.EnvelopeSize(items[0].Group) + n - 1)
+	size := op.EnvelopeSize(items[0].Group) + n - 1
 	for i, item := range items {
 		if a.Items[i].Class != sink.Delivered {
 			t.Errorf("item %d is %s", i, a.Items[i].Class)
@@ -34,9 +34,9 @@ func (o operation) clean(t *testing.T) {
 		if got, want := entries[i].ID, o.identity(i); got != want {
 			t.Errorf("item %d arrived as %q, want %q", i, got, want)
 		}
-		size += int64(len(item.Body))
+		size += len(item.Body)
 	}
-	if got := v.requested(o.endpoint); got > size || got == 0 {
+	if got := len(v.requested(o.endpoint)); got > size || got == 0 {
 		t.Errorf("the request has %d bytes, the bound said %d", got, size)
 	}
 }

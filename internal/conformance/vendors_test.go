@@ -4,6 +4,7 @@ package conformance
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -49,7 +50,7 @@ type vendors struct {
 	servers    []*httptest.Server
 
 	mu       sync.Mutex
-	requests map[string]int64 // bytes of the last request's body, by path
+	requests map[string][]byte // the last request's body, by path
 }
 
 func open(t testing.TB, s setup) *vendors {
@@ -58,7 +59,7 @@ func open(t testing.TB, s setup) *vendors {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &vendors{operations: map[string]sink.Operation{}, requests: map[string]int64{}}
+	v := &vendors{operations: map[string]sink.Operation{}, requests: map[string][]byte{}}
 	v.sandbox = sandbox.New(sandbox.Options{
 		Expoints:   sandbox.ExpointsOptions{Columns: columns, EventIDColumn: eventIDColumn},
 		Propel:     sandbox.PropelOptions{MaxItems: propel.Default().MaxItems},
@@ -94,14 +95,16 @@ func (v *vendors) add(t testing.TB, account string, open func(string) ([]sink.Op
 	}
 }
 
-// serve gives the address of a vendor's server, which notes how long each request's body is.
+// serve gives the address of a vendor's server, which keeps each endpoint's last request.
 func (v *vendors) serve(t testing.TB, name sandbox.Vendor) string {
 	t.Helper()
 	handler := v.sandbox.Handler(name)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v.mu.Lock()
-		v.requests[r.URL.Path] = r.ContentLength
-		v.mu.Unlock()
+		note := &request{v: v, path: r.URL.Path}
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(r.Body, note), r.Body}
 		handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
@@ -109,8 +112,23 @@ func (v *vendors) serve(t testing.TB, name sandbox.Vendor) string {
 	return server.URL
 }
 
-// requested is the length of the last request's body to the endpoint whose path ends so.
-func (v *vendors) requested(path string) int64 {
+// request keeps the body of one as the vendor reads it.
+type request struct {
+	v    *vendors
+	path string
+	body []byte
+}
+
+func (r *request) Write(p []byte) (int, error) {
+	r.v.mu.Lock()
+	defer r.v.mu.Unlock()
+	r.body = append(r.body, p...)
+	r.v.requests[r.path] = r.body
+	return len(p), nil
+}
+
+// requested is the last request's body to an endpoint.
+func (v *vendors) requested(path string) []byte {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.requests[path]
