@@ -66,14 +66,14 @@ func ReadHeaders(r *kgo.Record) Carried {
 }
 
 func readOrigin(h map[string]string) (sink.Origin, bool) {
-	partition, errP := strconv.ParseInt(h[HeaderOriginPartition], 10, 32)
-	offset, errO := strconv.ParseInt(h[HeaderOriginOffset], 10, 64)
+	partition, errP := strconv.ParseUint(h[HeaderOriginPartition], 10, 31)
+	offset, errO := strconv.ParseUint(h[HeaderOriginOffset], 10, 63)
 	id, errI := base64.RawURLEncoding.DecodeString(h[HeaderOriginTopicID])
 	if errP != nil || errO != nil || errI != nil || len(id) != 16 || h[HeaderOriginTopic] == "" {
 		return sink.Origin{}, false
 	}
 	return sink.Origin{
-		Topic: h[HeaderOriginTopic], TopicID: [16]byte(id), Partition: int32(partition), Offset: offset, Timestamp: instant(h[HeaderOriginTimestamp]),
+		Topic: h[HeaderOriginTopic], TopicID: [16]byte(id), Partition: int32(partition), Offset: int64(offset), Timestamp: instant(h[HeaderOriginTimestamp]),
 	}, true
 }
 
