@@ -1,10 +1,10 @@
 package settle
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -35,7 +35,7 @@ var connectStages = map[record.Stage]string{
 
 // headers are the original ones, byte for byte, and ours after them; what an earlier tier added is replaced.
 func (s *Settler) headers(o record.Outcome, now time.Time) []kgo.RecordHeader {
-	h := original(o.Record.Raw.Headers)
+	h := original(o)
 	h = appendOrigin(h, o)
 	h = appendFailure(h, o, now)
 	if o.Kind == record.Retry {
@@ -45,10 +45,30 @@ func (s *Settler) headers(o record.Outcome, now time.Time) []kgo.RecordHeader {
 	return s.appendConnect(h, o)
 }
 
-func original(raw []kgo.RecordHeader) []kgo.RecordHeader {
-	kept := make([]kgo.RecordHeader, 0, len(raw)+24)
+// ours are the names that are written on every record that leaves; connects are written on dead letters besides. Whatever else begins with
+// "sluice." is somebody's own.
+var (
+	ours = set(
+		record.HeaderOriginTopic, record.HeaderOriginTopicID, record.HeaderOriginPartition, record.HeaderOriginOffset, record.HeaderOriginTimestamp,
+		record.HeaderOperation, record.HeaderAttempt, record.HeaderFirstFailed, record.HeaderLastFailed, record.HeaderNotBefore, record.HeaderWriter,
+		record.HeaderCause, record.HeaderVendorStatus, record.HeaderVendorCode, record.HeaderVendorMessage, record.HeaderVendorRequestID, record.HeaderReplays,
+	)
+	connects = set(connectTopic, connectPartition, connectOffset, connectName, connectStage, connectClass, connectMessage)
+)
+
+func set(names ...string) map[string]bool {
+	m := make(map[string]bool, len(names))
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}
+
+func original(o record.Outcome) []kgo.RecordHeader {
+	raw := o.Record.Raw.Headers
+	kept := make([]kgo.RecordHeader, 0, len(raw)+len(ours)+len(connects))
 	for _, h := range raw {
-		if !strings.HasPrefix(h.Key, "sluice.") && !strings.HasPrefix(h.Key, connectPrefix) {
+		if !ours[h.Key] && (o.Kind == record.Retry || !connects[h.Key]) {
 			kept = append(kept, h)
 		}
 	}
@@ -62,8 +82,7 @@ func appendOrigin(h []kgo.RecordHeader, o record.Outcome) []kgo.RecordHeader {
 	h = add(h, record.HeaderOriginPartition, strconv.Itoa(int(origin.Partition)))
 	h = add(h, record.HeaderOriginOffset, strconv.FormatInt(origin.Offset, 10))
 	h = add(h, record.HeaderOriginTimestamp, origin.Timestamp.UTC().Format(time.RFC3339Nano))
-	h = addIf(h, record.HeaderOperation, o.Operation)
-	return h
+	return addIf(h, record.HeaderOperation, cmp.Or(o.Operation, o.Record.Operation))
 }
 
 func appendFailure(h []kgo.RecordHeader, o record.Outcome, now time.Time) []kgo.RecordHeader {
@@ -81,10 +100,7 @@ func appendFailure(h []kgo.RecordHeader, o record.Outcome, now time.Time) []kgo.
 	h = addIf(h, record.HeaderVendorCode, o.Result.Code)
 	h = addIf(h, record.HeaderVendorMessage, o.Result.Message)
 	h = addIf(h, record.HeaderVendorRequestID, o.Result.RequestID)
-	if o.Record.Replays > 0 {
-		h = add(h, record.HeaderReplays, strconv.Itoa(o.Record.Replays))
-	}
-	return h
+	return add(h, record.HeaderReplays, strconv.Itoa(o.Record.Replays))
 }
 
 func (s *Settler) appendConnect(h []kgo.RecordHeader, o record.Outcome) []kgo.RecordHeader {
@@ -109,14 +125,7 @@ func addIf(h []kgo.RecordHeader, key, value string) []kgo.RecordHeader {
 	return add(h, key, value)
 }
 
-// cut shortens a value to maxHeader bytes, between two runes.
+// cut is a value in at most maxHeader bytes of valid UTF-8.
 func cut(s string) string {
-	if len(s) <= maxHeader {
-		return s
-	}
-	s = s[:maxHeader]
-	for !utf8.ValidString(s) && len(s) > maxHeader-utf8.UTFMax {
-		s = s[:len(s)-1]
-	}
-	return s
+	return strings.ToValidUTF8(s[:min(len(s), maxHeader)], "")
 }
