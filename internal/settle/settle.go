@@ -14,6 +14,7 @@ import (
 
 	"sluice/internal/observe"
 	"sluice/internal/record"
+	"sluice/internal/wake"
 )
 
 // Config says where records leave to.
@@ -32,7 +33,14 @@ type Settler struct {
 	producer *kgo.Client
 	obs      *observe.Pipeline
 	log      *zap.Logger
+	flushed  wake.Broadcast
 }
+
+// The first and the longest wait between two writes of a record, before jitter.
+const (
+	firstWait   = 250 * time.Millisecond
+	longestWait = 5 * time.Second
+)
 
 // New makes a settler that writes through producer, which must partition manually and wait for all in-sync replicas.
 func New(cfg Config, producer *kgo.Client, obs *observe.Pipeline, log *zap.Logger) *Settler {
@@ -75,24 +83,36 @@ func (s *Settler) finish(o record.Outcome, counts map[counted]int) {
 	o.Record.Done()
 }
 
+// Flush says that an assignment is ending: what waits to be written again looks at its record's Draining.
+func (s *Settler) Flush() { s.flushed.Send() }
+
 // leave writes records to their retry or dead-letter topic until each is confirmed. All are written at once; those that fail are written again
 // after a wait, unless their assignment is ending: then the next owner reads them again.
 func (s *Settler) leave(ctx context.Context, outcomes []record.Outcome, counts map[counted]int) error {
-	for wait := 250 * time.Millisecond; len(outcomes) > 0; wait = min(2*wait, 5*time.Second) {
-		var failed []record.Outcome
-		for i, err := range s.write(outcomes) {
-			if err == nil {
-				s.finish(outcomes[i], counts)
-				continue
-			}
-			failed = append(failed, outcomes[i])
-		}
-		outcomes = s.keepLive(ctx, failed)
-		if len(outcomes) > 0 && !sleep(ctx, outcomes[0].Record.Life, time.Duration(rand.Int64N(int64(wait)))+wait/2) {
+	for wait := firstWait; len(outcomes) > 0; wait = min(2*wait, longestWait) {
+		flushed := s.flushed.Wait()
+		outcomes = s.keepLive(ctx, s.tryLeave(outcomes, counts))
+		if len(outcomes) > 0 {
+			pause(ctx, flushed, wait/2+rand.N(wait))
 			outcomes = s.keepLive(ctx, outcomes)
 		}
 	}
 	return ctx.Err()
+}
+
+// tryLeave writes records once, and gives those that failed.
+func (s *Settler) tryLeave(outcomes []record.Outcome, counts map[counted]int) []record.Outcome {
+	errs := s.write(outcomes)
+	s.note(outcomes, errs)
+	var failed []record.Outcome
+	for i, err := range errs {
+		if err == nil {
+			s.finish(outcomes[i], counts)
+			continue
+		}
+		failed = append(failed, outcomes[i])
+	}
+	return failed
 }
 
 // keepLive drops the records that nobody waits for any more.
@@ -129,19 +149,28 @@ func (s *Settler) write(outcomes []record.Outcome) []error {
 	for range outcomes {
 		a := <-answers
 		errs[a.i] = a.err
-		s.note(outcomes[a.i], a.err)
 	}
 	return errs
 }
 
-func (s *Settler) note(o record.Outcome, err error) {
-	if err == nil || errors.Is(err, context.Canceled) {
-		return
+// note counts what failed, and logs it in one line for each topic, however many records it is.
+func (s *Settler) note(outcomes []record.Outcome, errs []error) {
+	records := map[string]int{}
+	first := map[string]int{}
+	for i, err := range errs {
+		if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
+			continue
+		}
+		topic, _ := s.topic(outcomes[i])
+		s.obs.ProduceFailed(topic)
+		if records[topic]++; records[topic] == 1 {
+			first[topic] = i
+		}
 	}
-	topic, _ := s.topic(o)
-	s.obs.ProduceFailed(topic)
-	s.log.Warn("writing a record to its retry or dead-letter topic failed; its offset waits", zap.String("topic", topic),
-		zap.String("origin", o.Record.Origin.ID()), zap.Error(err))
+	for topic, i := range first {
+		s.log.Warn("writing to a retry or dead-letter topic failed; the records' offsets wait", zap.String("topic", topic),
+			zap.Int("records", records[topic]), zap.String("first_origin", outcomes[i].Record.Origin.ID()), zap.Error(errs[i]))
+	}
 }
 
 func (s *Settler) topic(o record.Outcome) (string, error) {
@@ -167,16 +196,12 @@ func (s *Settler) leaving(o record.Outcome, now time.Time) (*kgo.Record, error) 
 	}, nil
 }
 
-// sleep waits, and tells whether it could wait to the end of it.
-func sleep(ctx, life context.Context, d time.Duration) bool {
+func pause(ctx context.Context, flushed <-chan struct{}, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
+	case <-flushed:
 	case <-ctx.Done():
-		return false
-	case <-life.Done():
-		return false
 	}
 }
