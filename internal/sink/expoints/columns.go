@@ -81,7 +81,8 @@ func (c *columns) find(row *event.ExpointsData) (id int32, field, rule string) {
 	return id, "", ""
 }
 
-// resolve gives the rows with their columns' ids, and every fault. all says that every required column must be there.
+// resolve gives the rows with their columns' ids, and every fault. all says that every required column must be there, with a value: the vendor
+// needs it to address the customer.
 func (c *columns) resolve(rows []event.ExpointsData, all bool) ([]event.ExpointsData, []sink.Fault) {
 	var faults []sink.Fault
 	resolved := slices.Clone(rows)
@@ -96,8 +97,12 @@ func (c *columns) resolve(rows []event.ExpointsData, all bool) ([]event.Expoints
 		return resolved, faults
 	}
 	for _, col := range c.required {
-		if !slices.ContainsFunc(resolved, func(r event.ExpointsData) bool { return *r.CustomerDataColumnId == col.ID }) {
+		i := slices.IndexFunc(resolved, func(r event.ExpointsData) bool { return *r.CustomerDataColumnId == col.ID })
+		switch {
+		case i < 0:
 			faults = append(faults, sink.Fault{Path: "Data", Rule: fmt.Sprintf("column %q is mandatory", col.Name)})
+		case resolved[i].Value == "":
+			faults = append(faults, sink.Fault{Path: fmt.Sprintf("Data[%d].Value", i), Rule: fmt.Sprintf("must not be empty, column %q is mandatory", col.Name)})
 		}
 	}
 	return resolved, faults

@@ -40,6 +40,8 @@ func TestAddResolvesNamesAndNamesEveryFault(t *testing.T) {
 		{"the id agrees", []event.ExpointsData{rowOf(15, "First name"), rowOf(21, "Twice")}, nil},
 		{"a required column is missing; an archived one is not", []event.ExpointsData{row("City")},
 			[]sink.Fault{{Path: "Data", Rule: `column "First name" is mandatory`}}},
+		{"a required column is empty", []event.ExpointsData{{Name: "First name"}},
+			[]sink.Fault{{Path: "Data[0].Value", Rule: `must not be empty, column "First name" is mandatory`}}},
 		{"no data", nil, []sink.Fault{{Path: "Data", Rule: `column "First name" is mandatory`}}},
 		{"a column that does not exist", []event.ExpointsData{row("First name"), row("Nope")},
 			[]sink.Fault{{Path: "Data[1].Name", Rule: "must be a column of the account"}}},
