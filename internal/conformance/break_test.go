@@ -30,6 +30,9 @@ func flaws(ev any) []flaw {
 		b.add("Data", "without a required column", func() {
 			e.Data = []event.ExpointsData{{Name: freeColumn, Value: "x"}}
 		})
+		b.add("Data[1].Value", "a required column without a value", func() {
+			e.Data = []event.ExpointsData{{Name: freeColumn, Value: "x"}, {Name: requiredColumn}}
+		})
 	}
 	return b.flaws
 }

@@ -164,8 +164,8 @@ func (o operation) tokens(t *testing.T) {
 			}
 			again := op.Send(t.Context(), o.encode(t, op, 1, 2))
 			wantItems(t, again, sink.Delivered)
-			if again.Token == refused.Token || v.sandbox.Ledger().Calls(o.login()).Calls != 2 {
-				t.Errorf("token %d after %d, and %d logins", again.Token, refused.Token, v.sandbox.Ledger().Calls(o.login()).Calls)
+			if again.Token == refused.Token || v.sandbox.Ledger().Calls(o.loginName()).Calls != 2 {
+				t.Errorf("token %d after %d, and %d logins", again.Token, refused.Token, v.sandbox.Ledger().Calls(o.loginName()).Calls)
 			}
 		})
 	}
@@ -185,25 +185,38 @@ func (o operation) refusedForGood(t *testing.T) {
 	}
 }
 
-// noLogin sends an item encoded elsewhere, for Expoints cannot encode without a login either.
-func (o operation) noLogin(t *testing.T, do sandbox.Action) sink.Answer {
+// withoutLogin makes a call for which no login succeeds: it is never made. The item is encoded elsewhere, for Expoints cannot encode without a login.
+func (o operation) withoutLogin(t *testing.T, s setup) sink.Answer {
 	t.Helper()
 	elsewhere := open(t, setup{})
 	items := o.encode(t, elsewhere.operations[o.name], 0, 1)
-	v := open(t, setup{script: []sandbox.Rule{{Name: "login", Operation: o.login(), Do: do}}})
+	v := open(t, s)
 	a := v.operations[o.name].Send(t.Context(), items)
-	if a.Token != 0 || v.sandbox.Ledger().Calls(o.name).Calls != 0 {
-		t.Errorf("token %d, and %d calls without a login", a.Token, v.sandbox.Ledger().Calls(o.name).Calls)
+	if a.Token != 0 || a.MayHaveActed || v.sandbox.Ledger().Calls(o.name).Calls != 0 {
+		t.Errorf("token %d, may have acted %t, and %d calls without a login", a.Token, a.MayHaveActed, v.sandbox.Ledger().Calls(o.name).Calls)
 	}
 	return a
 }
 
-func (o operation) loginRefused(t *testing.T) { want(t, o.noLogin(t, status(401)), sink.Unauthorized) }
+func (o operation) login(do sandbox.Action) setup {
+	return setup{script: []sandbox.Rule{{Name: "login", Operation: o.loginName(), Do: do}}}
+}
 
-func (o operation) loginDown(t *testing.T) { want(t, o.noLogin(t, status(503)), sink.Unavailable) }
+func (o operation) loginRefused(t *testing.T) {
+	want(t, o.withoutLogin(t, o.login(status(401))), sink.Unauthorized)
+}
 
-// unreachable: where no connection is had, nothing was sent, and it is nobody's fault but the network's.
+func (o operation) loginDown(t *testing.T) {
+	want(t, o.withoutLogin(t, o.login(status(503))), sink.Unavailable)
+}
+
+// unreachable: where no connection is had nothing was sent. A certificate that is not trusted is for an operator, the rest for time.
 func (o operation) unreachable(t *testing.T) {
+	t.Run("refused", o.refused)
+	t.Run("not trusted", func(t *testing.T) { want(t, o.withoutLogin(t, setup{tls: true}), sink.Misconfigured) })
+}
+
+func (o operation) refused(t *testing.T) {
 	v := open(t, setup{})
 	op := v.operations[o.name]
 	wantItems(t, op.Send(t.Context(), o.encode(t, op, 0, 1)), sink.Delivered)

@@ -22,15 +22,15 @@ type operation struct {
 	endpoint string
 	// perItem: the vendor answers each item by itself; else the call as a whole.
 	perItem bool
-	// number is the field, and what item i has there, by which a fault finds an item.
+	// field is where an item has what tells it from others, and mark what item i has there.
 	field string
 	mark  func(i int) string
 }
 
 func (o operation) vendor() string { return o.name[:strings.IndexByte(o.name, '.')] }
 
-// login is the operation that a rule of the sandbox knows the vendor's login by.
-func (o operation) login() string {
+// loginName is the operation that a rule of the sandbox knows the vendor's login by.
+func (o operation) loginName() string {
 	if o.vendor() == "crmcom" {
 		return "crmcom.login"
 	}
@@ -154,8 +154,23 @@ func TestTheTableHasEveryOperation(t *testing.T) {
 	}
 	slices.Sort(all)
 	slices.Sort(rows)
-	if !slices.Equal(rows, all) {
+	if len(all) != 11 || !slices.Equal(rows, all) {
 		t.Errorf("the table has %v, the vendors have %v", rows, all)
+	}
+}
+
+// The pages: "the maximum number ... is 1000", "no more than 200 customers at once", one customer, one lock. Propel's has none; 100 is the default.
+func TestCapsAreThoseOfThePages(t *testing.T) {
+	v := open(t, setup{})
+	caps := map[string]int{"expoints.add": 200, "expoints.addfinished": 1, "expoints.addlock": 1, "propel.customers": 100}
+	for name, op := range v.operations {
+		most, own := caps[name]
+		if !own {
+			most = 1000
+		}
+		if got := op.Spec().MaxItems; got != most {
+			t.Errorf("%s: the cap is %d, want %d", name, got, most)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ package conformance
 import (
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -39,6 +40,7 @@ type setup struct {
 	script   []sandbox.Rule
 	onAccept func(sandbox.Entry)
 	zone     string // of the accounts; empty: their default
+	tls      bool   // the servers have certificates that no account trusts
 	crmcom   func(*crmcom.Config)
 	expoints func(*expoints.Config)
 }
@@ -73,13 +75,13 @@ func open(t testing.TB, s setup) *vendors {
 	}
 	t.Cleanup(client.CloseIdleConnections)
 	v.add(t, "crmcom", func(name string) ([]sink.Operation, error) {
-		return crmcom.New(name, crmcomAt(v.serve(t, sandbox.CRMCOM), s), client)
+		return crmcom.New(name, crmcomAt(v.serve(t, s, sandbox.CRMCOM), s), client)
 	})
 	v.add(t, "expoints", func(name string) ([]sink.Operation, error) {
-		return expoints.New(name, expointsAt(v.serve(t, sandbox.Expoints), s), client)
+		return expoints.New(name, expointsAt(v.serve(t, s, sandbox.Expoints), s), client)
 	})
 	v.add(t, "propel", func(name string) ([]sink.Operation, error) {
-		return propel.New(name, propelAt(v.serve(t, sandbox.Propel)), client)
+		return propel.New(name, propelAt(v.serve(t, s, sandbox.Propel)), client)
 	})
 	return v
 }
@@ -96,10 +98,10 @@ func (v *vendors) add(t testing.TB, account string, open func(string) ([]sink.Op
 }
 
 // serve gives the address of a vendor's server, which keeps each endpoint's last request.
-func (v *vendors) serve(t testing.TB, name sandbox.Vendor) string {
+func (v *vendors) serve(t testing.TB, s setup, name sandbox.Vendor) string {
 	t.Helper()
 	handler := v.sandbox.Handler(name)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		note := &request{v: v, path: r.URL.Path}
 		r.Body = struct {
 			io.Reader
@@ -107,6 +109,12 @@ func (v *vendors) serve(t testing.TB, name sandbox.Vendor) string {
 		}{io.TeeReader(r.Body, note), r.Body}
 		handler.ServeHTTP(w, r)
 	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are meant
+	if s.tls {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
 	t.Cleanup(server.Close)
 	v.servers = append(v.servers, server)
 	return server.URL
