@@ -45,6 +45,9 @@ func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
 		fmt.Fprintf(errOut, "%v (see %s --help)\n", err, cmd.CommandPath())
 		return exitMisuse
 	}
+	if do := advice(err); do != "" {
+		err = fmt.Errorf("%w: %s", err, do)
+	}
 	fmt.Fprintf(errOut, "%s: %v\n", cmd.CommandPath(), err)
 	return exitFailed
 }
@@ -64,6 +67,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newRun(),
+		newDemo(),
 		newCheck(),
 		newTopics(),
 		newSchemas(),
