@@ -67,7 +67,6 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newRun(),
-		newDemo(),
 		newCheck(),
 		newTopics(),
 		newSchemas(),
