@@ -25,7 +25,9 @@ var (
 	free     = text{valid: rapid.String()}
 	filled   = text{rapid.StringN(1, -1, 200), []string{""}}
 	guid     = text{rapid.StringMatching(`[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}`), []string{"", "2ec40570-e563-45eb-9c25", "2ec40570-e563-45eb-9c25-4dec09dee46g"}}
-	email    = text{rapid.StringMatching(`[a-z0-9.+_-]{1,20}@[a-z0-9-]{1,20}\.[a-z]{2,5}`), []string{"", "example.org", "@example.org", "c@"}}
+	email    = text{rapid.OneOf(rapid.StringMatching(`[a-z0-9.+_-]{1,20}@[a-z0-9-]{1,20}\.[a-z]{2,5}`), rapid.SampledFrom([]string{"c@example.org", "C@Example.org"})), []string{"", "example.org", "@example.org", "c@"}}
+	id       = text{rapid.OneOf(filled.valid, rapid.SampledFrom([]string{"7", "007"})), []string{""}} // such as meet, or seem to meet, in one call
+	source   = text{rapid.OneOf(filled.valid, rapid.Just("ERP")), []string{""}}
 	language = text{rapid.StringMatching(`[a-zA-Z]{2}`), []string{"", "N", "NLD", "1L", "é"}}
 	column   = text{rapid.SampledFrom([]string{requiredColumn, freeColumn, eventIDColumn}), []string{"", "Nowhere", archivedColumn}}
 	gender   = oneOf("M", "F", "U")
@@ -45,8 +47,8 @@ var texts = map[string]text{
 	"ExpointsFinishedAnswer.QuestionId": guid,
 	"ExpointsData.Name":                 column,
 	"ExpointsData.Value":                {valid: filled.valid},
-	"CustomerChange.source":             filled,
-	"CustomerChange.sourceId":           filled,
+	"CustomerChange.source":             source,
+	"CustomerChange.sourceId":           id,
 	"CustomerChange.gender":             gender,
 	"CustomerChange.email":              email,
 	"CustomerChange.primaryLanguage":    language,
