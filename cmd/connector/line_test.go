@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"sluice/internal/admin"
 	"sluice/internal/offset"
 	"sluice/internal/record"
 	"sluice/internal/sample"
@@ -54,6 +55,10 @@ func TestWhatIsProducedIsDeliveredOrDeadAndAStopIsClean(t *testing.T) {
 	must(t, "healthcheck", "--url", "http://"+line.Address+"/readyz")
 	if out := must(t, "status", "--url", "http://"+line.Address); strings.Count(out, "running") != 5 {
 		t.Errorf("the status is:\n%s", out)
+	}
+	var status admin.Status
+	if err := json.Unmarshal([]byte(must(t, "status", "--json", "--url", "http://"+line.Address)), &status); err != nil || !status.Ready {
+		t.Errorf("the status is %+v, %v", status, err)
 	}
 	if code := run.end(syscall.SIGTERM); code != exitDone {
 		t.Errorf("exit %d after SIGTERM, want %d", code, exitDone)

@@ -73,7 +73,11 @@ func sandboxOptions(script string) (sandbox.Options, error) {
 	if err != nil {
 		return sandbox.Options{}, wrongUse("%s: %v", script, err)
 	}
-	return sample.Sandbox(parsed.Rules()...)
+	options, err := sample.Sandbox(parsed.Rules()...)
+	if err != nil {
+		return sandbox.Options{}, wrongUse("%s: %v", script, err)
+	}
+	return options, nil
 }
 
 // sandboxMux has all vendors side by side.
@@ -123,7 +127,9 @@ func serve(ctx context.Context, out io.Writer, sites []site) error {
 		first = errors.Join(first, s.Close())
 	}
 	for ; ended < len(sites); ended++ {
-		<-failed
+		if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+			first = errors.Join(first, err)
+		}
 	}
 	return first
 }

@@ -12,8 +12,8 @@ const (
 	absentPrefix = "ABSENT-"
 	// referredBefore is a participant who was referred before the first sample.
 	referredBefore = "RP-REFERRED"
-	// Currency is the currency of all amounts.
-	Currency = "EUR"
+	// currency is the currency of all amounts.
+	currency = "EUR"
 )
 
 var (
@@ -84,7 +84,7 @@ func (g *Generator) purchase() *event.Purchase {
 		PaymentMediumIdentifier: maybe(g, 4, "card-on-file"), ProductsSet: make([]event.PurchaseProduct, 1+g.rng.IntN(5)),
 	}
 	if g.chance(8) {
-		e.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new(Currency)}
+		e.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new(currency)}
 	}
 	if g.chance(3) {
 		e.InvoiceIdentifier = &event.InvoiceIdentifier{Number: new(g.word("F-"))}

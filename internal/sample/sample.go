@@ -109,6 +109,7 @@ func (s Source) Has(kind Kind) bool {
 // damaged does to the bytes what the kind asks for.
 func (g *Generator) damaged(r Record) (Record, error) {
 	switch r.Kind {
+	case Valid, Invalid, Rejected, Retryable: // the bytes are well
 	case Poison:
 		r.Value = r.Value[:header+g.rng.IntN(len(r.Value)-header)]
 	case Trailing:

@@ -18,7 +18,7 @@ func Sandbox(rules ...sandbox.Rule) (sandbox.Options, error) {
 	return sandbox.Options{
 		Script: script,
 		CRMCOM: sandbox.CRMCOMOptions{
-			Currency: Currency, Referred: []string{referredBefore},
+			Currency: currency, Referred: []string{referredBefore},
 			AccountExists: func(identifier string) bool { return !strings.HasPrefix(identifier, absentPrefix) },
 		},
 		Expoints: sandbox.ExpointsOptions{
