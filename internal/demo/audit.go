@@ -1,0 +1,182 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"sluice/internal/config"
+	"sluice/internal/record"
+	"sluice/internal/sandbox"
+	"sluice/internal/topics"
+)
+
+// auditor looks records up from outside: in the vendors' ledgers, in the connector's topics and in the groups' commits. For one goroutine.
+type auditor struct {
+	vendors    *sandbox.Server
+	operations []string
+	groups     []string
+	sources    []string
+	dead       map[string]bool // the dead-letter topics; the others that it reads are retry topics
+	reader     *kgo.Client
+	admin      *kadm.Client
+	names      []string // of the topics that it reads
+
+	found places
+	next  map[string]map[int32]int64 // offset to read next, by topic and partition
+	taken map[string]int             // entries of the vendor's ledger read, by operation
+}
+
+func newAuditor(cfg *config.Config, brokers []string, vendors *sandbox.Server) (*auditor, error) {
+	a := &auditor{vendors: vendors, dead: map[string]bool{}, found: newPlaces(), next: map[string]map[int32]int64{}, taken: map[string]int{}}
+	for _, p := range cfg.Pipelines {
+		a.groups = append(a.groups, p.Group)
+		a.sources = append(a.sources, p.Topic)
+		a.dead[topics.DeadLetter(cfg.Name, p.Name)] = true
+		for _, r := range p.Routes {
+			a.operations = append(a.operations, r.FullName())
+		}
+	}
+	for _, t := range topics.Wanted(cfg) {
+		a.names = append(a.names, t.Name)
+		a.next[t.Name] = map[int32]int64{}
+	}
+	var err error
+	if a.reader, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(a.names...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())); err != nil {
+		return nil, fmt.Errorf("making the auditor's client: %w", err)
+	}
+	a.admin = kadm.NewClient(a.reader)
+	return a, nil
+}
+
+func (a *auditor) close() { a.reader.Close() }
+
+// look brings what it has found up to now. Commits are read first: where a record is committed past, it had its next place before, and the places are
+// read after. So a record on its way from one place to the next is seen in one of them at least.
+func (a *auditor) look(ctx context.Context) (places, error) {
+	if err := a.readCommits(ctx); err != nil {
+		return a.found, err
+	}
+	if err := a.readLag(ctx); err != nil {
+		return a.found, err
+	}
+	if err := a.readTopics(ctx); err != nil {
+		return a.found, err
+	}
+	a.readVendors()
+	return a.found, nil
+}
+
+func (a *auditor) readCommits(ctx context.Context) error {
+	for _, group := range a.groups {
+		offsets, err := a.admin.FetchOffsets(ctx, group)
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			continue // it has not been joined yet
+		}
+		if err != nil {
+			return fmt.Errorf("reading the commits of group %s: %w", group, err)
+		}
+		offsets.Each(func(o kadm.OffsetResponse) {
+			if a.found.commits[o.Topic] == nil {
+				a.found.commits[o.Topic] = map[int32]int64{}
+			}
+			a.found.commits[o.Topic][o.Partition] = o.At
+		})
+	}
+	return nil
+}
+
+// readLag holds the ends of the source topics against the commits, of which there may be none.
+func (a *auditor) readLag(ctx context.Context) error {
+	ends, err := a.admin.ListEndOffsets(ctx, a.sources...)
+	if err != nil {
+		return fmt.Errorf("reading the ends of the source topics: %w", err)
+	}
+	clear(a.found.lag)
+	ends.Each(func(end kadm.ListedOffset) {
+		a.found.lag[end.Topic] += end.Offset - max(0, a.found.commits[end.Topic][end.Partition])
+	})
+	return nil
+}
+
+// readTopics reads the connector's topics to where they end now.
+func (a *auditor) readTopics(ctx context.Context) error {
+	ends, err := a.admin.ListEndOffsets(ctx, a.names...)
+	if err != nil {
+		return fmt.Errorf("reading the ends of the connector's topics: %w", err)
+	}
+	for {
+		starts, err := a.admin.ListStartOffsets(ctx, a.names...)
+		if err != nil {
+			return fmt.Errorf("reading the starts of the connector's topics: %w", err)
+		}
+		if a.reached(starts, ends) {
+			return nil
+		}
+		if err := a.poll(ctx); err != nil {
+			return fmt.Errorf("reading the connector's topics: %w", err)
+		}
+	}
+}
+
+// pollFor bounds one poll: what it waits for may have been deleted since the topic's start was read.
+const pollFor = 200 * time.Millisecond
+
+func (a *auditor) poll(ctx context.Context) error {
+	timed, cancel := context.WithTimeout(ctx, pollFor)
+	defer cancel()
+	fetches := a.reader.PollFetches(timed)
+	fetches.EachRecord(a.see)
+	if err := fetches.Err0(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return ctx.Err()
+}
+
+// reached tells whether everything before the ends was read, or is deleted: owners delete what is settled from retry topics.
+func (a *auditor) reached(starts, ends kadm.ListedOffsets) bool {
+	done := true
+	ends.Each(func(end kadm.ListedOffset) {
+		start, _ := starts.Lookup(end.Topic, end.Partition)
+		done = done && max(a.next[end.Topic][end.Partition], start.Offset) >= end.Offset
+	})
+	return done
+}
+
+func (a *auditor) see(r *kgo.Record) {
+	a.next[r.Topic][r.Partition] = r.Offset + 1
+	origin := record.ReadHeaders(r).Origin.ID()
+	if a.dead[r.Topic] {
+		a.found.dead[origin]++
+		return
+	}
+	a.found.retries[origin] = append(a.found.retries[origin], position{r.Topic, r.Partition, r.Offset})
+}
+
+// readVendors takes in what the vendors have accepted since the last look.
+func (a *auditor) readVendors() {
+	ledger := a.vendors.Ledger()
+	for _, operation := range a.operations {
+		seen, i := a.taken[operation], 0
+		for e := range ledger.All(operation) {
+			if i++; i <= seen {
+				continue
+			}
+			key := item{operation, versionID(e.ID, e.Version)}
+			got := a.found.accepted[key]
+			if got.times == 0 {
+				got.first = e.At
+			}
+			got.times++
+			a.found.accepted[key] = got
+		}
+		a.taken[operation] = i
+		calls := ledger.Calls(operation)
+		a.found.asked[operation] = requests{calls.Calls, calls.Accepted}
+	}
+}

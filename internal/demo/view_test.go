@@ -1,0 +1,98 @@
+package demo
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/internal/observe"
+)
+
+var shown = scene{
+	elapsed: 12*time.Second + 400*time.Millisecond, length: 20 * time.Second, phase: "running",
+	pipelines: []string{purchases, customers},
+	figures: map[string]Figures{
+		purchases: {Produced: 960, Delivered: 940, Retrying: 3, Dead: 5, Skipped: 1, Unsettled: 11},
+		customers: {Produced: 12, Delivered: 12},
+	},
+	lag:    map[string]int64{purchases: 11},
+	states: map[string]string{purchases: "running", customers: "open breaker (customers)"},
+	total:  Figures{Produced: 972, Delivered: 952, Retrying: 3, Dead: 5, Skipped: 1, Unsettled: 11, Duplicates: 2},
+	acts:   []act{{at: 11 * time.Second, words: "CRM.COM ends all its tokens"}, {at: 12 * time.Second, words: "Expoints is down for 4 s"}},
+}
+
+func TestTheTableShowsEachPipelineTheScriptAndTheLedger(t *testing.T) {
+	want := `Sluice demo  12 s of 20 s  running
+
+pipeline         produced delivered retrying dead skipped  lag  state
+purchases             960       940        3    5       1   11  running
+customer-changes       12        12        0    0       0    0  open breaker (customers)
+
+script
+  11 s: CRM.COM ends all its tokens
+  12 s: Expoints is down for 4 s
+
+
+
+
+ledger  produced 972 = delivered 952 + retrying 3 + dead 5 + skipped 1
+        + not yet settled 11 + lost 0; duplicates 2`
+	if got := strings.Join(shown.table(), "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestATerminalIsDrawnOverWithoutWrapping(t *testing.T) {
+	var out bytes.Buffer
+	v := view{screen: Screen{Writer: &out, Width: func() int { return 40 }}}
+	for range 2 {
+		if err := v.draw(shown); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second, found := strings.Cut(out.String(), "\x1b[15F")
+	if !found || strings.Contains(first, "\x1b[15F") {
+		t.Fatalf("the second table must begin 15 lines above the end of the first:\n%q", out.String())
+	}
+	if first != second {
+		t.Errorf("the same scene is drawn\n%q\nand\n%q", first, second)
+	}
+	for line := range strings.SplitSeq(strings.TrimSuffix(first, "\x1b[J"), "\n") {
+		if text := strings.TrimSuffix(line, "\x1b[K"); len([]rune(text)) > 40 {
+			t.Errorf("%d columns in a terminal of 40: %q", len([]rune(text)), text)
+		}
+	}
+}
+
+func TestWhatIsNoTerminalGetsOneLineWithoutControlCharacters(t *testing.T) {
+	var out bytes.Buffer
+	v := view{screen: Screen{Writer: &out}}
+	if err := v.draw(shown); err != nil {
+		t.Fatal(err)
+	}
+	want := "12 s of 20 s | " + shown.total.line() + " | customer-changes open breaker (customers) | script 12 s: Expoints is down for 4 s\n"
+	if out.String() != want {
+		t.Errorf("got  %q\nwant %q", out.String(), want)
+	}
+}
+
+func TestTheStateSaysFirstWhatNeedsAPerson(t *testing.T) {
+	held := &observe.Hold{Reason: "unauthorized"}
+	for _, c := range []struct {
+		status observe.Status
+		want   string
+	}{
+		{observe.Status{}, "stopped"},
+		{observe.Status{Started: true}, "running"},
+		{observe.Status{Started: true, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "closed"}}}, "running"},
+		{observe.Status{Started: true, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "open", Hold: &observe.Hold{Reason: "unavailable"}}}}, "open breaker (b)"},
+		{observe.Status{Started: true, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "half-open"}, {Operation: "a.c", Breaker: "closed", Hold: held}}},
+			"held: unauthorized (c), half-open breaker (b)"},
+		{observe.Status{Started: true, Hold: held, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "open"}}}, "held: unauthorized"},
+	} {
+		if got := state(c.status); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
