@@ -2,10 +2,9 @@ package route
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
-
-	"go.uber.org/zap"
 
 	"sluice/internal/record"
 	"sluice/internal/wake"
@@ -20,7 +19,6 @@ type aside struct {
 	outcomes []record.Outcome
 	waiting  []*record.Record
 	closed   bool
-	lastNote string
 
 	wake chan struct{}
 }
@@ -49,16 +47,6 @@ func (a *aside) take() (outcomes []record.Outcome, waiting []*record.Record, clo
 	return outcomes, waiting, a.closed
 }
 
-// note logs what is waited for, once until it is something else.
-func (a *aside) note(log *zap.Logger, what string, err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.lastNote != what {
-		a.lastNote = what
-		log.Warn(what, zap.Error(err))
-	}
-}
-
 // Close says that Handle will not be called again: Run returns when nothing is left aside.
 func (r *Router) Close() {
 	r.aside.mu.Lock()
@@ -67,7 +55,8 @@ func (r *Router) Close() {
 	wake.Signal(r.aside.wake)
 }
 
-// Run settles what does not go down the line, until Close or the end of ctx; then it lets go of what it still holds.
+// Run settles what does not go down the line, until Close and nothing is left aside. After the end of ctx nothing is waited for: what still
+// would have to is let go.
 func (r *Router) Run(ctx context.Context) {
 	timer := time.NewTimer(recheck)
 	defer timer.Stop()
@@ -79,11 +68,13 @@ func (r *Router) Run(ctx context.Context) {
 		}
 		waiting = append(waiting, arrived...)
 		dropEnding(ctx, waiting, r.obs)
+		waiting = slices.DeleteFunc(waiting, func(rec *record.Record) bool { return rec == nil })
+		nothing := len(outcomes)+len(waiting) == 0
 		waiting = r.again(ctx, waiting)
-		if ctx.Err() != nil || closed && len(outcomes)+len(arrived) == 0 {
+		if closed && nothing {
 			return
 		}
-		if len(outcomes) == 0 {
+		if !closed || len(waiting) > 0 {
 			r.idle(ctx, timer, len(waiting) > 0)
 		}
 	}
@@ -92,24 +83,40 @@ func (r *Router) Run(ctx context.Context) {
 // idle waits for something to do; with records waiting, no longer than until they are tried again.
 func (r *Router) idle(ctx context.Context, timer *time.Timer, waiting bool) {
 	timer.Reset(recheck)
-	due := timer.C
+	due, done := timer.C, ctx.Done()
 	if !waiting {
 		due = nil
+	}
+	if !waiting && ctx.Err() != nil {
+		done = nil // it was seen, and nothing waits that it lets go
 	}
 	select {
 	case <-r.aside.wake:
 	case <-due:
-	case <-ctx.Done():
+	case <-done:
 	}
 }
 
-// again tries records that waited aside, and gives those that still must.
+// again tries records that waited aside, and gives those that still must. Where more than a schema id is missing, the others are not tried: each
+// might take a time-out, and meanwhile nothing else is settled.
 func (r *Router) again(ctx context.Context, waiting []*record.Record) []*record.Record {
 	var rest []*record.Record
-	for _, rec := range waiting {
-		if rec != nil && r.try(ctx, rec) != "" {
-			rest = append(rest, rec)
+	var held wait
+	for i, rec := range waiting {
+		w := r.try(ctx, rec)
+		if w.reason == "" {
+			continue
 		}
+		held = w
+		if w.reason != unknownID {
+			rest = append(rest, waiting[i:]...)
+			break
+		}
+		rest = append(rest, rec)
 	}
+	if ctx.Err() != nil {
+		held = wait{} // what is left is let go next
+	}
+	r.holds.state(r.aside, held)
 	return rest
 }

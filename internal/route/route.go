@@ -33,9 +33,10 @@ type Lanes interface {
 	Flush()
 }
 
-// Settler settles outcomes.
+// Settler settles outcomes; Flush says that an assignment is ending.
 type Settler interface {
 	Settle(ctx context.Context, outcomes []record.Outcome) error
+	Flush()
 }
 
 // Target is where the records of one event go.
@@ -64,21 +65,24 @@ type Router struct {
 	targets map[reflect.Type]Target
 	settler Settler
 	obs     *observe.Pipeline
-	log     *zap.Logger
 	aside   *aside
+	holds   *holds
 	flushed wake.Broadcast
 }
 
 // New makes a router for targets, one for each event.
 func New(cfg Config, decoder Decoder, targets []Target, settler Settler, obs *observe.Pipeline, log *zap.Logger) (*Router, error) {
 	r := &Router{
-		cfg: cfg, decoder: decoder, targets: map[reflect.Type]Target{}, settler: settler, obs: obs, log: log,
-		aside: newAside(),
+		cfg: cfg, decoder: decoder, targets: map[reflect.Type]Target{}, settler: settler, obs: obs,
+		aside: newAside(), holds: &holds{obs: obs, log: log, reasons: map[any]string{}},
 	}
 	for _, t := range targets {
 		fresh, ok := event.New(t.Operation.Spec().Event)
 		if !ok {
 			return nil, fmt.Errorf("operation %s: there is no event %s", t.Name, t.Operation.Spec().Event)
+		}
+		if other, twice := r.targets[reflect.TypeOf(fresh)]; twice {
+			return nil, fmt.Errorf("event %s goes to %s and to %s: one operation an event is allowed", t.Operation.Spec().Event, other.Name, t.Name)
 		}
 		r.targets[reflect.TypeOf(fresh)] = t
 	}
@@ -89,6 +93,7 @@ func New(cfg Config, decoder Decoder, targets []Target, settler Settler, obs *ob
 func (r *Router) Flush() {
 	r.flushed.Send()
 	wake.Signal(r.aside.wake)
+	r.settler.Flush()
 	for _, t := range r.targets {
 		t.Lanes.Flush()
 	}
@@ -106,29 +111,23 @@ func (r *Router) Handle(ctx context.Context, records []*record.Record) {
 // handle takes the first record on; where it waits and assignments end meanwhile, it lets go of all their records.
 func (r *Router) handle(ctx context.Context, rest []*record.Record) {
 	rec := rest[0]
-	for attempt := 0; ; attempt++ {
+	for attempt := 0; rest[0] != nil; attempt++ {
 		flushed := r.flushed.Wait()
-		wait := r.try(ctx, rec)
-		if wait == unknownID && !r.cfg.Ordered {
+		w := r.try(ctx, rec)
+		if w.reason == unknownID && !r.cfg.Ordered {
 			r.aside.wait(rec)
-			wait = ""
+			w = wait{}
 		}
-		if wait == "" {
-			if attempt > 0 {
-				r.obs.Hold("", "")
-			}
-			return
+		if w.reason == "" {
+			break
 		}
-		if attempt == 0 {
-			r.obs.Hold("", wait)
+		if ctx.Err() == nil {
+			r.holds.state(rec, w)
+			r.pause(ctx, attempt, flushed)
 		}
-		r.pause(ctx, attempt, flushed)
 		dropEnding(ctx, rest, r.obs)
-		if rest[0] == nil {
-			r.obs.Hold("", "")
-			return
-		}
 	}
+	r.holds.state(rec, wait{})
 }
 
 func (r *Router) pause(ctx context.Context, attempt int, flushed <-chan struct{}) {
@@ -155,11 +154,11 @@ func dropEnding(ctx context.Context, rest []*record.Record, obs *observe.Pipelin
 	}
 }
 
-// try takes a record on, or says what has to be waited for: the reason of a hold.
-func (r *Router) try(ctx context.Context, rec *record.Record) (hold string) {
+// try takes a record on, or says what it has to wait for.
+func (r *Router) try(ctx context.Context, rec *record.Record) wait {
 	if rec.Raw.Value == nil {
 		r.refuse(rec, "", tombstone(r.cfg.SkipTombstones))
-		return ""
+		return wait{}
 	}
 	decoded, err := r.decoder.Decode(ctx, rec.Raw.Topic, rec.Raw.Value)
 	if err != nil {
@@ -168,12 +167,19 @@ func (r *Router) try(ctx context.Context, rec *record.Record) (hold string) {
 	target, ok := r.targets[reflect.TypeOf(decoded.Event)]
 	if !ok {
 		r.refuse(rec, "", unmapped(r.cfg.SkipUnmapped, &decode.Unmapped{Name: decoded.Name}))
-		return ""
+		return wait{}
 	}
 	return r.encode(ctx, rec, target, decoded.Event)
 }
 
-func (r *Router) undecoded(rec *record.Record, err error) (hold string) {
+// The reasons of a wait, besides the classes of an *sink.Unready. With no order to keep, a record of an unknown schema id waits aside, so that those
+// behind it go on.
+const (
+	noRegistry = "registry"
+	unknownID  = "unknown_schema_id"
+)
+
+func (r *Router) undecoded(rec *record.Record, err error) wait {
 	var poison *decode.Poison
 	var nameless *decode.Unmapped
 	var unknown *decode.UnknownID
@@ -185,30 +191,24 @@ func (r *Router) undecoded(rec *record.Record, err error) (hold string) {
 	case errors.As(err, &unknown):
 		return r.unknown(rec, unknown)
 	default:
-		r.aside.note(r.log, "the schema registry does not answer; the pipeline waits", err)
-		return "registry"
+		return wait{noRegistry, err}
 	}
-	return ""
+	return wait{}
 }
 
-// unknownID is the reason of a wait for a schema id that the registry may come to know. With no order to keep, the record waits aside,
-// so that those behind it go on.
-const unknownID = "unknown_schema_id"
-
-func (r *Router) unknown(rec *record.Record, e *decode.UnknownID) (hold string) {
+func (r *Router) unknown(rec *record.Record, e *decode.UnknownID) wait {
 	switch {
 	case !e.EverResolved:
-		r.aside.note(r.log, "the schema registry knows none of the ids asked for, so it may be the wrong one; the pipeline waits", e)
-		return "registry"
+		return wait{noRegistry, fmt.Errorf("no id that was asked for is known, so this may be the wrong registry: %w", e)}
 	case time.Since(e.FirstSeen) >= r.cfg.UnknownIDWait:
 		r.refuse(rec, "", refusal{record.Dead, record.CausePoison, record.StageDecode, e.Error()})
-		return ""
+		return wait{}
 	default:
-		return unknownID
+		return wait{unknownID, e}
 	}
 }
 
-func (r *Router) encode(ctx context.Context, rec *record.Record, t Target, e any) (hold string) {
+func (r *Router) encode(ctx context.Context, rec *record.Record, t Target, e any) wait {
 	item, err := t.Operation.Encode(ctx, e, rec.Origin)
 	var invalid *sink.Invalid
 	var unready *sink.Unready
@@ -218,14 +218,13 @@ func (r *Router) encode(ctx context.Context, rec *record.Record, t Target, e any
 	case errors.As(err, &invalid):
 		r.refuse(rec, t.Name, refusal{record.Dead, record.CauseInvalid, record.StageRoute, invalid.Error()})
 	case errors.As(err, &unready):
-		r.aside.note(r.log, "what encoding needs is not to be had; the pipeline waits", err)
-		return unready.Answer.Class.String()
+		return wait{unready.Answer.Class.String(), err}
 	case ctx.Err() != nil:
-		return "stopping"
+		return wait{"stopping", err}
 	default:
 		r.refuse(rec, t.Name, refusal{record.Dead, record.CauseInvalid, record.StageRoute, err.Error()})
 	}
-	return ""
+	return wait{}
 }
 
 // refusal is why a record does not go on.

@@ -1,0 +1,370 @@
+package route_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/internal/event"
+	"sluice/internal/record"
+	"sluice/internal/route"
+	"sluice/internal/sink"
+	"sluice/internal/testkit"
+)
+
+func (r *rig) webVisit() *record.Record {
+	r.t.Helper()
+	return r.record(must[[]byte](r.t)(r.encoder.Encode(webVisitID, &event.WebVisit{})))
+}
+
+// warm has the registry resolve an id, so that it is known to be the right one.
+func (r *rig) warm() {
+	r.t.Helper()
+	r.handle(r.purchase(purchaseID, "warm"))
+	r.wantDelivered("warm")
+}
+
+// down makes the registry answer 503 until it is called.
+func (r *rig) down() (up func()) {
+	r.p.Registry().Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	return r.p.Registry().ClearInterceptors
+}
+
+func ordered(c *route.Config) { c.Ordered = true }
+
+func TestAnUnknownSchemaIdWaitsAsideAndThoseBehindItGoOn(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.warm()
+		r.wantReturned(r.handle(r.purchase(lateID, "late"), r.purchase(purchaseID, "behind")), true)
+		r.wantDelivered("warm", "behind")
+		r.wantHold("unknown_schema_id")
+		r.wantSettled(1, 1)
+		testkit.Advance(idWait / 2)
+		r.register(lateID, "sluice.crmcom.Purchase")
+		testkit.Advance(5 * time.Second)
+		r.wantDelivered("warm", "behind", "late")
+		r.wantHold("")
+		r.wantSettled(3, 0)
+	})
+}
+
+func TestAnIdThatStaysUnknownIsDeadAfterItsWaitAndNotBefore(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.warm()
+		began := time.Now()
+		r.handle(r.purchase(lateID, "late"))
+		testkit.Advance(idWait - time.Second - time.Since(began))
+		r.wantSettled(1, 1)
+		testkit.Advance(5 * time.Second)
+		r.wantSettled(2, 0)
+		if got := r.deadLetters(1)[0]; got[record.HeaderCause] != "poison" || !strings.Contains(got["__connect.errors.exception.message"], "schema id 100: unknown to the registry since") {
+			t.Errorf("dead letter %v", got)
+		}
+		r.wantHold("")
+	})
+}
+
+// With an order to keep, nothing may overtake the record: it waits in place.
+func TestInOrderAnUnknownSchemaIdWaitsInPlace(t *testing.T) {
+	for name, known := range map[string]bool{"then known": true, "then dead": false} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				r := newRig(t, ordered)
+				r.warm()
+				returned := r.handle(r.purchase(lateID, "late"), r.purchase(purchaseID, "behind"))
+				testkit.Advance(idWait / 2)
+				r.wantReturned(returned, false)
+				r.wantDelivered("warm")
+				r.wantHold("unknown_schema_id")
+				if known {
+					r.register(lateID, "sluice.crmcom.Purchase")
+				}
+				testkit.Advance(idWait)
+				r.wantReturned(returned, true)
+				r.wantHold("")
+				if known {
+					r.wantDelivered("warm", "late", "behind")
+				} else {
+					r.wantDelivered("warm", "behind")
+					r.deadLetters(1)
+				}
+				r.wantSettled(3, 0)
+			})
+		})
+	}
+}
+
+// A registry that never knew an id may be the wrong one: its "unknown" blames no record, however long it says so.
+func TestARegistryThatNeverKnewAnIdHoldsThePipeline(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		returned := r.handle(r.purchase(lateID, "late"), r.purchase(purchaseID, "behind"))
+		testkit.Advance(24 * time.Hour)
+		r.wantReturned(returned, false)
+		r.wantHold("registry")
+		r.wantSettled(0, 2)
+		r.deadLetters(0)
+		r.register(lateID, "sluice.crmcom.Purchase")
+		testkit.Advance(15 * time.Second)
+		r.wantReturned(returned, true)
+		r.wantDelivered("late", "behind")
+		r.wantHold("")
+	})
+}
+
+func TestARegistryThatIsDownIsWaitedFor(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		up := r.down()
+		returned := r.handle(r.purchase(purchaseID, "a"), r.purchase(purchaseID, "b"))
+		testkit.Advance(24 * time.Hour)
+		r.wantReturned(returned, false)
+		r.wantHold("registry")
+		r.wantSettled(0, 2)
+		r.deadLetters(0)
+		up()
+		testkit.Advance(10*time.Second + time.Millisecond)
+		r.wantReturned(returned, true)
+		r.wantDelivered("a", "b")
+		r.wantHold("")
+	})
+}
+
+// Two outages are two warnings, and each end is told.
+func TestEachOutageIsLoggedOnceWithItsEnd(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		for range 2 {
+			r.vendor.script("a", &sink.Unready{Doing: "fetching", Answer: sink.Answer{Result: sink.Result{Class: sink.Unavailable}}})
+			r.handle(r.purchase(purchaseID, "a"))
+			testkit.Advance(time.Hour)
+			r.vendor.script("a", nil)
+			testkit.Advance(15 * time.Second)
+		}
+		var got []string
+		for _, line := range r.logs.All() {
+			got = append(got, fmt.Sprint(line.Level, " ", line.ContextMap()["reason"]))
+		}
+		if want := "[warn unavailable info unavailable warn unavailable info unavailable]"; fmt.Sprint(got) != want {
+			t.Errorf("logged %v, want %s", got, want)
+		}
+	})
+}
+
+// What a vendor has to be asked for before encoding is waited for, whatever keeps it away, and the hold says what that is now.
+func TestWhatEncodingNeedsIsWaitedFor(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		unready := func(c sink.Class) error {
+			return &sink.Unready{Doing: "fetching the column catalogue", Answer: sink.Answer{Result: sink.Result{Class: c}}}
+		}
+		r.vendor.script("a", unready(sink.Unavailable))
+		returned := r.handle(r.purchase(purchaseID, "a"), r.purchase(purchaseID, "b"))
+		for _, class := range []sink.Class{sink.Unavailable, sink.Unauthorized, sink.Throttled, sink.Misconfigured} {
+			r.vendor.script("a", unready(class))
+			testkit.Advance(time.Hour)
+			r.wantReturned(returned, false)
+			r.wantHold(class.String())
+		}
+		r.wantDelivered()
+		r.vendor.script("a", nil)
+		testkit.Advance(15 * time.Second)
+		r.wantReturned(returned, true)
+		r.wantDelivered("a", "b")
+		r.wantHold("")
+		r.deadLetters(0)
+	})
+}
+
+// The readers of the source and of the retry topics share the router: as long as one waits, the pipeline is held.
+func TestAHoldStandsUntilNobodyWaits(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		for _, number := range []string{"a", "b"} {
+			r.vendor.script(number, &sink.Unready{Answer: sink.Answer{Result: sink.Result{Class: sink.Unavailable}}})
+		}
+		source, retries := r.handle(r.purchase(purchaseID, "a")), r.handle(r.purchase(purchaseID, "b"))
+		testkit.Advance(time.Minute)
+		r.vendor.script("b", nil)
+		testkit.Advance(10*time.Second + time.Millisecond)
+		r.wantReturned(retries, true)
+		r.wantReturned(source, false)
+		r.wantHold("unavailable")
+		r.vendor.script("a", nil)
+		testkit.Advance(10*time.Second + time.Millisecond)
+		r.wantReturned(source, true)
+		r.wantHold("")
+	})
+}
+
+// While the registry does not answer, each look-up takes its whole time-out. Dead letters, drains and the end must not wait for one a record.
+func TestRecordsAsideDoNotHoldUpWhatIsSettledAside(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.warm()
+		for i := range 50 {
+			r.handle(r.purchase(lateID+i, "late"))
+		}
+		var asked atomic.Int32
+		r.p.Registry().Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
+			asked.Add(1)
+			<-req.Context().Done()
+			return true
+		})
+		testkit.Advance(time.Hour)
+		r.wantSettled(1, 50)
+		r.wantHold("registry")
+		if n := asked.Load(); n < 100 || n > 400 {
+			t.Errorf("asked %d times in an hour", n)
+		}
+		r.handle(r.record(nil))
+		testkit.Advance(30 * time.Second)
+		if n := r.obs.Snapshot().Dead["tombstone"]; n != 1 {
+			t.Errorf("%d tombstones are dead, want 1", n)
+		}
+		began := time.Now()
+		r.drain(r.tracker)
+		<-r.tracker.Idle()
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("let go after %v", took)
+		}
+	})
+}
+
+// An ending assignment's records are let go at once, wherever they wait, and the others' are not.
+func TestAFlushLetsGoOfEndingAssignmentsRecordsInEveryWait(t *testing.T) {
+	unready := &sink.Unready{Answer: sink.Answer{Result: sink.Result{Class: sink.Unavailable}}}
+	waits := map[string]struct {
+		cfg   func(*route.Config)
+		begin func(r *rig) (end func())
+		id    int
+	}{
+		"aside for a schema id":    {nil, func(r *rig) func() { return func() { r.register(lateID, "sluice.crmcom.Purchase") } }, lateID},
+		"in place for a schema id": {ordered, func(r *rig) func() { return func() { r.register(lateID, "sluice.crmcom.Purchase") } }, lateID},
+		"for the registry": {nil, func(r *rig) func() {
+			up := r.down()
+			return func() { up(); r.register(lateID, "sluice.crmcom.Purchase") }
+		}, lateID},
+		"for what encoding needs": {nil, func(r *rig) func() {
+			r.vendor.script("ends", unready)
+			r.vendor.script("stays", unready)
+			return func() { r.vendor.script("stays", nil) }
+		}, purchaseID},
+	}
+	for name, test := range waits {
+		for _, order := range []string{"the ending one first", "the ending one behind"} {
+			t.Run(name+", "+order, func(t *testing.T) {
+				testkit.Bubble(t, func(t *testing.T) {
+					r := newRig(t, test.cfg)
+					r.warm()
+					ending := r.tracker
+					ends := r.purchase(test.id, "ends")
+					r.assign()
+					stays := r.purchase(test.id, "stays")
+					end := test.begin(r)
+					records := []*record.Record{ends, stays}
+					if order == "the ending one behind" {
+						records = []*record.Record{stays, ends}
+					}
+					r.handle(records...)
+					testkit.Advance(20 * time.Second)
+					began := time.Now()
+					r.drain(ending)
+					<-ending.Idle()
+					if took := time.Since(began); took > 10*time.Millisecond {
+						t.Errorf("let go after %v", took)
+					}
+					if s := ending.Standing(); s.Unsettled != 1 {
+						t.Errorf("%d unsettled of the ending assignment, want its record", s.Unsettled)
+					}
+					end()
+					testkit.Advance(15 * time.Second)
+					r.wantDelivered("warm", "stays")
+					r.wantHold("")
+				})
+			})
+		}
+	}
+}
+
+// What is refused while the assignment ends is still written if that can be; what cannot be is let go, although other records wait on.
+func TestAFlushLetsGoOfDeadLettersThatCannotBeWritten(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+		r.handle(r.record(nil))
+		testkit.Advance(time.Minute)
+		r.wantSettled(0, 1)
+		began := time.Now()
+		r.drain(r.tracker)
+		<-r.tracker.Idle()
+		if took := time.Since(began); took > 10*time.Millisecond {
+			t.Errorf("let go after %v", took)
+		}
+		r.wantSettled(0, 1)
+	})
+}
+
+// The end of work leaves nobody holding a record: neither who waits, nor who comes later.
+func TestTheEndOfWorkLetsGoOfEverything(t *testing.T) {
+	for name, cfg := range map[string]func(*route.Config){"aside": nil, "in place": ordered} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				r := newRig(t, cfg)
+				r.warm()
+				returned := r.handle(r.purchase(lateID, "late"), r.purchase(lateID, "later"))
+				testkit.Advance(10 * time.Second)
+				r.cut()
+				synctest.Wait()
+				r.wantReturned(returned, true)
+				r.wantReturned(r.handle(r.purchase(lateID, "too late"), r.record([]byte("poison")), r.purchase(purchaseID, "too late")), true)
+				r.fence()
+				testkit.Advance(time.Second)
+				<-r.tracker.Idle()
+				r.wantSettled(1, 5)
+				r.wantDelivered("warm")
+				r.wantHold("")
+			})
+		})
+	}
+}
+
+func TestAfterCloseRunEndsOnceNothingIsLeftAside(t *testing.T) {
+	ways := map[string]func(r *rig){
+		"it goes on":      func(r *rig) { r.register(lateID, "sluice.crmcom.Purchase") },
+		"it is dead":      func(*rig) {},
+		"it is let go of": func(r *rig) { r.drain(r.tracker) },
+	}
+	for name, end := range ways {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				r.warm()
+				r.handle(r.purchase(lateID, "late"))
+				r.router.Close()
+				testkit.Advance(idWait / 2)
+				select {
+				case <-r.routed:
+					t.Fatal("Run ended while a record waits aside")
+				default:
+				}
+				end(r)
+				<-r.routed
+				r.wantHold("")
+			})
+		})
+	}
+}
