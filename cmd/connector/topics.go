@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"sluice/internal/config"
 	"sluice/internal/topics"
@@ -64,20 +62,19 @@ func applyTopics(ctx context.Context, out io.Writer, cfg *config.Config, sources
 	if len(changes) == 0 {
 		fmt.Fprintln(out, "all topics are as they should be")
 	}
-	return nil
+	if dryRun {
+		return nil
+	}
+	return awaitTopics(ctx, adm, made(changes))
 }
 
-// makeSources makes the source topics that do not exist.
-func makeSources(ctx context.Context, out io.Writer, adm *kadm.Client, cfg *config.Config, partitions int32) error {
-	for _, p := range cfg.Pipelines {
-		_, err := adm.CreateTopic(ctx, partitions, cfg.Topics.ReplicationFactor, nil, p.Topic)
-		switch {
-		case errors.Is(err, kerr.TopicAlreadyExists):
-		case err != nil:
-			return fmt.Errorf("making topic %s: %w", p.Topic, err)
-		default:
-			fmt.Fprintf(out, "%s: made with %d partitions\n", p.Topic, partitions)
+// made are the topics that were not there before.
+func made(changes []topics.Change) []string {
+	var names []string
+	for _, c := range changes {
+		if c.Setting == "" {
+			names = append(names, c.Topic)
 		}
 	}
-	return nil
+	return names
 }
