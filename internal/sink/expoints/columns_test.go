@@ -11,6 +11,7 @@ import (
 
 	"sluice/internal/event"
 	"sluice/internal/sink"
+	"sluice/internal/testkit"
 )
 
 const columnsOfTests = `{"CustomerDataColumns":[
@@ -207,12 +208,12 @@ func TestUnknownNameReadsTheCatalogueAnewAtMostOnceAMinute(t *testing.T) {
 		refused := []sink.Fault{{Path: "Data[0].Name", Rule: "must be a column of the account"}, {Path: "Data", Rule: `column "First name" is mandatory`}}
 		wantFaults(t, encodeNew(t, add), refused)
 		v.set(withNew, 0)
-		time.Sleep(verdictAge - time.Nanosecond)
+		testkit.Advance(verdictAge - time.Nanosecond)
 		wantFaults(t, encodeNew(t, add), refused)
 		if got := v.readCount(); got != 1 {
 			t.Fatalf("%d readings within the minute, want 1", got)
 		}
-		time.Sleep(time.Nanosecond)
+		testkit.Advance(time.Nanosecond)
 		wantFaults(t, encodeNew(t, add), nil)
 		if got := v.readCount(); got != 2 {
 			t.Fatalf("%d readings after the minute, want 2", got)
@@ -229,7 +230,7 @@ func TestUnknownNameWaitsWhileTheCatalogueCannotBeRead(t *testing.T) {
 			t.Fatal("a name that is unknown was taken")
 		}
 		v.set("", http.StatusServiceUnavailable)
-		time.Sleep(verdictAge)
+		testkit.Advance(verdictAge)
 		wantUnready(t, encodeNew(t, add), sink.Unavailable)
 	})
 }
@@ -248,7 +249,7 @@ func TestOldColumnsStandWhileARefreshFails(t *testing.T) {
 			reads int
 		}{{0, 1}, {cfg.ColumnsRefresh - 1, 1}, {1, 2}, {verdictAge - 1, 2}, {1, 3}}
 		for i, step := range steps {
-			time.Sleep(step.wait)
+			testkit.Advance(step.wait)
 			if err := good(); err != nil {
 				t.Fatal(err)
 			}

@@ -89,6 +89,7 @@ func harmless(a sink.Answer) sink.Answer {
 		a.Class = sink.Unavailable
 	case sink.Rejected, sink.TooLarge:
 		a.Class = sink.Misconfigured
+	default: // says how to wait as it is
 	}
 	return a
 }
