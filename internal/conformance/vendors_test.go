@@ -3,11 +3,11 @@
 package conformance
 
 import (
-	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 
@@ -208,7 +208,7 @@ func wantItems(t testing.TB, a sink.Answer, classes ...sink.Class) {
 	for i, r := range a.Items {
 		got[i] = r.Class
 	}
-	if fmt.Sprint(got) != fmt.Sprint(classes) {
+	if !slices.Equal(got, classes) {
 		t.Fatalf("the items are %v, want %v", got, classes)
 	}
 }
