@@ -68,9 +68,16 @@ func (s *stage) watch(ctx context.Context, connector activity) error {
 			if err := s.show(ctx, s.phase()); err != nil && ctx.Err() == nil {
 				return err
 			}
-			next = now.Add(max(redraw, auditShare*time.Since(now)))
+			next = later(next.Add(redraw), now.Add(auditShare*time.Since(now)))
 		}
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // phase says what the run is about at present.
