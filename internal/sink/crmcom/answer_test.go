@@ -119,6 +119,8 @@ func TestARefusedCallIsJudgedByWhatItSays(t *testing.T) {
 		{"a code that means login", 200, failed("InvalidTokenException", ""), 3, sink.Unauthorized, nil},
 		{"a text that means login", 200, failed("ERROR", "Session has expired"), 3, sink.Unauthorized, nil},
 		{"login with 400", 400, failed("TokenNotFoundException", ""), 3, sink.Unauthorized, nil},
+		{"a code that refuses a permission", 200, failed("AccessDeniedException", ""), 3, sink.Unauthorized, nil},
+		{"a text that refuses a permission", 200, failed("ERROR", "User is not authorised for this unit"), 3, sink.Unauthorized, nil},
 		{"a text about data", 200, failed("MandatoryFieldException", "the token field is missing"), 3, sink.Rejected, nil},
 		{"a value that only looks like login", 200, failed("ERROR", `Product (Login token) is wrong, so is "session"`), 3, sink.Rejected, nil},
 		{"a configured code is never login", 200, failed("VoucherExpiredException", "expired"), 3, sink.Rejected, nil},

@@ -42,7 +42,7 @@ var transientCode = regexp.MustCompile(`(?i)timeout|timedout|connection|unavaila
 func isTransient(code string) bool { return transientCode.MatchString(code) }
 
 var (
-	loginWords = regexp.MustCompile(`(?i)token|session|expired|authenticat|unauthori[sz]|login`)
+	loginWords = regexp.MustCompile(`(?i)token|session|expired|authenticat|(?:un|not.?)authori[sz]|login|access.?denied|permission|privilege|forbidden`)
 	// dataCode finds exceptions that are about the values of a request.
 	dataCode = regexp.MustCompile(`(?i)APIValue|NotFound|Mandatory|Duplicate|AlreadyExists|Participant`)
 	// values are what the vendor repeats of the request: Account (ACR000177) Not Found.
