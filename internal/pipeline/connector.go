@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -110,6 +112,10 @@ func (c *Connector) concurrency(account string) int {
 func (c *Connector) Run(take, work context.Context) error {
 	defer c.decoder.Close()
 	if err := c.assemble(take); err != nil {
+		c.letGo()
+		if take.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	take, stop := context.WithCancel(take)
@@ -134,18 +140,30 @@ func (c *Connector) assemble(ctx context.Context) error {
 		return fmt.Errorf("making a Kafka client: %w", err)
 	}
 	defer client.Close()
-	tiers, err := c.prepareTopics(ctx, kadm.NewClient(client))
+	adm := kadm.NewClient(client)
+	tiers, err := c.prepareTopics(ctx, adm)
+	if err != nil {
+		return err
+	}
+	limits, err := topics.BatchLimits(ctx, adm, topics.Wanted(c.cfg))
 	if err != nil {
 		return err
 	}
 	for _, p := range c.cfg.Pipelines {
-		built, err := Assemble(c.settings(p, tiers[p.Name]), c.opts.Observe.Pipeline(p.Name), c.opts.Log)
+		built, err := Assemble(c.settings(p, tiers[p.Name], limits[p.Name]), c.opts.Observe.Pipeline(p.Name), c.opts.Log)
 		if err != nil {
 			return err
 		}
 		c.pipelines = append(c.pipelines, built)
 	}
 	return nil
+}
+
+// letGo closes pipelines that will not run.
+func (c *Connector) letGo() {
+	for _, p := range c.pipelines {
+		p.group.Close()
+	}
 }
 
 // prepareTopics makes or checks the topics, and gives the tiers that are no longer configured and must be drained, by pipeline.
@@ -169,22 +187,21 @@ func (c *Connector) prepareTopics(ctx context.Context, adm *kadm.Client) (map[st
 	}
 	tiers := map[string][]consume.Tier{}
 	for _, l := range leftovers {
-		switch {
-		case !l.Configured:
-			c.opts.Log.Warn("nobody reads this retry topic: its pipeline is not in the configuration", zap.String("topic", l.Topic))
-		case l.Delay > 0:
-			c.opts.Log.Info("draining a retry tier that is no longer configured", zap.String("topic", l.Topic))
-			tiers[l.Pipeline] = append(tiers[l.Pipeline], consume.Tier{Topic: l.Topic, Delay: l.Delay})
+		if !l.Configured || l.Delay == 0 {
+			c.opts.Log.Warn("nobody reads this topic: the configuration does not name what wrote it", zap.String("topic", l.Topic))
+			continue
 		}
+		c.opts.Log.Info("draining a retry tier that is no longer configured", zap.String("topic", l.Topic))
+		tiers[l.Pipeline] = append(tiers[l.Pipeline], consume.Tier{Topic: l.Topic, Delay: l.Delay})
 	}
 	return tiers, nil
 }
 
-func (c *Connector) settings(p config.Pipeline, drained []consume.Tier) Settings {
+func (c *Connector) settings(p config.Pipeline, drained []consume.Tier, batchLimit int) Settings {
 	ordered := p.Ordering == config.OrderingKey
 	s := Settings{
 		Name:    p.Name,
-		Consume: c.consume(p, drained),
+		Consume: c.consume(p, drained, batchLimit),
 		Route: route.Config{
 			SkipUnmapped: p.Unmapped == config.Skip, SkipTombstones: p.Tombstones == config.Skip,
 			UnknownIDWait: c.cfg.SchemaRegistry.UnknownIDWait, Ordered: ordered,
@@ -204,22 +221,23 @@ func (c *Connector) settings(p config.Pipeline, drained []consume.Tier) Settings
 	return s
 }
 
-func (c *Connector) consume(p config.Pipeline, drained []consume.Tier) consume.Config {
+func (c *Connector) consume(p config.Pipeline, drained []consume.Tier, batchLimit int) consume.Config {
 	tiers := drained
 	for _, d := range p.Retry.Delays {
 		tiers = append(tiers, consume.Tier{Topic: topics.Retry(c.cfg.Name, p.Name, d), Delay: d})
 	}
+	slices.SortFunc(tiers, func(a, b consume.Tier) int { return cmp.Compare(a.Delay, b.Delay) })
 	return consume.Config{
 		Topic: p.Topic, Group: p.Group, Client: c.kafka, Tiers: tiers,
 		Start: consume.Start{Latest: p.Start.Latest, At: p.Start.At}, Lost: consume.Lost(p.OnOffsetLost),
-		MaxInFlight: p.MaxInFlight, MaxInFlightBytes: int(p.MaxInFlightBytes), MaxRecordBytes: maxRecordBytes,
+		MaxInFlight: p.MaxInFlight, MaxInFlightBytes: int(p.MaxInFlightBytes), MaxRecordBytes: min(batchLimit, maxBatchBytes),
 		CommitInterval: c.cfg.CommitInterval, DrainTimeout: c.cfg.DrainTimeout, RebalanceTimeout: c.cfg.Kafka.RebalanceTimeout,
 		NextGeneration: c.cfg.Kafka.GroupProtocol == config.GroupConsumer,
 	}
 }
 
-// maxRecordBytes is what the producer lets through; what a topic takes is the broker's to say, and is checked at the start.
-const maxRecordBytes = 64 << 20
+// maxBatchBytes bounds what is produced at once, whatever the topics take: socket.request.max.bytes is 100 MiB by default.
+const maxBatchBytes = 64 << 20
 
 func delivery(p config.Pipeline, r config.Route, a account, ordered bool) deliver.Config {
 	return deliver.Config{
