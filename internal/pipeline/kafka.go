@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"time"
 
@@ -45,7 +44,11 @@ func KafkaOptions(k config.Kafka, dial Dial, log *zap.Logger) ([]kgo.Opt, error)
 	}
 	opts = append(opts, kgo.Dialer(dial))
 	if k.SASL.Mechanism != "" {
-		opts = append(opts, kgo.SASL(mechanism(k.SASL)))
+		login, err := mechanism(k.SASL)
+		if err != nil {
+			return nil, fmt.Errorf("kafka.sasl: %w", err)
+		}
+		opts = append(opts, kgo.SASL(login))
 	}
 	return opts, nil
 }
@@ -102,21 +105,36 @@ func tlsDial(dial Dial, cfg *tls.Config) Dial {
 	}
 }
 
-func mechanism(s config.SASL) sasl.Mechanism {
+func mechanism(s config.SASL) (sasl.Mechanism, error) {
 	user, password := s.Username, s.Password.Reveal()
 	switch s.Mechanism {
+	case config.MechanismPlain:
+		return plain.Auth{User: user, Pass: password}.AsMechanism(), nil
 	case config.MechanismScram256:
-		return scram.Auth{User: user, Pass: password}.AsSha256Mechanism()
+		return scram.Auth{User: user, Pass: password}.AsSha256Mechanism(), nil
 	case config.MechanismScram512:
-		return scram.Auth{User: user, Pass: password}.AsSha512Mechanism()
+		return scram.Auth{User: user, Pass: password}.AsSha512Mechanism(), nil
 	case config.MechanismOAuthBearer:
-		client := &http.Client{Timeout: 30 * time.Second}
-		tokens := vendorhttp.NewSource(vendorhttp.ClientCredentials(client, s.TokenURL, user, password, s.Scope, vendorhttp.StyleBody), time.Minute)
-		return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
-			token, _, err := tokens.Get(ctx)
-			return oauth.Auth{Token: token}, err
-		})
+		return bearer(s)
 	default:
-		return plain.Auth{User: user, Pass: password}.AsMechanism()
+		return nil, fmt.Errorf("mechanism is %q: %s, %s, %s and %s are allowed", s.Mechanism,
+			config.MechanismPlain, config.MechanismScram256, config.MechanismScram512, config.MechanismOAuthBearer)
 	}
+}
+
+// tokenTimeout bounds one request to the token endpoint.
+const tokenTimeout = 30 * time.Second
+
+// bearer logs in with a token of client credentials (RFC 6749 4.4), had anew a minute before it ends.
+func bearer(s config.SASL) (sasl.Mechanism, error) {
+	client, err := vendorhttp.NewClient(vendorhttp.Options{})
+	if err != nil {
+		return nil, err
+	}
+	client.Timeout = tokenTimeout
+	tokens := vendorhttp.NewSource(vendorhttp.ClientCredentials(client, s.TokenURL, s.Username, s.Password.Reveal(), s.Scope, vendorhttp.StyleBody), time.Minute)
+	return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+		token, _, err := tokens.Get(ctx)
+		return oauth.Auth{Token: token}, err
+	}), nil
 }
