@@ -1,0 +1,73 @@
+package pipeline
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"testing"
+
+	"sluice/internal/event"
+)
+
+// An account of each vendor can be configured with its defaults, and each event has an operation that takes it.
+func TestEveryVendorIsOfferedWithItsDefaults(t *testing.T) {
+	types := VendorTypes()
+	if got, want := slices.Sorted(maps.Keys(types)), []string{"crmcom", "expoints", "propel"}; !slices.Equal(got, want) {
+		t.Fatalf("vendors %v, want %v", got, want)
+	}
+	events := map[string]string{}
+	for name, v := range types {
+		cfg := v.NewConfig()
+		if cfg == nil || cfg == v.NewConfig() {
+			t.Errorf("%s: two accounts would share one struct", name)
+		}
+		for _, o := range v.Operations(cfg) {
+			if other, twice := events[o.Event]; twice {
+				t.Errorf("event %s: operations %s and %s.%s", o.Event, other, name, o.Name)
+			}
+			events[o.Event] = name + "." + o.Name
+			if o.MaxItems < 1 || o.DefaultItems > o.MaxItems {
+				t.Errorf("%s.%s: cap %d, default %d", name, o.Name, o.MaxItems, o.DefaultItems)
+			}
+			if !o.Repeatable && o.Unknown.Policy == "" {
+				t.Errorf("%s.%s: not repeatable, and no policy for unknown outcomes", name, o.Name)
+			}
+		}
+	}
+	for _, e := range event.Names() {
+		if events[e] == "" {
+			t.Errorf("event %s has no operation", e)
+		}
+	}
+}
+
+// The operations that an account opens are those that the configuration was checked against.
+func TestAnAccountOpensTheOperationsThatItsVendorLists(t *testing.T) {
+	for name, v := range vendors {
+		cfg := v.NewConfig()
+		opened, err := v.open("account", cfg, http.DefaultClient)
+		if err != nil {
+			continue // its defaults alone are no account; what is missing is the vendor's to say
+		}
+		var got, want []string
+		for _, o := range opened {
+			got = append(got, o.Spec().Name)
+		}
+		for _, o := range v.Operations(cfg) {
+			want = append(want, o.Name)
+		}
+		if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+			t.Errorf("%s opens %v, lists %v", name, got, want)
+		}
+	}
+}
+
+func TestSettingsOfAnotherTypeAreRefused(t *testing.T) {
+	for name, v := range vendors {
+		for _, settings := range []any{nil, 42, "text", struct{}{}} {
+			if opened, err := v.open("account", settings, http.DefaultClient); err == nil || opened != nil {
+				t.Errorf("%s: settings %#v gave %v, error %v", name, settings, opened, err)
+			}
+		}
+	}
+}
