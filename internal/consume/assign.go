@@ -70,10 +70,13 @@ func (g *Group) onAssigned(_ context.Context, cl *kgo.Client, added map[string][
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, p := range added[g.cfg.Topic] {
-		a := &assignment{partition: p, writer: newWriter(), over: make(chan struct{})}
-		a.life, a.die = context.WithCancel(context.Background())
-		g.assigned[p] = a
+		g.assigned[p] = newAssignment(p)
 	}
+}
+
+func newAssignment(partition int32) *assignment {
+	life, die := context.WithCancel(context.Background())
+	return &assignment{partition: partition, writer: newWriter(), life: life, die: die, over: make(chan struct{})}
 }
 
 func newWriter() string {
@@ -212,8 +215,8 @@ func (g *Group) waitIdle(work context.Context, ending []*assignment) {
 
 // fence ends the trackers, and commits what was settled until then: the source's offsets first, for a broker may refuse the others.
 func (g *Group) fence(work context.Context, ending []*assignment, commit bool) {
-	g.commitMu.Lock()
-	defer g.commitMu.Unlock()
+	g.turn <- struct{}{}
+	defer func() { <-g.turn }()
 	var source, retries []pendingCommit
 	for _, a := range ending {
 		for i, p := range a.partitions() {
@@ -222,9 +225,9 @@ func (g *Group) fence(work context.Context, ending []*assignment, commit bool) {
 				continue
 			}
 			if i == 0 {
-				source = append(source, pendingCommit{p, c})
+				source = append(source, pendingCommit{p, p.tracker, c})
 			} else {
-				retries = append(retries, pendingCommit{p, c})
+				retries = append(retries, pendingCommit{p, p.tracker, c})
 			}
 		}
 		a.die()
@@ -236,7 +239,7 @@ func (g *Group) fence(work context.Context, ending []*assignment, commit bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(work), lastCommitTimeout(work))
 	defer cancel()
 	for _, batch := range [][]pendingCommit{source, retries} {
-		if err := g.sendCommit(ctx, batch); err != nil {
+		if err := g.commitFinally(ctx, batch); err != nil {
 			g.obs.CommitFailed()
 			g.log.Warn("the last commit of an ending assignment failed; what it covers is read again", zap.Error(err))
 		}

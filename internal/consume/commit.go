@@ -8,7 +8,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
@@ -17,9 +16,10 @@ import (
 	"sluice/internal/wake"
 )
 
-// pendingCommit is what a partition wants committed.
+// pendingCommit is what a partition wants committed, and the tracker that wants it: after a loss of data the partition has another one.
 type pendingCommit struct {
 	p *partition
+	t *offset.Tracker
 	c offset.Commit
 }
 
@@ -71,13 +71,15 @@ func (g *Group) pace(ctx context.Context) {
 // commit commits what the live trackers want: the source's partitions, then in a request of its own those of the retry topics, which a
 // broker may refuse to a member of an older epoch (KIP-848).
 func (g *Group) commit(ctx context.Context) error {
-	g.commitMu.Lock()
-	defer g.commitMu.Unlock()
+	g.turn <- struct{}{}
+	defer func() { <-g.turn }()
 	defer g.commits.Send()
 	source, retries := g.pending()
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	return errors.Join(g.sendCommit(ctx, source), g.sendCommit(ctx, retries))
+	_, errSource := g.sendCommit(ctx, source)
+	_, errRetries := g.sendCommit(ctx, retries)
+	return errors.Join(errSource, errRetries)
 }
 
 func (g *Group) pending() (source, retries []pendingCommit) {
@@ -89,80 +91,115 @@ func (g *Group) pending() (source, retries []pendingCommit) {
 			if !ok {
 				continue
 			}
-			if p.bare {
-				c.Metadata = ""
-			}
 			if i == 0 {
-				source = append(source, pendingCommit{p, c})
+				source = append(source, pendingCommit{p, p.tracker, c})
 			} else {
-				retries = append(retries, pendingCommit{p, c})
+				retries = append(retries, pendingCommit{p, p.tracker, c})
 			}
 		}
 	}
 	return source, retries
 }
 
-// sendCommit makes one OffsetCommit request and reads its results by partition. What failed stays to be committed.
-func (g *Group) sendCommit(ctx context.Context, batch []pendingCommit) error {
-	if len(batch) == 0 {
-		return nil
-	}
-	offsets := map[string]map[int32]kgo.EpochOffset{}
-	byPlace := map[topicPartition]pendingCommit{}
-	for _, b := range batch {
-		put(offsets, b.p.topic, b.p.number, kgo.EpochOffset{Epoch: b.c.Epoch, Offset: b.c.Offset})
-		byPlace[topicPartition{b.p.topic, b.p.number}] = b
-	}
-	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
-		for i := range req.Topics {
-			t := &req.Topics[i]
-			for j := range t.Partitions {
-				metadata := byPlace[topicPartition{t.Topic, t.Partitions[j].Partition}].c.Metadata
-				t.Partitions[j].Metadata = &metadata
-			}
+// commitFinally is for the last commit of an assignment: no later one makes up for what fails, so it is tried again until all is committed, ctx ends,
+// or the group no longer knows this member.
+func (g *Group) commitFinally(ctx context.Context, batch []pendingCommit) error {
+	for {
+		rest, err := g.sendCommit(ctx, batch)
+		if err == nil || expelled(err) || !sleep(ctx, 100*time.Millisecond) {
+			return err
 		}
-		return nil
-	})
-	var failure error
-	g.member.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, err error) {
-		if err != nil {
-			failure = fmt.Errorf("committing offsets: %w", err)
-			return
-		}
-		failure = g.readCommit(req, answer, byPlace)
-	})
-	return failure
+		batch = rest
+	}
 }
 
-func (g *Group) readCommit(req *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, byPlace map[topicPartition]pendingCommit) error {
-	names := map[[16]byte]string{}
-	for _, t := range req.Topics {
-		names[t.TopicID] = t.Topic
+// expelled tells whether the group has gone on without this member: no commit of what it owned is taken any more.
+func expelled(err error) bool {
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.FencedMemberEpoch)
+}
+
+// sendCommit makes one OffsetCommit request and reads its results by partition. What failed stays to be committed, and is given back.
+//
+// The request is our own: when a commit of kgo's is answered with UNKNOWN_MEMBER_ID or ILLEGAL_GENERATION, kgo joins anew without telling that the partitions were
+// lost, though somebody else may have owned them meanwhile. Here the heartbeat finds it out, which ends the assignments first.
+func (g *Group) sendCommit(ctx context.Context, batch []pendingCommit) ([]pendingCommit, error) {
+	if len(batch) == 0 {
+		return nil, nil
 	}
-	var failures []error
+	answer, err := g.commitRequest(batch).RequestWith(ctx, g.member)
+	if err != nil {
+		return batch, fmt.Errorf("committing offsets: %w", err)
+	}
+	return g.readCommit(answer, batch)
+}
+
+func (g *Group) commitRequest(batch []pendingCommit) *kmsg.OffsetCommitRequest {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group = g.cfg.Group
+	req.MemberID, req.Generation = g.member.GroupMetadata()
+	at := map[string]int{} // a topic's place in the request
+	for _, b := range batch {
+		i, known := at[b.p.topic]
+		if !known {
+			i = len(req.Topics)
+			at[b.p.topic] = i
+			t := kmsg.NewOffsetCommitRequestTopic()
+			t.Topic, t.TopicID = b.p.topic, b.p.topicID
+			req.Topics = append(req.Topics, t)
+		}
+		p := kmsg.NewOffsetCommitRequestTopicPartition()
+		p.Partition, p.Offset, p.LeaderEpoch = b.p.number, b.c.Offset, b.c.Epoch
+		p.Metadata = kmsg.StringPtr(b.metadata())
+		req.Topics[i].Partitions = append(req.Topics[i].Partitions, p)
+	}
+	return req
+}
+
+// metadata is what goes out beside the offset: nothing once the broker has refused it.
+func (b pendingCommit) metadata() string {
+	if b.p.bare {
+		return ""
+	}
+	return b.c.Metadata
+}
+
+func (g *Group) readCommit(answer *kmsg.OffsetCommitResponse, batch []pendingCommit) (rest []pendingCommit, err error) {
+	codes := map[topicPartition]int16{}
+	ids := map[[16]byte]string{}
+	for _, b := range batch {
+		ids[b.p.topicID] = b.p.topic
+	}
 	for _, t := range answer.Topics {
 		name := t.Topic
-		if name == "" {
-			name = names[t.TopicID]
+		if name == "" { // from version 10 on, topics go by their id
+			name = ids[t.TopicID]
 		}
 		for _, p := range t.Partitions {
-			b, ok := byPlace[topicPartition{name, p.Partition}]
-			if !ok {
-				continue
-			}
-			if err := g.settleCommit(b, kerr.ErrorForCode(p.ErrorCode)); err != nil {
-				failures = append(failures, fmt.Errorf("committing %s/%d: %w", name, p.Partition, err))
-			}
+			codes[topicPartition{name, p.Partition}] = p.ErrorCode
 		}
 	}
-	return errors.Join(failures...)
+	var failures []error
+	for _, b := range batch {
+		code, answered := codes[topicPartition{b.p.topic, b.p.number}]
+		fault := kerr.ErrorForCode(code)
+		if !answered {
+			fault = errNotAnswered
+		}
+		if fault := g.settleCommit(b, fault); fault != nil {
+			rest = append(rest, b)
+			failures = append(failures, fmt.Errorf("committing %s/%d: %w", b.p.topic, b.p.number, fault))
+		}
+	}
+	return rest, errors.Join(failures...)
 }
+
+var errNotAnswered = errors.New("the broker's answer leaves it out")
 
 func (g *Group) settleCommit(b pendingCommit, err error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err == nil {
-		b.p.tracker.Confirm(b.c.Version)
+		b.t.Confirm(b.c.Version)
 		b.p.confirmed = b.c.Offset
 		return nil
 	}

@@ -106,7 +106,7 @@ type Group struct {
 	arrivals chan struct{} // signals that an assignment waits for its take-over
 	changed  chan struct{} // signals that a tracker has something to commit
 	urgent   chan struct{} // signals that a call waits for a commit
-	commitMu sync.Mutex    // held from building a commit to its answer, so that no older one passes a newer one; taken before mu
+	turn     chan struct{} // has one place, taken from building a commit to its answer, so that no older one passes a newer one; taken before mu
 	commits  wake.Broadcast
 	failed   chan error
 }
@@ -127,6 +127,7 @@ func New(cfg Config, obs *observe.Pipeline, log *zap.Logger) (*Group, error) {
 		arrivals:      make(chan struct{}, 1),
 		changed:       make(chan struct{}, 1),
 		urgent:        make(chan struct{}, 1),
+		turn:          make(chan struct{}, 1),
 		failed:        make(chan error, 1),
 	}, nil
 }
@@ -138,11 +139,11 @@ func (g *Group) Producer() *kgo.Client { return g.side }
 // waited for, and still nothing is committed past what is settled. The error is one that keeps the pipeline from going on.
 func (g *Group) Run(take, work context.Context, handler Handler) error {
 	g.handler = handler
-	if err := g.claimStart(take); err != nil {
-		if take.Err() != nil {
-			return nil
-		}
+	if err := g.claimStart(take); err != nil && take.Err() == nil {
 		return err
+	}
+	if take.Err() != nil {
+		return nil
 	}
 	member, err := kgo.NewClient(g.memberOptions(work)...)
 	if err != nil {

@@ -1,0 +1,261 @@
+package consume_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap/zaptest"
+
+	"sluice/internal/consume"
+	"sluice/internal/embedded"
+	"sluice/internal/record"
+	"sluice/internal/settle"
+	"sluice/internal/testkit"
+)
+
+const (
+	source   = "orders"
+	tier10s  = "sluice.orders.retry.10s"
+	tier1m   = "sluice.orders.retry.1m"
+	dead     = "sluice.orders.dlq"
+	group    = "sluice.orders"
+	numParts = 3
+)
+
+// cluster is an embedded platform with the topics of a pipeline.
+type cluster struct {
+	*embedded.Platform
+	t       *testing.T
+	commits *testkit.Commits
+	vendor  *vendor
+	client  *kgo.Client
+}
+
+func newCluster(t *testing.T) *cluster {
+	p := testkit.StartPlatform(t, embedded.Options{Network: &testkit.Network{}})
+	for _, topic := range []string{source, tier10s, tier1m, dead} {
+		if err := p.Cluster().CreateTopic(topic, numParts, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &cluster{Platform: p, t: t, commits: testkit.WatchCommits(p.Cluster()), vendor: &vendor{times: map[string][]time.Time{}}}
+	c.client = testkit.NewClient(t, p, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	return c
+}
+
+// produce writes n records round robin; plan gives the value of each, which says what the vendor does with it.
+func (c *cluster) produce(n int, plan func(i int) string) {
+	c.t.Helper()
+	for i := range n {
+		r := &kgo.Record{Topic: source, Partition: int32(i % numParts), Key: fmt.Appendf(nil, "k%d", i), Value: []byte(plan(i)),
+			Headers: []kgo.RecordHeader{{Key: "upstream", Value: []byte{0, byte(i)}}}}
+		if err := c.client.ProduceSync(c.t.Context(), r).FirstErr(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// vendor counts deliveries by origin.
+type vendor struct {
+	mu    sync.Mutex
+	times map[string][]time.Time
+}
+
+func (v *vendor) accept(r *record.Record) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.times[r.Origin.ID()] = append(v.times[r.Origin.ID()], time.Now())
+}
+
+func (v *vendor) counts() (delivered, duplicates int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, times := range v.times {
+		delivered++
+		duplicates += len(times) - 1
+	}
+	return delivered, duplicates
+}
+
+// line stands for the steps between consume and settle: it takes a while for each record, then does what the record's value says.
+type line struct {
+	t       *testing.T
+	c       *cluster
+	group   *consume.Group
+	settler *settle.Settler
+	rng     *rand.Rand
+	work    sync.WaitGroup
+	slow    time.Duration
+	stuck   func(*record.Record) bool // such a record is held until its assignment ends
+	sent    bool                      // every record is committed as sent first
+	before  func(*record.Record)      // runs before the vendor is called; may block
+
+	mu      sync.Mutex
+	flushed chan struct{}
+	unknown []string // origins that came as of unknown outcome
+}
+
+func (l *line) Flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.flushed)
+	l.flushed = make(chan struct{})
+}
+
+func (l *line) Handle(ctx context.Context, records []*record.Record) {
+	for _, r := range records {
+		l.mu.Lock()
+		took := time.Duration(l.rng.Int64N(int64(l.slow) + 1))
+		if r.Unknown {
+			l.unknown = append(l.unknown, r.Origin.ID())
+		}
+		l.mu.Unlock()
+		l.work.Go(func() { l.one(ctx, r, took) })
+	}
+}
+
+func (l *line) one(ctx context.Context, r *record.Record, took time.Duration) {
+	for l.stuck != nil && l.stuck(r) {
+		l.mu.Lock()
+		flushed := l.flushed
+		l.mu.Unlock()
+		if _, draining := r.Draining(); draining || ctx.Err() != nil {
+			r.Drop()
+			return
+		}
+		select {
+		case <-flushed:
+		case <-ctx.Done():
+		}
+	}
+	if l.sent {
+		if err := l.group.Sent(ctx, []*record.Record{r}); err != nil || r.Fenced() {
+			r.Drop()
+			return
+		}
+	}
+	if l.before != nil {
+		l.before(r)
+	}
+	select {
+	case <-time.After(took):
+	case <-ctx.Done():
+		r.Drop()
+		return
+	}
+	o := record.Outcome{Record: r, Operation: "crmcom.purchases", Kind: record.Delivered, Attempt: r.Attempt + 1}
+	switch string(r.Raw.Value) {
+	case "dead":
+		o.Kind, o.Cause, o.Stage = record.Dead, record.CauseRejected, record.StageDeliver
+	case "retry once":
+		if r.Delay == 0 {
+			o.Kind, o.Cause, o.Stage, o.Delay = record.Retry, record.CauseRetryable, record.StageDeliver, 10*time.Second
+		}
+	case "retry twice":
+		if r.Delay < time.Minute {
+			o.Kind, o.Cause, o.Stage, o.Delay = record.Retry, record.CauseRetryable, record.StageDeliver, 10*time.Second
+			if r.Delay == 10*time.Second {
+				o.Delay = time.Minute
+			}
+		}
+	}
+	if o.Kind == record.Delivered {
+		l.c.vendor.accept(r)
+	}
+	l.c.commits.Settled(r.Raw.Topic, r.Raw.Partition, r.Raw.Offset)
+	_ = l.settler.Settle(ctx, []record.Outcome{o})
+}
+
+// member is a running instance.
+type member struct {
+	*line
+	net        *testkit.Line
+	take, work context.CancelFunc
+	over       chan struct{}
+}
+
+func (c *cluster) join(seed uint64, slow time.Duration, change func(*line, *consume.Config)) *member {
+	c.t.Helper()
+	m := &member{net: testkit.NewLine(c.Dial), over: make(chan struct{})}
+	cfg := consume.Config{
+		Topic: source, Group: group, Client: []kgo.Opt{kgo.SeedBrokers(c.Brokers()...), kgo.Dialer(m.net.Dial)},
+		Tiers: []consume.Tier{{Topic: tier10s, Delay: 10 * time.Second}, {Topic: tier1m, Delay: time.Minute}},
+		Lost:  consume.LostStop, MaxInFlight: 64, MaxInFlightBytes: 1 << 20, MaxRecordBytes: 1 << 20,
+		DrainTimeout: 30 * time.Second, RebalanceTimeout: 60 * time.Second,
+	}
+	m.line = &line{t: c.t, c: c, rng: rand.New(rand.NewPCG(seed, 1)), slow: slow, flushed: make(chan struct{})}
+	if change != nil {
+		change(m.line, &cfg)
+	}
+	log := zaptest.NewLogger(c.t)
+	g, err := consume.New(cfg, nil, log)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	m.group = g
+	m.settler = settle.New(settle.Config{Connector: group, DeadLetter: dead, Retry: map[time.Duration]string{10 * time.Second: tier10s, time.Minute: tier1m}},
+		g.Producer(), nil, log)
+	take, stopTake := context.WithCancel(context.Background())
+	work, stopWork := context.WithCancel(context.Background())
+	m.take, m.work = stopTake, stopWork
+	go func() {
+		defer close(m.over)
+		if err := g.Run(take, work, m.line); err != nil {
+			c.t.Errorf("running: %v", err)
+		}
+		g.Close()
+		m.line.work.Wait()
+	}()
+	return m
+}
+
+// leave stops cleanly.
+func (m *member) leave() {
+	m.take()
+	<-m.over
+	m.work()
+}
+
+// crash cuts the instance off; what it still does reaches nobody.
+func (m *member) crash() {
+	m.net.Cut()
+	m.work()
+	m.take()
+	<-m.over
+}
+
+// awaitCommitted waits until the group has committed all that was produced.
+func (c *cluster) awaitCommitted(n int) {
+	c.t.Helper()
+	for p := range numParts {
+		c.awaitOffset(source, int32(p), int64((n+numParts-1-p)/numParts))
+	}
+}
+
+func (c *cluster) awaitOffset(topic string, partition int32, offset int64) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Minute)
+	defer cancel()
+	if err := testkit.WaitCommitted(ctx, c.Cluster(), group, topic, partition, offset); err != nil {
+		c.t.Error(err)
+		c.t.FailNow()
+	}
+}
+
+func (c *cluster) check(delivered, duplicates int) {
+	c.t.Helper()
+	if err := c.commits.Check(); err != nil {
+		c.t.Error(err)
+	}
+	gotDelivered, gotDuplicates := c.vendor.counts()
+	if gotDelivered != delivered || gotDuplicates != duplicates {
+		c.t.Errorf("delivered %d and %d twice, want %d and %d", gotDelivered, gotDuplicates, delivered, duplicates)
+	}
+}
+
+func ok(int) string { return "ok" }
