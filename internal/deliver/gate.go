@@ -38,10 +38,11 @@ type gate struct {
 	changed chan struct{} // closed and replaced when lanes should ask again
 	most    int           // items of a call after a 413, 0: the configured cap
 	full    int           // calls in a row that were filled to it
-	passes  uint64        // calls that the vendor has answered for
-	// asking are the lanes that have something to send and were refused; failed is the lane whose call failed last.
-	asking map[int]struct{}
-	failed int
+	passes  uint64        // calls that the vendor has answered for, of those that began after the last failure
+	// asking are the lanes that have something to send and were refused; failed is the lane whose call failed last, failedAt when.
+	asking   map[int]struct{}
+	failed   int
+	failedAt time.Time
 
 	said   string // the reason told last
 	saidAt time.Time
@@ -178,7 +179,7 @@ func (p *permit) report(v verdict, a sink.Answer, items int) {
 	case success:
 		g.pass(p, v, a.Class, items)
 	case failure:
-		g.failed = p.lane
+		g.failed, g.failedAt = p.lane, now
 		if v.step != stepHold && g.hold.reason != "" && p.trial {
 			g.hold.postpone(now)
 		}
@@ -194,7 +195,9 @@ func (g *gate) pass(p *permit, v verdict, class sink.Class, items int) {
 	if class == sink.Unavailable || class == sink.Unknown {
 		return // the batch is to blame, but nothing has passed
 	}
-	g.passes++
+	if !p.started.Before(g.failedAt) { // calls that were under way when the vendor went down say nothing of what failed since
+		g.passes++
+	}
 	g.pace.relax(p.started)
 	g.hold.clear(p.started)
 	if v.step == stepItems && g.most > 0 && items >= g.most {
