@@ -96,19 +96,19 @@ func everythingReaders(t testing.TB) *readers {
 
 // fill draws a value for every field, as the schema allows.
 func fill(t *rapid.T, n *avro.SchemaNode, v reflect.Value) {
-	switch {
-	case n.Type == "union":
+	switch n.Type {
+	case "union":
 		fillNullable(t, n, v)
-	case n.Type == "record":
+	case "record":
 		for i := range n.Fields {
 			fill(t, &n.Fields[i].Type, v.Field(i))
 		}
-	case n.Type == "array":
+	case "array":
 		v.Set(reflect.MakeSlice(v.Type(), rapid.IntRange(0, 3).Draw(t, "length"), 3))
 		for i := range v.Len() {
 			fill(t, n.Items, v.Index(i))
 		}
-	case n.Type == "map":
+	case "map":
 		v.Set(reflect.MakeMap(v.Type()))
 		for _, key := range rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "keys") {
 			value := reflect.New(v.Type().Elem()).Elem()

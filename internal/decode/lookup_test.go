@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"sluice/internal/testkit"
 )
 
 // inProcess answers requests without a network, so that a bubble's clock stands still only where the test waits.
@@ -81,7 +83,7 @@ func TestAnUnknownIDIsAskedForAgainOnlyAfterAWhile(t *testing.T) {
 			if got := p.asked.Load(); got != want {
 				t.Errorf("second %d: %d look-ups, want %d", step, got, want)
 			}
-			time.Sleep(time.Second)
+			testkit.Advance(time.Second)
 		}
 	})
 }
@@ -89,9 +91,9 @@ func TestAnUnknownIDIsAskedForAgainOnlyAfterAWhile(t *testing.T) {
 func TestAnIDThatTheRegistryLearnsDecodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, p := newInProcess(t, Config{UnknownFor: time.Second}, unknownToRegistry)
-		unknownOf(t, d, 7)
+		_ = unknownOf(t, d, 7)
 		p.answer = knows
-		time.Sleep(time.Second)
+		testkit.Advance(time.Second)
 		if _, err := d.Decode(t.Context(), "topic", framed(7, nil)); err != nil {
 			t.Error(err)
 		}

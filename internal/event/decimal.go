@@ -22,7 +22,7 @@ const unit = 1_000_000 // 10^Scale
 type Decimal []byte
 
 // Millionths is the Decimal of n * 10^-6.
-func Millionths(n int64) Decimal { return Decimal(minimal(appendInt64(nil, n))) }
+func Millionths(n int64) Decimal { return minimal(appendInt64(nil, n)) }
 
 // errNotDecimal never carries the text: an amount may be personal.
 var errNotDecimal = errors.New("not a decimal: want digits with at most one point and a leading minus, such as -12.50")
@@ -158,10 +158,10 @@ func (d Decimal) big() *big.Int {
 
 func fromBig(n *big.Int) Decimal {
 	if n.Sign() >= 0 {
-		return Decimal(minimal(append([]byte{0}, n.Bytes()...)))
+		return minimal(append([]byte{0}, n.Bytes()...))
 	}
 	size := uint(n.BitLen()/8 + 1)
-	return Decimal(minimal(new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), 8*size)).Bytes()))
+	return minimal(new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), 8*size)).Bytes())
 }
 
 // minimal is b without leading bytes that only repeat the sign, as writers of a fixed width pad it.

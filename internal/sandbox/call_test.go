@@ -100,11 +100,14 @@ func TestAClientThatGivesUpEndsTheWait(t *testing.T) {
 		client := &http.Client{Transport: transport, Timeout: 3 * time.Second}
 
 		start := time.Now()
-		_, err := client.Post("http://propel"+PropelTokenPath, formMedia, strings.NewReader(grantForm))
+		resp, err := client.Post("http://propel"+PropelTokenPath, formMedia, strings.NewReader(grantForm))
+		if err == nil {
+			resp.Body.Close()
+		}
 		if err == nil || time.Since(start) != 3*time.Second {
 			t.Errorf("got %v after %s", err, time.Since(start))
 		}
-		resp, err := client.Post("http://propel"+PropelTokenPath, formMedia, strings.NewReader(grantForm))
+		resp, err = client.Post("http://propel"+PropelTokenPath, formMedia, strings.NewReader(grantForm))
 		if err != nil {
 			t.Fatal(err)
 		}

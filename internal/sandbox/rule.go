@@ -109,8 +109,9 @@ func (r Rule) needsItems() bool {
 	switch r.Do.Fault {
 	case FaultRefuseItem, FaultDropItems, FaultExtraItems:
 		return true
+	default:
+		return !r.When.Items.isZero()
 	}
-	return !r.When.Items.isZero()
 }
 
 func (r Rule) covers(operation string) bool {
@@ -122,8 +123,9 @@ func (f Fault) ends() bool {
 	switch f {
 	case FaultRefuseItem, FaultDropItems, FaultExtraItems, FaultExpireTokens, FaultLatency:
 		return false
+	default:
+		return true
 	}
-	return true
 }
 
 // ruleState is a rule with its counts, which Server.mu covers.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sluice/internal/testkit"
 )
 
 func TestLogins(t *testing.T) {
@@ -66,11 +68,11 @@ func TestTokensEndAtTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{CRMCOM: CRMCOMOptions{TokenTTL: time.Hour}})
 		token, later := crmToken(t, s), crmToken(t, s)
-		time.Sleep(time.Hour - 1)
+		testkit.Advance(time.Hour - 1)
 		if a := crm(t, s, "purchases", token, purchaseItem); !strings.Contains(a.body, `"code":"OK"`) {
 			t.Errorf("before its end: %s", a.body)
 		}
-		time.Sleep(1)
+		testkit.Advance(1)
 		for _, token := range []string{token, later} {
 			if a := crm(t, s, "purchases", token, purchaseItem); !strings.Contains(a.body, crmInvalidToken) {
 				t.Errorf("at its end: %s", a.body)

@@ -44,6 +44,7 @@ func (w *writer) checkValue(expr, path string, typ typeRef, depth int) {
 		w.line("for _, %s := range %s {", v, expr)
 		w.checkValue(v, path+" + \"[]\"", *typ.elem, depth+1)
 		w.line("}")
+	case scalar: // is none and holds none
 	}
 }
 
@@ -60,6 +61,7 @@ func hasDecimals(typ typeRef) bool {
 		}
 	case array, mapping, pointer:
 		return hasDecimals(*typ.elem)
+	case scalar:
 	}
 	return false
 }
