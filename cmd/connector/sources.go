@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"sluice/internal/config"
+	"sluice/internal/topics"
 )
 
 // makeSources makes the source topics that do not exist, and returns when brokers speak of them.
@@ -27,31 +27,5 @@ func makeSources(ctx context.Context, out io.Writer, adm *kadm.Client, cfg *conf
 			fmt.Fprintf(out, "%s: made with %d partitions\n", p.Topic, partitions)
 		}
 	}
-	return awaitTopics(ctx, adm, made)
-}
-
-// awaitTopics waits until all topics are listed: the controller answers a creation before the brokers have heard of it.
-func awaitTopics(ctx context.Context, adm *kadm.Client, names []string) error {
-	const pause = 100 * time.Millisecond
-	for len(names) > 0 { // no names would ask for all topics
-		// Without authorized operations the client's cache would answer.
-		details, err := adm.ListTopics(kadm.WithAuthorizedOps(ctx), names...)
-		if err == nil {
-			err = details.Error()
-		}
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, kerr.UnknownTopicOrPartition) && !errors.Is(err, kerr.LeaderNotAvailable) {
-			return fmt.Errorf("waiting for the topics made: %w", err)
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("waiting for the topics made: %w", ctx.Err())
-		}
-	}
-	return nil
+	return topics.Await(ctx, adm, made...)
 }

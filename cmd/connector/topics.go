@@ -62,19 +62,5 @@ func applyTopics(ctx context.Context, out io.Writer, cfg *config.Config, sources
 	if len(changes) == 0 {
 		fmt.Fprintln(out, "all topics are as they should be")
 	}
-	if dryRun {
-		return nil
-	}
-	return awaitTopics(ctx, adm, made(changes))
-}
-
-// made are the topics that were not there before.
-func made(changes []topics.Change) []string {
-	var names []string
-	for _, c := range changes {
-		if c.Setting == "" {
-			names = append(names, c.Topic)
-		}
-	}
-	return names
+	return nil
 }

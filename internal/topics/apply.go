@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Apply makes topics that are missing, adds partitions, and mends settings by which records could vanish or be refused. It gives what was
-// changed, up to the error if there is one; with dryRun what would be. A source topic that does not exist gives an *Unfit error before
-// anything is changed. Applied again, it changes nothing; several instances may apply at once.
+// Apply makes topics that are missing, adds partitions, and mends settings by which records could vanish or be refused, and returns when a
+// broker describes them so. It gives what was changed, up to the error if there is one; with dryRun what would be. A source topic that does
+// not exist gives an *Unfit error before anything is changed. Applied again, it changes nothing; several instances may apply at once.
 func Apply(ctx context.Context, adm *kadm.Client, wanted []Topic, dryRun bool) ([]Change, error) {
 	state, err := read(ctx, adm, wanted)
 	if err != nil {
@@ -32,7 +32,10 @@ func Apply(ctx context.Context, adm *kadm.Client, wanted []Topic, dryRun bool) (
 			done = append(done, c)
 		}
 	}
-	return done, nil
+	if dryRun || len(done) == 0 {
+		return done, nil
+	}
+	return done, awaitFit(ctx, adm, wanted)
 }
 
 // change does one change, or finds that another instance has done it.
