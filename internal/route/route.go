@@ -123,6 +123,7 @@ func (r *Router) handle(ctx context.Context, rest []*record.Record) {
 		}
 		if ctx.Err() == nil {
 			r.holds.state(rec, w)
+			r.lookAhead(ctx, w.err, rest[1:])
 			r.pause(ctx, attempt, flushed)
 		}
 		dropEnding(ctx, rest, r.obs)

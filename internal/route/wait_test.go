@@ -111,7 +111,7 @@ func TestInOrderAnUnknownSchemaIdWaitsInPlace(t *testing.T) {
 func TestARegistryThatNeverKnewAnIdHoldsThePipeline(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		returned := r.handle(r.purchase(lateID, "late"), r.purchase(purchaseID, "behind"))
+		returned := r.handle(r.purchase(lateID, "late"), r.purchase(lateID, "behind"))
 		testkit.Advance(24 * time.Hour)
 		r.wantReturned(returned, false)
 		r.wantHold("registry")
