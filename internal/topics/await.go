@@ -16,8 +16,7 @@ const (
 	awaitPause = 100 * time.Millisecond
 )
 
-// Await waits until a broker lists all topics, for at most 30 s. After that the error is context.DeadlineExceeded with what the broker said last,
-// such as kerr.UnknownTopicOrPartition.
+// Await waits until a broker lists all topics, for at most 30 s. After that the error is context.DeadlineExceeded, and says the last answer.
 func Await(ctx context.Context, adm *kadm.Client, names ...string) error {
 	return await(ctx, func(ctx context.Context) error {
 		if len(names) == 0 {
@@ -41,7 +40,7 @@ func await(ctx context.Context, ask func(context.Context) error) error {
 	const doing = "waiting for the brokers to speak of the change"
 	bounded, cancel := context.WithTimeout(ctx, awaitFor)
 	defer cancel()
-	var said error // the last answer that may yet change
+	said := errors.New("none")
 	for {
 		err := ask(bounded)
 		switch {
@@ -57,7 +56,7 @@ func await(ctx context.Context, ask func(context.Context) error) error {
 		case <-timer.C:
 		case <-bounded.Done():
 			timer.Stop()
-			return fmt.Errorf("%s: %w", doing, errors.Join(bounded.Err(), said))
+			return fmt.Errorf("%s: %w; their last answer: %v", doing, bounded.Err(), said) // not as an error: it may still change
 		}
 	}
 }
