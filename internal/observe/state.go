@@ -35,7 +35,7 @@ func (p *Pipeline) Breaker(operation, state string) {
 }
 
 // Hold says that the operation (or, with an empty operation, the pipeline's reading) is held for a reason (unauthorized, misconfigured,
-// unavailable, throttled, registry, flood, offset_lost), or with an empty reason that it is not held any more.
+// unavailable, throttled, registry, kafka, flood, offset_lost), or with an empty reason that it is not held any more.
 func (p *Pipeline) Hold(operation, reason string) {
 	if p == nil {
 		return

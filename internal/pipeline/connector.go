@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/plugin/kzap"
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
@@ -135,17 +136,17 @@ func (c *Connector) Run(take, work context.Context) error {
 
 // assemble checks the topics and builds the pipelines, which need to know the tiers that are there.
 func (c *Connector) assemble(ctx context.Context) error {
-	client, err := kgo.NewClient(c.kafka...)
+	client, err := kgo.NewClient(append(slices.Clip(c.kafka), kgo.WithLogger(kzap.New(zap.NewNop())))...) // what fails is told once, by insist
 	if err != nil {
 		return fmt.Errorf("making a Kafka client: %w", err)
 	}
 	defer client.Close()
 	adm := kadm.NewClient(client)
-	tiers, err := c.prepareTopics(ctx, adm)
+	tiers, err := insist(ctx, c, func() (map[string][]consume.Tier, error) { return c.prepareTopics(ctx, adm) })
 	if err != nil {
 		return err
 	}
-	limits, err := topics.BatchLimits(ctx, adm, topics.Wanted(c.cfg))
+	limits, err := insist(ctx, c, func() (map[string]int, error) { return topics.BatchLimits(ctx, adm, topics.Wanted(c.cfg)) })
 	if err != nil {
 		return err
 	}
@@ -169,16 +170,7 @@ func (c *Connector) letGo() {
 // prepareTopics makes or checks the topics, and gives the tiers that are no longer configured and must be drained, by pipeline.
 func (c *Connector) prepareTopics(ctx context.Context, adm *kadm.Client) (map[string][]consume.Tier, error) {
 	wanted := topics.Wanted(c.cfg)
-	if c.cfg.Topics.AutoCreate {
-		changes, err := topics.Apply(ctx, adm, wanted, false)
-		if err != nil {
-			return nil, fmt.Errorf("making topics: %w", err)
-		}
-		for _, change := range changes {
-			c.opts.Log.Info("topic changed", zap.Stringer("change", change))
-		}
-	}
-	if err := topics.Verify(ctx, adm, wanted); err != nil {
+	if err := c.fitTopics(ctx, adm, wanted); err != nil {
 		return nil, err
 	}
 	leftovers, err := topics.Leftovers(ctx, adm, c.cfg)
@@ -195,6 +187,21 @@ func (c *Connector) prepareTopics(ctx context.Context, adm *kadm.Client) (map[st
 		tiers[l.Pipeline] = append(tiers[l.Pipeline], consume.Tier{Topic: l.Topic, Delay: l.Delay})
 	}
 	return tiers, nil
+}
+
+// fitTopics returns when the topics are fit, or with what is wrong. What was made is not looked at again: another broker may not have heard of it yet.
+func (c *Connector) fitTopics(ctx context.Context, adm *kadm.Client, wanted []topics.Topic) error {
+	if !c.cfg.Topics.AutoCreate {
+		return topics.Verify(ctx, adm, wanted)
+	}
+	changes, err := topics.Apply(ctx, adm, wanted, false)
+	for _, change := range changes {
+		c.opts.Log.Info("topic changed", zap.Stringer("change", change))
+	}
+	if err != nil {
+		return fmt.Errorf("making topics: %w", err)
+	}
+	return nil
 }
 
 func (c *Connector) settings(p config.Pipeline, drained []consume.Tier, batchLimit int) Settings {

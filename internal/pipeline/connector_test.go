@@ -275,18 +275,3 @@ func TestAStopBeforeTheBrokersAnswerIsClean(t *testing.T) {
 		}
 	})
 }
-
-func TestABrokerThatIsNotThereIsAnErrorThatSaysWhatWasDone(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
-		s := newStage(t, "pipelines: {purchases: {}}\n")
-		if err := s.p.Close(); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		err := s.connector.Run(ctx, ctx)
-		if err == nil || ctx.Err() != nil {
-			t.Errorf("error %v (%v)", err, ctx.Err())
-		}
-	})
-}
