@@ -21,7 +21,7 @@ func (r *Router) lookAhead(ctx context.Context, why error, behind []*record.Reco
 		}
 		_, err := r.decoder.Decode(ctx, rec.Raw.Topic, rec.Raw.Value)
 		var poison *decode.Poison
-		if !errors.As(err, &poison) && !(errors.As(err, &unknown) && !unknown.EverResolved) {
+		if !errors.As(err, &poison) && (!errors.As(err, &unknown) || unknown.EverResolved) {
 			return // an id is known, or the registry does not answer
 		}
 	}
