@@ -49,6 +49,8 @@ type partition struct {
 	highWatermark int64
 	// paused says that the partition is not fetched, since its commit metadata has no room for more.
 	paused bool
+	// wanted is the record that had no room.
+	wanted int64
 	// bare says that the broker refused its metadata, so that its next commit goes without.
 	bare bool
 	// confirmed is the offset that the broker has taken last, 0 where it has taken none of this assignment.

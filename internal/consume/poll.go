@@ -66,7 +66,7 @@ func (g *Group) resumeRoomy() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.assigned {
-		if a.source != nil && !a.ending && a.source.paused && a.source.tracker.Room() >= roomResume {
+		if a.source != nil && !a.ending && a.source.paused && a.source.tracker.Room() >= roomResume && a.source.tracker.Fits(a.source.wanted, roomPause) {
 			a.source.paused = false
 			g.member.ResumeFetchPartitions(map[string][]int32{g.cfg.Topic: {a.partition}})
 		}
@@ -102,6 +102,10 @@ func (g *Group) trackPartition(a *assignment, raw []*kgo.Record) []*record.Recor
 	out := make([]*record.Record, 0, len(raw))
 	bytes := 0
 	for i, r := range raw {
+		if !a.source.tracker.Fits(r.Offset, 1) {
+			g.putBack(a.source, r)
+			break
+		}
 		rec := &slab[i]
 		rec.Raw, rec.Life, rec.Credits = r, a.life, g.sourceCredits
 		rec.Origin = sink.Origin{Topic: r.Topic, TopicID: a.source.topicID, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}
@@ -120,6 +124,13 @@ func (g *Group) trackPartition(a *assignment, raw []*kgo.Record) []*record.Recor
 	g.sourceCredits.TakeBytes(bytes)
 	g.obs.Read(false, len(out), bytes)
 	return out
+}
+
+// putBack pauses a source partition at a record that it has no room for: in a log with gaps fewer records fill the metadata than Room says.
+func (g *Group) putBack(p *partition, r *kgo.Record) {
+	p.paused, p.wanted = true, r.Offset
+	g.member.PauseFetchPartitions(map[string][]int32{p.topic: {p.number}})
+	g.member.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.topic: {p.number: {Epoch: r.LeaderEpoch, Offset: r.Offset}}})
 }
 
 // noteErrors logs what the fetches could not do, each fault once until it changes. The client goes on by itself but for the errors named here.

@@ -14,6 +14,9 @@ import (
 // fetches a second and not one a record. It makes records late by as much, never early.
 const leastHold = 200 * time.Millisecond
 
+// roomHold is how long a retry partition waits whose commit metadata has no room for its next record.
+const roomHold = time.Second
+
 // retryPoll bounds one poll of the retry partitions.
 const retryPoll = 500
 
@@ -95,6 +98,10 @@ func (g *Group) trackRetries(fetches kgo.Fetches, held holds) []*record.Record {
 			carried := record.ReadHeaders(r)
 			if wait := time.Until(carried.NotBefore); wait > 0 {
 				g.hold(p, r.Offset, max(wait, leastHold), held)
+				return
+			}
+			if !p.tracker.Fits(r.Offset, 1) {
+				g.hold(p, r.Offset, roomHold, held)
 				return
 			}
 			if rec := g.trackRetry(p, r, carried); rec != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"math/bits"
 	"slices"
 	"strings"
 )
@@ -28,7 +29,8 @@ const (
 	maxOverhead = 16 + binary.MaxVarintLen64 + 1 + 4
 	maxRunBytes = maxRaw - maxOverhead
 	maxMapped   = maxRunBytes * 4
-	worstRun    = 5 // bytes of a run of up to 2^33 offsets
+	worstRun    = 5            // bytes of a run of up to 2^33 offsets
+	worstEntry  = 1 + worstRun // bytes of an unsettled offset and the settled ones before it
 )
 
 // ErrForeignMetadata is metadata that is not ours for this topic and offset: another program's, another version's, of a topic since
@@ -80,7 +82,16 @@ func overlaySettled(runs []run, offsets []int64) []run {
 	return out
 }
 
-// encodeMetadata writes contiguous runs from base on; nothing where there is nothing to say.
+// runSize is the bytes of a run of so many offsets.
+func runSize(offsets int64) int {
+	if offsets <= 0 {
+		return 0
+	}
+	return (bits.Len64(uint64(offsets)<<2) + 6) / 7
+}
+
+// encodeMetadata writes contiguous runs from base on; nothing where there is nothing to say. What does not fit is cut at the far end: it is what a take-over found
+// in the retry topics, and the next one finds there again.
 func encodeMetadata(topicID [16]byte, base int64, runs []run) string {
 	if len(runs) == 0 {
 		return ""
@@ -95,20 +106,24 @@ func encodeMetadata(topicID [16]byte, base int64, runs []run) string {
 func appendBody(raw []byte, runs []run) []byte {
 	form := len(raw)
 	raw = append(raw, formRuns)
+	cut := false
 	for _, r := range runs {
+		if cut = len(raw)-form-1+runSize(r.to-r.from) > maxRunBytes; cut {
+			break
+		}
 		raw = binary.AppendUvarint(raw, uint64(r.to-r.from)<<2|uint64(r.state))
 	}
 	from := runs[0].from
 	mapped := (runs[len(runs)-1].to - from + 3) / 4
-	if mapped >= int64(len(raw)-form-1) {
+	if mapped > int64(maxRunBytes) || !cut && mapped >= int64(len(raw)-form-1) {
 		return raw
 	}
 	raw = append(raw[:form], formMap)
 	raw = append(raw, make([]byte, mapped)...)
-	bits := raw[form+1:]
+	pairs := raw[form+1:]
 	for _, r := range runs {
 		for o := r.from - from; o < r.to-from; o++ {
-			bits[o/4] |= byte(r.state) << (o % 4 * 2)
+			pairs[o/4] |= byte(r.state) << (o % 4 * 2)
 		}
 	}
 	return raw

@@ -375,17 +375,53 @@ func (t *Tracker) runs() []run {
 	return out
 }
 
-// Room is how many more records may be tracked so that, whatever is settled of them and in whatever order, what must be committed fits into the
-// metadata. 0 or less: take none of this partition until more is settled.
+// Room is about how many more records may be tracked so that the metadata still fits, should they lie close together in the log. Fits decides.
 func (t *Tracker) Room() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	end := t.next
-	if n := len(t.ahead); n > 0 {
-		end = max(end, t.ahead[n-1].to)
+	unsettled := len(t.open) - t.settled
+	if unsettled == 0 {
+		return maxMapped
 	}
-	span := end - t.base
-	bySpan := int64(maxMapped) - span
-	byRuns := int64(maxRunBytes/(2*worstRun)) - int64(len(t.open)-t.settled) - int64(len(t.ahead)) - 1
-	return int(max(bySpan, byRuns))
+	byRuns := (maxRunBytes-t.aheadBytes()-worstRun)/worstEntry - unsettled
+	if t.aheadEnd()-t.base > int64(maxMapped) {
+		return byRuns
+	}
+	return max(maxMapped-int(t.next-t.base), byRuns)
+}
+
+// Fits tells whether so many records may be tracked from this offset on, the first of them there, so that the metadata fits whatever is settled
+// and in whatever order. Where nothing is unsettled one record always fits, else a partition whose metadata is full would never go on.
+func (t *Tracker) Fits(offset int64, records int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	unsettled := len(t.open) - t.settled
+	if unsettled == 0 {
+		return true
+	}
+	if max(offset+int64(records), t.aheadEnd())-t.base <= int64(maxMapped) {
+		return true
+	}
+	return (unsettled+records)*worstEntry+worstRun+t.aheadBytes() <= maxRunBytes
+}
+
+// aheadEnd is one past the last offset that anything is known of.
+func (t *Tracker) aheadEnd() int64 {
+	if n := len(t.ahead); n > 0 {
+		return t.ahead[n-1].to
+	}
+	return t.next
+}
+
+// aheadBytes is what the runs ahead of what arrived take. What is too much for the metadata by itself counts as nothing: the encoding cuts it.
+func (t *Tracker) aheadBytes() int {
+	n, at := 0, t.next
+	for _, r := range t.ahead {
+		n += runSize(r.from-at) + runSize(r.to-r.from)
+		at = r.to
+	}
+	if n > maxRunBytes {
+		return 0
+	}
+	return n
 }
