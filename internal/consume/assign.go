@@ -257,19 +257,20 @@ func lastCommitTimeout(work context.Context) time.Duration {
 }
 
 func (g *Group) forget(ending []*assignment) {
-	gone := make([]int32, 0, len(ending))
+	gone, wasLost := make([]int32, 0, len(ending)), false
 	g.mu.Lock()
 	for _, a := range ending {
 		gone = append(gone, a.partition)
 		if g.assigned[a.partition] == a {
 			delete(g.assigned, a.partition)
 		}
-		if a.lost {
-			g.obs.Hold("", "")
-		}
+		wasLost = wasLost || a.lost
 		for _, p := range a.partitions() {
 			g.obs.PartitionGone(p.topic, p.number)
 		}
+	}
+	if wasLost && !g.anyLost() {
+		g.obs.Hold("", "")
 	}
 	g.mu.Unlock()
 	defer func() {
@@ -280,4 +281,14 @@ func (g *Group) forget(ending []*assignment) {
 	// A pause outlives the assignment: without this the partition would stay silent when it comes back.
 	g.member.ResumeFetchPartitions(map[string][]int32{g.cfg.Topic: gone})
 	g.side.ResumeFetchPartitions(retryPartitions(ending))
+}
+
+// anyLost tells whether an assignment is held for its lost offset. The caller holds g.mu.
+func (g *Group) anyLost() bool {
+	for _, a := range g.assigned {
+		if a.lost {
+			return true
+		}
+	}
+	return false
 }

@@ -13,6 +13,7 @@ import (
 	"sluice/internal/offset"
 	"sluice/internal/record"
 	"sluice/internal/sink"
+	"sluice/internal/wake"
 )
 
 const (
@@ -31,10 +32,10 @@ func (g *Group) pollSource(reading, work context.Context) {
 			return
 		}
 		fetches := g.member.PollRecords(reading, n)
+		g.noteErrors(reading, fetches) // before the records: those that follow a loss of data belong to a new tracker
 		records := g.trackSource(fetches)
 		g.member.AllowRebalance()
 		g.sourceCredits.Put(n-len(records), 0)
-		g.noteErrors(reading, fetches)
 		if len(records) > 0 {
 			g.handler.Handle(work, records)
 		}
@@ -144,7 +145,9 @@ func (g *Group) noteErrors(ctx context.Context, fetches kgo.Fetches) {
 		case errors.As(e.Err, &loss):
 			g.restart(loss)
 		case errors.Is(e.Err, kerr.OffsetOutOfRange):
-			g.offsetLost(e.Partition)
+			if e.Topic == g.cfg.Topic {
+				g.offsetLost(e.Partition)
+			}
 		}
 		if g.newFault(fmt.Sprintf("%s/%d", e.Topic, e.Partition), e.Err) {
 			g.log.Error("reading failed", zap.String("topic", e.Topic), zap.Int32("partition", e.Partition), zap.Error(e.Err))
@@ -162,12 +165,13 @@ func (g *Group) newFault(place string, err error) bool {
 	return !known
 }
 
-// offsetLost holds a partition whose committed offset is not in the log any more: the client does not fetch it again.
+// offsetLost holds a partition whose offset is not in the log any more. It is paused, for the client would ask for it again and again.
 func (g *Group) offsetLost(partition int32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if a := g.assigned[partition]; a != nil && !a.lost {
 		a.lost = true
+		g.member.PauseFetchPartitions(map[string][]int32{g.cfg.Topic: {partition}})
 		g.obs.Hold("", "offset_lost")
 	}
 }
@@ -178,7 +182,12 @@ func (g *Group) restart(loss *kgo.ErrDataLoss) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	a := g.assigned[loss.Partition]
-	if loss.Topic != g.cfg.Topic || a == nil || a.ending || a.source == nil {
+	if loss.Topic != g.cfg.Topic || a == nil || a.ending {
+		return
+	}
+	if a.source == nil { // it is taken over from there, then
+		a.committed = offset.Commit{Offset: loss.ResetTo, Epoch: -1}
+		wake.Signal(g.arrivals)
 		return
 	}
 	a.source.tracker.Fence()

@@ -138,12 +138,14 @@ func (g *Group) standing(ctx context.Context) (standing, error) {
 
 // taking is one assignment being taken over.
 type taking struct {
-	a       *assignment
-	source  *partition
-	retries []*partition
-	from    map[string]int64 // where each retry partition is read from
-	copies  map[int64]copyAt // by origin offset: the copy that counts
-	stale   map[*partition][]int64
+	a         *assignment
+	committed offset.Commit // what a had committed when it was prepared
+	begin     int64         // where the source is read from
+	source    *partition
+	retries   []*partition
+	from      map[string]int64 // where each retry partition is read from
+	copies    map[int64]copyAt // by origin offset: the copy that counts
+	stale     map[*partition][]int64
 }
 
 // copyAt is where the copy of a source record was found, and how far it has come.
@@ -155,18 +157,8 @@ type copyAt struct {
 
 func (g *Group) prepare(a *assignment, s standing) (*taking, error) {
 	t := &taking{a: a, from: map[string]int64{}, copies: map[int64]copyAt{}, stale: map[*partition][]int64{}}
-	begin := a.committed.Offset
-	if begin < 0 {
-		start, ok := s.starts.Lookup(g.cfg.Topic, a.partition)
-		if !ok || start.Err != nil {
-			return nil, fmt.Errorf("the log start of %s/%d is not known: %w", g.cfg.Topic, a.partition, errOr(start.Err))
-		}
-		begin = start.Offset
-	}
-	t.source = &partition{topic: g.cfg.Topic, topicID: s.topics[g.cfg.Topic].ID, number: a.partition, owner: a}
-	t.source.tracker = g.newTracker(t.source, begin, a.committed.Metadata)
-	if end, ok := s.ends.Lookup(g.cfg.Topic, a.partition); ok && end.Err == nil {
-		t.source.highWatermark = end.Offset
+	if err := g.prepareSource(t, s); err != nil {
+		return nil, err
 	}
 	for _, tier := range g.cfg.Tiers {
 		p, err := g.prepareRetry(a, tier, s)
@@ -177,6 +169,40 @@ func (g *Group) prepare(a *assignment, s standing) (*taking, error) {
 		t.from[p.topic] = p.tracker.Standing().Committable
 	}
 	return t, nil
+}
+
+// prepareSource finds where the reading of the source partition begins: at the commit, where the log still has it.
+func (g *Group) prepareSource(t *taking, s standing) error {
+	start, okS := s.starts.Lookup(g.cfg.Topic, t.a.partition)
+	end, okE := s.ends.Lookup(g.cfg.Topic, t.a.partition)
+	if err := errors.Join(start.Err, end.Err); !okS || !okE || err != nil {
+		return fmt.Errorf("where the log of %s/%d begins and ends is not known: %w", g.cfg.Topic, t.a.partition, errOr(err))
+	}
+	g.mu.Lock()
+	t.committed = t.a.committed
+	g.mu.Unlock()
+	t.begin = t.committed.Offset
+	lost := t.begin >= 0 && (t.begin < start.Offset || t.begin > end.Offset)
+	switch {
+	case lost && g.cfg.Lost == LostStop:
+		g.offsetLost(t.a.partition)
+		return fmt.Errorf("partition %d of %s waits: its committed offset %d is not in the log, which has %d to %d, and the policy for that is stop "+
+			"(allowed are stop, earliest and latest; or commit another offset)", t.a.partition, g.cfg.Topic, t.begin, start.Offset, end.Offset)
+	case lost && g.cfg.Lost == LostLatest:
+		t.begin = end.Offset
+	case lost || t.begin < 0:
+		t.begin = start.Offset
+	}
+	t.source = &partition{topic: g.cfg.Topic, topicID: s.topics[g.cfg.Topic].ID, number: t.a.partition, owner: t.a, highWatermark: end.Offset}
+	metadata := t.committed.Metadata
+	if t.begin != t.committed.Offset {
+		metadata = "" // it is for the offset that was committed
+	}
+	t.source.tracker = g.newTracker(t.source, t.begin, metadata)
+	if lost {
+		t.source.tracker.MarkSettled(nil) // so that the new place is committed, and no later start chooses another
+	}
+	return nil
 }
 
 var errNotListed = errors.New("the broker does not list it")
@@ -325,7 +351,7 @@ func (t *taking) apply(g *Group) {
 func (g *Group) install(t *taking) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t.a.ending {
+	if t.a.ending || t.a.committed != t.committed {
 		return
 	}
 	t.a.source, t.a.retries = t.source, t.retries
@@ -336,6 +362,9 @@ func (g *Group) install(t *taking) {
 	// A pause outlives its assignment, on this client too.
 	g.side.ResumeFetchPartitions(retryPartitions([]*assignment{t.a}))
 	g.side.AddConsumePartitions(add)
+	if t.begin != t.committed.Offset {
+		g.member.SetOffsets(map[string]map[int32]kgo.EpochOffset{g.cfg.Topic: {t.a.partition: {Epoch: -1, Offset: t.begin}}})
+	}
 	g.member.ResumeFetchPartitions(map[string][]int32{g.cfg.Topic: {t.a.partition}})
 	g.log.Info("partition taken over", zap.Int32("partition", t.a.partition), zap.Int64("offset", t.source.tracker.Standing().Committable),
 		zap.Int("in_retry", len(t.copies)))

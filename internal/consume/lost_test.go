@@ -1,0 +1,72 @@
+package consume_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"sluice/internal/consume"
+	"sluice/internal/testkit"
+)
+
+// commitAt is what the group has committed for partition 0 before any member comes.
+func (c *cluster) commitAt(offset int64) {
+	c.t.Helper()
+	offsets := kadm.Offsets{}
+	for p := range int32(numParts) {
+		offsets.AddOffset(source, p, 0, -1)
+	}
+	offsets.AddOffset(source, 0, offset, -1)
+	c.commits.StartAt(source, 0, offset)
+	answer, err := kadm.NewClient(c.client).CommitOffsets(c.t.Context(), group, offsets)
+	if err == nil {
+		err = answer.Error()
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func lost(policy consume.Lost) func(*line, *consume.Config) {
+	return func(_ *line, cfg *consume.Config) { cfg.Lost = policy }
+}
+
+// The commit is at 100 in a log that ends at 10, or at 2 in one that begins at 5.
+func TestALostOffsetFollowsItsPolicy(t *testing.T) {
+	for _, test := range []struct {
+		policy          consume.Lost
+		commit          int64
+		before, andThen int // deliveries from partition 0
+	}{
+		{consume.LostStop, 100, 0, 0}, {consume.LostStop, 2, 0, 0},
+		{consume.LostEarliest, 100, 5, 3}, {consume.LostEarliest, 2, 5, 3},
+		{consume.LostLatest, 100, 0, 3}, {consume.LostLatest, 2, 0, 3},
+	} {
+		t.Run(fmt.Sprintf("%s, committed %d", test.policy, test.commit), func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				c := newCluster(t)
+				c.commits.AllowRewinds()
+				c.fill(10)
+				if err := c.Cluster().DeleteRecords(source, 0, 5); err != nil {
+					t.Fatal(err)
+				}
+				c.commitAt(test.commit)
+				m := c.join(1, 0, lost(test.policy))
+				testkit.Advance(10 * time.Second)
+				if got, _ := c.vendor.counts(); got != test.before {
+					t.Errorf("%d were delivered at first, want %d", got, test.before)
+				}
+				m.leave()
+				c.fill(3) // while nobody reads: they are none of what was lost
+				m = c.join(2, 0, lost(test.policy))
+				testkit.Advance(10 * time.Second)
+				if got, twice := c.vendor.counts(); got != test.before+test.andThen || twice != 0 {
+					t.Errorf("%d were delivered in all and %d twice, want %d", got, twice, test.before+test.andThen)
+				}
+				m.leave()
+			})
+		})
+	}
+}
