@@ -1,0 +1,219 @@
+// Package guard tells when so many of a pipeline's records are refused that something else than the records must be wrong: a broken mapping must not
+// empty a topic into its dead-letter topic.
+//
+// It is pure: it knows neither clock nor I/O nor goroutine. Those who refuse records ask it before anything is retried or dead-lettered; while it is
+// tripped, what was refused stays where it is, and one record at a time tries whether it is accepted now.
+package guard
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"sync"
+
+	"sluice/internal/record"
+)
+
+// floor is how many records the share is judged on at least.
+const floor = 20
+
+// enough is how many records must be accepted in a row while it is tripped, for it to let go.
+const enough = 5
+
+// Config says when the guard trips.
+type Config struct {
+	// MaxRatio is the share of refusals above which it trips, over 0 to 1; 1: never.
+	MaxRatio float64
+	// Window is the number of last records of different keys over which the share is taken, 20 or more; 0: it never trips.
+	Window int
+}
+
+// Result is what became of one record: it was accepted, or refused for now or for good.
+type Result struct {
+	Record *record.Record
+	// Cause is why it was refused, empty where it was accepted.
+	Cause record.Cause
+	// Code is the vendor's own code, empty where it gave none.
+	Code string
+}
+
+// Standing is how the guard stands.
+type Standing struct {
+	Tripped bool
+	// Share of the last Records that was refused.
+	Share   float64
+	Records int
+	// Operation, Cause and Code are those of the commonest refusal among them. Operation is empty where none was found for the records.
+	Operation string
+	Cause     record.Cause
+	Code      string
+}
+
+// Guard counts for one pipeline. A nil *Guard never trips. Safe for concurrent use.
+type Guard struct {
+	cfg  Config
+	seed maphash.Seed
+
+	telling  sync.Mutex // held while watchers are told, before mu
+	watchers []func(Standing)
+
+	mu       sync.Mutex // guards what follows; nothing else is locked under it
+	window   *window
+	tripped  bool
+	forced   bool   // by Trip, so that the share does not end it
+	suspect  string // the operation that is to accept records before it lets go; empty: any
+	row      int    // accepted in a row since it tripped
+	releases uint64 // by an operator
+}
+
+// New makes a guard with an empty window.
+func New(cfg Config) *Guard {
+	return &Guard{cfg: cfg, seed: maphash.MakeSeed(), window: newWindow(cfg.Window)}
+}
+
+// Watch has f told each time the guard trips or lets go, and when it is released. Call it before the guard is used; f must not call the guard's other
+// methods than Tripped.
+func (g *Guard) Watch(f func(Standing)) {
+	if g == nil {
+		return
+	}
+	g.telling.Lock()
+	defer g.telling.Unlock()
+	g.watchers = append(g.watchers, f)
+}
+
+// Judge counts what became of records together (a call's items, or one that never came to a call), and tells whether the guard is tripped then: if so,
+// those that were refused must neither be retried nor dead-lettered. operation is empty where none was found.
+func (g *Guard) Judge(operation string, results []Result) (tripped bool) {
+	if g.off() || len(results) == 0 {
+		return g.Tripped()
+	}
+	g.mu.Lock()
+	was := g.tripped
+	refused := g.count(operation, results)
+	if g.tripped {
+		g.ease(operation, len(results)-refused, refused)
+	} else if g.over() {
+		g.trip(g.window.commonest().operation)
+	}
+	tripped = g.tripped
+	g.mu.Unlock()
+	if tripped != was {
+		g.tell()
+	}
+	return tripped
+}
+
+// Trip counts refusals that are too many whatever the share of the window is. Then only records accepted in a row or an operator end it.
+func (g *Guard) Trip(operation string, refusals []Result) {
+	if g.off() {
+		return
+	}
+	g.mu.Lock()
+	was := g.tripped
+	g.count(operation, refusals)
+	g.trip(operation)
+	g.forced = true
+	g.mu.Unlock()
+	if !was {
+		g.tell()
+	}
+}
+
+// Release ends the hold by an operator's word, with an empty window.
+func (g *Guard) Release() {
+	if g.off() {
+		return
+	}
+	g.mu.Lock()
+	g.letGo()
+	g.window = newWindow(g.cfg.Window)
+	g.releases++
+	g.mu.Unlock()
+	g.tell()
+}
+
+// Releases counts the operator's releases.
+func (g *Guard) Releases() uint64 {
+	if g == nil {
+		return 0
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.releases
+}
+
+// Tripped tells whether what is refused must stay.
+func (g *Guard) Tripped() bool {
+	if g == nil {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.tripped
+}
+
+func (g *Guard) off() bool { return g == nil || g.cfg.Window <= 0 || g.cfg.MaxRatio >= 1 }
+
+// count puts results into the window and tells how many are refusals.
+func (g *Guard) count(operation string, results []Result) (refused int) {
+	for _, r := range results {
+		g.window.put(g.key(r.Record), refusal{operation, r.Cause, r.Code})
+		if r.Cause != "" {
+			refused++
+		}
+	}
+	return refused
+}
+
+func (g *Guard) over() bool { return g.window.len() >= floor && g.window.share() > g.cfg.MaxRatio }
+
+func (g *Guard) trip(suspect string) { g.tripped, g.suspect, g.row = true, suspect, 0 }
+
+// ease takes results of a call while it is tripped. What another operation than the suspect accepts says nothing about the suspect but for the share.
+func (g *Guard) ease(operation string, accepted, refused int) {
+	if g.suspect == "" || g.suspect == operation {
+		g.row += accepted
+		if refused > 0 {
+			g.row = 0
+		}
+	}
+	switch {
+	case g.row >= enough:
+		g.letGo()
+		g.window = newWindow(g.cfg.Window)
+	case !g.forced && !g.over():
+		g.letGo()
+	}
+}
+
+func (g *Guard) letGo() { g.tripped, g.forced, g.suspect, g.row = false, false, "", 0 }
+
+// tell gives the watchers the latest standing, one after the other, so that the last that they hear holds.
+func (g *Guard) tell() {
+	g.telling.Lock()
+	defer g.telling.Unlock()
+	s := g.standing()
+	for _, f := range g.watchers {
+		f(s)
+	}
+}
+
+func (g *Guard) standing() Standing {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.window.commonest()
+	return Standing{
+		Tripped: g.tripped, Share: g.window.share(), Records: g.window.len(), Operation: c.operation, Cause: c.cause, Code: c.code,
+	}
+}
+
+// key stands for the record's key, or for its origin where it has none. It is a hash: nothing of a record is kept.
+func (g *Guard) key(r *record.Record) uint64 {
+	if r.Raw.Key != nil {
+		return maphash.Bytes(g.seed, r.Raw.Key)
+	}
+	var origin [12]byte
+	binary.BigEndian.PutUint64(origin[:8], uint64(r.Origin.Offset))
+	binary.BigEndian.PutUint32(origin[8:], uint32(r.Origin.Partition))
+	return maphash.Bytes(g.seed, origin[:])
+}
