@@ -21,8 +21,12 @@ func (l *lane) apply(ctx context.Context, p *permit, w *work[*entry], sent chunk
 		w.cleared(len(sent))
 		l.conclude(ctx, sent, func(_ int, h history) (fate, sink.Result) { return l.policy.unsure(h), a.Result })
 	case stepAlone:
-		w.cleared(len(sent))
 		r := ownResult(a)
+		if l.provisional(w, a.Class, sent[0]) {
+			l.find(ctx, w, sent[0], r)
+			return
+		}
+		w.cleared(len(sent))
 		l.conclude(ctx, sent, func(_ int, h history) (fate, sink.Result) { return l.policy.alone(a.Class, h), r })
 	case stepNamed:
 		l.blame(ctx, w, sent, a)
@@ -67,12 +71,13 @@ func (l *lane) blame(ctx context.Context, w *work[*entry], sent chunk, a sink.An
 	l.conclude(ctx, culprits, func(i int, h history) (fate, sink.Result) { return l.policy.blame(results[i], h), results[i] })
 }
 
-// conclude gives each entry its fate: outcomes go to the settler in one piece, the others stay in the lane.
+// conclude gives each entry its fate: outcomes go to the settler in one piece, the others stay in the lane. While the guard is tripped, so do those that
+// were refused.
 func (l *lane) conclude(ctx context.Context, sent chunk, judge func(int, history) (fate, sink.Result)) {
 	now := time.Now()
-	l.outs = l.outs[:0]
-	ended := make(chunk, 0, len(sent))
-	var fenced, waiting, resent chunk
+	l.outs, l.counted = l.outs[:0], l.counted[:0]
+	judged := make(chunk, 0, len(sent))
+	var fenced, resent chunk
 	for i, e := range sent {
 		j := &e.Value
 		j.attempts++
@@ -82,19 +87,40 @@ func (l *lane) conclude(ctx context.Context, sent chunk, judge func(int, history
 			fenced = append(fenced, e)
 		case f.kind == fateResend:
 			resent = append(resent, e)
-		case f.kind == fateWait:
-			j.delay, j.failedAt = f.delay, cmp.Or(j.failedAt, now)
-			waiting = append(waiting, e)
 		default:
 			l.outs = append(l.outs, l.outcome(j, f, r))
-			ended = append(ended, e)
+			judged = append(judged, e)
 		}
 	}
+	ended, waiting := l.sort(judged, l.flooded(judged), now)
 	l.settle(ctx) // where ctx ended, run sees it next
 	l.end(ended)
 	l.drop(fenced)
 	l.waitInPlace(waiting, now)
 	l.resend(resent)
+}
+
+// sort leaves in l.outs what is to be settled, and gives its entries and those that wait in place. With flood, what was refused stays in the lane.
+func (l *lane) sort(judged chunk, flood bool, now time.Time) (ended, waiting chunk) {
+	outs := l.outs[:0]
+	var held chunk
+	var why []record.Outcome
+	for i, e := range judged {
+		o := l.outs[i]
+		switch {
+		case flood && o.Kind != record.Delivered && !l.pardoned(&e.Value):
+			held, why = append(held, e), append(why, o)
+		case o.Kind == record.Retry && l.policy.inPlace:
+			e.Value.delay, e.Value.failedAt = o.Delay, cmp.Or(e.Value.failedAt, now)
+			waiting = append(waiting, e)
+		default:
+			outs, ended = append(outs, o), append(ended, e)
+		}
+	}
+	clear(l.outs[len(outs):])
+	l.outs = outs
+	l.hold(held, why, now)
+	return ended, waiting
 }
 
 // resend sends entries of unknown outcome again, in smaller calls than before.

@@ -195,7 +195,7 @@ func (l *lane) outcome(j *job, f fate, r sink.Result) record.Outcome {
 		return o
 	}
 	o.Kind, o.Cause, o.Stage, o.Reason = record.Dead, f.cause, record.StageDeliver, reason(f.cause, r)
-	if f.kind == fateTier {
+	if f.kind == fateTier || f.kind == fateWait {
 		o.Kind, o.Delay = record.Retry, f.delay
 	}
 	return o

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"sluice/internal/guard"
 	"sluice/internal/record"
 	"sluice/internal/sink"
 	"sluice/internal/testkit"
@@ -90,24 +92,35 @@ func (c *chaos) answer(_ int, items []sink.Item) sink.Answer {
 	})
 }
 
-// Whatever a vendor answers and however assignments come and go: each record has one outcome or is dropped (the tracker panics on two ends, the border on
+// Whatever a vendor answers, however assignments come and go, and with a guard that trips too easily: each record has one outcome or is dropped (the tracker panics on two ends, the border on
 // two outcomes), only bad ones are refused, what is sent is announced, duplicates are counted, and order per key holds within an assignment.
 func TestWhateverHappensEachRecordEndsOnce(t *testing.T) {
 	seeds := 100
 	if testing.Short() {
 		seeds = 10
 	}
+	trips := 0
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			bubble(t, func(t *testing.T) { simulate(t, uint64(seed), seed%2 == 0, seed%5 == 0) })
+			bubble(t, func(t *testing.T) { trips += simulate(t, uint64(seed), seed%2 == 0, seed%5 == 0) })
 		})
+	}
+	if trips < seeds/3 {
+		t.Errorf("the guard has tripped %d times in %d runs", trips, seeds)
 	}
 }
 
-func simulate(t *testing.T, seed uint64, ordered, stop bool) {
+func simulate(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	c := &chaos{rand: rand.New(rand.NewPCG(seed, 2)), until: time.Now().Add(10 * time.Minute), seed: seed, unclear: map[string]int{}}
+	g := guard.New(guard.Config{MaxRatio: []float64{1, 0.03, 0.2}[seed%3], Window: 20})
+	g.Watch(func(s guard.Standing) {
+		if s.Tripped {
+			trips++
+		}
+	})
 	r := start(t, nil, func(cfg *Config) {
+		cfg.Guard = g
 		cfg.Concurrency, cfg.InPlace, cfg.Rand, cfg.MaxAge = 1+rnd.IntN(3), ordered, rand.NewPCG(seed, 3), 0
 		cfg.RetryDelays = []time.Duration{time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute}
 	})
@@ -160,7 +173,7 @@ func simulate(t *testing.T, seed uint64, ordered, stop bool) {
 	if stop {
 		r.kill()
 	} else {
-		r.finish()
+		r.finishReleasing(g)
 	}
 	r.judge(c, keyOf, trackerOf)
 	ended := 0
@@ -172,6 +185,26 @@ func simulate(t *testing.T, seed uint64, ordered, stop bool) {
 	if given := r.n - firstOfLast; !stop && ended != given {
 		t.Errorf("%d records of the assignment that stood to the end, %d outcomes", given, ended)
 	}
+	return trips
+}
+
+// finishReleasing is finish with an operator who looks every ten minutes.
+func (r *rig) finishReleasing(g *guard.Guard) {
+	r.t.Helper()
+	over, operator := make(chan struct{}), sync.WaitGroup{}
+	operator.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(10 * time.Minute):
+				g.Release()
+			}
+		}
+	})
+	r.finish()
+	close(over)
+	operator.Wait()
 }
 
 // judge looks at the ledger after the end.

@@ -35,7 +35,8 @@ func (l *lane) shed(now, start time.Time) int {
 		left = true
 		return true
 	}
-	for _, w := range l.stack {
+	dropped += l.dropKnown(broken, func(r *record.Record) bool { _, draining := r.Draining(); return !draining })
+	for _, w := range append(l.stack, &l.held) {
 		l.keep(w, stays)
 	}
 	l.tidy()
@@ -99,7 +100,8 @@ func (l *lane) abandon() {
 	for i := range jobs {
 		jobs[i].Record.Drop()
 	}
-	for _, w := range l.stack {
+	l.dropKnown(map[string]bool{}, func(*record.Record) bool { return false })
+	for _, w := range append(l.stack, &l.held) {
 		l.keep(w, func(*entry) bool { return false })
 	}
 	l.tidy()

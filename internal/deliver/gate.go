@@ -22,8 +22,8 @@ import (
 //	  |                                          +------------------------------+     |
 //	  +---------------------------------------------- one item passes ----------------+
 //
-// Beside the breaker stand the hold (unauthorized, misconfigured, no token to be had), which ends when a probe of one item passes, and the
-// throttle, which ends by time. A call starts when none of the three is against it and the pace allows it.
+// Beside the breaker stand the hold (unauthorized, misconfigured, no token to be had), which ends when a probe of one item passes, the flood, which
+// ends when the pipeline's guard lets go, and the throttle, which ends by time. A call starts when none of them is against it and the pace allows it.
 type gate struct {
 	cfg Config
 	obs *observe.Pipeline
@@ -33,6 +33,7 @@ type gate struct {
 	rand    *rand.Rand
 	breaker *breaker
 	hold    hold
+	flood   hold // while the guard is tripped; hold.probing counts for both
 	pace    pace
 	stalled spans
 	changed chan struct{} // closed and replaced when lanes should ask again
@@ -52,7 +53,7 @@ type gate struct {
 func newGate(cfg Config, obs *observe.Pipeline, log *zap.Logger) *gate {
 	g := &gate{cfg: cfg, obs: obs, log: log, changed: make(chan struct{}), asking: map[int]struct{}{}, failed: -1}
 	g.rand = rand.New(cfg.Rand)
-	g.hold.probe = cfg.HoldProbe
+	g.hold.probe, g.flood.probe = cfg.HoldProbe, cfg.HoldProbe
 	g.pace = pace{limiter: cfg.Limiter, backoff: cfg.Backoff, most: cfg.RetryAfterCap}
 	g.breaker = newBreaker(cfg, func(to gobreaker.State) {
 		obs.Breaker(cfg.Operation, to.String())
@@ -102,7 +103,7 @@ func (g *gate) admit(lane int, now time.Time) (*permit, refusal) {
 	}
 	delete(g.asking, lane)
 	p := &permit{gate: g, lane: lane, started: now, most: g.limit(), done: done, halfOpen: state == gobreaker.StateHalfOpen}
-	if g.hold.reason != "" || p.halfOpen {
+	if g.trying(state) {
 		p.trial, p.most = true, 1
 		g.hold.probing = true
 	}
@@ -111,12 +112,14 @@ func (g *gate) admit(lane int, now time.Time) (*permit, refusal) {
 
 // barred is how long hold, throttle and breaker keep the lane from asking again; 0: they do not.
 func (g *gate) barred(lane int, state gobreaker.State, now time.Time) time.Duration {
-	trial := g.hold.reason != "" || state == gobreaker.StateHalfOpen
+	trial := g.trying(state)
 	switch {
 	case trial && g.hold.probing:
 		return batch.Forever
 	case g.hold.reason != "" && g.hold.next.After(now):
 		return g.hold.next.Sub(now)
+	case g.flood.reason != "" && g.flood.next.After(now):
+		return g.flood.next.Sub(now)
 	case state == gobreaker.StateOpen:
 		return max(time.Millisecond, g.breaker.openUntil.Sub(now))
 	case g.pace.until.After(now):
@@ -125,6 +128,11 @@ func (g *gate) barred(lane int, state gobreaker.State, now time.Time) time.Durat
 		return batch.Forever // another lane's item goes first
 	}
 	return 0
+}
+
+// trying tells whether one item at a time tries what may be done again.
+func (g *gate) trying(state gobreaker.State) bool {
+	return g.hold.reason != "" || g.flood.reason != "" || state == gobreaker.StateHalfOpen
 }
 
 // leave says that the lane has nothing to send at present.
@@ -166,6 +174,10 @@ func (p *permit) report(v verdict, a sink.Answer, items int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.end(p, v.signal)
+	if g.flood.reason != "" && p.trial {
+		g.failed = p.lane
+		g.flood.postpone(now) // until accepted says otherwise
+	}
 	switch v.step {
 	case stepHold:
 		g.holdFor(v.hold, p, a, now)

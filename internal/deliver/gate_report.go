@@ -12,7 +12,7 @@ import (
 
 // note tells what has changed: once when the operation is held, once when it is not any more. Faults in between are counted.
 func (g *gate) note(now time.Time, a sink.Answer) {
-	g.stalled.set(g.hold.reason != "" || g.breaker.state() != gobreaker.StateClosed, now)
+	g.stalled.set(g.hold.reason != "" || g.flood.reason != "" || g.breaker.state() != gobreaker.StateClosed, now)
 	reason := g.reason(now)
 	if a.Class != 0 && a.Class != sink.Delivered && reason != "" {
 		g.faults++
@@ -42,7 +42,7 @@ func (g *gate) tell(reason string, now time.Time, a sink.Answer) {
 
 func level(reason string, most zapcore.Level) zapcore.Level {
 	switch reason {
-	case holdThrottled:
+	case holdThrottled, holdFlood: // a flood is the pipeline's to tell
 		return zap.DebugLevel
 	case holdUnavailable:
 		return min(most, zap.WarnLevel)
@@ -55,6 +55,8 @@ func (g *gate) reason(now time.Time) string {
 	switch {
 	case g.hold.reason != "":
 		return g.hold.reason
+	case g.flood.reason != "":
+		return g.flood.reason
 	case g.breaker.state() != gobreaker.StateClosed:
 		return holdUnavailable
 	case g.pace.until.After(now):
@@ -65,7 +67,7 @@ func (g *gate) reason(now time.Time) string {
 
 // Standing is where an operation stands.
 type Standing struct {
-	// Reason is why it is held (unauthorized, misconfigured, unavailable, throttled), empty where it is not.
+	// Reason is why it is held (unauthorized, misconfigured, flood, unavailable, throttled), empty where it is not.
 	Reason string
 	// Since is when it was first held, zero where it is not.
 	Since time.Time
@@ -88,8 +90,33 @@ func (g *gate) standing(now time.Time) Standing {
 func (g *gate) release(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.hold.next, g.pace.until = now, earlier(g.pace.until, now)
+	g.hold.next, g.flood.next, g.pace.until = now, now, earlier(g.pace.until, now)
 	g.wake()
+}
+
+// flooded takes what the pipeline's guard says.
+func (g *gate) flooded(tripped bool) {
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case !tripped:
+		g.flood.end()
+	case g.flood.reason == "":
+		g.flood.set(holdFlood, now, now, 0)
+	}
+	g.note(now, sink.Answer{})
+	g.wake()
+}
+
+// accepted says that the vendor has refused no record of a call.
+func (g *gate) accepted(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.flood.reason != "" {
+		g.flood.ease(now)
+		g.wake()
+	}
 }
 
 // jittered is a lane's wait after so many failures in a row.

@@ -31,6 +31,12 @@ func (h *hold) postpone(now time.Time) {
 // clear takes a success of a call that started after the last fault.
 func (h *hold) clear(started time.Time) {
 	if h.reason != "" && !started.Before(h.asked) {
-		h.reason, h.failures = "", 0
+		h.end()
 	}
 }
+
+// ease takes a probe that passed while the hold goes on: the next one may come at once.
+func (h *hold) ease(now time.Time) { h.next, h.failures = now, 0 }
+
+// end lets go.
+func (h *hold) end() { h.reason, h.failures = "", 0 }

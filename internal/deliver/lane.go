@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/internal/batch"
+	"sluice/internal/guard"
 	"sluice/internal/observe"
 	"sluice/internal/record"
 	"sluice/internal/sink"
@@ -22,6 +23,8 @@ type job struct {
 	maybe     bool          // an earlier call may have reached the vendor
 	strikes   int           // failures with 5xx, each with a passing call since the one before
 	passes    uint64        // calls that had passed when it failed last
+	held      uint64        // by the guard: 1 and the operator's releases until then; 0: never
+	refusal   *sink.Result  // of a culprit whose batch is still searched
 }
 
 type (
@@ -44,6 +47,9 @@ type lane struct {
 	queue *batch.Queue[job]
 	// stack is what was taken from the queue and has not ended, the next on top: a batch is searched or cut before another one is taken.
 	stack     []*work[*entry]
+	held      work[*entry] // refused while the guard is tripped; they are the probes, in turn with what waits in the queue
+	known     []known      // refused then too, and never to be sent again
+	heldNext  bool         // one of held is the next probe
 	closed    bool
 	draining  bool           // there may be records whose assignment is ending
 	look      bool           // and some may have to go now
@@ -56,6 +62,7 @@ type lane struct {
 	items   []sink.Item
 	records []*record.Record
 	outs    []record.Outcome
+	counted []guard.Result
 }
 
 func newLane(id int, op sink.Operation, cfg Config, g *gate, ann Announcer, settler Settler, obs *observe.Pipeline) *lane {
@@ -77,7 +84,7 @@ func (l *lane) run(ctx context.Context) {
 		if !l.intake(ctx) {
 			break
 		}
-		if l.closed && len(l.stack) == 0 && l.queue.Len() == 0 {
+		if l.closed && l.empty() {
 			return
 		}
 		l.turn(ctx)
@@ -85,11 +92,16 @@ func (l *lane) run(ctx context.Context) {
 	l.abandon()
 }
 
-// turn makes one call, or waits for the reason why there is none.
+// turn ends what waited for something that has come, then makes one call, or waits for the reason why there is none.
 func (l *lane) turn(ctx context.Context) {
+	l.bury(ctx)
+	l.goOn(ctx)
 	now := time.Now()
 	if l.look {
 		l.shed(now, now)
+	}
+	if l.closed && l.empty() {
+		return // nothing would end a wait
 	}
 	if ready, wait := l.ready(now); !ready {
 		l.gate.leave(l.id)
@@ -161,7 +173,7 @@ func (l *lane) settle(ctx context.Context) bool {
 }
 
 func (l *lane) ready(now time.Time) (bool, time.Duration) {
-	if len(l.stack) > 0 {
+	if len(l.stack)+len(l.held.rest) > 0 {
 		return true, 0
 	}
 	if l.queue.Len() == 0 {
@@ -215,7 +227,7 @@ func (l *lane) pick(p *permit) *work[*entry] {
 		}
 	}
 	if p.trial || len(l.stack) == 0 {
-		if taken := l.queue.Take(time.Now(), p.most); taken != nil {
+		if taken := l.take(p); len(taken) > 0 {
 			l.stack = append(l.stack, &work[*entry]{rest: taken})
 		}
 	}

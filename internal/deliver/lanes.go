@@ -2,7 +2,7 @@
 // in the outcome table and hands each record's outcome on.
 //
 // A pipeline has a Lanes for each operation. A lane is one goroutine with one request in flight; its turn is in lane.go, a call
-// in call.go, what follows from the answer in apply.go, the end of assignments in drain.go. What the lanes of an operation share is the gate. What an answer means stands in table.go and nowhere else.
+// in call.go, what follows from the answer in apply.go, the guard's holds in flood.go, the end of assignments in drain.go. What the lanes of an operation share is the gate. What an answer means stands in table.go and nowhere else.
 //
 // Each job that is dispatched ends in exactly one of two ways: one outcome for it is given to the Settler, or its record is dropped, unsettled, because
 // its assignment or the process ends.
@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
+	"sluice/internal/guard"
 	"sluice/internal/observe"
 	"sluice/internal/record"
 	"sluice/internal/sink"
@@ -79,6 +80,8 @@ type Config struct {
 	Backoff Backoff
 	// HoldProbe bounds the waits between the probes of a held operation; zero: 5 s to 5 m.
 	HoldProbe Backoff
+	// Guard is asked before anything that was refused is retried or given up; nil: none. The operations of a pipeline share it.
+	Guard *guard.Guard
 	// Rand is where jitter comes from; nil: a source of its own.
 	Rand rand.Source
 }
@@ -120,6 +123,12 @@ func New(op sink.Operation, cfg Config, ann Announcer, settler Settler, obs *obs
 	for id := range cfg.Concurrency {
 		l.lanes = append(l.lanes, newLane(id, op, cfg, l.gate, ann, settler, obs))
 	}
+	cfg.Guard.Watch(func(s guard.Standing) {
+		l.gate.flooded(s.Tripped)
+		for _, lane := range l.lanes {
+			lane.inbox.ring() // one that waits for nothing else looks at what it holds
+		}
+	})
 	return l
 }
 

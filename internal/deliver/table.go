@@ -41,6 +41,7 @@ const (
 	holdMisconfigured = "misconfigured"
 	holdUnavailable   = "unavailable"
 	holdThrottled     = "throttled"
+	holdFlood         = "flood"
 )
 
 // verdict is what an answer means for its call.

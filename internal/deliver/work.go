@@ -7,9 +7,14 @@ import "slices"
 // A refused batch is searched for its culprits one at a time: of the suspects, among whom there is at least one, half is sent. If it passes, the
 // other half is to blame without a call; if it is refused, the other half joins the rest, of whom nothing is known. One that is refused
 // alone is a culprit. Then the rest is sent whole. n items with k culprits take at most k*(log2 n + 2) + 1 calls, the logarithm rounded up.
+//
+// Culprits are kept until the search is over: where there are too many of them, something else than the items must be wrong.
 type work[E any] struct {
 	suspects []E
 	rest     []E
+	culprits []E
+	searched bool // it was refused and is, or was, searched
+	through  int  // items that passed or were found to be culprits
 	most     int  // items of a call, 0: no cap of its own
 	renewed  bool // the token was renewed for the call that is due
 }
@@ -29,6 +34,7 @@ func (w *work[E]) next(limit int) []E {
 
 // passed: the first n are through; what is left of the suspects has the culprit.
 func (w *work[E]) passed(n int) {
+	w.through += n
 	if len(w.suspects) > 0 {
 		w.suspects = w.suspects[n:]
 		return
@@ -49,8 +55,26 @@ func (w *work[E]) cleared(n int) {
 func (w *work[E]) refused(n int) {
 	sent := w.next(n)
 	w.cleared(len(sent))
-	w.suspects = sent
+	w.through -= len(sent)
+	w.suspects, w.searched = sent, true
 }
+
+// found: the first item was refused alone.
+func (w *work[E]) found() {
+	culprit := w.next(1)
+	w.cleared(1)
+	w.culprits = append(w.culprits, culprit...)
+}
+
+// flooded tells whether over a quarter of the items that are through are culprits, and at least 5; judged from 16 items on, or at the end.
+func (w *work[E]) flooded() bool {
+	const fewest, first = 5, 16
+	n := len(w.culprits)
+	return n >= fewest && 4*n > w.through && (w.through >= first || w.over())
+}
+
+// over tells whether nothing is left to send.
+func (w *work[E]) over() bool { return len(w.suspects)+len(w.rest) == 0 }
 
 // again puts back items that are to be sent next.
 func (w *work[E]) again(items []E) {
@@ -62,9 +86,10 @@ func (w *work[E]) keep(keep func(E) bool) {
 	drop := func(e E) bool { return !keep(e) }
 	w.suspects = slices.DeleteFunc(w.suspects, drop)
 	w.rest = slices.DeleteFunc(w.rest, drop)
+	w.culprits = slices.DeleteFunc(w.culprits, drop)
 }
 
-func (w *work[E]) empty() bool { return len(w.suspects)+len(w.rest) == 0 }
+func (w *work[E]) empty() bool { return w.over() && len(w.culprits) == 0 }
 
 // avoid brings another item to the front where the first one matches.
 func (w *work[E]) avoid(match func(E) bool) (avoided bool) {

@@ -20,7 +20,7 @@ func TestABisectFindsExactlyTheCulpritsInFewCalls(t *testing.T) {
 			w.rest = append(w.rest, i)
 		}
 		delivered, dead, calls := map[int]int{}, map[int]int{}, 0
-		for ; !w.empty(); calls++ {
+		for ; !w.over(); calls++ {
 			sent := w.next(n)
 			bad := false
 			for _, i := range sent {
@@ -34,7 +34,7 @@ func TestABisectFindsExactlyTheCulpritsInFewCalls(t *testing.T) {
 				w.passed(len(sent))
 			case len(sent) == 1:
 				dead[sent[0]]++
-				w.cleared(1)
+				w.found()
 			default:
 				w.refused(len(sent))
 			}
@@ -43,6 +43,9 @@ func TestABisectFindsExactlyTheCulpritsInFewCalls(t *testing.T) {
 			if culprit[i] != (dead[i] == 1) || culprit[i] == (delivered[i] == 1) {
 				t.Fatalf("item %d, culprit %v: delivered %d times, died %d times", i, culprit[i], delivered[i], dead[i])
 			}
+		}
+		if len(w.culprits) != len(culprit) || w.through != n {
+			t.Fatalf("%d culprits are known and %d items through, want %d and %d", len(w.culprits), w.through, len(culprit), n)
 		}
 		most := float64(len(culprit))*(math.Ceil(math.Log2(float64(n)))+2) + 1
 		if float64(calls) > most {
