@@ -61,21 +61,23 @@ func (r *Router) Run(ctx context.Context) {
 	timer := time.NewTimer(recheck)
 	defer timer.Stop()
 	var waiting []*record.Record
+	var held []record.Outcome
 	for {
 		outcomes, arrived, closed := r.aside.take()
+		outcomes, held = r.sift(ctx, append(held, outcomes...))
 		if len(outcomes) > 0 {
 			_ = r.settler.Settle(ctx, outcomes) // its only error is ctx's, and then it has dropped them
 		}
 		waiting = append(waiting, arrived...)
 		dropEnding(ctx, waiting, r.obs)
 		waiting = slices.DeleteFunc(waiting, func(rec *record.Record) bool { return rec == nil })
-		nothing := len(outcomes)+len(waiting) == 0
+		nothing := len(outcomes)+len(held)+len(waiting) == 0
 		waiting = r.again(ctx, waiting)
 		if closed && nothing {
 			return
 		}
-		if !closed || len(waiting) > 0 {
-			r.idle(ctx, timer, len(waiting) > 0)
+		if !closed || len(held)+len(waiting) > 0 {
+			r.idle(ctx, timer, len(held)+len(waiting) > 0)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"sluice/internal/decode"
 	"sluice/internal/deliver"
 	"sluice/internal/event"
+	"sluice/internal/guard"
 	"sluice/internal/observe"
 	"sluice/internal/record"
 	"sluice/internal/sink"
@@ -56,6 +57,8 @@ type Config struct {
 	UnknownIDWait time.Duration
 	// Ordered keeps the order of each key: a record whose schema id is not known yet is then waited for in place, with all behind it.
 	Ordered bool
+	// Guard is told of each refusal; while it is tripped nothing is dead-lettered. nil: none.
+	Guard *guard.Guard
 }
 
 // Router routes the records of one pipeline. Handle may be called by several goroutines.
@@ -86,6 +89,7 @@ func New(cfg Config, decoder Decoder, targets []Target, settler Settler, obs *ob
 		}
 		r.targets[reflect.TypeOf(fresh)] = t
 	}
+	cfg.Guard.Watch(func(guard.Standing) { wake.Signal(r.aside.wake) })
 	return r, nil
 }
 
@@ -252,9 +256,11 @@ func deadUnless(skip bool) record.Kind {
 }
 
 func (r *Router) refuse(rec *record.Record, operation string, why refusal) {
-	r.aside.settle(record.Outcome{
+	o := record.Outcome{
 		Record: rec, Operation: operation, Kind: why.kind, Cause: why.cause, Stage: why.stage, Reason: why.reason, Attempt: rec.Attempt + 1,
-	})
+	}
+	r.count(o)
+	r.aside.settle(o)
 }
 
 // orderKey is nil where no order is kept; a null key has none to keep.

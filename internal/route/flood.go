@@ -1,0 +1,35 @@
+package route
+
+import (
+	"context"
+
+	"sluice/internal/guard"
+	"sluice/internal/record"
+)
+
+// count has the pipeline's guard know of a record that is refused before any call. What leaves by rule, and what has no value, is none.
+func (r *Router) count(o record.Outcome) {
+	if o.Kind == record.Dead && o.Cause != record.CauseTombstone {
+		r.cfg.Guard.Judge(o.Operation, []guard.Result{{Record: o.Record, Cause: o.Cause}})
+	}
+}
+
+// sift gives the outcomes that may be settled. Dead letters wait while the guard is tripped; those of ending assignments are let go.
+func (r *Router) sift(ctx context.Context, outcomes []record.Outcome) (due, held []record.Outcome) {
+	if !r.cfg.Guard.Tripped() {
+		return outcomes, nil
+	}
+	for _, o := range outcomes {
+		_, draining := o.Record.Draining()
+		switch {
+		case o.Kind != record.Dead:
+			due = append(due, o)
+		case draining || ctx.Err() != nil:
+			o.Record.Drop()
+			r.obs.Dropped(1)
+		default:
+			held = append(held, o)
+		}
+	}
+	return due, held
+}
