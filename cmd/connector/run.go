@@ -63,6 +63,7 @@ func run(ctx context.Context, cfg *config.Config, logTo io.Writer) error {
 	stops := stopOnSignals(ctx, log)
 	defer stops.end()
 	server := admin.New(admin.Config{Listen: cfg.Admin.Listen}, reg, obs.Pipelines, log)
+	server.Handle("POST /pipelines/{name}/release", admin.Release(connector.Release))
 	closeAdmin, err := serveAdmin(stops, server, cfg.Admin.Listen)
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"sluice/internal/consume"
 	"sluice/internal/decode"
 	"sluice/internal/deliver"
+	"sluice/internal/guard"
 	"sluice/internal/observe"
 	"sluice/internal/route"
 	"sluice/internal/settle"
@@ -40,11 +41,13 @@ type Options struct {
 
 // Connector is all pipelines of a configuration.
 type Connector struct {
-	cfg       *config.Config
-	opts      Options
-	kafka     []kgo.Opt
-	decoder   *decode.Decoder
-	accounts  map[string]account
+	cfg      *config.Config
+	opts     Options
+	kafka    []kgo.Opt
+	decoder  *decode.Decoder
+	accounts map[string]account
+
+	mu        sync.Mutex // guards pipelines while they are built
 	pipelines []*Pipeline
 }
 
@@ -155,7 +158,9 @@ func (c *Connector) assemble(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		c.mu.Lock()
 		c.pipelines = append(c.pipelines, built)
+		c.mu.Unlock()
 	}
 	return nil
 }
@@ -217,6 +222,7 @@ func (c *Connector) settings(p config.Pipeline, drained []consume.Tier, batchLim
 			Connector: config.Group(c.cfg.Name, p.Name), DeadLetter: topics.DeadLetter(c.cfg.Name, p.Name), Retry: map[time.Duration]string{},
 		},
 		Decoder: c.decoder,
+		Guard:   guard.Config{MaxRatio: p.DeadLetter.Guard.MaxRatio, Window: p.DeadLetter.Guard.Window},
 	}
 	for _, d := range p.Retry.Delays {
 		s.Settle.Retry[d] = topics.Retry(c.cfg.Name, p.Name, d)

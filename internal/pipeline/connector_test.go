@@ -234,7 +234,7 @@ func TestLeftoversAreDrainedOrReported(t *testing.T) {
 // A broker holds max.message.bytes against a batch: dead letters that are written together must still be batches that their topic takes.
 func TestDeadLettersThatTogetherAreMoreThanTheirTopicTakesAreWritten(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
-		s := newStage(t, autoCreate)
+		s := newStage(t, "topics: {auto_create: true}\npipelines: {purchases: {retry: {delays: [10s]}, dead_letter: {guard: {max_ratio: 1}}}}\n")
 		s.create("purchases", nil)
 		var poison [][]byte
 		for range 20 {

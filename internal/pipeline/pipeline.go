@@ -15,6 +15,7 @@ import (
 
 	"sluice/internal/consume"
 	"sluice/internal/deliver"
+	"sluice/internal/guard"
 	"sluice/internal/observe"
 	"sluice/internal/route"
 	"sluice/internal/settle"
@@ -34,6 +35,7 @@ type Settings struct {
 	Route      route.Config
 	Operations []Operation
 	Settle     settle.Config
+	Guard      guard.Config
 	Decoder    route.Decoder
 }
 
@@ -43,6 +45,7 @@ type Pipeline struct {
 	group  *consume.Group
 	router *route.Router
 	lanes  []*deliver.Lanes
+	guard  *guard.Guard
 	obs    *observe.Pipeline
 	log    *zap.Logger
 }
@@ -55,9 +58,12 @@ func Assemble(s Settings, obs *observe.Pipeline, log *zap.Logger) (*Pipeline, er
 		return nil, fmt.Errorf("pipeline %s: %w", s.Name, err)
 	}
 	settler := settle.New(s.Settle, group.Producer(), obs, log)
-	p := &Pipeline{name: s.Name, group: group, obs: obs, log: log}
+	p := &Pipeline{name: s.Name, group: group, guard: guard.New(s.Guard), obs: obs, log: log}
+	p.guard.Watch(tellFloods(log))
+	s.Route.Guard = p.guard
 	var targets []route.Target
 	for _, o := range s.Operations {
+		o.Deliver.Guard = p.guard
 		lanes := deliver.New(o.Operation, o.Deliver, group, settler, obs, log)
 		p.lanes = append(p.lanes, lanes)
 		targets = append(targets, route.Target{Name: o.Deliver.Operation, Operation: o.Operation, Lanes: lanes})
