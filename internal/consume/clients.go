@@ -15,6 +15,7 @@ const (
 	maxConcurrentFetches   = 4
 	maxDecompressBytes     = 64 << 20
 	commitTimeout          = 10 * time.Second
+	leaveTimeout           = 2 * time.Second
 	sessionTimeout         = 45 * time.Second
 	heartbeatInterval      = 3 * time.Second
 )

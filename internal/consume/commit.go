@@ -26,15 +26,23 @@ type pendingCommit struct {
 // commitLoop is the committer's goroutine: whenever something settled, one commit in flight at a time, so that it gathers by itself under load.
 func (g *Group) commitLoop(ctx context.Context) {
 	wait, failing := time.Duration(0), false
+	echo := time.NewTimer(0)
+	defer echo.Stop()
+	<-echo.C
 	for {
 		select {
 		case <-g.changed:
 		case <-g.urgent:
+		case <-echo.C:
+			g.recommit()
 		case <-ctx.Done():
 			return
 		}
 		if err := g.commit(ctx); err != nil && ctx.Err() == nil {
 			g.obs.CommitFailed()
+			if errors.Is(err, errUnanswered) {
+				echo.Reset(2 * commitTimeout)
+			}
 			if !failing {
 				g.log.Warn("committing offsets failed; it is built anew until it succeeds", zap.Error(err))
 			}
@@ -50,6 +58,21 @@ func (g *Group) commitLoop(ctx context.Context) {
 		wait, failing = 0, false
 		g.resumeRoomy()
 		g.pace(ctx)
+	}
+}
+
+// errUnanswered is a commit of which nobody knows whether the broker has taken it, or takes it yet: on another connection it may come after a newer one.
+var errUnanswered = errors.New("no answer")
+
+// recommit commits everything once more, after a commit that was not answered may have set the group back.
+func (g *Group) recommit() {
+	for _, a := range g.all() {
+		g.mu.Lock()
+		partitions := a.partitions()
+		g.mu.Unlock()
+		for _, p := range partitions {
+			p.tracker.Recommit()
+		}
 	}
 }
 
@@ -128,7 +151,7 @@ func (g *Group) sendCommit(ctx context.Context, batch []pendingCommit) ([]pendin
 	}
 	answer, err := g.commitRequest(batch).RequestWith(ctx, g.member)
 	if err != nil {
-		return batch, fmt.Errorf("committing offsets: %w", err)
+		return batch, fmt.Errorf("committing offsets: %w: %w", errUnanswered, err)
 	}
 	return g.readCommit(answer, batch)
 }

@@ -145,13 +145,20 @@ func (g *Group) Run(take, work context.Context, handler Handler) error {
 	if take.Err() != nil {
 		return nil
 	}
-	member, err := kgo.NewClient(g.memberOptions(work)...)
+	life, kill := context.WithCancel(context.WithoutCancel(work))
+	defer kill()
+	member, err := kgo.NewClient(append(g.memberOptions(work), kgo.WithContext(life))...)
 	if err != nil {
 		return fmt.Errorf("making the group's client: %w", err)
 	}
 	g.member = member
 	close(g.joined)
-	return g.run(take, work)
+	err = g.run(take, work)
+	// The client waits for the answer to a request under way, such as a join. Once work has ended it is given the time for leaving and no more.
+	late := context.AfterFunc(work, func() { time.AfterFunc(leaveTimeout, kill) })
+	defer late()
+	g.member.CloseAllowingRebalance()
+	return err
 }
 
 func (g *Group) run(take, work context.Context) error {
@@ -177,7 +184,6 @@ func (g *Group) run(take, work context.Context) error {
 	g.endAll(work)
 	stopCommits()
 	committer.Wait()
-	g.member.CloseAllowingRebalance()
 	return failure
 }
 

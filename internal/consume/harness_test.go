@@ -36,8 +36,10 @@ type cluster struct {
 	client  *kgo.Client
 }
 
-func newCluster(t *testing.T) *cluster {
-	p := testkit.StartPlatform(t, embedded.Options{Network: &testkit.Network{}})
+func newCluster(t *testing.T) *cluster { return newClusterOf(t, 1) }
+
+func newClusterOf(t *testing.T, brokers int) *cluster {
+	p := testkit.StartPlatform(t, embedded.Options{Network: &testkit.Network{}, Brokers: brokers})
 	for _, topic := range []string{source, tier10s, tier1m, dead} {
 		if err := p.Cluster().CreateTopic(topic, numParts, nil); err != nil {
 			t.Fatal(err)
@@ -244,6 +246,13 @@ func (c *cluster) awaitOffset(topic string, partition int32, offset int64) {
 	if err := testkit.WaitCommitted(ctx, c.Cluster(), group, topic, partition, offset); err != nil {
 		c.t.Error(err)
 		c.t.FailNow()
+	}
+}
+
+func (c *cluster) checkCount(delivered int) {
+	c.t.Helper()
+	if got, _ := c.vendor.counts(); got != delivered {
+		c.t.Errorf("%d were delivered, want %d", got, delivered)
 	}
 }
 

@@ -16,9 +16,14 @@ import (
 // fill produces n records to partition 0 at once.
 func (c *cluster) fill(n int) {
 	c.t.Helper()
+	c.toPartition(0, n)
+}
+
+func (c *cluster) toPartition(partition int32, n int) {
+	c.t.Helper()
 	records := make([]*kgo.Record, n)
 	for i := range records {
-		records[i] = &kgo.Record{Topic: source, Partition: 0, Value: []byte("ok")}
+		records[i] = &kgo.Record{Topic: source, Partition: partition, Value: []byte("ok")}
 	}
 	if err := c.client.ProduceSync(c.t.Context(), records...).FirstErr(); err != nil {
 		c.t.Fatal(err)

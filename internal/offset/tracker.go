@@ -350,6 +350,13 @@ func (t *Tracker) Confirm(version uint64) {
 	t.committed = max(t.committed, version)
 }
 
+// Recommit says that the broker may not have what it confirmed last, for an older commit may have come after it: it is to be committed once more.
+func (t *Tracker) Recommit() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.change()
+}
+
 // runs is what the offsets from base on are, without the tail that nothing is known of.
 func (t *Tracker) runs() []run {
 	var out []run
