@@ -78,7 +78,7 @@ func (w *world) readBack(n int) ([]*kgo.Record, error) {
 	for p := range w.parts {
 		from[int32(p)] = kgo.NewOffset().AtStart()
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.platform.Brokers()...), kgo.Dialer(w.platform.Dial),
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.platform.Brokers()...), kgo.Dialer(w.platform.Dial), kgo.DisableClientMetrics(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{w.deadTopic(): from}))
 	if err != nil {
 		return nil, err

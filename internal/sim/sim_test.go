@@ -3,6 +3,7 @@ package sim_test
 import (
 	"flag"
 	"fmt"
+	"runtime/debug"
 	"testing"
 
 	"sluice/internal/testkit"
@@ -34,6 +35,7 @@ func seeds(t *testing.T) []int {
 }
 
 func TestSim(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // the worlds are small and many
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
 			for _, seed := range seeds(t) {

@@ -73,7 +73,7 @@ func newWorld(t *testing.T, s *scenario, l *line, seed uint64) *world {
 	w.plan = w.shuffledPlan()
 	w.startVendors()
 	w.cfg = w.parse()
-	w.client = testkit.NewClient(t, w.platform, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	w.client = testkit.NewClient(t, w.platform, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DisableClientMetrics())
 	w.makeTopics()
 	w.commits = testkit.WatchCommits(w.platform.Cluster())
 	w.books = newBooks(l, w.commits)
