@@ -41,7 +41,7 @@ func TestTheLastCommitOfAStopIsTriedAgain(t *testing.T) {
 			testkit.Bubble(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.produce(30, ok)
-				m := c.join(1, 0, func(_ *line, cfg *consume.Config) { cfg.CommitInterval = time.Hour })
+				m := c.join(1, time.Second, func(_ *line, cfg *consume.Config) { cfg.CommitInterval = time.Hour })
 				testkit.Advance(10 * time.Second)
 				fired := c.fault(refusedCommits(e, 1))
 				m.leave()
@@ -62,10 +62,10 @@ func TestTheLastCommitOfARevokeIsTriedAgain(t *testing.T) {
 				c := newCluster(t)
 				c.produce(30, ok)
 				slow := func(_ *line, cfg *consume.Config) { cfg.CommitInterval, cfg.NextGeneration = time.Hour, i%2 == 1 }
-				a := c.join(1, 0, slow)
+				a := c.join(1, time.Second, slow)
 				testkit.Advance(10 * time.Second)
 				fired := c.fault(refusedCommits(e, 1))
-				b := c.join(2, 0, slow)
+				b := c.join(2, time.Second, slow)
 				testkit.Advance(time.Minute)
 				fired()
 				a.leave()

@@ -39,7 +39,11 @@ type cluster struct {
 func newCluster(t *testing.T) *cluster { return newClusterOf(t, 1) }
 
 func newClusterOf(t *testing.T, brokers int) *cluster {
-	p := testkit.StartPlatform(t, embedded.Options{Network: &testkit.Network{}, Brokers: brokers})
+	return newClusterWith(t, embedded.Options{Network: &testkit.Network{}, Brokers: brokers})
+}
+
+func newClusterWith(t *testing.T, o embedded.Options) *cluster {
+	p := testkit.StartPlatform(t, o)
 	for _, topic := range []string{source, tier10s, tier1m, dead} {
 		if err := p.Cluster().CreateTopic(topic, numParts, nil); err != nil {
 			t.Fatal(err)

@@ -111,7 +111,7 @@ func TestManyHeldHeadsComeEachWhenItIsDue(t *testing.T) {
 
 // The retry topic refuses writes for a while, in passing or for good; also while a partition moves.
 func TestWhileRetryTopicsRefuseWritesNothingIsCommittedAndNothingLost(t *testing.T) {
-	for _, e := range []*kerr.Error{kerr.NotEnoughReplicas, kerr.MessageTooLarge, kerr.TopicAuthorizationFailed, kerr.RequestTimedOut} {
+	for _, e := range []*kerr.Error{kerr.NotEnoughReplicas, kerr.MessageTooLarge} {
 		t.Run(e.Message, func(t *testing.T) {
 			testkit.Bubble(t, func(t *testing.T) {
 				c := newCluster(t)
