@@ -12,12 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"sluice/internal/offset"
-	"sluice/internal/record"
 )
-
-// maxCopies bounds what a take-over remembers of the records in its retry partitions. Past it, a record that an owner wrote to a retry topic
-// just before it crashed may be handled twice.
-const maxCopies = 1_000_000
 
 // housekeeping is how often owners delete settled retry records and say where their partitions stand.
 const housekeeping = 5 * time.Second
@@ -148,13 +143,6 @@ type taking struct {
 	stale     map[*partition][]int64
 }
 
-// copyAt is where the copy of a source record was found, and how far it has come.
-type copyAt struct {
-	p                *partition
-	offset           int64
-	replays, attempt int
-}
-
 func (g *Group) prepare(a *assignment, s standing) (*taking, error) {
 	t := &taking{a: a, from: map[string]int64{}, copies: map[int64]copyAt{}, stale: map[*partition][]int64{}}
 	if err := g.prepareSource(t, s); err != nil {
@@ -237,94 +225,6 @@ func (g *Group) newTracker(p *partition, begin int64, metadata string) *offset.T
 		g.log.Info("commit metadata is ignored", zap.String("topic", p.topic), zap.Int32("partition", p.number), zap.Error(err))
 	}
 	return t
-}
-
-// scan reads the retry partitions from where they are committed to their end.
-func (g *Group) scan(ctx context.Context, ready []*taking) error {
-	from := map[string]map[int32]kgo.Offset{}
-	rest := map[string]map[int32]*scanning{}
-	left := 0
-	for _, t := range ready {
-		for _, p := range t.retries {
-			if at := t.from[p.topic]; at < p.endRead {
-				put(from, p.topic, p.number, kgo.NewOffset().At(at))
-				put(rest, p.topic, p.number, &scanning{t: t, p: p})
-				left++
-			}
-		}
-	}
-	if left == 0 {
-		return nil
-	}
-	client, err := kgo.NewClient(scanOptions(g.cfg, from)...)
-	if err != nil {
-		return fmt.Errorf("making the client that reads retry partitions: %w", err)
-	}
-	defer client.Close()
-	return g.scanAll(ctx, client, rest, left)
-}
-
-func put[V any](m map[string]map[int32]V, topic string, number int32, v V) {
-	if m[topic] == nil {
-		m[topic] = map[int32]V{}
-	}
-	m[topic][number] = v
-}
-
-type scanning struct {
-	t    *taking
-	p    *partition
-	over bool
-}
-
-func (g *Group) scanAll(ctx context.Context, client *kgo.Client, rest map[string]map[int32]*scanning, left int) error {
-	for left > 0 {
-		fetches := client.PollRecords(ctx, 1000)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		for _, e := range fetches.Errors() {
-			return fmt.Errorf("reading %s/%d: %w", e.Topic, e.Partition, e.Err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			s := rest[r.Topic][r.Partition]
-			if r.Offset < s.p.endRead && !r.Attrs.IsControl() {
-				s.t.found(s.p, r)
-			}
-			if r.Offset >= s.p.endRead-1 && !s.over {
-				s.over = true
-				left--
-			}
-		})
-	}
-	return nil
-}
-
-// found notes a record of a retry partition. Of several copies of one source record the one that has come farthest counts.
-func (t *taking) found(p *partition, r *kgo.Record) {
-	c := record.ReadHeaders(r)
-	if c.Origin.TopicID != t.source.topicID || c.Origin.Partition != t.a.partition || c.Origin.Topic != t.source.topic {
-		return
-	}
-	here := copyAt{p, r.Offset, c.Replays, c.Attempt}
-	best, ok := t.copies[c.Origin.Offset]
-	switch {
-	case !ok && len(t.copies) >= maxCopies:
-	case !ok:
-		t.copies[c.Origin.Offset] = here
-	case here.farther(best):
-		t.copies[c.Origin.Offset] = here
-		t.stale[best.p] = append(t.stale[best.p], best.offset)
-	default:
-		t.stale[p] = append(t.stale[p], r.Offset)
-	}
-}
-
-func (a copyAt) farther(b copyAt) bool {
-	if a.replays != b.replays {
-		return a.replays > b.replays
-	}
-	return a.attempt > b.attempt
 }
 
 // apply tells the trackers what the scan found.
