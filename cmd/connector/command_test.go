@@ -100,7 +100,7 @@ vendors: {crmcom: {base_url: "http://127.0.0.1:1", auth: {web_api_key: s3cr3t}}}
 admin: {listen: ""}
 `)
 	for _, args := range [][]string{
-		{"run", "-c", path}, {"topics", "apply", "-c", path}, {"schemas", "register", "-c", path}, {"produce", "-c", path},
+		{"topics", "apply", "-c", path}, {"schemas", "register", "-c", path}, {"produce", "-c", path},
 		{"status", "--url", "http://127.0.0.1:1"}, {"healthcheck", "--url", "http://127.0.0.1:1"},
 	} {
 		r := call(t, args...)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/twmb/avro"
 
@@ -24,7 +25,8 @@ type reader struct {
 // readers finds the reader of a writer's record name. It does not change once made.
 type readers struct{ byFull, byShort, byAlias map[string]*reader }
 
-func embeddedReaders() (*readers, error) {
+// embeddedReaders are those of schemas/, parsed once a process. They never change.
+var embeddedReaders = sync.OnceValues(func() (*readers, error) {
 	r := newReaders()
 	for _, s := range schemas.All() {
 		if _, ok := event.New(s.Name); !ok {
@@ -36,7 +38,7 @@ func embeddedReaders() (*readers, error) {
 		}
 	}
 	return r, nil
-}
+})
 
 func newReaders() *readers {
 	return &readers{byFull: map[string]*reader{}, byShort: map[string]*reader{}, byAlias: map[string]*reader{}}
