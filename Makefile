@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-docker lint bench sim fuzz generate
+.PHONY: build demo test test-docker test-compose lint bench sim fuzz generate
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TAGS := synctests
@@ -25,6 +25,10 @@ test:
 
 test-docker:
 	@.ci/test-docker $(DOCKER_TAGS)
+
+# The image and docker-compose.yml. Its ports must be free.
+test-compose:
+	@.ci/compose $(DOCKER_TAGS)
 
 # Built from the module proxy into bin/, so that no tool enters go.mod.
 LINT_VERSION := v2.15.0
