@@ -23,7 +23,7 @@ var goroutines = map[string]int{
 	"internal/demo":     3, // the connector, the traffic, the vendors' servers: ended and awaited by Run
 	"internal/deliver":  1, // one a lane, ended by Close and awaited by Run
 	"internal/embedded": 1, // the registry's HTTP server, ended and awaited by Close
-	"internal/pipeline": 3, // the pipelines, and in each its lanes and its router: awaited by Run
+	"internal/pipeline": 4, // the pipelines, in each its lanes and its router, and the pace of the accounts: awaited by Run
 	"internal/testkit":  1, // Serve, ended and awaited by the test's clean-up
 }
 

@@ -101,6 +101,7 @@ type Group struct {
 
 	mu       sync.Mutex            // guards assigned and what the assignments in it say of themselves
 	assigned map[int32]*assignment // by source partition
+	total    int                   // partitions of the source
 	faults   map[string]string     // the last fault logged, by place
 
 	arrivals chan struct{} // signals that an assignment waits for its take-over

@@ -211,3 +211,17 @@ func (g *Group) report() {
 		}
 	}
 }
+
+// noteTotal notes how many partitions the source has.
+func (g *Group) noteTotal(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.total = n
+}
+
+// Share tells how many of the source's partitions this instance owns, as it knew them at the last take-over.
+func (g *Group) Share() (owned, all int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.assigned), g.total
+}

@@ -119,6 +119,7 @@ func (g *Group) standing(ctx context.Context) (standing, error) {
 	if s.topics, err = g.admin.ListTopics(ctx, names...); err != nil {
 		return s, fmt.Errorf("describing the topics: %w", err)
 	}
+	g.noteTotal(len(s.topics[g.cfg.Topic].Partitions))
 	if s.committed, err = g.fetchOffsets(ctx, names...); err != nil {
 		return s, err
 	}

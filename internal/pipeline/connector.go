@@ -125,7 +125,8 @@ func (c *Connector) Run(take, work context.Context) error {
 	take, stop := context.WithCancel(take)
 	defer stop()
 	errs := make([]error, len(c.pipelines))
-	var running sync.WaitGroup
+	var pacing, running sync.WaitGroup
+	pacing.Go(func() { c.pace(take) })
 	for i, p := range c.pipelines {
 		running.Go(func() {
 			if errs[i] = p.Run(take, work); errs[i] != nil {
@@ -134,6 +135,8 @@ func (c *Connector) Run(take, work context.Context) error {
 		})
 	}
 	running.Wait()
+	stop()
+	pacing.Wait()
 	return errors.Join(errs...)
 }
 
