@@ -113,7 +113,7 @@ func fill(b *testing.B, p *embedded.Platform, n int) {
 	var text string
 	for _, s := range schemas.All() {
 		if s.Name == "sluice.crmcom.Purchase" {
-			text = string(s.JSON)
+			text = s.JSON
 		}
 	}
 	subject, err := registry.CreateSchema(b.Context(), "purchases-value", sr.Schema{Schema: text})

@@ -126,18 +126,7 @@ func simulate(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 	})
 	r.vendor.took = time.Duration(rnd.IntN(3)) * time.Second
 	keyOf, trackerOf := map[string]string{}, map[string]int{}
-	c.check = func(items []sink.Item) {
-		r.border.mu.Lock()
-		defer r.border.mu.Unlock()
-		for _, it := range items {
-			if _, ended := r.border.outcomes[it.ID]; ended {
-				t.Errorf("%s was sent after it had an outcome", it.ID)
-			}
-			if !r.border.standing[it.ID] {
-				t.Errorf("%s was sent and does not stand as sent", it.ID)
-			}
-		}
-	}
+	c.check = r.checkSent
 	c.acted = func(id string) { r.vendor.accepted[id]++ }
 	r.vendor.script = func(n int, items []sink.Item) sink.Answer {
 		r.vendor.mu.Lock()
@@ -186,6 +175,20 @@ func simulate(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 		t.Errorf("%d records of the assignment that stood to the end, %d outcomes", given, ended)
 	}
 	return trips
+}
+
+// checkSent fails where an item is sent that has its outcome, or does not stand as sent.
+func (r *rig) checkSent(items []sink.Item) {
+	r.border.mu.Lock()
+	defer r.border.mu.Unlock()
+	for _, it := range items {
+		if _, ended := r.border.outcomes[it.ID]; ended {
+			r.t.Errorf("%s was sent after it had an outcome", it.ID)
+		}
+		if !r.border.standing[it.ID] {
+			r.t.Errorf("%s was sent and does not stand as sent", it.ID)
+		}
+	}
 }
 
 // finishReleasing is finish with an operator who looks every ten minutes.
