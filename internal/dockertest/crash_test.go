@@ -102,7 +102,9 @@ func (p *process) kill() {
 	if err := p.cmd.Process.Kill(); err != nil {
 		p.s.t.Fatal(err)
 	}
-	<-p.ended
+	if err := <-p.ended; err == nil {
+		p.s.t.Error("the command ended by itself before it was killed")
+	}
 }
 
 // stop asks for an end and wants a clean one.

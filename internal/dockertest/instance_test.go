@@ -58,7 +58,6 @@ func (s *stage) start(name string) *instance {
 
 // tell logs what the instance had to warn of.
 func (i *instance) tell(t *testing.T) {
-	const most = 40
 	for _, line := range i.logs.All() {
 		if line.Level >= zap.WarnLevel {
 			t.Logf("%s: %s %s %v", i.name, line.Time.Format("15:04:05.000"), line.Message, line.ContextMap())

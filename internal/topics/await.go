@@ -40,14 +40,14 @@ func await(ctx context.Context, ask func(context.Context) error) error {
 	const doing = "waiting for the brokers to speak of the change"
 	bounded, cancel := context.WithTimeout(ctx, awaitFor)
 	defer cancel()
-	said := errors.New("none")
+	said := "nothing"
 	for {
 		err := ask(bounded)
 		switch {
 		case err == nil:
 			return nil
 		case passing(err):
-			said = err
+			said = err.Error()
 		case bounded.Err() == nil:
 			return fmt.Errorf("%s: %w", doing, err)
 		}
@@ -56,7 +56,7 @@ func await(ctx context.Context, ask func(context.Context) error) error {
 		case <-timer.C:
 		case <-bounded.Done():
 			timer.Stop()
-			return fmt.Errorf("%s: %w; their last answer: %v", doing, bounded.Err(), said) // not as an error: it may still change
+			return fmt.Errorf("%s: %w; they said last: %s", doing, bounded.Err(), said)
 		}
 	}
 }
