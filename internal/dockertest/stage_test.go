@@ -57,12 +57,13 @@ vendors:
 pipelines:
 `
 
-// pipelines are the configuration's, each with its tiers and a breaker that opens for a second.
+// pipelineLines are the configuration's pipelines, each with its tiers, a breaker that opens for a second, and no flood guard: the bad records are
+// found before the first good one is answered.
 func pipelineLines(name string, pipelines map[string]string) string {
 	var b strings.Builder
 	for p, more := range pipelines {
 		fmt.Fprintf(&b, "  %[2]s: {topic: %[1]s-%[2]s, concurrency: 2, batch: {max_items: 40, linger: 20ms}, retry: {delays: [1s, 2s]}, "+
-			"breaker: {failures: 3, window: 10s, open_for: 1s}%[3]s}\n", name, p, more)
+			"breaker: {failures: 3, window: 10s, open_for: 1s}, dead_letter: {guard: {max_ratio: 1}}%[3]s}\n", name, p, more)
 	}
 	return b.String()
 }
