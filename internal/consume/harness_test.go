@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -113,7 +114,10 @@ func (l *line) Flush() {
 	l.flushed = make(chan struct{})
 }
 
+// Handle gives records that take their time a goroutine each; those that do not, and those that are stuck, share one: thousands of goroutines at once are
+// more than the race detector stands.
 func (l *line) Handle(ctx context.Context, records []*record.Record) {
+	var quick, stuck []*record.Record
 	for _, r := range records {
 		l.mu.Lock()
 		took := time.Duration(l.rng.Int64N(int64(l.slow) + 1))
@@ -121,17 +125,48 @@ func (l *line) Handle(ctx context.Context, records []*record.Record) {
 			l.unknown = append(l.unknown, r.Origin.ID())
 		}
 		l.mu.Unlock()
-		l.work.Go(func() { l.one(ctx, r, took) })
+		switch {
+		case l.stuck != nil && l.stuck(r):
+			stuck = append(stuck, r)
+		case l.slow == 0 && !l.sent && l.before == nil:
+			quick = append(quick, r)
+		default:
+			l.work.Go(func() { l.one(ctx, r, took) })
+		}
+	}
+	if len(quick) > 0 {
+		l.work.Go(func() { l.all(ctx, quick) })
+	}
+	if len(stuck) > 0 {
+		l.work.Go(func() { l.hold(ctx, stuck) })
 	}
 }
 
-func (l *line) one(ctx context.Context, r *record.Record, took time.Duration) {
-	for l.stuck != nil && l.stuck(r) {
+func (l *line) all(ctx context.Context, records []*record.Record) {
+	for _, r := range records {
+		l.one(ctx, r, 0)
+	}
+}
+
+// hold keeps records until they are stuck no more, or their assignment ends.
+func (l *line) hold(ctx context.Context, records []*record.Record) {
+	for len(records) > 0 {
 		l.mu.Lock()
 		flushed := l.flushed
 		l.mu.Unlock()
-		if _, draining := r.Draining(); draining || ctx.Err() != nil {
-			r.Drop()
+		records = slices.DeleteFunc(records, func(r *record.Record) bool {
+			_, draining := r.Draining()
+			switch {
+			case draining || ctx.Err() != nil:
+				r.Drop()
+			case !l.stuck(r):
+				l.one(ctx, r, 0)
+			default:
+				return false
+			}
+			return true
+		})
+		if len(records) == 0 {
 			return
 		}
 		select {
@@ -139,6 +174,9 @@ func (l *line) one(ctx context.Context, r *record.Record, took time.Duration) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+func (l *line) one(ctx context.Context, r *record.Record, took time.Duration) {
 	if l.sent {
 		if err := l.group.Sent(ctx, []*record.Record{r}); err != nil || r.Fenced() {
 			r.Drop()

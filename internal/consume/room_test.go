@@ -69,9 +69,12 @@ func TestACompactedSourceNeverOverfillsTheMetadata(t *testing.T) {
 		release := make(chan struct{})
 		a := c.join(1, 0, func(l *line, cfg *consume.Config) {
 			roomy(l, cfg)
-			l.before = func(r *record.Record) {
-				if r.Origin.Offset/gap%2 == 0 {
-					<-release
+			l.stuck = func(r *record.Record) bool {
+				select {
+				case <-release:
+					return false
+				default:
+					return r.Origin.Offset/gap%2 == 0
 				}
 			}
 		})
@@ -80,6 +83,7 @@ func TestACompactedSourceNeverOverfillsTheMetadata(t *testing.T) {
 			t.Errorf("%d were delivered, so reading never paused", delivered)
 		}
 		close(release)
+		a.Flush()
 		c.awaitOffset(source, 0, last+1)
 		a.leave()
 		c.check(left, 0)
