@@ -22,6 +22,7 @@ demo:
 test:
 	go vet -tags $(DOCKER_TAGS) $(PKG)
 	CGO_ENABLED=1 go test -tags $(TAGS) -race -timeout 4m $(PKG)
+	go test -tags $(TAGS) -run '^TestVolume' -timeout 2m ./internal/consume # more than the race detector stands
 
 test-docker:
 	@.ci/test-docker $(DOCKER_TAGS)

@@ -33,7 +33,8 @@ func (c *cluster) toPartition(partition int32, n int) {
 func roomy(_ *line, cfg *consume.Config) { cfg.MaxInFlight, cfg.MaxInFlightBytes = 20_000, 64<<20 }
 
 // One record in twenty is stuck, so that the metadata fills up and reading pauses. Whoever comes next must go on all the same.
-func TestAPartitionWhoseMetadataWasFullGoesOnWithItsNextOwner(t *testing.T) {
+func TestVolumeAPartitionWhoseMetadataWasFullGoesOnWithItsNextOwner(t *testing.T) {
+	testkit.Volume(t)
 	for name, end := range map[string]func(*member){"after a crash": (*member).crash, "after a stop": (*member).leave} {
 		t.Run(name, func(t *testing.T) {
 			testkit.Bubble(t, func(t *testing.T) {
@@ -58,7 +59,8 @@ func TestAPartitionWhoseMetadataWasFullGoesOnWithItsNextOwner(t *testing.T) {
 }
 
 // In a compacted log two thousand records lie far apart: taken all at once, as their number alone would allow, they could not be told in the metadata.
-func TestACompactedSourceNeverOverfillsTheMetadata(t *testing.T) {
+func TestVolumeACompactedSourceNeverOverfillsTheMetadata(t *testing.T) {
+	testkit.Volume(t)
 	const last, gap = 100_000, 50
 	testkit.Bubble(t, func(t *testing.T) {
 		c := newCluster(t)

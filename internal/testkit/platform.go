@@ -53,3 +53,12 @@ func NewClient(t TB, p *embedded.Platform, opts ...kgo.Opt) *kgo.Client {
 	t.Cleanup(cl.CloseAllowingRebalance)
 	return cl
 }
+
+// Volume is for tests named TestVolume...: they synchronise millions of times, after which the race detector's runtime may end the process with a failed check of
+// its own. Under it they are skipped; `make test` runs them once more without it.
+func Volume(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("runs without the race detector")
+	}
+}
