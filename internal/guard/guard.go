@@ -48,7 +48,8 @@ type Standing struct {
 	Code      string
 }
 
-// Guard counts for one pipeline. A nil *Guard never trips. Safe for concurrent use.
+// Guard counts for one step of one pipeline: results that come at different speeds, as a bad record's before any call and a good one's after it, would say
+// nothing together. A nil *Guard never trips. Safe for concurrent use.
 type Guard struct {
 	cfg  Config
 	seed maphash.Seed

@@ -45,7 +45,7 @@ type Pipeline struct {
 	group  *consume.Group
 	router *route.Router
 	lanes  []*deliver.Lanes
-	guard  *guard.Guard
+	guards []*guard.Guard // of what is refused before any call, and of what the vendors refuse
 	obs    *observe.Pipeline
 	log    *zap.Logger
 }
@@ -58,12 +58,12 @@ func Assemble(s Settings, obs *observe.Pipeline, log *zap.Logger) (*Pipeline, er
 		return nil, fmt.Errorf("pipeline %s: %w", s.Name, err)
 	}
 	settler := settle.New(s.Settle, group.Producer(), obs, log)
-	p := &Pipeline{name: s.Name, group: group, guard: guard.New(s.Guard), obs: obs, log: log}
-	p.guard.Watch(tellFloods(log))
-	s.Route.Guard = p.guard
+	p := &Pipeline{name: s.Name, group: group, obs: obs, log: log}
+	s.Route.Guard = p.newGuard(s.Guard)
+	vendors := p.newGuard(s.Guard)
 	var targets []route.Target
 	for _, o := range s.Operations {
-		o.Deliver.Guard = p.guard
+		o.Deliver.Guard = vendors
 		lanes := deliver.New(o.Operation, o.Deliver, group, settler, obs, log)
 		p.lanes = append(p.lanes, lanes)
 		targets = append(targets, route.Target{Name: o.Deliver.Operation, Operation: o.Operation, Lanes: lanes})
@@ -73,6 +73,13 @@ func Assemble(s Settings, obs *observe.Pipeline, log *zap.Logger) (*Pipeline, er
 		return nil, fmt.Errorf("pipeline %s: %w", s.Name, err)
 	}
 	return p, nil
+}
+
+func (p *Pipeline) newGuard(cfg guard.Config) *guard.Guard {
+	g := guard.New(cfg)
+	g.Watch(tellFloods(p.log))
+	p.guards = append(p.guards, g)
+	return g
 }
 
 // Run reads until take ends, then drains and commits; the end of work cuts that short. The error is one that keeps the pipeline from going on.

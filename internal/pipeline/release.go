@@ -35,7 +35,9 @@ func (c *Connector) Release(pipeline string) error {
 
 func (p *Pipeline) release() {
 	p.log.Info("released by an operator")
-	p.guard.Release()
+	for _, g := range p.guards {
+		g.Release()
+	}
 	for _, l := range p.lanes {
 		l.Release()
 	}

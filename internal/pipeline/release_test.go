@@ -36,8 +36,8 @@ func TestATopicOfPoisonIsHeldAfterFewDeadLetters(t *testing.T) {
 		if n := s.dead(); n < 15 || n > 20 {
 			t.Errorf("%d dead letters", n)
 		}
-		if o := s.obs.Pipeline("purchases").Snapshot().Operations; len(o) == 0 || o[0].Hold == nil || o[0].Hold.Reason != "flood" {
-			t.Errorf("operations stand at %+v", o)
+		if hold := s.obs.Pipeline("purchases").Snapshot().Hold; hold == nil || hold.Reason != "flood" {
+			t.Errorf("the pipeline stands at %+v", hold)
 		}
 		alarms := s.logs.FilterLevelExact(zapcore.ErrorLevel).All()
 		if len(alarms) != 1 || alarms[0].ContextMap()["cause"] != "poison" || alarms[0].ContextMap()["share"] != 1.0 {
@@ -107,8 +107,34 @@ func TestAMendedProducerEndsAFlood(t *testing.T) {
 			t.Errorf("held %d times", n)
 		}
 		synctest.Wait()
-		if o := s.obs.Pipeline("purchases").Snapshot().Operations; len(o) == 0 || o[0].Hold != nil {
-			t.Errorf("operations stand at %+v", o)
+		if hold := s.obs.Pipeline("purchases").Snapshot().Hold; hold != nil {
+			t.Errorf("the pipeline stands at %+v", hold)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Bad records are known at once and good ones only when the vendor has answered: counted together, a third of bad ones would look like a flood at first.
+func TestAThirdOfBadRecordsIsNoFloodHoweverSlowTheVendorIs(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		s := newStage(t, autoCreate)
+		s.create("purchases", nil)
+		var values [][]byte
+		for i := range 60 {
+			values = append(values, fmt.Append(nil, "poison ", i), s.purchase(fmt.Sprint(2*i)), s.purchase(fmt.Sprint(2*i+1)))
+		}
+		s.produce("purchases", values...)
+		stop := s.run()
+		if err := testkit.WaitCommitted(t.Context(), s.p.Cluster(), "sluice.purchases", "purchases", 0, 180); err != nil {
+			t.Error(err)
+		}
+		if n := s.logs.FilterMessageSnippet("pipeline is held").Len(); n != 0 {
+			t.Errorf("held %d times", n)
+		}
+		if n := s.vendors.Ledger().Count("crmcom.purchases"); n != 120 || s.dead() != 60 {
+			t.Errorf("%d delivered and %d dead, want 120 and 60", n, s.dead())
 		}
 		if err := stop(); err != nil {
 			t.Error(err)

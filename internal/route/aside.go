@@ -60,6 +60,7 @@ func (r *Router) Close() {
 func (r *Router) Run(ctx context.Context) {
 	timer := time.NewTimer(recheck)
 	defer timer.Stop()
+	defer r.holds.flood(false)
 	var waiting []*record.Record
 	var held []record.Outcome
 	for {

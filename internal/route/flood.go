@@ -7,7 +7,12 @@ import (
 	"sluice/internal/record"
 )
 
-// count has the pipeline's guard know of a record that is refused before any call. What leaves by rule, and what has no value, is none.
+// passed has the guard know of a record that goes to its lanes.
+func (r *Router) passed(rec *record.Record, operation string) {
+	r.cfg.Guard.Judge(operation, []guard.Result{{Record: rec}})
+}
+
+// count has the guard know of a record that is refused before any call. What leaves by rule, and what has no value, is none.
 func (r *Router) count(o record.Outcome) {
 	if o.Kind == record.Dead && o.Cause != record.CauseTombstone {
 		r.cfg.Guard.Judge(o.Operation, []guard.Result{{Record: o.Record, Cause: o.Cause}})

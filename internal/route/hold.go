@@ -42,8 +42,28 @@ func (h *holds) state(who any, w wait) {
 		h.reasons[who] = w.reason
 	}
 	if len(h.reasons) == 0 {
-		h.obs.Hold("", "")
 		h.log.Info("nothing is waited for any more", zap.String("reason", before))
+	}
+	h.tell()
+}
+
+// flood says whether the guard keeps dead letters back; the guard's own watcher logs it.
+func (h *holds) flood(on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.reasons, floodHold)
+	if on {
+		h.reasons[floodHold] = floodHold
+	}
+	h.tell()
+}
+
+const floodHold = "flood"
+
+// tell states the hold, or that there is none. The caller holds h.mu.
+func (h *holds) tell() {
+	if len(h.reasons) == 0 {
+		h.obs.Hold("", "")
 		return
 	}
 	h.obs.Hold("", slices.Min(slices.Collect(maps.Values(h.reasons))))

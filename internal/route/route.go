@@ -57,7 +57,7 @@ type Config struct {
 	UnknownIDWait time.Duration
 	// Ordered keeps the order of each key: a record whose schema id is not known yet is then waited for in place, with all behind it.
 	Ordered bool
-	// Guard is told of each refusal; while it is tripped nothing is dead-lettered. nil: none.
+	// Guard is told of each record that goes on or is refused here; while it is tripped nothing is dead-lettered here. nil: none.
 	Guard *guard.Guard
 }
 
@@ -89,7 +89,10 @@ func New(cfg Config, decoder Decoder, targets []Target, settler Settler, obs *ob
 		}
 		r.targets[reflect.TypeOf(fresh)] = t
 	}
-	cfg.Guard.Watch(func(guard.Standing) { wake.Signal(r.aside.wake) })
+	cfg.Guard.Watch(func(s guard.Standing) {
+		r.holds.flood(s.Tripped)
+		wake.Signal(r.aside.wake)
+	})
 	return r, nil
 }
 
@@ -219,6 +222,7 @@ func (r *Router) encode(ctx context.Context, rec *record.Record, t Target, e any
 	var unready *sink.Unready
 	switch {
 	case err == nil:
+		r.passed(rec, t.Name)
 		t.Lanes.Dispatch(deliver.Job{Record: rec, Item: item, Key: r.orderKey(rec)})
 	case errors.As(err, &invalid):
 		r.refuse(rec, t.Name, refusal{record.Dead, record.CauseInvalid, record.StageRoute, invalid.Error()})
