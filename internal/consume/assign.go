@@ -219,19 +219,8 @@ func (g *Group) waitIdle(work context.Context, ending []*assignment) {
 func (g *Group) fence(work context.Context, ending []*assignment, commit bool) {
 	g.turn <- struct{}{}
 	defer func() { <-g.turn }()
-	var source, retries []pendingCommit
+	source, retries := gather(ending, (*offset.Tracker).Fence)
 	for _, a := range ending {
-		for i, p := range a.partitions() {
-			c, ok := p.tracker.Fence()
-			if !ok {
-				continue
-			}
-			if i == 0 {
-				source = append(source, pendingCommit{p, p.tracker, c})
-			} else {
-				retries = append(retries, pendingCommit{p, p.tracker, c})
-			}
-		}
 		a.die()
 	}
 	g.commits.Send()

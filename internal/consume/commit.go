@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -108,15 +110,19 @@ func (g *Group) commit(ctx context.Context) error {
 func (g *Group) pending() (source, retries []pendingCommit) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, a := range g.assigned {
+	return gather(slices.Collect(maps.Values(g.assigned)), (*offset.Tracker).Pending)
+}
+
+// gather takes what the assignments' trackers want committed: of their source partitions, and of their retry partitions.
+func gather(assignments []*assignment, take func(*offset.Tracker) (offset.Commit, bool)) (source, retries []pendingCommit) {
+	for _, a := range assignments {
 		for i, p := range a.partitions() {
-			c, ok := p.tracker.Pending()
-			if !ok {
-				continue
-			}
-			if i == 0 {
+			c, ok := take(p.tracker)
+			switch {
+			case !ok:
+			case i == 0:
 				source = append(source, pendingCommit{p, p.tracker, c})
-			} else {
+			default:
 				retries = append(retries, pendingCommit{p, p.tracker, c})
 			}
 		}
