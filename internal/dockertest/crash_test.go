@@ -25,6 +25,7 @@ func TestAfterAKillOnlyWhatWasBeingSentMayBeDouble(t *testing.T) {
 
 	first := s.run(binary)
 	held := s.awaitHeld()
+	s.awaitAccepted(1, "propel.customers") // so that the other pipeline is at work too
 	first.kill()
 	s.gate.free()
 	sent := s.sent("crash.purchases", "crash-purchases")

@@ -238,10 +238,16 @@ func (s *stage) awaitHeld() sandbox.Entry {
 // awaitDelivered waits until the vendors have accepted so many different items.
 func (s *stage) awaitDelivered(n int) {
 	s.t.Helper()
+	s.awaitAccepted(n, s.books.operations...)
+}
+
+// awaitAccepted is awaitDelivered for some operations alone.
+func (s *stage) awaitAccepted(n int, operations ...string) {
+	s.t.Helper()
 	ctx := s.deadline()
 	for {
 		next, got := s.grown.Wait(), 0
-		for _, operation := range s.books.operations {
+		for _, operation := range operations {
 			got += s.vendors.Ledger().Count(operation) - s.vendors.Ledger().Duplicates(operation)
 		}
 		if got >= n {
