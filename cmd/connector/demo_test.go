@@ -1,0 +1,37 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+// The demo as a user starts it: it ends by itself, prints one JSON object and nothing else, and its ledger adds up.
+func TestTheDemoLosesNothingAndDeliversThroughEveryOperation(t *testing.T) {
+	var report struct {
+		Pipelines, Operations map[string]struct {
+			Produced, Delivered, Retrying, Dead, Skipped, Unsettled, Lost int
+		}
+		Faults map[string]int
+	}
+	if err := json.Unmarshal([]byte(must(t, "demo", "--duration", "10s", "--json")), &report); err != nil {
+		t.Fatalf("reading what the demo prints: %v", err)
+	}
+	for name, p := range report.Pipelines {
+		if p.Lost != 0 || p.Produced == 0 || p.Produced != p.Delivered+p.Retrying+p.Dead+p.Skipped+p.Unsettled {
+			t.Errorf("pipeline %s: %+v", name, p)
+		}
+	}
+	for name, o := range report.Operations {
+		if o.Delivered == 0 {
+			t.Errorf("operation %s delivered nothing", name)
+		}
+	}
+	if len(report.Pipelines) != 5 || len(report.Operations) != 11 {
+		t.Errorf("%d pipelines and %d operations, want 5 and 11", len(report.Pipelines), len(report.Operations))
+	}
+	for name, times := range report.Faults {
+		if times == 0 {
+			t.Errorf("fault %s never happened", name)
+		}
+	}
+}
