@@ -11,11 +11,11 @@ import (
 
 var (
 	oneSeed   = flag.Int("sim.seed", -1, "the one seed to run")
-	manySeeds = flag.Int("sim.seeds", 0, "seeds of each scenario; 0: as SLUICE_SIM_SEEDS says, else 11")
+	manySeeds = flag.Int("sim.seeds", 0, "seeds of each scenario; 0: as SLUICE_SIM_SEEDS says, else 12")
 )
 
 // fewSeeds make 200 runs with the scenarios that there are.
-const fewSeeds = 11
+const fewSeeds = 12
 
 // seeds are those of one scenario.
 func seeds(t *testing.T) []int {
