@@ -40,6 +40,7 @@ $(LINT):
 	mv bin/golangci-lint $@
 
 lint: $(LINT)
+	go mod tidy -diff
 	$(LINT) run $(PKG)
 
 # The whole line as the built binary, then every other benchmark.
