@@ -143,7 +143,7 @@ var makers = map[string]maker{
 			Invalid: func(_ *Generator, e *event.FeedbackRequest) {
 				e.Data = append(e.Data, event.ExpointsData{Name: noColumn})
 			},
-			Rejected: func(_ *Generator, e *event.FeedbackRequest) { e.Email = nil },
+			Rejected: func(g *Generator, e *event.FeedbackRequest) { e.Email = new(*g.refused() + "@example.org") },
 		}),
 	"sluice.expoints.FeedbackFinished": makerOf((*Generator).feedbackFinished,
 		func(e *event.FeedbackFinished) string { return value(e.Data, columnCustomer) },

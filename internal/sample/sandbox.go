@@ -9,7 +9,7 @@ import (
 )
 
 // Sandbox gives the options of vendors whose data fit the samples: the valid ones are taken, and those of kinds Rejected and Retryable are refused
-// as they are meant to be. The rules come after the two that this needs, whose names begin with "sample-". The error is a *sandbox.ScriptError.
+// as they are meant to be. The rules come after those that this needs, whose names begin with "sample-". The error is a *sandbox.ScriptError.
 func Sandbox(rules ...sandbox.Rule) (sandbox.Options, error) {
 	script, err := sandbox.NewScript(slices.Concat(refusals(), rules)...)
 	if err != nil {
@@ -40,6 +40,11 @@ func refusals() []sandbox.Rule {
 			Name: "sample-refused", Operation: "crmcom",
 			When: sandbox.When{Items: sandbox.Items{Field: "external_system_reference_number", Prefix: refusedPrefix}},
 			Do:   sandbox.Action{Fault: sandbox.FaultRefuseItem, ErrorCode: "InvalidAPIParameterException", Description: "The event is not allowed."},
+		},
+		{
+			Name: "sample-unwelcome", Operation: "expoints.add",
+			When: sandbox.When{Items: sandbox.Items{Field: "Email", Prefix: refusedPrefix}},
+			Do:   sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "The customer is not allowed."},
 		},
 		{
 			Name: "sample-locked", Operation: "propel.customers",

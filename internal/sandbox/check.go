@@ -47,6 +47,7 @@ type check func(v any) []violation
 type shape struct {
 	fields    map[string]check
 	mandatory []string
+	present   []string   // mandatory too, though an empty text will do
 	exclusive [][]string // of each group exactly one key must be there
 }
 
@@ -66,6 +67,11 @@ func (s shape) check(v any) []violation {
 	}
 	for _, key := range s.mandatory {
 		if value, there := o.fields[key]; !there || value == "" {
+			vs = append(vs, violation{problem: missing, key: key})
+		}
+	}
+	for _, key := range s.present {
+		if _, there := o.fields[key]; !there {
 			vs = append(vs, violation{problem: missing, key: key})
 		}
 	}
@@ -184,12 +190,16 @@ func integer(v any) []violation {
 	return unfitUnless(err == nil, "a 32-bit integer")
 }
 
-// textOrInteger is for what a page calls "integer or string".
+// textOrInteger is for what a page calls "integer or string", with no word on how large.
 func textOrInteger(v any) []violation {
-	if _, ok := v.(string); ok {
+	switch v := v.(type) {
+	case string:
 		return nil
+	case json.Number:
+		return unfitUnless(!strings.ContainsAny(v.String(), ".eE"), "an integer")
+	default:
+		return mistype("Integer", v)
 	}
-	return integer(v)
 }
 
 func nullable(c check) check {

@@ -171,7 +171,8 @@ func (v *expoints) add(c *call, batch *object) reply {
 	return v.whole(c, items, vs)
 }
 
-// customers gives what the page asks of a batch beyond its shape: an address to mail to, no address twice unless allowed, the tenant's columns.
+// customers gives what the page asks of a batch beyond its shape: no address twice unless allowed, and the tenant's columns. It does not ask for
+// an address: a customer whose address is not valid is taken and gets a fault status.
 func (v *expoints) customers(batch *object, customers []any) []violation {
 	var vs []violation
 	twice, _ := batch.fields["AllowDuplicateEmail"].(bool)
@@ -180,10 +181,7 @@ func (v *expoints) customers(batch *object, customers []any) []violation {
 		customer := element.(*object)
 		at := []string{"Customers", strconv.Itoa(i)}
 		email := strings.ToLower(customer.text("Email"))
-		switch {
-		case email == "" && wantsEmail(batch):
-			vs = append(vs, violation{path: at, problem: missing, key: "Email"})
-		case email != "" && seen[email] && !twice:
+		if email != "" && seen[email] && !twice {
 			vs = append(vs, violation{path: append(at, "Email"), problem: unfit, want: "unique in the batch"})
 		}
 		seen[email] = true

@@ -24,18 +24,13 @@ func typeBatch(v any) []violation {
 	}
 }
 
-// wantsEmail tells whether customers of this batch are mailed; only a portal batch's are not.
-func wantsEmail(batch *object) bool {
-	kind, _ := batch.scalar("TypeBatch")
-	return kind != "1" && !strings.EqualFold(kind, "portal")
-}
-
 var expointsData = shape{
 	fields: map[string]check{
 		"CustomerDataColumnId": integer, "Name": text, "Value": text,
 		"IsEncrypted": boolean, "CertificateThumbprint": text, "EncryptionKey": text,
 	},
-	mandatory: []string{"CustomerDataColumnId", "Value"},
+	mandatory: []string{"CustomerDataColumnId"},
+	present:   []string{"Value"},
 }
 
 var expointsScale = shape{fields: map[string]check{"Id": integer, "Label": text, "Value": integer, "Ranking": integer}}

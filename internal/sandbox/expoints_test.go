@@ -44,7 +44,9 @@ func TestExpointsTakesWhatThePageAllows(t *testing.T) {
 	twice := strings.Replace(batch(feedbackItem, feedbackItem), "{", `{"AllowDuplicateEmail":true,`, 1)
 	tests := map[string]string{
 		"an address twice where allowed":    twice,
-		"a portal batch without addresses":  strings.Replace(batch(with(feedbackItem, fields{"Email": absent})), "{", `{"TypeBatch":"portal",`, 1),
+		"a portal batch":                    strings.Replace(batch(feedbackItem), "{", `{"TypeBatch":"portal",`, 1),
+		"customers without an address":      batch(with(feedbackItem, fields{"Email": absent}), with(other, fields{"Email": ""})),
+		"a column's value that is empty":    batch(with(feedbackItem, fields{"Data": json.RawMessage(`[{"CustomerDataColumnId":15,"Value":"J"},{"CustomerDataColumnId":1,"Value":"e-1"},{"CustomerDataColumnId":1,"Value":""}]`)})),
 		"batch type as number":              strings.Replace(batch(feedbackItem), "{", `{"TypeBatch":0,`, 1),
 		"an address that is not valid":      batch(with(feedbackItem, fields{"Email": "nobody"})),
 		"no transaction date":               batch(with(feedbackItem, fields{"TransactionDate": nil})),
@@ -76,7 +78,6 @@ func TestExpointsRefusesTheWholeBatch(t *testing.T) {
 		{"unknown batch type", strings.Replace(batch(feedbackItem), "{", `{"TypeBatch":"sms",`, 1), "request.TypeBatch", "one of"},
 		{"batch type 2", strings.Replace(batch(feedbackItem), "{", `{"TypeBatch":2,`, 1), "request.TypeBatch", "0 or 1"},
 		{"end date", strings.Replace(batch(feedbackItem), "{", `{"EndDate":"soon",`, 1), "request.EndDate", "RFC 3339"},
-		{"no address", change(fields{"Email": absent}), "request.Customers[1].Email", "is mandatory"},
 		{"the same address", batch(feedbackItem, strings.Replace(feedbackItem, "a@", "A@", 1)), "request.Customers[1].Email", "unique"},
 		{"address of another type", change(fields{"Email": 1}), "request.Customers[1].Email", "type String"},
 		{"unknown customer key", change(fields{"Name": "x"}), "request.Customers[1].Name", "not a parameter"},
@@ -90,6 +91,7 @@ func TestExpointsRefusesTheWholeBatch(t *testing.T) {
 		{"column without value", change(data(`{"CustomerDataColumnId":1}`)), "request.Customers[1].Data[0].Value", "is mandatory"},
 		{"number as value", change(data(`{"CustomerDataColumnId":1,"Value":1}`)), "request.Customers[1].Data[0].Value", "type String"},
 		{"no required column", change(fields{"Data": absent}), "request.Customers[1].Data.First_name_customer", "is mandatory"},
+		{"a required column that is empty", change(fields{"Data": json.RawMessage(`[{"CustomerDataColumnId":15,"Value":""}]`)}), "request.Customers[1].Data.First_name_customer", "is mandatory"},
 		{"question as text", change(fields{"Answers": []fields{{"BaseQuestionId": "x"}}}), "request.Customers[1].Answers[0].BaseQuestionId", "type Integer"},
 		{"file that is no base64", change(fields{"Answers": []fields{{"FileAnswers": []fields{{"Data": "%"}}}}}), "request.Customers[1].Answers[0].FileAnswers[0].Data", "base64"},
 		{"no JSON", `{`, "request", "not valid JSON"},

@@ -62,7 +62,7 @@ func TestPropelRefusesBeforeAnythingIsWritten(t *testing.T) {
 		{fields{"dateOfBirth": "1980-02-30"}, "#/customers/1/dateOfBirth: must be a date"},
 		{fields{"dateOfBirth": "1980-02-28T00:00:00Z"}, "#/customers/1/dateOfBirth: must be a date"},
 		{fields{"email": "nobody"}, "#/customers/1/email: must be a valid email address"},
-		{fields{"debtorId": 1.5}, "#/customers/1/debtorId: must be a 32-bit integer"},
+		{fields{"debtorId": 1.5}, "#/customers/1/debtorId: must be an integer"},
 		{fields{"parent": fields{"source": "x"}}, "#/customers/1/parent: must be exactly one of id, sourceId"},
 		{fields{"parent": fields{"id": 1, "source": "x", "sourceId": "y"}}, "#/customers/1/parent: must be exactly one of id, source"},
 		{fields{"addresses": fields{}}, "#/customers/1/addresses: expected type: JSONArray, found: JSONObject"},
@@ -90,7 +90,7 @@ func TestPropelRefusesBeforeAnythingIsWritten(t *testing.T) {
 func TestPropelTakesBothFormsOfWhatTheDocumentsNameTwice(t *testing.T) {
 	for _, change := range []fields{
 		{"parent": fields{"source": "MBC", "sourceId": "1"}}, {"parent": fields{"id": "1"}},
-		{"gender": "u"}, {"debtorId": "D1"}, {"ssn": 1}, {"sourceId": "007"}, {"addresses": []int{}},
+		{"parent": fields{"id": 1 << 40}}, {"gender": "u"}, {"debtorId": "D1"}, {"ssn": 1}, {"ssn": 93051822361}, {"sourceId": "007"}, {"addresses": []int{}},
 	} {
 		s := New(Options{})
 		a := send(t, s, Propel, propelPath, `{"customers":[`+with(customerItem, change)+`]}`)
