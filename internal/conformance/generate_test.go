@@ -25,7 +25,7 @@ var (
 	free     = text{valid: rapid.String()}
 	filled   = text{rapid.StringN(1, -1, 200), []string{""}}
 	guid     = text{rapid.StringMatching(`[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}`), []string{"", "2ec40570-e563-45eb-9c25", "2ec40570-e563-45eb-9c25-4dec09dee46g"}}
-	email    = text{rapid.OneOf(rapid.StringMatching(`[a-z0-9.+_-]{1,20}@[a-z0-9-]{1,20}\.[a-z]{2,5}`), rapid.SampledFrom([]string{"c@example.org", "C@Example.org"})), []string{"", "example.org", "@example.org", "c@"}}
+	email    = text{rapid.OneOf(rapid.StringMatching(`[a-z0-9.+_-]{1,20}@[a-z0-9-]{1,20}\.[a-z]{2,5}`), rapid.SampledFrom([]string{"c@example.org", "C@Example.org", `"c d@e"@example.org`, "c@[192.0.2.1]", "ç@exämple.org"})), []string{"", "example.org", "@example.org", "c@", "c d@example.org", " c@example.org", "c@example.org\n", "c@d@example.org"}}
 	id       = text{rapid.OneOf(filled.valid, rapid.SampledFrom([]string{"7", "007"})), []string{""}} // such as meet, or seem to meet, in one call
 	source   = text{rapid.OneOf(filled.valid, rapid.Just("ERP")), []string{""}}
 	language = text{rapid.StringMatching(`[a-zA-Z]{2}`), []string{"", "N", "NLD", "1L", "é"}}

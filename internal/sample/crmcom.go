@@ -6,7 +6,7 @@ import (
 
 // What a sandbox that Sandbox configures is told by.
 const (
-	// refusedPrefix begins the reference number or address of events that are refused.
+	// refusedPrefix begins the reference number, address or sourceId of events that are refused.
 	refusedPrefix = "refused-"
 	// absentPrefix begins the number of accounts and participants that do not exist.
 	absentPrefix = "ABSENT-"

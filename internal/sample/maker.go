@@ -158,10 +158,8 @@ var makers = map[string]maker{
 	"sluice.propel.CustomerChange": makerOf((*Generator).customerChange,
 		func(e *event.CustomerChange) string { return e.SourceId },
 		spoil[event.CustomerChange]{
-			Invalid: func(_ *Generator, e *event.CustomerChange) { e.Source = "" },
-			Rejected: func(g *Generator, e *event.CustomerChange) {
-				e.SourceId, e.Email = g.word("C"), new("two words@example.org")
-			},
+			Invalid:   func(_ *Generator, e *event.CustomerChange) { e.Source = "" },
+			Rejected:  func(g *Generator, e *event.CustomerChange) { e.SourceId = *g.refused() },
 			Retryable: func(g *Generator, e *event.CustomerChange) { e.SourceId = g.word(lockedPrefix) },
 		}),
 }

@@ -47,6 +47,11 @@ func refusals() []sandbox.Rule {
 			Do:   sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "The customer is not allowed."},
 		},
 		{
+			Name: "sample-malformed", Operation: "propel.customers",
+			When: sandbox.When{Items: sandbox.Items{Field: "sourceId", Prefix: refusedPrefix}},
+			Do:   sandbox.Action{Fault: sandbox.FaultRefuseBatch, Named: true, Description: "The customer is not allowed."},
+		},
+		{
 			Name: "sample-locked", Operation: "propel.customers",
 			When: sandbox.When{Items: sandbox.Items{Field: "sourceId", Prefix: lockedPrefix}},
 			Do:   sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "The customer is locked."},

@@ -8,7 +8,7 @@ import (
 var (
 	languageForm = regexp.MustCompile(`^[A-Za-z]{2}$`)
 	countryForm  = regexp.MustCompile(`^[A-Z]{2}$`)
-	emailForm    = regexp.MustCompile(`^[^@\s]+@[^@\s]+$`)
+	emailForm    = regexp.MustCompile(`(?s)^(".+"|[^@\s]+)@[^@\s]+$`) // RFC 5321: only quotes let a space or another @ in
 )
 
 var (

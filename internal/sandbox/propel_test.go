@@ -61,6 +61,7 @@ func TestPropelRefusesBeforeAnythingIsWritten(t *testing.T) {
 		{fields{"gender": "x"}, "#/customers/1/gender: must be one of"},
 		{fields{"dateOfBirth": "1980-02-30"}, "#/customers/1/dateOfBirth: must be a date"},
 		{fields{"dateOfBirth": "1980-02-28T00:00:00Z"}, "#/customers/1/dateOfBirth: must be a date"},
+		{fields{"email": "two words@example.org"}, "#/customers/1/email: must be a valid email address"},
 		{fields{"email": "nobody"}, "#/customers/1/email: must be a valid email address"},
 		{fields{"debtorId": 1.5}, "#/customers/1/debtorId: must be an integer"},
 		{fields{"parent": fields{"source": "x"}}, "#/customers/1/parent: must be exactly one of id, sourceId"},

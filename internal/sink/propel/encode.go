@@ -92,11 +92,24 @@ func (w *writer) email(v *string) {
 	if v == nil {
 		return
 	}
-	if at := strings.LastIndexByte(*v, '@'); at < 1 || at == len(*v)-1 {
+	if !isAddress(*v) {
 		w.fault("email", "must be an e-mail address")
 	}
 	w.text("email", *v)
 }
+
+// isAddress takes any local part and domain of RFC 5321: only quotes around the local part let white space or another @ in.
+func isAddress(s string) bool {
+	at := strings.LastIndexByte(s, '@')
+	if at < 1 {
+		return false
+	}
+	local, domain := s[:at], s[at+1:]
+	quoted := len(local) > 2 && local[0] == '"' && local[len(local)-1] == '"'
+	return domain != "" && !strings.ContainsAny(domain, spaces) && (quoted || !strings.ContainsAny(local, spaces+"@"))
+}
+
+const spaces = " \t\n\f\r"
 
 func (w *writer) parent(p *event.PropelParent) {
 	if p == nil {
