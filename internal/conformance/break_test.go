@@ -54,6 +54,21 @@ func (b *breaker) record(v reflect.Value, path string) {
 	for i := range v.NumField() {
 		b.value(v.Field(i), nameOf(v, i), join(path, tag(v, i)))
 	}
+	if row, ok := v.Addr().Interface().(*event.ExpointsData); ok {
+		b.column(row, path)
+	}
+}
+
+func (b *breaker) column(row *event.ExpointsData, path string) {
+	byID := func(what, name string, id int32) {
+		b.add(join(path, "CustomerDataColumnId"), what, func() { row.Name, row.CustomerDataColumnId = name, &id })
+	}
+	byID("the id of no column", "", 999)
+	byID("the id of an archived column", "", columnID(archivedColumn))
+	byID("the id of no column of that name", freeColumn, 999)
+	for _, bad := range []string{"", "Nowhere", archivedColumn} {
+		b.add(join(path, "Name"), fmt.Sprintf("%q", bad), func() { row.Name, row.CustomerDataColumnId = bad, nil })
+	}
 }
 
 func join(path, name string) string {
@@ -77,10 +92,6 @@ func (b *breaker) value(v reflect.Value, name, path string) {
 		b.add(path, "the year 0", func() { *at = time.Date(0, 12, 30, 0, 0, 0, 0, time.UTC) })
 	case *event.Decimal:
 		b.add(path, "over 38 digits", func() { *at = bytes.Repeat([]byte{0x7f}, 17) })
-	case **int32:
-		if name == "ExpointsData.CustomerDataColumnId" {
-			b.add(path, "the id of no column of that name", func() { *at = new(int32(999)) })
-		}
 	case *[]byte, *bool, *int32, *int64:
 	default:
 		b.composite(v, name, path)

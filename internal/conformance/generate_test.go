@@ -29,7 +29,7 @@ var (
 	id       = text{rapid.OneOf(filled.valid, rapid.SampledFrom([]string{"7", "007"})), []string{""}} // such as meet, or seem to meet, in one call
 	source   = text{rapid.OneOf(filled.valid, rapid.Just("ERP")), []string{""}}
 	language = text{rapid.StringMatching(`[a-zA-Z]{2}`), []string{"", "N", "NLD", "1L", "é"}}
-	column   = text{rapid.SampledFrom([]string{requiredColumn, freeColumn, eventIDColumn}), []string{"", "Nowhere", archivedColumn}}
+	column   = text{valid: rapid.SampledFrom([]string{requiredColumn, freeColumn, eventIDColumn})}
 	gender   = oneOf("M", "F", "U")
 	yesOrNo  = oneOf("Y", "N")
 )
@@ -115,6 +115,9 @@ func (d drawer) record(v reflect.Value) {
 	for i := range v.NumField() {
 		d.value(v.Field(i), nameOf(v, i))
 	}
+	if row, ok := v.Addr().Interface().(*event.ExpointsData); ok {
+		d.column(row)
+	}
 }
 
 func isIdentifier(t reflect.Type) bool { return strings.HasSuffix(t.Name(), "Identifier") }
@@ -141,13 +144,6 @@ func (d drawer) value(v reflect.Value, name string) {
 		*at = rapid.Int32().Draw(t, name)
 	case *[]byte:
 		*at = rapid.SliceOf(rapid.Byte()).Draw(t, name)
-	case **int32:
-		if name != "ExpointsData.CustomerDataColumnId" || d.all { // given, it must be that of the name
-			d.optional(v, name)
-		}
-		if name == "ExpointsData.CustomerDataColumnId" {
-			*at = nil
-		}
 	default:
 		d.composite(v, name)
 	}
@@ -196,6 +192,14 @@ func (d drawer) parent(p *event.PropelParent) {
 		return
 	}
 	p.Source, p.SourceId = new(filled.valid.Draw(d.t, "PropelParent.source")), new(filled.valid.Draw(d.t, "PropelParent.sourceId"))
+}
+
+// column leaves a row the name of its column, or the id.
+func (d drawer) column(row *event.ExpointsData) {
+	row.CustomerDataColumnId = nil
+	if !d.either("column by name") {
+		row.CustomerDataColumnId, row.Name = new(columnID(row.Name)), ""
+	}
 }
 
 // either decides between two ways that exclude each other.

@@ -35,6 +35,11 @@ const (
 	archivedColumn = "Fax"
 )
 
+func columnID(name string) int32 {
+	i := slices.IndexFunc(columns, func(c sandbox.Column) bool { return c.Name == name })
+	return int32(columns[i].ID)
+}
+
 // setup is how the vendors and the accounts at them are made. The zero value is the default.
 type setup struct {
 	script   []sandbox.Rule

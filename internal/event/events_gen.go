@@ -345,9 +345,9 @@ type ExpointsFileAnswer struct {
 //
 // One customer data column (CustomerData).
 type ExpointsData struct {
-	// Id of the column in Expoints, specific to the tenant. Optional: found by Name in the column catalogue; where given it must be the one of Name.
+	// Id of the column in Expoints, specific to the tenant. Optional where Name is given: found by it in the column catalogue, and where given it must be the one of Name.
 	CustomerDataColumnId *int32 `avro:"CustomerDataColumnId"`
-	// Name of the column, as in the column catalogue.
+	// Name of the column, as in the column catalogue. Empty: CustomerDataColumnId alone says which column, and no name is sent.
 	Name string `avro:"Name"`
 	// Value of the column.
 	Value string `avro:"Value"`

@@ -27,7 +27,8 @@ type column struct {
 // columns is one reading of the catalogue. It never changes.
 type columns struct {
 	byName   map[string][]column // a name may be used again after its column was archived
-	required []column            // not archived
+	byID     map[int32]column
+	required []column // not archived
 	read     time.Time
 }
 
@@ -43,8 +44,10 @@ func readColumns(body []byte, now time.Time) (*columns, error) {
 	if answer.CustomerDataColumns == nil {
 		return nil, errors.New("reading the column catalogue: CustomerDataColumns is missing")
 	}
-	c := &columns{byName: make(map[string][]column, len(answer.CustomerDataColumns)), read: now}
+	n := len(answer.CustomerDataColumns)
+	c := &columns{byName: make(map[string][]column, n), byID: make(map[int32]column, n), read: now}
 	for _, col := range answer.CustomerDataColumns {
+		c.byID[col.ID] = col
 		c.byName[col.Name] = append(c.byName[col.Name], col)
 		if col.Required && !col.Archived {
 			c.required = append(c.required, col)
@@ -55,6 +58,9 @@ func readColumns(body []byte, now time.Time) (*columns, error) {
 
 // find gives the column that a row names, or the rule that the row breaks and the field that breaks it.
 func (c *columns) find(row *event.ExpointsData) (id int32, field, rule string) {
+	if row.Name == "" {
+		return c.findByID(row.CustomerDataColumnId)
+	}
 	named := c.byName[row.Name]
 	if len(named) == 0 {
 		return 0, "Name", "must be a column of the account"
@@ -79,6 +85,20 @@ func (c *columns) find(row *event.ExpointsData) (id int32, field, rule string) {
 		return 0, "CustomerDataColumnId", "is mandatory where several columns have the name"
 	}
 	return id, "", ""
+}
+
+// findByID is find for a row without a name, as the page's own example has them.
+func (c *columns) findByID(id *int32) (_ int32, field, rule string) {
+	if id == nil {
+		return 0, "Name", "is mandatory without CustomerDataColumnId"
+	}
+	switch col, ok := c.byID[*id]; {
+	case !ok:
+		return 0, "CustomerDataColumnId", "must be a column of the account"
+	case col.Archived:
+		return 0, "CustomerDataColumnId", "must be a column that is not archived"
+	}
+	return *id, "", ""
 }
 
 // resolve gives the rows with their columns' ids, and every fault. all says that every required column must be there, with a value: the vendor

@@ -54,6 +54,13 @@ func TestAddResolvesNamesAndNamesEveryFault(t *testing.T) {
 			[]sink.Fault{{Path: "Data[1].CustomerDataColumnId", Rule: "must be the id of the column that Name names"}}},
 		{"one name, two columns", []event.ExpointsData{row("First name"), row("Twice")},
 			[]sink.Fault{{Path: "Data[1].CustomerDataColumnId", Rule: "is mandatory where several columns have the name"}}},
+		{"by id alone", []event.ExpointsData{rowOf(15, ""), rowOf(16, ""), rowOf(21, "")}, nil},
+		{"an id that no column has", []event.ExpointsData{rowOf(15, ""), rowOf(99, "")},
+			[]sink.Fault{{Path: "Data[1].CustomerDataColumnId", Rule: "must be a column of the account"}}},
+		{"an archived column by id", []event.ExpointsData{rowOf(15, ""), rowOf(18, "")},
+			[]sink.Fault{{Path: "Data[1].CustomerDataColumnId", Rule: "must be a column that is not archived"}}},
+		{"neither name nor id", []event.ExpointsData{rowOf(15, ""), {Value: "v"}},
+			[]sink.Fault{{Path: "Data[1].Name", Rule: "is mandatory without CustomerDataColumnId"}}},
 		{"all at once", []event.ExpointsData{row("Nope"), row("Old")}, []sink.Fault{
 			{Path: "Data[0].Name", Rule: "must be a column of the account"},
 			{Path: "Data[1].Name", Rule: "must be a column that is not archived"},
@@ -135,6 +142,17 @@ func TestEventIDGoesToItsColumn(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnEventMayFillTheEventIDColumnByItsID(t *testing.T) {
+	cfg := newTenant(t, columnsOfTests).config()
+	cfg.EventIDColumn = "Event"
+	_, _, lock := open(t, cfg)
+	item, err := lock.Encode(t.Context(), &event.FeedbackLock{Data: []event.ExpointsData{rowOf(22, "")}}, origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, object(t, item.Body)["Data"], any([]any{map[string]any{"CustomerDataColumnId": 22.0, "Value": "v"}}))
 }
 
 func TestWrongEventIDColumnIsNotBlamedOnTheRecord(t *testing.T) {

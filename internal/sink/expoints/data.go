@@ -35,16 +35,25 @@ func (a *account) resolve(cols *columns, rows []event.ExpointsData, id string, a
 	name := a.cfg.EventIDColumn
 	if name != "" && !slices.ContainsFunc(rows, func(r event.ExpointsData) bool { return r.Name == name }) {
 		row := event.ExpointsData{Name: name, Value: id}
-		if _, _, rule := cols.find(&row); rule != "" {
+		col, _, rule := cols.find(&row)
+		if rule != "" {
 			return nil, nil, &sink.Unready{Doing: "finding event_id_column", Answer: sink.Answer{
 				Result: sink.Result{Class: sink.Misconfigured},
 				Err:    errors.New("event_id_column " + rule),
 			}}
 		}
-		rows = append(slices.Clip(rows), row)
+		if !fillsByID(rows, col) {
+			rows = append(slices.Clip(rows), row)
+		}
 	}
 	resolved, faults := cols.resolve(rows, all)
 	return resolved, faults, nil
+}
+
+func fillsByID(rows []event.ExpointsData, id int32) bool {
+	return slices.ContainsFunc(rows, func(r event.ExpointsData) bool {
+		return r.Name == "" && r.CustomerDataColumnId != nil && *r.CustomerDataColumnId == id
+	})
 }
 
 // eventID is the event's own id, else where it was first read.
@@ -57,7 +66,9 @@ func eventID(own *string, origin sink.Origin) string {
 
 func dataMembers(w *writer, d *event.ExpointsData) {
 	w.optInt("CustomerDataColumnId", d.CustomerDataColumnId)
-	w.text("Name", d.Name)
+	if d.Name != "" {
+		w.text("Name", d.Name)
+	}
 	w.text("Value", d.Value)
 	w.optBool("IsEncrypted", d.IsEncrypted)
 	w.optText("CertificateThumbprint", d.CertificateThumbprint)

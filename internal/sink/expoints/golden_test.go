@@ -73,22 +73,20 @@ func TestAddMakesThePagesRequest(t *testing.T) {
 }
 
 // Page POST customer/add, "Example data Array", with the page's example of a catalogue. The example leaves out the required Gender_customer,
-// which the page calls a validation error; here it is given. The names, which the prose leaves out, are in the page's Request Formats.
-func TestAddMakesThePagesDataArrayFromNames(t *testing.T) {
-	catalogue, err := readColumns(mustRead(t, "customerdatacolumn-example-result.json"), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+// which the page calls a validation error.
+func TestAddMakesThePagesDataArray(t *testing.T) {
+	const john, do, unit, product, employee = "John", "Do", " Business unit X", "Product Y", "123456"
 	rows := []event.ExpointsData{
-		{Name: "First_name_customer", Value: "John"}, {Name: "Family_name_customer", Value: "Do"},
-		{Name: "Business Unit", Value: " Business unit X"}, {Name: "ProductNumber", Value: "Product Y"}, {Name: "EmployeeId", Value: "123456"},
+		{CustomerDataColumnId: new(int32(15)), Value: john}, {CustomerDataColumnId: new(int32(16)), Value: do},
+		{CustomerDataColumnId: new(int32(18)), Value: unit}, {CustomerDataColumnId: new(int32(19)), Value: product},
+		{CustomerDataColumnId: new(int32(20)), Value: employee},
 	}
-	resolved, faults := catalogue.resolve(rows, true)
-	wantEqual(t, faults, []sink.Fault{{Path: "Data", Rule: `column "Gender_customer" is mandatory`}})
-
-	w := &writer{b: []byte("{")}
-	list(w, "Data", resolved, dataMembers)
-	got := object(t, append(w.b, '}'))
+	wantEqual(t, dataArray(t, rows), golden(t, "add-example-data-array.json"))
+	for i, name := range []string{"First_name_customer", "Family_name_customer", "Business Unit", "ProductNumber", "EmployeeId"} {
+		rows[i].CustomerDataColumnId, rows[i].Name = nil, name
+	}
+	// The names, which the example leaves out, are in the page's Request Formats.
+	got := dataArray(t, rows)
 	for i, row := range got["Data"].([]any) {
 		if name := row.(map[string]any)["Name"]; name != rows[i].Name {
 			t.Errorf("row %d goes out under the name %v, want %s", i, name, rows[i].Name)
@@ -96,6 +94,20 @@ func TestAddMakesThePagesDataArrayFromNames(t *testing.T) {
 		delete(row.(map[string]any), "Name")
 	}
 	wantEqual(t, got, golden(t, "add-example-data-array.json"))
+}
+
+// dataArray is what the rows go out as, by the page's example of a catalogue, which must find Gender_customer alone missing.
+func dataArray(t *testing.T, rows []event.ExpointsData) map[string]any {
+	t.Helper()
+	catalogue, err := readColumns(mustRead(t, "customerdatacolumn-example-result.json"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolved, faults := catalogue.resolve(rows, true)
+	wantEqual(t, faults, []sink.Fault{{Path: "Data", Rule: `column "Gender_customer" is mandatory`}})
+	w := &writer{b: []byte("{")}
+	list(w, "Data", resolved, dataMembers)
+	return object(t, append(w.b, '}'))
 }
 
 // Page POST customer/addfinished, section Request Formats.
