@@ -59,11 +59,11 @@ func refuse(code, text string) sandbox.Action {
 	return sandbox.Action{Fault: sandbox.FaultRefuseBatch, ErrorCode: code, Description: text}
 }
 
-// unread: 2xx answers whose body is not what is due.
+// unread: 2xx answers whose body is not what is due. A page for people is of something before the vendor, whatever is due.
 func unread(class sink.Class) []way {
 	return []way{
 		{name: "200 with half an answer", do: sandbox.Action{Fault: sandbox.FaultGarbageBody}, class: class},
-		{name: "200 with a page", do: sandbox.Action{Fault: sandbox.FaultGarbageBody, Body: "<html>Please log in</html>"}, class: class},
+		{name: "200 with a page", do: sandbox.Action{Fault: sandbox.FaultGarbageBody, Body: "<html>Please log in</html>"}, class: sink.Unknown},
 		{name: "200 with nothing", do: sandbox.Action{Fault: sandbox.FaultEmptyBody}, class: class},
 	}
 }
@@ -76,7 +76,7 @@ var own = map[string][]way{
 		way{name: "200 with a status of the data", do: refuse("NotFoundAPIValueException", "Unit (token) Not Found."), class: sink.Rejected},
 		way{name: "200 with a status of the vendor's machinery", do: refuse("LockTimeoutException", ""), class: sink.Unavailable, mayHaveActed: true},
 	),
-	// The page documents no body of an answer: any 2xx takes the call.
+	// The page documents no body of an answer: a 2xx takes the call.
 	"expoints": unread(sink.Delivered),
 	"propel": append(unread(sink.Unknown),
 		way{name: "InvalidJSONPayload", do: refuse("10005", ""), class: sink.Misconfigured, code: "10005"},

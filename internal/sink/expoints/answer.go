@@ -2,6 +2,8 @@ package expoints
 
 import (
 	"encoding/json"
+	"errors"
+	"net/http"
 	"regexp"
 	"slices"
 	"sort"
@@ -12,10 +14,15 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// readAnswer says what came of a call with n items. The page documents statuses and no body: any 2xx takes the whole call, whatever its body.
+// readAnswer says what came of a call with n items. The page documents statuses and no body: a 2xx takes the whole call, whatever its body, save
+// for a page for people. None of the formats of the API is HTML: a proxy's login or maintenance page says nothing of the call.
 func readAnswer(r vendorhttp.Reply, n int) sink.Answer {
 	a := vendorhttp.Classify(r)
 	if r.Status >= 200 && r.Status < 300 {
+		if isPage(r.Body) {
+			a.Class, a.Err = sink.Unknown, errPage
+			return a
+		}
 		a.Class, a.Err = sink.Delivered, nil
 		a.Items = slices.Repeat([]sink.Result{{Class: sink.Delivered, Status: r.Status}}, n)
 		return a
@@ -27,6 +34,10 @@ func readAnswer(r vendorhttp.Reply, n int) sink.Answer {
 	}
 	return a
 }
+
+var errPage = errors.New("reading the answer: it is an HTML page, which the API never gives")
+
+func isPage(body []byte) bool { return strings.HasPrefix(http.DetectContentType(body), "text/html") }
 
 // place finds the customer in a model path such as "request.Customers[3].Email", however the action names its parameter.
 var place = regexp.MustCompile(`(?i)\bCustomers\[(\d{1,9})\]`)

@@ -19,7 +19,12 @@ func TestStatusDecidesWhatACallCameTo(t *testing.T) {
 		want  sink.Class
 	}{
 		{"200, the page's only success", vendorhttp.Reply{Status: 200}, sink.Delivered},
-		{"200 with any body", vendorhttp.Reply{Status: 200, Body: []byte(`<html>`)}, sink.Delivered},
+		{"200 with any body of an API", vendorhttp.Reply{Status: 200, Body: []byte(`[{"Id":1}]`)}, sink.Delivered},
+		{"200 with half a body", vendorhttp.Reply{Status: 200, Body: []byte(`{"data": {`)}, sink.Delivered},
+		{"200 with text", vendorhttp.Reply{Status: 200, Body: []byte(`OK`)}, sink.Delivered},
+		{"200 with XML", vendorhttp.Reply{Status: 200, Body: []byte(`<?xml version="1.0"?><ok/>`)}, sink.Delivered},
+		{"200 with a page for people, of something before the API", vendorhttp.Reply{Status: 200, Body: []byte("\r\n<!DOCTYPE html><html>We are back soon")}, sink.Unknown},
+		{"200 with a page to log in at", vendorhttp.Reply{Status: 200, Body: []byte(`<html>Please log in</html>`)}, sink.Unknown},
 		{"200 whose body was cut off", vendorhttp.Reply{Status: 200, Err: errors.New("reset")}, sink.Delivered},
 		{"201", vendorhttp.Reply{Status: 201}, sink.Delivered},
 		{"202", vendorhttp.Reply{Status: 202}, sink.Delivered},
@@ -145,13 +150,14 @@ func TestMessageRepeatsNothingThatWasSent(t *testing.T) {
 
 func FuzzAnswer(f *testing.F) {
 	f.Add(200, []byte(`{}`), uint8(3))
+	f.Add(200, []byte(`<html>`), uint8(3))
 	f.Add(400, []byte(`{"Message":"The request is invalid.","ModelState":{"request.Customers[3].Email":["Email is required."]}}`), uint8(200))
 	f.Add(422, []byte(`"Customers[0]"`), uint8(1))
 	f.Add(500, []byte("[[[[[[[["), uint8(2))
 	f.Fuzz(func(t *testing.T, status int, body []byte, items uint8) {
 		n := int(items)
 		answer := readAnswer(vendorhttp.Reply{Status: status, Body: body, Written: true}, n)
-		taken := status >= 200 && status < 300
+		taken := status >= 200 && status < 300 && !isPage(body)
 		if (answer.Class == sink.Delivered) != taken {
 			t.Fatalf("status %d is %v", status, answer.Class)
 		}
