@@ -50,9 +50,9 @@ func (a *account) class(r sink.Result) sink.Class {
 func readRefusal(body []byte) (code string, texts []string) {
 	var refusal struct {
 		Error struct {
-			Code     json.RawMessage   `json:"code"`
-			Type     json.RawMessage   `json:"type"`
-			Messages []json.RawMessage `json:"messages"`
+			Code     json.RawMessage `json:"code"`
+			Type     json.RawMessage `json:"type"`
+			Messages json.RawMessage `json:"messages"`
 		} `json:"error"`
 		Fault struct {
 			Text   json.RawMessage `json:"faultstring"`
@@ -68,7 +68,7 @@ func readRefusal(body []byte) (code string, texts []string) {
 	if code = word(plain(e.Code)); code == "" {
 		code = word(plain(f.Detail.Code))
 	}
-	for _, raw := range append(e.Messages, f.Text) {
+	for _, raw := range append(elements(e.Messages), f.Text) {
 		if text := plain(raw); text != "" {
 			texts = append(texts, text)
 		}
@@ -77,6 +77,15 @@ func readRefusal(body []byte) (code string, texts []string) {
 		texts = append(texts, plain(e.Type))
 	}
 	return code, texts
+}
+
+// elements are those of a list; what is none is its own one element.
+func elements(raw json.RawMessage) []json.RawMessage {
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) == nil {
+		return list
+	}
+	return []json.RawMessage{raw}
 }
 
 // values finds the texts of the schema check (everit-org/json-schema) that repeat what was sent: "#/customers/0/gender: x is not a valid enum

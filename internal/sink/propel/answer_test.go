@@ -136,6 +136,7 @@ func TestStatusAndCodeDecideWhatACallCameTo(t *testing.T) {
 	}{
 		{400, envelope(`10005`), sink.Misconfigured, "10005"},
 		{400, envelope(`"10006"`), sink.Misconfigured, "10006"},
+		{400, `{"error":{"code":10005,"messages":"one text","status":400}}`, sink.Misconfigured, "10005"},
 		{400, envelope(`10007`), sink.Rejected, "10007"},
 		{400, envelope(`"10007"`), sink.Rejected, "10007"},
 		{400, envelope(`10016`), sink.Rejected, "10016"},
@@ -233,6 +234,10 @@ func TestRefusalNamesTheCustomers(t *testing.T) {
 			}
 			wantEqual(t, got, tt.want)
 		})
+	}
+	alone := reader(t, Default()).readAnswer(reply(400, `{"error":{"code":10007,"messages":"#/customers/1: x"}}`), itemsOf("a", "b"))
+	if len(alone.Named) != 1 || alone.Named[0].Index != 1 {
+		t.Errorf("a message that is no list blames %+v", alone.Named)
 	}
 	if answer := reader(t, Default()).readAnswer(reply(400, envelope(`10005`, "#/customers/0: x")), itemsOf("a")); answer.Named != nil {
 		t.Errorf("a wrong set-up is blamed on %v", answer.Named)
