@@ -37,10 +37,10 @@ func encodeAdd(ctx context.Context, a *account, e *event.FeedbackRequest, origin
 
 // entity keeps two customers with one e-mail address out of one call where the vendor would refuse or drop the second (AllowDuplicateEmail false).
 func (a *account) entity(email *string) string {
-	if a.cfg.Batch.AllowDuplicateEmail || email == nil {
+	if a.cfg.Batch.AllowDuplicateEmail || email == nil || *email == "" {
 		return ""
 	}
-	return strings.ToLower(strings.TrimSpace(*email))
+	return "<" + strings.ToLower(strings.TrimSpace(*email)) + ">" // not empty, whatever the address is
 }
 
 // answerMembers writes an ImportAnswerExternal.

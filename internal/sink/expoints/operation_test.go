@@ -100,8 +100,13 @@ func TestOneAddressIsOneEntityUnlessDuplicatesAreAllowed(t *testing.T) {
 	if one.Entity == "" || one.Entity != two.Entity {
 		t.Errorf("spellings of one address are the entities %q and %q", one.Entity, two.Entity)
 	}
-	if none := encode(t, add, &event.FeedbackRequest{}); none.Entity != "" {
-		t.Errorf("a customer without an address is the entity %q", none.Entity)
+	for _, none := range []*string{nil, new("")} {
+		if item := encode(t, add, &event.FeedbackRequest{Email: none}); item.Entity != "" {
+			t.Errorf("a customer without an address is the entity %q", item.Entity)
+		}
+	}
+	if item := encode(t, add, &event.FeedbackRequest{Email: new(" ")}); item.Entity == "" {
+		t.Error("an address of spaces, which two customers may share, is no entity")
 	}
 	cfg.Batch.AllowDuplicateEmail = true
 	add, _, _ = open(t, cfg)
