@@ -154,6 +154,24 @@ func TestInstantsGoOutInTheZoneWithSevenDigits(t *testing.T) {
 	}
 }
 
+// The vendor looks at the time of day alone, so it must be the configured one in summer and winter.
+func TestBatchDatesKeepTheirTimeOfDayInTheZone(t *testing.T) {
+	for _, tt := range []struct{ zone, now, send, end string }{
+		{"Europe/Amsterdam", "2025-01-18T23:30:00Z", "2025-01-19T11:30:00+01:00", "2025-01-20T00:30:00+01:00"},
+		{"Europe/Amsterdam", "2025-07-18T04:53:05Z", "2025-07-18T11:30:00+02:00", "2025-07-19T06:53:05+02:00"},
+		{"Europe/Amsterdam", "2025-03-30T00:15:00Z", "2025-03-30T11:30:00+02:00", "2025-03-31T02:15:00+02:00"},
+		{"UTC", "2025-07-18T04:53:05Z", "2025-07-18T11:30:00Z", "2025-07-19T04:53:05Z"},
+	} {
+		cfg := newTenant(t, noColumns).config()
+		cfg.TimeZone, cfg.Batch.SendTime, cfg.Batch.EndAfter = tt.zone, "11:30", 24*time.Hour
+		add, _, _ := open(t, cfg)
+		got := object(t, body(accountOf(t, cfg), *instant(t, tt.now), encode(t, add, &event.FeedbackRequest{})))
+		if got["SendTime"] != tt.send || got["EndDate"] != tt.end {
+			t.Errorf("at %s in %s: SendTime %v and EndDate %v, want %s and %s", tt.now, tt.zone, got["SendTime"], got["EndDate"], tt.send, tt.end)
+		}
+	}
+}
+
 func TestEveryFaultOfAnEventIsNamedByItsPath(t *testing.T) {
 	_, finished, _ := open(t, newTenant(t, noColumns).config())
 	far := time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)
