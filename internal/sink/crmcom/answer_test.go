@@ -118,6 +118,7 @@ func TestARefusedCallIsJudgedByWhatItSays(t *testing.T) {
 	}{
 		{"a code that means login", 200, failed("InvalidTokenException", ""), 3, sink.Unauthorized, nil},
 		{"a text that means login", 200, failed("ERROR", "Session has expired"), 3, sink.Unauthorized, nil},
+		{"a text that means login, with apostrophes", 200, failed("ERROR", "User's session isn't valid"), 3, sink.Unauthorized, nil},
 		{"login with 400", 400, failed("TokenNotFoundException", ""), 3, sink.Unauthorized, nil},
 		{"a code that refuses a permission", 200, failed("AccessDeniedException", ""), 3, sink.Unauthorized, nil},
 		{"a text that refuses a permission", 200, failed("ERROR", "User is not authorised for this unit"), 3, sink.Unauthorized, nil},

@@ -45,8 +45,8 @@ var (
 	loginWords = regexp.MustCompile(`(?i)token|session|expired|authenticat|(?:un|not.?)authori[sz]|login|access.?denied|permission|privilege|forbidden`)
 	// dataCode finds exceptions that are about the values of a request.
 	dataCode = regexp.MustCompile(`(?i)APIValue|NotFound|Mandatory|Duplicate|AlreadyExists|Participant`)
-	// values are what the vendor repeats of the request: Account (ACR000177) Not Found.
-	values = regexp.MustCompile(`\([^()]*\)|"[^"]*"|'[^']*'`)
+	// values are what the vendor repeats of the request: Account (ACR000177) Not Found. A bracket that is not closed holds the rest; an apostrophe is no quote.
+	values = regexp.MustCompile(`(\()(?:[^()]|\([^()]*\))*(\)|$)|(")[^"]*(")|\B(')[^']*(')\B`)
 )
 
 // isLogin tells whether a refusal is of the token and not of the data. No page shows such a refusal, so it goes by words: those of the code first, for a
