@@ -42,7 +42,14 @@ func (t *text) UnmarshalJSON(b []byte) error {
 // errUnreadable does not carry the cause: encoding/json's errors hold values of the answer.
 var errUnreadable = errors.New("the answer is not CRM.COM's JSON")
 
-// read makes the answer of a call with items of what came back. The vendor may repeat the call's token in its text.
+// told is a text or code of the vendor's, fit for a header and a log line: without the call's token and without the values that it repeats of the request, of
+// which an account's name is one that Redact cannot know.
+func told(s, token string) string {
+	s = strings.ReplaceAll(s, token, "***")
+	return vendorhttp.Redact(values.ReplaceAllString(s, "$1$3$5***$2$4$6"))
+}
+
+// read makes the answer of a call with items of what came back.
 func (a *account) read(reply vendorhttp.Reply, items []sink.Item, token string) sink.Answer {
 	answer := vendorhttp.Classify(reply)
 	if reply.Body == nil {
@@ -50,13 +57,12 @@ func (a *account) read(reply vendorhttp.Reply, items []sink.Item, token string) 
 	}
 	var env envelope
 	unreadable := json.Unmarshal(reply.Body, &env) != nil || env.Status.Code == ""
-	answer.Code = vendorhttp.Redact(string(env.Status.Code))
-	answer.Message = vendorhttp.Redact(strings.ReplaceAll(env.Status.text(), token, "***"))
+	answer.Code, answer.Message = told(string(env.Status.Code), token), told(env.Status.text(), token)
 	switch {
 	case answer.Class == sink.Delivered && unreadable:
 		answer.Class, answer.Err = sink.Unknown, errUnreadable
 	case answer.Class == sink.Delivered && env.Status.ok():
-		answer.Items = a.results(answer.Status, &env, items)
+		answer.Items = a.results(answer.Status, &env, items, token)
 	case answer.Class == sink.Delivered, answer.Class == sink.Rejected && !unreadable:
 		a.refused(&answer, &env, items)
 	}
@@ -71,7 +77,7 @@ func (s status) text() string {
 }
 
 // results gives each item its own result. What the answer says of identifiers that are not in the call is nothing to any item.
-func (a *account) results(httpStatus int, env *envelope, items []sink.Item) []sink.Result {
+func (a *account) results(httpStatus int, env *envelope, items []sink.Item, token string) []sink.Result {
 	results := make([]sink.Result, len(items))
 	index := make(map[string]int, len(items))
 	for i := range items {
@@ -93,7 +99,7 @@ func (a *account) results(httpStatus int, env *envelope, items []sink.Item) []si
 	}
 	for i := range env.Data.Unprocessed.list {
 		u := &env.Data.Unprocessed.list[i]
-		give(u.id, a.unprocessed(u))
+		give(u.id, a.unprocessed(u, token))
 	}
 	for i := range results {
 		if results[i].Class == 0 {
@@ -103,6 +109,6 @@ func (a *account) results(httpStatus int, env *envelope, items []sink.Item) []si
 	return results
 }
 
-func (a *account) unprocessed(u *row) sink.Result {
-	return sink.Result{Class: a.meaning(u.code).class(), Code: vendorhttp.Redact(u.code), Message: vendorhttp.Redact(u.description)}
+func (a *account) unprocessed(u *row, token string) sink.Result {
+	return sink.Result{Class: a.meaning(u.code).class(), Code: told(u.code, token), Message: told(u.description, token)}
 }

@@ -1,6 +1,7 @@
 package crmcom
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -99,6 +100,35 @@ func TestAnItemsResultSaysWhatTheVendorSaid(t *testing.T) {
 	want := sink.Result{Class: sink.Rejected, Status: 200, Code: "SomethingException", Message: "Error:Account (***) Not Found."}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// An account may be named by its holder's name, and a token is whatever the vendor gives: neither looks like anything by itself.
+func TestWhatTheVendorRepeatsOfTheRequestIsInNoResult(t *testing.T) {
+	const token = "a4340ac3f973495e81f69a75d2d32bd3"
+	for said, want := range map[string]string{
+		"Account (Maria Georgiou) Not Found.":        "Account (***) Not Found.",
+		"Account (Maria (home) Georgiou) Not Found.": "Account (***) Not Found.",
+		"Account (Maria":                                 "Account (***",
+		`Account "Maria Georgiou" Not Found.`:            `Account "***" Not Found.`,
+		"Account 'Maria Georgiou' Not Found.":            "Account '***' Not Found.",
+		"The unit's account isn't the user's.":           "The unit's account isn't the user's.",
+		"Error:No session of " + token + ". - Try later": "Error:No session of ***. - Try later",
+	} {
+		text, err := json.Marshal(said)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := `[{"error_code":"A` + token + `","error_description":` + string(text) + `,"request_unique_identifier":"events-0-0"}]`
+		call := `{"status":{"code":"A` + token + `","message":` + string(text) + `}}`
+		account := anAccount(t, nil)
+		item := account.read(reply(200, answered("[]", row)), fakeItems(1), token).Items[0]
+		whole := account.read(reply(200, call), fakeItems(1), token).Result
+		for of, got := range map[string]sink.Result{"an item": item, "a call": whole} {
+			if got.Message != want || got.Code != "A***" {
+				t.Errorf("%s: the result of %s says %q with code %q, want %q", said, of, got.Message, got.Code, want)
+			}
+		}
 	}
 }
 
