@@ -79,11 +79,13 @@ func (w *writer) optionalClassification(c *event.ClassificationIdentifier) {
 }
 
 func (w *writer) unit(u event.UnitIdentifier) {
-	name := "performed_by_unit_identifier"
+	const field = "performed_by_unit_identifier" // of the event, which faults name in every release
+	name := field
 	if w.release >= r18 {
 		name = "performed_by_business_unit_identifier"
 	}
-	w.identifier(name, key{"id", u.Id}, key{"name", u.Name}, key{"alternative_code", u.AlternativeCode})
+	w.key(name)
+	w.identifierValue(field, key{"id", u.Id}, key{"name", u.Name}, key{"alternative_code", u.AlternativeCode})
 }
 
 func (w *writer) product(p event.ProductIdentifier) {

@@ -121,6 +121,12 @@ func TestReleaseDecidesWhatIsSent(t *testing.T) {
 		{"R17", "referrals", referralOf("P1", "P2"), []string{
 			"referred_rewards_participant_identifier: is not taken from release R17 on, the account has R17",
 			"referred_by_rewards_participant_identifier: is not taken from release R17 on, the account has R17"}},
+		{"R18", "purchases", purchase(func(e *event.Purchase) {
+			e.PerformedByUnitIdentifier = event.UnitIdentifier{Id: new(""), Name: new("n")}
+		}),
+			[]string{
+				"performed_by_unit_identifier.id: must not be empty",
+				"performed_by_unit_identifier: exactly one of id, name, alternative_code is mandatory"}},
 	} {
 		op := unsent(t, func(cfg *Config) { cfg.Release = c.release })[c.operation]
 		if got := faults(t, op, c.event); !slices.Equal(got, c.want) {
