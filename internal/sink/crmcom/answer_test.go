@@ -229,6 +229,22 @@ func TestTheHTTPStatusDecidesWhereItIsNotA2xx(t *testing.T) {
 	}
 }
 
+func TestACodeOfARefusedLoginCanBeConfigured(t *testing.T) {
+	codes := []string{"SecurityKeyException", "NotFoundAPIValueException"}
+	op, ok := unsent(t, func(c *Config) { c.LoginCodes = codes })["purchases"].(*operation)
+	if !ok {
+		t.Fatal("not this package's operation")
+	}
+	for _, code := range codes {
+		if got := op.account.read(reply(200, failed(code, "refused")), fakeItems(1), "tok"); got.Class != sink.Unauthorized || got.Items != nil {
+			t.Errorf("%s: got %+v, want unauthorized", code, got)
+		}
+	}
+	if got := op.account.read(reply(200, answered("[]", undone(codes[1], "events-0-0"))), fakeItems(1), "tok"); got.Items[0].Class != sink.Retryable {
+		t.Errorf("an item's own code says %v", got.Items[0])
+	}
+}
+
 func BenchmarkAnswerOf1000(b *testing.B) {
 	items := fakeItems(1000)
 	ids := make([]string, len(items))

@@ -1,6 +1,7 @@
 package crmcom
 
 import (
+	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -18,6 +19,7 @@ type Config struct {
 	Timeout                time.Duration      `yaml:"timeout" doc:"longest time for one call, a login that it needs included"`
 	RequestsPerSecond      float64            `yaml:"requests_per_second" doc:"limit of the account; 0: none"`
 	ErrorCodes             map[string]Meaning `yaml:"error_codes" doc:"vendor's error code -> rejected, retryable or delivered, over the defaults: NotFoundAPIValueException retryable, names that tell of a timeout, lock, connection or unavailability retryable, others rejected; a code listed here is never taken for a refused login"`
+	LoginCodes             []string           `yaml:"login_codes" doc:"codes of a refused call that mean a refused login, besides those whose words tell of one"`
 	Release                string             `yaml:"release" doc:"the vendor's release, R10 or newer, such as R11 or R10.1; it decides what may be sent"`
 	TokenTTL               time.Duration      `yaml:"token_ttl" doc:"age at which a token is renewed at the latest; the vendor gives no expiry before R12; at least 5m"`
 	ExternalSystem         string             `yaml:"external_system" doc:"external_system of events that name none"`
@@ -76,6 +78,10 @@ func (c Config) Check(fault func(path, rule string, args ...any)) {
 	for _, code := range slices.Sorted(maps.Keys(c.ErrorCodes)) {
 		m := c.ErrorCodes[code]
 		must(m == MeansRejected || m == MeansRetryable || m == MeansDelivered, "error_codes."+code, "must be rejected, retryable or delivered")
+	}
+	for i, code := range c.LoginCodes {
+		_, both := c.ErrorCodes[code]
+		must(code != "" && !both, fmt.Sprintf("login_codes[%d]", i), "must be a code, and not one of error_codes")
 	}
 	_, ok := parseRelease(c.Release)
 	must(ok, "release", "must be R10 or newer, such as R11 or R10.1")

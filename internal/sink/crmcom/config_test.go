@@ -13,7 +13,7 @@ import (
 func TestEveryFaultOfAConfigurationIsNamedAtOnce(t *testing.T) {
 	_, err := New("crm2", Config{
 		BaseURL: "https://jo:s3cret@crm.example.com", TimeZone: "Europe/Atlantis", Timeout: -time.Second, RequestsPerSecond: math.NaN(),
-		ErrorCodes: map[string]Meaning{"AException": "dead", "BException": MeansDelivered}, Release: "11", TokenTTL: time.Second,
+		ErrorCodes: map[string]Meaning{"AException": "dead", "BException": MeansDelivered}, LoginCodes: []string{"CException", "BException", ""}, Release: "11", TokenTTL: time.Second,
 		FinancialStatementsSet: "sets", Auth: Auth{WebAPIKey: "k3y", Username: "jo"},
 	}, nil)
 	if err == nil {
@@ -25,6 +25,8 @@ time_zone: must be an IANA zone such as Europe/Nicosia
 timeout: must be over 0
 requests_per_second: must be 0 or more
 error_codes.AException: must be rejected, retryable or delivered
+login_codes[1]: must be a code, and not one of error_codes
+login_codes[2]: must be a code, and not one of error_codes
 release: must be R10 or newer, such as R11 or R10.1
 token_ttl: must be 5m or more
 external_system: must not be empty

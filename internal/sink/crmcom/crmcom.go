@@ -60,6 +60,7 @@ type account struct {
 	client *http.Client
 	tokens *vendorhttp.Source
 	codes  map[string]Meaning
+	logins []string // codes of a refused login, beside those that are found by their words
 }
 
 // operation is one bulk method of one account.
@@ -101,6 +102,7 @@ func newAccount(cfg Config, client *http.Client) (*account, error) {
 	a.zone, a.externalSystem = zone, cfg.ExternalSystem
 	a.release, _ = parseRelease(cfg.Release) // checked
 	maps.Copy(a.codes, cfg.ErrorCodes)
+	a.logins = cfg.LoginCodes
 	a.tokens = vendorhttp.NewSource(a.login(cfg.Auth, cfg.TokenTTL), tokenMargin)
 	return a, nil
 }

@@ -3,6 +3,7 @@ package crmcom
 import (
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sluice/internal/sink"
@@ -50,8 +51,11 @@ var (
 )
 
 // isLogin tells whether a refusal is of the token and not of the data. No page shows such a refusal, so it goes by words: those of the code first, for a
-// text may speak of an expired voucher. A code listed in the configuration is never one.
+// text may speak of an expired voucher. A code listed in the configuration is one, or never, as it is listed.
 func (a *account) isLogin(code, text string) bool {
+	if slices.Contains(a.logins, code) {
+		return true
+	}
 	if _, known := a.codes[code]; known {
 		return false
 	}
