@@ -22,7 +22,7 @@ var never = []string{"fields_set"}
 // A field that an encoder forgets would be lost without a word, and one that a vendor does not know may be refused.
 func TestRequestsHaveEveryFieldOfThePagesAndNoOther(t *testing.T) {
 	v := open(t, setup{
-		// The page has the set of financial statements by its old name, which the sandbox refuses: what was sent counts here.
+		// The page prints the set of financial statements by its old name.
 		crmcom: func(c *crmcom.Config) { c.FinancialStatementsSet = "financial_achievement_customer_events_set" },
 		expoints: func(c *expoints.Config) {
 			b := &c.Batch

@@ -132,6 +132,7 @@ func (v *crmcom) create(c *call, page crmPage) reply {
 	if err != nil {
 		return crmFailure(crmInvalidJSON, "The body is "+err.Error()+".")
 	}
+	page = page.of(env)
 	c.items = len(env.list(page.set))
 	if !v.tokens.valid(env.text("token")) {
 		return crmFailure(crmInvalidToken, "The token is invalid or has expired.")

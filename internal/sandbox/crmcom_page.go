@@ -11,6 +11,7 @@ type crmPage struct {
 	operation string
 	path      string // below customer_events/bulk
 	set       string // the key of the items
+	printed   string // the key where the page has another one than its later versions; empty: the same
 	item      shape
 	extra     map[string]check // keys of the envelope besides token, set and fields_set
 }
@@ -90,8 +91,8 @@ var crmMeasure = shape{
 	mandatory: []string{"key_performance_indicator_identifier", "value"},
 }
 
-// crmPages are the seven methods. Two slips of the page are read as its later versions have them: the set of financial statements has its own
-// name, and the second payment_medium_type_identifier of financial achievements is payment_medium_brand_identifier.
+// crmPages are the seven methods. Two slips of the page: the set of financial statements is taken by the name that is printed and by that of its later
+// versions, and the second payment_medium_type_identifier of financial achievements is payment_medium_brand_identifier, as later versions have it.
 var crmPages = []crmPage{
 	{operation: "purchases", path: "purchases", set: "purchase_customer_events_set",
 		extra: map[string]check{"intended_currency_identifier": identifier("id", "code")},
@@ -124,10 +125,19 @@ var crmPages = []crmPage{
 			"payment_medium_identifier":       text,
 			"amount":                          number,
 		}, "classification_identifier")},
-	{operation: "financial_statements", path: "financial_statements", set: "financial_statement_customer_events_set",
+	{operation: "financial_statements", path: "financial_statements", set: "financial_statement_customer_events_set", printed: "financial_achievement_customer_events_set",
 		item: crmEvent(8).owned().with(map[string]check{
 			"measured_key_performance_indicators_set": list(0, crmMeasure.check),
 		}, "classification_identifier")},
+}
+
+// of is the page for a body: with the set's printed name where the body has that one alone.
+func (p crmPage) of(body *object) crmPage {
+	_, later := body.fields[p.set]
+	if _, printed := body.fields[p.printed]; printed && !later && p.printed != "" {
+		p.set = p.printed
+	}
+	return p
 }
 
 // envelope is the body around the items; the items themselves are checked one by one.

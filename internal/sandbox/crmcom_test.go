@@ -205,6 +205,7 @@ func TestCRMCOMFailsTheEnvelope(t *testing.T) {
 		{"no set", `{"token":"{{token}}"}`, crmInvalidParameter, "purchase_customer_events_set is mandatory"},
 		{"empty set", `{"token":"{{token}}","purchase_customer_events_set":[]}`, crmInvalidParameter, "at least 1"},
 		{"another method's set", `{"token":"{{token}}","web_customer_events_set":[{}]}`, crmInvalidParameter, "web_customer_events_set is not a parameter"},
+		{"a set without a name", `{"token":"{{token}}","":[` + purchaseItem + `]}`, crmInvalidParameter, "purchase_customer_events_set is mandatory"},
 		{"unknown key", one + `,"source":"x"}`, crmInvalidParameter, "source is not a parameter"},
 		{"an item that is no object", `{"token":"{{token}}","purchase_customer_events_set":[1]}`, crmInvalidParameter, "must be of type JSONObject"},
 		{"over the cap", `{"token":"{{token}}","purchase_customer_events_set":[` + strings.Join(many, ",") + `]}`, crmInvalidParameter, "more than 1000"},
@@ -235,6 +236,27 @@ func TestCRMCOMFailsTheEnvelope(t *testing.T) {
 	}
 	if a := do(s.Handler(CRMCOM), post(crmPath("purchases"), "text/plain", one+"}")); a.status != http.StatusUnsupportedMediaType {
 		t.Errorf("text/plain: %d", a.status)
+	}
+}
+
+// The page prints the set of financial achievements, its later versions have one of its own.
+func TestFinancialStatementsAreTakenByBothNamesOfTheirSet(t *testing.T) {
+	const printed, later = `"financial_achievement_customer_events_set":[`, `"financial_statement_customer_events_set":[`
+	s := New(Options{})
+	one := crmItems["financial_statements"]
+	for i, set := range []string{printed + one + "]", later + one + "]"} {
+		a := send(t, s, CRMCOM, crmPath("financial_statements"), `{"token":"{{token}}",`+set+`}`)
+		if n := s.Ledger().Count("crmcom.financial_statements"); n != i+1 {
+			t.Errorf("%s: %d accepted, %s", set, n, a.body)
+		}
+	}
+	a := send(t, s, CRMCOM, crmPath("financial_statements"), `{"token":"{{token}}",`+printed+one+"],"+later+one+`]}`)
+	if !strings.Contains(a.body, "financial_achievement_customer_events_set is not a parameter") {
+		t.Errorf("both at once: %s", a.body)
+	}
+	a = send(t, s, CRMCOM, crmPath("financial_achievements"), `{"token":"{{token}}",`+later+one+`]}`)
+	if !strings.Contains(a.body, crmInvalidParameter) {
+		t.Errorf("financial achievements by the name of statements: %s", a.body)
 	}
 }
 
