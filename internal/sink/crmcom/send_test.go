@@ -66,11 +66,19 @@ func TestEnvelopeSizeHoldsForTheLongestToken(t *testing.T) {
 }
 
 func TestFinancialStatementsGoOutUnderTheConfiguredName(t *testing.T) {
-	for _, set := range []string{statementsSet, oldStatementsSet} {
+	for _, c := range []struct{ configured, want string }{
+		{"", "financial_statement_customer_events_set"}, // nothing configured
+		{statementsSet, "financial_statement_customer_events_set"},
+		{oldStatementsSet, "financial_achievement_customer_events_set"},
+	} {
 		v := &vendor{answer: allProcessed}
-		v.start(t, func(c *Config) { c.FinancialStatementsSet = set })["financial_statements"].Send(t.Context(), fakeItems(1))
-		if body := v.calls()[0].body; !strings.Contains(string(body), `,"`+set+`":[`) {
-			t.Errorf("%s: sent %s", set, body)
+		v.start(t, func(cfg *Config) {
+			if c.configured != "" {
+				cfg.FinancialStatementsSet = c.configured
+			}
+		})["financial_statements"].Send(t.Context(), fakeItems(1))
+		if body := v.calls()[0].body; !strings.Contains(string(body), `,"`+c.want+`":[`) {
+			t.Errorf("%q: sent %s", c.configured, body)
 		}
 	}
 }
