@@ -139,6 +139,11 @@ var crmItemRules = []struct {
 	{"purchases", fields{"performed_on": "2016-06-22T15:00:00.5"}, "performed_on must be a date"},
 	{"purchases", fields{"performed_on": "2016-02-30T15:00:00"}, "performed_on must be a date"},
 	{"purchases", fields{"udf_string_17": "x"}, "udf_string_17 is not a parameter"},
+	{"purchases", fields{"udf_float_5": 1}, "udf_float_5 is not a parameter"},
+	{"purchases", fields{"udf_date_5": "2016-06-22T15:00:00"}, "udf_date_5 is not a parameter"},
+	{"purchases", fields{"performed_by_unit_identifier": fields{"code": "x"}}, "performed_by_unit_identifier.code is not a parameter"},
+	{"purchases", fields{"accounts_receivable_identifier": fields{"alternative_code": "x"}}, "accounts_receivable_identifier.alternative_code is not a parameter"},
+	{"purchases", fields{"invoice_identifier": fields{"code": "x"}}, "invoice_identifier.code is not a parameter"},
 	{"purchases", fields{"udf_float_1": "1.5"}, "udf_float_1 must be of type Number, not String"},
 	{"purchases", fields{"udf_date_1": 1}, "udf_date_1 must be of type String, not Integer"},
 	{"purchases", fields{"description": nil}, "description must be of type String, not Null"},
@@ -213,6 +218,7 @@ func TestCRMCOMFailsTheEnvelope(t *testing.T) {
 		{"an id that is a number", `{"token":"{{token}}","purchase_customer_events_set":[{"request_unique_identifier":1}]}`, crmInvalidParameter, "request_unique_identifier"},
 		{"an id twice", `{"token":"{{token}}","purchase_customer_events_set":[` + second + "," + second + `]}`, crmInvalidParameter, "unique in the call"},
 		{"another currency", one + `,"intended_currency_identifier":{"code":"USD"}}`, crmCurrency, ""},
+		{"a currency's name", one + `,"intended_currency_identifier":{"name":"Euro"}}`, crmInvalidParameter, "intended_currency_identifier.name is not a parameter"},
 		{"two currencies", one + `,"intended_currency_identifier":{"code":"EUR","id":"1"}}`, crmInvalidParameter, "exactly one of id, code"},
 	}
 	for _, tt := range tests {
