@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -34,9 +33,6 @@ func checkConfig(c *Config, f *Faults) {
 	checkRegistryLogin(c.SchemaRegistry, f.below("schema_registry"))
 	if c.Topics.ReplicationFactor == 0 {
 		f.Add("topics.replication_factor", "must be -1 or 1 to 32")
-	}
-	if _, _, err := net.SplitHostPort(c.Admin.Listen); c.Admin.Listen != "" && err != nil {
-		f.Add("admin.listen", "must be host:port, :port or empty")
 	}
 	checkTimeouts(c, f)
 	for i := range c.Pipelines {

@@ -81,7 +81,7 @@ type Topics struct {
 
 // Admin is the HTTP server for metrics, health and status.
 type Admin struct {
-	Listen string `yaml:"listen" doc:"address host:port, :port for all interfaces; empty: none"`
+	Listen string `yaml:"listen" allow:"listen" doc:"address; :port for all interfaces, port 0 for any that is free; empty: none"`
 }
 
 // Log is what is logged, and how.

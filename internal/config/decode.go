@@ -217,11 +217,7 @@ func (d *decoder) scalar(n *yaml.Node, f field, path string, line int) {
 	if referred || f.secret {
 		d.faults.never(text)
 	}
-	if err := setText(f.value, text); err != nil {
-		d.faults.Add(path, "%s", err)
-		return
-	}
-	if err := check(f.allow, f.value, text); err != nil {
+	if err := set(f.value, text, f.allow); err != nil {
 		d.faults.Add(path, "%s", err)
 	}
 }

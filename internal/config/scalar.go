@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"net/url"
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -18,6 +19,18 @@ import (
 )
 
 var errDuration = errors.New("must be a duration such as 250ms, 10s, 1m30s or 24h (units ns, us, ms, s, m, h)")
+
+// set sets a value from its text and holds it against its allow tag. The error says all that is allowed.
+func set(v reflect.Value, text, allow string) error {
+	err := setText(v, text)
+	if err == nil {
+		return check(allow, v, text)
+	}
+	if strings.Contains(allow, "..") {
+		return fmt.Errorf("%w; allowed is %s", err, allowed(allow))
+	}
+	return err
+}
 
 // setText sets a value from its text. The error says what is allowed.
 func setText(v reflect.Value, text string) error {
@@ -104,7 +117,8 @@ var forms = map[string]struct {
 }{
 	"url":       {"must be an absolute http or https URL without user, query and fragment", isURL},
 	"host:port": {"must be host:port", isHostPort},
-	"file":      {"must be a file that can be read", func(s string) bool { return checkFile(s) == nil }},
+	"listen":    {"must be host:port, :port or empty, the port 0 to 65535", isListen},
+	"file":      {"must be a file that can be read", isReadable},
 	"zone":      {"must be a time zone of the IANA database such as Europe/Amsterdam", isZone},
 	"topic":     {"must be 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', and not . or ..", isTopic},
 }
@@ -183,9 +197,29 @@ func isURL(s string) bool {
 }
 
 func isHostPort(s string) bool {
-	host, port, err := net.SplitHostPort(s)
-	n, portErr := strconv.ParseUint(port, 10, 16)
-	return err == nil && portErr == nil && n > 0 && host != "" && !strings.ContainsAny(host, " /@,")
+	host, port, ok := hostPort(s)
+	return ok && port > 0 && host != ""
+}
+
+// isListen also takes no host, for all interfaces, and port 0, for any that is free.
+func isListen(s string) bool {
+	_, _, ok := hostPort(s)
+	return ok
+}
+
+func hostPort(s string) (host string, port uint64, ok bool) {
+	host, number, err := net.SplitHostPort(s)
+	port, portErr := strconv.ParseUint(number, 10, 16)
+	return host, port, err == nil && portErr == nil && !strings.ContainsAny(host, " /@,")
+}
+
+// isReadable opens nothing but a regular file, for a pipe or a terminal would block the start.
+func isReadable(s string) bool {
+	if info, err := os.Stat(s); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(s)
+	return err == nil && f.Close() == nil
 }
 
 func isZone(s string) bool {
