@@ -13,6 +13,8 @@ const (
 	sendMargin  = 5 * time.Second
 	leaveMargin = 10 * time.Second
 	delaysMax   = 16
+	// rebalanceMax is what kafka.rebalance_timeout allows at most.
+	rebalanceMax = time.Hour
 )
 
 // checkConfig checks what tags cannot say: what must be given, and how settings relate.
@@ -39,6 +41,7 @@ func checkConfig(c *Config, f *Faults) {
 		checkPipeline(c.Name, &c.Pipelines[i], f.below(join("pipelines", c.Pipelines[i].Name)))
 	}
 	checkNames(c, f)
+	checkShared(c, f)
 }
 
 func mustNotBeEmpty(items []string, path string, f *Faults) {
@@ -96,6 +99,13 @@ func checkTimeouts(c *Config, f *Faults) {
 		if a.Timeout > slowest.Timeout || a.Timeout == slowest.Timeout && a.Name < slowest.Name {
 			slowest = a
 		}
+	}
+	if slowest.Name == "" {
+		return // that no account is used is a fault already
+	}
+	if longest := rebalanceMax - leaveMargin - sendMargin; slowest.Timeout > longest {
+		f.Add(join(join("vendors", slowest.Name), "timeout"), "must be at most %s, for kafka.rebalance_timeout is at most %s", DelayName(longest), DelayName(rebalanceMax))
+		return
 	}
 	least, most := slowest.Timeout+sendMargin, c.Kafka.RebalanceTimeout-leaveMargin
 	switch {
@@ -180,6 +190,30 @@ func checkNames(c *Config, f *Faults) {
 	for _, p := range c.Pipelines {
 		if name := writer[folded(p.Topic)]; name != "" {
 			f.Add(join(join("pipelines", p.Name), "topic"), "must not be a topic that pipeline %s writes", name)
+		}
+	}
+}
+
+// checkShared: pipelines that read one topic must not do each other's work, nor give up what another one takes.
+func checkShared(c *Config, f *Faults) {
+	for i, p := range c.Pipelines {
+		for j, other := range c.Pipelines {
+			if i != j && p.Topic == other.Topic {
+				checkShare(&p, &other, j < i, f.below(join("pipelines", p.Name)))
+			}
+		}
+	}
+}
+
+// checkShare looks at what another pipeline of the topic sends. What both do is told of the later one.
+func checkShare(p, other *Pipeline, later bool, f *Faults) {
+	for _, r := range other.Routes {
+		at := slices.IndexFunc(p.Routes, func(own Route) bool { return own.Event == r.Event })
+		switch {
+		case at < 0 && p.Unmapped == ToDeadLetter:
+			f.Add("unmapped", "must be skip, for pipeline %s sends %s of the same topic, and here each would be a dead letter", other.Name, r.Event)
+		case at >= 0 && later && p.Routes[at].FullName() == r.FullName():
+			f.Add("events", "must not send %s to %s: pipeline %s does, of the same topic, so each would be delivered twice", r.Event, r.FullName(), other.Name)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import "time"
 type postConfig struct {
 	BaseURL           string            `yaml:"base_url" allow:"url" doc:"the API's address"`
 	TimeZone          string            `yaml:"time_zone" allow:"zone" doc:"zone of the instants that are sent"`
-	Timeout           time.Duration     `yaml:"timeout" allow:"1s..10m" doc:"longest time for one call"`
+	Timeout           time.Duration     `yaml:"timeout" allow:"1s.." doc:"longest time for one call"`
 	RequestsPerSecond float64           `yaml:"requests_per_second" allow:"0.." doc:"limit of the account; 0: none"`
 	MaxItems          int               `yaml:"max_items" allow:"1..100" doc:"items a call"`
 	Auth              postAuth          `yaml:"auth"`
