@@ -26,6 +26,8 @@ func advice(err error) string {
 		return "check kafka.sasl"
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
 		return "give the user of kafka.sasl the right to do this (ACLs)"
+	case errors.As(err, &network) && network.Op == "listen":
+		return "give an address of this machine whose port is free"
 	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
 		return "check that the address is right and that the server is up"
 	}

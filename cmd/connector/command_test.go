@@ -2,15 +2,20 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/spf13/cobra"
 
 	"sluice/internal/config"
 	"sluice/internal/pipeline"
@@ -35,6 +40,8 @@ func TestWrongUseExitsWith2AndNamesTheHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"odd"}, {"run"}, {"run", "-c"}, {"run", "--odd"}, {"topics"}, {"topics", "odd"}, {"schemas"}, {"config"}, {"healthcheck"},
 		{"version", "extra"}, {"sandbox", "--latency", "fast"}, {"sandbox", "--latency", "-1s"}, {"sandbox", "--script", "/does/not/exist"},
+		{"run", "-c", "/does/not/exist"}, {"check", "--offline", "-c", os.TempDir()}, {"status", "--url", "127.0.0.1:8080"}, {"status", "--url", "localhost:8080"},
+		{"healthcheck", "--url", "http://"}, {"healthcheck", "--url", "ftp://x"},
 		{"topics", "apply", "-c", "x", "--dry-run", "--sources", "3"}, {"produce", "-c", "x", "-n", "1", "--events", "a=1"},
 	} {
 		r := call(t, args...)
@@ -45,14 +52,16 @@ func TestWrongUseExitsWith2AndNamesTheHelp(t *testing.T) {
 }
 
 func TestEveryCommandHasAnExample(t *testing.T) {
-	for _, args := range [][]string{
-		{}, {"run"}, {"check"}, {"topics"}, {"topics", "apply"}, {"schemas"}, {"schemas", "register"}, {"config"}, {"config", "reference"},
-		{"version"}, {"status"}, {"healthcheck"}, {"sandbox"}, {"produce"},
-	} {
-		if out := must(t, append(args, "--help")...); !strings.Contains(out, "Examples:\n  connector ") {
-			t.Errorf("%v has no example:\n%s", args, out)
+	var walk func(c *cobra.Command, args []string)
+	walk = func(c *cobra.Command, args []string) {
+		if out := must(t, append(args, "--help")...); !strings.Contains(out, "Examples:\n  "+strings.Join(append([]string{"connector"}, args...), " ")) {
+			t.Errorf("%v has no example of itself:\n%s", args, out)
+		}
+		for _, sub := range c.Commands() {
+			walk(sub, append(slices.Clip(args), sub.Name()))
 		}
 	}
+	walk(newRoot(), nil)
 }
 
 func write(t *testing.T, name, text string) string {
@@ -106,6 +115,25 @@ admin: {listen: ""}
 		r := call(t, args...)
 		if r.code != exitFailed || !strings.HasSuffix(r.errOut, ": check that the address is right and that the server is up\n") {
 			t.Errorf("%v: exit %d with %q, want %d and what to do", args, r.code, r.errOut, exitFailed)
+		}
+	}
+}
+
+func TestAPortInUseIsToldAsThat(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	path := write(t, "taken.yaml", fmt.Sprintf(`
+kafka: {brokers: ["127.0.0.1:1"]}
+vendors: {crmcom: {base_url: "http://127.0.0.1:1", auth: {web_api_key: s3cr3t}}}
+admin: {listen: %q}
+`, taken.Addr()))
+	for _, args := range [][]string{{"run", "-c", path}, {"sandbox", "--listen", taken.Addr().String()}} {
+		r := call(t, args...)
+		if r.code != exitFailed || !strings.Contains(r.errOut, taken.Addr().String()) || !strings.HasSuffix(r.errOut, ": give an address of this machine whose port is free\n") {
+			t.Errorf("%v: exit %d with %q", args, r.code, r.errOut)
 		}
 	}
 }

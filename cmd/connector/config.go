@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -15,7 +16,11 @@ func configFlag(c *cobra.Command) func() (*config.Config, error) {
 	path := c.Flags().StringP("config", "c", "", "configuration `FILE`")
 	cobra.CheckErr(c.MarkFlagRequired("config"))
 	return func() (*config.Config, error) {
-		return config.Load(*path, config.Options{Env: os.LookupEnv, Vendors: pipeline.VendorTypes()})
+		cfg, err := config.Load(*path, config.Options{Env: os.LookupEnv, Vendors: pipeline.VendorTypes()})
+		if err != nil && !errors.As(err, new(*config.Invalid)) {
+			return nil, wrongUse("--config: %v", err)
+		}
+		return cfg, err
 	}
 }
 

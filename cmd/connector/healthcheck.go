@@ -37,6 +37,9 @@ func ask(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, wrongUse("--url: %v", err)
 	}
+	if req.URL.Scheme != "http" && req.URL.Scheme != "https" || req.URL.Host == "" {
+		return nil, wrongUse("--url: %s: must be an http or https URL with a host", url)
+	}
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		return nil, fmt.Errorf("asking %s: %w", url, err)

@@ -76,8 +76,13 @@ func run(ctx context.Context, cfg *config.Config, logTo io.Writer) error {
 	case stops.take.Err() != nil && errors.Is(err, context.Canceled):
 		err = nil // the signal came before there was anything to drain
 	}
-	log.Info("stopped", zap.Error(err))
-	return errors.Join(err, closeAdmin())
+	err = errors.Join(err, closeAdmin())
+	if err != nil {
+		log.Error("stopped", zap.Error(err))
+		return err
+	}
+	log.Info("stopped")
+	return nil
 }
 
 // serveAdmin starts the admin server, and gives the function that ends it and awaits its end. A server that fails ends the taking of records.

@@ -32,7 +32,7 @@ func Reference(vendors map[string]VendorType) string {
 	for _, s := range standard {
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", s.name, strings.Join(s.events, "`, `"), s.ordering)
 	}
-	b.WriteString("\nA pipeline's name has letters, digits, `_` and `-`. Its keys, below `pipelines.<name>`:\n\n")
+	b.WriteString("\nA pipeline's name has letters, digits, `_` and `-`. Pipelines that share a topic each skip what the others send (`unmapped: skip`). Its keys, below `pipelines.<name>`:\n\n")
 	p := DefaultPipeline("")
 	table(&b, "", reflect.ValueOf(&p))
 	b.WriteString("\n## Vendors\n\nEach key of `vendors` is an account: a name of letters, digits, `_` and `-`. `type` is its vendor, by default the one of that name. " +
