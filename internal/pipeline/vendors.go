@@ -13,8 +13,8 @@ import (
 
 // vendors are all that there are. A new vendor is its folder and a line here.
 var vendors = map[string]vendor{
-	"crmcom":   wire(crmcom.Default, crmcom.Specs, crmcom.New),
-	"expoints": wire(expoints.Default, expoints.Specs, expoints.New),
+	"crmcom":   wire(crmcom.Default, always[crmcom.Config](crmcom.Specs), crmcom.New),
+	"expoints": wire(expoints.Default, always[expoints.Config](expoints.Specs), expoints.New),
 	"propel":   wire(propel.Default, propel.Specs, propel.New),
 }
 
@@ -29,9 +29,9 @@ type settings interface {
 	Check(fault func(path, rule string, args ...any))
 }
 
-func wire[C settings](defaults func() C, specs func() []sink.Spec, open func(string, C, *http.Client) ([]sink.Operation, error)) vendor {
+func wire[C settings](defaults func() C, specs func(C) []sink.Spec, open func(string, C, *http.Client) ([]sink.Operation, error)) vendor {
 	return vendor{
-		VendorType: config.Vendor(defaults, C.Check, func(C) []config.Operation { return operations(specs()) }),
+		VendorType: config.Vendor(defaults, C.Check, func(c C) []config.Operation { return operations(specs(c)) }),
 		open: func(account string, settings any, client *http.Client) ([]sink.Operation, error) {
 			c, ok := settings.(*C)
 			if !ok {
@@ -40,6 +40,11 @@ func wire[C settings](defaults func() C, specs func() []sink.Spec, open func(str
 			return open(account, *c, client)
 		},
 	}
+}
+
+// always is for operations that no setting changes.
+func always[C any](specs func() []sink.Spec) func(C) []sink.Spec {
+	return func(C) []sink.Spec { return specs() }
 }
 
 func operations(specs []sink.Spec) []config.Operation {

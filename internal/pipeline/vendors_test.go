@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"sluice/internal/config"
 	"sluice/internal/event"
 )
 
@@ -58,6 +59,27 @@ func TestAnAccountOpensTheOperationsThatItsVendorLists(t *testing.T) {
 		}
 		if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
 			t.Errorf("%s opens %v, lists %v", name, got, want)
+		}
+	}
+}
+
+// A cap that an account sets is the one that its calls are filled to, above the default too.
+func TestAnAccountsCapIsItsPipelines(t *testing.T) {
+	for given, want := range map[string]int{"": 100, "max_items: 7, ": 7, "max_items: 500, ": 500} {
+		text := `
+kafka: {brokers: ["localhost:9092"]}
+vendors: {propel: {` + given + `auth: {client_id: c, client_secret: s}}}
+`
+		cfg, err := config.Parse("test.yaml", []byte(text), config.Options{Vendors: VendorTypes()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened, err := vendors["propel"].open("propel", cfg.Accounts["propel"].Settings(), http.DefaultClient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, spec := cfg.Pipelines[0].Routes[0].MaxItems, opened[0].Spec(); got != want || spec.MaxItems != want {
+			t.Errorf("%q: %d items a call, the operation takes %d, want %d", given, got, spec.MaxItems, want)
 		}
 	}
 }

@@ -45,9 +45,8 @@ func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error)
 		return nil, fmt.Errorf("configuring the Propel account %s: %w", name, errors.Join(faults...))
 	}
 	a := &account{
-		name: name, cfg: cfg, url: strings.TrimRight(cfg.BaseURL, "/") + path, client: client, tokens: cfg.Auth.source(client), spec: Specs()[0],
+		name: name, cfg: cfg, url: strings.TrimRight(cfg.BaseURL, "/") + path, client: client, tokens: cfg.Auth.source(client), spec: Specs(cfg)[0],
 	}
-	a.spec.MaxItems, a.spec.DefaultItems = cfg.MaxItems, cfg.MaxItems
 	a.codes = maps.Clone(defaultCodes)
 	maps.Copy(a.codes, cfg.ErrorCodes)
 	for _, p := range cfg.TransientErrors {
@@ -56,9 +55,9 @@ func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error)
 	return []sink.Operation{a}, nil
 }
 
-// Specs gives the operation that New makes, with the greatest max_items that an account may have and the default one.
-func Specs() []sink.Spec {
-	return []sink.Spec{{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: mostItems, DefaultItems: Default().MaxItems, Repeatable: true}}
+// Specs gives the operation that New makes of an account so configured.
+func Specs(cfg Config) []sink.Spec {
+	return []sink.Spec{{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: cfg.MaxItems, Repeatable: true}}
 }
 
 // Spec says what the operation is.
