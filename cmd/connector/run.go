@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -62,7 +63,7 @@ func run(ctx context.Context, cfg *config.Config, logTo io.Writer) error {
 	}
 	stops := stopOnSignals(ctx, log)
 	defer stops.end()
-	server := admin.New(admin.Config{Listen: cfg.Admin.Listen}, reg, obs.Pipelines, log)
+	server := admin.New(admin.Config{StuckAfter: stuckAfter(cfg)}, reg, obs.Pipelines, log)
 	server.Handle("POST /pipelines/{name}/release", admin.Release(connector.Release))
 	closeAdmin, err := serveAdmin(stops, server, cfg.Admin.Listen)
 	if err != nil {
@@ -83,6 +84,22 @@ func run(ctx context.Context, cfg *config.Config, logTo io.Writer) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// stuckAfter is when a pipeline is stuck: where a record waits in its place for the retry delays, only beyond them. To end the process sooner would
+// have the record wait anew.
+func stuckAfter(cfg *config.Config) func(pipeline string) time.Duration {
+	after := map[string]time.Duration{}
+	for _, p := range cfg.Pipelines {
+		after[p.Name] = admin.DefaultStuckAfter
+		if p.Ordering != config.OrderingKey {
+			continue
+		}
+		for _, d := range p.Retry.Delays {
+			after[p.Name] += d
+		}
+	}
+	return func(pipeline string) time.Duration { return after[pipeline] }
 }
 
 // serveAdmin starts the admin server, and gives the function that ends it and awaits its end. A server that fails ends the taking of records.

@@ -3,7 +3,22 @@ package main
 import (
 	"syscall"
 	"testing"
+	"time"
+
+	"sluice/internal/config"
 )
+
+func TestARecordThatWaitsInItsPlaceIsNotStuckBeforeItsDelaysAreOver(t *testing.T) {
+	retry := config.Retry{Delays: []time.Duration{10 * time.Minute, time.Hour}}
+	after := stuckAfter(&config.Config{Pipelines: []config.Pipeline{
+		{Name: "purchases", Ordering: config.OrderingNone, Retry: retry}, {Name: "customer-changes", Ordering: config.OrderingKey, Retry: retry},
+	}})
+	for name, want := range map[string]time.Duration{"purchases": 15 * time.Minute, "customer-changes": 85 * time.Minute} {
+		if got := after(name); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
 
 // No broker is no reason to end: a supervisor that starts the process again and again helps nobody.
 func TestRunWaitsForBrokersUntilASignal(t *testing.T) {

@@ -20,12 +20,10 @@ import (
 // DefaultStuckAfter is how long a record may stay unsettled without a stated reason before the process counts as unhealthy.
 const DefaultStuckAfter = 15 * time.Minute
 
-// Config is where the server listens and when a pipeline counts as stuck.
+// Config is when a pipeline counts as stuck.
 type Config struct {
-	// Listen is host:port, such as 127.0.0.1:8080.
-	Listen string
-	// StuckAfter is as DefaultStuckAfter; 0 is that.
-	StuckAfter time.Duration
+	// StuckAfter gives it for a pipeline, in the manner of DefaultStuckAfter; nil is that for all.
+	StuckAfter func(pipeline string) time.Duration
 }
 
 // Server serves GET and HEAD of /metrics, /healthz, /readyz and /status.
@@ -48,8 +46,8 @@ const (
 
 // New makes a server of the metrics in reg and of the pipelines, which are asked for at each request and are to be all that the configuration names.
 func New(cfg Config, reg *prometheus.Registry, pipelines func() []*observe.Pipeline, log *zap.Logger) *Server {
-	if cfg.StuckAfter == 0 {
-		cfg.StuckAfter = DefaultStuckAfter
+	if cfg.StuckAfter == nil {
+		cfg.StuckAfter = func(string) time.Duration { return DefaultStuckAfter }
 	}
 	s := &Server{cfg: cfg, pipelines: pipelines, log: log, mux: http.NewServeMux()}
 	s.mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
@@ -67,16 +65,7 @@ func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, 
 // Handler is what the server serves.
 func (s *Server) Handler() http.Handler { return s.mux }
 
-// Serve listens and serves until ctx ends, then lets running requests end within 5 s. It gives nil after that, and an error where it could not listen.
-func (s *Server) Serve(ctx context.Context) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
-	if err != nil {
-		return fmt.Errorf("listening for admin requests: %w", err)
-	}
-	return s.ServeOn(ctx, l)
-}
-
-// ServeOn is Serve with a listener of the caller's, which it closes.
+// ServeOn serves on a listener, which it closes, until ctx ends, then lets running requests end within 5 s. It gives nil after that.
 func (s *Server) ServeOn(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler: s.mux, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,

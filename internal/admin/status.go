@@ -28,7 +28,7 @@ func (s *Server) now() Status {
 		snapshot := p.Snapshot()
 		st.Pipelines[i] = snapshot
 		st.Ready = st.Ready && snapshot.Started
-		st.Stuck = append(st.Stuck, stuck(snapshot, s.cfg.StuckAfter)...)
+		st.Stuck = append(st.Stuck, stuck(snapshot, s.cfg.StuckAfter(snapshot.Pipeline))...)
 	}
 	st.Healthy = len(st.Stuck) == 0
 	return st
