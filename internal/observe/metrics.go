@@ -34,7 +34,7 @@ func newMetrics() metrics {
 		delay:         histogram("delivery_delay_seconds", "Time from a record's first writing to its delivery.", delayBuckets),
 		callSeconds:   histogram("vendor_call_duration_seconds", "Time that a vendor call took.", callBuckets),
 		callItems:     histogram("vendor_call_items", "Items in a vendor call.", itemBuckets),
-		callFill:      histogram("vendor_call_fill_ratio", "Items in a vendor call against its cap.", fillBuckets),
+		callFill:      histogram("vendor_call_fill_ratio", "Items or bytes of a vendor call against their cap, whichever is fuller; 1 is full.", fillBuckets),
 		breaker:       gauge("breaker_state", "1 for the state that the operation's breaker is in: closed, half-open or open.", "operation", "state"),
 		hold:          gauge("hold", "1 while the operation, or with none the pipeline's reading, is held for the cause.", "operation", "cause"),
 		started:       gauge("pipeline_started", "1 while the pipeline is running."),

@@ -97,7 +97,8 @@ func (p *Pipeline) Delay(operation string, d time.Duration) {
 	p.histograms.get(operation).delay.Observe(d.Seconds())
 }
 
-// Call counts one vendor call: its class, its items, how full it was (items against cap, 0 to 1), and how long it took.
+// Call counts one vendor call: its class, its items, how full it was (the fuller of items and bytes against their cap; an item that is over
+// the bytes alone counts as 1), and how long it took.
 func (p *Pipeline) Call(operation, class string, items int, fill float64, took time.Duration) {
 	if p == nil {
 		return
@@ -105,7 +106,7 @@ func (p *Pipeline) Call(operation, class string, items int, fill float64, took t
 	p.calls.get(callKey{operation, class}).Inc()
 	h := p.histograms.get(operation)
 	h.items.Observe(float64(items))
-	h.fill.Observe(fill)
+	h.fill.Observe(min(fill, 1))
 	h.seconds.Observe(took.Seconds())
 }
 

@@ -181,3 +181,18 @@ func BenchmarkOutcome(b *testing.B) {
 		p.Outcome("crmcom.purchases", "delivered", "", 1)
 	}
 }
+
+// One item that is larger than the cap of bytes makes a call of its own.
+func TestACallIsNeverFullerThanFull(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	New(reg).Pipeline("p").Call("crmcom.purchases", "delivered", 1, 2.5, time.Second)
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "sluice_vendor_call_fill_ratio" && f.GetMetric()[0].GetHistogram().GetSampleSum() != 1 {
+			t.Errorf("fill ratio %v, want 1", f.GetMetric()[0].GetHistogram().GetSampleSum())
+		}
+	}
+}
