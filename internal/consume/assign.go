@@ -259,7 +259,7 @@ func (g *Group) forget(ending []*assignment) {
 		}
 	}
 	if wasLost && !g.anyLost() {
-		g.obs.Hold("", "")
+		g.obs.OffsetLost(false)
 	}
 	g.mu.Unlock()
 	defer func() {

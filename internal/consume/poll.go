@@ -172,7 +172,7 @@ func (g *Group) offsetLost(partition int32) {
 	if a := g.assigned[partition]; a != nil && !a.lost {
 		a.lost = true
 		g.member.PauseFetchPartitions(map[string][]int32{g.cfg.Topic: {partition}})
-		g.obs.Hold("", "offset_lost")
+		g.obs.OffsetLost(true)
 	}
 }
 

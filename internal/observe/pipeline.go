@@ -25,7 +25,7 @@ type Pipeline struct {
 	mu         sync.Mutex // covers what follows
 	started    bool
 	breakers   map[string]string
-	holds      map[string]Hold
+	holds      map[holdKey]Hold
 	partitions map[partitionKey]*partition
 }
 
@@ -61,7 +61,7 @@ func newPipeline(name string, m *metrics) *Pipeline {
 			}
 		}),
 		breakers:   map[string]string{},
-		holds:      map[string]Hold{},
+		holds:      map[holdKey]Hold{},
 		partitions: map[partitionKey]*partition{},
 	}
 	m.started.WithLabelValues(name).Set(0)

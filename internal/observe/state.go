@@ -10,7 +10,7 @@ type Hold struct {
 
 var breakerStates = [...]string{"closed", "half-open", "open"}
 
-// Started says that the pipeline is running: its group is joined and its steps stand; false before that and after its end.
+// Started says that the pipeline is running: its topics are fit and its steps stand, while its group may still be joining; false before that and after its end.
 func (p *Pipeline) Started(started bool) {
 	if p == nil {
 		return
@@ -35,24 +35,45 @@ func (p *Pipeline) Breaker(operation, state string) {
 }
 
 // Hold says that the operation (or, with an empty operation, the pipeline's reading) is held for a reason (unauthorized, misconfigured,
-// unavailable, throttled, registry, kafka, flood, offset_lost), or with an empty reason that it is not held any more.
-func (p *Pipeline) Hold(operation, reason string) {
+// unavailable, throttled, registry, kafka, flood), or with an empty reason that it is not held any more.
+func (p *Pipeline) Hold(operation, reason string) { p.hold(holdKey{operation: operation}, reason) }
+
+// OffsetLost says that a partition is not read, for the offset committed for it is not in the log any more, or that none is so. It stands beside Hold:
+// it needs a person, and what the rest of the pipeline waits for comes and goes meanwhile.
+func (p *Pipeline) OffsetLost(lost bool) {
+	reason := ""
+	if lost {
+		reason = offsetLost
+	}
+	p.hold(holdKey{partitions: true}, reason)
+}
+
+// offsetLost is the reason of OffsetLost.
+const offsetLost = "offset_lost"
+
+// holdKey is what is held: an operation, the pipeline's reading, or only partitions of it.
+type holdKey struct {
+	operation  string
+	partitions bool
+}
+
+func (p *Pipeline) hold(k holdKey, reason string) {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	before := p.holds[operation].Reason
+	before := p.holds[k].Reason
 	if reason == before {
 		return
 	}
 	if before != "" {
-		p.m.hold.DeleteLabelValues(p.name, operation, before)
-		delete(p.holds, operation)
+		p.m.hold.DeleteLabelValues(p.name, k.operation, before)
+		delete(p.holds, k)
 	}
 	if reason != "" {
-		p.m.hold.WithLabelValues(p.name, operation, reason).Set(1)
-		p.holds[operation] = Hold{Reason: reason, Since: time.Now()}
+		p.m.hold.WithLabelValues(p.name, k.operation, reason).Set(1)
+		p.holds[k] = Hold{Reason: reason, Since: time.Now()}
 	}
 }
 

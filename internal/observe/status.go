@@ -14,7 +14,7 @@ import (
 type Status struct {
 	Pipeline string `json:"pipeline"`
 	Started  bool   `json:"started"`
-	// Hold is the pipeline's reading's; nil where it is not held.
+	// Hold is the pipeline's reading's, or offset_lost where partitions of it are held by that; nil where it is not held.
 	Hold   *Hold `json:"hold,omitempty"`
 	Source Read  `json:"source"`
 	Retry  Read  `json:"retry"`
@@ -122,10 +122,11 @@ func (p *Pipeline) snapshotState(s *Status, ops operations) {
 			o.Breaker = state
 		}
 	}
-	for operation, hold := range p.holds {
-		if o := ops.of(operation); o != nil {
+	for k, hold := range p.holds {
+		switch o := ops.of(k.operation); {
+		case o != nil:
 			o.Hold = &hold
-		} else {
+		case s.Hold == nil || k.partitions:
 			s.Hold = &hold
 		}
 	}

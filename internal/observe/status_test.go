@@ -140,6 +140,26 @@ func TestAHoldKeepsTheTimeItBegan(t *testing.T) {
 	})
 }
 
+// What comes and goes meanwhile must not hide what needs a person.
+func TestALostOffsetIsStatedUntilItIsFound(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	p := New(reg).Pipeline("p")
+	p.OffsetLost(true)
+	p.Hold("", "registry")
+	if got := p.Snapshot().Hold; got == nil || got.Reason != "offset_lost" {
+		t.Errorf("beside another hold: got %+v, want offset_lost", got)
+	}
+	p.Hold("", "")
+	if got := p.Snapshot().Hold; got == nil || got.Reason != "offset_lost" || gathered(t, reg)["sluice_hold{cause=offset_lost operation= pipeline=p}"] != 1 {
+		t.Errorf("after another hold: got %+v, want offset_lost", got)
+	}
+	p.Hold("", "registry")
+	p.OffsetLost(false)
+	if got := p.Snapshot().Hold; got == nil || got.Reason != "registry" {
+		t.Errorf("got %+v, want registry", got)
+	}
+}
+
 // A backlog of last week is old and not stuck; a record that stays at the head is stuck, however the lag grows behind it.
 func TestStuckIsTheTimeWithoutProgressAndNotTheAge(t *testing.T) {
 	const week = 7 * 24 * time.Hour
