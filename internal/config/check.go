@@ -1,7 +1,10 @@
 package config
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -66,6 +69,19 @@ func checkTLS(t TLS, f *Faults) {
 	if t.KeyFile != "" && t.CertFile == "" {
 		f.Add("cert_file", "must be given with key_file")
 	}
+	if isReadable(t.CAFile) && !holdsCertificate(t.CAFile) {
+		f.Add("ca_file", "must hold a certificate in PEM form")
+	}
+	if isReadable(t.CertFile) && isReadable(t.KeyFile) {
+		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
+			f.Add("key_file", "must be the key of cert_file, both in PEM form")
+		}
+	}
+}
+
+func holdsCertificate(file string) bool {
+	text, err := os.ReadFile(file)
+	return err == nil && x509.NewCertPool().AppendCertsFromPEM(text)
 }
 
 func checkSASL(s SASL, f *Faults) {

@@ -224,18 +224,6 @@ func TestAFileReferenceIsCutAtItsLastNewline(t *testing.T) {
 	}
 }
 
-// The authorities of a whole system are some 200 KB of PEM.
-func TestAFileThatIsNamedMayHaveAnySize(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c := mustParse(t, strings.Replace(minimal, `9092"]`, `9092"], tls: {enabled: true, ca_file: `+file+`}`, 1))
-	if c.Kafka.TLS.CAFile != file {
-		t.Errorf("ca_file is %q", c.Kafka.TLS.CAFile)
-	}
-}
-
 func TestAValueIsExpandedOnceAndByTheRules(t *testing.T) {
 	vars := env(map[string]string{"A": "${B}$$", "B": "b"})
 	for text, want := range map[string]string{

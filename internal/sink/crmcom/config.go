@@ -13,17 +13,17 @@ import (
 
 // Config is an account's section of the configuration. Default gives it with its defaults. Timeout and RequestsPerSecond are the caller's to apply.
 type Config struct {
-	BaseURL                string             `yaml:"base_url" doc:"the Web API's address, such as https://crm.example.com/crmapi/rest/v2"`
+	BaseURL                string             `yaml:"base_url" allow:"url" doc:"the Web API's address, such as https://crm.example.com/crmapi/rest/v2"`
 	Auth                   Auth               `yaml:"auth" doc:"web_api_key, or username, password and organisation"`
-	TimeZone               string             `yaml:"time_zone" doc:"zone of the dates that are sent, as in the IANA time zone database; the vendor's dates have none"`
-	Timeout                time.Duration      `yaml:"timeout" doc:"longest time for one call, a login that it needs included"`
-	RequestsPerSecond      float64            `yaml:"requests_per_second" doc:"limit of the account; 0: none"`
-	ErrorCodes             map[string]Meaning `yaml:"error_codes" doc:"vendor's error code -> rejected, retryable or delivered, over the defaults: NotFoundAPIValueException retryable, names that tell of a timeout, lock, connection or unavailability retryable, others rejected; a code listed here is never taken for a refused login"`
+	TimeZone               string             `yaml:"time_zone" allow:"zone" doc:"zone of the dates that are sent, as in the IANA time zone database; the vendor's dates have none"`
+	Timeout                time.Duration      `yaml:"timeout" allow:"1s.." doc:"longest time for one call, a login that it needs included"`
+	RequestsPerSecond      float64            `yaml:"requests_per_second" allow:"0.." doc:"limit of the account; 0: none"`
+	ErrorCodes             map[string]Meaning `yaml:"error_codes" allow:"rejected|retryable|delivered" doc:"vendor's error code -> rejected, retryable or delivered, over the defaults: NotFoundAPIValueException retryable, names that tell of a timeout, lock, connection or unavailability retryable, others rejected; a code listed here is never taken for a refused login"`
 	LoginCodes             []string           `yaml:"login_codes" doc:"codes of a refused call that mean a refused login, besides those whose words tell of one"`
 	Release                string             `yaml:"release" doc:"the vendor's release, R10 or newer, such as R11 or R10.1; it decides what may be sent"`
-	TokenTTL               time.Duration      `yaml:"token_ttl" doc:"age at which a token is renewed at the latest; the vendor gives no expiry before R12; at least 5m"`
+	TokenTTL               time.Duration      `yaml:"token_ttl" allow:"5m.." doc:"age at which a token is renewed at the latest; the vendor gives no expiry before R12"`
 	ExternalSystem         string             `yaml:"external_system" doc:"external_system of events that name none"`
-	FinancialStatementsSet string             `yaml:"financial_statements_set" doc:"member that holds financial statements: financial_statement_customer_events_set, or financial_achievement_customer_events_set as the vendor's page had it before"`
+	FinancialStatementsSet string             `yaml:"financial_statements_set" allow:"financial_statement_customer_events_set|financial_achievement_customer_events_set" doc:"member that holds financial statements: financial_statement_customer_events_set, or financial_achievement_customer_events_set as the vendor's page had it before"`
 }
 
 // Auth is how the account logs in.

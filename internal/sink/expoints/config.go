@@ -15,19 +15,19 @@ import (
 
 // Config is an account's section of the configuration. Default gives it with its defaults.
 type Config struct {
-	BaseURL           string        `yaml:"base_url" doc:"the tenant's address, such as https://tenant.expoints.nl"`
+	BaseURL           string        `yaml:"base_url" allow:"url" doc:"the tenant's address, such as https://tenant.expoints.nl"`
 	Auth              Auth          `yaml:"auth" doc:"OAuth2 client credentials, or bearer_token alone"`
-	TimeZone          string        `yaml:"time_zone" doc:"zone of the instants that are sent, as in the IANA time zone database"`
+	TimeZone          string        `yaml:"time_zone" allow:"zone" doc:"zone of the instants that are sent, as in the IANA time zone database"`
 	EventIDColumn     string        `yaml:"event_id_column" doc:"data column that takes the event's id, or the record's origin where it has none; empty: none; an event that fills the column itself is left as it is"`
-	Timeout           time.Duration `yaml:"timeout" doc:"longest time for one call, a login that it needs included"`
-	RequestsPerSecond float64       `yaml:"requests_per_second" doc:"limit of the account; 0: none"`
-	ColumnsRefresh    time.Duration `yaml:"columns_refresh" doc:"age at which the column catalogue is read anew; at least 1m"`
+	Timeout           time.Duration `yaml:"timeout" allow:"1s.." doc:"longest time for one call, a login that it needs included"`
+	RequestsPerSecond float64       `yaml:"requests_per_second" allow:"0.." doc:"limit of the account; 0: none"`
+	ColumnsRefresh    time.Duration `yaml:"columns_refresh" allow:"1m.." doc:"age at which the column catalogue is read anew"`
 	Batch             Batch         `yaml:"batch" doc:"settings of a batch of customer/add; is_test holds for addfinished too"`
 }
 
 // Auth is how the account logs in.
 type Auth struct {
-	TokenURL     string        `yaml:"token_url" doc:"OAuth2 token endpoint"`
+	TokenURL     string        `yaml:"token_url" allow:"url" doc:"OAuth2 token endpoint"`
 	ClientID     string        `yaml:"client_id"`
 	ClientSecret config.Secret `yaml:"client_secret"`
 	Scope        string        `yaml:"scope" doc:"OAuth2 scope; empty: none is asked for"`
@@ -39,9 +39,9 @@ type Batch struct {
 	ApproveAutomatically       bool          `yaml:"approve_automatically" doc:"false: an experience manager approves each batch by hand"`
 	IsTest                     bool          `yaml:"is_test" doc:"customers are test records: mailed, but not in the results"`
 	IsConcept                  bool          `yaml:"is_concept" doc:"customers are concept, and so test: only for concept questionnaires"`
-	TypeBatch                  string        `yaml:"type_batch" doc:"0, 1, email or portal"`
+	TypeBatch                  string        `yaml:"type_batch" allow:"0|1|email|portal" doc:"0 is email, 1 is portal"`
 	AllowDuplicateEmail        bool          `yaml:"allow_duplicate_email" doc:"one batch may hold an e-mail address twice; false: the second one goes in another batch"`
-	EndAfter                   time.Duration `yaml:"end_after" doc:"EndDate, as time from the call on; 0: none"`
+	EndAfter                   time.Duration `yaml:"end_after" allow:"0s.." doc:"EndDate, as time from the call on; 0: none"`
 	SendTime                   string        `yaml:"send_time" doc:"earliest time of day for mail, such as 11:30 or 11:30:00, in time_zone; empty: none"`
 	NotificationEmailAddresses []string      `yaml:"notification_email_addresses" doc:"who is told of a batch; empty: the front office's default"`
 	BatchName                  string        `yaml:"batch_name" doc:"name of each batch; empty: none"`

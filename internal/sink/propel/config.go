@@ -15,24 +15,24 @@ import (
 
 // Config is an account's section of the configuration. Default gives it with its defaults.
 type Config struct {
-	BaseURL           string            `yaml:"base_url" doc:"the API's address with its version"`
+	BaseURL           string            `yaml:"base_url" allow:"url" doc:"the API's address with its version"`
 	Auth              Auth              `yaml:"auth" doc:"OAuth2 client credentials (Backoffice > Admin > API Key Management; new keys are inactive)"`
-	Timeout           time.Duration     `yaml:"timeout" doc:"longest time for one call, a login that it needs included"`
-	RequestsPerSecond float64           `yaml:"requests_per_second" doc:"limit of the account; 0: none"`
-	MaxItems          int               `yaml:"max_items" doc:"customers a call; the vendor states no limit"`
-	GenderCase        string            `yaml:"gender_case" doc:"upper or lower: how a customer's gender is sent; the vendor's pages have both"`
-	SSNType           string            `yaml:"ssn_type" doc:"string or integer: how a customer's ssn is sent; the vendor's pages have both"`
-	ErrorCodes        map[string]string `yaml:"error_codes" doc:"vendor code of a 400 -> rejected (the data is to blame) or misconfigured (the set-up is), over the defaults: 10005 and 10006 misconfigured, others rejected"`
+	Timeout           time.Duration     `yaml:"timeout" allow:"1s.." doc:"longest time for one call, a login that it needs included"`
+	RequestsPerSecond float64           `yaml:"requests_per_second" allow:"0.." doc:"limit of the account; 0: none"`
+	MaxItems          int               `yaml:"max_items" allow:"1..1000" doc:"customers a call; the vendor states no limit"`
+	GenderCase        string            `yaml:"gender_case" allow:"upper|lower" doc:"upper or lower: how a customer's gender is sent; the vendor's pages have both"`
+	SSNType           string            `yaml:"ssn_type" allow:"string|integer" doc:"string or integer: how a customer's ssn is sent; the vendor's pages have both"`
+	ErrorCodes        map[string]string `yaml:"error_codes" allow:"rejected|misconfigured" doc:"vendor code of a 400 -> rejected (the data is to blame) or misconfigured (the set-up is), over the defaults: 10005 and 10006 misconfigured, others rejected"`
 	DataCodes         []string          `yaml:"data_codes" doc:"vendor codes with which a 404 or 405 blames the data and not the endpoint"`
 	TransientErrors   []string          `yaml:"transient_errors" doc:"regular expressions; a customer refused with such a text is tried again later"`
 }
 
 // Auth is how the account logs in.
 type Auth struct {
-	TokenURL     string        `yaml:"token_url" doc:"OAuth2 token endpoint"`
+	TokenURL     string        `yaml:"token_url" allow:"url" doc:"OAuth2 token endpoint"`
 	ClientID     string        `yaml:"client_id"`
 	ClientSecret config.Secret `yaml:"client_secret"`
-	Style        string        `yaml:"style" doc:"body or basic: where client_id and client_secret stand in the login"`
+	Style        string        `yaml:"style" allow:"body|basic" doc:"body or basic: where client_id and client_secret stand in the login"`
 }
 
 const (
