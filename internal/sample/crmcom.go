@@ -1,6 +1,8 @@
 package sample
 
 import (
+	"fmt"
+
 	"sluice/internal/event"
 )
 
@@ -61,18 +63,51 @@ func first(texts ...*string) string {
 }
 
 func (g *Generator) unit() event.UnitIdentifier {
-	if g.chance(4) {
+	switch g.rng.IntN(6) {
+	case 0:
 		return event.UnitIdentifier{Name: new("Main branch")}
+	case 1:
+		return event.UnitIdentifier{Id: new(g.id())}
+	default:
+		return event.UnitIdentifier{AlternativeCode: new(pick(g, units))}
 	}
-	return event.UnitIdentifier{AlternativeCode: new(pick(g, units))}
 }
 
+// id is one as the vendor gives them: 32 hexadecimal digits.
+func (g *Generator) id() string { return fmt.Sprintf("%016X%016X", g.rng.Uint64(), g.rng.Uint64()) }
+
 func (g *Generator) classification() event.ClassificationIdentifier {
+	if g.chance(4) {
+		return event.ClassificationIdentifier{Name: new("First order of the year")}
+	}
 	return event.ClassificationIdentifier{AlternativeCode: new(pick(g, awards))}
 }
 
 func (g *Generator) product() event.ProductIdentifier {
+	if g.chance(6) {
+		return event.ProductIdentifier{AlternativeCode: new("EAN-" + g.digits(13))}
+	}
 	return event.ProductIdentifier{Code: new(pick(g, products))}
+}
+
+func (g *Generator) digits(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte('0' + g.rng.IntN(10))
+	}
+	return string(b)
+}
+
+// paidWith are the medium's type and brand.
+func (g *Generator) paidWith() (*event.PaymentMediumTypeIdentifier, *event.PaymentMediumBrandIdentifier) {
+	switch g.rng.IntN(4) {
+	case 0:
+		return &event.PaymentMediumTypeIdentifier{Name: new("Debit card")}, &event.PaymentMediumBrandIdentifier{AlternativeCode: new("MAESTRO")}
+	case 1:
+		return &event.PaymentMediumTypeIdentifier{AlternativeCode: new("CREDIT")}, nil
+	default:
+		return nil, nil
+	}
 }
 
 func (g *Generator) purchase() *event.Purchase {
@@ -82,6 +117,10 @@ func (g *Generator) purchase() *event.Purchase {
 		PerformedByUnitIdentifier: g.unit(), PerformedOn: g.at(), Description: maybe(g, 3, pick(g, notes)),
 		ReferenceNumber: g.word("INV-"), ExternalSystem: maybe(g, 2, "pos"), UdfString1: maybe(g, 4, "loyalty"), UdfFloat1: maybe(g, 5, float64(g.rng.IntN(400))/4),
 		PaymentMediumIdentifier: maybe(g, 4, "card-on-file"), ProductsSet: make([]event.PurchaseProduct, 1+g.rng.IntN(5)),
+	}
+	e.PaymentMediumTypeIdentifier, e.PaymentMediumBrandIdentifier = g.paidWith()
+	if g.chance(5) {
+		e.ClassificationIdentifier = new(g.classification())
 	}
 	if g.chance(8) {
 		e.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new(currency)}
@@ -140,6 +179,7 @@ func (g *Generator) financialAchievement() *event.FinancialAchievement {
 		EventId: new(g.guid()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
 		ClassificationIdentifier: g.classification(), PerformedByUnitIdentifier: g.unit(), PerformedOn: g.at(), Amount: maybe(g, 2, money(g.cents(100, 50_000))),
 	}
+	e.PaymentMediumTypeIdentifier, e.PaymentMediumBrandIdentifier = g.paidWith()
 	if g.chance(2) {
 		e.ProductIdentifier = new(g.product())
 	}
@@ -153,10 +193,14 @@ func (g *Generator) financialStatement() *event.FinancialStatement {
 		ClassificationIdentifier: g.classification(), PerformedByUnitIdentifier: g.unit(), PerformedOn: g.at(),
 	}
 	for range g.rng.IntN(4) {
-		e.MeasuredKeyPerformanceIndicatorsSet = append(e.MeasuredKeyPerformanceIndicatorsSet, event.MeasuredKeyPerformanceIndicator{
+		m := event.MeasuredKeyPerformanceIndicator{
 			KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{AlternativeCode: new(pick(g, measures))},
 			Value:                             money(g.cents(-10_000, 900_000)),
-		})
+		}
+		if g.chance(3) {
+			m.ProductIdentifier = new(g.product())
+		}
+		e.MeasuredKeyPerformanceIndicatorsSet = append(e.MeasuredKeyPerformanceIndicatorsSet, m)
 	}
 	return e
 }
