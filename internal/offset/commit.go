@@ -2,7 +2,9 @@ package offset
 
 // Commit is what to commit for a partition.
 type Commit struct {
-	Offset   int64
+	Offset int64
+	// Epoch is the leader epoch of the record at Offset where that one arrived, else of the last one before it: the log has an end of it at or past
+	// Offset, so that the next owner's client takes an end before Offset for what it is, a loss. -1: none known.
 	Epoch    int32
 	Metadata string
 	Version  uint64
@@ -19,7 +21,11 @@ func (t *Tracker) pending() (Commit, bool) {
 	if t.fenced || t.committed == t.version {
 		return Commit{}, false
 	}
-	return Commit{Offset: t.base, Epoch: t.epoch, Metadata: encodeMetadata(t.topicID, t.base, t.runs()), Version: t.version}, true
+	epoch := t.last
+	if len(t.open) > 0 {
+		epoch = t.open[0].epoch
+	}
+	return Commit{Offset: t.base, Epoch: epoch, Metadata: encodeMetadata(t.topicID, t.base, t.runs()), Version: t.version}, true
 }
 
 // Confirm says that the broker has taken the commit of a version.

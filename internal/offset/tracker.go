@@ -39,10 +39,10 @@ type Tracker struct {
 
 	ending atomic.Bool // draining or fenced: what every step asks before each record, without the mutex
 
-	mu    sync.Mutex
-	base  int64 // every offset below it is settled
-	epoch int32 // leader epoch of the last record below base; -1: none known
-	next  int64 // one past the highest offset that arrived
+	mu   sync.Mutex
+	base int64 // every offset below it is settled
+	next int64 // one past the highest offset that arrived
+	last int32 // leader epoch of the record that arrived last; -1: none known
 	// open are the entries that arrived, ascending, from the first that is not settled; settled ones in between go when they are the most.
 	open      []*Entry
 	settled   int // how many of open are done
@@ -59,7 +59,7 @@ type Tracker struct {
 // NewTracker starts at a committed offset (or the position taken where there is none). Every change of what should be committed is
 // signalled on changed, which must have a buffer of at least 1 and is never blocked on; nil: no signals.
 func NewTracker(topicID [16]byte, start int64, changed chan<- struct{}) *Tracker {
-	t := &Tracker{topicID: topicID, changed: changed, base: start, next: start, epoch: -1, idle: make(chan struct{})}
+	t := &Tracker{topicID: topicID, changed: changed, base: start, next: start, last: -1, idle: make(chan struct{})}
 	close(t.idle)
 	return t
 }
@@ -94,11 +94,11 @@ func (t *Tracker) Track(e *Entry, offset int64, epoch int32, at time.Time) Fate 
 	if offset < t.next {
 		return Seen
 	}
-	t.next = offset + 1
+	t.next, t.last = offset+1, epoch
 	known := t.pass(offset)
 	if known == done {
 		if len(t.open) == 0 {
-			t.advance(epoch)
+			t.advance()
 		}
 		return Settled
 	}
@@ -163,7 +163,6 @@ func (t *Tracker) change() {
 func (t *Tracker) popSettled() {
 	n := 0
 	for n < len(t.open) && t.open[n].state == done {
-		t.epoch = t.open[n].epoch
 		t.open[n] = nil
 		n++
 	}
@@ -177,8 +176,8 @@ func (t *Tracker) popSettled() {
 }
 
 // advance moves the prefix over records that needed no entry.
-func (t *Tracker) advance(epoch int32) {
-	t.base, t.epoch = t.next, epoch
+func (t *Tracker) advance() {
+	t.base = t.next
 	t.change()
 }
 

@@ -2,6 +2,7 @@ package offset
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -409,4 +410,55 @@ func FuzzMetadataBody(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The epoch that goes with a commit must not have ended before it, else the next owner's client takes the log for truncated and reads again.
+func TestTheEpochOfACommitReachesToItWhateverSettlesBehindTheHead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tr := NewTracker(topicID, 0, nil)
+		tr.MarkSettled(sorted(rapid.SliceOfNDistinct(rapid.Int64Range(0, 600), 0, 40, rapid.ID).Draw(t, "copies")))
+		epochs := map[int64]int32{}
+		var held []*Entry
+		at, epoch := int64(0), int32(0)
+		for range rapid.IntRange(1, 300).Draw(t, "records") {
+			at += rapid.Int64Range(0, 2).Draw(t, "gap")
+			epoch += rapid.Int32Range(0, 1).Draw(t, "move")
+			epochs[at] = epoch
+			e := new(Entry)
+			if fate := tr.Track(e, at, epoch, time.Time{}); fate == Fresh {
+				held = append(held, e)
+			}
+			at++
+			for len(held) > 1 && rapid.Bool().Draw(t, "settle") { // the first one stays, so that what settles behind it is forgotten
+				held[len(held)-1].Done()
+				held = held[:len(held)-1]
+			}
+		}
+		for i := range held {
+			checkEpoch(t, tr, epochs)
+			held[i].Done()
+		}
+		checkEpoch(t, tr, epochs)
+	})
+}
+
+func sorted(s []int64) []int64 {
+	slices.Sort(s)
+	return s
+}
+
+// checkEpoch fails where the epoch of the pending commit ended before its offset.
+func checkEpoch(t *rapid.T, tr *Tracker, epochs map[int64]int32) {
+	c, ok := tr.Pending()
+	if !ok {
+		return
+	}
+	for o, epoch := range epochs {
+		if o < c.Offset && epoch > c.Epoch {
+			t.Fatalf("commit %d has epoch %d, though the record at %d has %d", c.Offset, c.Epoch, o, epoch)
+		}
+	}
+	if at, arrived := epochs[c.Offset]; arrived && c.Epoch > at {
+		t.Fatalf("commit %d has epoch %d, though the record there has %d", c.Offset, c.Epoch, at)
+	}
 }
