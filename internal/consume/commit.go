@@ -18,10 +18,9 @@ import (
 	"sluice/internal/wake"
 )
 
-// pendingCommit is what a partition wants committed, and the tracker that wants it: after a loss of data the partition has another one.
+// pendingCommit is what a partition wants committed.
 type pendingCommit struct {
 	p *partition
-	t *offset.Tracker
 	c offset.Commit
 }
 
@@ -121,9 +120,9 @@ func gather(assignments []*assignment, take func(*offset.Tracker) (offset.Commit
 			switch {
 			case !ok:
 			case i == 0:
-				source = append(source, pendingCommit{p, p.tracker, c})
+				source = append(source, pendingCommit{p, c})
 			default:
-				retries = append(retries, pendingCommit{p, p.tracker, c})
+				retries = append(retries, pendingCommit{p, c})
 			}
 		}
 	}
@@ -228,8 +227,8 @@ func (g *Group) settleCommit(b pendingCommit, err error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err == nil {
-		b.t.Confirm(b.c.Version)
-		b.p.confirmed = b.c.Offset
+		b.p.tracker.Confirm(b.c.Version)
+		b.p.confirmed = min(b.c.Offset, b.p.tracker.Standing().Committable) // lower where the log was truncated meanwhile
 		return nil
 	}
 	if errors.Is(err, kerr.OffsetMetadataTooLarge) {

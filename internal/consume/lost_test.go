@@ -14,12 +14,22 @@ import (
 // commitAt is what the group has committed for partition 0 before any member comes.
 func (c *cluster) commitAt(offset int64) {
 	c.t.Helper()
-	offsets := kadm.Offsets{}
+	c.commitWith(offset, "")
+}
+
+func (c *cluster) commitWith(offset int64, metadata string) {
+	c.t.Helper()
 	for p := range int32(numParts) {
-		offsets.AddOffset(source, p, 0, -1)
+		c.commit(source, p, 0, "")
 	}
-	offsets.AddOffset(source, 0, offset, -1)
-	c.commits.StartAt(source, 0, offset)
+	c.commit(source, 0, offset, metadata)
+}
+
+func (c *cluster) commit(topic string, partition int32, offset int64, metadata string) {
+	c.t.Helper()
+	c.commits.StartAt(topic, partition, offset)
+	offsets := kadm.Offsets{}
+	offsets.Add(kadm.Offset{Topic: topic, Partition: partition, At: offset, LeaderEpoch: -1, Metadata: metadata})
 	answer, err := kadm.NewClient(c.client).CommitOffsets(c.t.Context(), group, offsets)
 	if err == nil {
 		err = answer.Error()

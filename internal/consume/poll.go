@@ -32,7 +32,7 @@ func (g *Group) pollSource(reading, work context.Context) {
 			return
 		}
 		fetches := g.member.PollRecords(reading, n)
-		g.noteErrors(reading, fetches) // before the records: those that follow a loss of data belong to a new tracker
+		g.noteErrors(reading, fetches) // before the records: those that follow a loss of data are new though their offsets were seen
 		records := g.trackSource(fetches)
 		g.member.AllowRebalance()
 		g.sourceCredits.Put(n-len(records), 0)
@@ -143,7 +143,7 @@ func (g *Group) noteErrors(ctx context.Context, fetches kgo.Fetches) {
 		var loss *kgo.ErrDataLoss
 		switch {
 		case errors.As(e.Err, &loss):
-			g.restart(loss)
+			g.truncated(loss)
 		case errors.Is(e.Err, kerr.OffsetOutOfRange):
 			if e.Topic == g.cfg.Topic {
 				g.offsetLost(e.Partition)
@@ -176,23 +176,38 @@ func (g *Group) offsetLost(partition int32) {
 	}
 }
 
-// restart begins a new tracker where the log was lost and the configured policy lets the reading go on elsewhere: offsets may come again
-// that were seen before, with other records.
-func (g *Group) restart(loss *kgo.ErrDataLoss) {
+// truncated goes on where the log was lost and begins anew: offsets may come again that were seen before, with other records. Records that
+// were read before that place are still owed; those that are gone from the log are let go.
+func (g *Group) truncated(loss *kgo.ErrDataLoss) {
+	if g.truncate(loss) {
+		g.log.Error("the log was truncated; reading goes on", zap.String("topic", loss.Topic), zap.Int32("partition", loss.Partition), zap.Int64("from", loss.ResetTo))
+		g.handler.Flush()
+	}
+}
+
+// truncate tells whether the lost log is that of a partition in the readers' hands.
+func (g *Group) truncate(loss *kgo.ErrDataLoss) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	a := g.assigned[loss.Partition]
-	if loss.Topic != g.cfg.Topic || a == nil || a.ending {
-		return
+	if a == nil || a.ending {
+		return false
 	}
 	if a.source == nil { // it is taken over from there, then
-		a.committed = offset.Commit{Offset: loss.ResetTo, Epoch: -1}
-		wake.Signal(g.arrivals)
-		return
+		if loss.Topic == g.cfg.Topic {
+			a.committed = offset.Commit{Offset: loss.ResetTo, Epoch: -1}
+			wake.Signal(g.arrivals)
+		}
+		return false
 	}
-	a.source.tracker.Fence()
-	a.source.tracker = offset.NewTracker(a.source.topicID, loss.ResetTo, g.changed)
-	g.log.Error("the log was truncated; reading goes on", zap.Int32("partition", a.partition), zap.Int64("from", loss.ResetTo))
+	for _, p := range a.partitions() {
+		if p.topic == loss.Topic {
+			p.tracker.Truncate(loss.ResetTo, loss.ResetToEpoch)
+			p.confirmed = min(p.confirmed, loss.ResetTo)
+			return true
+		}
+	}
+	return false
 }
 
 // report says where each partition stands.

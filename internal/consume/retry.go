@@ -38,9 +38,9 @@ func (g *Group) pollRetries(reading, work context.Context) {
 			return
 		}
 		fetches := g.pollUntil(reading, held.next(), n)
+		g.noteErrors(reading, fetches)
 		records := g.trackRetries(fetches, held)
 		g.retryCredits.Put(n-len(records), 0)
-		g.noteErrors(reading, fetches)
 		if len(records) > 0 {
 			g.handler.Handle(work, records)
 		}

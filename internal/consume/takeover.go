@@ -137,6 +137,7 @@ type taking struct {
 	a         *assignment
 	committed offset.Commit // what a had committed when it was prepared
 	begin     int64         // where the source is read from
+	end       int64         // the end of the source's log: what is known of offsets from here on is of a log that is gone
 	source    *partition
 	retries   []*partition
 	from      map[string]int64 // where each retry partition is read from
@@ -170,7 +171,7 @@ func (g *Group) prepareSource(t *taking, s standing) error {
 	g.mu.Lock()
 	t.committed = t.a.committed
 	g.mu.Unlock()
-	t.begin = t.committed.Offset
+	t.begin, t.end = t.committed.Offset, end.Offset
 	lost := t.begin >= 0 && (t.begin < start.Offset || t.begin > end.Offset)
 	switch {
 	case lost && g.cfg.Lost == LostStop:
@@ -188,6 +189,7 @@ func (g *Group) prepareSource(t *taking, s standing) error {
 		metadata = "" // it is for the offset that was committed
 	}
 	t.source.tracker = g.newTracker(t.source, t.begin, metadata)
+	t.source.tracker.Truncate(t.end, -1)
 	if lost {
 		t.source.tracker.MarkSettled(nil) // so that the new place is committed, and no later start chooses another
 	}
@@ -212,10 +214,16 @@ func (g *Group) prepareRetry(a *assignment, tier Tier, s standing) (*partition, 
 	}
 	p := &partition{topic: tier.Topic, topicID: s.topics[tier.Topic].ID, number: a.partition, delay: tier.Delay, owner: a, endRead: end.Offset, highWatermark: end.Offset}
 	begin, metadata := start.Offset, ""
-	if c, ok := s.committed.Lookup(tier.Topic, a.partition); ok && c.At >= begin {
+	switch c, ok := s.committed.Lookup(tier.Topic, a.partition); {
+	case ok && c.At > end.Offset:
+		g.log.Error("the committed offset of a retry partition is not in its log, which was truncated or made anew; all of it is read",
+			zap.String("topic", tier.Topic), zap.Int32("partition", a.partition), zap.Int64("committed", c.At), zap.Int64("end", end.Offset))
+	case ok && c.At >= begin:
 		begin, metadata = c.At, c.Metadata
+		p.confirmed = begin
 	}
 	p.tracker = g.newTracker(p, begin, metadata)
+	p.tracker.Truncate(end.Offset, -1)
 	p.deleted = start.Offset
 	return p, nil
 }
@@ -233,7 +241,7 @@ func (t *taking) apply(g *Group) {
 	begin := t.source.tracker.Standing().Committable
 	var settled []int64
 	for origin := range t.copies {
-		if origin >= begin {
+		if origin >= begin && origin < t.end {
 			settled = append(settled, origin)
 		}
 	}

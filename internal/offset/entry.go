@@ -10,6 +10,7 @@ type Entry struct {
 	epoch  int32
 	state  state
 	held   bool // handed out and neither done nor dropped
+	gone   bool // the log lost its record
 }
 
 // Done says that the record is settled. It may be called by any goroutine, once for an entry, and not after Drop.
@@ -18,6 +19,9 @@ func (e *Entry) Done() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.release(e)
+	if e.gone {
+		return
+	}
 	e.state = done
 	t.settled++
 	if t.open[0] == e {
@@ -27,8 +31,6 @@ func (e *Entry) Done() {
 	}
 	t.change()
 }
-
-// popSettled moves the prefix over the settled head.
 
 // Drop says that the record was let go unsettled: it stays uncommitted, and is no longer waited for.
 func (e *Entry) Drop() {
@@ -48,36 +50,36 @@ func (e *Entry) mark(s state) uint64 {
 	t := e.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e.state != done && e.state != s {
+	if e.state != done && e.state != s && !e.gone {
 		e.state = s
 		t.change()
 	}
 	return t.version
 }
 
-// Covered tells whether the commit of a version was confirmed, or can never be because the assignment has ended.
+// Covered tells whether the commit of a version was confirmed, or can never be because the assignment has ended or the record is gone.
 func (e *Entry) Covered(version uint64) bool {
 	e.t.mu.Lock()
 	defer e.t.mu.Unlock()
-	return e.t.committed >= version || e.t.fenced
+	return e.t.committed >= version || e.t.fenced || e.gone
 }
 
-// Draining tells whether the assignment is ending, and until when a call may still run.
+// Draining tells whether the assignment is ending, or the log lost the record, and until when a call may still run.
 func (e *Entry) Draining() (time.Time, bool) {
 	if !e.t.ending.Load() {
 		return time.Time{}, false
 	}
 	e.t.mu.Lock()
 	defer e.t.mu.Unlock()
-	return e.t.until, e.t.draining
+	return e.t.until, e.t.draining || e.gone
 }
 
-// Fenced tells whether the assignment has ended.
+// Fenced tells whether the assignment has ended, or the log lost the record.
 func (e *Entry) Fenced() bool {
 	if !e.t.ending.Load() {
 		return false
 	}
 	e.t.mu.Lock()
 	defer e.t.mu.Unlock()
-	return e.t.fenced
+	return e.t.fenced || e.gone
 }

@@ -37,7 +37,7 @@ type Tracker struct {
 	topicID [16]byte
 	changed chan<- struct{}
 
-	ending atomic.Bool // draining or fenced: what every step asks before each record, without the mutex
+	ending atomic.Bool // draining, fenced or truncated: what every step asks before each record, without the mutex
 
 	mu   sync.Mutex
 	base int64 // every offset below it is settled
@@ -160,6 +160,7 @@ func (t *Tracker) change() {
 	}
 }
 
+// popSettled moves the prefix over the settled head.
 func (t *Tracker) popSettled() {
 	n := 0
 	for n < len(t.open) && t.open[n].state == done {
@@ -209,6 +210,33 @@ func (t *Tracker) Fence() (Commit, bool) {
 	t.fenced, t.draining = true, true
 	t.ending.Store(true)
 	return c, ok
+}
+
+// Truncate says that the log holds nothing of what it held from this offset on: what is known of offsets there is forgotten, and whatever is written there
+// arrives as new. Entries of records that are gone count as fenced; those below stay as they are.
+func (t *Tracker) Truncate(to int64, epoch int32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for n := len(t.ahead); n > 0 && t.ahead[n-1].to > to; n-- {
+		if t.ahead[n-1].to = to; t.ahead[n-1].from >= to {
+			t.ahead = t.ahead[:n-1]
+		}
+	}
+	if to >= t.next {
+		return
+	}
+	n := len(t.open)
+	for ; n > 0 && t.open[n-1].offset >= to; n-- {
+		t.open[n-1].gone = true
+		if t.open[n-1].state == done {
+			t.settled--
+		}
+	}
+	clear(t.open[n:])
+	t.open, t.next, t.last = t.open[:n], to, epoch
+	t.ending.Store(true)
+	t.popSettled()
+	t.change()
 }
 
 // Idle is closed once no entry is held.
