@@ -53,7 +53,7 @@ type partition struct {
 	wanted int64
 	// bare says that the broker refused its metadata, so that its next commit goes without.
 	bare bool
-	// confirmed is the offset that the broker has taken last, 0 where it has taken none of this assignment.
+	// confirmed is the offset that the broker has taken last, of this assignment or an earlier one; 0: none.
 	confirmed int64
 	// deleted is the offset up to which records were deleted, for a retry partition.
 	deleted int64

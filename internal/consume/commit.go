@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
@@ -267,28 +266,5 @@ func (g *Group) Sent(ctx context.Context, records []*record.Record) error {
 func (g *Group) Unsent(records []*record.Record) {
 	for _, r := range records {
 		r.Entry.MarkUnsent()
-	}
-}
-
-// deleteSettled deletes what is settled and committed from the retry partitions, so that a lost commit does not bring it back.
-func (g *Group) deleteSettled(ctx context.Context, assignments []*assignment) {
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
-	defer cancel()
-	upTo := kadm.Offsets{}
-	g.mu.Lock()
-	for _, a := range assignments {
-		for _, p := range a.retries {
-			if p.confirmed > p.deleted {
-				upTo.AddOffset(p.topic, p.number, p.confirmed, -1)
-				p.deleted = p.confirmed
-			}
-		}
-	}
-	g.mu.Unlock()
-	if len(upTo) == 0 {
-		return
-	}
-	if _, err := g.admin.DeleteRecords(ctx, upTo); err != nil {
-		g.log.Warn("deleting settled retry records failed; it is tried again as more settles", zap.Error(err))
 	}
 }
