@@ -30,6 +30,7 @@ type assignment struct {
 	fetched   bool          // committed is known, and the take-over may begin
 	ending    bool
 	lost      bool          // its committed offset is not in the log
+	waits     bool          // its take-over failed and is tried again
 	over      chan struct{} // closed when it is fenced and forgotten
 	source    *partition    // nil until taken over
 	retries   []*partition
@@ -49,6 +50,8 @@ type partition struct {
 	highWatermark int64
 	// paused says that the partition is not fetched, since its commit metadata has no room for more.
 	paused bool
+	// trouble is whether it can be fetched.
+	trouble trouble
 	// wanted is the record that had no room.
 	wanted int64
 	// bare says that the broker refused its metadata, so that its next commit goes without.
@@ -246,21 +249,18 @@ func lastCommitTimeout(work context.Context) time.Duration {
 }
 
 func (g *Group) forget(ending []*assignment) {
-	gone, wasLost := make([]int32, 0, len(ending)), false
+	gone := make([]int32, 0, len(ending))
 	g.mu.Lock()
 	for _, a := range ending {
 		gone = append(gone, a.partition)
 		if g.assigned[a.partition] == a {
 			delete(g.assigned, a.partition)
 		}
-		wasLost = wasLost || a.lost
 		for _, p := range a.partitions() {
 			g.obs.PartitionGone(p.topic, p.number)
 		}
 	}
-	if wasLost && !g.anyLost() {
-		g.obs.OffsetLost(false)
-	}
+	g.stateHold()
 	g.mu.Unlock()
 	defer func() {
 		for _, a := range ending {
@@ -270,14 +270,4 @@ func (g *Group) forget(ending []*assignment) {
 	// A pause outlives the assignment: without this the partition would stay silent when it comes back.
 	g.member.ResumeFetchPartitions(map[string][]int32{g.cfg.Topic: gone})
 	g.side.ResumeFetchPartitions(retryPartitions(ending))
-}
-
-// anyLost tells whether an assignment is held for its lost offset. The caller holds g.mu.
-func (g *Group) anyLost() bool {
-	for _, a := range g.assigned {
-		if a.lost {
-			return true
-		}
-	}
-	return false
 }

@@ -20,7 +20,10 @@ func (g *Group) deleteSettled(ctx context.Context, assignments []*assignment) {
 	if failed := answer.Error(); err == nil {
 		err = failed
 	}
-	if err != nil && g.newFault("deletion", err) {
+	switch {
+	case err == nil:
+		g.noFault("deletion")
+	case g.newFault("deletion", err):
 		g.log.Warn("deleting settled retry records failed; it is tried again", zap.Error(err))
 	}
 	g.mu.Lock()

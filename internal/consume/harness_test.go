@@ -9,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap/zaptest"
 
 	"sluice/internal/consume"
 	"sluice/internal/embedded"
+	"sluice/internal/observe"
 	"sluice/internal/record"
 	"sluice/internal/settle"
 	"sluice/internal/testkit"
@@ -218,6 +220,7 @@ func (l *line) one(ctx context.Context, r *record.Record, took time.Duration) {
 // member is a running instance.
 type member struct {
 	*line
+	obs        *observe.Pipeline
 	net        *testkit.Line
 	take, work context.CancelFunc
 	over       chan struct{}
@@ -225,7 +228,7 @@ type member struct {
 
 func (c *cluster) join(seed uint64, slow time.Duration, change func(*line, *consume.Config)) *member {
 	c.t.Helper()
-	m := &member{net: testkit.NewLine(c.Dial), over: make(chan struct{})}
+	m := &member{obs: observe.New(prometheus.NewRegistry()).Pipeline("orders"), net: testkit.NewLine(c.Dial), over: make(chan struct{})}
 	cfg := consume.Config{
 		Topic: source, Group: group, Client: []kgo.Opt{kgo.SeedBrokers(c.Brokers()...), kgo.Dialer(m.net.Dial)},
 		Tiers: []consume.Tier{{Topic: tier10s, Delay: 10 * time.Second}, {Topic: tier1m, Delay: time.Minute}},
@@ -237,7 +240,7 @@ func (c *cluster) join(seed uint64, slow time.Duration, change func(*line, *cons
 		change(m.line, &cfg)
 	}
 	log := zaptest.NewLogger(c.t)
-	g, err := consume.New(cfg, nil, log)
+	g, err := consume.New(cfg, m.obs, log)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -2,11 +2,9 @@ package consume
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
@@ -67,7 +65,7 @@ func (g *Group) resumeRoomy() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.assigned {
-		if a.source != nil && !a.ending && a.source.paused && a.source.tracker.Room() >= roomResume && a.source.tracker.Fits(a.source.wanted, roomPause) {
+		if a.source != nil && !a.ending && !a.lost && a.source.paused && a.source.tracker.Room() >= roomResume && a.source.tracker.Fits(a.source.wanted, roomPause) {
 			a.source.paused = false
 			g.member.ResumeFetchPartitions(map[string][]int32{g.cfg.Topic: {a.partition}})
 		}
@@ -132,48 +130,6 @@ func (g *Group) putBack(p *partition, r *kgo.Record) {
 	p.paused, p.wanted = true, r.Offset
 	g.member.PauseFetchPartitions(map[string][]int32{p.topic: {p.number}})
 	g.member.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.topic: {p.number: {Epoch: r.LeaderEpoch, Offset: r.Offset}}})
-}
-
-// noteErrors logs what the fetches could not do, each fault once until it changes. The client goes on by itself but for the errors named here.
-func (g *Group) noteErrors(ctx context.Context, fetches kgo.Fetches) {
-	for _, e := range fetches.Errors() {
-		if ended(ctx, e.Err) || errors.Is(e.Err, context.DeadlineExceeded) {
-			continue
-		}
-		var loss *kgo.ErrDataLoss
-		switch {
-		case errors.As(e.Err, &loss):
-			g.truncated(loss)
-		case errors.Is(e.Err, kerr.OffsetOutOfRange):
-			if e.Topic == g.cfg.Topic {
-				g.offsetLost(e.Partition)
-			}
-		}
-		if g.newFault(fmt.Sprintf("%s/%d", e.Topic, e.Partition), e.Err) {
-			g.log.Error("reading failed", zap.String("topic", e.Topic), zap.Int32("partition", e.Partition), zap.Error(e.Err))
-		}
-	}
-}
-
-// newFault tells whether a fault of a place differs from the last one there.
-func (g *Group) newFault(place string, err error) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	text := err.Error()
-	known := g.faults[place] == text
-	g.faults[place] = text
-	return !known
-}
-
-// offsetLost holds a partition whose offset is not in the log any more. It is paused, for the client would ask for it again and again.
-func (g *Group) offsetLost(partition int32) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if a := g.assigned[partition]; a != nil && !a.lost {
-		a.lost = true
-		g.member.PauseFetchPartitions(map[string][]int32{g.cfg.Topic: {partition}})
-		g.obs.OffsetLost(true)
-	}
 }
 
 // truncated goes on where the log was lost and begins anew: offsets may come again that were seen before, with other records. Records that

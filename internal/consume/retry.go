@@ -86,7 +86,7 @@ func (g *Group) trackRetries(fetches kgo.Fetches, held holds) []*record.Record {
 	defer g.mu.Unlock()
 	var out []*record.Record
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-		p := g.retryPartition(f.Topic, f.Partition)
+		p := g.partition(topicPartition{f.Topic, f.Partition})
 		if p == nil {
 			return
 		}
@@ -110,19 +110,6 @@ func (g *Group) trackRetries(fetches kgo.Fetches, held holds) []*record.Record {
 		}
 	})
 	return out
-}
-
-func (g *Group) retryPartition(topic string, number int32) *partition {
-	a := g.assigned[number]
-	if a == nil || a.ending {
-		return nil
-	}
-	for _, p := range a.retries {
-		if p.topic == topic {
-			return p
-		}
-	}
-	return nil
 }
 
 // hold stops the reading of a retry partition at a record that is not due, and puts the reading back to it.

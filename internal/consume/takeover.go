@@ -30,6 +30,7 @@ func (g *Group) takeOver(ctx context.Context) {
 		case <-again.C:
 		case <-ticker.C:
 			g.report()
+			g.probe()
 			if ticks++; ticks%12 == 0 {
 				g.deleteSettled(ctx, g.all())
 			}
@@ -47,14 +48,19 @@ func (g *Group) takeOver(ctx context.Context) {
 }
 
 // takeOverWaiting takes over what waits for it, and tells whether nothing waits any more. An assignment whose retry partitions do not exist yet
-// waits alone; the others go on. A fault is logged when it is new, not each time.
+// or cannot be read waits alone; the others go on. A fault is logged when it is new, not each time.
 func (g *Group) takeOverWaiting(ctx context.Context) bool {
 	waiting := g.waiting()
 	if len(waiting) == 0 {
 		return true
 	}
 	err := g.takeOverThese(ctx, waiting)
-	if err == nil || ctx.Err() != nil {
+	if ctx.Err() != nil {
+		return true
+	}
+	g.noteWaiting(waiting)
+	if err == nil {
+		g.noFault("take-over")
 		return true
 	}
 	if g.newFault("take-over", err) {
@@ -74,6 +80,16 @@ func (g *Group) waiting() []*assignment {
 	}
 	slices.SortFunc(waiting, func(a, b *assignment) int { return int(a.partition - b.partition) })
 	return waiting
+}
+
+// noteWaiting states which of these assignments still wait for their take-over.
+func (g *Group) noteWaiting(waiting []*assignment) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, a := range waiting {
+		a.waits = a.source == nil && !a.ending
+	}
+	g.stateHold()
 }
 
 // standing is what the broker says at a take-over.
@@ -99,14 +115,12 @@ func (g *Group) takeOverThese(ctx context.Context, waiting []*assignment) error 
 		}
 		ready = append(ready, t)
 	}
-	if err := g.scan(ctx, ready); err != nil {
-		return err
-	}
-	for _, t := range ready {
+	read, err := g.scan(ctx, ready)
+	for _, t := range read {
 		t.apply(g)
 		g.install(t)
 	}
-	return errors.Join(failures...)
+	return errors.Join(append(failures, err)...)
 }
 
 func (g *Group) standing(ctx context.Context) (standing, error) {

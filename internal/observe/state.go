@@ -38,18 +38,9 @@ func (p *Pipeline) Breaker(operation, state string) {
 // unavailable, throttled, registry, kafka, flood), or with an empty reason that it is not held any more.
 func (p *Pipeline) Hold(operation, reason string) { p.hold(holdKey{operation: operation}, reason) }
 
-// OffsetLost says that a partition is not read, for the offset committed for it is not in the log any more, or that none is so. It stands beside Hold:
-// it needs a person, and what the rest of the pipeline waits for comes and goes meanwhile.
-func (p *Pipeline) OffsetLost(lost bool) {
-	reason := ""
-	if lost {
-		reason = offsetLost
-	}
-	p.hold(holdKey{partitions: true}, reason)
-}
-
-// offsetLost is the reason of OffsetLost.
-const offsetLost = "offset_lost"
+// HoldPartitions says that partitions of the pipeline are not read, for a reason (offset_lost, unreadable, take_over), or with an empty reason that none is
+// so. It stands beside Hold: it may need a person, and what the rest of the pipeline waits for comes and goes meanwhile.
+func (p *Pipeline) HoldPartitions(reason string) { p.hold(holdKey{partitions: true}, reason) }
 
 // holdKey is what is held: an operation, the pipeline's reading, or only partitions of it.
 type holdKey struct {

@@ -14,7 +14,7 @@ import (
 type Status struct {
 	Pipeline string `json:"pipeline"`
 	Started  bool   `json:"started"`
-	// Hold is the pipeline's reading's, or offset_lost where partitions of it are held by that; nil where it is not held.
+	// Hold is the pipeline's reading's, or that of partitions which are not read; nil where it is not held.
 	Hold   *Hold `json:"hold,omitempty"`
 	Source Read  `json:"source"`
 	Retry  Read  `json:"retry"`

@@ -144,7 +144,7 @@ func TestAHoldKeepsTheTimeItBegan(t *testing.T) {
 func TestALostOffsetIsStatedUntilItIsFound(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	p := New(reg).Pipeline("p")
-	p.OffsetLost(true)
+	p.HoldPartitions("offset_lost")
 	p.Hold("", "registry")
 	if got := p.Snapshot().Hold; got == nil || got.Reason != "offset_lost" {
 		t.Errorf("beside another hold: got %+v, want offset_lost", got)
@@ -154,7 +154,7 @@ func TestALostOffsetIsStatedUntilItIsFound(t *testing.T) {
 		t.Errorf("after another hold: got %+v, want offset_lost", got)
 	}
 	p.Hold("", "registry")
-	p.OffsetLost(false)
+	p.HoldPartitions("")
 	if got := p.Snapshot().Hold; got == nil || got.Reason != "registry" {
 		t.Errorf("got %+v, want registry", got)
 	}
