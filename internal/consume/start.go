@@ -14,18 +14,45 @@ import (
 // claimStart commits the configured start for all partitions where the group has no offset at all. So `start` applies once: a partition
 // added later, or one whose offset was lost, does not begin at the end for it.
 func (g *Group) claimStart(ctx context.Context) error {
-	return g.persist(ctx, "reading the group's offsets", func() error {
-		committed, err := g.fetchOffsets(ctx, g.cfg.Topic)
-		if err != nil {
-			return err
-		}
-		for _, o := range committed.Offsets()[g.cfg.Topic] {
-			if o.At >= 0 {
-				return nil
+	var owed kadm.Offsets // what this instance has begun to commit
+	return g.persist(ctx, "committing where the group starts", func() error {
+		if owed == nil {
+			started, err := g.hasStarted(ctx)
+			if err != nil || started {
+				return err
+			}
+			if owed, err = g.startOffsets(ctx); err != nil {
+				return err
 			}
 		}
-		return g.commitStart(ctx)
+		err := g.commitStart(ctx, owed)
+		if errors.Is(err, kerr.UnknownMemberID) {
+			owed = nil // another instance was first: the group has members, and next it is found to have offsets
+		}
+		return err
 	})
+}
+
+// hasStarted tells whether the group has any offset, in whichever topic. A group that does not exist yet has none, whichever way the broker says so.
+func (g *Group) hasStarted(ctx context.Context) (bool, error) {
+	committed, err := g.admin.FetchOffsets(ctx, g.cfg.Group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return false, nil
+	}
+	if err == nil {
+		err = committed.Error()
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the group's offsets: %w", err)
+	}
+	for _, topic := range committed.Offsets() {
+		for _, o := range topic {
+			if o.At >= 0 {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // fetchOffsets reads the group's commits. A group that does not exist yet has none, whichever way the broker says so.
@@ -43,23 +70,33 @@ func (g *Group) fetchOffsets(ctx context.Context, topics ...string) (kadm.Offset
 	return committed, nil
 }
 
-func (g *Group) commitStart(ctx context.Context) error {
+// startOffsets gives where each partition of the source is to start.
+func (g *Group) startOffsets(ctx context.Context) (kadm.Offsets, error) {
 	listed, err := g.listStart(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		err = listed.Error()
 	}
-	if err := listed.Error(); err != nil {
-		return err
+	if err != nil {
+		return nil, err
 	}
 	offsets := listed.Offsets()
 	if len(offsets[g.cfg.Topic]) == 0 {
-		return fmt.Errorf("topic %s does not exist", g.cfg.Topic)
+		return nil, fmt.Errorf("topic %s does not exist", g.cfg.Topic)
 	}
-	// Where another instance was first, the group has members, this commit is refused, and the next try finds offsets.
-	answer, err := g.admin.CommitOffsets(ctx, g.cfg.Group, offsets)
+	return offsets, nil
+}
+
+// commitStart commits what is owed, and takes out of it what the broker has taken.
+func (g *Group) commitStart(ctx context.Context, owed kadm.Offsets) error {
+	answer, err := g.admin.CommitOffsets(ctx, g.cfg.Group, owed)
 	if err != nil {
 		return err
 	}
+	answer.Each(func(o kadm.OffsetResponse) {
+		if o.Err == nil {
+			delete(owed[o.Topic], o.Partition)
+		}
+	})
 	return answer.Error()
 }
 
