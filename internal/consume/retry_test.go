@@ -15,8 +15,8 @@ import (
 	"sluice/internal/testkit"
 )
 
-// copyTo writes a retry record of a source record, as an owner would have.
-func (c *cluster) copyTo(topic string, partition int32, origin int64, attempt int, due time.Time, writer string) {
+// copyTo writes a retry record of a source record, as an owner would have, with more headers or such in another's stead.
+func (c *cluster) copyTo(topic string, partition int32, origin int64, attempt int, due time.Time, writer string, more ...kgo.RecordHeader) {
 	c.t.Helper()
 	header := func(k, v string) kgo.RecordHeader { return kgo.RecordHeader{Key: k, Value: []byte(v)} }
 	r := &kgo.Record{Topic: topic, Partition: partition, Value: []byte("ok"), Headers: []kgo.RecordHeader{
@@ -25,6 +25,7 @@ func (c *cluster) copyTo(topic string, partition int32, origin int64, attempt in
 		header(record.HeaderAttempt, strconv.Itoa(attempt)), header(record.HeaderNotBefore, due.UTC().Format(time.RFC3339Nano)),
 		header(record.HeaderWriter, writer),
 	}}
+	r.Headers = append(r.Headers, more...)
 	if err := c.client.ProduceSync(c.t.Context(), r).FirstErr(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -65,6 +66,34 @@ func TestALateCopyOfAnEarlierOwnerIsSkipped(t *testing.T) {
 		c.awaitOffset(tier10s, 0, 1)
 		m.leave()
 		c.check(3, 0)
+	})
+}
+
+// A replay carries the writer of the copy that died; it is no late copy.
+func TestAReplayIsDeliveredWhoeverWroteItOnce(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		c := newCluster(t)
+		m := c.join(1, 0, nil)
+		testkit.Advance(10 * time.Second)
+		c.copyTo(tier10s, 0, 1000, 1, time.Now(), "an earlier owner", kgo.RecordHeader{Key: record.HeaderReplays, Value: []byte("1")})
+		c.awaitOffset(tier10s, 0, 1)
+		m.leave()
+		c.check(1, 0)
+	})
+}
+
+// A copy from a topic of the same name that was deleted says nothing of the records that are at its offset now.
+func TestACopyFromAnEarlierTopicOfTheNameSettlesNothing(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.fill(3)
+		earlier := kgo.RecordHeader{Key: record.HeaderOriginTopicID, Value: []byte(record.TopicIDText([16]byte{1}))}
+		c.copyTo(tier10s, 0, 1, 1, time.Now(), "earlier", earlier)
+		m := c.join(1, 0, nil)
+		c.awaitOffset(source, 0, 3)
+		c.awaitOffset(tier10s, 0, 1)
+		m.leave()
+		c.check(3, 1) // they have the number of their offset in common, and nothing else
 	})
 }
 
