@@ -46,7 +46,7 @@ type partition struct {
 	owner   *assignment
 	// endRead is, for a retry partition, its end offset at take-over: a record beyond it was written since.
 	endRead int64
-	// highWatermark is the newest one that a fetch brought.
+	// highWatermark is the newest one that a fetch or a report brought.
 	highWatermark int64
 	// paused says that the partition is not fetched, since its commit metadata has no room for more.
 	paused bool

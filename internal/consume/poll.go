@@ -3,7 +3,6 @@ package consume
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -164,23 +163,6 @@ func (g *Group) truncate(loss *kgo.ErrDataLoss) bool {
 		}
 	}
 	return false
-}
-
-// report says where each partition stands.
-func (g *Group) report() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := time.Now()
-	for _, a := range g.assigned {
-		for _, p := range a.partitions() {
-			s := p.tracker.Standing()
-			age := time.Duration(0)
-			if !s.Oldest.IsZero() {
-				age = now.Sub(s.Oldest)
-			}
-			g.obs.Partition(p.topic, p.number, max(p.highWatermark-s.Committable, 0), age, s.Unsettled)
-		}
-	}
 }
 
 // noteTotal notes how many partitions the source has.

@@ -45,4 +45,3 @@ func TestTheStartIsClaimedForAllPartitionsThoughOneIsRefusedAtFirst(t *testing.T
 		c.check(3, 0)
 	})
 }
-

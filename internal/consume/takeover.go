@@ -29,7 +29,7 @@ func (g *Group) takeOver(ctx context.Context) {
 			wait = 0
 		case <-again.C:
 		case <-ticker.C:
-			g.report()
+			g.report(ctx)
 			g.probe()
 			if ticks++; ticks%12 == 0 {
 				g.deleteSettled(ctx, g.all())
@@ -125,10 +125,7 @@ func (g *Group) takeOverThese(ctx context.Context, waiting []*assignment) error 
 
 func (g *Group) standing(ctx context.Context) (standing, error) {
 	var s standing
-	names := []string{g.cfg.Topic}
-	for _, t := range g.cfg.Tiers {
-		names = append(names, t.Topic)
-	}
+	names := g.topics()
 	var err error
 	if s.topics, err = g.admin.ListTopics(ctx, names...); err != nil {
 		return s, fmt.Errorf("describing the topics: %w", err)

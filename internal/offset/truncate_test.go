@@ -24,6 +24,9 @@ func TestATruncatedTrackerOwesWhatIsBelowAndKnowsNothingOfTheRest(t *testing.T) 
 	}
 	e[2].Done()
 	e[4].Drop()
+	if s := tr.Standing(); s.Unsettled != 1 {
+		t.Errorf("%d are unsettled, want the one that is left", s.Unsettled)
+	}
 	anew := track(t, tr, 2, 3, 6)
 	anew[1].Done()
 	committable(t, tr, 0)
