@@ -32,6 +32,7 @@ type scan struct {
 	client *kgo.Client
 	rest   map[topicPartition]*scanning // those that are not read to their end
 	failed map[*taking]error
+	copies int // noted, of all assignments
 }
 
 type scanning struct {
@@ -104,7 +105,7 @@ func (s *scan) record(r *kgo.Record) {
 		return
 	}
 	if r.Offset < of.p.endRead && !r.Attrs.IsControl() {
-		of.t.found(of.p, r)
+		s.found(of.t, of.p, r)
 	}
 	if of.next = r.Offset + 1; of.next >= of.p.endRead {
 		delete(s.rest, at)
@@ -130,7 +131,7 @@ func (s *scan) giveUp() {
 }
 
 // found notes a record of a retry partition. Of several copies of one source record the one that has come farthest counts.
-func (t *taking) found(p *partition, r *kgo.Record) {
+func (s *scan) found(t *taking, p *partition, r *kgo.Record) {
 	c := record.ReadHeaders(r)
 	if c.Origin.TopicID != t.source.topicID || c.Origin.Partition != t.a.partition || c.Origin.Topic != t.source.topic {
 		return
@@ -138,8 +139,9 @@ func (t *taking) found(p *partition, r *kgo.Record) {
 	here := copyAt{p, r.Offset, c.Replays, c.Attempt}
 	best, ok := t.copies[c.Origin.Offset]
 	switch {
-	case !ok && len(t.copies) >= maxCopies:
+	case !ok && s.copies >= maxCopies:
 	case !ok:
+		s.copies++
 		t.copies[c.Origin.Offset] = here
 	case here.farther(best):
 		t.copies[c.Origin.Offset] = here
