@@ -92,14 +92,16 @@ func (l *lane) run(ctx context.Context) {
 	l.abandon()
 }
 
-// turn ends what waited for something that has come, then makes one call, or waits for the reason why there is none.
+// turn ends what waited for something that has come, then makes one call, or waits for the reason why there is none. What has to go goes first: with the
+// last of a batch that was to be sent its search is over.
 func (l *lane) turn(ctx context.Context) {
+	if l.look {
+		now := time.Now()
+		l.shed(now, now)
+	}
 	l.bury(ctx)
 	l.goOn(ctx)
 	now := time.Now()
-	if l.look {
-		l.shed(now, now)
-	}
 	if l.closed && l.empty() {
 		return // nothing would end a wait
 	}
