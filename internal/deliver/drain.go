@@ -107,5 +107,4 @@ func (l *lane) abandon() {
 	l.tidy()
 	l.letGoAll(l.queue.Remove(func(*entry) bool { return true }))
 	l.obs.Dropped(len(jobs))
-	l.gate.leave(l.id)
 }

@@ -2,10 +2,12 @@ package deliver
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sluice/internal/offset"
 	"sluice/internal/sink"
+	"sluice/internal/testkit"
 )
 
 // A trial that looked for another item in a batch of which only culprits are left would end the process.
@@ -34,5 +36,32 @@ func TestABatchWhoseLastItemsAreDroppedBuriesItsCulprits(t *testing.T) {
 		g.Release()
 		r.finish()
 		r.wantKinds(map[string]int{"dead rejected": 1, "delivered": 1})
+	})
+}
+
+// The lane that failed last lets another one go first that asks. One that has ended would never go.
+func TestALaneThatEndsIsWaitedForByNobody(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		down := true
+		r := start(t, func(n int, items []sink.Item) sink.Answer {
+			if down {
+				return answer(sink.Unavailable, 503)
+			}
+			return accept(n, items)
+		}, func(c *Config) { c.Concurrency, c.Linger, c.Breaker.Failures = 2, 0, 2 })
+		r.dispatch(1, nil)
+		testkit.Advance(5 * time.Second) // two failures: open
+		stays := r.tracker
+		r.assign()
+		r.dispatch(1, nil) // to the other lane, which asks
+		synctest.Wait()
+		r.tracker.Fence()
+		down = false
+		r.lanes.Close()
+		<-r.tracker.Idle()
+		testkit.Advance(time.Minute)
+		r.wantKinds(map[string]int{"delivered": 1})
+		<-stays.Idle()
+		r.finish()
 	})
 }

@@ -80,6 +80,7 @@ func newLane(id int, op sink.Operation, cfg Config, g *gate, ann Announcer, sett
 func (l *lane) run(ctx context.Context) {
 	l.timer = time.NewTimer(0)
 	defer l.timer.Stop()
+	defer l.gate.leave(l.id)
 	for ctx.Err() == nil {
 		if !l.intake(ctx) {
 			break
