@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"sluice/internal/record"
@@ -56,25 +57,32 @@ func (l *lane) vendorIsBack(ctx context.Context, p *permit) bool {
 	return false
 }
 
-// announce commits what the call will carry as sent, and gives it: less than what was due when an assignment has ended meanwhile.
+// announce commits what the call will carry as sent, and gives it: less than what was due when an assignment has ended meanwhile, and nothing that
+// moved up in its place.
 func (l *lane) announce(ctx context.Context, w *work[*entry], most int) chunk {
 	if l.draining {
 		l.dropLate(w) // they need not be announced
 	}
 	due := w.next(most)
-	if !l.policy.repeatable && !l.commitSent(ctx, due) {
+	if !l.commitSent(ctx, due) {
 		return nil
 	}
-	before := len(due)
 	l.dropLate(w)
-	return w.next(min(most, before))
+	due = w.next(most)
+	if i := slices.IndexFunc(due, l.mustAnnounce); i >= 0 {
+		due = due[:i]
+	}
+	return due
 }
+
+// mustAnnounce tells whether the entry is not to be sent before it stands as sent.
+func (l *lane) mustAnnounce(e *entry) bool { return !l.policy.repeatable && !e.Value.announced }
 
 // commitSent is false when ctx ended first.
 func (l *lane) commitSent(ctx context.Context, due chunk) bool {
 	l.records = l.records[:0]
 	for _, e := range due {
-		if !e.Value.announced {
+		if l.mustAnnounce(e) {
 			e.Value.announced = true
 			l.records = append(l.records, e.Value.Record)
 		}

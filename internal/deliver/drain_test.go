@@ -150,6 +150,29 @@ func TestAnAssignmentThatEndsWhileItIsAnnouncedSendsNothing(t *testing.T) {
 	})
 }
 
+func TestWhatMovesUpForARecordThatWasDroppedIsAnnouncedBeforeItIsSent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var r *rig
+		answers := first(answer(sink.TooLarge, 413), answer(sink.Unavailable, 503))
+		r = start(t, func(n int, items []sink.Item) sink.Answer {
+			r.checkSent(items)
+			return answers(n, items)
+		}, nil)
+		r.dispatch(1, nil)
+		ending, announced := r.tracker, 0
+		r.border.onSent = func() {
+			if announced++; announced == 2 { // four of the eight
+				ending.Fence()
+			}
+		}
+		r.assign()
+		r.dispatch(7, nil)
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 7})
+		r.wantSizes(8, 4, 3, 4)
+	})
+}
+
 func TestCloseEndsTheLinger(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, accept, func(c *Config) { c.Linger = time.Hour })

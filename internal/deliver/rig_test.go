@@ -132,8 +132,9 @@ func start(t *testing.T, s script, change func(*Config)) *rig {
 }
 
 // assign starts a new assignment for the records to come.
-func (r *rig) assign() {
+func (r *rig) assign() *offset.Tracker {
 	r.tracker = offset.NewTracker([16]byte{1}, int64(r.n), nil)
+	return r.tracker
 }
 
 func id(n int) string { return fmt.Sprintf("t-0-%d", n) }
