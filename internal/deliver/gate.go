@@ -37,7 +37,7 @@ type gate struct {
 	pace    pace
 	stalled spans
 	changed chan struct{} // closed and replaced when lanes should ask again
-	most    int           // items of a call after a 413, 0: the configured cap
+	most    int           // items of a call after a 413 or an unknown outcome, 0: the configured cap
 	full    int           // calls in a row that were filled to it
 	passes  uint64        // calls that the vendor has answered for, of those that began after the last failure
 	// asking are the lanes that have something to send and were refused; failed is the lane whose call failed last, failedAt when.
@@ -183,8 +183,8 @@ func (p *permit) report(v verdict, a sink.Answer, items int) {
 		g.holdFor(v.hold, p, a, now)
 	case stepThrottle:
 		g.throttle(p, a, now)
-	case stepShrink:
-		g.most, g.full = min(g.limit(), max(1, items/2)), 0
+	case stepShrink, stepUnknown:
+		g.shrink(items)
 	default: // nothing that the lanes share
 	}
 	switch v.signal {
@@ -214,6 +214,13 @@ func (g *gate) pass(p *permit, v verdict, class sink.Class, items int) {
 	g.hold.clear(p.started)
 	if v.step == stepItems && g.most > 0 && items >= g.most {
 		g.widen()
+	}
+}
+
+// shrink has later calls carry half of one that was too large, or of one that may have taken too long.
+func (g *gate) shrink(items int) {
+	if items > 1 {
+		g.most, g.full = min(g.limit(), items/2), 0
 	}
 }
 

@@ -227,21 +227,32 @@ func TestTheAccountsLimiterBoundsTheCallsOfAllLanes(t *testing.T) {
 }
 
 func TestTheSmallerCapGrowsAgainSlowly(t *testing.T) {
+	for _, a := range []sink.Answer{answer(sink.TooLarge, 413), answer(sink.Unknown, 504), answer(sink.Unknown, 200)} {
+		t.Run(a.Class.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := start(t, first(a), nil)
+				r.dispatch(8*60, nil)
+				r.finish()
+				sizes := r.vendor.sizes()
+				if !slices.Equal(sizes[:18], []int{8, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5}) {
+					t.Errorf("calls of %v", sizes)
+				}
+				if !slices.Contains(sizes[1:], 8) {
+					t.Errorf("the cap never grew back: %v", sizes)
+				}
+			})
+		})
+	}
+}
+
+// A trial of one item whose outcome is unknown says nothing of larger calls.
+func TestOneItemAloneLeavesTheCap(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := start(t, func(n int, items []sink.Item) sink.Answer {
-			if n == 1 {
-				return answer(sink.TooLarge, 413)
-			}
-			return accept(n, items)
-		}, nil)
-		r.dispatch(8*60, nil)
-		r.finish()
-		sizes := r.vendor.sizes()
-		if !slices.Equal(sizes[:18], []int{8, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5}) {
-			t.Errorf("calls of %v", sizes)
-		}
-		if !slices.Contains(sizes[1:], 8) {
-			t.Errorf("the cap never grew back: %v", sizes)
+		g := newTestGate(nil)
+		p := enter(t, g, 0)
+		p.report(verdict{step: stepUnknown, signal: failure, backOff: true}, answer(sink.Unknown, 504), 1)
+		if most, _ := g.caps(); most != 8 {
+			t.Errorf("the cap is %d, want 8", most)
 		}
 	})
 }

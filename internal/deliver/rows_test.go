@@ -156,7 +156,7 @@ var rows = []row{
 	},
 	{
 		name: "unknown call: halved, each at most twice", script: always(answer(sink.Unknown, 504)), change: neverOpens,
-		n: 8, kinds: kinds("dead unknown", 8), sizes: []int{8, 4, 2, 2, 4, 2, 2}, doubles: 16,
+		n: 8, kinds: kinds("dead unknown", 8), sizes: []int{8, 4, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, doubles: 16,
 	},
 	{name: "unknown call: dead by policy", script: always(answer(sink.Unknown, 504)), change: deadLetter, n: 8, kinds: kinds("dead unknown", 8), sizes: []int{8}},
 	{name: "unknown call, then all is well", script: first(answer(sink.Unknown, 0)), n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 4, 4}, doubles: 8},
