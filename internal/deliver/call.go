@@ -126,10 +126,10 @@ func (l *lane) send(ctx context.Context, sent chunk) (a sink.Answer, cut bool) {
 	return a, ctx.Err() != nil && a.Class != sink.Delivered
 }
 
-// strike counts, for each item, the failures with 5xx between which other calls passed. It tells whether this was the third for all of them: then
+// strike counts, for each item, the failures over the request between which other calls passed. It tells whether this was the third for all of them: then
 // the vendor fails on these items alone.
 func (l *lane) strike(sent chunk, a sink.Answer) (poison bool) {
-	if a.Status < 500 || a.Class != sink.Unavailable && a.Class != sink.Unknown {
+	if !failedOver(a) {
 		return false
 	}
 	const enough = 3

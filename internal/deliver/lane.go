@@ -21,7 +21,7 @@ type job struct {
 	resends   int           // after an unknown outcome
 	announced bool          // committed as sent
 	maybe     bool          // an earlier call may have reached the vendor
-	strikes   int           // failures with 5xx, each with a passing call since the one before
+	strikes   int           // failures over it, each with a passing call since the one before
 	passes    uint64        // calls that had passed when it failed last
 	held      uint64        // by the guard: 1 and the operator's releases until then; 0: never
 	refusal   *sink.Result  // of a culprit whose batch is still searched

@@ -67,7 +67,7 @@ type policy struct {
 type call struct {
 	items   int
 	renewed bool // the token was renewed for it
-	poison  bool // it failed with 5xx for the third time, each time while other calls passed
+	poison  bool // the vendor failed over it for the third time, each time while other calls passed
 }
 
 // decide gives the row of an answer.
@@ -245,6 +245,12 @@ func mayHaveActed(a sink.Answer) bool {
 	default:
 		return true
 	}
+}
+
+// failedOver tells whether the vendor failed while it had the request: with 5xx or a code that means the same, with an answer that cannot be read, or
+// without any after the request was written. Only then can the items be to blame.
+func failedOver(a sink.Answer) bool {
+	return a.Class == sink.Unknown || a.Class == sink.Unavailable && (a.MayHaveActed || a.Status >= 500)
 }
 
 // holdReason is why the operation is held when a token could not be had, by the class of that failure.

@@ -45,6 +45,8 @@ func TestAnAnswerHasOneRowForItsCall(t *testing.T) {
 		{"unknown call", retry, call{items: 4}, answer(sink.Unknown, 504), verdict{step: stepUnknown, signal: failure, backOff: true}},
 		{"unknown call, no answer", retry, call{items: 4}, answer(sink.Unknown, 0), verdict{step: stepUnknown, signal: failure, backOff: true}},
 		{"unknown call, repeatable", upsert, call{items: 4}, answer(sink.Unknown, 504), verdict{step: stepBackOff, signal: failure, backOff: true}},
+		{"unreadable answer", retry, call{items: 4}, answer(sink.Unknown, 200), verdict{step: stepUnknown, signal: success}},
+		{"unreadable answer, repeatable", upsert, call{items: 4}, answer(sink.Unknown, 200), verdict{step: stepBackOff, signal: failure, backOff: true}},
 		{"poison batch", retry, call{items: 4, poison: true}, answer(sink.Unavailable, 500), verdict{step: stepHalve, signal: success}},
 		{"poison item", retry, call{items: 1, poison: true}, answer(sink.Unavailable, 500), verdict{step: stepAlone, signal: success}},
 		{"no class at all", retry, call{items: 4}, sink.Answer{}, verdict{step: stepUnknown, signal: failure, backOff: true}},
