@@ -157,14 +157,16 @@ func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
 	coded.MayHaveActed = true
 	for _, c := range []struct {
 		name       string
+		lanes      int
 		repeatable bool
 		failing    sink.Answer
 	}{
-		{"500", false, answer(sink.Unavailable, 500)},
-		{"a code that means the same", false, coded},
-		{"504", true, answer(sink.Unknown, 504)},
-		{"timeout after the request was written", true, answer(sink.Unknown, 0)},
-		{"unreadable answer", true, answer(sink.Unknown, 200)},
+		{"500", 2, false, answer(sink.Unavailable, 500)},
+		{"500, in the only lane", 1, false, answer(sink.Unavailable, 500)},
+		{"a code that means the same", 2, false, coded},
+		{"504", 2, true, answer(sink.Unknown, 504)},
+		{"timeout after the request was written", 2, true, answer(sink.Unknown, 0)},
+		{"unreadable answer", 2, true, answer(sink.Unknown, 200)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -174,7 +176,7 @@ func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
 					}
 					return accept(n, items)
 				}}
-				r := newRig(t, v, v, func(c *Config) { c.Concurrency = 2; c.Linger = 0 })
+				r := newRig(t, v, v, func(cfg *Config) { cfg.Concurrency = c.lanes; cfg.Linger = 0 })
 				r.dispatch(64, nil)
 				for range 40 {
 					testkit.Advance(10 * time.Second)
