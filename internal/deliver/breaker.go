@@ -34,7 +34,8 @@ var (
 // Guarded by its gate's mutex; onChange is called under it.
 type breaker struct {
 	cb        *gobreaker.TwoStepCircuitBreaker[struct{}]
-	row       int // failures in a row
+	row       int // failures in a row, of calls that began in this state
+	changes   int // of state
 	openUntil time.Time
 }
 
@@ -57,6 +58,7 @@ func newBreaker(c Config, onChange func(gobreaker.State)) *breaker {
 		IsExcluded: func(err error) bool { return errors.Is(err, errExcluded) },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			b.row = 0
+			b.changes++
 			// gobreaker leaves the open state after this time, not at it.
 			b.openUntil = time.Now().Add(c.Breaker.OpenFor + time.Millisecond)
 			onChange(to)
@@ -67,13 +69,19 @@ func newBreaker(c Config, onChange func(gobreaker.State)) *breaker {
 
 func (b *breaker) state() gobreaker.State { return b.cb.State() }
 
-// allow starts a call. The function that it gives must be called once, or a half-open breaker never lets another one through.
+// allow starts a call. The function that it gives must be called once, or a half-open breaker never lets another one through. The result of a call that
+// began before the state changed counts for nothing, as with gobreaker.
 func (b *breaker) allow() (func(signal), bool) {
 	done, err := b.cb.Allow()
 	if err != nil {
 		return nil, false
 	}
-	return func(s signal) { b.end(done, s) }, true
+	began := b.changes
+	return func(s signal) {
+		if began == b.changes {
+			b.end(done, s)
+		}
+	}, true
 }
 
 func (b *breaker) end(done func(error), s signal) {

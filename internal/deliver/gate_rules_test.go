@@ -151,6 +151,36 @@ func TestTheRatioNeedsTenCalls(t *testing.T) {
 	})
 }
 
+// Slow failures of an outage that is over would open it anew, and old successes keep it closed.
+func TestCallsThatBeganBeforeTheBreakerChangedCountForNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newTestGate(nil)
+		var under []*permit
+		for lane := range 9 {
+			under = append(under, enter(t, g, lane))
+		}
+		for _, p := range under[:5] {
+			fail(p)
+		}
+		testkit.Advance(16 * time.Second)
+		pass(enter(t, g, 7))
+		for _, p := range under[5:8] {
+			fail(p)
+		}
+		for range 4 {
+			fail(enter(t, g, 0))
+		}
+		if s := g.standing(time.Now()); s.Breaker != "closed" {
+			t.Errorf("after four failures since it closed it stands at %+v", s)
+		}
+		pass(under[8])
+		fail(enter(t, g, 0))
+		if s := g.standing(time.Now()); s.Breaker != "open" {
+			t.Errorf("after five failures since it closed it stands at %+v", s)
+		}
+	})
+}
+
 func TestWhatSaysNothingAboutTheVendorDoesNotOpenTheBreaker(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
