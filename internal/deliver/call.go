@@ -173,9 +173,10 @@ func (l *lane) renew(ctx context.Context, p *permit, a sink.Answer) bool {
 	}
 	var unready *sink.Unready
 	switch {
+	case errors.Is(ctx.Err(), context.Canceled): // we have called it off
 	case errors.As(err, &unready):
 		l.gate.fail(p, unready.Answer)
-	case ctx.Err() == nil:
+	default:
 		l.gate.fail(p, sink.Answer{Result: sink.Result{Class: sink.Unavailable}, Err: err})
 	}
 	return false

@@ -54,6 +54,25 @@ func TestANewTokenThatIsRefusedTooHoldsTheOperation(t *testing.T) {
 	})
 }
 
+func TestALoginThatTheHardStopCutsIsNoHold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		v := &renewable{vendor: vendor{script: always(answer(sink.Unauthorized, 401))}}
+		r := newRig(t, v, &v.vendor, nil)
+		v.renew = func(int) error {
+			r.cancel()
+			cut := answer(sink.Unavailable, 0)
+			cut.Err = context.Canceled
+			return &sink.Unready{Doing: "logging in", Answer: cut}
+		}
+		r.dispatch(1, nil)
+		<-r.tracker.Idle()
+		r.kill()
+		if got := r.logged(); len(got) > 0 {
+			t.Errorf("logged %v", got)
+		}
+	})
+}
+
 func TestAFailedRenewHoldsByItsClass(t *testing.T) {
 	cases := []struct {
 		name   string
