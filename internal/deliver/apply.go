@@ -27,7 +27,7 @@ func (l *lane) apply(ctx context.Context, p *permit, w *work[*entry], sent chunk
 			return
 		}
 		w.cleared(len(sent))
-		l.conclude(ctx, sent, func(_ int, h history) (fate, sink.Result) { return l.policy.alone(a.Class, h), r })
+		l.conclude(ctx, sent, func(_ int, h history) (fate, sink.Result) { return l.policy.alone(a.Class, r, h), r })
 	case stepNamed:
 		l.blame(ctx, w, sent, a)
 	case stepHalve:

@@ -112,7 +112,8 @@ func (l *lane) condemn(ctx context.Context, w *work[*entry]) {
 	}
 	w.culprits = nil
 	l.conclude(ctx, culprits, func(i int, h history) (fate, sink.Result) {
-		return l.policy.alone(sink.Rejected, h), *culprits[i].Value.refusal
+		own := *culprits[i].Value.refusal
+		return l.policy.alone(sink.Rejected, own, h), own
 	})
 }
 

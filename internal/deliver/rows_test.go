@@ -45,6 +45,14 @@ func naming(bad ...string) script {
 	}
 }
 
+// postponing has those that are named pass later.
+func postponing(a sink.Answer) sink.Answer {
+	for i := range a.Named {
+		a.Named[i].Class = sink.Retryable
+	}
+	return a
+}
+
 // short forgets the first item's result.
 func short(n int, items []sink.Item) sink.Answer {
 	a := accept(n, items)
@@ -137,6 +145,14 @@ var rows = []row{
 	},
 	{name: "fewer results than items: none is delivered", script: short, change: deadLetter, n: 8, kinds: kinds("dead unknown", 8), sizes: []int{8}},
 	{name: "batch refused, items named", script: naming(id(3), id(5)), n: 8, kinds: kinds("delivered", 6, "dead rejected", 2), sizes: []int{8, 6}},
+	{
+		name: "batch refused, an item named that may pass later", n: 8, kinds: kinds("delivered", 7, "retried retryable", 1), sizes: []int{8, 7},
+		script: func(n int, items []sink.Item) sink.Answer { return postponing(naming(id(3))(n, items)) },
+	},
+	{
+		name: "the same of an item that is alone", n: 1, kinds: kinds("retried retryable", 1), sizes: []int{1},
+		script: func(n int, items []sink.Item) sink.Answer { return postponing(naming(id(0))(n, items)) },
+	},
 	{name: "batch refused, nobody named", script: refusing(id(7)), n: 8, kinds: kinds("delivered", 7, "dead rejected", 1), sizes: []int{8, 4, 2, 1, 1}, unsent: 4},
 	{name: "too large: halved, and the smaller cap is remembered", script: upTo(4), n: 16, kinds: kinds("delivered", 16), sizes: []int{8, 4, 4, 4, 4}, unsent: 4},
 	{name: "too large alone", script: upTo(0), n: 2, kinds: kinds("dead too_large", 2), sizes: []int{2, 1, 1}, unsent: 1},

@@ -167,11 +167,11 @@ func (p policy) item(r sink.Result, h history) fate {
 	}
 }
 
-// alone gives the row of the one item of a call, from the call's result.
-func (p policy) alone(class sink.Class, h history) fate {
+// alone gives the row of the one item of a call, from the call's class and the item's own result.
+func (p policy) alone(class sink.Class, own sink.Result, h history) fate {
 	switch class {
 	case sink.Rejected:
-		return fate{kind: fateDead, cause: record.CauseRejected}
+		return p.blame(own, h)
 	case sink.TooLarge:
 		return fate{kind: fateDead, cause: record.CauseTooLarge}
 	default: // the poison item: the vendor fails on it and on nothing else
