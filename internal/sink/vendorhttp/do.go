@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"regexp"
 	"syscall"
 )
 
@@ -72,7 +73,7 @@ func readBody(ctx context.Context, body io.Reader, maxBody int64) ([]byte, error
 	}
 	b, err := io.ReadAll(io.LimitReader(body, maxBody+1))
 	if err != nil {
-		return nil, withContext(ctx, fmt.Errorf("reading the answer: %w", err))
+		return nil, withContext(ctx, fmt.Errorf("reading the answer: %w", unquoted{err}))
 	}
 	if int64(len(b)) > maxBody {
 		return nil, fmt.Errorf("reading the answer: %w: over %d bytes", ErrBodyTooLarge, maxBody)
@@ -85,8 +86,16 @@ func sendError(ctx context.Context, req *http.Request, err, handshake error) err
 	if isTLS(err, handshake) {
 		return fmt.Errorf("%s: %w: %w", doing, ErrTLS, err)
 	}
-	return withContext(ctx, fmt.Errorf("%s: %w", doing, err))
+	return withContext(ctx, fmt.Errorf("%s: %w", doing, unquoted{err}))
 }
+
+// unquoted is an error without what stands in quotes: net/http quotes there what it cannot read of an answer, which may be of a customer.
+type unquoted struct{ err error }
+
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*("|$)`)
+
+func (u unquoted) Error() string { return quoted.ReplaceAllLiteralString(u.err.Error(), mask) }
+func (u unquoted) Unwrap() error { return u.err }
 
 // withContext makes sure that an attempt that its context ended can be told by errors.Is, whatever the transport made of it.
 func withContext(ctx context.Context, err error) error {

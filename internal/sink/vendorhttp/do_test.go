@@ -168,6 +168,30 @@ func TestABodyOverTheBoundKeepsTheStatusOnly(t *testing.T) {
 	}
 }
 
+func TestAnErrorRepeatsNothingOfAnAnswerThatIsNoHTTP(t *testing.T) {
+	for _, text := range []string{
+		`{"email": "` + secret + `"}`,
+		"HTTP/1.1 " + secret + " OK",
+		"HTTP/" + secret + " 200 OK",
+		"HTTP/1.1 200 OK\r\n" + secret,
+		"HTTP/1.1 200 OK\r\n " + secret + ": x",
+		"HTTP/1.1 200 OK\r\nContent-Length: " + secret,
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + secret,
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + secret,
+		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + secret,
+	} {
+		base := listen(t, func(conn *net.TCPConn) {
+			readRequest(conn)
+			io.WriteString(conn, text+"\r\n\r\n")
+			conn.Close()
+		})
+		// post looks for the secret.
+		if reply, answer := post(t, t.Context(), newClient(t, Options{}), base, 10); answer.Class != sink.Unknown || reply.Err == nil {
+			t.Errorf("%q: class %v, error %v", text, answer.Class, reply.Err)
+		}
+	}
+}
+
 func TestARedirectIsNotFollowed(t *testing.T) {
 	var calls atomic.Int32
 	for _, location := range []string{"/elsewhere", "", "http://%zz/?token=" + secret} {
