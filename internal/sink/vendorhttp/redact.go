@@ -20,12 +20,32 @@ var personal = []*regexp.Regexp{
 	regexp.MustCompile(`\B'[^']{65,}('|$)`),
 	// E-mail addresses, also as they stand in a query.
 	regexp.MustCompile(`[^\s"'<>(),;:=@]*(@|%40)[^\s"'<>(),;]+`),
+	// Tokens: after the word that announces them, and JWTs.
+	regexp.MustCompile(`(?i)\b(bearer|basic)\s+[\w\-+/=.~]{8,}`),
+	regexp.MustCompile(`\beyJ[\w-]{5,}(\.[\w-]*)*`),
 	// Six digits or more, with up to two separators between each: telephone, card and account numbers, and dates of birth.
 	regexp.MustCompile(`\+?\p{Nd}([\s().\-/]{0,2}\p{Nd}){5,}`),
 }
 
+// opaque finds what may be a token, a key or an id: words of 20 characters or more.
+var opaque = regexp.MustCompile(`[\w\-+=]{20,}`)
+
+// maskOpaque masks a word that has digits all over. One that has few is a vendor's term, such as the name of an exception.
+func maskOpaque(word string) string {
+	digits := 0
+	for i := range len(word) {
+		if word[i] >= '0' && word[i] <= '9' {
+			digits++
+		}
+	}
+	if digits < 4 {
+		return word
+	}
+	return mask
+}
+
 // Redact makes a vendor's text fit for a header, a log line and an operator: at most 512 bytes of valid UTF-8 on one line, control characters
-// as spaces, and values that look personal as "***": e-mail addresses, numbers of six digits or more, quoted values of more than 64 characters.
+// as spaces, and values that look personal or secret as "***": e-mail addresses, tokens, long words with digits, numbers of six digits or more, quoted values of more than 64 characters.
 // It knows no names: a name that the vendor repeats outside long quotes is not found.
 func Redact(s string) string {
 	s = cutInput(s)
@@ -35,6 +55,7 @@ func Redact(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
+	s = opaque.ReplaceAllStringFunc(s, maskOpaque)
 	for _, p := range personal {
 		s = p.ReplaceAllLiteralString(s, mask)
 	}
