@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"context"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -40,6 +41,29 @@ func (c *chaos) lost(items []sink.Item, a sink.Answer) sink.Answer {
 		}
 	}
 	return a
+}
+
+// equipped is the same with a token that can be had anew, mostly, and a harmless call.
+type equipped struct {
+	vendor
+	chaos *chaos
+}
+
+func (v *equipped) Renew(context.Context, uint64) error {
+	if a := v.Probe(context.Background()); a.Class != sink.Delivered {
+		return &sink.Unready{Doing: "logging in", Answer: a}
+	}
+	return nil
+}
+
+func (v *equipped) Probe(context.Context) sink.Answer {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if time.Now().Before(v.chaos.until) && v.chaos.rand.IntN(2) == 0 {
+		classes := []sink.Class{sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable, sink.Unknown}
+		return answer(classes[v.chaos.rand.IntN(len(classes))], 0)
+	}
+	return answer(sink.Delivered, 200)
 }
 
 // bad records are refused for good, alone or by refusing their batch.
@@ -121,7 +145,12 @@ func simulate(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 			trips++
 		}
 	})
-	r := start(t, nil, func(cfg *Config) {
+	v := &equipped{chaos: c, vendor: vendor{spec: sink.Spec{Repeatable: seed%4 >= 2}}}
+	var op sink.Operation = v
+	if seed%8 < 4 {
+		op = &v.vendor
+	}
+	r := newRig(t, op, &v.vendor, func(cfg *Config) {
 		cfg.Guard = g
 		cfg.Concurrency, cfg.InPlace, cfg.Rand, cfg.MaxAge = 1+rnd.IntN(3), ordered, rand.NewPCG(seed, 3), 0
 		cfg.RetryDelays = []time.Duration{time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute}
@@ -149,6 +178,9 @@ func simulate(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 			p := rnd.IntN(2)
 			r.tracker = owners[standing[p]]
 			r.dispatch(1, func(j *Job) {
+				if seed%3 == 0 {
+					j.Item.Entity = fmt.Sprint(p, rnd.IntN(5))
+				}
 				if ordered {
 					keyOf[j.Item.ID] = fmt.Sprint(p, rnd.IntN(3))
 					j.Key = []byte(keyOf[j.Item.ID])
@@ -194,11 +226,16 @@ func simulate(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 func (r *rig) checkSent(items []sink.Item) {
 	r.border.mu.Lock()
 	defer r.border.mu.Unlock()
+	entities := map[string]bool{}
 	for _, it := range items {
+		if it.Entity != "" && entities[it.Entity] {
+			r.t.Errorf("%s was sent with another item of entity %s", it.ID, it.Entity)
+		}
+		entities[it.Entity] = true
 		if _, ended := r.border.outcomes[it.ID]; ended {
 			r.t.Errorf("%s was sent after it had an outcome", it.ID)
 		}
-		if !r.border.standing[it.ID] {
+		if !r.vendor.spec.Repeatable && !r.border.standing[it.ID] {
 			r.t.Errorf("%s was sent and does not stand as sent", it.ID)
 		}
 	}
@@ -244,6 +281,9 @@ func (r *rig) judge(c *chaos, keyOf map[string]string, ownerOf map[string]int) {
 	twice := 0
 	for _, n := range r.vendor.accepted {
 		twice += n - 1
+	}
+	if r.vendor.spec.Repeatable {
+		return // it does no harm, and is not counted
 	}
 	if counted := r.obs.Snapshot().PossibleDuplicates; twice > int(counted) {
 		r.t.Errorf("the vendor accepted %d twice, %d possible duplicates were counted", twice, counted)
