@@ -68,6 +68,34 @@ func TestAnItemLargerThanTheCapGoesAlone(t *testing.T) {
 	}
 }
 
+func TestABatchIsFilledToTheByte(t *testing.T) {
+	q := newQueue(Caps{10, 10 + 5 + 1 + 5, 0})
+	for i := range 3 {
+		q.Add(Entry[int]{Value: i, Size: 5, At: start})
+	}
+	if got := values(q.Take(start, 10)); !slices.Equal(got, []int{0, 1}) {
+		t.Fatalf("the batch holds %v", got)
+	}
+}
+
+// Groups are in a map: what holds for one order of it must hold for each.
+func TestOfSeveralGroupsTheOldestGoesFirstAndTheNextToBeDueIsWaitedFor(t *testing.T) {
+	for range 20 {
+		q := newQueue(Caps{10, 1000, time.Minute})
+		for i, group := range []string{"a", "b", "c"} {
+			q.Add(Entry[int]{Value: i, Group: group, Size: 5, At: start.Add(time.Duration(i) * time.Second)})
+		}
+		if ready, wait := q.Ready(start, 10); ready || wait != time.Minute {
+			t.Fatalf("Ready = %v, %v", ready, wait)
+		}
+		for want := range 3 {
+			if got := values(q.Take(start.Add(2*time.Minute), 10)); !slices.Equal(got, []int{want}) {
+				t.Fatalf("batch %d holds %v", want, got)
+			}
+		}
+	}
+}
+
 func TestALaterOneOfAKeyWaitsUntilTheEarlierHasEnded(t *testing.T) {
 	q := newQueue(Caps{10, 1000, 0})
 	for i, key := range []string{"a", "a", "b", "a"} {

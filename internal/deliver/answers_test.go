@@ -19,8 +19,8 @@ func TestRepeatableOperationsNeitherAnnounceNorFearATimeout(t *testing.T) {
 		r.finish()
 		r.wantKinds(map[string]int{"delivered": 8})
 		r.wantSizes(8, 8)
-		if r.border.sent != 0 {
-			t.Errorf("%d records were announced", r.border.sent)
+		if n := r.obs.Snapshot().PossibleDuplicates; r.border.sent != 0 || n != 0 {
+			t.Errorf("%d records were announced, %d counted as possible duplicates", r.border.sent, n)
 		}
 	})
 }
@@ -67,6 +67,34 @@ func TestAnAttemptIsOneThatWasAnsweredForTheRecord(t *testing.T) {
 		}
 		if !strings.Contains(o.Reason, "refused") {
 			t.Fatalf("reason %q", o.Reason)
+		}
+	})
+}
+
+func TestTheAttemptOfAFormerOwnerCounts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept, deadLetter)
+		r.dispatch(1, func(j *Job) { j.Record.Unknown, j.Record.Attempt = true, 1 })
+		r.finish()
+		if o := r.border.outcomes[id(0)]; o.Attempt != 2 || o.Cause != record.CauseUnknown {
+			t.Fatalf("outcome %+v, want attempt 2", o)
+		}
+	})
+}
+
+// Jitter spreads a wait over all of it: only many of them show that they grow.
+func TestALaneThatFindsTheVendorUnavailableWaitsLongerEachTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		down := make([]sink.Answer, 12)
+		for i := range down {
+			down[i] = answer(sink.Unavailable, 503)
+		}
+		r := start(t, first(down...), func(c *Config) { neverOpens(c); c.Backoff = Backoff{Min: time.Second, Max: time.Hour} })
+		r.dispatch(1, nil)
+		r.finish()
+		at := r.vendor.at
+		if took := at[12].Sub(at[0]); took < 5*time.Minute || took > (1<<12)*time.Second {
+			t.Errorf("12 waits from a second on, each up to twice the last, took %v", took)
 		}
 	})
 }

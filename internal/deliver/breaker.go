@@ -57,7 +57,6 @@ func newBreaker(c Config, onChange func(gobreaker.State)) *breaker {
 		},
 		IsExcluded: func(err error) bool { return errors.Is(err, errExcluded) },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
-			b.row = 0
 			b.changes++
 			// gobreaker leaves the open state after this time, not at it.
 			b.openUntil = time.Now().Add(c.Breaker.OpenFor + time.Millisecond)

@@ -196,6 +196,50 @@ func TestAJobOfAnEndingAssignmentIsRefused(t *testing.T) {
 	})
 }
 
+// What the vendor has taken is settled all the same; what a cut call says is nobody's fault.
+func TestTheHardStopSettlesWhatWasDeliveredAndBlamesNobody(t *testing.T) {
+	for _, a := range []sink.Answer{answer(sink.Delivered, 200), answer(sink.Unknown, 0), answer(sink.Misconfigured, 0)} {
+		t.Run(a.Class.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var r *rig
+				want := map[string]int{}
+				if a.Class == sink.Delivered {
+					want["delivered"] = 4
+				}
+				r = start(t, func(n int, items []sink.Item) sink.Answer {
+					r.cancel()
+					if a.Class == sink.Delivered {
+						return accept(n, items)
+					}
+					return a
+				}, func(c *Config) { c.Breaker.Failures = 1 })
+				r.dispatch(4, nil)
+				<-r.tracker.Idle()
+				r.kill()
+				r.wantKinds(want)
+				if got := r.logged(); len(got) > 0 {
+					t.Errorf("logged %v", got)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatAFormerOwnerSentHasNoOutcomeAfterTheFence(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, accept, deadLetter)
+		r.vendor.took = 20 * time.Second
+		r.dispatch(1, nil)
+		testkit.Advance(time.Second) // the lane is in a call
+		r.assign()
+		r.dispatch(1, takenOver)
+		r.tracker.Fence()
+		<-r.tracker.Idle()
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 1})
+	})
+}
+
 func TestTheHardStopCutsCallsAndDropsTheRest(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, accept, func(c *Config) { c.Concurrency = 2 })

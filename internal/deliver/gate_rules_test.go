@@ -197,6 +197,30 @@ func TestWhatSaysNothingAboutTheVendorDoesNotOpenTheBreaker(t *testing.T) {
 	})
 }
 
+func TestTheRatioOpensAtItsValueAndCountsCallsThatEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newTestGate(nil)
+		enter(t, g, 1) // under way
+		for i := range 9 {
+			p := enter(t, g, 0)
+			if i%2 == 0 {
+				fail(p)
+			} else {
+				pass(p)
+			}
+		}
+		if s := g.standing(time.Now()); s.Breaker != "closed" {
+			t.Errorf("after nine calls it stands at %+v", s)
+		}
+		pass(enter(t, g, 0))
+		pass(enter(t, g, 0))
+		fail(enter(t, g, 0)) // six of twelve
+		if s := g.standing(time.Now()); s.Breaker != "open" {
+			t.Errorf("with half of the calls failed it stands at %+v", s)
+		}
+	})
+}
+
 func TestCallsThrottledTogetherLowerThePaceOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newTestGate(nil)

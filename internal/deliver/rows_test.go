@@ -140,6 +140,15 @@ var rows = []row{
 		n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 1}, doubles: 1,
 	},
 	{
+		name: "no item has a sure result: never all of them again", n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 4, 4}, doubles: 8,
+		script: func(n int, items []sink.Item) sink.Answer {
+			if n == 1 {
+				return each(items, func(sink.Item) sink.Class { return sink.Unknown })
+			}
+			return accept(n, items)
+		},
+	},
+	{
 		name: "an item without a sure result is dead by policy", script: byID(map[string]sink.Class{id(2): sink.Unknown}), change: deadLetter,
 		n: 8, kinds: kinds("delivered", 7, "dead unknown", 1), sizes: []int{8},
 	},
@@ -152,6 +161,15 @@ var rows = []row{
 	{
 		name: "the same of an item that is alone", n: 1, kinds: kinds("retried retryable", 1), sizes: []int{1},
 		script: func(n int, items []sink.Item) sink.Answer { return postponing(naming(id(0))(n, items)) },
+	},
+	{
+		name: "batch refused, nobody named, then one of a half: nothing is known of the other half", n: 8, kinds: kinds("delivered", 7, "dead rejected", 1), sizes: []int{8, 4, 7}, unsent: 4,
+		script: func(n int, items []sink.Item) sink.Answer {
+			if n == 1 {
+				return answer(sink.Rejected, 400)
+			}
+			return naming(id(0))(n, items)
+		},
 	},
 	{name: "batch refused, nobody named", script: refusing(id(7)), n: 8, kinds: kinds("delivered", 7, "dead rejected", 1), sizes: []int{8, 4, 2, 1, 1}, unsent: 4},
 	{name: "too large: halved, and the smaller cap is remembered", script: upTo(4), n: 16, kinds: kinds("delivered", 16), sizes: []int{8, 4, 4, 4, 4}, unsent: 4},

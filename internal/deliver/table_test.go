@@ -17,7 +17,7 @@ func TestAnAnswerHasOneRowForItsCall(t *testing.T) {
 	named := answer(sink.Rejected, 400)
 	named.Named = []sink.Named{{Index: 3}}
 	nobody := answer(sink.Rejected, 400)
-	nobody.Named = []sink.Named{{Index: 9}, {Index: -1}}
+	nobody.Named = []sink.Named{{Index: 4}, {Index: -1}}
 	cases := []struct {
 		name string
 		p    policy
@@ -58,6 +58,29 @@ func TestAnAnswerHasOneRowForItsCall(t *testing.T) {
 				t.Fatalf("decide = %+v, want %+v", got, c.want)
 			}
 		})
+	}
+}
+
+func TestAHarmlessCallThatDoesNotPassHasARowToo(t *testing.T) {
+	for class, want := range map[sink.Class]verdict{
+		sink.Unauthorized:  {step: stepHold, signal: excluded, hold: holdUnauthorized},
+		sink.Misconfigured: {step: stepHold, signal: failure, hold: holdMisconfigured},
+		sink.Throttled:     {step: stepThrottle, signal: excluded},
+		sink.Unavailable:   {step: stepBackOff, signal: failure},
+		sink.Unknown:       {step: stepBackOff, signal: failure},
+		sink.Rejected:      {step: stepBackOff, signal: failure},
+	} {
+		if got := (policy{}).probe(answer(class, 0)); got != want {
+			t.Errorf("%v: probe = %+v, want %+v", class, got, want)
+		}
+	}
+}
+
+func TestOfTwoResultsForOneNameTheFirstCounts(t *testing.T) {
+	a := answer(sink.Rejected, 400)
+	a.Named = []sink.Named{{Index: 1, Result: sink.Result{Code: "first"}}, {Index: 1, Result: sink.Result{Code: "second"}}}
+	if got := blamed(2, a); len(got) != 1 || got[1].Code != "first" {
+		t.Fatalf("blamed = %+v", got)
 	}
 }
 

@@ -73,6 +73,36 @@ func TestALoginThatTheHardStopCutsIsNoHold(t *testing.T) {
 	})
 }
 
+// guardedByToken is a vendor whose harmless call carries a token too.
+type guardedByToken struct {
+	renewable
+	probes int
+}
+
+func (v *guardedByToken) Probe(context.Context) sink.Answer {
+	if v.probes++; len(v.used) == 0 {
+		return answer(sink.Unauthorized, 401)
+	}
+	return answer(sink.Delivered, 200)
+}
+
+func TestTheHarmlessCallGetsANewTokenToo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		down := answer(sink.Unavailable, 503)
+		v := &guardedByToken{renewable: renewable{vendor: vendor{script: first(down, down, down, down, down)}, renew: func(int) error { return nil }}}
+		r := newRig(t, v, &v.vendor, nil)
+		r.dispatch(8, nil)
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 8})
+		if v.probes != 2 || len(v.used) != 1 {
+			t.Errorf("%d probes, %d renewals, want 2 and 1", v.probes, len(v.used))
+		}
+		if got, want := r.logged(), []string{"operation is held: unavailable", "operation goes on: unavailable"}; !slices.Equal(got, want) {
+			t.Errorf("logged %v, want %v", got, want)
+		}
+	})
+}
+
 func TestAFailedRenewHoldsByItsClass(t *testing.T) {
 	cases := []struct {
 		name   string

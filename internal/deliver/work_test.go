@@ -54,6 +54,26 @@ func TestABisectFindsExactlyTheCulpritsInFewCalls(t *testing.T) {
 	})
 }
 
+func TestASearchIsFloodedByMoreThanAQuarterFromSixteenOnOrAtItsEnd(t *testing.T) {
+	for _, c := range []struct {
+		culprits, through, left int
+		want                    bool
+	}{
+		{5, 16, 1, true},
+		{5, 15, 1, false},
+		{5, 15, 0, true},
+		{5, 20, 1, false},
+		{6, 23, 1, true},
+		{6, 24, 1, false},
+		{4, 4, 0, false},
+	} {
+		w := &work[int]{culprits: make([]int, c.culprits), through: c.through, rest: make([]int, c.left)}
+		if got := w.flooded(); got != c.want {
+			t.Errorf("%d culprits, %d through, %d left: flooded %v, want %v", c.culprits, c.through, c.left, got, c.want)
+		}
+	}
+}
+
 func TestASearchForgetsWhatItKnewWhenSuspectsAreGone(t *testing.T) {
 	w := &work[int]{rest: []int{1, 2, 3, 4, 5, 6, 7, 8}}
 	w.refused(8)

@@ -1,0 +1,91 @@
+package deliver
+
+import (
+	"testing"
+	"time"
+
+	"sluice/internal/sink"
+	"sluice/internal/testkit"
+)
+
+func throttled(p *permit, wait time.Duration) {
+	a := answer(sink.Throttled, 429)
+	a.RetryAfter = wait
+	p.report(verdict{step: stepThrottle, signal: excluded}, a, 1)
+}
+
+func TestOnlyACallThatBeganAfterTheThrottleRelaxesThePace(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newTestGate(nil)
+		under, refusedNow := enter(t, g, 0), enter(t, g, 1)
+		testkit.Advance(time.Second)
+		throttled(refusedNow, 0)
+		pass(under)
+		if g.pace.spacing != minSpacing {
+			t.Errorf("calls are %v apart, want %v", g.pace.spacing, minSpacing)
+		}
+		testkit.Advance(time.Minute)
+		pass(enter(t, g, 0))
+		if g.pace.spacing >= minSpacing {
+			t.Errorf("calls are still %v apart", g.pace.spacing)
+		}
+	})
+}
+
+func TestOfTwoThrottlesTheLongerOneHolds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newTestGate(nil)
+		long, short := enter(t, g, 0), enter(t, g, 1)
+		throttled(long, 10*time.Minute)
+		throttled(short, time.Second)
+		if r := refused(t, g, 0); r.wait < 9*time.Minute {
+			t.Errorf("the next call may start in %v", r.wait)
+		}
+	})
+}
+
+func TestACallThatBeganBeforeTheHoldDoesNotEndIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newTestGate(nil)
+		under, wrong := enter(t, g, 0), enter(t, g, 1)
+		testkit.Advance(time.Second)
+		wrong.report(verdict{step: stepHold, signal: failure, hold: holdMisconfigured}, answer(sink.Misconfigured, 404), 1)
+		pass(under)
+		if s := g.standing(time.Now()); s.Reason != holdMisconfigured {
+			t.Errorf("it stands at %+v", s)
+		}
+	})
+}
+
+func TestAHoldIsProbedNoEarlierThanTheVendorAskedForUpToTheCap(t *testing.T) {
+	for asked, want := range map[time.Duration]time.Duration{10 * time.Minute: 10 * time.Minute, 24 * time.Hour: 15 * time.Minute} {
+		bubble(t, func(t *testing.T) {
+			g := newTestGate(nil)
+			a := answer(sink.Throttled, 429)
+			a.RetryAfter = asked
+			p := enter(t, g, 0)
+			g.fail(p, a)
+			p.cancel()
+			if r := refused(t, g, 0); r.wait != want {
+				t.Errorf("asked for %v: probed in %v, want %v", asked, r.wait, want)
+			}
+		})
+	}
+}
+
+// A trial that tells nothing of what the hold is for would else be followed by the next one at once.
+func TestATrialThatMeetsAnotherFaultPutsTheNextOneOff(t *testing.T) {
+	for name, meet := range map[string]func(*permit){"unavailable": fail, "throttled": func(p *permit) { throttled(p, 0) }} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				g := newTestGate(nil)
+				enter(t, g, 0).report(verdict{step: stepHold, signal: excluded, hold: holdUnauthorized}, answer(sink.Unauthorized, 401), 1)
+				testkit.Advance(5 * time.Second)
+				meet(enter(t, g, 0))
+				if r := refused(t, g, 0); r.wait != 10*time.Second {
+					t.Errorf("the next trial is in %v, want 10 s", r.wait)
+				}
+			})
+		})
+	}
+}
