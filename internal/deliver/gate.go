@@ -189,11 +189,11 @@ func (p *permit) report(v verdict, a sink.Answer, items int) {
 	}
 	switch v.signal {
 	case success:
-		g.pass(p, v, a.Class, items)
+		g.pass(p, v, a.Class, items, now)
 	case failure:
 		g.failed, g.failedAt = p.lane, now
-		if v.step != stepHold && g.hold.reason != "" && p.trial {
-			g.hold.postpone(now)
+		if v.step != stepHold {
+			g.putOff(p, now)
 		}
 	case excluded:
 	}
@@ -203,9 +203,10 @@ func (p *permit) report(v verdict, a sink.Answer, items int) {
 	}
 }
 
-func (g *gate) pass(p *permit, v verdict, class sink.Class, items int) {
+func (g *gate) pass(p *permit, v verdict, class sink.Class, items int, now time.Time) {
 	if class == sink.Unavailable || class == sink.Unknown {
-		return // the batch is to blame, but nothing has passed
+		g.putOff(p, now) // the batch is to blame, but nothing has passed
+		return
 	}
 	if !p.started.Before(g.failedAt) { // calls that were under way when the vendor went down say nothing of what failed since
 		g.passes++
@@ -254,6 +255,11 @@ func (g *gate) holdFor(reason string, p *permit, a sink.Answer, now time.Time) {
 func (g *gate) throttle(p *permit, a sink.Answer, now time.Time) {
 	g.pace.throttle(p.started, now, a.RetryAfter, g.rand)
 	g.stalled.add(now, g.pace.until)
+	g.putOff(p, now)
+}
+
+// putOff has the next trial of a hold wait, after one that told nothing of what the hold is for.
+func (g *gate) putOff(p *permit, now time.Time) {
 	if g.hold.reason != "" && p.trial {
 		g.hold.postpone(now)
 	}

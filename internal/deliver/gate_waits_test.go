@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/batch"
 	"sluice/internal/sink"
 	"sluice/internal/testkit"
 )
@@ -75,7 +76,12 @@ func TestAHoldIsProbedNoEarlierThanTheVendorAskedForUpToTheCap(t *testing.T) {
 
 // A trial that tells nothing of what the hold is for would else be followed by the next one at once.
 func TestATrialThatMeetsAnotherFaultPutsTheNextOneOff(t *testing.T) {
-	for name, meet := range map[string]func(*permit){"unavailable": fail, "throttled": func(p *permit) { throttled(p, 0) }} {
+	unclear := func(p *permit) {
+		p.report(verdict{step: stepUnknown, signal: success}, answer(sink.Unknown, 200), 1)
+	}
+	for name, meet := range map[string]func(*permit){
+		"unavailable": fail, "throttled": func(p *permit) { throttled(p, 0) }, "an answer that cannot be read": unclear,
+	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				g := newTestGate(nil)
@@ -88,4 +94,72 @@ func TestATrialThatMeetsAnotherFaultPutsTheNextOneOff(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestOnlyFullCallsLetTheCapGrow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newTestGate(nil)
+		enter(t, g, 0).report(verdict{step: stepShrink, signal: success}, answer(sink.TooLarge, 413), 8)
+		for range 50 {
+			pass(enter(t, g, 0)) // of one item
+		}
+		if most, _ := g.caps(); most != 4 {
+			t.Errorf("the cap is %d, want 4", most)
+		}
+	})
+}
+
+func TestAReleaseEndsEachWait(t *testing.T) {
+	for name, wait := range map[string]func(*gate, *permit){
+		"throttle": func(_ *gate, p *permit) { throttled(p, 10*time.Minute) },
+		"hold": func(_ *gate, p *permit) {
+			p.report(verdict{step: stepHold, signal: excluded, hold: holdUnauthorized}, answer(sink.Unauthorized, 401), 1)
+		},
+		"flood": func(g *gate, p *permit) {
+			pass(p)
+			g.flooded(true)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				g := newTestGate(nil)
+				wait(g, enter(t, g, 0))
+				r := refused(t, g, 0)
+				g.release(time.Now())
+				if !told(r) {
+					t.Error("the lane was not told")
+				}
+				testkit.Advance(g.pace.spacing)
+				enter(t, g, 0)
+			})
+		})
+	}
+}
+
+func TestProbesOfAFloodGoRoundTheLanes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newTestGate(nil)
+		g.flooded(true)
+		testkit.Advance(5 * time.Second)
+		pass(enter(t, g, 0)) // answered, with a refusal of the record
+		testkit.Advance(10 * time.Second)
+		_, _ = g.admit(1, time.Now().Add(-time.Second)) // lane 1 asks
+		if r := refused(t, g, 0); r.wait != batch.Forever {
+			t.Errorf("lane 0 is to ask again in %v", r.wait)
+		}
+		enter(t, g, 1)
+	})
+}
+
+func TestAHoldIsAsOldAsItsFirstReason(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := opened(t)
+		first := time.Now()
+		testkit.Advance(16 * time.Second)
+		enter(t, g, 0).report(verdict{step: stepHold, signal: failure, hold: holdMisconfigured}, answer(sink.Misconfigured, 404), 1)
+		testkit.Advance(time.Minute)
+		if s := g.standing(time.Now()); s.Reason != holdMisconfigured || !s.Since.Equal(first) {
+			t.Errorf("it stands at %+v, held since %v", s, first)
+		}
+	})
 }

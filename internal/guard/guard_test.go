@@ -95,6 +95,17 @@ func TestARecordRefusedManyTimesCountsOnce(t *testing.T) {
 	}
 }
 
+func TestAnEmptyKeyIsAKey(t *testing.T) {
+	g := guard.New(guard.Config{MaxRatio: 0.01, Window: 200})
+	for i := range 1000 {
+		r := unkeyed(i)
+		r.Raw.Key = []byte{}
+		if g.Judge(op, []guard.Result{refused(r)}) {
+			t.Fatal("records of one key tripped it")
+		}
+	}
+}
+
 func TestACallIsJudgedAsAWhole(t *testing.T) {
 	g := guard.New(guard.Config{MaxRatio: 0.5, Window: 200})
 	var call []guard.Result

@@ -165,3 +165,18 @@ func TestRenewTakesANewerTokenWhereThereIsOne(t *testing.T) {
 		}
 	})
 }
+
+func TestRenewDoesNotTakeANewerTokenThatHasExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &vendor{life: time.Hour}
+		s := NewSource(v.fetch, time.Minute)
+		checkGet(t, s, "t1", 1)
+		if err := s.Renew(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(2 * time.Hour)
+		if err := s.Renew(t.Context(), 1); err != nil || v.logins != 3 {
+			t.Errorf("error %v after %d logins, want 3", err, v.logins)
+		}
+	})
+}
