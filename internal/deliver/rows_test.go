@@ -122,6 +122,10 @@ var rows = []row{
 		script: byID(map[string]sink.Class{id(0): sink.Retryable}), n: 1, kinds: kinds("dead expired", 1), sizes: []int{1, 1}, unsent: 1,
 	},
 	{
+		name: "expired, in place, by the age since the first refusal", change: func(c *Config) { c.InPlace, c.MaxAge = true, 65*time.Second },
+		script: byID(map[string]sink.Class{id(0): sink.Retryable}), n: 1, kinds: kinds("dead expired", 1), sizes: []int{1, 1, 1}, unsent: 2,
+	},
+	{
 		name: "exhausted", script: byID(map[string]sink.Class{id(2): sink.Retryable}), job: func(j *Job) { j.Record.Delay = time.Minute },
 		n: 8, kinds: kinds("delivered", 7, "dead exhausted", 1), sizes: []int{8},
 	},

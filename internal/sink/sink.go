@@ -113,8 +113,8 @@ type Item struct {
 	Body []byte
 	// Group names the envelope that the item needs (currency, source, test or not). Items of different groups never share a call.
 	Group string
-	// Entity names what the item writes (Propel: source and sourceId). Two items of one entity are never in one call, and keep their order.
-	// Empty where items do not meet.
+	// Entity names what the item writes (Propel: source and sourceId). Two items of one entity are never in one call, and keep their order
+	// where they have one order key, or none. Empty where items do not meet.
 	Entity string
 }
 
