@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,7 @@ func main() { os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.S
 
 // execute runs one command and gives the exit code. What went wrong is said on errOut.
 func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
+	log.SetOutput(io.Discard) // net/http writes there, word for word, what a vendor sends beyond the end of its answer
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(out)

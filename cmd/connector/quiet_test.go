@@ -1,0 +1,21 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log"
+	"testing"
+)
+
+// A vendor that sends more than its answer is quoted by net/http in Go's own log, customers' data included.
+func TestWhatLibrariesPrintByThemselvesIsNotLogged(t *testing.T) {
+	var printed bytes.Buffer
+	before := log.Writer()
+	defer log.SetOutput(before)
+	log.SetOutput(&printed)
+	execute(t.Context(), []string{"version"}, io.Discard, io.Discard)
+	log.Print(`Unsolicited response received on idle HTTP channel starting with "{\"email\":\"jan@example.org\"}"`)
+	if printed.Len() > 0 {
+		t.Errorf("%q", printed.String())
+	}
+}
