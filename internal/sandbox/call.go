@@ -59,6 +59,7 @@ type call struct {
 
 	items, refused int
 	accepted       []Entry
+	owed           []int // of the accepted ones those that the answer names, by their place in the ledger
 }
 
 // reply is an answer, or the lack of one.
@@ -97,7 +98,13 @@ func (s *Server) serve(e *endpoint, w http.ResponseWriter, r *http.Request) {
 			s.opts.OnAccept(e)
 		}
 	}
-	rep.send(w, c)
+	if !rep.due(c) {
+		panic(http.ErrAbortHandler) // net/http's way to close a connection without an answer
+	}
+	if c.end == nil {
+		s.ledger.tell(e.operation, c.owed)
+	}
+	rep.send(w)
 }
 
 // latency draws the wait of one call. mu must be held.
@@ -217,7 +224,11 @@ func (s *Server) judge(c *call, items []item, decide func(item) *refusal) ([]*re
 			c.refused++
 			continue
 		}
-		c.accepted = append(c.accepted, s.ledger.accept(c.endpoint.operation, it))
+		e, at := s.ledger.accept(c.endpoint.operation, it)
+		c.accepted = append(c.accepted, e)
+		if !c.dropped[i] {
+			c.owed = append(c.owed, at)
+		}
 	}
 	return verdicts, true
 }
@@ -232,15 +243,16 @@ func (s *Server) verdict(c *call, i int, it item, decide func(item) *refusal) *r
 	return decide(it)
 }
 
-// send writes the answer, after the call's delay. A client that leaves ends the wait.
-func (r reply) send(w http.ResponseWriter, c *call) {
-	gone := !pause(c.request, c.delay)
+// due waits for as long as the call takes, and tells whether there is an answer and a client that still waits for it.
+func (r reply) due(c *call) bool {
+	stayed := pause(c.request, c.delay)
 	if r.hangs {
 		pause(c.request, r.atMost)
 	}
-	if gone || r.closes() {
-		panic(http.ErrAbortHandler) // net/http's way to close a connection without an answer
-	}
+	return stayed && !r.closes()
+}
+
+func (r reply) send(w http.ResponseWriter) {
 	if r.media != "" {
 		w.Header().Set("Content-Type", r.media)
 	}

@@ -30,6 +30,12 @@ type Entry struct {
 	Hash [sha256.Size]byte
 	// Body is the item's JSON; nil without Options.KeepBodies.
 	Body []byte
+	// Told says that the answer that names the item accepted was on its way to a client that still waited. It is false where a fault took the answer's place
+	// or left the item out, where the client had gone, and as long as the call runs.
+	Told bool
+
+	item  identity
+	after bool // the client had been told of the item before
 }
 
 // CallStats count what was asked of one operation.
@@ -56,8 +62,14 @@ type Ledger struct {
 
 type account struct {
 	entries []Entry
-	times   map[identity]int
+	items   map[identity]known
 	stats   CallStats
+}
+
+// known is what an account has of one item.
+type known struct {
+	times int
+	told  bool // the client was told of one acceptance at least
 }
 
 // identity tells whether two items are the same one.
@@ -88,7 +100,23 @@ func (l *Ledger) Duplicates(operation string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.account(operation)
-	return len(a.entries) - len(a.times)
+	return len(a.entries) - len(a.items)
+}
+
+// Unexplained are the acceptances beyond an item's first that no lost answer is a reason for: the client sent the item again although it was told of it, or
+// twice at a time and was told of both. It may be asked when no call runs.
+func (l *Ledger) Unexplained(operation string) []Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []Entry
+	told := map[identity]bool{}
+	for _, e := range l.account(operation).entries {
+		if e.after || e.Told && told[e.item] {
+			out = append(out, e)
+		}
+		told[e.item] = told[e.item] || e.Told
+	}
+	return out
 }
 
 // Calls are the counts of an operation. The logins and the column catalogue have names too: "crmcom.login", "expoints.token", "expoints.columns", "propel.token".
@@ -104,7 +132,7 @@ func (l *Ledger) Calls(operation string) CallStats {
 func (l *Ledger) account(operation string) *account {
 	a, ok := l.operations[operation]
 	if !ok {
-		a = &account{times: map[identity]int{}, stats: CallStats{Failures: map[int]int{}}}
+		a = &account{items: map[identity]known{}, stats: CallStats{Failures: map[int]int{}}}
 		if l.operations == nil {
 			l.operations = map[string]*account{}
 		}
@@ -113,23 +141,38 @@ func (l *Ledger) account(operation string) *account {
 	return a
 }
 
-// accept records an item and gives its entry.
-func (l *Ledger) accept(operation string, it item) Entry {
+// accept records an item, and gives its entry and where it stands among the operation's.
+func (l *Ledger) accept(operation string, it item) (Entry, int) {
 	e := Entry{Operation: operation, ID: it.id, Reference: it.reference, Version: it.version, At: time.Now(), Hash: sha256.Sum256(it.object.raw)}
 	if l.keepBodies {
 		e.Body = slices.Clone(it.object.raw)
 	}
-	key := identity{id: it.id, version: it.version}
+	e.item = identity{id: it.id, version: it.version}
 	if it.id == "" || it.upsert && it.version == "" {
-		key.hash = e.Hash
+		e.item.hash = e.Hash
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.account(operation)
-	a.times[key]++
-	e.Times = a.times[key]
+	k := a.items[e.item]
+	k.times++
+	a.items[e.item] = k
+	e.Times, e.after = k.times, k.told
 	a.entries = append(a.entries, e)
-	return e
+	return e, len(a.entries) - 1
+}
+
+// tell notes that the client is about to be told of the entries that stand there.
+func (l *Ledger) tell(operation string, at []int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.account(operation)
+	for _, i := range at {
+		a.entries[i].Told = true
+		k := a.items[a.entries[i].item]
+		k.told = true
+		a.items[a.entries[i].item] = k
+	}
 }
 
 // count records a call that is about to be answered.

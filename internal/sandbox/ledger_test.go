@@ -3,7 +3,10 @@ package sandbox
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestTheLedgerTellsDuplicatesFromUpdates(t *testing.T) {
@@ -33,4 +36,64 @@ func TestTheLedgerTellsDuplicatesFromUpdates(t *testing.T) {
 	if got := s.Ledger().Calls("crmcom.purchases"); fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// A client may send again what it was not told of, and nothing else.
+func TestOnlyALostAnswerExplainsASecondAcceptance(t *testing.T) {
+	acr1 := When{Items: Items{Field: "accounts_receivable_identifier.number", Prefix: "ACR1"}}
+	for name, c := range map[string]struct {
+		rules []Rule
+		calls int
+		want  []string // the items accepted once more than is explained
+	}{
+		"one call":                        {nil, 1, nil},
+		"answered, and sent again":        {nil, 2, []string{"p-0-0", "p-0-1"}},
+		"an answer that was cut":          {[]Rule{{Times: 1, Do: Action{Fault: FaultResetAfter, Apply: true}}}, 2, nil},
+		"a gateway's answer":              {[]Rule{{Times: 1, Do: Action{Fault: FaultStatus, Code: 502, Apply: true}}}, 2, nil},
+		"an answer that left one out":     {[]Rule{{Times: 1, When: acr1, Do: Action{Fault: FaultDropItems}}}, 2, []string{"p-0-0"}},
+		"cut twice, then answered":        {[]Rule{{Times: 2, Do: Action{Fault: FaultEmptyBody, Apply: true}}}, 3, nil},
+		"answered, sent again and cut":    {[]Rule{{When: When{AfterCalls: 1}, Do: Action{Fault: FaultResetAfter, Apply: true}}}, 2, []string{"p-0-0", "p-0-1"}},
+		"cut, answered, and sent again":   {[]Rule{{Times: 1, Do: Action{Fault: FaultResetAfter, Apply: true}}}, 3, []string{"p-0-0", "p-0-1"}},
+		"refused, and sent again":         {[]Rule{{Times: 1, Do: Action{Fault: FaultRefuseBatch}}}, 2, nil},
+		"one refused, and all sent again": {[]Rule{{Times: 1, When: acr1, Do: Action{Fault: FaultRefuseItem}}}, 2, []string{"p-0-0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i := range c.rules {
+				c.rules[i].Name, c.rules[i].Operation = fmt.Sprint("r", i), "crmcom.purchases"
+			}
+			s := scripted(t, Options{}, c.rules...)
+			token := crmToken(t, s)
+			for range c.calls {
+				crm(t, s, "purchases", token, purchases(2)...)
+			}
+			wantUnexplained(t, s, c.want)
+		})
+	}
+}
+
+func wantUnexplained(t *testing.T, s *Server, want []string) {
+	t.Helper()
+	var got []string
+	for _, e := range s.Ledger().Unexplained("crmcom.purchases") {
+		got = append(got, e.ID)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("unexplained are %v, want %v", got, want)
+	}
+}
+
+// Two calls with one item at a time: that both are answered is no reason for either.
+func TestAnItemThatIsSentTwiceAtATimeIsUnexplained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{Latency: Latency{Fixed: time.Second}})
+		token := crmToken(t, s)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			crm(t, s, "purchases", token, purchases(1)...)
+		}()
+		crm(t, s, "purchases", token, purchases(1)...)
+		<-done
+		wantUnexplained(t, s, []string{"p-0-0"})
+	})
 }
