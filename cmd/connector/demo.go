@@ -23,7 +23,8 @@ func newDemo() *cobra.Command {
 		Short: "Run everything in one process, with vendors that misbehave on a script",
 		Long: "Run a Kafka broker, a schema registry, the three vendors, a producer and the connector in one process. The vendors misbehave on a script, and bad\n" +
 			"records are among the good ones; a ledger shows where each record is, found at the vendors and in the topics. Nothing has to be installed.\n\n" +
-			"It runs until Ctrl-C, or for --duration; then the exit code is 1 where anything is lost or a scripted fault did not happen.\n" +
+			"It runs until Ctrl-C, or for --duration; then the exit code is 1 where anything is lost, doubled without a reason, or ends\n" +
+			"elsewhere than the script has it, and where a scripted fault did not happen.\n" +
 			"All of it is kept in memory, so it is for minutes and not for days.",
 		Example: "  connector demo\n  connector demo --duration 20s --json",
 		Args:    cobra.NoArgs,

@@ -180,3 +180,10 @@ func (a *auditor) readVendors() {
 		a.found.asked[operation] = requests{calls.Calls, calls.Accepted}
 	}
 }
+
+// readDoubled asks the vendors what they accepted without need. No call may run.
+func (a *auditor) readDoubled() {
+	for _, operation := range a.operations {
+		a.found.doubled[operation] = len(a.vendors.Ledger().Unexplained(operation))
+	}
+}

@@ -53,6 +53,7 @@ type places struct {
 	commits  map[string]map[int32]int64 // next offset, by topic and partition, of source and retry topics
 	asked    map[string]requests        // by operation
 	lag      map[string]int64           // records that are not committed past, by source topic
+	doubled  map[string]int             // acceptances that no lost answer explains, by operation; read once no call runs any more
 }
 
 // requests are a vendor's counts of one operation.
@@ -61,7 +62,7 @@ type requests struct{ calls, accepted int }
 func newPlaces() places {
 	return places{
 		accepted: map[item]acceptance{}, dead: map[string]int{}, retries: map[string][]position{},
-		commits: map[string]map[int32]int64{}, asked: map[string]requests{}, lag: map[string]int64{},
+		commits: map[string]map[int32]int64{}, asked: map[string]requests{}, lag: map[string]int64{}, doubled: map[string]int{},
 	}
 }
 
@@ -99,6 +100,7 @@ type balance struct {
 	asked   requests
 	delays  []time.Duration
 	wrong   int // records that met another fate than the script's
+	doubled int // places beyond a record's first that have no reason: all but deliveries whose answer was lost
 }
 
 // add enters one record, once: what is in two places is delivered rather than dead and dead rather than retrying, and the other place is a duplicate. A
@@ -107,6 +109,7 @@ func (b *balance) add(r produced, w whereabouts) {
 	f := &b.figures
 	f.Produced++
 	f.Duplicates += max(0, w.times+w.dead-1)
+	b.doubled += max(0, w.dead-1)
 	switch {
 	case w.times > 0:
 		f.Delivered++
@@ -179,6 +182,8 @@ type sums struct {
 	pipelines  map[string]*balance
 	operations map[string]*balance
 	classes    map[string]classCount
+	// strangers are items at the vendors and origins in the dead-letter topics that are of no record produced; below 0, two records have one name.
+	strangers int
 }
 
 // classCount says how many records of a class were produced, and how many of them are in a dead-letter topic.
@@ -186,18 +191,20 @@ type classCount struct{ produced, dead int }
 
 // add up joins what was produced with where it is; routes are the operations of each pipeline.
 func addUp(records []produced, p places, routes map[string][]string) sums {
-	s := sums{pipelines: map[string]*balance{}, operations: map[string]*balance{}, classes: map[string]classCount{}}
+	s := sums{pipelines: map[string]*balance{}, operations: map[string]*balance{}, classes: map[string]classCount{}, strangers: len(p.accepted) + len(p.dead)}
 	for pipeline, operations := range routes {
 		s.pipelines[pipeline] = &balance{}
 		for _, o := range operations {
 			s.operations[o] = &balance{}
 			for _, b := range []*balance{&s.total, s.pipelines[pipeline], s.operations[o]} {
 				b.ask(p.asked[o])
+				b.doubled += p.doubled[o]
 			}
 		}
 	}
 	for _, r := range records {
 		w := p.of(r)
+		s.strangers -= min(1, w.times) + min(1, w.dead)
 		s.total.add(r, w)
 		s.pipelines[r.pipeline].add(r, w)
 		if o, ok := s.operations[r.operation]; ok {

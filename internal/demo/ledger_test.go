@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -125,5 +126,37 @@ func TestAClassCountsWhatWasProducedAndWhatIsDead(t *testing.T) {
 	s := addUp([]produced{bad, lost}, p, map[string][]string{purchases: {oneOp}})
 	if got := s.classes[classPoison]; got != (classCount{produced: 2, dead: 1}) {
 		t.Errorf("%+v, want 2 produced and 1 dead: a second copy is no second record", got)
+	}
+}
+
+// What is twice at the vendor has a reason or none, and the vendor knows; twice in a dead-letter topic it never has.
+func TestADoubleWithoutAReasonFailsTheRun(t *testing.T) {
+	routes := map[string][]string{purchases: {oneOp}}
+	dead := one
+	dead.fate = toDie
+	for name, c := range map[string]struct {
+		record  produced
+		put     func(*places)
+		failure string
+	}{
+		"accepted twice after a lost answer": {one, func(p *places) { p.accepted[item{oneOp, oneID}] = acceptance{2, noon} }, ""},
+		"accepted twice": {one, func(p *places) {
+			p.accepted[item{oneOp, oneID}], p.doubled[oneOp] = acceptance{2, noon}, 1
+		}, "pipeline purchases: 1 records are double"},
+		"dead twice": {dead, func(p *places) { p.dead[oneID] = 2 }, "pipeline purchases: 1 records are double"},
+		"another's item at the vendor": {one, func(p *places) {
+			p.accepted[item{oneOp, oneID}], p.accepted[item{oneOp, another}] = acceptance{1, noon}, acceptance{1, noon}
+		}, "1 items at the vendors or dead letters are of no record"},
+		"another's dead letter": {dead, func(p *places) { p.dead[oneID], p.dead[another] = 1, 1 }, "1 items at the vendors or dead letters are of no record"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlaces()
+			p.commits[purchases] = map[int32]int64{0: settled}
+			c.put(&p)
+			got := report(addUp([]produced{c.record}, p, routes), map[string]int{}, script{}, false).Failures
+			if len(got) > 1 || !strings.Contains(strings.Join(got, ""), c.failure) || (c.failure == "") != (len(got) == 0) {
+				t.Errorf("the failures are %q, want %q", got, c.failure)
+			}
+		})
 	}
 }

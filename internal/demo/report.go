@@ -104,7 +104,10 @@ func report(s sums, fired map[string]int, script script, complete bool) Report {
 		r.Faults[class], r.Faults[class+producedSuffix] = c.dead, c.produced
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Pipelines)) {
-		r.Failures = append(r.Failures, broken(name, r.Pipelines[name], s.pipelines[name].wrong, complete)...)
+		r.Failures = append(r.Failures, broken(name, r.Pipelines[name], s.pipelines[name], complete)...)
+	}
+	if s.strangers != 0 {
+		r.Failures = append(r.Failures, fmt.Sprintf("%d items at the vendors or dead letters are of no record that was produced", s.strangers))
 	}
 	if complete {
 		r.Failures = append(r.Failures, missing(r.Faults, script)...)
@@ -120,7 +123,7 @@ func closed(balances map[string]*balance) map[string]Figures {
 	return out
 }
 
-func broken(pipeline string, f Figures, wrong int, complete bool) []string {
+func broken(pipeline string, f Figures, b *balance, complete bool) []string {
 	var failures []string
 	must := func(ok bool, n int, what string) {
 		if !ok {
@@ -128,7 +131,8 @@ func broken(pipeline string, f Figures, wrong int, complete bool) []string {
 		}
 	}
 	must(f.Lost == 0, f.Lost, "are lost: committed past, and in no vendor's ledger, retry topic or dead-letter topic")
-	must(wrong == 0, wrong, "met another end than the script has for them: delivered and to be refused, or dead and to be delivered")
+	must(b.doubled == 0, b.doubled, "are double without a reason: at the vendor again though it had confirmed them, or again in a dead-letter topic")
+	must(b.wrong == 0, b.wrong, "met another end than the script has for them: delivered and to be refused, or dead and to be delivered")
 	must(!complete || f.Unsettled == 0, f.Unsettled, "were not settled at the end of the drain")
 	return failures
 }

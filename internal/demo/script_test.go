@@ -124,20 +124,23 @@ func TestAFaultThatDidNotHappenFailsTheRun(t *testing.T) {
 func TestARunIsJudgedByItsFigures(t *testing.T) {
 	for _, c := range []struct {
 		figures  Figures
-		wrong    int
+		balance  balance
 		complete bool
 		want     string
 	}{
-		{Figures{Produced: 2, Delivered: 1, Retrying: 1}, 0, true, ""},
-		{Figures{Lost: 1}, 0, true, "lost"},
-		{Figures{Lost: 1}, 0, false, "lost"},
-		{Figures{Dead: 1}, 1, false, "another end"},
-		{Figures{Unsettled: 1}, 0, true, "not settled"},
-		{Figures{Unsettled: 1}, 0, false, ""},
+		{Figures{Produced: 2, Delivered: 1, Retrying: 1}, balance{}, true, ""},
+		{Figures{Lost: 1}, balance{}, true, "lost"},
+		{Figures{Lost: 1}, balance{}, false, "lost"},
+		{Figures{Dead: 1}, balance{wrong: 1}, false, "another end"},
+		{Figures{Delivered: 1, Duplicates: 1}, balance{}, true, ""},
+		{Figures{Delivered: 1, Duplicates: 1}, balance{doubled: 1}, true, "double"},
+		{Figures{Delivered: 1, Duplicates: 1}, balance{doubled: 1}, false, "double"},
+		{Figures{Unsettled: 1}, balance{}, true, "not settled"},
+		{Figures{Unsettled: 1}, balance{}, false, ""},
 	} {
-		got := strings.Join(broken(purchases, c.figures, c.wrong, c.complete), "; ")
+		got := strings.Join(broken(purchases, c.figures, &c.balance, c.complete), "; ")
 		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
-			t.Errorf("%+v, %d wrong, complete %t: %q, want %q", c.figures, c.wrong, c.complete, got, c.want)
+			t.Errorf("%+v, %d wrong, %d doubled, complete %t: %q, want %q", c.figures, c.balance.wrong, c.balance.doubled, c.complete, got, c.want)
 		}
 	}
 }

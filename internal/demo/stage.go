@@ -140,6 +140,7 @@ const actsKept = 4 * time.Second
 
 // report adds up after the connector has stopped.
 func (s *stage) report(ctx context.Context, complete bool) (Report, error) {
+	s.auditor.readDoubled()
 	sums, err := s.addUp(ctx)
 	if err != nil {
 		return Report{}, err
