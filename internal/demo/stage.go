@@ -46,9 +46,14 @@ func newStage(o Options, script script, w *world) (*stage, error) {
 const (
 	glance = 200 * time.Millisecond // between looks at the breakers, which are open for a second at least
 	redraw = time.Second
-	// auditShare bounds the time that adding up takes to a part of all time: the ledger grows.
+	// auditShare bounds the time that adding up takes to a part of all time, for the ledger grows; longest bounds the wait that comes of it, for a machine
+	// that is busy makes any time long, and a view that stands still says nothing.
 	auditShare = 20
+	longest    = 5 * time.Second
 )
+
+// pause is how long to wait after a drawing that took so long.
+func pause(took time.Duration) time.Duration { return min(auditShare*took, longest) }
 
 // watch looks on until ctx ends. The error is the connector's, when it ends before.
 func (s *stage) watch(ctx context.Context, connector activity) error {
@@ -68,7 +73,7 @@ func (s *stage) watch(ctx context.Context, connector activity) error {
 			if err := s.show(ctx, s.phase()); err != nil && ctx.Err() == nil {
 				return err
 			}
-			next = later(next.Add(redraw), now.Add(auditShare*time.Since(now)))
+			next = later(next.Add(redraw), time.Now().Add(pause(time.Since(now))))
 		}
 	}
 }

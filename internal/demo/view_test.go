@@ -96,3 +96,12 @@ func TestTheStateSaysFirstWhatNeedsAPerson(t *testing.T) {
 		}
 	}
 }
+
+// On a machine with much else to do a look takes seconds: the view must not stand still for a minute after it.
+func TestTheViewIsDrawnAgainSoonHoweverLongALookTook(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{0: 0, 10 * time.Millisecond: 200 * time.Millisecond, 3 * time.Second: 5 * time.Second} {
+		if got := pause(took); got != want {
+			t.Errorf("after a drawing of %s the next one waits %s, want %s", took, got, want)
+		}
+	}
+}
