@@ -42,6 +42,7 @@ type books struct {
 	records   map[string]*produced // by origin
 	bySeq     map[int]*produced
 	copies    map[string][]place // in retry topics, by origin
+	attempts  map[string]int     // of those copies
 	delivered map[string]int
 	dead      map[string]int
 	versions  map[string][]int // by customer: the sequence numbers in the order accepted
@@ -50,7 +51,7 @@ type books struct {
 
 func newBooks(l *line, commits *testkit.Commits) *books {
 	return &books{
-		line: l, commits: commits, records: map[string]*produced{}, bySeq: map[int]*produced{}, copies: map[string][]place{},
+		line: l, commits: commits, records: map[string]*produced{}, bySeq: map[int]*produced{}, copies: map[string][]place{}, attempts: map[string]int{},
 		delivered: map[string]int{}, dead: map[string]int{}, versions: map[string][]int{},
 	}
 }
@@ -111,8 +112,16 @@ func sameJSON(got []byte, want string) bool {
 	return json.Unmarshal(got, &g) == nil && json.Unmarshal([]byte(want), &w) == nil && reflect.DeepEqual(g, w)
 }
 
-// moved notes that a record's copy is about to stand in a retry or dead-letter topic: then it is settled wherever it stood before.
-func (b *books) moved(id string, to place, dead bool) {
+// moved notes that a record's copy is about to stand in a retry or dead-letter topic: then it is settled wherever it stood before. A copy of no more
+// attempts than one that is there, or of a record that has ended, is the late one of a former owner: nothing has to become of it.
+func (b *books) moved(id string, to place, dead bool, attempt int) {
+	b.mu.Lock()
+	late := !dead && (b.delivered[id]+b.dead[id] > 0 || len(b.copies[id]) > 0 && attempt <= b.attempts[id])
+	b.mu.Unlock()
+	if late {
+		b.commits.Settled(to.topic, to.partition, to.offset)
+		return
+	}
 	b.settle(id)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,7 +129,7 @@ func (b *books) moved(id string, to place, dead bool) {
 		b.dead[id]++
 		return
 	}
-	b.copies[id] = append(b.copies[id], to)
+	b.copies[id], b.attempts[id] = append(b.copies[id], to), attempt
 }
 
 // settle tells the oracle of commits that nothing more has to become of a record, where it was produced and where its copies are.

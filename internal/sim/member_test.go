@@ -19,7 +19,8 @@ import (
 // member is a running instance of the connector.
 type member struct {
 	w          *world
-	net        *testkit.Line
+	brokers    *testkit.Line
+	web        *testkit.Line // to the vendors and the registry
 	transport  *http.Transport
 	metrics    *prometheus.Registry
 	take, work context.CancelFunc
@@ -43,12 +44,15 @@ func (w *world) join() *member {
 
 func (w *world) start(build func(pipeline.Options) runner) *member {
 	w.Helper()
-	m := &member{w: w, net: testkit.NewLine(w.network.DialContext), metrics: prometheus.NewRegistry(), over: make(chan struct{})}
+	m := &member{
+		w: w, brokers: testkit.NewLine(w.network.DialContext), web: testkit.NewLine(w.network.DialContext),
+		metrics: prometheus.NewRegistry(), over: make(chan struct{}),
+	}
 	// As between the connector and a vendor: an idle connection is given up before the vendor would.
-	m.transport = &http.Transport{DialContext: m.net.Dial, IdleConnTimeout: 4 * time.Second, MaxIdleConnsPerHost: 8}
+	m.transport = &http.Transport{DialContext: m.web.Dial, IdleConnTimeout: 4 * time.Second, MaxIdleConnsPerHost: 8}
 	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
 	run := build(pipeline.Options{
-		Dial: m.net.Dial, Transport: m.transport, Observe: observe.New(m.metrics),
+		Dial: m.brokers.Dial, Transport: m.transport, Observe: observe.New(m.metrics),
 		Log: zap.New(zapcore.NewCore(encoder, zapcore.AddSync(w.logs), zapcore.InfoLevel)),
 	})
 	take, stopTake := context.WithCancel(context.Background())
@@ -75,10 +79,16 @@ func (m *member) leave() {
 
 // crash cuts the instance off; what it still does reaches nobody.
 func (m *member) crash() {
-	m.net.Cut()
+	m.web.Cut()
+	m.cutOff()
+	m.kill()
+}
+
+// cutOff takes the brokers from the instance. To the group that is a crash, and the instance knows nothing of it.
+func (m *member) cutOff() {
+	m.brokers.Cut()
 	synctest.Wait() // what was on the line has arrived
 	m.w.noteCrash()
-	m.kill()
 }
 
 func (m *member) kill() {
@@ -88,9 +98,10 @@ func (m *member) kill() {
 	m.transport.CloseIdleConnections()
 }
 
-// noteCrash reads what the group's commits say of what is not settled. Only that may come twice, and twice at the vendor only what was sent.
+// noteCrash reads what the group's commits say of what is not settled at the end of a member's connections. Only that may come twice, and twice at the vendor only what was sent.
 func (w *world) noteCrash() {
 	w.crashes++
+	sent := 0
 	info := w.platform.Cluster().GroupInfo(w.group())
 	if info == nil {
 		return
@@ -109,9 +120,29 @@ func (w *world) noteCrash() {
 			w.Errorf("reading the metadata of %s-%d: %v", at.topic, at.partition, err)
 		}
 		for o := c.Offset; o < end; o++ {
-			w.noteOpen(place{at.topic, at.partition, o}, tracker.Track(new(offset.Entry), o, 0, time.Time{}))
+			fate := tracker.Track(new(offset.Entry), o, 0, time.Time{})
+			w.noteOpen(place{at.topic, at.partition, o}, fate)
+			if fate == offset.Sent {
+				sent++
+			}
 		}
 	}
+	if most := w.cfg.Pipelines[0].Concurrency * w.cfg.Pipelines[0].Batch.MaxItems * w.running(); sent > most {
+		w.Errorf("the commits call %d records sent, and no more than %d can be in calls", sent, most)
+	}
+}
+
+// running counts the members that have not ended; the one that is crashing is among them.
+func (w *world) running() int {
+	n := 0
+	for _, m := range w.members {
+		select {
+		case <-m.over:
+		default:
+			n++
+		}
+	}
+	return n
 }
 
 func (w *world) noteOpen(at place, fate offset.Fate) {

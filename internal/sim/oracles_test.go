@@ -113,28 +113,49 @@ func (w *world) judgeLedger(v *verdict) {
 	for _, f := range w.books.faults {
 		v.add("%s", f)
 	}
-	extra := 0
+	extra, again := 0, w.again()
 	for _, id := range r.Duplicated {
 		extra += max(0, w.books.delivered[id]-1)
-		w.judgeDuplicate(v, id, w.books.delivered[id], w.books.dead[id])
+		w.judgeDuplicate(v, id, again)
 	}
-	if counted := w.metric("sluice_possible_duplicates_total"); !w.line.repeatable && w.crashes == 0 && float64(extra) > counted {
+	if counted := w.metric("sluice_possible_duplicates_total"); !w.line.repeatable && float64(extra) > counted {
 		v.add("the vendor has %d duplicates, and only %v were counted as possible", extra, counted)
 	}
 }
 
-// judgeDuplicate: after a crash what was sent may be twice at the vendor, and what was open may be twice in the dead-letter topic. Answers that were
-// cut or forgot items do the rest.
-func (w *world) judgeDuplicate(v *verdict, id string, delivered, dead int) {
-	maybeTwice := w.sent[id] || w.scenario.unclear || w.line.repeatable && w.open[id]
-	if delivered > 1 && !maybeTwice {
-		v.add("%s is %d times at the vendor, and nothing was unclear of it", id, delivered)
+// repeats is what the vendor knows of items that it accepted: by origin, how often without need, and whether it has told its client of one.
+type repeats struct {
+	needless map[string]int
+	told     map[string]bool
+}
+
+func (w *world) again() repeats {
+	r := repeats{needless: map[string]int{}, told: map[string]bool{}}
+	for _, e := range w.vendors.Ledger().Unexplained(w.line.operation) {
+		if p := w.books.of(e); p != nil {
+			r.needless[p.origin.ID()]++
+		}
+	}
+	for e := range w.vendors.Ledger().All(w.line.operation) {
+		if p := w.books.of(e); p != nil && e.Told {
+			r.told[p.origin.ID()] = true
+		}
+	}
+	return r
+}
+
+// judgeDuplicate: what is twice at the vendor was not answered the first time, or was being sent at a crash; what was open then may be twice in the
+// dead-letter topic. Nothing else is anywhere twice.
+func (w *world) judgeDuplicate(v *verdict, id string, r repeats) {
+	delivered, dead := w.books.delivered[id], w.books.dead[id]
+	if r.needless[id] > 0 && !w.sent[id] && (!w.line.repeatable || !w.open[id]) {
+		v.add("%s is %d times at the vendor, and %d times without need", id, delivered, r.needless[id])
 	}
 	if dead > 1 && !w.open[id] {
 		v.add("%s is %d times dead, and was not open at a crash", id, dead)
 	}
-	if delivered > 0 && dead > 0 && !w.sent[id] && !w.scenario.unclear {
-		v.add("%s is at the vendor and dead", id)
+	if delivered > 0 && dead > 0 && r.told[id] && !w.sent[id] {
+		v.add("%s is dead, and the vendor has said that it has it", id)
 	}
 }
 
@@ -179,7 +200,7 @@ func (w *world) judgeFates(v *verdict) {
 			if dead == 0 {
 				due++
 			}
-			if dead > 0 && len(w.scenario.may) == 0 && w.crashes == 0 {
+			if dead > 0 && len(w.scenario.may) == 0 && !w.sent[id] {
 				v.add("%s (%s) was to be delivered, and is dead", id, p.kind)
 			}
 		}
@@ -232,5 +253,5 @@ func (w *world) judgeFaults(v *verdict) {
 // mayDieOf tells whether a dead letter of the kind may have the cause.
 func (w *world) mayDieOf(k kind, cause record.Cause) bool {
 	return causes[k] == cause || slices.Contains(w.scenario.may, cause) ||
-		cause == record.CauseUnknown && w.crashes > 0 // judgeDuplicate holds it against what was sent
+		cause == record.CauseUnknown && w.crashes > 0 // judgeFates holds it against what was sent
 }

@@ -24,9 +24,11 @@ type scenario struct {
 	mix     map[kind]int // how many records of each kind; the rest is good
 	rules   func(w *world) []sandbox.Rule
 	play    func(w *world)
-	// unclear says that answers are lost, so that a record may be sent again although it arrived; may are the causes of death that come with it.
-	unclear bool
+	// may are causes of death that a record may have besides those of its kind; unclear says that answers are lost, which counts as attempts.
 	may     []record.Cause
+	unclear bool
+	// stale says that a former owner may ask to commit what it had, before it hears that it is none; the broker must refuse it.
+	stale bool
 }
 
 var everyLine = []*line{&purchases, &feedback, &changes}
@@ -99,6 +101,7 @@ var scenarios = []*scenario{
 	{name: "answers_cut", records: 100, rules: cutAnswers, play: steady, unclear: true, may: []record.Cause{record.CauseUnknown}},
 	{name: "crash", records: 120, mix: refusals, play: crashing},
 	{name: "members_come_and_go", records: 150, mix: refusals, play: joining},
+	{name: "cut_off_and_back", lines: []*line{&purchases, &feedback}, records: 120, mix: refusals, play: cutOffAndBack, stale: true},
 	{name: "dead_letters_refused", records: 100, mix: everything, play: func(w *world) { w.refusing(w.deadTopic(), "dead letters") }},
 	{name: "retries_refused", lines: []*line{&purchases}, records: 100, mix: refusals, play: func(w *world) { w.refusing(w.retryTopics()[0], "retries") }},
 	{name: "registry_down", records: 80, play: withoutRegistry},
@@ -143,15 +146,22 @@ func steady(w *world) {
 	m.leave()
 }
 
-// crashing has a member crash one to three times, and another one follow.
+// crashing has a member crash one to three times, and another one follow. With every other seed the first crash is in the middle of a call.
 func crashing(w *world) {
 	w.produce(len(w.plan) / 2)
-	for range 1 + w.rng.IntN(3) {
+	for i := range 1 + w.rng.IntN(3) {
 		m := w.join()
 		testkit.Advance(w.random(3 * time.Second))
-		w.produce(len(w.plan) / 3)
-		testkit.Advance(w.random(3 * time.Second))
 		w.awaitMembers(1)
+		w.produce(len(w.plan) / 3)
+		if i == 0 && w.seed%2 == 0 {
+			w.awaitCall()
+			m.crash()
+			open := len(w.open)
+			w.fired["crash in a call"] = func() int { return open }
+			continue
+		}
+		testkit.Advance(w.random(3 * time.Second))
 		m.crash()
 	}
 	w.produce(0)
@@ -160,7 +170,7 @@ func crashing(w *world) {
 	m.leave()
 }
 
-// joining has two members come and go in clean ways.
+// joining has two members come and go in clean ways. One leaves while both are at work, or while they still come to terms.
 func joining(w *world) {
 	w.produce(len(w.plan) / 3)
 	a := w.join()
@@ -168,6 +178,9 @@ func joining(w *world) {
 		testkit.Advance(w.random(3 * time.Second))
 		b := w.join()
 		w.produce(len(w.plan) / 2)
+		if w.rng.IntN(2) == 0 {
+			w.awaitMembers(2)
+		}
 		testkit.Advance(w.random(8 * time.Second))
 		a.leave()
 		a = b
@@ -175,6 +188,27 @@ func joining(w *world) {
 	w.produce(0)
 	w.await()
 	a.leave()
+}
+
+// cutOffAndBack has a member lose the brokers in the middle of a call, and come back when another one has gone on with its partitions: whatever it still
+// holds of them it must forget.
+func cutOffAndBack(w *world) {
+	w.produce(len(w.plan) / 3)
+	a, b := w.join(), w.join()
+	w.awaitMembers(2)
+	w.produce(len(w.plan) / 2)
+	w.awaitCall()
+	a.cutOff()
+	open := len(w.open)
+	w.fired["cut off"] = func() int { return open }
+	w.awaitMembers(1)
+	w.produce(0)
+	testkit.Advance(w.random(20 * time.Second))
+	a.brokers.Mend()
+	w.awaitMembers(2)
+	w.await()
+	a.leave()
+	b.leave()
 }
 
 // refusing has the cluster refuse writes to a topic for a while, with an error that a producer tries again or with one that it does not.

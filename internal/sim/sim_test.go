@@ -14,8 +14,8 @@ var (
 	manySeeds = flag.Int("sim.seeds", 0, "seeds of each scenario; 0: as SLUICE_SIM_SEEDS says, else 12")
 )
 
-// fewSeeds make 200 runs with the scenarios that there are.
-const fewSeeds = 12
+// fewSeeds of each scenario make fewRuns runs at least.
+const fewSeeds, fewRuns = 12, 200
 
 // seeds are those of one scenario.
 func seeds(t *testing.T) []int {
@@ -36,6 +36,9 @@ func seeds(t *testing.T) []int {
 
 func TestSim(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // the worlds are small and many
+	if n := fewSeeds * len(scenarios); n < fewRuns {
+		t.Errorf("%d scenarios with %d seeds each are %d runs, at least %d are due", len(scenarios), fewSeeds, n, fewRuns)
+	}
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
 			for _, seed := range seeds(t) {

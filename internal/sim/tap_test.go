@@ -124,7 +124,8 @@ func (t *tap) batch(topic string, p kmsg.ProduceRequestTopicPartition) {
 		r.Offset = t.next[at]
 		t.next[at]++
 		t.records = append(t.records, r)
-		t.books.moved(record.ReadHeaders(r).Origin.ID(), place{topic, p.Partition, r.Offset}, topic == t.dead)
+		h := record.ReadHeaders(r)
+		t.books.moved(h.Origin.ID(), place{topic, p.Partition, r.Offset}, topic == t.dead, h.Attempt)
 	}
 }
 

@@ -43,8 +43,10 @@ type world struct {
 	books     *books
 	tap       *tap
 	commits   *testkit.Commits
-	committed chan struct{} // signals a commit
-	ends      []int64       // of the source's partitions
+	committed chan struct{}   // signals a commit
+	accepted  chan struct{}   // signals an acceptance that is not answered yet
+	highest   map[place]int64 // commits that the broker had, by place with offset 0
+	ends      []int64         // of the source's partitions
 	seq       int
 	plan      []kind // of the records to come
 	fired     map[string]func() int
@@ -65,8 +67,8 @@ const (
 func newWorld(t *testing.T, s *scenario, l *line, seed uint64) *world {
 	w := &world{
 		T: t, scenario: s, line: l, seed: seed, rng: rand.New(rand.NewPCG(seed, 17)), network: &testkit.Network{}, logs: &logs{},
-		accounts: &accounts{asked: map[string]time.Time{}, wait: firstDelay + time.Second}, committed: make(chan struct{}, 1),
-		fired: map[string]func() int{}, open: map[string]bool{}, sent: map[string]bool{},
+		accounts: &accounts{asked: map[string]time.Time{}, wait: firstDelay + time.Second}, committed: make(chan struct{}, 1), accepted: make(chan struct{}, 1),
+		fired: map[string]func() int{}, open: map[string]bool{}, sent: map[string]bool{}, highest: map[place]int64{},
 	}
 	w.parts = 3 + w.rng.IntN(4)
 	w.platform = testkit.StartPlatform(t, embedded.Options{Network: w.network})
@@ -76,6 +78,9 @@ func newWorld(t *testing.T, s *scenario, l *line, seed uint64) *world {
 	w.client = testkit.NewClient(t, w.platform, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DisableClientMetrics())
 	w.makeTopics()
 	w.commits = testkit.WatchCommits(w.platform.Cluster())
+	if s.stale {
+		w.commits.AllowRewinds() // uncommitted sees those that the broker takes
+	}
 	w.books = newBooks(l, w.commits)
 	w.values = newValues(t, l, w.platform.Registry())
 	w.ends = make([]int64, w.parts)
@@ -86,10 +91,7 @@ func newWorld(t *testing.T, s *scenario, l *line, seed uint64) *world {
 	}
 	w.tap = watch(w.platform.Cluster(), w.books, own, w.deadTopic(), w.parts)
 	w.platform.Cluster().ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
-		select {
-		case w.committed <- struct{}{}:
-		default:
-		}
+		signal(w.committed)
 		return nil, nil, false
 	})
 	return w
@@ -118,7 +120,10 @@ func (w *world) startVendors() {
 		Expoints: sandbox.ExpointsOptions{Columns: []sandbox.Column{{ID: 1, Name: "event"}, {ID: 2, Name: "store"}}, EventIDColumn: "event"},
 		Propel:   sandbox.PropelOptions{VersionField: "debtorId"},
 		Script:   script, Latency: sandbox.Latency{Fixed: 10 * time.Millisecond, Jitter: 300 * time.Millisecond, Seed: w.seed},
-		KeepBodies: true, OnAccept: func(e sandbox.Entry) { w.books.accept(e) },
+		KeepBodies: true, OnAccept: func(e sandbox.Entry) {
+			w.books.accept(e)
+			signal(w.accepted)
+		},
 	})
 	testkit.Serve(w, w.network, w.line.vendor+":80", w.vendors.Handler(sandbox.Vendor(w.line.vendor)))
 }
@@ -216,6 +221,27 @@ func (w *world) awaitMembers(n int) {
 	w.must(err)
 }
 
+// awaitCall returns when the vendor has accepted an item of a call that it answers later.
+func (w *world) awaitCall() {
+	w.Helper()
+	select {
+	case <-w.accepted: // may be long ago
+	default:
+	}
+	select {
+	case <-w.accepted:
+	case <-time.After(patience):
+		w.Fatal("no call")
+	}
+}
+
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 func (w *world) uncommitted() []string {
 	var open []string
 	var commits map[string]map[int32]int64
@@ -229,6 +255,11 @@ func (w *world) uncommitted() []string {
 		}
 	}
 	check := func(topic string, p int32, end int64) {
+		if at := (place{topic: topic, partition: p}); commits[topic][p] < w.highest[at] {
+			w.Errorf("the group's commit of %s-%d fell from %d to %d", topic, p, w.highest[at], commits[topic][p])
+		} else {
+			w.highest[at] = commits[topic][p]
+		}
 		if commits[topic][p] != end {
 			open = append(open, fmt.Sprintf("%s-%d at %d of %d", topic, p, commits[topic][p], end))
 		}

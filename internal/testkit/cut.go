@@ -8,7 +8,7 @@ import (
 )
 
 // Line is one process's connections, which can be cut all at once: what a crash looks like from outside. Nothing is said to the other side
-// but that the connections ended, and no new one comes about. Safe for concurrent use.
+// but that the connections ended, and no new one comes about before Mend. Safe for concurrent use.
 type Line struct {
 	dial func(context.Context, string, string) (net.Conn, error)
 
@@ -38,7 +38,7 @@ func (l *Line) Dial(ctx context.Context, network, address string) (net.Conn, err
 	return conn, nil
 }
 
-// Cut ends all connections and refuses new ones.
+// Cut ends all connections and refuses new ones, until Mend.
 func (l *Line) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -46,4 +46,12 @@ func (l *Line) Cut() {
 	for _, c := range l.conns {
 		_ = c.Close()
 	}
+	l.conns = nil
+}
+
+// Mend lets new connections come about again.
+func (l *Line) Mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = false
 }
