@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 
 	"sluice/internal/event/encode"
 )
@@ -47,9 +48,12 @@ type Generator struct {
 	encoder   *encode.Encoder
 }
 
+// encoder is one for all generators: reading the schemas costs more than many a sample.
+var encoder = sync.OnceValues(encode.New)
+
 // New makes a generator. Each event of each source needs an id.
 func New(o Options) (*Generator, error) {
-	encoder, err := encode.New()
+	encoder, err := encoder()
 	if err != nil {
 		return nil, fmt.Errorf("preparing to encode samples: %w", err)
 	}
