@@ -7,6 +7,7 @@ import (
 
 // The demo as a user starts it: it ends by itself, prints one JSON object and nothing else, and its ledger adds up.
 func TestTheDemoLosesNothingAndDeliversThroughEveryOperation(t *testing.T) {
+	t.Parallel()
 	var report struct {
 		Pipelines, Operations map[string]struct {
 			Produced, Delivered, Retrying, Dead, Skipped, Unsettled, Lost int

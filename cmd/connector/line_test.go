@@ -30,6 +30,7 @@ const allPipelines = `
 `
 
 func TestWhatIsProducedIsDeliveredOrDeadAndAStopIsClean(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, allPipelines, 0)
 	must(t, "topics", "apply", "-c", s.config, "--sources", "3")
 	if out := must(t, "schemas", "register", "-c", s.config); strings.Count(out, "has id") != 11 {
@@ -123,6 +124,7 @@ func (s *stage) wantAllCommitted(t *testing.T, pipelines ...string) {
 }
 
 func TestAfterAKillOnlyWhatWasBeingSentMayBeDouble(t *testing.T) {
+	t.Parallel()
 	const produced, before, lanes, batch = 3000, 700, 3, 25
 	s := newStage(t, fmt.Sprintf("  purchases: {concurrency: %d, batch: {max_items: %d, linger: 5ms}}\n", lanes, batch), before)
 	must(t, "topics", "apply", "-c", s.config, "--sources", "3")
@@ -156,6 +158,7 @@ func TestAfterAKillOnlyWhatWasBeingSentMayBeDouble(t *testing.T) {
 }
 
 func TestASecondSignalStopsAtOnceAndCommitsNothingUnsettled(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, "  purchases: {batch: {linger: 0s}}\n", 1)
 	must(t, "topics", "apply", "-c", s.config, "--sources", "1")
 	must(t, "produce", "-c", s.config, "-n", "1")

@@ -22,6 +22,7 @@ func TestARecordThatWaitsInItsPlaceIsNotStuckBeforeItsDelaysAreOver(t *testing.T
 
 // No broker is no reason to end: a supervisor that starts the process again and again helps nobody.
 func TestRunWaitsForBrokersUntilASignal(t *testing.T) {
+	t.Parallel()
 	path := write(t, "nobody.yaml", `
 kafka: {brokers: ["127.0.0.1:1"]}
 schema_registry: {urls: ["http://127.0.0.1:1"]}

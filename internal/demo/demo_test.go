@@ -22,11 +22,9 @@ type figures map[string]float64
 
 // A whole run: nothing is lost, every operation delivers, everything that the script has in store happens, and the JSON says so.
 func TestARunKeepsEveryPromise(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes 12 s")
-	}
+	t.Parallel() // it waits for the clock most of the time
 	r, err := demo.Run(t.Context(), t.Context(), demo.Options{
-		Duration: 12 * time.Second, Rate: 200, Seed: 7, Log: zaptest.NewLogger(t), Screen: demo.Screen{Writer: t.Output()},
+		Duration: demo.MinDuration, Rate: 200, Seed: 7, Log: zaptest.NewLogger(t), Screen: demo.Screen{Writer: t.Output()},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -109,9 +107,10 @@ func (s *stopper) Write(p []byte) (int, error) {
 }
 
 func TestARunThatIsStoppedDrainsAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	take, stop := context.WithCancel(t.Context())
 	defer stop()
-	r, err := demo.Run(take, t.Context(), demo.Options{Rate: 500, Seed: 3, Log: zaptest.NewLogger(t), Screen: demo.Screen{Writer: &stopper{stop: stop}}})
+	r, err := demo.Run(take, t.Context(), demo.Options{Rate: 200, Seed: 3, Log: zaptest.NewLogger(t), Screen: demo.Screen{Writer: &stopper{stop: stop}}})
 	if err != nil {
 		t.Fatal(err)
 	}
