@@ -214,7 +214,7 @@ func cutOffAndBack(w *world) {
 // refusing has the cluster refuse writes to a topic for a while, with an error that a producer tries again or with one that it does not.
 func (w *world) refusing(topic, name string) {
 	err := []*kerr.Error{kerr.NotEnoughReplicas, kerr.TopicAuthorizationFailed, kerr.InvalidRecord}[w.rng.IntN(3)]
-	h := w.tap.refuse(w.platform.Cluster(), topic, 0, 5*time.Second+w.random(20*time.Second), err)
+	h := w.tap.refuse(w.platform.Cluster(), topic, 5*time.Second+w.random(20*time.Second), err)
 	w.fired[fmt.Sprintf("%s refused with %s", name, err.Message)] = h.Hits
 	steady(w)
 }
@@ -262,7 +262,7 @@ func withoutCommits(w *world) {
 
 // storm has all of it: answers cut, writes refused, members joining, leaving and crashing.
 func storm(w *world) {
-	h := w.tap.refuse(w.platform.Cluster(), w.deadTopic(), 0, 5*time.Second, kerr.NotEnoughReplicas)
+	h := w.tap.refuse(w.platform.Cluster(), w.deadTopic(), 5*time.Second, kerr.NotEnoughReplicas)
 	w.fired["dead letters refused"] = h.Hits
 	w.produce(len(w.plan) / 3)
 	a := w.join()

@@ -24,7 +24,7 @@ type tap struct {
 	next    map[place]int64 // by place with offset 0: the partition's end
 	batches map[batchID]bool
 	records []*kgo.Record // as they stand in the topics
-	spells  []spell
+	spells  []*spell
 	refused map[kmsg.Request][]string // topics, by request
 }
 
@@ -36,10 +36,11 @@ type batchID struct {
 	sequence int32
 }
 
-// spell is a time in which a topic takes no writes.
+// spell is a time in which a topic takes no writes; it begins with the first one.
 type spell struct {
-	topic       string
-	from, until time.Time
+	topic  string
+	length time.Duration
+	until  time.Time
 }
 
 // watch taps a cluster whose topics are there already.
@@ -61,12 +62,11 @@ func watch(c *kfake.Cluster, b *books, topics []string, dead string, parts int) 
 	return t
 }
 
-// refuse has the cluster refuse writes to a topic for a while. The tap decides and the fault obeys, so that both say the same of a request.
-func (t *tap) refuse(c *kfake.Cluster, topic string, from, length time.Duration, err *kerr.Error) *kfake.FaultHandle {
-	now := time.Now()
+// refuse has the cluster refuse writes to a topic for a while from the next one on. The tap decides and the fault obeys, so that both say the same of a request.
+func (t *tap) refuse(c *kfake.Cluster, topic string, length time.Duration, err *kerr.Error) *kfake.FaultHandle {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.spells = append(t.spells, spell{topic, now.Add(from), now.Add(from + length)})
+	t.spells = append(t.spells, &spell{topic: topic, length: length})
 	return c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: err, Count: -1, When: func(r kmsg.Request) bool {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -94,7 +94,13 @@ func (t *tap) refuses(r kmsg.Request, topic string, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range t.spells {
-		if s.topic == topic && !now.Before(s.from) && now.Before(s.until) {
+		if s.topic != topic {
+			continue
+		}
+		if s.until.IsZero() {
+			s.until = now.Add(s.length)
+		}
+		if now.Before(s.until) {
 			t.refused[r] = append(t.refused[r], topic)
 			return true
 		}
