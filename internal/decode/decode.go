@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -141,7 +142,11 @@ func (d *Decoder) split(value []byte) (id int, body []byte, err error) {
 	case value[0] != 0:
 		return 0, nil, &Poison{Reason: fmt.Sprintf("first byte 0x%02x, want 0x00 (Confluent's wire format)", value[0])}
 	}
-	return int(binary.BigEndian.Uint32(value[1:headerBytes])), value[headerBytes:], nil
+	id = int(binary.BigEndian.Uint32(value[1:headerBytes]))
+	if id > math.MaxInt32 {
+		return 0, nil, &Poison{Reason: fmt.Sprintf("schema id %d, at most %d is possible", id, math.MaxInt32)}
+	}
+	return id, value[headerBytes:], nil
 }
 
 // codec gives the codec of an id, looked up at most once at a time.

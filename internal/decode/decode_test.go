@@ -141,6 +141,7 @@ func TestBytesThatAreNotOneWholeRecordArePoison(t *testing.T) {
 		{"no bytes", nil, "the header alone has 5"},
 		{"header cut", wire[:4], "the header alone has 5"},
 		{"other magic", append([]byte{1}, wire[1:]...), "first byte 0x01"},
+		{"an id that no registry gives", framed(1<<31, nil), "schema id 2147483648, at most 2147483647 is possible"},
 		{"no body", wire[:5], "the record ends within"},
 		{"one byte short", wire[:len(wire)-1], "the record ends within"},
 		{"one byte over", append(bytes.Clone(wire), 0), "1 bytes are left"},

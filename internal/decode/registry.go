@@ -17,8 +17,12 @@ const (
 	maxReferences = 100     // schemas that one schema may refer to, in all
 )
 
-// errNotFound is the registry's 404 for a schema id.
-var errNotFound = errors.New("not found")
+var (
+	// errNotFound is the registry's own 404, for a schema id or a reference.
+	errNotFound = errors.New("not found")
+	// errForeign404 is a 404 of something else, such as a proxy whose registry is away, or of a wrong base path.
+	errForeign404 = errors.New("HTTP 404 that is not of a schema registry's form (no error code 404xx): a proxy whose registry is away, or a wrong base path")
+)
 
 // registry reads schemas over the Confluent Schema Registry's HTTP API.
 type registry struct {
@@ -77,11 +81,10 @@ func (r *registry) byVersion(ctx context.Context, ref sr.SchemaReference) (sr.Sc
 	})
 }
 
-// first is the first URL's answer that has a schema. With none: errNotFound where a registry said so in its own form, or where all
-// URLs said so in any form; else the last error.
+// first is the first URL's answer that has a schema. With none: errNotFound where a registry said so, in its own form; else the last error.
 func (r *registry) first(ctx context.Context, get func(context.Context, *sr.Client) (sr.Schema, error)) (sr.Schema, error) {
 	var last error
-	notFound := 0
+	notFound := false
 	for _, c := range r.clients {
 		s, err := r.once(ctx, c, get)
 		if ctx.Err() != nil {
@@ -90,19 +93,13 @@ func (r *registry) first(ctx context.Context, get func(context.Context, *sr.Clie
 		if err == nil {
 			return s, nil
 		}
-		var answer *sr.ResponseError
-		switch {
-		case errors.As(err, &answer) && answer.ErrorCode == sr.ErrSchemaNotFound.Code:
-			notFound = len(r.clients)
-		case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
-			notFound++
-		}
-		last = err
+		last = plain(err)
+		notFound = notFound || errors.Is(last, errNotFound)
 	}
-	if notFound >= len(r.clients) {
+	if notFound {
 		return sr.Schema{}, errNotFound
 	}
-	return sr.Schema{}, plain(last)
+	return sr.Schema{}, last
 }
 
 func (r *registry) once(ctx context.Context, c *sr.Client, get func(context.Context, *sr.Client) (sr.Schema, error)) (sr.Schema, error) {
@@ -123,7 +120,13 @@ func (r *registry) once(ctx context.Context, c *sr.Client, get func(context.Cont
 func plain(err error) error {
 	var answer *sr.ResponseError
 	if errors.As(err, &answer) {
-		return fmt.Errorf("HTTP %d, error code %d", answer.StatusCode, answer.ErrorCode)
+		switch {
+		case answer.StatusCode != http.StatusNotFound:
+			return fmt.Errorf("HTTP %d, error code %d", answer.StatusCode, answer.ErrorCode)
+		case answer.ErrorCode/100 == http.StatusNotFound: // 40401 to 40403: which of them stands for an id differs between registries
+			return errNotFound
+		}
+		return errForeign404
 	}
 	var transport *url.Error
 	if errors.As(err, &transport) {

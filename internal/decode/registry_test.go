@@ -134,9 +134,12 @@ func TestTheNextURLIsAskedWhenOneFails(t *testing.T) {
 	}
 }
 
+// A proxy answers 404 too, while its registry is away: taken for the registry's, each record of a new id would be dead after its wait.
 func TestA404IsUnknownOnlyWhenARegistrySaysIt(t *testing.T) {
 	own := serve(t, answering(404, `{"error_code":40403,"message":"Schema 1 not found"}`))
-	proxys := serve(t, answering(404, "no such page"))
+	proxys := serve(t, answering(404, "<html>no such page</html>"))
+	path := serve(t, answering(404, `{"error_code":404,"message":"HTTP 404 Not Found"}`))
+	gateway := serve(t, answering(404, `{"message":"no Route matched with those values"}`))
 	down := serve(t, answering(502, ""))
 	tests := []struct {
 		name    string
@@ -145,7 +148,13 @@ func TestA404IsUnknownOnlyWhenARegistrySaysIt(t *testing.T) {
 	}{
 		{"in its own form", []string{own}, true},
 		{"in its own form, the other one down", []string{own, down}, true},
-		{"in any form, by all", []string{proxys, proxys}, true},
+		{"in its own form, behind a proxy's", []string{proxys, own}, true},
+		{"of an artifact, as some registries call it", []string{serve(t, answering(404, `{"error_code":40401}`))}, true},
+		{"a proxy's page", []string{proxys}, false},
+		{"nothing but a status", []string{serve(t, answering(404, ""))}, false},
+		{"a gateway's JSON", []string{gateway}, false},
+		{"of a wrong base path", []string{path}, false},
+		{"none in its own form, by all", []string{proxys, path, gateway}, false},
 		{"a proxy's, the registry down", []string{proxys, down}, false},
 	}
 	for _, test := range tests {
@@ -155,6 +164,9 @@ func TestA404IsUnknownOnlyWhenARegistrySaysIt(t *testing.T) {
 			var unknown *UnknownID
 			if errors.As(err, &unknown) != test.unknown || isRegistrys(err) == test.unknown {
 				t.Errorf("error %v, want an *UnknownID: %t", err, test.unknown)
+			}
+			if !test.unknown && len(test.urls) == 1 && !strings.Contains(err.Error(), "base path") {
+				t.Errorf("error %v, want it to say what answers so", err)
 			}
 		})
 	}
