@@ -73,7 +73,7 @@ type Decoder struct {
 	codecs   *lru[*codec]
 	unknown  *lru[unknown]
 	lookups  map[int]*lookup
-	resolved bool // the registry has known an id
+	resolved time.Time // when the registry knew its first id
 }
 
 // unknown is what is remembered of an id that the registry does not know.
@@ -179,7 +179,7 @@ func (d *Decoder) known(id int) (c *codec, flight *lookup, mine bool, err error)
 		return c, nil, false, nil
 	}
 	if u, ok := d.unknown.get(id); ok && time.Now().Before(u.until) {
-		return nil, nil, false, &UnknownID{ID: id, FirstSeen: u.since, EverResolved: d.resolved}
+		return nil, nil, false, d.isUnknown(id, u)
 	}
 	if flight, ok := d.lookups[id]; ok {
 		return nil, flight, false, nil
@@ -199,12 +199,21 @@ func (d *Decoder) land(id int, flight *lookup, c *codec, err error, abandoned bo
 	if c != nil {
 		d.codecs.put(id, c)
 		d.unknown.remove(id)
-		d.resolved = true
+		if d.resolved.IsZero() {
+			d.resolved = time.Now()
+		}
 	}
 	flight.codec, flight.err, flight.abandoned = c, err, c == nil && abandoned
 	delete(d.lookups, id)
 	close(flight.done)
 	return c, err
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 func (d *Decoder) rememberUnknown(id int) error {
@@ -215,7 +224,13 @@ func (d *Decoder) rememberUnknown(id int) error {
 	}
 	u.until = now.Add(d.cfg.UnknownFor)
 	d.unknown.put(id, u)
-	return &UnknownID{ID: id, FirstSeen: u.since, EverResolved: d.resolved}
+	return d.isUnknown(id, u)
+}
+
+// isUnknown is the error of an id that the registry does not know. The caller holds d.mu.
+func (d *Decoder) isUnknown(id int, u unknown) *UnknownID {
+	trusted := later(d.resolved, d.registry.lastFailure())
+	return &UnknownID{ID: id, FirstSeen: later(u.since, trusted), TrustedSince: trusted, EverResolved: !d.resolved.IsZero()}
 }
 
 // lookUp asks the registry for an id and resolves its schema. A schema that can never be read is a codec too: one that says so.

@@ -35,8 +35,11 @@ func (e *Unmapped) Error() string { return fmt.Sprintf("no event has the record 
 // same; how long to wait and when to hold is the caller's to decide.
 type UnknownID struct {
 	ID int
-	// FirstSeen is when the registry first said so; it starts anew once the id was known, or was pushed out of memory by many others.
+	// FirstSeen is when the registry first said so, not before TrustedSince; it starts anew once the id was known, or was pushed out of memory
+	// by many others.
 	FirstSeen time.Time
+	// TrustedSince is when the registry knew its first id, or failed to answer last if that was later: what it said before may not hold any more.
+	TrustedSince time.Time
 	// EverResolved tells whether the registry has known any id since the start.
 	EverResolved bool
 }

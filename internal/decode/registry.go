@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sr"
@@ -29,6 +30,9 @@ type registry struct {
 	clients []*sr.Client // one a URL: sr itself moves to the next URL only when a connection fails, not on a 5xx
 	http    *http.Client
 	timeout time.Duration
+
+	mu     sync.Mutex
+	failed time.Time // when all URLs failed last, each in its way
 }
 
 func newRegistry(cfg Config) (*registry, error) {
@@ -99,7 +103,17 @@ func (r *registry) first(ctx context.Context, get func(context.Context, *sr.Clie
 	if notFound {
 		return sr.Schema{}, errNotFound
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = time.Now()
 	return sr.Schema{}, last
+}
+
+// lastFailure is when a look-up failed last, zero where none has.
+func (r *registry) lastFailure() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
 }
 
 func (r *registry) once(ctx context.Context, c *sr.Client, get func(context.Context, *sr.Client) (sr.Schema, error)) (sr.Schema, error) {

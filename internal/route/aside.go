@@ -17,10 +17,16 @@ const recheck = 2 * time.Second
 type aside struct {
 	mu       sync.Mutex
 	outcomes []record.Outcome
-	waiting  []*record.Record
+	waiting  []waiting
 	closed   bool
 
 	wake chan struct{}
+}
+
+// waiting is a record that waits aside for its schema id, and since when.
+type waiting struct {
+	rec   *record.Record
+	began time.Time
 }
 
 func newAside() *aside { return &aside{wake: make(chan struct{}, 1)} }
@@ -32,19 +38,19 @@ func (a *aside) settle(o record.Outcome) {
 	wake.Signal(a.wake)
 }
 
-func (a *aside) wait(rec *record.Record) {
+func (a *aside) wait(w waiting) {
 	a.mu.Lock()
-	a.waiting = append(a.waiting, rec)
+	a.waiting = append(a.waiting, w)
 	a.mu.Unlock()
 	wake.Signal(a.wake)
 }
 
-func (a *aside) take() (outcomes []record.Outcome, waiting []*record.Record, closed bool) {
+func (a *aside) take() (outcomes []record.Outcome, arrived []waiting, closed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	outcomes, waiting = a.outcomes, a.waiting
+	outcomes, arrived = a.outcomes, a.waiting
 	a.outcomes, a.waiting = nil, nil
-	return outcomes, waiting, a.closed
+	return outcomes, arrived, a.closed
 }
 
 // Close says that Handle will not be called again: Run returns when nothing is left aside.
@@ -61,7 +67,7 @@ func (r *Router) Run(ctx context.Context) {
 	timer := time.NewTimer(recheck)
 	defer timer.Stop()
 	defer r.holds.flood(false)
-	var waiting []*record.Record
+	var later []waiting
 	var held []record.Outcome
 	for {
 		outcomes, arrived, closed := r.aside.take()
@@ -69,16 +75,14 @@ func (r *Router) Run(ctx context.Context) {
 		if len(outcomes) > 0 {
 			_ = r.settler.Settle(ctx, outcomes) // its only error is ctx's, and then it has dropped them
 		}
-		waiting = append(waiting, arrived...)
-		dropEnding(ctx, waiting, r.obs)
-		waiting = slices.DeleteFunc(waiting, func(rec *record.Record) bool { return rec == nil })
-		nothing := len(outcomes)+len(held)+len(waiting) == 0
-		waiting = r.again(ctx, waiting)
+		later = slices.DeleteFunc(append(later, arrived...), func(w waiting) bool { return dropIfEnding(ctx, w.rec, r.obs) })
+		nothing := len(outcomes)+len(held)+len(later) == 0
+		later = r.again(ctx, later)
 		if closed && nothing {
 			return
 		}
-		if !closed || len(held)+len(waiting) > 0 {
-			r.idle(ctx, timer, len(held)+len(waiting) > 0)
+		if !closed || len(held)+len(later) > 0 {
+			r.idle(ctx, timer, len(held)+len(later) > 0)
 		}
 	}
 }
@@ -102,20 +106,20 @@ func (r *Router) idle(ctx context.Context, timer *time.Timer, waiting bool) {
 
 // again tries records that waited aside, and gives those that still must. Where more than a schema id is missing, the others are not tried: each
 // might take a time-out, and meanwhile nothing else is settled.
-func (r *Router) again(ctx context.Context, waiting []*record.Record) []*record.Record {
-	var rest []*record.Record
+func (r *Router) again(ctx context.Context, tried []waiting) []waiting {
+	var rest []waiting
 	var held wait
-	for i, rec := range waiting {
-		w := r.try(ctx, rec)
+	for i, t := range tried {
+		w := r.try(ctx, t.rec, t.began)
 		if w.reason == "" {
 			continue
 		}
 		held = w
 		if w.reason != unknownID {
-			rest = append(rest, waiting[i:]...)
+			rest = append(rest, tried[i:]...)
 			break
 		}
-		rest = append(rest, rec)
+		rest = append(rest, t)
 	}
 	if ctx.Err() != nil {
 		held = wait{} // what is left is let go next

@@ -25,14 +25,10 @@ func (r *Router) sift(ctx context.Context, outcomes []record.Outcome) (due, held
 		return outcomes, nil
 	}
 	for _, o := range outcomes {
-		_, draining := o.Record.Draining()
 		switch {
 		case o.Kind != record.Dead:
 			due = append(due, o)
-		case draining || ctx.Err() != nil:
-			o.Record.Drop()
-			r.obs.Dropped(1)
-		default:
+		case !dropIfEnding(ctx, o.Record, r.obs):
 			held = append(held, o)
 		}
 	}

@@ -35,6 +35,7 @@ const (
 	lateID     = 100 // of sluice.crmcom.Purchase too, in a registry that learns it late
 	deadTopic  = "sluice.purchases.dlq"
 	idWait     = time.Minute
+	maxIDs     = 20 // that the decoder remembers
 )
 
 // vendor is an operation that takes every purchase, but for what encoding is told of it by its reference number.
@@ -85,6 +86,7 @@ type rig struct {
 	p       *embedded.Platform
 	vendor  *vendor
 	router  *route.Router
+	decoder *decode.Decoder
 	lanes   *deliver.Lanes
 	tracker *offset.Tracker
 	life    context.Context
@@ -113,7 +115,7 @@ func newRig(t *testing.T, change func(*route.Config)) *rig {
 	r.register(webVisitID, "sluice.crmcom.WebVisit")
 	transport := network.Transport()
 	t.Cleanup(transport.CloseIdleConnections)
-	decoder := must[*decode.Decoder](t)(decode.New(decode.Config{URLs: []string{r.p.RegistryURL()}, Transport: transport}))
+	r.decoder = must[*decode.Decoder](t)(decode.New(decode.Config{URLs: []string{r.p.RegistryURL()}, Transport: transport, MaxIDs: maxIDs}))
 	group := must[*consume.Group](t)(consume.New(consume.Config{
 		Client: []kgo.Opt{kgo.SeedBrokers(r.p.Brokers()...), kgo.Dialer(r.p.Dial)}, MaxInFlight: 100, MaxRecordBytes: 1 << 20,
 	}, r.obs, zap.NewNop()))
@@ -128,7 +130,7 @@ func newRig(t *testing.T, change func(*route.Config)) *rig {
 		change(&cfg)
 	}
 	targets := []route.Target{{Name: "crmcom.purchases", Operation: r.vendor, Lanes: r.lanes}}
-	r.router = must[*route.Router](t)(route.New(cfg, decoder, targets, settler, r.obs, zap.New(core)))
+	r.router = must[*route.Router](t)(route.New(cfg, r.decoder, targets, settler, r.obs, zap.New(core)))
 	r.encoder = must[*encode.Encoder](t)(encode.New())
 	r.assign()
 	r.run()

@@ -118,11 +118,15 @@ func (r *Router) Handle(ctx context.Context, records []*record.Record) {
 // handle takes the first record on; where it waits and assignments end meanwhile, it lets go of all their records.
 func (r *Router) handle(ctx context.Context, rest []*record.Record) {
 	rec := rest[0]
+	var began time.Time
 	for attempt := 0; rest[0] != nil; attempt++ {
 		flushed := r.flushed.Wait()
-		w := r.try(ctx, rec)
+		w := r.try(ctx, rec, began)
+		if w.reason == unknownID && began.IsZero() {
+			began = time.Now()
+		}
 		if w.reason == unknownID && !r.cfg.Ordered {
-			r.aside.wait(rec)
+			r.aside.wait(waiting{rec, began})
 			w = wait{}
 		}
 		if w.reason == "" {
@@ -151,26 +155,31 @@ func (r *Router) pause(ctx context.Context, attempt int, flushed <-chan struct{}
 // dropEnding lets go of the records that nobody may wait with any more.
 func dropEnding(ctx context.Context, rest []*record.Record, obs *observe.Pipeline) {
 	for i, rec := range rest {
-		if rec == nil {
-			continue
-		}
-		if _, draining := rec.Draining(); draining || ctx.Err() != nil {
-			rec.Drop()
-			obs.Dropped(1)
+		if rec != nil && dropIfEnding(ctx, rec, obs) {
 			rest[i] = nil
 		}
 	}
 }
 
-// try takes a record on, or says what it has to wait for.
-func (r *Router) try(ctx context.Context, rec *record.Record) wait {
+func dropIfEnding(ctx context.Context, rec *record.Record, obs *observe.Pipeline) bool {
+	_, draining := rec.Draining()
+	if !draining && ctx.Err() == nil {
+		return false
+	}
+	rec.Drop()
+	obs.Dropped(1)
+	return true
+}
+
+// try takes a record on, or says what it has to wait for. The wait for its schema id began at that time; zero: it has not.
+func (r *Router) try(ctx context.Context, rec *record.Record, began time.Time) wait {
 	if rec.Raw.Value == nil {
 		r.refuse(rec, "", tombstone(r.cfg.SkipTombstones))
 		return wait{}
 	}
 	decoded, err := r.decoder.Decode(ctx, rec.Raw.Topic, rec.Raw.Value)
 	if err != nil {
-		return r.undecoded(rec, err)
+		return r.undecoded(rec, began, err)
 	}
 	target, ok := r.targets[reflect.TypeOf(decoded.Event)]
 	if !ok {
@@ -187,7 +196,7 @@ const (
 	unknownID  = "unknown_schema_id"
 )
 
-func (r *Router) undecoded(rec *record.Record, err error) wait {
+func (r *Router) undecoded(rec *record.Record, began time.Time, err error) wait {
 	var poison *decode.Poison
 	var nameless *decode.Unmapped
 	var unknown *decode.UnknownID
@@ -197,18 +206,27 @@ func (r *Router) undecoded(rec *record.Record, err error) wait {
 	case errors.As(err, &nameless):
 		r.refuse(rec, "", unmapped(r.cfg.SkipUnmapped, nameless))
 	case errors.As(err, &unknown):
-		return r.unknown(rec, unknown)
+		return r.unknown(rec, began, unknown)
 	default:
 		return wait{noRegistry, err}
 	}
 	return wait{}
 }
 
-func (r *Router) unknown(rec *record.Record, e *decode.UnknownID) wait {
+// unknown waits, or refuses a record that has waited itself for long enough, or whose id others have waited for: many ids push each other out of the
+// decoder's memory.
+func (r *Router) unknown(rec *record.Record, began time.Time, e *decode.UnknownID) wait {
+	since := e.FirstSeen
+	if !began.IsZero() && began.Before(since) {
+		since = began
+		if since.Before(e.TrustedSince) {
+			since = e.TrustedSince
+		}
+	}
 	switch {
 	case !e.EverResolved:
 		return wait{noRegistry, fmt.Errorf("no id that was asked for is known, so this may be the wrong registry: %w", e)}
-	case time.Since(e.FirstSeen) >= r.cfg.UnknownIDWait:
+	case time.Since(since) >= r.cfg.UnknownIDWait:
 		r.refuse(rec, "", refusal{record.Dead, record.CausePoison, record.StageDecode, e.Error()})
 		return wait{}
 	default:

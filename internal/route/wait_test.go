@@ -77,6 +77,80 @@ func TestAnIdThatStaysUnknownIsDeadAfterItsWaitAndNotBefore(t *testing.T) {
 	})
 }
 
+// Bytes of another form that begin with a zero each name an id of their own: more than are remembered at a time. Each is waited for all the same,
+// and no longer than others are.
+func TestMoreUnknownIdsThanAreRememberedAreDeadAfterTheirWait(t *testing.T) {
+	for name, change := range map[string]func(*route.Config){"aside": nil, "in place": ordered} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				r := newRig(t, change)
+				r.warm()
+				n := 3
+				if change == nil {
+					n = 3 * maxIDs
+				}
+				for i := range n {
+					r.handle(r.purchase(lateID+i, "late"))
+				}
+				up := r.down()
+				testkit.Advance(15 * time.Second)
+				up()
+				for range 40 { // in place, another pipeline's ids push the record's out
+					for i := range maxIDs {
+						_, _ = r.decoder.Decode(t.Context(), "other", must[[]byte](t)(r.encoder.Encode(10*lateID+i, &event.Purchase{})))
+					}
+					testkit.Advance(idWait / 20)
+				}
+				r.deadLetters(int64(n))
+				r.wantSettled(int64(n)+1, 0)
+			})
+		})
+	}
+}
+
+// A registry that is being filled knows some ids before others: until it knows one, its "unknown" says nothing.
+func TestTheWaitForAnIdBeginsWhenTheRegistryKnowsOne(t *testing.T) {
+	for name, change := range map[string]func(*route.Config){"aside": nil, "in place": ordered} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				r := newRig(t, change)
+				r.handle(r.purchase(lateID, "late"))
+				testkit.Advance(time.Hour)
+				r.warm()
+				testkit.Advance(idWait / 2)
+				r.wantSettled(0, 1)
+				r.deadLetters(0)
+				testkit.Advance(idWait)
+				r.wantSettled(2, 0)
+				r.deadLetters(1)
+			})
+		})
+	}
+}
+
+// What was unknown before an outage may have been registered in it, and a registry that comes back may not have read its schemas yet.
+func TestAnOutageOfTheRegistryIsNoPartOfTheWaitForAnId(t *testing.T) {
+	for name, change := range map[string]func(*route.Config){"aside": nil, "in place": ordered} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				r := newRig(t, change)
+				r.warm()
+				r.handle(r.purchase(lateID, "late"))
+				testkit.Advance(idWait / 2)
+				up := r.down()
+				testkit.Advance(10 * idWait)
+				up()
+				testkit.Advance(idWait / 2)
+				r.wantSettled(1, 1)
+				r.deadLetters(0)
+				testkit.Advance(idWait)
+				r.wantSettled(2, 0)
+				r.deadLetters(1)
+			})
+		})
+	}
+}
+
 // With an order to keep, nothing may overtake the record: it waits in place.
 func TestInOrderAnUnknownSchemaIdWaitsInPlace(t *testing.T) {
 	for name, known := range map[string]bool{"then known": true, "then dead": false} {
