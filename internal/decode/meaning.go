@@ -3,13 +3,14 @@ package decode
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/twmb/avro"
 )
 
 // sameMeaning finds a field that resolves by Avro's rules and would mean something else: those rules look at the types underneath, so that
-// microseconds would be read as milliseconds, and a text such as "12.50" as a decimal's bytes. A writer that says nothing of a
-// number's meaning is believed, except for a decimal.
+// microseconds would be read as milliseconds, a text such as "12.50" as a decimal's bytes, and a decimal's bytes as a text. A writer that says
+// nothing of a number's meaning is believed, except for a decimal.
 func sameMeaning(path string, reader, writer *avro.SchemaNode) error {
 	for _, w := range branches(writer) {
 		for _, r := range branches(reader) {
@@ -45,10 +46,15 @@ func sameMeaningOf(path string, r, w *avro.SchemaNode) error {
 		return sameMeaning(path+"[]", r.Values, w.Values)
 	case r.Type == "record", // and the writer's type is none, or refers to itself too deep to be followed
 		r.LogicalType == "decimal" && w.LogicalType != "decimal",
-		r.LogicalType != "" && w.LogicalType != "" && r.LogicalType != w.LogicalType:
+		r.LogicalType != w.LogicalType && w.LogicalType != "" && (r.LogicalType != "" || measures(w.LogicalType)):
 		return fmt.Errorf("field %s: the writer's %s cannot be read as %s", path, kind(w), kind(r))
 	}
 	return nil
+}
+
+// measures tells whether a logical type says of what its value is the number.
+func measures(logicalType string) bool {
+	return logicalType == "decimal" || logicalType == "date" || strings.Contains(logicalType, "time")
 }
 
 func sameMeaningOfFields(path string, r, w *avro.SchemaNode) error {
