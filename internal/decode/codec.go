@@ -89,6 +89,9 @@ type codec struct {
 
 // codec resolves a writer's schema against its reader's.
 func (r *readers) codec(id int, writer *avro.Schema) *codec {
+	if err := bounded(writer); err != nil {
+		return &codec{err: &Poison{ID: id, Reason: cut("the schema has " + err.Error())}}
+	}
 	root := writer.Root().ExpandReferences()
 	if root.Type != "record" {
 		return &codec{err: &Poison{ID: id, Reason: fmt.Sprintf("the schema is %s, want a record", root.Type)}}

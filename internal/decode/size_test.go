@@ -1,0 +1,111 @@
+package decode
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/sr"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+)
+
+// doubling is a record of n types, each with the one before in it twice: 2^n of them, which take no bytes.
+func doubling(n int) string {
+	fields := []string{`{"name":"f0","type":{"type":"record","name":"R0","fields":[]}}`}
+	for i := 1; i < n; i++ {
+		fields = append(fields, fmt.Sprintf(`{"name":"f%d","type":{"type":"record","name":"R%d","fields":[{"name":"a","type":"R%d"},{"name":"b","type":"R%d"}]}}`, i, i, i-1, i-1))
+	}
+	return fmt.Sprintf(`{"type":"record","name":"Empty","fields":[%s]}`, strings.Join(fields, ","))
+}
+
+func TestASchemaThatGrowsWithoutEndIsPoison(t *testing.T) {
+	for name, schema := range map[string]string{
+		"by names":  doubling(60),
+		"by length": `{"type":"record","name":"Empty","fields":[{"name":"f","type":` + strings.Repeat(`{"type":"array","items":`, 900) + `"null"` + strings.Repeat("}", 900) + `}` + many(maxTypes) + `]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newTestDecoder(t, Config{}, emptyReaders(t), schema)
+			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
+			var poison *Poison
+			if !errors.As(err, &poison) || !strings.Contains(poison.Reason, "more than 10000 types") {
+				t.Errorf("error %v, want a *Poison that says how many types are allowed", err)
+			}
+		})
+	}
+}
+
+func many(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,{"name":"n%d","type":"null"}`, i)
+	}
+	return b.String()
+}
+
+func TestASchemaGrowsByReferencesToo(t *testing.T) {
+	fake := srfake.New()
+	t.Cleanup(fake.Close)
+	fake.SeedSchema("s0", 1, 1, sr.Schema{Schema: `{"type":"record","name":"R0","fields":[]}`})
+	const n = 60
+	for i := 1; i <= n; i++ {
+		name := fmt.Sprintf("R%d", i)
+		if i == n {
+			name = "Empty"
+		}
+		before := fmt.Sprintf("R%d", i-1)
+		fake.SeedSchema(fmt.Sprintf("s%d", i), 1, i+1, sr.Schema{
+			Schema:     fmt.Sprintf(`{"type":"record","name":%q,"fields":[{"name":"a","type":%q},{"name":"b","type":%q}]}`, name, before, before),
+			References: []sr.SchemaReference{{Name: before, Subject: fmt.Sprintf("s%d", i-1), Version: 1}},
+		})
+	}
+	d := newEmptyDecoder(t, Config{URLs: []string{fake.URL()}})
+	_, err := d.Decode(t.Context(), "topic", framed(n+1, nil))
+	var poison *Poison
+	if !errors.As(err, &poison) || !strings.Contains(poison.Reason, "more than 10000 types") {
+		t.Errorf("error %v, want a *Poison that says how many types are allowed", err)
+	}
+}
+
+func TestASchemaThatRefersToItselfIsBounded(t *testing.T) {
+	const list = `{"type":"record","name":"Empty","fields":[{"name":"list","type":["null",{"type":"record","name":"a.Node","fields":[
+		{"name":"next","type":["null","a.Node"]},{"name":"other","type":["null","a.Node"]},{"name":"all","type":{"type":"map","values":"a.Node"}}]}]}]}`
+	d := newTestDecoder(t, Config{}, emptyReaders(t), list, doubling(10))
+	node := []byte{2, 0, 0, 0}
+	if _, err := d.Decode(t.Context(), "topic", framed(1, append([]byte{2}, append(node, 0, 0)...))); err != nil {
+		t.Errorf("a list of two: %v", err)
+	}
+	if _, err := d.Decode(t.Context(), "topic", framed(2, nil)); err != nil {
+		t.Errorf("a schema of some names that refer to each other: %v", err)
+	}
+}
+
+// What a record claims to hold costs nothing before it is there.
+func TestACountBeyondTheRecordIsPoisonAtOnce(t *testing.T) {
+	count := []byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40} // 2^61
+	deep := []byte(strings.Repeat("\x02", 1<<20))
+	for name, test := range map[string]struct {
+		field string
+		body  []byte
+	}{
+		"items of no bytes":             {`{"type":"array","items":"null"}`, append(count, 0)},
+		"records of no bytes":           {`{"type":"array","items":{"type":"record","name":"Z","fields":[]}}`, append(count, 0)},
+		"items":                         {`{"type":"array","items":"long"}`, append(count, 0)},
+		"entries":                       {`{"type":"map","values":"null"}`, append(count, 0)},
+		"bytes":                         {`"bytes"`, append(count, 0)},
+		"a text":                        {`"string"`, append(count, 0)},
+		"a list that nests a lot":       {`["null",{"type":"record","name":"N","fields":[{"name":"n","type":["null","N"]}]}]`, deep},
+		"arrays that nest a lot":        {`{"type":"record","name":"N","fields":[{"name":"n","type":{"type":"array","items":"N"}}]}`, deep},
+		"a record that has no end":      {`{"type":"record","name":"N","fields":[{"name":"n","type":"N"}]}`, deep},
+		"a record of two that have one": {`{"type":"record","name":"N","fields":[{"name":"n","type":"N"},{"name":"m","type":"N"}]}`, deep},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newTestDecoder(t, Config{}, emptyReaders(t), `{"type":"record","name":"Empty","fields":[{"name":"f","type":`+test.field+`}]}`)
+			_, err := d.Decode(t.Context(), "topic", framed(1, test.body))
+			var poison *Poison
+			if !errors.As(err, &poison) {
+				t.Errorf("error %v, want a *Poison", err)
+			}
+		})
+	}
+}
