@@ -63,14 +63,15 @@ func TestAnOffsetWaitsForItsWrite(t *testing.T) {
 	}
 }
 
-// One topic that takes nothing keeps back its own records only.
-func TestATopicThatTakesNothingKeepsBackItsOwnRecords(t *testing.T) {
+// A record that is refused is written again, whatever becomes of the others that left with it.
+func TestARefusedWriteIsMadeAgainWhileAnotherTakesLong(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		r := newRig(t)
-		fault := r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: deadTopic, Err: kerr.TopicAuthorizationFailed, Count: -1})
-		retried, died := r.record(&kgo.Record{}), r.record(&kgo.Record{})
-		ended := r.settling(t.Context(), retry(retried), dead(died))
-		testkit.Advance(time.Minute)
+		fault := r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: deadTopic, Err: kerr.NotEnoughReplicas, Count: -1})
+		r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: retryTopic, Err: kerr.TopicAuthorizationFailed, Count: 2})
+		ended := r.settling(t.Context(), retry(r.record(&kgo.Record{})), dead(r.record(&kgo.Record{})))
+		testkit.Advance(10 * time.Second)
+		r.written(retryTopic, 1)
 		if s := r.tracker.Standing(); s.Committable != 1 || s.Unsettled != 1 {
 			t.Errorf("committable %d, unsettled %d, want 1 and 1", s.Committable, s.Unsettled)
 		}
@@ -78,9 +79,31 @@ func TestATopicThatTakesNothingKeepsBackItsOwnRecords(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
-		r.written(retryTopic, 1)
-		r.written(deadTopic, 1)
 	})
+}
+
+// One topic that takes nothing keeps back its own records only, whether the client gives up or goes on trying.
+func TestATopicThatTakesNothingKeepsBackItsOwnRecords(t *testing.T) {
+	for name, refusal := range map[string]*kerr.Error{"retried by the client": kerr.NotEnoughReplicas, "refused for good": kerr.TopicAuthorizationFailed} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				r := newRig(t)
+				fault := r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: deadTopic, Err: refusal, Count: -1})
+				retried, died := r.record(&kgo.Record{}), r.record(&kgo.Record{})
+				ended := r.settling(t.Context(), retry(retried), dead(died))
+				testkit.Advance(time.Minute)
+				if s := r.tracker.Standing(); s.Committable != 1 || s.Unsettled != 1 {
+					t.Errorf("committable %d, unsettled %d, want 1 and 1", s.Committable, s.Unsettled)
+				}
+				fault.Remove()
+				if err := <-ended; err != nil {
+					t.Fatal(err)
+				}
+				r.written(retryTopic, 1)
+				r.written(deadTopic, 1)
+			})
+		})
+	}
 }
 
 func TestAFailureIsLoggedOnceForATopicHoweverManyRecordsItIs(t *testing.T) {
@@ -99,6 +122,32 @@ func TestAFailureIsLoggedOnceForATopicHoweverManyRecordsItIs(t *testing.T) {
 		if n := r.obs.Snapshot().ProduceFailures[deadTopic]; n != 50 {
 			t.Errorf("counted %d failed writes, want 50", n)
 		}
+	})
+}
+
+// The client tries again by itself, without an end and without a word, what may pass: replicas that are missing, brokers that do not answer.
+func TestAWriteThatTakesLongIsTold(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		fault := r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+		ended := r.settling(t.Context(), dead(r.record(&kgo.Record{})), dead(r.record(&kgo.Record{})))
+		testkit.Advance(slowAfter - time.Second)
+		if r.logs.Len() != 0 {
+			t.Errorf("logged before %v: %v", slowAfter, r.logs.All())
+		}
+		testkit.Advance(2*slowAfter + 2*time.Second)
+		lines := r.logs.All()
+		if len(lines) != 3 || lines[0].ContextMap()["topic"] != deadTopic || lines[0].ContextMap()["records"] != int64(2) || lines[0].ContextMap()["first_origin"] != "purchases-1-0" {
+			t.Errorf("logged %v", lines)
+		}
+		if n := r.obs.Snapshot().ProduceFailures[deadTopic]; n != 6 {
+			t.Errorf("counted %d failed writes, want 6", n)
+		}
+		fault.Remove()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		r.written(deadTopic, 2)
 	})
 }
 
