@@ -51,7 +51,23 @@ func changes(t Topic, state map[string]actual) []Change {
 			list = append(list, Change{Topic: t.Name, Setting: key, From: have.configs[key], To: settings[key], Why: why})
 		}
 	}
-	return append(list, timestampChanges(t.Name, have)...)
+	return slices.Concat(list, replicaChanges(t.Name, have), timestampChanges(t.Name, have))
+}
+
+// replicaChanges: what was confirmed must stay, and it must be possible to confirm at all.
+func replicaChanges(topic string, have actual) []Change {
+	var list []Change
+	if is := have.configs[uncleanElection]; is == "true" {
+		list = append(list, Change{
+			Topic: topic, Setting: uncleanElection, From: is, To: "false", Why: "a replica that lacks confirmed records could become the leader",
+		})
+	}
+	if have.number(minInsync) > int64(have.replicas) {
+		list = append(list, Change{
+			Topic: topic, Setting: minInsync, From: have.configs[minInsync], To: strconv.Itoa(have.replicas), Why: "the broker would refuse every record, for there are no more replicas",
+		})
+	}
+	return list
 }
 
 // harm says what a setting would do to records, empty where it does none: one that keeps more than is wanted is left alone.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 
@@ -15,6 +16,7 @@ import (
 // actual is a topic as the cluster has it.
 type actual struct {
 	partitions int
+	replicas   int // of the partition that has the fewest
 	configs    map[string]string
 }
 
@@ -47,10 +49,18 @@ func read(ctx context.Context, adm *kadm.Client, wanted []Topic) (map[string]act
 		case d.Err != nil:
 			return nil, fmt.Errorf("listing topic %s: %w", d.Topic, d.Err)
 		default:
-			state[d.Topic] = actual{partitions: len(d.Partitions), configs: map[string]string{}}
+			state[d.Topic] = actual{partitions: len(d.Partitions), replicas: fewestReplicas(d.Partitions), configs: map[string]string{}}
 		}
 	}
 	return state, readConfigs(ctx, adm, state)
+}
+
+func fewestReplicas(partitions kadm.PartitionDetails) int {
+	fewest := math.MaxInt
+	for _, p := range partitions {
+		fewest = min(fewest, len(p.Replicas))
+	}
+	return fewest
 }
 
 // list asks a broker. Without authorized operations kadm answers from the client's cache, in which a topic made just now is missing.

@@ -36,6 +36,8 @@ const (
 	beforeMaxMs     = "message.timestamp.before.max.ms"
 	afterMaxMs      = "message.timestamp.after.max.ms"
 	differenceMaxMs = "message.timestamp.difference.max.ms" // until 3.9; KIP-937 has the two above
+	minInsync       = "min.insync.replicas"
+	uncleanElection = "unclean.leader.election.enable"
 )
 
 // unlimited is how Kafka writes no limit of retention.
@@ -79,6 +81,13 @@ func (t Topic) settings(source actual) map[string]string {
 	s := map[string]string{maxMessageBytes: strconv.FormatInt(min(source.number(maxMessageBytes)+HeaderRoom, math.MaxInt32), 10)}
 	for key, value := range t.Configs {
 		s[key] = value
+	}
+	// The source shows the cluster's defaults. They are left alone where they do no harm, for some clusters refuse that these are set at all.
+	if source.configs[uncleanElection] == "true" {
+		s[uncleanElection] = "false"
+	}
+	if t.Replication > 0 && source.number(minInsync) > int64(t.Replication) {
+		s[minInsync] = strconv.Itoa(int(t.Replication))
 	}
 	return s
 }

@@ -131,6 +131,23 @@ func TestADryRunTellsWhatApplyDoesAndChangesNothing(t *testing.T) {
 	}
 }
 
+// A cluster's defaults may be such that a topic made with them loses or refuses records. The source shows them.
+func TestATopicIsMadeFitWhereTheClustersDefaultsAreNot(t *testing.T) {
+	_, adm := newCluster(t)
+	makeTopic(t, adm, "purchases", 1, map[string]string{"unclean.leader.election.enable": "true", "min.insync.replicas": "2"})
+	cfg := testConfig()
+	cfg.Pipelines, cfg.Topics.ReplicationFactor = cfg.Pipelines[:1], 1
+	wanted := Wanted(cfg)
+	if _, err := Apply(t.Context(), adm, wanted, false); err != nil {
+		t.Fatal(err)
+	}
+	for name, is := range stateOf(t, adm, wanted) {
+		if name != "purchases" && (is.configs["unclean.leader.election.enable"] != "false" || is.configs["min.insync.replicas"] != "1") {
+			t.Errorf("topic %s has %v", name, is.configs)
+		}
+	}
+}
+
 // TestEachWayToLoseOrRefuseARecordIsFoundAndMended has one unfit topic a row; all else is fit.
 func TestEachWayToLoseOrRefuseARecordIsFoundAndMended(t *testing.T) {
 	retry, dead := "sluice.purchases.retry.10s", "sluice.purchases.dlq"
@@ -149,6 +166,8 @@ func TestEachWayToLoseOrRefuseARecordIsFoundAndMended(t *testing.T) {
 		"dead letters kept shorter": {dead, 3, map[string]string{"retention.ms": "3599999"}, "retention.ms is 3599999, must be 3600000", false},
 		"dead letters cut by size":  {dead, 3, map[string]string{"retention.bytes": "1000"}, "retention.bytes is 1000, must be -1", false},
 		"no room for headers":       {retry, 3, map[string]string{"max.message.bytes": "1048588"}, "max.message.bytes is 1048588, must be 1114124", false},
+		"confirmed records go":      {dead, 3, map[string]string{"unclean.leader.election.enable": "true"}, "unclean.leader.election.enable is true, must be false", true},
+		"no record is confirmed":    {dead, 3, map[string]string{"min.insync.replicas": "2"}, "min.insync.replicas is 2, must be 1", false},
 		"clocks must agree":         {retry, 3, map[string]string{"message.timestamp.after.max.ms": "1000"}, "message.timestamp.after.max.ms is 1000, must be 3600000", true},
 		"clocks must not lag":       {retry, 3, map[string]string{"message.timestamp.before.max.ms": "1000"}, "message.timestamp.before.max.ms is 1000, must be 9223372036854775807", true},
 		"clocks must agree, 3.5":    {retry, 3, map[string]string{"message.timestamp.difference.max.ms": "1000"}, "message.timestamp.difference.max.ms is 1000, must be 9223372036854775807", true},
