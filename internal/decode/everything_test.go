@@ -94,14 +94,14 @@ func everythingReaders(t testing.TB) *readers {
 	return r
 }
 
-// fill draws a value for every field, as the schema allows.
+// fill draws a value for every field that the schema has, as it allows.
 func fill(t *rapid.T, n *avro.SchemaNode, v reflect.Value) {
 	switch n.Type {
 	case "union":
 		fillNullable(t, n, v)
 	case "record":
 		for i := range n.Fields {
-			fill(t, &n.Fields[i].Type, v.Field(i))
+			fill(t, &n.Fields[i].Type, fieldOf(v, n.Fields[i].Name))
 		}
 	case "array":
 		v.Set(reflect.MakeSlice(v.Type(), rapid.IntRange(0, 3).Draw(t, "length"), 3))
@@ -116,8 +116,17 @@ func fill(t *rapid.T, n *avro.SchemaNode, v reflect.Value) {
 			v.SetMapIndex(reflect.ValueOf(key), value)
 		}
 	default:
-		v.Set(reflect.ValueOf(scalar(t, n)))
+		v.Set(reflect.ValueOf(scalar(t, n)).Convert(v.Type()))
 	}
+}
+
+func fieldOf(v reflect.Value, avroName string) reflect.Value {
+	for i := range v.NumField() {
+		if v.Type().Field(i).Tag.Get("avro") == avroName {
+			return v.Field(i)
+		}
+	}
+	return reflect.Value{}
 }
 
 func fillNullable(t *rapid.T, n *avro.SchemaNode, v reflect.Value) {
@@ -151,6 +160,8 @@ func scalar(t *rapid.T, n *avro.SchemaNode) any {
 		return time.UnixMilli(rapid.Int64Range(-1e13, 1e13).Draw(t, "millis")).UTC()
 	case "boolean.":
 		return rapid.Bool().Draw(t, "flag")
+	case "float.":
+		return rapid.Float32().Draw(t, "float")
 	case "double.":
 		return rapid.Float64().Draw(t, "double")
 	case "bytes.":
