@@ -246,6 +246,24 @@ func TestTheEndOfWorkDropsWhatCannotBeWritten(t *testing.T) {
 	})
 }
 
+// The end of work ends no write that is under way: whether it was made is not known. Its assignment or its producer ends it.
+func TestAfterTheEndOfWorkAWriteUnderWayIsWaitedFor(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := r.settling(ctx, dead(r.record(&kgo.Record{})))
+		cancel()
+		testkit.Advance(time.Minute)
+		wantNotEnded(t, ended, r)
+		r.fence()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want the context's", err)
+		}
+		<-r.tracker.Idle()
+	})
+}
+
 // A tier that does not exist is a fault of the wiring: it is said, and no record is lost by it.
 func TestARecordForATierThatDoesNotExistIsNotDone(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {

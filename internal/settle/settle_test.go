@@ -106,6 +106,34 @@ func TestADeadLetterSaysWhyItIsDeadInBothTongues(t *testing.T) {
 	})
 }
 
+// A record may carry headers of our names when it comes: another connector's dead letter, or one that somebody sent back with all it had. They say
+// nothing of this record: ours are written anew, and what Kafka Connect wrote stays until the record is a dead letter again.
+func TestForgedHeadersAreReplaced(t *testing.T) {
+	forged := []kgo.RecordHeader{
+		{Key: record.HeaderAttempt, Value: []byte("7")}, {Key: record.HeaderAttempt, Value: []byte("8")}, {Key: record.HeaderOriginOffset, Value: []byte("9")},
+		{Key: record.HeaderReplays}, {Key: record.HeaderNotBefore, Value: []byte{0xff}}, {Key: record.HeaderVendorMessage, Value: []byte("ada@example.com")},
+		{Key: record.HeaderWriter, Value: []byte("w")}, {Key: connectMessage, Value: []byte("theirs")},
+	}
+	for topic, leave := range map[string]func(*record.Record) record.Outcome{retryTopic: retry, deadTopic: dead} {
+		t.Run(topic, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				r := newRig(t)
+				r.settle(leave(r.record(&kgo.Record{Headers: forged})))
+				got := values(t, r.written(topic, 1)[0])
+				if got[record.HeaderAttempt] != "1" || got[record.HeaderOriginOffset] != "0" || got[record.HeaderReplays] != "0" || got[record.HeaderVendorMessage] == "ada@example.com" {
+					t.Errorf("headers %v", got)
+				}
+				if _, has := got[record.HeaderWriter]; has == (topic == deadTopic) {
+					t.Errorf("header %s stands there: %t", record.HeaderWriter, has)
+				}
+				if theirs := got[connectMessage] == "theirs"; theirs != (topic == retryTopic) {
+					t.Errorf("header %s is %q", connectMessage, got[connectMessage])
+				}
+			})
+		})
+	}
+}
+
 func TestTheStagesHaveKafkaConnectsNames(t *testing.T) {
 	for stage, want := range map[record.Stage]string{
 		record.StageDecode: "VALUE_CONVERTER", record.StageRoute: "TRANSFORMATION", record.StageDeliver: "TASK_PUT",

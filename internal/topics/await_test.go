@@ -138,3 +138,30 @@ func TestAnErrorThatTimeDoesNotMendEndsTheWait(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatTimeMendsIsAskedForAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		said  error
+		asked int
+	}{
+		"not known yet":    {kerr.UnknownTopicOrPartition, 2},
+		"no leader yet":    {kerr.LeaderNotAvailable, 2},
+		"not fit yet":      {&Unfit{}, 2},
+		"never to be seen": {kerr.TopicAuthorizationFailed, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				asked := 0
+				err := await(t.Context(), func(context.Context) error {
+					if asked++; asked == 1 {
+						return test.said
+					}
+					return nil
+				})
+				if asked != test.asked || (err == nil) != (test.asked == 2) {
+					t.Errorf("asked %d times, error %v", asked, err)
+				}
+			})
+		})
+	}
+}

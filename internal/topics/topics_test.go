@@ -166,6 +166,7 @@ func TestEachWayToLoseOrRefuseARecordIsFoundAndMended(t *testing.T) {
 		"dead letters kept shorter": {dead, 3, map[string]string{"retention.ms": "3599999"}, "retention.ms is 3599999, must be 3600000", false},
 		"dead letters cut by size":  {dead, 3, map[string]string{"retention.bytes": "1000"}, "retention.bytes is 1000, must be -1", false},
 		"no room for headers":       {retry, 3, map[string]string{"max.message.bytes": "1048588"}, "max.message.bytes is 1048588, must be 1114124", false},
+		"a byte too little":         {retry, 3, map[string]string{"max.message.bytes": "1114123"}, "max.message.bytes is 1114123, must be 1114124", false},
 		"confirmed records go":      {dead, 3, map[string]string{"unclean.leader.election.enable": "true"}, "unclean.leader.election.enable is true, must be false", true},
 		"no record is confirmed":    {dead, 3, map[string]string{"min.insync.replicas": "2"}, "min.insync.replicas is 2, must be 1", false},
 		"clocks must agree":         {retry, 3, map[string]string{"message.timestamp.after.max.ms": "1000"}, "message.timestamp.after.max.ms is 1000, must be 3600000", true},
@@ -205,6 +206,20 @@ func TestEachWayToLoseOrRefuseARecordIsFoundAndMended(t *testing.T) {
 				t.Errorf("still unfit: %v", err)
 			}
 		})
+	}
+}
+
+func TestTheRoomForHeadersEndsWhereKafkasNumbersDo(t *testing.T) {
+	source := actual{configs: map[string]string{"max.message.bytes": "2147483000"}}
+	if got := (Topic{}).settings(source)["max.message.bytes"]; got != "2147483647" {
+		t.Errorf("max.message.bytes is %s", got)
+	}
+}
+
+func TestThePartitionWithTheFewestReplicasCounts(t *testing.T) {
+	partition := func(replicas ...int32) kadm.PartitionDetail { return kadm.PartitionDetail{Replicas: replicas} }
+	if got := fewestReplicas(kadm.PartitionDetails{0: partition(1, 2, 3), 1: partition(1, 2), 2: partition(1, 2, 3)}); got != 2 {
+		t.Errorf("%d, want 2", got)
 	}
 }
 
