@@ -166,6 +166,14 @@ func TestBytesThatAreNotOneWholeRecordArePoison(t *testing.T) {
 	}
 }
 
+func TestARecordOfTheLargestSizeDecodes(t *testing.T) {
+	_, wire := newPurchaseDecoder(t, Config{})
+	d, _ := newPurchaseDecoder(t, Config{MaxBytes: len(wire)})
+	if _, err := d.Decode(t.Context(), "purchases", wire); err != nil {
+		t.Error(err)
+	}
+}
+
 // A decoder that fills what is missing with zeros would deliver a purchase of nothing.
 func TestNoPrefixOfARecordDecodes(t *testing.T) {
 	d, wire := newPurchaseDecoder(t, Config{})

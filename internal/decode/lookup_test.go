@@ -100,6 +100,25 @@ func TestAnIDThatTheRegistryLearnsDecodes(t *testing.T) {
 	})
 }
 
+func TestAnIDThatWasKnownIsUnknownFromThenOnOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, p := newInProcess(t, Config{UnknownFor: time.Second, MaxIDs: 1}, unknownToRegistry)
+		_ = unknownOf(t, d, 7)
+		p.answer = knows
+		testkit.Advance(time.Minute)
+		for _, id := range []uint32{7, 8} { // 8 pushes 7 out
+			if _, err := d.Decode(t.Context(), "topic", framed(id, nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.answer = unknownToRegistry
+		testkit.Advance(time.Minute)
+		if first := unknownOf(t, d, 7).FirstSeen; !first.Equal(time.Now()) {
+			t.Errorf("first seen %v ago, want now", time.Since(first))
+		}
+	})
+}
+
 // A wrong registry knows no id at all: the caller has to see that apart from a registry that lacks one.
 func TestEverResolvedTellsAWrongRegistryFromAMissingID(t *testing.T) {
 	d, _ := newInProcess(t, Config{}, knownOnly("1"))

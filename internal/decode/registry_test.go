@@ -197,7 +197,9 @@ func TestNoErrorPrintsTheLogin(t *testing.T) {
 	_, bad := New(Config{URLs: []string{"http://user:secret@host:port"}})
 	d := newEmptyDecoder(t, Config{URLs: []string{strings.Replace(closed.URL, "http://", "http://user:secret@", 1)}})
 	_, refused := d.Decode(t.Context(), "topic", framed(1, nil))
-	for _, err := range []error{bad, refused} {
+	page := newEmptyDecoder(t, Config{URLs: []string{strings.Replace(serve(t, answering(200, "<html>")), "http://", "http://user:secret@", 1)}})
+	_, rubbish := page.Decode(t.Context(), "topic", framed(1, nil))
+	for _, err := range []error{bad, refused, rubbish} {
 		if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "user:") {
 			t.Errorf("error %v, want one without the login", err)
 		}
@@ -226,6 +228,39 @@ func TestASchemaIsReadWithThoseThatItRefersTo(t *testing.T) {
 	d := newEmptyDecoder(t, Config{URLs: []string{fake.URL()}})
 	if got, err := d.Decode(t.Context(), "topic", framed(3, nil)); err != nil || got.Name != "Empty" {
 		t.Errorf("got %+v, error %v", got, err)
+	}
+}
+
+// A subject that was deleted keeps its versions for those who refer to them; a registry gives them only when it is asked so.
+func TestAReferenceIsReadAlsoWhenItWasDeleted(t *testing.T) {
+	d := newEmptyDecoder(t, Config{URLs: []string{serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !strings.HasPrefix(r.URL.Path, "/subjects/"):
+			fmt.Fprint(w, `{"schema":"{\"type\":\"record\",\"name\":\"Empty\",\"fields\":[{\"name\":\"l\",\"type\":\"Leaf\"}]}","references":[{"name":"Leaf","subject":"leaf","version":1}]}`)
+		case r.URL.Query().Get("deleted") != "true":
+			answering(404, `{"error_code":40402}`)(w, r)
+		default:
+			fmt.Fprint(w, `{"subject":"leaf","version":1,"id":2,"schema":"{\"type\":\"record\",\"name\":\"Leaf\",\"fields\":[]}"}`)
+		}
+	})}})
+	if _, err := d.Decode(t.Context(), "topic", framed(1, nil)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSchemasThatReferToEachOtherArePoison(t *testing.T) {
+	var asked atomic.Int32
+	d := newEmptyDecoder(t, Config{URLs: []string{serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		name, other := "A", "B"
+		if strings.HasPrefix(r.URL.Path, "/subjects/B/") {
+			name, other = "B", "A"
+		}
+		fmt.Fprintf(w, `{"schema":"{\"type\":\"record\",\"name\":\"%s\",\"fields\":[{\"name\":\"f\",\"type\":\"%s\"}]}","references":[{"name":"%[2]s","subject":"%[2]s","version":1}]}`, name, other)
+	})}})
+	_, err := d.Decode(t.Context(), "topic", framed(1, nil))
+	if poison := new(Poison); !errors.As(err, &poison) || asked.Load() != 3 {
+		t.Errorf("error %v after %d requests, want a *Poison after 3", err, asked.Load())
 	}
 }
 

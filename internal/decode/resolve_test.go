@@ -115,6 +115,14 @@ func TestASchemaThatWouldReadAsSomethingElseIsRefused(t *testing.T) {
 			"field at: the writer's long local-timestamp-millis"},
 		{"a decimal of another precision", writerSchema("Everything", large, ratio, `{"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":6}}`, at),
 			"precision"},
+		{"a time for a number, by its alias", writerSchema("Everything", `{"name":"big","type":{"type":"long","logicalType":"timestamp-micros"}}`, ratio, amount, at),
+			"field large: the writer's long timestamp-micros"},
+		{"bytes for a decimal in a list", strings.Replace(writerSchema("Everything", large, ratio, amount, at), `{"type":"array","items":`+decimalType+`}`,
+			`{"type":"array","items":"bytes"}`, 1), "field amounts[]: the writer's bytes"},
+		{"a time for a number in a map", strings.Replace(writerSchema("Everything", large, ratio, amount, at), `{"type":"map","values":"long"}`,
+			`{"type":"map","values":{"type":"long","logicalType":"timestamp-micros"}}`, 1), "field table[]: the writer's long timestamp-micros"},
+		{"a record that holds itself, by its name", strings.Replace(writerSchema("Everything", large, ratio, amount, at), `"name":"Part","fields":[`,
+			`"name":"Part","fields":[{"name":"self","type":["null","Part"]},`, 1), "field parts[]: the writer's Part"},
 		{"microseconds for milliseconds", writerSchema("Everything", large, ratio, amount,
 			`{"name":"at","type":{"type":"long","logicalType":"timestamp-micros"}}`), "field at: the writer's long timestamp-micros"},
 		{"microseconds in a union", writerSchema("Everything", large, ratio, amount, at,
@@ -149,12 +157,14 @@ func TestAReaderIsFoundByFullNameBeforeShortNameBeforeAlias(t *testing.T) {
 	for _, text := range []string{
 		`{"type":"record","name":"a.First","aliases":["Old"],"fields":[]}`,
 		`{"type":"record","name":"b.Old","fields":[]}`,
+		`{"type":"record","name":"a.Same","fields":[]}`,
+		`{"type":"record","name":"b.Same","fields":[]}`,
 	} {
 		if err := r.add(text, func() any { return new(struct{}) }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for writer, want := range map[string]string{"a.First": "a.First", "x.First": "a.First", "b.Old": "b.Old", "x.Old": "b.Old", "a.Old": "b.Old", "a.None": ""} {
+	for writer, want := range map[string]string{"a.First": "a.First", "x.First": "a.First", "b.Old": "b.Old", "x.Old": "b.Old", "a.Old": "b.Old", "a.None": "", "a.Same": "a.Same", "b.Same": "b.Same"} {
 		got := ""
 		if found := r.find(writer); found != nil {
 			got = fullName(found.root)

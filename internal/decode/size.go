@@ -36,7 +36,6 @@ func (s sizes) of(node any) int {
 		return s.sum(n)
 	case map[string]any:
 		name, _ := n["name"].(string)
-		s[name] = 1
 		inner := []any{n["items"], n["values"]}
 		fields, _ := n["fields"].([]any)
 		for _, f := range fields {
