@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -37,6 +38,10 @@ func TestARecordThatCannotGoOnCostsItselfAlone(t *testing.T) {
 			record: func(r *rig) *record.Record { return r.purchase(purchaseID, "invalid") }, cause: "invalid", stage: "TRANSFORMATION",
 			operation: "crmcom.purchases", reason: invalid.Error(),
 		},
+		"fails to encode": {
+			record: func(r *rig) *record.Record { return r.purchase(purchaseID, "strange") }, cause: "invalid", stage: "TRANSFORMATION",
+			operation: "crmcom.purchases", reason: "no such form",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -45,6 +50,7 @@ func TestARecordThatCannotGoOnCostsItselfAlone(t *testing.T) {
 					c.SkipUnmapped, c.SkipTombstones = test.cfg.SkipUnmapped, test.cfg.SkipTombstones
 				})
 				r.vendor.script("invalid", invalid)
+				r.vendor.script("strange", errors.New("no such form"))
 				r.wantReturned(r.handle(r.purchase(purchaseID, "before"), test.record(r), r.purchase(purchaseID, "behind")), true)
 				r.wantDelivered("before", "behind")
 				r.wantSettled(3, 0)

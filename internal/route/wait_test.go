@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -414,6 +415,19 @@ func TestTheEndOfWorkLetsGoOfEverything(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What encoding asks a vendor for fails when work ends, and that is nobody's fault.
+func TestAnEncodingThatTheEndOfWorkBreaksOffBlamesNoRecord(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.warm()
+		r.vendor.script("a", fmt.Errorf("fetching the column catalogue: %w", context.Canceled))
+		r.cut()
+		r.wantReturned(r.handle(r.purchase(purchaseID, "a")), true)
+		r.deadLetters(0)
+		r.wantSettled(1, 1)
+	})
 }
 
 func TestAfterCloseRunEndsOnceNothingIsLeftAside(t *testing.T) {
