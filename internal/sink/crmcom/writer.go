@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"sluice/internal/event"
 	"sluice/internal/sink"
@@ -95,6 +96,9 @@ func (w *writer) closeElement() {
 }
 
 func (w *writer) text(name, v string) {
+	if !utf8.ValidString(v) {
+		w.fault(name, "must be valid UTF-8") // Avro says so of a string, and its libraries do not look
+	}
 	w.key(name)
 	w.buf = vendorhttp.AppendString(w.buf, v)
 }

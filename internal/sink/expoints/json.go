@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"sluice/internal/sink"
 	"sluice/internal/sink/vendorhttp"
@@ -44,6 +45,9 @@ func (w *writer) key(name string) {
 }
 
 func (w *writer) text(name, v string) {
+	if !utf8.ValidString(v) {
+		w.fault(name, "must be valid UTF-8") // Avro says so of a string, and its libraries do not look
+	}
 	w.key(name)
 	w.b = vendorhttp.AppendString(w.b, v)
 }

@@ -3,7 +3,6 @@ package propel
 import (
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"sluice/internal/event"
 	"sluice/internal/sink"
@@ -14,8 +13,8 @@ import (
 func encode(cfg Config, e *event.CustomerChange) (sink.Item, error) {
 	w := &writer{b: make([]byte, 0, 512)}
 	outer := w.open("")
-	w.identity("source", e.Source)
-	w.identity("sourceId", e.SourceId)
+	w.mandatory("source", e.Source)
+	w.mandatory("sourceId", e.SourceId)
 	w.optText("debtorId", e.DebtorId)
 	w.optText("firstName", e.FirstName)
 	w.optText("middleName", e.MiddleName)
@@ -45,14 +44,6 @@ func canonical(id string) string {
 		return strings.TrimLeft(id[:len(id)-1], "0") + id[len(id)-1:]
 	}
 	return id
-}
-
-// identity refuses what JSON cannot carry unchanged: the customer would become another one.
-func (w *writer) identity(name, v string) {
-	if !utf8.ValidString(v) {
-		w.fault(name, "must be valid UTF-8")
-	}
-	w.mandatory(name, v)
 }
 
 func (w *writer) gender(spelling string, v *string) {
@@ -126,8 +117,8 @@ func (w *writer) parent(p *event.PropelParent) {
 		w.key("id")
 		w.b = strconv.AppendInt(w.b, *p.Id, 10)
 	} else {
-		w.identity("source", *p.Source)
-		w.identity("sourceId", *p.SourceId)
+		w.mandatory("source", *p.Source)
+		w.mandatory("sourceId", *p.SourceId)
 	}
 	w.close(outer)
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"sluice/internal/sink"
 	"sluice/internal/sink/vendorhttp"
@@ -31,6 +32,9 @@ func (w *writer) key(name string) {
 }
 
 func (w *writer) text(name, v string) {
+	if !utf8.ValidString(v) {
+		w.fault(name, "must be valid UTF-8") // Avro says so of a string, and its libraries do not look
+	}
 	w.key(name)
 	w.b = vendorhttp.AppendString(w.b, v)
 }
