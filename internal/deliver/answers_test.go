@@ -47,6 +47,34 @@ func TestWhatIsSentWasAnnouncedBefore(t *testing.T) {
 	})
 }
 
+// A member that lost its partitions without having heard of it learns so by the commit before the call, and not by an old state that the vendor takes.
+func TestWhereOrderIsKeptEachCallOfAnUpsertIsAnnounced(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var r *rig
+		v := &vendor{spec: sink.Spec{Repeatable: true}, script: func(n int, items []sink.Item) sink.Answer {
+			if len(r.border.marked) < len(items) {
+				t.Errorf("call %d carries %d items, %d are announced", n, len(items), len(r.border.marked))
+			}
+			switch n {
+			case 1:
+				return answer(sink.Unavailable, 503)
+			case 2:
+				return answer(sink.Unknown, 504)
+			case 3:
+				return each(items, func(sink.Item) sink.Class { return sink.Retryable })
+			}
+			return accept(n, items)
+		}}
+		r = newRig(t, v, v, func(c *Config) { c.InPlace = true })
+		r.dispatch(8, nil)
+		r.finish()
+		r.wantKinds(map[string]int{"delivered": 8})
+		if calls := r.border.sent / 8; calls != 4 {
+			t.Errorf("%d of 4 calls were announced", calls)
+		}
+	})
+}
+
 func TestAnAttemptIsOneThatWasAnsweredForTheRecord(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		refuse := func(_ int, items []sink.Item) sink.Answer {

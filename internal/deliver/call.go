@@ -75,8 +75,11 @@ func (l *lane) announce(ctx context.Context, w *work[*entry], most int) chunk {
 	return due
 }
 
-// mustAnnounce tells whether the entry is not to be sent before it stands as sent.
-func (l *lane) mustAnnounce(e *entry) bool { return !l.policy.repeatable && !e.Value.announced }
+// mustAnnounce tells whether the entry is not to be sent before it stands as sent. Where order is kept, that is for what may be repeated too: the broker takes the commit
+// of no member that lost the partition without having heard of it, which would send an old state after a newer one.
+func (l *lane) mustAnnounce(e *entry) bool {
+	return (!l.policy.repeatable || l.policy.inPlace) && !e.Value.announced
+}
 
 // commitSent is false when ctx ended first.
 func (l *lane) commitSent(ctx context.Context, due chunk) bool {
@@ -182,11 +185,11 @@ func (l *lane) renew(ctx context.Context, p *permit, a sink.Answer) bool {
 	return false
 }
 
-// unsend takes back that these were sent, but for those that an earlier call may have brought to the vendor.
+// unsend takes back that these were sent, but for those that an earlier call may have brought to the vendor where that may do harm.
 func (l *lane) unsend(sent chunk) {
 	l.records = l.records[:0]
 	for _, e := range sent {
-		if e.Value.announced && !e.Value.maybe {
+		if e.Value.announced && (!e.Value.maybe || l.policy.repeatable) {
 			e.Value.announced = false
 			l.records = append(l.records, e.Value.Record)
 		}

@@ -35,7 +35,7 @@ type Job struct {
 	Key []byte
 }
 
-// Announcer commits what is about to be sent, so that after a crash it is known which records may have been. It is used where an operation is not repeatable.
+// Announcer commits what is about to be sent, so that after a crash it is known which records may have been. It is used where an operation is not repeatable, or order is kept.
 type Announcer interface {
 	// Sent commits that these records may have been sent, before the call starts; it returns when the broker has confirmed it for each record whose
 	// assignment still stands. The error is ctx's.

@@ -101,7 +101,7 @@ var scenarios = []*scenario{
 	{name: "answers_cut", records: 100, rules: cutAnswers, play: steady, unclear: true, may: []record.Cause{record.CauseUnknown}},
 	{name: "crash", records: 120, mix: refusals, play: crashing},
 	{name: "members_come_and_go", records: 150, mix: refusals, play: joining},
-	{name: "cut_off_and_back", lines: []*line{&purchases, &feedback}, records: 120, mix: refusals, play: cutOffAndBack, stale: true},
+	{name: "cut_off_and_back", records: 120, mix: refusals, play: cutOffAndBack, stale: true},
 	{name: "dead_letters_refused", records: 100, mix: everything, play: func(w *world) { w.refusing(w.deadTopic(), "dead letters") }},
 	{name: "retries_refused", lines: []*line{&purchases}, records: 100, mix: refusals, play: func(w *world) { w.refusing(w.retryTopics()[0], "retries") }},
 	{name: "registry_down", records: 80, play: withoutRegistry},
