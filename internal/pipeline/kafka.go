@@ -33,7 +33,7 @@ func KafkaOptions(k config.Kafka, dial Dial, log *zap.Logger) ([]kgo.Opt, error)
 	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(k.Brokers...),
-		kgo.WithLogger(countRepeats(kzap.New(log.Named("kafka").WithOptions(zap.IncreaseLevel(zapcore.WarnLevel))))),
+		kgo.WithLogger(countRepeats(kzap.New(log.Named("kafka").WithOptions(zap.IncreaseLevel(max(zapcore.WarnLevel, zapcore.LevelOf(log.Core()))))))),
 	}
 	if k.TLS.Enabled {
 		cfg, err := tlsConfig(k.TLS)

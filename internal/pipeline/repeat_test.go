@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/plugin/kzap"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
 	"sluice/internal/config"
@@ -57,4 +59,15 @@ func TestABrokerThatIsAwayIsNotAFloodInTheLog(t *testing.T) {
 		}
 		client.Close()
 	})
+}
+
+func TestALoggerOfErrorsAloneIsTakenAsItIs(t *testing.T) {
+	var complaints bytes.Buffer
+	core, _ := observer.New(zap.ErrorLevel)
+	if _, err := KafkaOptions(config.Kafka{}, nil, zap.New(core, zap.ErrorOutput(zapcore.AddSync(&complaints)))); err != nil {
+		t.Fatal(err)
+	}
+	if complaints.Len() > 0 {
+		t.Errorf("%s", complaints.String())
+	}
 }
