@@ -26,6 +26,7 @@ import (
 type variant struct {
 	operation func(sink.Operation) sink.Operation // nil: as it is
 	kafka     []kgo.Opt
+	oneCall   bool // carries all that there is
 }
 
 // handMade is a pipeline and what it alone uses.
@@ -59,7 +60,7 @@ func (w *world) joinVariant(v variant) *member {
 				DrainTimeout: w.cfg.DrainTimeout, RebalanceTimeout: w.cfg.Kafka.RebalanceTimeout,
 			},
 			Route:      route.Config{UnknownIDWait: unknownIDWait},
-			Operations: []pipeline.Operation{{Operation: w.purchases(v, o), Deliver: w.delivery()}},
+			Operations: []pipeline.Operation{{Operation: w.purchases(v, o), Deliver: w.delivery(v)}},
 			Settle:     settle.Config{Connector: p.Group, DeadLetter: w.deadTopic(), Retry: retry},
 			Decoder:    decoder,
 		}, o.Observe.Pipeline(p.Name), o.Log)
@@ -68,8 +69,11 @@ func (w *world) joinVariant(v variant) *member {
 	})
 }
 
-func (w *world) delivery() deliver.Config {
+func (w *world) delivery(v variant) deliver.Config {
 	p := w.cfg.Pipelines[0]
+	if v.oneCall {
+		p.Concurrency, p.Batch.MaxItems, p.Batch.Linger = 1, 1000, time.Second
+	}
 	return deliver.Config{
 		Operation: w.line.operation, Concurrency: p.Concurrency, MaxItems: p.Batch.MaxItems, MaxBytes: int(p.Batch.MaxBytes), Linger: p.Batch.Linger,
 		Timeout: vendorTimeout, Unknown: sink.UnknownRetry, Resends: 2, RetryDelays: p.Retry.Delays, MaxAge: p.Retry.MaxAge,
@@ -205,26 +209,52 @@ func (c *clients) OnNewClient(cl *kgo.Client) {
 	}
 }
 
-func TestALateCommitOfAFormerOwnerIsCaught(t *testing.T) {
+// unfenced commits what a call settled as soon as it was answered, by the call alone: whether its partitions are owned still, it does not ask. Its answers come
+// late, after late is closed.
+type unfenced struct {
+	sink.Operation
+	w    *world
+	hook *clients
+	late chan struct{}
+}
+
+func (u unfenced) Send(ctx context.Context, items []sink.Item) sink.Answer {
+	a := u.Operation.Send(ctx, items)
+	<-u.late
+	offsets := map[int32]kgo.EpochOffset{}
+	for _, item := range items {
+		o := u.w.books.find(item.ID).origin
+		offsets[o.Partition] = kgo.EpochOffset{Epoch: -1, Offset: max(offsets[o.Partition].Offset, o.Offset+1)}
+	}
+	u.hook.mu.Lock()
+	member := u.hook.member
+	u.hook.mu.Unlock()
+	member.CommitOffsetsSync(context.WithoutCancel(ctx), map[string]map[int32]kgo.EpochOffset{u.w.line.pipeline: offsets}, nil)
+	return a
+}
+
+func TestALateSettleAfterARevokeIsCaught(t *testing.T) {
 	inWorlds(t, &scenario{name: "late", records: 120}, func(w *world) {
 		w.produce(60)
-		var hook clients
-		a := w.joinVariant(variant{kafka: []kgo.Opt{kgo.WithHooks(&hook)}})
+		hook, late := new(clients), make(chan struct{})
+		a := w.joinVariant(variant{
+			kafka:     []kgo.Opt{kgo.WithHooks(hook)},
+			operation: func(op sink.Operation) sink.Operation { return unfenced{op, w, hook, late} },
+			oneCall:   true,
+		})
 		w.awaitMembers(1)
-		before := map[int32]kgo.EpochOffset{} // what an owner without a fence would still commit
-		for p := range w.parts {
-			before[int32(p)] = kgo.EpochOffset{Epoch: -1, Offset: 0}
-		}
+		testkit.Advance(5 * time.Second) // its call is made, and not answered
 		b := w.join()
 		w.awaitMembers(2)
 		w.produce(0)
-		w.await()
-		if err := w.commits.Check(); err != nil {
-			w.Errorf("before the late commit: %v", err)
+		testkit.Advance(time.Minute) // the new owner has settled what it took over
+		if err := w.commits.Check(); err != nil || w.commits.Rewinds() > 0 {
+			w.Errorf("before the late settle: %v, and %d commits go back", err, w.commits.Rewinds())
 		}
-		hook.member.CommitOffsetsSync(w.Context(), map[string]map[int32]kgo.EpochOffset{w.line.pipeline: before}, nil)
-		if w.commits.Check() == nil || w.commits.Rewinds() == 0 {
-			w.Error("the oracle of commits saw nothing")
+		close(late)
+		testkit.Advance(time.Minute)
+		if err := w.commits.Check(); err == nil || w.commits.Rewinds() == 0 {
+			w.Errorf("the oracle of commits saw %v and %d commits that go back (%d partitions)", err, w.commits.Rewinds(), w.parts)
 		}
 		a.leave()
 		b.leave()
