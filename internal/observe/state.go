@@ -40,13 +40,25 @@ func (p *Pipeline) Hold(operation, reason string) { p.hold(holdKey{operation: op
 
 // HoldPartitions says that partitions of the pipeline are not read, for a reason (offset_lost, unreadable, take_over), or with an empty reason that none is
 // so. It stands beside Hold: it may need a person, and what the rest of the pipeline waits for comes and goes meanwhile.
-func (p *Pipeline) HoldPartitions(reason string) { p.hold(holdKey{partitions: true}, reason) }
+func (p *Pipeline) HoldPartitions(reason string) { p.hold(holdKey{what: partitions}, reason) }
 
-// holdKey is what is held: an operation, the pipeline's reading, or only partitions of it.
+// HoldWrites says that records cannot be written to their retry or dead-letter topic (unwritable), or with an empty reason that all can be. It stands beside the others.
+func (p *Pipeline) HoldWrites(reason string) { p.hold(holdKey{what: writes}, reason) }
+
+// holdKey is what is held: an operation, or what of the pipeline.
 type holdKey struct {
-	operation  string
-	partitions bool
+	operation string
+	what      part
 }
+
+// part is what of a pipeline is held; of several, the last of these is shown.
+type part uint8
+
+const (
+	wholeReading part = iota
+	writes
+	partitions
+)
 
 func (p *Pipeline) hold(k holdKey, reason string) {
 	if p == nil {

@@ -14,7 +14,7 @@ import (
 type Status struct {
 	Pipeline string `json:"pipeline"`
 	Started  bool   `json:"started"`
-	// Hold is the pipeline's reading's, or that of partitions which are not read; nil where it is not held.
+	// Hold is that of partitions which are not read, or of writes to retry and dead-letter topics, or the pipeline's reading's; nil where there is none.
 	Hold   *Hold `json:"hold,omitempty"`
 	Source Read  `json:"source"`
 	Retry  Read  `json:"retry"`
@@ -122,12 +122,13 @@ func (p *Pipeline) snapshotState(s *Status, ops operations) {
 			o.Breaker = state
 		}
 	}
+	shown := wholeReading
 	for k, hold := range p.holds {
 		switch o := ops.of(k.operation); {
 		case o != nil:
 			o.Hold = &hold
-		case s.Hold == nil || k.partitions:
-			s.Hold = &hold
+		case k.what >= shown:
+			s.Hold, shown = &hold, k.what
 		}
 	}
 	s.Partitions = make([]PartitionStatus, 0, len(p.partitions))

@@ -154,7 +154,15 @@ func TestALostOffsetIsStatedUntilItIsFound(t *testing.T) {
 		t.Errorf("after another hold: got %+v, want offset_lost", got)
 	}
 	p.Hold("", "registry")
+	p.HoldWrites("unwritable")
+	if got := p.Snapshot().Hold; got == nil || got.Reason != "offset_lost" {
+		t.Errorf("beside two other holds: got %+v, want offset_lost", got)
+	}
 	p.HoldPartitions("")
+	if got := p.Snapshot().Hold; got == nil || got.Reason != "unwritable" {
+		t.Errorf("got %+v, want unwritable", got)
+	}
+	p.HoldWrites("")
 	if got := p.Snapshot().Hold; got == nil || got.Reason != "registry" {
 		t.Errorf("got %+v, want registry", got)
 	}

@@ -46,6 +46,9 @@ func TestAnOffsetWaitsForItsWrite(t *testing.T) {
 				ended := r.settling(t.Context(), retry(r.record(&kgo.Record{})), dead(r.record(&kgo.Record{})))
 				testkit.Advance(2 * time.Minute)
 				wantNotEnded(t, ended, r)
+				if hold := r.obs.Snapshot().Hold; hold == nil || hold.Reason != "unwritable" {
+					t.Errorf("the hold that is stated is %+v, want unwritable", hold)
+				}
 				if hits := fault.Hits(); hits < 15 || hits > 500 {
 					t.Errorf("tried %d times in two minutes", hits)
 				}
@@ -55,6 +58,9 @@ func TestAnOffsetWaitsForItsWrite(t *testing.T) {
 				}
 				r.written(retryTopic, 1)
 				r.written(deadTopic, 1)
+				if hold := r.obs.Snapshot().Hold; hold != nil {
+					t.Errorf("%+v is stated still", hold)
+				}
 				if s := r.tracker.Standing(); s.Committable != 2 {
 					t.Errorf("committable %d, want 2", s.Committable)
 				}

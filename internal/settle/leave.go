@@ -30,6 +30,7 @@ type leaving struct {
 	failed   []failure
 	written  int
 	answers  chan answer // has room for all
+	held     bool        // it was told that a write is not taken for now
 }
 
 type answer struct {
@@ -47,6 +48,7 @@ type failure struct {
 func (s *Settler) leave(ctx context.Context, outcomes []record.Outcome, counts map[counted]int) {
 	l := &leaving{s: s, underWay: map[int]record.Outcome{}, answers: make(chan answer, len(outcomes))}
 	l.write(outcomes)
+	defer l.release()
 	slow := time.NewTicker(slowAfter)
 	defer slow.Stop()
 	var again <-chan time.Time // while some have failed
@@ -103,6 +105,7 @@ func (l *leaving) take(a answer, counts map[counted]int) {
 }
 
 func (l *leaving) writeAgain() {
+	l.hold()
 	l.s.note(l.failed)
 	outcomes := make([]record.Outcome, len(l.failed))
 	for i, f := range l.failed {
@@ -117,7 +120,34 @@ func (l *leaving) noteSlow() {
 	for _, o := range l.underWay {
 		slow = append(slow, failure{o, errSlow})
 	}
+	l.hold()
 	l.s.note(slow)
+}
+
+// unwritable is the reason of the hold that stands while writes are not taken.
+const unwritable = "unwritable"
+
+// hold states that records wait for their write, until release.
+func (l *leaving) hold() {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	if l.held {
+		return
+	}
+	l.held = true
+	l.s.waiting++
+	l.s.obs.HoldWrites(unwritable)
+}
+
+func (l *leaving) release() {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	if !l.held {
+		return
+	}
+	if l.s.waiting--; l.s.waiting == 0 {
+		l.s.obs.HoldWrites("")
+	}
 }
 
 // dropEnding lets go of failed records that nobody waits for any more.

@@ -5,6 +5,7 @@ package settle
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -32,6 +33,9 @@ type Settler struct {
 	obs      *observe.Pipeline
 	log      *zap.Logger
 	flushed  wake.Broadcast
+
+	mu      sync.Mutex
+	waiting int // callers of Settle whose writes are not taken for now; guarded by mu
 }
 
 // New makes a settler that writes through producer, which must partition manually and wait for all in-sync replicas.
