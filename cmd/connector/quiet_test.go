@@ -14,7 +14,9 @@ func TestWhatLibrariesPrintByThemselvesIsNotLogged(t *testing.T) {
 	defer log.SetOutput(before)
 	log.SetOutput(&printed)
 	execute(t.Context(), []string{"version"}, io.Discard, io.Discard)
-	log.Print(`Unsolicited response received on idle HTTP channel starting with "{\"email\":\"jan@example.org\"}"`)
+	if err := log.Output(0, `Unsolicited response received on idle HTTP channel starting with "{\"email\":\"jan@example.org\"}"`); err != nil {
+		t.Fatal(err)
+	}
 	if printed.Len() > 0 {
 		t.Errorf("%q", printed.String())
 	}

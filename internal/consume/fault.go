@@ -107,6 +107,7 @@ func (g *Group) probe() {
 			case probing:
 				p.trouble = noTrouble
 				delete(g.faults, fmt.Sprintf("%s/%d", p.topic, p.number))
+			case noTrouble, forGood:
 			}
 		}
 	}

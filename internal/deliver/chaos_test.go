@@ -170,9 +170,29 @@ func simulate(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 		r.vendor.mu.Unlock()
 		<-time.After(took)
 	}
+	owners, standing := r.comeAndGo(rnd, seed, ordered, keyOf, ownerOf)
+	if stop {
+		r.kill()
+	} else {
+		r.finishReleasing(g)
+	}
+	for _, o := range owners {
+		<-o.Idle()
+	}
+	r.judge(c, keyOf, ownerOf)
+	for name, a := range ownerOf {
+		if _, ended := r.border.outcomes[name]; !ended && !stop && slices.Contains(standing, a) {
+			t.Errorf("%s has no outcome, and its assignment stood to the end", name)
+		}
+	}
+	return trips
+}
+
+// comeAndGo dispatches records while assignments come and go. It gives all of these, and which stand at the end.
+func (r *rig) comeAndGo(rnd *rand.Rand, seed uint64, ordered bool, keyOf map[string]string, ownerOf map[string]int) (owners []*offset.Tracker, standing []int) {
 	// Two partitions, whose records share calls.
-	owners := []*offset.Tracker{r.assign(), r.assign()}
-	standing := []int{0, 1}
+	owners = []*offset.Tracker{r.assign(), r.assign()}
+	standing = []int{0, 1}
 	for range 10 {
 		for range rnd.IntN(30) {
 			p := rnd.IntN(2)
@@ -205,21 +225,7 @@ func simulate(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 		}
 		standing[p], owners = len(owners), append(owners, r.assign())
 	}
-	if stop {
-		r.kill()
-	} else {
-		r.finishReleasing(g)
-	}
-	for _, o := range owners {
-		<-o.Idle()
-	}
-	r.judge(c, keyOf, ownerOf)
-	for name, a := range ownerOf {
-		if _, ended := r.border.outcomes[name]; !ended && !stop && slices.Contains(standing, a) {
-			t.Errorf("%s has no outcome, and its assignment stood to the end", name)
-		}
-	}
-	return trips
+	return owners, standing
 }
 
 // checkSent fails where an item is sent that has its outcome, or does not stand as sent.
