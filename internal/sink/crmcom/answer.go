@@ -9,13 +9,43 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// envelope is what the vendor answers, refusals included: {"data": {...}, "status": {...}}.
+// envelope is what the vendor answers, refusals included: {"data": {...}, "status": {...}}. Names of members count whatever their case.
 type envelope struct {
-	Data struct {
-		Processed   rows `json:"processed_customer_events_set"`
-		Unprocessed rows `json:"unprocessed_customer_events_set"`
-	} `json:"data"`
-	Status status `json:"status"`
+	processed   rows
+	unprocessed rows
+	status      status
+}
+
+// read takes an answer. An answer has up to 1000 rows, and encoding/json's reflection would make them the dearest step of a call: it validates the whole and reads the
+// status, and a cursor walks over the rest.
+func (e *envelope) read(body []byte) error {
+	if !json.Valid(body) {
+		return errUnreadable
+	}
+	c := &cursor{b: body}
+	return c.object(func(name string) error {
+		switch {
+		case strings.EqualFold(name, "data"):
+			return e.readSets(c)
+		case strings.EqualFold(name, "status"):
+			return json.Unmarshal(c.token(), &e.status)
+		}
+		c.skip()
+		return nil
+	})
+}
+
+func (e *envelope) readSets(c *cursor) error {
+	return c.object(func(name string) error {
+		switch {
+		case strings.EqualFold(name, "processed_customer_events_set"):
+			return e.processed.read(c)
+		case strings.EqualFold(name, "unprocessed_customer_events_set"):
+			return e.unprocessed.read(c)
+		}
+		c.skip()
+		return nil
+	})
 }
 
 type status struct {
@@ -56,12 +86,12 @@ func (a *account) read(reply vendorhttp.Reply, items []sink.Item, token string) 
 		return answer
 	}
 	var env envelope
-	unreadable := json.Unmarshal(reply.Body, &env) != nil || env.Status.Code == ""
-	answer.Code, answer.Message = told(string(env.Status.Code), token), told(env.Status.text(), token)
+	unreadable := env.read(reply.Body) != nil || env.status.Code == ""
+	answer.Code, answer.Message = told(string(env.status.Code), token), told(env.status.text(), token)
 	switch {
 	case answer.Class == sink.Delivered && unreadable:
 		answer.Class, answer.Err = sink.Unknown, errUnreadable
-	case answer.Class == sink.Delivered && env.Status.ok():
+	case answer.Class == sink.Delivered && env.status.ok():
 		answer.Items = a.results(answer.Status, &env, items, token)
 	case answer.Class == sink.Delivered, answer.Class == sink.Rejected && !unreadable:
 		a.refused(&answer, &env, items)
@@ -83,8 +113,8 @@ func (a *account) results(httpStatus int, env *envelope, items []sink.Item, toke
 	for i := range items {
 		index[items[i].ID] = i
 	}
-	give := func(id string, r sink.Result) {
-		i, ours := index[id]
+	give := func(id []byte, r sink.Result) {
+		i, ours := index[string(id)]
 		if !ours {
 			return
 		}
@@ -94,11 +124,11 @@ func (a *account) results(httpStatus int, env *envelope, items []sink.Item, toke
 		}
 		results[i] = r
 	}
-	for i := range env.Data.Processed.list {
-		give(env.Data.Processed.list[i].id, sink.Result{Class: sink.Delivered})
+	for i := range env.processed.list {
+		give(env.processed.list[i].id, sink.Result{Class: sink.Delivered})
 	}
-	for i := range env.Data.Unprocessed.list {
-		u := &env.Data.Unprocessed.list[i]
+	for i := range env.unprocessed.list {
+		u := &env.unprocessed.list[i]
 		give(u.id, a.unprocessed(u, token))
 	}
 	for i := range results {

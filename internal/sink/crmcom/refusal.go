@@ -70,11 +70,11 @@ var errContradiction = errors.New("the answer refuses the call and lists process
 // refused judges a call that was refused as a whole. The two kinds that are not the data's fault are found first; then the items that the text names; a code
 // that says more of one item than that it is refused for good is believed when the item is alone in the call.
 func (a *account) refused(answer *sink.Answer, env *envelope, items []sink.Item) {
-	code, text := string(env.Status.Code), env.Status.text()
+	code, text := string(env.status.Code), env.status.text()
 	_, known := a.codes[code]
 	named := indicesNamed(text, items)
 	switch {
-	case len(env.Data.Processed.list) > 0:
+	case len(env.processed.list) > 0:
 		answer.Class, answer.Err = sink.Unknown, errContradiction
 		return
 	case len(named) == 0 && a.isLogin(code, text):

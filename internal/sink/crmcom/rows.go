@@ -9,13 +9,12 @@ import (
 
 // row is an element of either set. Its other members (the event's id and number) say nothing to us. A member that is no string is empty.
 type row struct {
-	id          string // request_unique_identifier
+	id          []byte // request_unique_identifier; it may be part of the answer
 	code        string // error_code
 	description string // error_description
 }
 
-// rows is one of the two sets. An answer has up to 1000 rows, which encoding/json's reflection would make the dearest step of a call; so it finds and
-// validates a set, and this reads it.
+// rows is one of the two sets.
 type rows struct {
 	seen bool
 	list []row
@@ -26,15 +25,15 @@ var (
 	errNoRows = errors.New("a set is no array of objects")
 )
 
-// UnmarshalJSON takes a set, once: of two sets of one name the last would hide the first. b is valid JSON, as encoding/json promises.
-func (r *rows) UnmarshalJSON(b []byte) error {
+// read takes a set, once: of two sets of one name the last would hide the first.
+func (r *rows) read(c *cursor) error {
 	if r.seen {
 		return errTwice
 	}
 	r.seen = true
-	c := cursor{b: b}
 	switch c.peek() {
 	case 'n': // null
+		c.skip()
 		return nil
 	case '[':
 	default:
@@ -87,22 +86,45 @@ func (c *cursor) more(end byte) bool {
 	return true
 }
 
+// object calls f for each member of the next value, an object, with the cursor at the member's value, which f steps over. A null has no members.
+func (c *cursor) object(f func(name string) error) error {
+	switch c.peek() {
+	case 'n':
+		c.skip()
+		return nil
+	case '{':
+	default:
+		return errUnreadable
+	}
+	for c.more('}') {
+		if err := f(string(unquoted(c.name()))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// name steps over the next member's name, which it gives as it stands, and its colon.
+func (c *cursor) name() []byte {
+	c.peek()
+	name := c.token()
+	c.peek()
+	c.i++ // the colon
+	c.peek()
+	return name
+}
+
 // row reads an object. Of two members of one name the last holds.
 func (c *cursor) row() row {
 	var r row
 	for c.more('}') {
-		c.peek()
-		name := c.token()
-		c.peek()
-		c.i++ // the colon
-		c.peek()
-		switch string(name) {
+		switch string(c.name()) {
 		case `"request_unique_identifier"`:
 			r.id = unquoted(c.token())
 		case `"error_code"`:
-			r.code = unquoted(c.token())
+			r.code = string(unquoted(c.token()))
 		case `"error_description"`:
-			r.description = unquoted(c.token())
+			r.description = string(unquoted(c.token()))
 		default:
 			c.skip()
 		}
@@ -154,16 +176,17 @@ func (c *cursor) skipString() {
 	c.i++
 }
 
-func unquoted(raw []byte) string {
+// unquoted is a string's text, without a copy where it stands as it is; empty for what is no string.
+func unquoted(raw []byte) []byte {
 	if raw[0] != '"' {
-		return ""
+		return nil
 	}
 	if inner := raw[1 : len(raw)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
-		return string(inner)
+		return inner
 	}
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
-		return ""
+		return nil
 	}
-	return s
+	return []byte(s)
 }
