@@ -42,11 +42,8 @@ func (v *refuser) answer(_ int, items []sink.Item) sink.Answer {
 func (r *rig) wantFlood() {
 	r.t.Helper()
 	synctest.Wait()
-	if s := r.lanes.Standing(); s.Reason != "flood" || s.Since.IsZero() {
-		r.t.Fatalf("it stands at %+v", s)
-	}
-	if s := r.obs.Snapshot(); len(s.Operations) != 1 || s.Operations[0].Hold == nil || s.Operations[0].Hold.Reason != "flood" {
-		r.t.Fatalf("its status is %+v", s.Operations)
+	if held := r.held(); held != "flood" {
+		r.t.Fatalf("it is held by %q", held)
 	}
 }
 
@@ -133,8 +130,8 @@ func TestAnOperatorsReleaseLetsWhatIsHeldTakeItsCourse(t *testing.T) {
 		g.Release()
 		testkit.Advance(time.Second)
 		r.wantKinds(map[string]int{"dead rejected": 24})
-		if s := r.lanes.Standing(); s.Reason != "" {
-			t.Errorf("it stands at %+v", s)
+		if held := r.held(); held != "" {
+			t.Errorf("it is held by %q", held)
 		}
 		r.dispatch(24, nil)
 		testkit.Advance(time.Second)

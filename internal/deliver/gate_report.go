@@ -65,27 +65,6 @@ func (g *gate) reason(now time.Time) string {
 	return ""
 }
 
-// Standing is where an operation stands.
-type Standing struct {
-	// Reason is why it is held (unauthorized, misconfigured, flood, unavailable, throttled), empty where it is not.
-	Reason string
-	// Since is when it was first held, zero where it is not.
-	Since time.Time
-	// Breaker is closed, half-open or open.
-	Breaker string
-}
-
-func (g *gate) standing(now time.Time) Standing {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	s := Standing{Breaker: g.breaker.state().String()}
-	g.note(now, sink.Answer{})
-	if g.said != "" {
-		s.Reason, s.Since = g.said, g.saidAt
-	}
-	return s
-}
-
 // release lets a held operation be tried at once.
 func (g *gate) release(now time.Time) {
 	g.mu.Lock()

@@ -184,6 +184,3 @@ func (l *Lanes) Close() {
 
 // Release has a held operation tried at once.
 func (l *Lanes) Release() { l.gate.release(time.Now()) }
-
-// Standing tells whether the operation is held, and why.
-func (l *Lanes) Standing() Standing { return l.gate.standing(time.Now()) }

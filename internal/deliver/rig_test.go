@@ -239,3 +239,13 @@ func bubble(t *testing.T, f func(*testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
 }
+
+// held is why the operation is held, as its status says; empty where it is not.
+func (r *rig) held() string {
+	for _, o := range r.obs.Snapshot().Operations {
+		if o.Hold != nil {
+			return o.Hold.Reason
+		}
+	}
+	return ""
+}

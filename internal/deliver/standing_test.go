@@ -1,0 +1,25 @@
+package deliver
+
+import (
+	"time"
+
+	"sluice/internal/sink"
+)
+
+// standing is where a gate stands: why it is held and since when, and its breaker's state.
+type standing struct {
+	Reason  string
+	Since   time.Time
+	Breaker string
+}
+
+func (g *gate) standing(now time.Time) standing {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := standing{Breaker: g.breaker.state().String()}
+	g.note(now, sink.Answer{})
+	if g.said != "" {
+		s.Reason, s.Since = g.said, g.saidAt
+	}
+	return s
+}
