@@ -65,15 +65,29 @@ func (g *Group) noFault(place string) {
 	delete(g.faults, place)
 }
 
-// offsetLost holds a partition whose offset is not in the log any more. It is paused, for the client would ask for it again and again.
+// offsetLost holds a partition whose offset is not in the log any more.
 func (g *Group) offsetLost(partition int32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if a := g.assigned[partition]; a != nil {
-		a.lost = true
-		g.member.PauseFetchPartitions(map[string][]int32{g.cfg.Topic: {partition}})
-		g.stateHold()
+		g.lose(a)
 	}
+}
+
+// commitLost is offsetLost at a take-over, unless it was found meanwhile that another offset than the committed one counts.
+func (g *Group) commitLost(t *taking) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.assigned[t.a.partition] == t.a && t.a.committed == t.committed {
+		g.lose(t.a)
+	}
+}
+
+// lose pauses the partition, for the client would ask for it again and again. The caller holds g.mu.
+func (g *Group) lose(a *assignment) {
+	a.lost = true
+	g.member.PauseFetchPartitions(map[string][]int32{g.cfg.Topic: {a.partition}})
+	g.stateHold()
 }
 
 // unreadable pauses a partition that cannot be fetched, until probe tries it again.

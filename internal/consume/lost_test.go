@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/consume"
 	"sluice/internal/testkit"
@@ -79,4 +82,43 @@ func TestALostOffsetFollowsItsPolicy(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A lost offset stays lost though the log grows past it meanwhile: what is there below it was never read.
+func TestALostOffsetStaysLostThoughTheLogGrowsPastIt(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.fill(10)
+		c.commitAt(12)
+		m := c.join(1, 0, lost(consume.LostStop))
+		testkit.Advance(10 * time.Second)
+		c.fill(10)
+		testkit.Advance(time.Minute)
+		m.checkHold("offset_lost")
+		c.checkCount(0)
+		m.leave()
+	})
+}
+
+// Where the client finds out by the commit's epoch that the log was cut below it, reading goes on from the cut, and no hold stands.
+func TestACommitPastACutGoesOnFromTheCut(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.commits.AllowRewinds()
+		c.fill(10)
+		c.commitAt(12)
+		offsets := kadm.Offsets{}
+		offsets.Add(kadm.Offset{Topic: source, Partition: 0, At: 12, LeaderEpoch: 0})
+		if answer, err := kadm.NewClient(c.client).CommitOffsets(t.Context(), group, offsets); err != nil || answer.Error() != nil {
+			t.Fatal(err, answer.Error())
+		}
+		c.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetForLeaderEpoch}, Count: 3, Err: kerr.LeaderNotAvailable})
+		m := c.join(1, 0, lost(consume.LostStop))
+		testkit.Advance(30 * time.Second)
+		c.fill(10)
+		testkit.Advance(time.Minute)
+		m.checkHold("")
+		c.checkCount(10)
+		m.leave()
+	})
 }

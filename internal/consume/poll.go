@@ -150,7 +150,7 @@ func (g *Group) truncate(loss *kgo.ErrDataLoss) bool {
 	}
 	if a.source == nil { // it is taken over from there, then
 		if loss.Topic == g.cfg.Topic {
-			a.committed = offset.Commit{Offset: loss.ResetTo, Epoch: -1}
+			a.committed, a.lost = offset.Commit{Offset: loss.ResetTo, Epoch: -1}, false
 			wake.Signal(g.arrivals)
 		}
 		return false

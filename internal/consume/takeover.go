@@ -180,13 +180,16 @@ func (g *Group) prepareSource(t *taking, s standing) error {
 		return fmt.Errorf("where the log of %s/%d begins and ends is not known: %w", g.cfg.Topic, t.a.partition, errOr(err))
 	}
 	g.mu.Lock()
+	stopped := t.a.lost
 	t.committed = t.a.committed
 	g.mu.Unlock()
 	t.begin, t.end = t.committed.Offset, end.Offset
 	lost := t.begin >= 0 && (t.begin < start.Offset || t.begin > end.Offset)
 	switch {
+	case stopped: // though the log may have grown past it since: what is there below it was not read
+		return fmt.Errorf("partition %d of %s waits: its committed offset %d was found not to be in the log", t.a.partition, g.cfg.Topic, t.begin)
 	case lost && g.cfg.Lost == LostStop:
-		g.offsetLost(t.a.partition)
+		g.commitLost(t)
 		return fmt.Errorf("partition %d of %s waits: its committed offset %d is not in the log, which has %d to %d, and the policy for that is stop "+
 			"(allowed are stop, earliest and latest; or commit another offset)", t.a.partition, g.cfg.Topic, t.begin, start.Offset, end.Offset)
 	case lost && g.cfg.Lost == LostLatest:
