@@ -97,11 +97,11 @@ func (g *Group) trackRetries(fetches kgo.Fetches, held holds) []*record.Record {
 			}
 			carried := record.ReadHeaders(r)
 			if wait := time.Until(carried.NotBefore); wait > 0 {
-				g.hold(p, r.Offset, max(wait, leastHold), held)
+				g.hold(p, r, max(wait, leastHold), held)
 				return
 			}
 			if !p.tracker.Fits(r.Offset, 1) {
-				g.hold(p, r.Offset, roomHold, held)
+				g.hold(p, r, roomHold, held)
 				return
 			}
 			if rec := g.trackRetry(p, r, carried); rec != nil {
@@ -112,11 +112,12 @@ func (g *Group) trackRetries(fetches kgo.Fetches, held holds) []*record.Record {
 	return out
 }
 
-// hold stops the reading of a retry partition at a record that is not due, and puts the reading back to it.
-func (g *Group) hold(p *partition, at int64, wait time.Duration, held holds) {
+// hold stops the reading of a retry partition at a record that is not due, and puts the reading back to it: with its epoch, or the client would not
+// look whether the log was cut before it.
+func (g *Group) hold(p *partition, at *kgo.Record, wait time.Duration, held holds) {
 	held[topicPartition{p.topic, p.number}] = time.Now().Add(wait)
 	g.side.PauseFetchPartitions(map[string][]int32{p.topic: {p.number}})
-	g.side.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.topic: {p.number: {Epoch: -1, Offset: at}}})
+	g.side.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.topic: {p.number: {Epoch: at.LeaderEpoch, Offset: at.Offset}}})
 }
 
 // trackRetry gives a due retry record its place; nil where it is to be skipped.

@@ -134,3 +134,25 @@ func TestARetryPartitionWhoseCommitIsPastItsEndIsReadWhole(t *testing.T) {
 		c.check(3, 0)
 	})
 }
+
+// The cut is found too where the head that the reading was put back to is one that is not due.
+func TestATruncatedRetryTopicGoesOnWhereItWasCutThoughItsHeadIsHeld(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		c := newClusterOf(t, 3)
+		c.commits.AllowRewinds()
+		for i := range int64(9) {
+			due := time.Now()
+			if i >= 6 {
+				due = due.Add(30 * time.Second)
+			}
+			c.copyTo(tier10s, 0, 1000+i, 1, due, "earlier")
+		}
+		m := c.join(1, 0, nil)
+		c.awaitOffset(tier10s, 0, 6)
+		asked := c.truncate(tier10s, 3)
+		testkit.Advance(40 * time.Second) // less than until settled records are deleted
+		asked()
+		m.leave()
+		c.check(9, 3)
+	})
+}
