@@ -30,9 +30,20 @@ func (c *cluster) commitWith(offset int64, metadata string) {
 
 func (c *cluster) commit(topic string, partition int32, offset int64, metadata string) {
 	c.t.Helper()
-	c.commits.StartAt(topic, partition, offset)
+	c.commitOffset(kadm.Offset{Topic: topic, Partition: partition, At: offset, LeaderEpoch: -1, Metadata: metadata})
+}
+
+// commitAtEpoch commits for a partition 0 as a member does, with the epoch of the record there.
+func (c *cluster) commitAtEpoch(topic string, offset int64, epoch int32) {
+	c.t.Helper()
+	c.commitOffset(kadm.Offset{Topic: topic, Partition: 0, At: offset, LeaderEpoch: epoch})
+}
+
+func (c *cluster) commitOffset(o kadm.Offset) {
+	c.t.Helper()
+	c.commits.StartAt(o.Topic, o.Partition, o.At)
 	offsets := kadm.Offsets{}
-	offsets.Add(kadm.Offset{Topic: topic, Partition: partition, At: offset, LeaderEpoch: -1, Metadata: metadata})
+	offsets.Add(o)
 	answer, err := kadm.NewClient(c.client).CommitOffsets(c.t.Context(), group, offsets)
 	if err == nil {
 		err = answer.Error()
@@ -107,11 +118,7 @@ func TestACommitPastACutGoesOnFromTheCut(t *testing.T) {
 		c.commits.AllowRewinds()
 		c.fill(10)
 		c.commitAt(12)
-		offsets := kadm.Offsets{}
-		offsets.Add(kadm.Offset{Topic: source, Partition: 0, At: 12, LeaderEpoch: 0})
-		if answer, err := kadm.NewClient(c.client).CommitOffsets(t.Context(), group, offsets); err != nil || answer.Error() != nil {
-			t.Fatal(err, answer.Error())
-		}
+		c.commitAtEpoch(source, 12, 0)
 		c.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetForLeaderEpoch}, Count: 3, Err: kerr.LeaderNotAvailable})
 		m := c.join(1, 0, lost(consume.LostStop))
 		testkit.Advance(30 * time.Second)

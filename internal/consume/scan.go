@@ -47,7 +47,7 @@ func (g *Group) scan(ctx context.Context, ready []*taking) ([]*taking, error) {
 	from := map[string]map[int32]kgo.Offset{}
 	for _, t := range ready {
 		for _, p := range t.retries {
-			if at := t.from[p.topic]; at < p.endRead {
+			if at := t.from[p.topic].Offset; at < p.endRead {
 				put(from, p.topic, p.number, kgo.NewOffset().At(at))
 				s.rest[topicPartition{p.topic, p.number}] = &scanning{t, p, at}
 			}

@@ -151,23 +151,23 @@ type taking struct {
 	end       int64         // the end of the source's log: what is known of offsets from here on is of a log that is gone
 	source    *partition
 	retries   []*partition
-	from      map[string]int64 // where each retry partition is read from
-	copies    map[int64]copyAt // by origin offset: the copy that counts
+	from      map[string]kgo.EpochOffset // where each retry partition is read from
+	copies    map[int64]copyAt           // by origin offset: the copy that counts
 	stale     map[*partition][]int64
 }
 
 func (g *Group) prepare(a *assignment, s standing) (*taking, error) {
-	t := &taking{a: a, from: map[string]int64{}, copies: map[int64]copyAt{}, stale: map[*partition][]int64{}}
+	t := &taking{a: a, from: map[string]kgo.EpochOffset{}, copies: map[int64]copyAt{}, stale: map[*partition][]int64{}}
 	if err := g.prepareSource(t, s); err != nil {
 		return nil, err
 	}
 	for _, tier := range g.cfg.Tiers {
-		p, err := g.prepareRetry(a, tier, s)
+		p, from, err := g.prepareRetry(a, tier, s)
 		if err != nil {
 			return nil, err
 		}
 		t.retries = append(t.retries, p)
-		t.from[p.topic] = p.tracker.Standing().Committable
+		t.from[p.topic] = from
 	}
 	return t, nil
 }
@@ -219,27 +219,28 @@ func errOr(err error) error {
 	return err
 }
 
-func (g *Group) prepareRetry(a *assignment, tier Tier, s standing) (*partition, error) {
+// prepareRetry also gives where the reading begins: with the commit's epoch, or the client would not look whether the log was cut before that.
+func (g *Group) prepareRetry(a *assignment, tier Tier, s standing) (*partition, kgo.EpochOffset, error) {
 	start, okS := s.starts.Lookup(tier.Topic, a.partition)
 	end, okE := s.ends.Lookup(tier.Topic, a.partition)
 	if err := errors.Join(start.Err, end.Err); !okS || !okE || err != nil {
-		return nil, fmt.Errorf("source partition %d waits: retry topic %s has no partition of that number (connector topics apply makes it): %w",
+		return nil, kgo.EpochOffset{}, fmt.Errorf("source partition %d waits: retry topic %s has no partition of that number (connector topics apply makes it): %w",
 			a.partition, tier.Topic, errOr(err))
 	}
 	p := &partition{topic: tier.Topic, topicID: s.topics[tier.Topic].ID, number: a.partition, delay: tier.Delay, owner: a, endRead: end.Offset, highWatermark: end.Offset}
-	begin, metadata := start.Offset, ""
+	from, metadata := kgo.EpochOffset{Offset: start.Offset, Epoch: -1}, ""
 	switch c, ok := s.committed.Lookup(tier.Topic, a.partition); {
 	case ok && c.At > end.Offset:
 		g.log.Error("the committed offset of a retry partition is not in its log, which was truncated or made anew; all of it is read",
 			zap.String("topic", tier.Topic), zap.Int32("partition", a.partition), zap.Int64("committed", c.At), zap.Int64("end", end.Offset))
-	case ok && c.At >= begin:
-		begin, metadata = c.At, c.Metadata
-		p.confirmed = begin
+	case ok && c.At >= from.Offset:
+		from, metadata = kgo.EpochOffset{Offset: c.At, Epoch: c.LeaderEpoch}, c.Metadata
+		p.confirmed = c.At
 	}
-	p.tracker = g.newTracker(p, begin, metadata)
+	p.tracker = g.newTracker(p, from.Offset, metadata)
 	p.tracker.Truncate(end.Offset, -1)
 	p.deleted = start.Offset
-	return p, nil
+	return p, from, nil
 }
 
 func (g *Group) newTracker(p *partition, begin int64, metadata string) *offset.Tracker {
@@ -280,7 +281,7 @@ func (g *Group) install(t *taking) {
 	t.a.source, t.a.retries = t.source, t.retries
 	add := map[string]map[int32]kgo.Offset{}
 	for _, p := range t.retries {
-		put(add, p.topic, p.number, kgo.NewOffset().At(t.from[p.topic]))
+		put(add, p.topic, p.number, kgo.NewOffset().At(t.from[p.topic].Offset).WithEpoch(t.from[p.topic].Epoch))
 	}
 	// A pause outlives its assignment, on this client too.
 	g.side.ResumeFetchPartitions(retryPartitions([]*assignment{t.a}))

@@ -156,3 +156,22 @@ func TestATruncatedRetryTopicGoesOnWhereItWasCutThoughItsHeadIsHeld(t *testing.T
 		c.check(9, 3)
 	})
 }
+
+// The cut is found too where nothing was read since the take-over: what comes there then is new.
+func TestATruncatedRetryTopicGoesOnWhereItWasCutThoughNothingWasReadYet(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		c := newClusterOf(t, 3)
+		c.commits.AllowRewinds()
+		for i := range int64(9) {
+			c.copyTo(tier10s, 0, 1000+i, 1, time.Now(), "earlier")
+		}
+		c.commitAtEpoch(tier10s, 9, 0)
+		m := c.join(1, 0, nil)
+		testkit.Advance(time.Second)
+		asked := c.truncate(tier10s, 6)
+		testkit.Advance(10 * time.Second)
+		asked()
+		m.leave()
+		c.check(3, 0)
+	})
+}
