@@ -39,7 +39,7 @@ func TestTheReferenceInDocsIsThatOfTheCode(t *testing.T) {
 func TestWrongUseExitsWith2AndNamesTheHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"odd"}, {"run"}, {"run", "-c"}, {"run", "--odd"}, {"topics"}, {"topics", "odd"}, {"schemas"}, {"config"}, {"healthcheck"},
-		{"version", "extra"}, {"sandbox", "--latency", "fast"}, {"sandbox", "--latency", "-1s"}, {"sandbox", "--script", "/does/not/exist"},
+		{"version", "extra"}, {"sandbox", "--latency", "fast"}, {"sandbox", "--latency", "-1s"}, {"sandbox", "--instant", "--latency", "1s"}, {"sandbox", "--script", "/does/not/exist"},
 		{"run", "-c", "/does/not/exist"}, {"check", "--offline", "-c", os.TempDir()}, {"status", "--url", "127.0.0.1:8080"}, {"status", "--url", "localhost:8080"},
 		{"healthcheck", "--url", "http://"}, {"healthcheck", "--url", "ftp://x"},
 		{"topics", "apply", "-c", "x", "--dry-run", "--sources", "3"}, {"produce", "-c", "x", "-n", "1", "--events", "a=1"},

@@ -46,6 +46,9 @@ func newSandbox() *cobra.Command {
 		if *latency < 0 {
 			return wrongUse("--latency is %v: 0s or more is allowed", *latency)
 		}
+		if *instant && (*script != "" || *latency > 0) {
+			return wrongUse("--instant answers at once and by no script: --script and --latency cannot be given with it")
+		}
 		options.Latency.Fixed, options.Instant = *latency, *instant
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 		defer stop()
