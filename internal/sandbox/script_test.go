@@ -132,3 +132,14 @@ func FuzzParseScript(f *testing.F) {
 		}
 	})
 }
+
+func TestAnUnknownKeyOfAScriptIsToldWithTheKnownOnes(t *testing.T) {
+	for text, want := range map[string]string{
+		`rules: [{name: a, nam: b, do: {fault: empty_body}}]`:          "allowed are do, name, operation, times, when",
+		`rules: [{name: a, when: {item: b}, do: {fault: empty_body}}]`: "allowed are after_calls, every, from, items, until",
+	} {
+		if _, err := ParseScript([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q in it", text, err, want)
+		}
+	}
+}

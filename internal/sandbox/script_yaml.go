@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -119,8 +121,20 @@ func (p *scriptParser) keys(at, prefix string, node *yaml.Node, targets map[stri
 				return
 			}
 		}
-		p.fault(path, value.Value, "unknown key")
+		p.fault(path, value.Value, "unknown key; allowed are "+strings.Join(below(targets, prefix), ", "))
 	})
+}
+
+// below are the keys that may stand in the mapping at prefix, sorted.
+func below(targets map[string]any, prefix string) []string {
+	keys := map[string]bool{}
+	for target := range targets {
+		if rest, ok := strings.CutPrefix(target, prefix); ok {
+			key, _, _ := strings.Cut(rest, ".")
+			keys[key] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(keys))
 }
 
 // mapping calls each for the keys of a mapping, once a key.
