@@ -11,7 +11,7 @@ func newCheck() *cobra.Command {
 		Use:   "check -c FILE --offline",
 		Short: "Check the configuration file, and name every fault in it",
 		Long: "Check the configuration file. Every fault is named at once, with its line, key, value and what is allowed; the exit code is then 2.\n" +
-			"With --offline nothing but the file is looked at. This release has no other way to check.",
+			"Nothing but the file is looked at; --offline must say so.",
 		Example: "  connector check -c connector.yaml --offline",
 		Args:    cobra.NoArgs,
 	}
@@ -19,7 +19,7 @@ func newCheck() *cobra.Command {
 	offline := c.Flags().Bool("offline", false, "look at the file alone")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if !*offline {
-			return wrongUse("only the file can be checked in this release: give --offline")
+			return wrongUse("only the file is checked: give --offline")
 		}
 		cfg, err := load()
 		if err != nil {
