@@ -140,9 +140,10 @@ func (g *Group) commitFinally(ctx context.Context, batch []pendingCommit) error 
 	}
 }
 
-// expelled tells whether the group has gone on without this member: no commit of what it owned is taken any more.
+// expelled tells whether the group has gone on without this member: no commit of what it owned is taken any more. ILLEGAL_GENERATION does not say so: the
+// broker knows the member, in a generation that is younger than the client has heard of, as while the group joins; the next try has it.
 func expelled(err error) bool {
-	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.FencedMemberEpoch)
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.FencedMemberEpoch)
 }
 
 // sendCommit makes one OffsetCommit request and reads its results by partition. What failed stays to be committed, and is given back.

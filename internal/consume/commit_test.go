@@ -33,7 +33,7 @@ func refusedCommits(err *kerr.Error, count int) kfake.Fault {
 // commitErrors are those that pass. (NOT_COORDINATOR and the like are partly the client's own business.)
 var commitErrors = []*kerr.Error{
 	kerr.RebalanceInProgress, kerr.NotCoordinator, kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.RequestTimedOut,
-	kerr.OffsetMetadataTooLarge, kerr.UnknownServerError,
+	kerr.OffsetMetadataTooLarge, kerr.UnknownServerError, kerr.IllegalGeneration,
 }
 
 func TestTheLastCommitOfAStopIsTriedAgain(t *testing.T) {
@@ -79,7 +79,7 @@ func TestTheLastCommitOfARevokeIsTriedAgain(t *testing.T) {
 }
 
 func TestCommitsGoOnAfterEachRefusal(t *testing.T) {
-	refusals := append(commitErrors, kerr.IllegalGeneration, kerr.UnknownMemberID)
+	refusals := append(commitErrors, kerr.UnknownMemberID)
 	for i, e := range refusals {
 		for _, only := range [][]int32{nil, {1}} {
 			t.Run(fmt.Sprint(e.Message, only), func(t *testing.T) {
