@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,14 +17,11 @@ import (
 	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"sluice/internal/embedded"
 	"sluice/internal/event"
 	"sluice/internal/sandbox"
 	"sluice/internal/sink"
 	"sluice/internal/sink/crmcom"
 	"sluice/internal/sink/vendorhttp"
-	"sluice/internal/testkit"
-	"sluice/schemas"
 )
 
 // bareEnv has this program be the bare loop: "<broker> <vendor> <records>".
@@ -49,11 +45,7 @@ func BenchmarkBare(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p := testkit.StartPlatform(b, embedded.Options{})
-	if err := p.Cluster().CreateTopic("purchases", benchParts, nil); err != nil {
-		b.Fatal(err)
-	}
-	fill(b, p, b.N)
+	p := filled(b)
 	web := httptest.NewServer(sandbox.New(sandbox.Options{Instant: true}).Handler(sandbox.CRMCOM))
 	defer web.Close()
 	cmd := exec.CommandContext(b.Context(), self)
@@ -115,23 +107,17 @@ func bareLoop(broker, vendor, records string) error {
 }
 
 func bareParts(vendor string) (*avro.Schema, sink.Operation, error) {
-	for _, s := range schemas.All() {
-		if s.Name != "sluice.crmcom.Purchase" {
-			continue
-		}
-		schema, err := avro.Parse(s.JSON, avro.CustomType{LogicalType: "decimal", AvroType: "bytes"})
-		if err != nil {
-			return nil, nil, err
-		}
-		cfg := crmcom.Default()
-		cfg.BaseURL, cfg.Auth.WebAPIKey = vendor, sandbox.DefaultWebAPIKey
-		ops, err := crmcom.New("crmcom", cfg, http.DefaultClient)
-		if err != nil {
-			return nil, nil, err
-		}
-		return schema, ops[0], nil
+	schema, err := avro.Parse(purchaseSchema(), avro.CustomType{LogicalType: "decimal", AvroType: "bytes"})
+	if err != nil {
+		return nil, nil, err
 	}
-	return nil, nil, errors.New("there is no schema of purchases")
+	cfg := crmcom.Default()
+	cfg.BaseURL, cfg.Auth.WebAPIKey = vendor, sandbox.DefaultWebAPIKey
+	ops, err := crmcom.New("crmcom", cfg, http.DefaultClient)
+	if err != nil {
+		return nil, nil, err
+	}
+	return schema, ops[0], nil
 }
 
 func bareLogin(ctx context.Context, vendor string) (string, error) {

@@ -56,13 +56,7 @@ func purchase(b *testing.B, i int) *event.Purchase {
 // BenchmarkLine takes b.N purchases of two products through a whole pipeline: an embedded broker with 8 partitions, and a vendor that answers at once.
 // All of it runs in this process, so the figure of CPU holds the broker and the vendor too; make bench measures the connector alone.
 func BenchmarkLine(b *testing.B) {
-	p := testkit.StartPlatform(b, embedded.Options{})
-	for _, topic := range []string{"purchases"} {
-		if err := p.Cluster().CreateTopic(topic, benchParts, nil); err != nil {
-			b.Fatal(err)
-		}
-	}
-	fill(b, p, b.N)
+	p := filled(b)
 	server := sandbox.New(sandbox.Options{Instant: true})
 	web := httptest.NewServer(server.Handler(sandbox.CRMCOM))
 	defer web.Close()
@@ -104,19 +98,34 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// filled is a platform with b.N purchases in its topic.
+func filled(b *testing.B) *embedded.Platform {
+	b.Helper()
+	p := testkit.StartPlatform(b, embedded.Options{})
+	if err := p.Cluster().CreateTopic("purchases", benchParts, nil); err != nil {
+		b.Fatal(err)
+	}
+	fill(b, p, b.N)
+	return p
+}
+
+// purchaseSchema is the text of the events' schema.
+func purchaseSchema() string {
+	for _, s := range schemas.All() {
+		if s.Name == "sluice.crmcom.Purchase" {
+			return s.JSON
+		}
+	}
+	return ""
+}
+
 func fill(b *testing.B, p *embedded.Platform, n int) {
 	b.Helper()
 	registry, err := sr.NewClient(sr.URLs(p.RegistryURL()))
 	if err != nil {
 		b.Fatal(err)
 	}
-	var text string
-	for _, s := range schemas.All() {
-		if s.Name == "sluice.crmcom.Purchase" {
-			text = s.JSON
-		}
-	}
-	subject, err := registry.CreateSchema(b.Context(), "purchases-value", sr.Schema{Schema: text})
+	subject, err := registry.CreateSchema(b.Context(), "purchases-value", sr.Schema{Schema: purchaseSchema()})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,9 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/internal/embedded"
 	"sluice/internal/sandbox"
-	"sluice/internal/testkit"
 )
 
 // BenchmarkRun takes b.N purchases of two products through `connector run`, from an embedded broker with 8 partitions to a vendor that answers at once,
@@ -21,11 +19,7 @@ import (
 // three on the same cores.
 func BenchmarkRun(b *testing.B) {
 	binary := build(b)
-	p := testkit.StartPlatform(b, embedded.Options{})
-	if err := p.Cluster().CreateTopic("purchases", benchParts, nil); err != nil {
-		b.Fatal(err)
-	}
-	fill(b, p, b.N)
+	p := filled(b)
 	vendor := newCounted(sandbox.New(sandbox.Options{Instant: true}).Handler(sandbox.CRMCOM))
 	web := httptest.NewServer(vendor)
 	defer web.Close()
