@@ -45,8 +45,8 @@ lint: $(LINT)
 # The whole line as the built binary, then every other benchmark.
 BENCH_RECORDS ?= 400000
 bench:
-	go test -run '^$$' -bench . -benchtime $(BENCH_RECORDS)x -count 3 ./internal/bench
-	go test -tags $(TAGS) -run '^$$' -bench . -benchmem $$(go list $(PKG) | grep -v internal/bench)
+	go test -run '^$$' -bench . -benchtime $(BENCH_RECORDS)x -count 3 ./internal/test/bench
+	go test -tags $(TAGS) -run '^$$' -bench . -benchmem $$(go list $(PKG) | grep -v internal/test/bench)
 
 # Every simulation (TestSim...) with so many seeds instead of the few that `make test` takes.
 sim:

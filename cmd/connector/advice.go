@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/sr"
 
-	"sluice/internal/sample"
+	"sluice/internal/demo/sample"
 )
 
 // advice says what to do about an error; empty where the error says so itself, or nothing general can be said.

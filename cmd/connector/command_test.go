@@ -18,8 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/internal/config"
+	"sluice/internal/demo/sandbox"
 	"sluice/internal/pipeline"
-	"sluice/internal/sandbox"
 )
 
 func TestTheReferenceInDocsIsThatOfTheCode(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"sluice/internal/sandbox"
+	"sluice/internal/demo/sandbox"
 )
 
 // ledger is what /ledger of the sandbox answers.

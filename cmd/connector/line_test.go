@@ -14,11 +14,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/admin"
+	"sluice/internal/demo/sample"
 	"sluice/internal/offset"
 	"sluice/internal/record"
-	"sluice/internal/sample"
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 const allPipelines = `

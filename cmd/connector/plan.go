@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"sluice/internal/sample"
+	"sluice/internal/demo/sample"
 )
 
 // order is one sample to make.

@@ -5,7 +5,7 @@ import (
 	"reflect"
 	"testing"
 
-	"sluice/internal/sample"
+	"sluice/internal/demo/sample"
 )
 
 var planSources = []sample.Source{

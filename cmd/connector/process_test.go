@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"sluice/internal/embedded"
-	"sluice/internal/sample"
-	"sluice/internal/sandbox"
-	"sluice/internal/testkit"
+	"sluice/internal/demo/embedded"
+	"sluice/internal/demo/sample"
+	"sluice/internal/demo/sandbox"
+	"sluice/internal/test/testkit"
 )
 
 // binary is the command as users have it.

@@ -16,7 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/internal/config"
-	"sluice/internal/sample"
+	"sluice/internal/demo/sample"
 )
 
 // production is what produce is asked for.

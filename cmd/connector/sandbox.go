@@ -14,8 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sluice/internal/sample"
-	"sluice/internal/sandbox"
+	"sluice/internal/demo/sample"
+	"sluice/internal/demo/sandbox"
 )
 
 var vendors = []sandbox.Vendor{sandbox.CRMCOM, sandbox.Expoints, sandbox.Propel}

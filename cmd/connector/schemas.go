@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"sluice/internal/config"
-	"sluice/internal/sample"
+	"sluice/internal/demo/sample"
 )
 
 func newSchemas() *cobra.Command {

@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/time/rate"
 
-	"sluice/internal/sample"
+	"sluice/internal/demo/sample"
 )
 
 // tally counts what a topic has taken. The Kafka client calls it back while more is written.

@@ -11,7 +11,7 @@ import (
 
 	"sluice/internal/consume"
 	"sluice/internal/record"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // fault puts a fault into the cluster; the function that it gives takes it out and proves that it fired.

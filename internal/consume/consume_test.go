@@ -8,7 +8,7 @@ import (
 
 	"sluice/internal/consume"
 	"sluice/internal/record"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func TestEverythingReadIsDeliveredOnceAndCommitted(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // startsAt checks where the log of a retry partition begins.

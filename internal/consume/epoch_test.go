@@ -7,7 +7,7 @@ import (
 
 	"sluice/internal/consume"
 	"sluice/internal/record"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // A commit carries the leader epoch of the record before it: with an older one the next owner's client would take the log for truncated where that

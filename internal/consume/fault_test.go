@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/consume"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // checkHold checks why the member's reading is held; empty: it is not.

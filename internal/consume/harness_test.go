@@ -14,11 +14,11 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"sluice/internal/consume"
-	"sluice/internal/embedded"
+	"sluice/internal/demo/embedded"
 	"sluice/internal/observe"
 	"sluice/internal/record"
 	"sluice/internal/settle"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 const (

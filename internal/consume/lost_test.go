@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/consume"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // commitAt is what the group has committed for partition 0 before any member comes.

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func TestLagIsToldWhileNothingIsRead(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 	"sluice/internal/consume"
 	"sluice/internal/record"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // copyTo writes a retry record of a source record, as an owner would have, with more headers or such in another's stead.

@@ -10,7 +10,7 @@ import (
 
 	"sluice/internal/consume"
 	"sluice/internal/record"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // fill produces n records to partition 0 at once.

@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"sluice/internal/consume"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func latest(_ *line, cfg *consume.Config) { cfg.Start = consume.Start{Latest: true} }

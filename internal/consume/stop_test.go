@@ -13,7 +13,7 @@ import (
 
 	"sluice/internal/consume"
 	"sluice/internal/record"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // hang answers no request of a kind until the function that it gives is called, which proves that one hung.

@@ -10,7 +10,7 @@ import (
 	"sluice/internal/consume"
 	"sluice/internal/offset"
 	"sluice/internal/record"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // truncate makes the cluster say, to whoever asks where an epoch of a partition 0 ends, that its log was lost from an offset on. What is there then comes again, as

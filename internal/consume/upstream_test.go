@@ -7,9 +7,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/internal/consume"
-	"sluice/internal/embedded"
+	"sluice/internal/demo/embedded"
 	"sluice/internal/record"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // transact writes n records to each partition of a topic in one transaction, which ends as told. Offsets of aborted records and of markers hold nothing.

@@ -12,7 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // inProcess answers requests without a network, so that a bubble's clock stands still only where the test waits.

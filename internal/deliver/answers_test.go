@@ -8,7 +8,7 @@ import (
 
 	"sluice/internal/record"
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func TestRepeatableOperationsNeitherAnnounceNorFearATimeout(t *testing.T) {

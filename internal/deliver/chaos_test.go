@@ -16,7 +16,7 @@ import (
 	"sluice/internal/offset"
 	"sluice/internal/record"
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // chaos is a vendor that does anything that a class exists for, by a seed, and gets well in the end.

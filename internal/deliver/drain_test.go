@@ -9,7 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // drain ends the assignment of all records so far, as a revoke does, and gives the time until which it may.

@@ -7,7 +7,7 @@ import (
 
 	"sluice/internal/offset"
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // A trial that looked for another item in a batch of which only culprits are left would end the process.

@@ -9,7 +9,7 @@ import (
 	"sluice/internal/guard"
 	"sluice/internal/record"
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // guarded has the lanes ask a guard, which trips at over a half of 200 from 20 on.

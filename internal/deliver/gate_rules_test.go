@@ -9,7 +9,7 @@ import (
 	"sluice/internal/batch"
 	"sluice/internal/record"
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func newTestGate(change func(*Config)) *gate {

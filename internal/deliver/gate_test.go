@@ -9,7 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {

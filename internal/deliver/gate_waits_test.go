@@ -6,7 +6,7 @@ import (
 
 	"sluice/internal/batch"
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func throttled(p *permit, wait time.Duration) {

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // Else an outage that begins while other lanes' calls are under way would look like a batch that alone fails.

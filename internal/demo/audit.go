@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/internal/config"
+	"sluice/internal/demo/sandbox"
 	"sluice/internal/record"
-	"sluice/internal/sandbox"
 	"sluice/internal/topics"
 )
 

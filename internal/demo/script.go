@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"sluice/internal/sample"
-	"sluice/internal/sandbox"
+	"sluice/internal/demo/sample"
+	"sluice/internal/demo/sandbox"
 )
 
 // The faults of the script, as Report.Faults names them.

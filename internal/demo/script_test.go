@@ -9,7 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sluice/internal/sample"
+	"sluice/internal/demo/sample"
 )
 
 // However long a run is, the whole script fits into the time in which records are produced, with time left for what it leads to.

@@ -10,8 +10,8 @@ import (
 	"github.com/hamba/avro/v2"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"sluice/internal/demo/sample"
 	"sluice/internal/record"
-	"sluice/internal/sample"
 	"sluice/internal/sink"
 	"sluice/schemas"
 )

@@ -16,11 +16,11 @@ import (
 	"go.uber.org/zap"
 
 	"sluice/internal/config"
-	"sluice/internal/embedded"
+	"sluice/internal/demo/embedded"
+	"sluice/internal/demo/sample"
+	"sluice/internal/demo/sandbox"
 	"sluice/internal/observe"
 	"sluice/internal/pipeline"
-	"sluice/internal/sample"
-	"sluice/internal/sandbox"
 	"sluice/internal/topics"
 )
 

@@ -16,13 +16,13 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"sluice/internal/config"
-	"sluice/internal/embedded"
+	"sluice/internal/demo/embedded"
+	"sluice/internal/demo/sandbox"
 	"sluice/internal/event"
 	"sluice/internal/event/encode"
 	"sluice/internal/observe"
 	"sluice/internal/pipeline"
-	"sluice/internal/sandbox"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 	"sluice/internal/topics"
 	"sluice/schemas"
 )

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"sluice/internal/pipeline"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func (s *stage) dead() int64 {

@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"sluice/internal/config"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func TestALineThatIsRepeatedIsCounted(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"sluice/internal/guard"
 	"sluice/internal/record"
 	"sluice/internal/route"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func guarded(t *testing.T, change func(*route.Config)) (*rig, *guard.Guard) {

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"sluice/internal/route"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // After a start the first record may be the one of an unknown id: with good ones behind it, it is no sign of a wrong registry.

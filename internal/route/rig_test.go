@@ -16,7 +16,7 @@ import (
 	"sluice/internal/consume"
 	"sluice/internal/decode"
 	"sluice/internal/deliver"
-	"sluice/internal/embedded"
+	"sluice/internal/demo/embedded"
 	"sluice/internal/event"
 	"sluice/internal/event/encode"
 	"sluice/internal/observe"
@@ -25,7 +25,7 @@ import (
 	"sluice/internal/route"
 	"sluice/internal/settle"
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 	"sluice/schemas"
 )
 

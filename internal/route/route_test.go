@@ -12,7 +12,7 @@ import (
 	"sluice/internal/record"
 	"sluice/internal/route"
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // Each way out costs its own record alone: those before and behind it are delivered.

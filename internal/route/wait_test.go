@@ -18,7 +18,7 @@ import (
 	"sluice/internal/record"
 	"sluice/internal/route"
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func (r *rig) webVisit() *record.Record {

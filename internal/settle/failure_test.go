@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/record"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 // refuseWrites makes the broker refuse the next writes for good; -1: until Remove.

@@ -13,12 +13,12 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"sluice/internal/consume"
-	"sluice/internal/embedded"
+	"sluice/internal/demo/embedded"
 	"sluice/internal/observe"
 	"sluice/internal/offset"
 	"sluice/internal/record"
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 const (

@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/internal/record"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func TestDeliveredAndSkippedRecordsAreDoneAtOnce(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"sluice/internal/embedded"
-	"sluice/internal/testkit"
+	"sluice/internal/demo/embedded"
+	"sluice/internal/test/testkit"
 )
 
 // hide has the cluster not know any of the topics, the next so many times that it is asked for one; it gives the count of those that are left.

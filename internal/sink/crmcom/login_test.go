@@ -13,7 +13,7 @@ import (
 
 	"sluice/internal/sink"
 	"sluice/internal/sink/vendorhttp"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 var userLogin = Auth{Username: "jo", Password: "s3cret", Organisation: "org", Unit: "u1"}

@@ -4,8 +4,8 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"sluice/internal/demo/sandbox"
 	"sluice/internal/event"
-	"sluice/internal/sandbox"
 	"sluice/internal/sink"
 	"sluice/internal/sink/vendorhttp"
 )

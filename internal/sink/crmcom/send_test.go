@@ -13,7 +13,7 @@ import (
 	"sluice/internal/event"
 	"sluice/internal/sink"
 	"sluice/internal/sink/vendorhttp"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 func TestACallIsItsItemsInTheEnvelopeOfTheirGroup(t *testing.T) {

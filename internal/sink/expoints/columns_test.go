@@ -11,7 +11,7 @@ import (
 
 	"sluice/internal/event"
 	"sluice/internal/sink"
-	"sluice/internal/testkit"
+	"sluice/internal/test/testkit"
 )
 
 const columnsOfTests = `{"CustomerDataColumns":[

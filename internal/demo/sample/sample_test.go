@@ -1,0 +1,287 @@
+package sample
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/sr"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"sluice/internal/config"
+	"sluice/internal/decode"
+	"sluice/internal/demo/sandbox"
+	"sluice/internal/event"
+	"sluice/internal/record"
+	"sluice/internal/sink"
+	"sluice/internal/sink/crmcom"
+	"sluice/internal/sink/expoints"
+	"sluice/internal/sink/propel"
+)
+
+// rig is a registry with all schemas, a decoder, the vendors' sinks and the sandbox that they call.
+type rig struct {
+	sources    []Source
+	ids        map[string]int
+	decoder    *decode.Decoder
+	operations map[string]sink.Operation // by event
+	sandbox    *sandbox.Server
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	registry := srfake.NewRegistry()
+	web := httptest.NewServer(registry.Handler())
+	t.Cleanup(web.Close)
+	client, err := sr.NewClient(sr.URLs(web.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{operations: map[string]sink.Operation{}}
+	for _, name := range event.Names() {
+		r.sources = append(r.sources, Source{Pipeline: name, Topic: "topic-of-" + name, Events: []string{name}})
+	}
+	if r.ids, err = Register(t.Context(), client, append(Subjects(r.sources), StraySubject())...); err != nil {
+		t.Fatal(err)
+	}
+	if r.decoder, err = decode.New(decode.Config{URLs: []string{web.URL}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.decoder.Close)
+	r.startVendors(t)
+	return r
+}
+
+func (r *rig) startVendors(t *testing.T) {
+	t.Helper()
+	options, err := Sandbox()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sandbox = sandbox.New(options)
+	base := func(v sandbox.Vendor) string {
+		s := httptest.NewServer(r.sandbox.Handler(v))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	crm, exp, pro := crmcom.Default(), expoints.Default(), propel.Default()
+	crm.BaseURL, crm.Auth.WebAPIKey = base(sandbox.CRMCOM)+"/crmapi/rest/v2", sandbox.DefaultWebAPIKey
+	exp.BaseURL = base(sandbox.Expoints)
+	exp.Auth = expoints.Auth{TokenURL: exp.BaseURL + sandbox.ExpointsTokenPath, ClientID: sandbox.DefaultClientID, ClientSecret: config.NewSecret(sandbox.DefaultClientSecret)}
+	host := base(sandbox.Propel)
+	pro.BaseURL, pro.Auth.TokenURL = host+"/v2", host+sandbox.PropelTokenPath
+	pro.Auth.ClientID, pro.Auth.ClientSecret = sandbox.DefaultClientID, config.NewSecret(sandbox.DefaultClientSecret)
+	crms, errCRM := crmcom.New("crmcom", crm, http.DefaultClient)
+	exps, errExp := expoints.New("expoints", exp, http.DefaultClient)
+	pros, errPro := propel.New("propel", pro, http.DefaultClient)
+	if err := errors.Join(errCRM, errExp, errPro); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range slices.Concat(crms, exps, pros) {
+		r.operations[o.Spec().Event] = o
+	}
+}
+
+func (r *rig) generator(t *testing.T, seed uint64) *Generator {
+	t.Helper()
+	g, err := New(Options{Seed: seed, Sources: r.sources, IDs: r.ids})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// item is what the line makes of a sample.
+func (r *rig) item(ctx context.Context, s Record, offset int64) (sink.Item, error) {
+	d, err := r.decoder.Decode(ctx, s.Topic, s.Value)
+	if err != nil {
+		return sink.Item{}, err
+	}
+	return r.operations[d.Name].Encode(ctx, d.Event, sink.Origin{Topic: s.Topic, Offset: offset})
+}
+
+// send gives what the vendor says of one item: of the item, or of the call where it was refused as a whole.
+func (r *rig) send(ctx context.Context, name string, it sink.Item) sink.Class {
+	answer := r.operations[name].Send(ctx, []sink.Item{it})
+	if answer.Class == sink.Delivered {
+		return answer.Items[0].Class
+	}
+	return answer.Class
+}
+
+func make1(t *testing.T, g *Generator, pipeline string, kind Kind) Record {
+	t.Helper()
+	s, err := g.Make(pipeline, kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Kind != kind || s.Topic != "topic-of-"+pipeline || len(s.Key) == 0 {
+		t.Fatalf("made %s of %s with key %q", s.Kind, s.Topic, s.Key)
+	}
+	return s
+}
+
+func TestValidSamplesAreTakenByTheSinkAndByTheVendor(t *testing.T) {
+	const seeds = 200
+	r := newRig(t)
+	for seed := range uint64(seeds) {
+		g := r.generator(t, seed)
+		for i, name := range event.Names() {
+			s := make1(t, g, name, Valid)
+			it, err := r.item(t.Context(), s, int64(seed))
+			if err != nil {
+				t.Fatalf("seed %d: %s: %v", seed, name, err)
+			}
+			if c := r.send(t.Context(), name, it); c != sink.Delivered {
+				t.Fatalf("seed %d: %s (%d): the vendor's answer is %s to %s", seed, name, i, c, it.Body)
+			}
+		}
+	}
+	for name, o := range r.operations {
+		vendor := strings.Split(name, ".")[1]
+		if n := r.sandbox.Ledger().Count(vendor + "." + o.Spec().Name); n != seeds {
+			t.Errorf("%s: the ledger has %d, want %d", name, n, seeds)
+		}
+	}
+}
+
+func TestBadSamplesLeadToWhatTheirKindSays(t *testing.T) {
+	r := newRig(t)
+	made := map[Kind]int{}
+	for seed := range uint64(20) {
+		g := r.generator(t, seed)
+		for _, source := range r.sources {
+			for _, kind := range Kinds() {
+				if !source.Has(kind) {
+					continue
+				}
+				made[kind]++
+				s := make1(t, g, source.Pipeline, kind)
+				if got := r.fate(t, source.Pipeline, s); got != kind.Cause() {
+					t.Errorf("seed %d: %s: %s ends as %q, want %q", seed, source.Pipeline, kind, got, kind.Cause())
+				}
+			}
+		}
+	}
+	for _, kind := range Kinds() {
+		if made[kind] == 0 {
+			t.Errorf("no sample of kind %s", kind)
+		}
+	}
+}
+
+// fate is the cause with which the line gives a sample up.
+func (r *rig) fate(t *testing.T, name string, s Record) record.Cause {
+	t.Helper()
+	if s.Value == nil {
+		return record.CauseTombstone
+	}
+	it, err := r.item(t.Context(), s, 1)
+	var poison *decode.Poison
+	var unmapped *decode.Unmapped
+	var unknown *decode.UnknownID
+	var invalid *sink.Invalid
+	switch {
+	case errors.As(err, &poison), errors.As(err, &unknown):
+		return record.CausePoison
+	case errors.As(err, &unmapped):
+		return record.CauseUnmapped
+	case errors.As(err, &invalid):
+		return record.CauseInvalid
+	case err != nil:
+		t.Fatal(err)
+	}
+	switch c := r.send(t.Context(), name, it); c {
+	case sink.Rejected:
+		return record.CauseRejected
+	case sink.Retryable:
+		return record.CauseExhausted
+	default:
+		t.Fatalf("the vendor's answer is %s", c)
+		return ""
+	}
+}
+
+func TestTheSameSeedMakesTheSameSamples(t *testing.T) {
+	r := newRig(t)
+	run := func(seed uint64) []Record {
+		g, list := r.generator(t, seed), []Record(nil)
+		for _, s := range r.sources {
+			list = append(list, make1(t, g, s.Pipeline, Valid), make1(t, g, s.Pipeline, Poison))
+		}
+		return list
+	}
+	if !reflect.DeepEqual(run(7), run(7)) {
+		t.Error("two runs of one seed differ")
+	}
+	if reflect.DeepEqual(run(7), run(8)) {
+		t.Error("two seeds make the same")
+	}
+}
+
+func TestACustomersChangesHaveAscendingVersionsUnderOneKey(t *testing.T) {
+	r := newRig(t)
+	g := r.generator(t, 1)
+	last, again := map[string]string{}, 0
+	for range 1000 {
+		s := make1(t, g, "sluice.propel.CustomerChange", Valid)
+		d, err := r.decoder.Decode(t.Context(), s.Topic, s.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := d.Event.(*event.CustomerChange)
+		if string(s.Key) != e.SourceId {
+			t.Fatalf("key %s of customer %s", s.Key, e.SourceId)
+		}
+		before := last[e.SourceId]
+		if before != "" {
+			again++
+		}
+		if len(before) > len(*e.DebtorId) || len(before) == len(*e.DebtorId) && before >= *e.DebtorId {
+			t.Fatalf("version %s follows %s", *e.DebtorId, before)
+		}
+		last[e.SourceId] = *e.DebtorId
+	}
+	if again < 500 {
+		t.Errorf("%d of 1000 changes are of a customer that had one, want most", again)
+	}
+}
+
+func TestWhatCannotBeMadeIsAnError(t *testing.T) {
+	r := newRig(t)
+	g := r.generator(t, 1)
+	lock := "sluice.expoints.FeedbackLock"
+	for _, c := range []struct {
+		pipeline string
+		kind     Kind
+	}{{"none", Valid}, {lock, Retryable}, {lock, Rejected}, {lock, "odd"}} {
+		if s, err := g.Make(c.pipeline, c.kind); err == nil {
+			t.Errorf("%s of %s: made %+v", c.kind, c.pipeline, s)
+		}
+	}
+	withoutID := maps.Clone(r.ids)
+	delete(withoutID, lock)
+	for _, o := range []Options{
+		{Sources: r.sources, IDs: withoutID},
+		{Sources: []Source{{Pipeline: "p", Topic: "t", Events: []string{"odd"}}}, IDs: map[string]int{"odd": 1}},
+	} {
+		if _, err := New(o); err == nil {
+			t.Error("no error")
+		}
+	}
+	withoutStray := maps.Clone(r.ids)
+	delete(withoutStray, Stray)
+	g, err := New(Options{Sources: r.sources, IDs: withoutStray})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Make(lock, Unmapped); err == nil {
+		t.Error("a stray without an id is no error")
+	}
+}

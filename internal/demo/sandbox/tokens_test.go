@@ -1,0 +1,82 @@
+package sandbox
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sluice/internal/test/testkit"
+)
+
+func TestLogins(t *testing.T) {
+	user := `{"username":"sandbox-user","password":"sandbox-password","organisation":"sandbox-organisation"%s}`
+	tests := []struct {
+		name   string
+		vendor Vendor
+		path   string
+		media  string
+		body   string
+		header string
+		status int
+		has    string
+	}{
+		{"key", CRMCOM, keyLoginPath, jsonMedia, `{"unit":"1"}`, basic(DefaultWebAPIKey), 200, `"code":"OK"`},
+		{"key without body", CRMCOM, keyLoginPath, jsonMedia, ``, basic(DefaultWebAPIKey), 200, `"code":"OK"`},
+		{"wrong key", CRMCOM, keyLoginPath, jsonMedia, ``, basic("other"), 200, `"code":"AuthenticationException"`},
+		{"no key", CRMCOM, keyLoginPath, jsonMedia, ``, "", 200, `"code":"AuthenticationException"`},
+		{"key with an unknown parameter", CRMCOM, keyLoginPath, jsonMedia, `{"units":"1"}`, basic(DefaultWebAPIKey), 200, `"code":"InvalidAPIParameterException"`},
+		{"user's texts", CRMCOM, userLoginPath, jsonMedia, fmt.Sprintf(user, ""), "", 200, `"message":null`},
+		{"user", CRMCOM, userLoginPath, jsonMedia, fmt.Sprintf(user, ""), "", 200, `"code":"OK"`},
+		{"user with unit", CRMCOM, userLoginPath, jsonMedia, fmt.Sprintf(user, `,"unit":"1"`), "", 200, `"code":"OK"`},
+		{"wrong password", CRMCOM, userLoginPath, jsonMedia, strings.Replace(fmt.Sprintf(user, ""), "sandbox-password", "x", 1), "", 200, `"code":"AuthenticationException"`},
+		{"no organisation", CRMCOM, userLoginPath, jsonMedia, `{"username":"a","password":"b"}`, "", 200, `organisation is mandatory`},
+		{"user without JSON", CRMCOM, userLoginPath, jsonMedia, `x`, "", 200, `"code":"InvalidJSONException"`},
+		{"Expoints client", Expoints, ExpointsTokenPath, formMedia, grantForm, "", 200, `"ext_expires_in":3600`},
+		{"Propel client", Propel, PropelTokenPath, formMedia, grantForm, "", 200, `"expires_in":1800`},
+		{"Basic client", Propel, PropelTokenPath, formMedia, "grant_type=client_credentials", "Basic c2FuZGJveC1jbGllbnQ6c2FuZGJveC1zZWNyZXQ=", 200, `"scope":"profile"`},
+		{"wrong secret", Propel, PropelTokenPath, formMedia, grantForm + "x", "", 401, `invalid_client`},
+		{"other grant", Propel, PropelTokenPath, formMedia, "grant_type=password", "", 400, `unsupported_grant_type`},
+		{"JSON in place of a form", Propel, PropelTokenPath, jsonMedia, grantForm, "", 400, `invalid_request`},
+		{"a parameter twice", Propel, PropelTokenPath, formMedia, grantForm + "&client_id=b", "", 400, `invalid_request`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a := do(New(Options{}).Handler(tt.vendor), post(tt.path, tt.media, tt.body, "Authorization", tt.header))
+			if a.status != tt.status || !strings.Contains(a.body, tt.has) {
+				t.Errorf("got %d %s, want %d with %s", a.status, a.body, tt.status, tt.has)
+			}
+		})
+	}
+}
+
+func TestAScopeThatIsConfiguredMustBeAskedFor(t *testing.T) {
+	h := New(Options{Expoints: ExpointsOptions{Scope: "api://x/.default"}}).Handler(Expoints)
+	if a := do(h, post(ExpointsTokenPath, formMedia, grantForm)); a.status != http.StatusBadRequest {
+		t.Errorf("without scope: %d", a.status)
+	}
+	with := grantForm + "&scope=" + url.QueryEscape("api://x/.default")
+	if a := do(h, post(ExpointsTokenPath, formMedia, with)); a.status != http.StatusOK {
+		t.Errorf("with scope: %d", a.status)
+	}
+}
+
+func TestTokensEndAtTheirTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{CRMCOM: CRMCOMOptions{TokenTTL: time.Hour}})
+		token, later := crmToken(t, s), crmToken(t, s)
+		testkit.Advance(time.Hour - 1)
+		if a := crm(t, s, "purchases", token, purchaseItem); !strings.Contains(a.body, `"code":"OK"`) {
+			t.Errorf("before its end: %s", a.body)
+		}
+		testkit.Advance(1)
+		for _, token := range []string{token, later} {
+			if a := crm(t, s, "purchases", token, purchaseItem); !strings.Contains(a.body, crmInvalidToken) {
+				t.Errorf("at its end: %s", a.body)
+			}
+		}
+	})
+}

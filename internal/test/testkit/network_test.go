@@ -1,0 +1,116 @@
+package testkit_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sluice/internal/test/testkit"
+)
+
+// Real time would make this test take a minute; a goroutine that the bubble cannot see blocked would make it hang.
+func TestHTTPInABubbleTakesNoRealTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n testkit.Network
+		url := testkit.Serve(t, &n, "vendor.example:80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			<-time.After(time.Minute)
+			_, _ = io.Copy(w, r.Body)
+		}))
+		client := &http.Client{Transport: n.Transport()}
+		start := time.Now()
+		resp, err := client.Post(url, "text/plain", strings.NewReader("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || string(body) != "hello" {
+			t.Errorf("got %q, %v", body, err)
+		}
+		if took := time.Since(start); took != time.Minute {
+			t.Errorf("took %v, want 1m0s", took)
+		}
+	})
+}
+
+func TestClientTimeoutIsExactInABubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n testkit.Network
+		url := testkit.Serve(t, &n, "vendor.example:80", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+		}))
+		client := &http.Client{Transport: n.Transport(), Timeout: 7 * time.Second}
+		start := time.Now()
+		resp, err := client.Get(url)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		var timeout net.Error
+		if !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Errorf("got %v, want a timeout", err)
+		}
+		if took := time.Since(start); took != 7*time.Second {
+			t.Errorf("took %v, want 7s", took)
+		}
+	})
+}
+
+func TestDialIsRefusedWhereNobodyListens(t *testing.T) {
+	var n testkit.Network
+	_, err := n.DialContext(t.Context(), "tcp", "vendor.example:80")
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("got %v, want connection refused", err)
+	}
+	l, err := n.Listen("tcp", "vendor.example:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Listen("tcp", "vendor.example:80"); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("got %v, want address in use", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := n.DialContext(t.Context(), "tcp", "vendor.example:80"); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("got %v after Close, want connection refused", err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept after Close: %v, want it closed", err)
+	}
+}
+
+func TestDialEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n testkit.Network
+		if _, err := n.Listen("tcp", "slow.example:80"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := n.DialContext(ctx, "tcp", "slow.example:80"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the deadline", err)
+		}
+	})
+}
+
+func TestPortZeroIsEachTimeAnother(t *testing.T) {
+	var n testkit.Network
+	seen := map[string]bool{}
+	for range 3 {
+		l, err := n.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[l.Addr().String()] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("got addresses %v, want three", seen)
+	}
+}
