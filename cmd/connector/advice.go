@@ -14,7 +14,7 @@ import (
 
 // advice says what to do about an error; empty where the error says so itself, or nothing general can be said.
 func advice(err error) string {
-	var refused *sample.Refused
+	var refused *sample.SubjectRefusedError
 	var answer *sr.ResponseError
 	var network *net.OpError
 	switch {

@@ -28,7 +28,7 @@ func TestTheReferenceInDocsIsThatOfTheCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(text) != config.Reference(pipeline.VendorTypes()) {
+	if string(text) != config.ReferenceMarkdown(pipeline.VendorTypes()) {
 		t.Errorf("%s is stale: run go generate ./cmd/connector", path)
 	}
 	if out := must(t, "config", "reference"); out != string(text) {

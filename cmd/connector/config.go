@@ -17,7 +17,7 @@ func configFlag(c *cobra.Command) func() (*config.Config, error) {
 	cobra.CheckErr(c.MarkFlagRequired("config"))
 	return func() (*config.Config, error) {
 		cfg, err := config.Load(*path, config.Options{Env: os.LookupEnv, Vendors: pipeline.VendorTypes()})
-		if err != nil && !errors.As(err, new(*config.Invalid)) {
+		if err != nil && !errors.As(err, new(*config.InvalidError)) {
 			return nil, wrongUse("--config: %v", err)
 		}
 		return cfg, err
@@ -32,7 +32,7 @@ func newConfig() *cobra.Command {
 		Example: "  connector config reference | less",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			text := config.Reference(pipeline.VendorTypes())
+			text := config.ReferenceMarkdown(pipeline.VendorTypes())
 			if out == "" {
 				_, err := fmt.Fprint(cmd.OutOrStdout(), text)
 				return err

@@ -51,7 +51,7 @@ func newDemo() *cobra.Command {
 		o.Log = log
 		stops := stopOnSignals(cmd.Context(), log)
 		defer stops.end()
-		r, err := demo.Run(stops.take, stops.work, o)
+		r, err := demo.RunDemo(stops.take, stops.work, o)
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func demoLog(level string, s demo.Screen, errOut io.Writer) (*zap.Logger, error)
 	if level == "" {
 		level = "info"
 	}
-	return observe.Logger(level, "json", errOut)
+	return observe.NewLogger(level, "json", errOut)
 }
 
 func writeReport(out io.Writer, r demo.Report, asJSON bool) error {

@@ -143,7 +143,7 @@ func TestAfterAKillOnlyWhatWasBeingSentMayBeDouble(t *testing.T) {
 		t.Errorf("exit %d after SIGTERM, want %d", code, exitDone)
 	}
 	double := 0
-	for e := range s.vendors.Ledger().All("crmcom.purchases") {
+	for e := range s.vendors.Ledger().AllEntries("crmcom.purchases") {
 		if e.Times > 1 {
 			double++
 			if !sent[e.ID] {
@@ -220,12 +220,12 @@ func (s *stage) sent(t *testing.T, topic, group string) map[string]bool {
 			return
 		}
 		tracker := offset.NewTracker(details[topic].ID, o.At, nil)
-		if err := tracker.Restore(o.Metadata); err != nil {
+		if err := tracker.RestoreMetadata(o.Metadata); err != nil {
 			t.Errorf("partition %d: %v", o.Partition, err)
 		}
 		end, _ := ends.Lookup(topic, o.Partition)
 		for at := o.At; at < end.Offset; at++ {
-			if tracker.Track(new(offset.Entry), at, 0, time.Time{}) == offset.Sent {
+			if tracker.Track(new(offset.Entry), at, 0, time.Time{}) == offset.PriorIntent {
 				origins[origin(topic, o.Partition, at)] = true
 			}
 		}

@@ -37,7 +37,7 @@ func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
 		return exitDone
 	}
 	var failed *failure
-	var invalid *config.Invalid
+	var invalid *config.InvalidError
 	var wrong *misuse
 	switch {
 	case errors.As(err, &invalid):

@@ -165,7 +165,7 @@ type stage struct {
 	platform *embedded.Platform
 	vendors  *sandbox.Server
 	config   string // path
-	accepted chan sandbox.Entry
+	accepted chan sandbox.LedgerEntry
 	count    atomic.Int64
 	hold     int64         // the acceptance whose call is not answered before free; 0: none
 	release  chan struct{} // closed by free
@@ -176,11 +176,11 @@ type stage struct {
 // and does not answer its call before free.
 func newStage(t *testing.T, pipelines string, hold int64) *stage {
 	t.Helper()
-	options, err := sample.Sandbox()
+	options, err := sample.SandboxOptions()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{platform: testkit.StartPlatform(t, embedded.Options{DataDir: t.TempDir()}), accepted: make(chan sandbox.Entry, 100_000), hold: hold, release: make(chan struct{})}
+	s := &stage{platform: testkit.StartPlatform(t, embedded.Options{DataDir: t.TempDir()}), accepted: make(chan sandbox.LedgerEntry, 100_000), hold: hold, release: make(chan struct{})}
 	options.OnAccept = s.onAccept
 	s.vendors = sandbox.New(options)
 	web := httptest.NewServer(sandboxMux(s.vendors))
@@ -207,7 +207,7 @@ pipelines:
 // free answers the call that is held.
 func (s *stage) free() { s.once.Do(func() { close(s.release) }) }
 
-func (s *stage) onAccept(e sandbox.Entry) {
+func (s *stage) onAccept(e sandbox.LedgerEntry) {
 	s.accepted <- e
 	if s.count.Add(1) == s.hold {
 		<-s.release

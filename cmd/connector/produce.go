@@ -81,7 +81,7 @@ func (p production) run(ctx context.Context, out io.Writer, cfg *config.Config) 
 	if err != nil {
 		return err
 	}
-	samples, err := sample.New(sample.Options{Seed: p.seed, Sources: sources, IDs: ids})
+	samples, err := sample.NewGenerator(sample.Options{Seed: p.seed, Sources: sources, IDs: ids})
 	if err != nil {
 		return err
 	}
@@ -105,5 +105,5 @@ func register(ctx context.Context, cfg *config.Config, sources []sample.Source) 
 	if err != nil {
 		return nil, err
 	}
-	return sample.Register(ctx, registry, append(sample.Subjects(sources), sample.StraySubject())...)
+	return sample.RegisterSchemas(ctx, registry, append(sample.Subjects(sources), sample.StraySubject())...)
 }

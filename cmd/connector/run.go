@@ -47,24 +47,24 @@ var errCutShort = errors.New("stopped before all that was in flight was settled:
 
 // run runs the pipelines. The admin server outlasts the drain, so that the drain can be watched.
 func run(ctx context.Context, cfg *config.Config, logTo io.Writer) error {
-	log, err := observe.Logger(cfg.Log.Level, cfg.Log.Format, logTo)
+	log, err := observe.NewLogger(cfg.Log.Level, cfg.Log.Format, logTo)
 	if err != nil {
 		return err
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	obs := observe.New(reg)
+	obs := observe.NewRegistry(reg)
 	for _, p := range cfg.Pipelines {
 		obs.Pipeline(p.Name) // not ready until each of them has started
 	}
-	connector, err := pipeline.New(cfg, pipeline.Options{Observe: obs, Log: log})
+	connector, err := pipeline.NewConnector(cfg, pipeline.Options{Observe: obs, Log: log})
 	if err != nil {
 		return err
 	}
 	stops := stopOnSignals(ctx, log)
 	defer stops.end()
-	server := admin.New(admin.Config{StuckAfter: stuckAfter(cfg)}, reg, obs.Pipelines, log)
-	server.Handle("POST /pipelines/{name}/release", admin.Release(connector.Release))
+	server := admin.NewServer(admin.Config{StuckAfter: stuckAfter(cfg)}, reg, obs.Pipelines, log)
+	server.Handle("POST /pipelines/{name}/release", admin.ReleaseHandler(connector.Release))
 	closeAdmin, err := serveAdmin(stops, server, cfg.Admin.Listen)
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func newSandbox() *cobra.Command {
 
 func sandboxOptions(script string) (sandbox.Options, error) {
 	if script == "" {
-		return sample.Sandbox()
+		return sample.SandboxOptions()
 	}
 	text, err := os.ReadFile(script)
 	if err != nil {
@@ -76,7 +76,7 @@ func sandboxOptions(script string) (sandbox.Options, error) {
 	if err != nil {
 		return sandbox.Options{}, wrongUse("%s: %v", script, err)
 	}
-	options, err := sample.Sandbox(parsed.Rules()...)
+	options, err := sample.SandboxOptions(parsed.Rules()...)
 	if err != nil {
 		return sandbox.Options{}, wrongUse("%s: %v", script, err)
 	}

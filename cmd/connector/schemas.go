@@ -34,7 +34,7 @@ func newSchemas() *cobra.Command {
 			return err
 		}
 		for _, s := range sample.Subjects(sample.Sources(cfg)) {
-			ids, err := sample.Register(ctx, registry, s)
+			ids, err := sample.RegisterSchemas(ctx, registry, s)
 			if err != nil {
 				return err
 			}

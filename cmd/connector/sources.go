@@ -27,5 +27,5 @@ func makeSources(ctx context.Context, out io.Writer, adm *kadm.Client, cfg *conf
 			fmt.Fprintf(out, "%s: made with %d partitions\n", p.Topic, partitions)
 		}
 	}
-	return topics.Await(ctx, adm, made...)
+	return topics.AwaitTopics(ctx, adm, made...)
 }

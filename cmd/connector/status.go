@@ -62,7 +62,7 @@ func table(out io.Writer, s admin.Status) error {
 }
 
 // state says a pipeline's holds and open breakers, or that it runs.
-func state(p observe.Status) string {
+func state(p observe.PipelineStatus) string {
 	var waits []string
 	if p.Hold != nil {
 		waits = append(waits, "held: "+p.Hold.Reason)

@@ -52,7 +52,7 @@ func applyTopics(ctx context.Context, out io.Writer, cfg *config.Config, sources
 			return err
 		}
 	}
-	changes, err := topics.Apply(ctx, adm, topics.Wanted(cfg), dryRun)
+	changes, err := topics.ApplyTopics(ctx, adm, topics.RequiredTopics(cfg), dryRun)
 	for _, c := range changes {
 		fmt.Fprintln(out, c)
 	}

@@ -54,7 +54,7 @@ func (p production) write(ctx context.Context, client *kgo.Client, samples *samp
 		if stopped = pace.Wait(ctx); stopped != nil || t.error() != nil {
 			break
 		}
-		if s, stopped = samples.Make(o.pipeline, o.kind); stopped != nil {
+		if s, stopped = samples.GenerateKind(o.pipeline, o.kind); stopped != nil {
 			break
 		}
 		client.Produce(ctx, &kgo.Record{Topic: s.Topic, Key: s.Key, Value: s.Value}, func(r *kgo.Record, err error) { t.add(o.kind, r, err) })

@@ -44,8 +44,8 @@ const (
 	scrapesMax      = 4        // at a time
 )
 
-// New makes a server of the metrics in reg and of the pipelines, which are asked for at each request and are to be all that the configuration names.
-func New(cfg Config, reg *prometheus.Registry, pipelines func() []*observe.Pipeline, log *zap.Logger) *Server {
+// NewServer makes a server of the metrics in reg and of the pipelines, which are asked for at each request and are to be all that the configuration names.
+func NewServer(cfg Config, reg *prometheus.Registry, pipelines func() []*observe.Pipeline, log *zap.Logger) *Server {
 	if cfg.StuckAfter == nil {
 		cfg.StuckAfter = func(string) time.Duration { return DefaultStuckAfter }
 	}

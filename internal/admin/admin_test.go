@@ -21,11 +21,11 @@ import (
 
 func setUp(names ...string) (*observe.Registry, *Server) {
 	prom := prometheus.NewRegistry()
-	reg := observe.New(prom)
+	reg := observe.NewRegistry(prom)
 	for _, name := range names {
 		reg.Pipeline(name)
 	}
-	return reg, New(Config{}, prom, reg.Pipelines, zap.NewNop())
+	return reg, NewServer(Config{}, prom, reg.Pipelines, zap.NewNop())
 }
 
 func get(t *testing.T, s *Server, path string) (code int, body string) {
@@ -47,19 +47,19 @@ func TestReadyOnceEveryPipelineHasStarted(t *testing.T) {
 	check(t, none, "/readyz", 503, "no pipeline")
 	reg, s := setUp("feedback", "purchases")
 	check(t, s, "/readyz", 503, "pipeline feedback has not started\npipeline purchases has not started\n")
-	reg.Pipeline("feedback").Started(true)
+	reg.Pipeline("feedback").SetStarted(true)
 	check(t, s, "/readyz", 503, "pipeline purchases has not started\n")
-	reg.Pipeline("purchases").Started(true)
+	reg.Pipeline("purchases").SetStarted(true)
 	check(t, s, "/readyz", 200, "ok")
-	reg.Pipeline("feedback").Started(false)
+	reg.Pipeline("feedback").SetStarted(false)
 	check(t, s, "/readyz", 503, "pipeline feedback has not started\n")
 }
 
 // headStays tells for d, every 5 s, that partition 3 has the record written at head at its head.
 func headStays(p *observe.Pipeline, head time.Time, d time.Duration) {
 	for start := time.Now(); time.Since(start) < d; {
-		p.Partition("purchases", 3, 9, time.Since(head), 1)
-		p.Partition("purchases", 4, 0, 0, 0)
+		p.ReportPartition("purchases", 3, 9, time.Since(head), 1)
+		p.ReportPartition("purchases", 4, 0, 0, 0)
 		<-time.After(5 * time.Second)
 	}
 }
@@ -71,12 +71,12 @@ func TestUnhealthyOnlyWhereARecordIsStuckWithoutAStatedReason(t *testing.T) {
 		healthy bool
 	}{
 		{"nothing is stated", func(*observe.Pipeline) {}, false},
-		{"a hold that was released", func(p *observe.Pipeline) { p.Hold("", "registry"); p.Hold("", "") }, false},
-		{"a closed breaker", func(p *observe.Pipeline) { p.Breaker("crmcom.purchases", "closed") }, false},
-		{"the reading is held", func(p *observe.Pipeline) { p.Hold("", "registry") }, true},
-		{"an operation is held", func(p *observe.Pipeline) { p.Hold("crmcom.purchases", "unauthorized") }, true},
-		{"a breaker is open", func(p *observe.Pipeline) { p.Breaker("crmcom.purchases", "open") }, true},
-		{"a breaker is half open", func(p *observe.Pipeline) { p.Breaker("crmcom.purchases", "half-open") }, true},
+		{"a hold that was released", func(p *observe.Pipeline) { p.SetHold("", "registry"); p.SetHold("", "") }, false},
+		{"a closed breaker", func(p *observe.Pipeline) { p.SetBreakerState("crmcom.purchases", "closed") }, false},
+		{"the reading is held", func(p *observe.Pipeline) { p.SetHold("", "registry") }, true},
+		{"an operation is held", func(p *observe.Pipeline) { p.SetHold("crmcom.purchases", "unauthorized") }, true},
+		{"a breaker is open", func(p *observe.Pipeline) { p.SetBreakerState("crmcom.purchases", "open") }, true},
+		{"a breaker is half open", func(p *observe.Pipeline) { p.SetBreakerState("crmcom.purchases", "half-open") }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestAPipelineMayHaveAPatienceOfItsOwn(t *testing.T) {
 func TestAnotherPipelinesHoldIsNoReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg, s := setUp("feedback", "purchases")
-		reg.Pipeline("feedback").Hold("", "registry")
+		reg.Pipeline("feedback").SetHold("", "registry")
 		headStays(reg.Pipeline("purchases"), time.Now(), 16*time.Minute)
 		check(t, s, "/healthz", 503, "pipeline purchases")
 	})
@@ -123,7 +123,7 @@ func TestAnotherPipelinesHoldIsNoReason(t *testing.T) {
 
 func TestStatusIsTheDocumentedStruct(t *testing.T) {
 	reg, s := setUp("feedback", "purchases")
-	reg.Pipeline("purchases").Outcome("crmcom.purchases", "delivered", "", 7)
+	reg.Pipeline("purchases").RecordsSettled("crmcom.purchases", "delivered", "", 7)
 	_, body := get(t, s, "/status")
 	dec := json.NewDecoder(strings.NewReader(body))
 	dec.DisallowUnknownFields()
@@ -194,7 +194,7 @@ func TestAClosedListenerIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := New(Config{}, prometheus.NewRegistry(), nil, zap.NewNop()).ServeOn(t.Context(), l); err == nil {
+	if err := NewServer(Config{}, prometheus.NewRegistry(), nil, zap.NewNop()).ServeOn(t.Context(), l); err == nil {
 		t.Error("no error")
 	}
 }

@@ -28,8 +28,8 @@ func TestAReleaseIsAPostThatNamesAPipeline(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var released string
-			s := admin.New(admin.Config{}, prometheus.NewRegistry(), func() []*observe.Pipeline { return nil }, zap.NewNop())
-			s.Handle("POST /pipelines/{name}/release", admin.Release(func(pipeline string) error {
+			s := admin.NewServer(admin.Config{}, prometheus.NewRegistry(), func() []*observe.Pipeline { return nil }, zap.NewNop())
+			s.Handle("POST /pipelines/{name}/release", admin.ReleaseHandler(func(pipeline string) error {
 				if pipeline != "purchases" {
 					return errors.New("no such pipeline runs")
 				}

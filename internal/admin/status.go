@@ -17,13 +17,13 @@ type Status struct {
 	Ready   bool `json:"ready"`
 	Healthy bool `json:"healthy"`
 	// Stuck names what is not healthy, a sentence each.
-	Stuck     []string         `json:"stuck,omitempty"`
-	Pipelines []observe.Status `json:"pipelines"`
+	Stuck     []string                 `json:"stuck,omitempty"`
+	Pipelines []observe.PipelineStatus `json:"pipelines"`
 }
 
 func (s *Server) now() Status {
 	pipelines := s.pipelines()
-	st := Status{Ready: len(pipelines) > 0, Pipelines: make([]observe.Status, len(pipelines))}
+	st := Status{Ready: len(pipelines) > 0, Pipelines: make([]observe.PipelineStatus, len(pipelines))}
 	for i, p := range pipelines {
 		snapshot := p.Snapshot()
 		st.Pipelines[i] = snapshot
@@ -36,7 +36,7 @@ func (s *Server) now() Status {
 
 // stuck names the partitions that made no progress for longer than after. A pipeline that states a reason to wait is not stuck: to start the process anew
 // would not end the wait, and would lose what is known.
-func stuck(s observe.Status, after time.Duration) []string {
+func stuck(s observe.PipelineStatus, after time.Duration) []string {
 	if waits(s) {
 		return nil
 	}
@@ -50,7 +50,7 @@ func stuck(s observe.Status, after time.Duration) []string {
 	return out
 }
 
-func waits(s observe.Status) bool {
+func waits(s observe.PipelineStatus) bool {
 	if s.Hold != nil {
 		return true
 	}

@@ -63,7 +63,7 @@ func (g *group[T]) pop() *Entry[T] {
 }
 
 // due is how long the group's next batch still waits; 0 or less: it is ready.
-func (g *group[T]) due(now time.Time, items int, caps Caps) time.Duration {
+func (g *group[T]) due(now time.Time, items int, caps Limits) time.Duration {
 	full := g.len() >= items || g.envelope+g.bytes+g.len()-1 >= caps.Bytes
 	if full || g.hasty > 0 {
 		return 0
@@ -72,7 +72,7 @@ func (g *group[T]) due(now time.Time, items int, caps Caps) time.Duration {
 }
 
 // take removes the next batch: in order of arrival, until the next one would pass a cap. One entry is always taken.
-func (g *group[T]) take(items int, caps Caps) []*Entry[T] {
+func (g *group[T]) take(items int, caps Limits) []*Entry[T] {
 	out := make([]*Entry[T], 0, min(items, g.len()))
 	size := g.envelope
 	for g.len() > 0 && len(out) < items {

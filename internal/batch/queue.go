@@ -22,8 +22,8 @@ import (
 // Forever is the wait of a queue in which nothing becomes ready by itself.
 const Forever = time.Duration(math.MaxInt64)
 
-// Caps bound a batch.
-type Caps struct {
+// Limits bound a batch.
+type Limits struct {
 	// Items is the most items of a batch; at least 1.
 	Items int
 	// Bytes is the most bytes of a call: envelope, bodies and the commas between them. An item that is larger alone makes a batch of its own.
@@ -35,12 +35,12 @@ type Caps struct {
 // Entry is one item in the queue. The fields that are exported are set before Add and do not change while the queue has it.
 type Entry[T any] struct {
 	Value T
-	// Group names the envelope. Entries of different groups never share a batch.
-	Group string
-	// Key is the order key, nil for none. An entry is free once every earlier one of its key has ended.
-	Key []byte
-	// Entity names what the item writes, empty for none. It keeps order as Key does.
-	Entity string
+	// EnvelopeKey names the envelope. Entries of different groups never share a batch.
+	EnvelopeKey string
+	// OrderKey is the order key, nil for none. An entry is free once every earlier one of its key has ended.
+	OrderKey []byte
+	// EntityKey names what the item writes, empty for none. It keeps order as Key does.
+	EntityKey string
 	// Size is the body's length in bytes.
 	Size int
 	// At is when it arrived, for the linger.
@@ -61,7 +61,7 @@ type chain[T any] struct {
 
 // Queue holds what waits in one lane. Not safe for concurrent use.
 type Queue[T any] struct {
-	caps     Caps
+	caps     Limits
 	envelope func(group string) int
 	seq      uint64
 	count    int // in the queue, without those that are out
@@ -73,7 +73,7 @@ type Queue[T any] struct {
 }
 
 // NewQueue is an empty queue. envelope gives the bytes that a call of a group has besides its items and the commas between them.
-func NewQueue[T any](caps Caps, envelope func(group string) int) *Queue[T] {
+func NewQueue[T any](caps Limits, envelope func(group string) int) *Queue[T] {
 	q := &Queue[T]{caps: caps, envelope: envelope, groups: map[string]*group[T]{}, keys: map[string]*chain[T]{}, entities: map[string]*chain[T]{}}
 	q.waiting.less = func(a, b *Entry[T]) bool {
 		return cmp.Or(a.notBefore.Compare(b.notBefore), cmp.Compare(a.seq, b.seq)) < 0
@@ -106,18 +106,18 @@ func (q *Queue[T]) blank() *Entry[T] {
 // link puts an entry behind the earlier ones of its key and entity, or sets it free.
 func (q *Queue[T]) link(e *Entry[T]) {
 	e.kept = 0
-	if e.Key != nil {
-		q.claim(q.keys, string(e.Key), e)
+	if e.OrderKey != nil {
+		q.claim(q.keys, string(e.OrderKey), e)
 	}
-	if e.Entity != "" {
-		q.claim(q.entities, e.Entity, e)
+	if e.EntityKey != "" {
+		q.claim(q.entities, e.EntityKey, e)
 	}
 	switch {
 	case e.kept > 0:
 	case !e.notBefore.IsZero():
 		q.waiting.push(e)
 	default:
-		q.group(e.Group).push(e, false)
+		q.group(e.EnvelopeKey).push(e, false)
 	}
 }
 
@@ -145,15 +145,15 @@ func (q *Queue[T]) group(name string) *group[T] {
 	return g
 }
 
-// Ready tells whether a batch of at most limit items may be taken now, or after which wait one may if nothing else is added: Forever where none will.
-func (q *Queue[T]) Ready(now time.Time, limit int) (bool, time.Duration) {
+// NextReady tells whether a batch of at most limit items may be taken now, or after which wait one may if nothing else is added: Forever where none will.
+func (q *Queue[T]) NextReady(now time.Time, limit int) (bool, time.Duration) {
 	g, wait := q.next(now, limit)
 	return g != nil, wait
 }
 
-// Take removes the next batch of at most limit items, nil where none is ready. Of several groups that are ready, the one with the oldest
+// TakeBatch removes the next batch of at most limit items, nil where none is ready. Of several groups that are ready, the one with the oldest
 // item is taken. What is taken keeps its key and entity until Return or End.
-func (q *Queue[T]) Take(now time.Time, limit int) []*Entry[T] {
+func (q *Queue[T]) TakeBatch(now time.Time, limit int) []*Entry[T] {
 	g, _ := q.next(now, limit)
 	if g == nil {
 		return nil
@@ -194,7 +194,7 @@ func (q *Queue[T]) wake(now time.Time) {
 	for q.waiting.len() > 0 && !q.waiting.top().notBefore.After(now) {
 		e := q.waiting.pop()
 		e.notBefore = time.Time{}
-		q.group(e.Group).push(e, true)
+		q.group(e.EnvelopeKey).push(e, true)
 	}
 }
 
@@ -204,19 +204,19 @@ func (q *Queue[T]) Return(e *Entry[T], notBefore time.Time) {
 	e.out, e.notBefore = false, notBefore
 	q.count++
 	if notBefore.IsZero() {
-		q.group(e.Group).push(e, true)
+		q.group(e.EnvelopeKey).push(e, true)
 		return
 	}
 	q.waiting.push(e)
 }
 
-// End lets go of an entry that was taken and frees the next of its key and entity. The entry must not be used after it.
-func (q *Queue[T]) End(e *Entry[T]) {
-	if e.Key != nil {
-		q.leave(q.keys, string(e.Key))
+// Finish lets go of an entry that was taken and frees the next of its key and entity. The entry must not be used after it.
+func (q *Queue[T]) Finish(e *Entry[T]) {
+	if e.OrderKey != nil {
+		q.leave(q.keys, string(e.OrderKey))
 	}
-	if e.Entity != "" {
-		q.leave(q.entities, e.Entity)
+	if e.EntityKey != "" {
+		q.leave(q.entities, e.EntityKey)
 	}
 	q.recycle(e)
 }
@@ -230,7 +230,7 @@ func (q *Queue[T]) leave(chains map[string]*chain[T], name string) {
 	c.first = c.kept.pop()
 	c.first.kept--
 	if c.first.kept == 0 {
-		q.group(c.first.Group).push(c.first, true)
+		q.group(c.first.EnvelopeKey).push(c.first, true)
 	}
 }
 

@@ -21,26 +21,26 @@ func values(entries []*Entry[int]) []int {
 	return out
 }
 
-func newQueue(caps Caps) *Queue[int] { return NewQueue[int](caps, flat(10)) }
+func newQueue(caps Limits) *Queue[int] { return NewQueue[int](caps, flat(10)) }
 
 func TestABatchIsReadyWhenFullOrOldOrHastened(t *testing.T) {
 	cases := []struct {
 		name  string
-		caps  Caps
+		caps  Limits
 		sizes []int
 		limit int
 		after time.Duration
 		ready bool
 		wait  time.Duration
 	}{
-		{"empty waits for ever", Caps{10, 1000, time.Second}, nil, 10, 0, false, Forever},
-		{"below every cap waits for the linger", Caps{10, 1000, time.Second}, []int{5, 5}, 10, 300 * time.Millisecond, false, 700 * time.Millisecond},
-		{"items are full", Caps{2, 1000, time.Second}, []int{5, 5}, 10, 0, true, 0},
-		{"the limit is full", Caps{10, 1000, time.Second}, []int{5, 5}, 2, 0, true, 0},
-		{"bytes are full to the byte", Caps{10, 10 + 5 + 1 + 5, time.Second}, []int{5, 5}, 10, 0, true, 0},
-		{"bytes lack one", Caps{10, 10 + 5 + 1 + 6, time.Second}, []int{5, 5}, 10, 0, false, time.Second},
-		{"the oldest has lingered", Caps{10, 1000, time.Second}, []int{5}, 10, time.Second, true, 0},
-		{"no linger", Caps{10, 1000, 0}, []int{5}, 10, 0, true, 0},
+		{"empty waits for ever", Limits{10, 1000, time.Second}, nil, 10, 0, false, Forever},
+		{"below every cap waits for the linger", Limits{10, 1000, time.Second}, []int{5, 5}, 10, 300 * time.Millisecond, false, 700 * time.Millisecond},
+		{"items are full", Limits{2, 1000, time.Second}, []int{5, 5}, 10, 0, true, 0},
+		{"the limit is full", Limits{10, 1000, time.Second}, []int{5, 5}, 2, 0, true, 0},
+		{"bytes are full to the byte", Limits{10, 10 + 5 + 1 + 5, time.Second}, []int{5, 5}, 10, 0, true, 0},
+		{"bytes lack one", Limits{10, 10 + 5 + 1 + 6, time.Second}, []int{5, 5}, 10, 0, false, time.Second},
+		{"the oldest has lingered", Limits{10, 1000, time.Second}, []int{5}, 10, time.Second, true, 0},
+		{"no linger", Limits{10, 1000, 0}, []int{5}, 10, 0, true, 0},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestABatchIsReadyWhenFullOrOldOrHastened(t *testing.T) {
 			for i, n := range c.sizes {
 				q.Add(Entry[int]{Value: i, Size: n, At: start})
 			}
-			ready, wait := q.Ready(start.Add(c.after), c.limit)
+			ready, wait := q.NextReady(start.Add(c.after), c.limit)
 			if ready != c.ready || wait != c.wait {
 				t.Fatalf("Ready = %v, %v, want %v, %v", ready, wait, c.ready, c.wait)
 			}
@@ -57,23 +57,23 @@ func TestABatchIsReadyWhenFullOrOldOrHastened(t *testing.T) {
 }
 
 func TestAnItemLargerThanTheCapGoesAlone(t *testing.T) {
-	q := newQueue(Caps{10, 100, 0})
+	q := newQueue(Limits{10, 100, 0})
 	for i, n := range []int{20, 500, 20} {
 		q.Add(Entry[int]{Value: i, Size: n, At: start})
 	}
 	for want := range 3 {
-		if got := values(q.Take(start, 10)); !slices.Equal(got, []int{want}) {
+		if got := values(q.TakeBatch(start, 10)); !slices.Equal(got, []int{want}) {
 			t.Fatalf("batch %d holds %v", want, got)
 		}
 	}
 }
 
 func TestABatchIsFilledToTheByte(t *testing.T) {
-	q := newQueue(Caps{10, 10 + 5 + 1 + 5, 0})
+	q := newQueue(Limits{10, 10 + 5 + 1 + 5, 0})
 	for i := range 3 {
 		q.Add(Entry[int]{Value: i, Size: 5, At: start})
 	}
-	if got := values(q.Take(start, 10)); !slices.Equal(got, []int{0, 1}) {
+	if got := values(q.TakeBatch(start, 10)); !slices.Equal(got, []int{0, 1}) {
 		t.Fatalf("the batch holds %v", got)
 	}
 }
@@ -81,15 +81,15 @@ func TestABatchIsFilledToTheByte(t *testing.T) {
 // Groups are in a map: what holds for one order of it must hold for each.
 func TestOfSeveralGroupsTheOldestGoesFirstAndTheNextToBeDueIsWaitedFor(t *testing.T) {
 	for range 20 {
-		q := newQueue(Caps{10, 1000, time.Minute})
+		q := newQueue(Limits{10, 1000, time.Minute})
 		for i, group := range []string{"a", "b", "c"} {
-			q.Add(Entry[int]{Value: i, Group: group, Size: 5, At: start.Add(time.Duration(i) * time.Second)})
+			q.Add(Entry[int]{Value: i, EnvelopeKey: group, Size: 5, At: start.Add(time.Duration(i) * time.Second)})
 		}
-		if ready, wait := q.Ready(start, 10); ready || wait != time.Minute {
+		if ready, wait := q.NextReady(start, 10); ready || wait != time.Minute {
 			t.Fatalf("Ready = %v, %v", ready, wait)
 		}
 		for want := range 3 {
-			if got := values(q.Take(start.Add(2*time.Minute), 10)); !slices.Equal(got, []int{want}) {
+			if got := values(q.TakeBatch(start.Add(2*time.Minute), 10)); !slices.Equal(got, []int{want}) {
 				t.Fatalf("batch %d holds %v", want, got)
 			}
 		}
@@ -97,72 +97,72 @@ func TestOfSeveralGroupsTheOldestGoesFirstAndTheNextToBeDueIsWaitedFor(t *testin
 }
 
 func TestALaterOneOfAKeyWaitsUntilTheEarlierHasEnded(t *testing.T) {
-	q := newQueue(Caps{10, 1000, 0})
+	q := newQueue(Limits{10, 1000, 0})
 	for i, key := range []string{"a", "a", "b", "a"} {
-		q.Add(Entry[int]{Value: i, Key: []byte(key), At: start})
+		q.Add(Entry[int]{Value: i, OrderKey: []byte(key), At: start})
 	}
-	first := q.Take(start, 10)
+	first := q.TakeBatch(start, 10)
 	if got := values(first); !slices.Equal(got, []int{0, 2}) {
 		t.Fatalf("the first batch holds %v, want the first of each key", got)
 	}
 	q.Return(first[0], start.Add(time.Minute))
-	q.End(first[1])
-	if ready, wait := q.Ready(start, 10); ready || wait != time.Minute {
+	q.Finish(first[1])
+	if ready, wait := q.NextReady(start, 10); ready || wait != time.Minute {
 		t.Fatalf("while the first of the key waits in place: Ready = %v, %v", ready, wait)
 	}
-	again := q.Take(start.Add(time.Minute), 10)
+	again := q.TakeBatch(start.Add(time.Minute), 10)
 	if got := values(again); !slices.Equal(got, []int{0}) {
 		t.Fatalf("when due, the batch holds %v", got)
 	}
-	q.End(again[0])
-	if got := values(q.Take(start, 10)); !slices.Equal(got, []int{1}) {
+	q.Finish(again[0])
+	if got := values(q.TakeBatch(start, 10)); !slices.Equal(got, []int{1}) {
 		t.Fatalf("after the first ended, the batch holds %v", got)
 	}
 }
 
 func TestTwoOfOneEntityAreNeverInOneBatch(t *testing.T) {
-	q := newQueue(Caps{10, 1000, 0})
+	q := newQueue(Limits{10, 1000, 0})
 	for i, entity := range []string{"x", "x", "", ""} {
-		q.Add(Entry[int]{Value: i, Entity: entity, At: start})
+		q.Add(Entry[int]{Value: i, EntityKey: entity, At: start})
 	}
-	first := q.Take(start, 10)
+	first := q.TakeBatch(start, 10)
 	if got := values(first); !slices.Equal(got, []int{0, 2, 3}) {
 		t.Fatalf("the first batch holds %v", got)
 	}
-	q.End(first[0])
-	if got := values(q.Take(start, 10)); !slices.Equal(got, []int{1}) {
+	q.Finish(first[0])
+	if got := values(q.TakeBatch(start, 10)); !slices.Equal(got, []int{1}) {
 		t.Fatalf("the second batch holds %v", got)
 	}
 }
 
 func TestRemoveFreesWhatTheRemovedKeptBack(t *testing.T) {
-	q := newQueue(Caps{10, 1000, 0})
+	q := newQueue(Limits{10, 1000, 0})
 	for i := range 4 {
-		q.Add(Entry[int]{Value: i, Key: []byte("k"), Entity: "e", At: start})
+		q.Add(Entry[int]{Value: i, OrderKey: []byte("k"), EntityKey: "e", At: start})
 	}
-	out := q.Take(start, 1)
-	removed := q.Remove(func(e *Entry[int]) bool { return e.Value == 1 })
+	out := q.TakeBatch(start, 1)
+	removed := q.RemoveMatching(func(e *Entry[int]) bool { return e.Value == 1 })
 	if !slices.Equal(removed, []int{1}) || q.Len() != 2 {
 		t.Fatalf("removed %v, %d left", removed, q.Len())
 	}
-	if got := q.Take(start, 10); got != nil {
+	if got := q.TakeBatch(start, 10); got != nil {
 		t.Fatalf("took %v while the first was out", values(got))
 	}
-	q.End(out[0])
-	if got := values(q.Take(start, 10)); !slices.Equal(got, []int{2}) {
+	q.Finish(out[0])
+	if got := values(q.TakeBatch(start, 10)); !slices.Equal(got, []int{2}) {
 		t.Fatalf("the batch holds %v", got)
 	}
 }
 
 func TestHastenEndsTheLingerOfTheBatchThatHoldsTheItem(t *testing.T) {
-	q := newQueue(Caps{10, 1000, time.Hour})
-	q.Add(Entry[int]{Value: 0, Group: "a", At: start})
-	q.Add(Entry[int]{Value: 1, Group: "b", At: start})
-	q.Hasten(func(e *Entry[int]) bool { return e.Value == 1 })
-	if got := values(q.Take(start, 10)); !slices.Equal(got, []int{1}) {
+	q := newQueue(Limits{10, 1000, time.Hour})
+	q.Add(Entry[int]{Value: 0, EnvelopeKey: "a", At: start})
+	q.Add(Entry[int]{Value: 1, EnvelopeKey: "b", At: start})
+	q.SkipLinger(func(e *Entry[int]) bool { return e.Value == 1 })
+	if got := values(q.TakeBatch(start, 10)); !slices.Equal(got, []int{1}) {
 		t.Fatalf("the batch holds %v", got)
 	}
-	if ready, _ := q.Ready(start, 10); ready {
+	if ready, _ := q.NextReady(start, 10); ready {
 		t.Fatal("the other group is ready too")
 	}
 }
@@ -170,7 +170,7 @@ func TestHastenEndsTheLingerOfTheBatchThatHoldsTheItem(t *testing.T) {
 // model drives a queue with random arrivals, ends and returns, and checks each batch against what the queue may not do.
 type model struct {
 	q     *Queue[int]
-	caps  Caps
+	caps  Limits
 	now   time.Time
 	next  int
 	specs []Entry[int]
@@ -180,14 +180,14 @@ type model struct {
 
 func (m *model) add(t *rapid.T) {
 	e := Entry[int]{
-		Value:  m.next,
-		Group:  rapid.SampledFrom([]string{"", "eur", "usd"}).Draw(t, "group"),
-		Entity: rapid.SampledFrom([]string{"", "", "x", "y"}).Draw(t, "entity"),
-		Size:   rapid.IntRange(1, 150).Draw(t, "size"),
-		At:     m.now,
+		Value:       m.next,
+		EnvelopeKey: rapid.SampledFrom([]string{"", "eur", "usd"}).Draw(t, "group"),
+		EntityKey:   rapid.SampledFrom([]string{"", "", "x", "y"}).Draw(t, "entity"),
+		Size:        rapid.IntRange(1, 150).Draw(t, "size"),
+		At:          m.now,
 	}
 	if key := rapid.SampledFrom([]string{"-", "-", "", "k", "l"}).Draw(t, "key"); key != "-" {
-		e.Key = []byte(key)
+		e.OrderKey = []byte(key)
 	}
 	m.next++
 	m.specs = append(m.specs, e)
@@ -196,8 +196,8 @@ func (m *model) add(t *rapid.T) {
 
 func (m *model) take(t *rapid.T) {
 	limit := rapid.IntRange(1, m.caps.Items+2).Draw(t, "limit")
-	ready, _ := m.q.Ready(m.now, limit)
-	got := m.q.Take(m.now, limit)
+	ready, _ := m.q.NextReady(m.now, limit)
+	got := m.q.TakeBatch(m.now, limit)
 	if ready != (len(got) > 0) {
 		t.Fatalf("ready is %v, %d taken", ready, len(got))
 	}
@@ -218,8 +218,8 @@ func (m *model) checkCaps(t *rapid.T, got []*Entry[int], limit int) {
 	size := 10 + len(got) - 1
 	for _, e := range got {
 		size += e.Size
-		if e.Group != got[0].Group {
-			t.Fatalf("groups %q and %q in one batch", e.Group, got[0].Group)
+		if e.EnvelopeKey != got[0].EnvelopeKey {
+			t.Fatalf("groups %q and %q in one batch", e.EnvelopeKey, got[0].EnvelopeKey)
 		}
 	}
 	if len(got) > 1 && size > m.caps.Bytes {
@@ -232,7 +232,7 @@ func (m *model) checkOrder(t *rapid.T, e *Entry[int]) {
 		t.Fatalf("%d was taken twice", e.Value)
 	}
 	for i, before := range m.specs[:e.Value] {
-		related := e.Key != nil && before.Key != nil && string(e.Key) == string(before.Key) || e.Entity != "" && e.Entity == before.Entity
+		related := e.OrderKey != nil && before.OrderKey != nil && string(e.OrderKey) == string(before.OrderKey) || e.EntityKey != "" && e.EntityKey == before.EntityKey
 		if related && !m.ended[i] {
 			t.Fatalf("%d was taken before %d of its key or entity had ended", e.Value, i)
 		}
@@ -255,7 +255,7 @@ func (m *model) end(t *rapid.T) {
 	e := m.some(t)
 	delete(m.out, e.Value)
 	m.ended[e.Value] = true
-	m.q.End(e)
+	m.q.Finish(e)
 }
 
 func (m *model) giveBack(t *rapid.T) {
@@ -270,10 +270,10 @@ func (m *model) giveBack(t *rapid.T) {
 func (m *model) remove(t *rapid.T) {
 	modulus := rapid.IntRange(2, 7).Draw(t, "modulus")
 	if rapid.Bool().Draw(t, "hasten") {
-		m.q.Hasten(func(e *Entry[int]) bool { return e.Value%modulus == 0 })
+		m.q.SkipLinger(func(e *Entry[int]) bool { return e.Value%modulus == 0 })
 		return
 	}
-	for _, v := range m.q.Remove(func(e *Entry[int]) bool { return e.Value%modulus == 0 }) {
+	for _, v := range m.q.RemoveMatching(func(e *Entry[int]) bool { return e.Value%modulus == 0 }) {
 		if m.out[v] != nil || m.ended[v] {
 			t.Fatalf("removed %d, which was not in the queue", v)
 		}
@@ -283,7 +283,7 @@ func (m *model) remove(t *rapid.T) {
 
 func TestNothingIsLostDoubledMixedOrOvertaken(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		caps := Caps{Items: rapid.IntRange(1, 6).Draw(t, "items"), Bytes: rapid.IntRange(20, 400).Draw(t, "bytes"), Linger: time.Second}
+		caps := Limits{Items: rapid.IntRange(1, 6).Draw(t, "items"), Bytes: rapid.IntRange(20, 400).Draw(t, "bytes"), Linger: time.Second}
 		m := &model{q: newQueue(caps), caps: caps, now: start, out: map[int]*Entry[int]{}, ended: map[int]bool{}}
 		t.Repeat(map[string]func(*rapid.T){
 			"add":    m.add,
@@ -318,14 +318,14 @@ func (m *model) drain(t *rapid.T) {
 
 func TestABacklogFillsBatchesTo95Percent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		caps := Caps{Items: rapid.IntRange(20, 200).Draw(t, "items"), Bytes: rapid.IntRange(2000, 20000).Draw(t, "bytes"), Linger: time.Hour}
+		caps := Limits{Items: rapid.IntRange(20, 200).Draw(t, "items"), Bytes: rapid.IntRange(2000, 20000).Draw(t, "bytes"), Linger: time.Hour}
 		largest := caps.Bytes / 20
 		q := newQueue(caps)
 		for i := range 1000 {
 			q.Add(Entry[int]{Value: i, Size: rapid.IntRange(1, largest-1).Draw(t, "size"), At: start})
 		}
 		for {
-			got := q.Take(start, caps.Items)
+			got := q.TakeBatch(start, caps.Items)
 			if got == nil {
 				return
 			}
@@ -344,7 +344,7 @@ func TestABacklogFillsBatchesTo95Percent(t *testing.T) {
 func BenchmarkQueue(b *testing.B) {
 	for _, waiting := range []int{1000, 10000} {
 		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) {
-			q := newQueue(Caps{1000, 1 << 20, time.Second})
+			q := newQueue(Limits{1000, 1 << 20, time.Second})
 			for range waiting {
 				q.Add(Entry[int]{Size: 500, At: start})
 			}
@@ -352,8 +352,8 @@ func BenchmarkQueue(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
 				q.Add(Entry[int]{Size: 500, At: start})
 				if i%1000 == 999 {
-					for _, e := range q.Take(start, 1000) {
-						q.End(e)
+					for _, e := range q.TakeBatch(start, 1000) {
+						q.Finish(e)
 					}
 				}
 			}

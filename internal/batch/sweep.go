@@ -9,16 +9,16 @@ import (
 // Waiting tells whether the entry was returned with a time that has not come.
 func (e *Entry[T]) Waiting(now time.Time) bool { return e.notBefore.After(now) }
 
-// Hasten ends the linger for the entries that match: a batch that may hold one of them is ready at once.
-func (q *Queue[T]) Hasten(match func(*Entry[T]) bool) {
+// SkipLinger ends the linger for the entries that match: a batch that may hold one of them is ready at once.
+func (q *Queue[T]) SkipLinger(match func(*Entry[T]) bool) {
 	q.rebuild(func(e *Entry[T]) bool {
 		e.hasty = e.hasty || match(e)
 		return true
 	})
 }
 
-// Remove takes out the entries that match and gives their values; those that are out are not asked. Entries are asked in order of arrival.
-func (q *Queue[T]) Remove(match func(*Entry[T]) bool) []T {
+// RemoveMatching takes out the entries that match and gives their values; those that are out are not asked. Entries are asked in order of arrival.
+func (q *Queue[T]) RemoveMatching(match func(*Entry[T]) bool) []T {
 	var removed []T
 	q.rebuild(func(e *Entry[T]) bool {
 		if !match(e) {

@@ -21,7 +21,7 @@ const (
 )
 
 // checkConfig checks what tags cannot say: what must be given, and how settings relate.
-func checkConfig(c *Config, f *Faults) {
+func checkConfig(c *Config, f *Violations) {
 	if c.Name == "" {
 		f.Add("name", "must be given")
 	}
@@ -47,7 +47,7 @@ func checkConfig(c *Config, f *Faults) {
 	checkShared(c, f)
 }
 
-func mustNotBeEmpty(items []string, path string, f *Faults) {
+func mustNotBeEmpty(items []string, path string, f *Violations) {
 	for i, item := range items {
 		if item == "" {
 			f.Add(fmt.Sprintf("%s[%d]", path, i), "must not be empty")
@@ -55,7 +55,7 @@ func mustNotBeEmpty(items []string, path string, f *Faults) {
 	}
 }
 
-func checkTLS(t TLS, f *Faults) {
+func checkTLS(t TLS, f *Violations) {
 	if !t.Enabled {
 		for key, value := range map[string]string{"ca_file": t.CAFile, "cert_file": t.CertFile, "key_file": t.KeyFile, "server_name": t.ServerName} {
 			if value != "" {
@@ -84,7 +84,7 @@ func holdsCertificate(file string) bool {
 	return err == nil && x509.NewCertPool().AppendCertsFromPEM(text)
 }
 
-func checkSASL(s SASL, f *Faults) {
+func checkSASL(s SASL, f *Violations) {
 	given := map[string]bool{"username": s.Username != "", "password": s.Password.IsSet(), "token_url": s.TokenURL != "", "scope": s.Scope != ""}
 	for key, set := range given {
 		oauth := key == "token_url" || key == "scope"
@@ -99,7 +99,7 @@ func checkSASL(s SASL, f *Faults) {
 	}
 }
 
-func checkRegistryLogin(s SchemaRegistry, f *Faults) {
+func checkRegistryLogin(s SchemaRegistry, f *Violations) {
 	if s.Password.IsSet() && s.Username == "" {
 		f.Add("username", "must be given with password")
 	}
@@ -109,7 +109,7 @@ func checkRegistryLogin(s SchemaRegistry, f *Faults) {
 }
 
 // checkTimeouts holds a drain between the longest vendor call and the time that the group gives.
-func checkTimeouts(c *Config, f *Faults) {
+func checkTimeouts(c *Config, f *Violations) {
 	var slowest Account
 	for _, a := range c.Accounts {
 		if a.Timeout > slowest.Timeout || a.Timeout == slowest.Timeout && a.Name < slowest.Name {
@@ -137,7 +137,7 @@ func checkTimeouts(c *Config, f *Faults) {
 	}
 }
 
-func checkPipeline(name string, p *Pipeline, f *Faults) {
+func checkPipeline(name string, p *Pipeline, f *Violations) {
 	if p.Topic == "" {
 		f.Add("topic", "must be given")
 	}
@@ -164,7 +164,7 @@ func checkPipeline(name string, p *Pipeline, f *Faults) {
 }
 
 // checkBatch: what is in flight must hold one whole batch, or no batch is ever full.
-func checkBatch(p *Pipeline, f *Faults) {
+func checkBatch(p *Pipeline, f *Violations) {
 	most := 0
 	for _, r := range p.Routes {
 		most = max(most, r.MaxItems)
@@ -180,7 +180,7 @@ func checkBatch(p *Pipeline, f *Faults) {
 	}
 }
 
-func checkRetry(r Retry, f *Faults) {
+func checkRetry(r Retry, f *Violations) {
 	if len(r.Delays) == 0 || len(r.Delays) > delaysMax {
 		f.Add("delays", "must have 1 to %d delays", delaysMax)
 		return
@@ -196,7 +196,7 @@ func checkRetry(r Retry, f *Faults) {
 }
 
 // checkNames: a pipeline must not read what the connector writes. Kafka takes names that differ in . and _ alone for the same.
-func checkNames(c *Config, f *Faults) {
+func checkNames(c *Config, f *Violations) {
 	writer := map[string]string{}
 	for i := range c.Pipelines {
 		for _, topic := range derivedTopics(c.Name, &c.Pipelines[i]) {
@@ -211,7 +211,7 @@ func checkNames(c *Config, f *Faults) {
 }
 
 // checkShared: pipelines that read one topic must not do each other's work, nor give up what another one takes.
-func checkShared(c *Config, f *Faults) {
+func checkShared(c *Config, f *Violations) {
 	for i, p := range c.Pipelines {
 		for j, other := range c.Pipelines {
 			if i != j && p.Topic == other.Topic {
@@ -222,7 +222,7 @@ func checkShared(c *Config, f *Faults) {
 }
 
 // checkShare looks at what another pipeline of the topic sends. What both do is told of the later one.
-func checkShare(p, other *Pipeline, later bool, f *Faults) {
+func checkShare(p, other *Pipeline, later bool, f *Violations) {
 	for _, r := range other.Routes {
 		at := slices.IndexFunc(p.Routes, func(own Route) bool { return own.Event == r.Event })
 		switch {

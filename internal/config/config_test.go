@@ -38,11 +38,11 @@ func mustParse(t *testing.T, text string) *Config {
 	return c
 }
 
-func faultsOf(t *testing.T, text string) []Fault {
+func faultsOf(t *testing.T, text string) []Violation {
 	t.Helper()
 	_, err := Parse("config.yaml", []byte(text), Options{Env: testEnv, Vendors: exampleVendors()})
-	if invalid := (*Invalid)(nil); errors.As(err, &invalid) {
-		return invalid.Faults
+	if invalid := (*InvalidError)(nil); errors.As(err, &invalid) {
+		return invalid.Violations
 	}
 	t.Fatalf("error %v, want faults, in\n%s", err, text)
 	return nil
@@ -305,7 +305,7 @@ func TestADelayIsNamedShortly(t *testing.T) {
 }
 
 func TestASecretIsNotPutInWordsThatItDoesNotHold(t *testing.T) {
-	f := &Faults{}
+	f := &Violations{}
 	f.never("abc")
 	f.never("hunter22")
 	f.Add("a", "must be abcd, not hunter22")
@@ -323,14 +323,14 @@ func TestAFileThatIsNotThereIsNamed(t *testing.T) {
 
 func TestFaultsAreTypedByPlace(t *testing.T) {
 	got := faultsOf(t, minimal+"pipelines:\n  purchases:\n    batch: {max_items: 1001}\n")
-	want := []Fault{{Line: 6, Path: "pipelines.purchases.batch.max_items", Value: "1001", Rule: "must be 0 to 1000"}}
+	want := []Violation{{Line: 6, Path: "pipelines.purchases.batch.max_items", Value: "1001", Rule: "must be 0 to 1000"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("faults %+v, want %+v", got, want)
 	}
 }
 
 func TestTheReferenceHasEveryKey(t *testing.T) {
-	text := Reference(exampleVendors())
+	text := ReferenceMarkdown(exampleVendors())
 	for _, row := range []string{
 		"| `kafka.brokers` |  | list: host:port | brokers to begin with; must be given |",
 		"| `batch.max_bytes` | `1MiB` | 1KiB to 64MiB | bytes a call, envelope included |",
@@ -346,7 +346,7 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 			t.Errorf("the reference has no row %s in\n%s", row, text)
 		}
 	}
-	if text != Reference(exampleVendors()) {
+	if text != ReferenceMarkdown(exampleVendors()) {
 		t.Error("the reference differs from one time to the next")
 	}
 }
@@ -367,11 +367,11 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("a: &a [*a]\n<<: *a\n? [b]\n: {}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("config.yaml", data, Options{Env: testEnv, Vendors: exampleVendors()})
-		invalid := (*Invalid)(nil)
+		invalid := (*InvalidError)(nil)
 		switch {
 		case err == nil && (len(c.Kafka.Brokers) == 0 || len(c.Pipelines) == 0 || len(c.Accounts) == 0):
 			t.Errorf("valid without brokers, pipelines or accounts: %+v", c)
-		case err != nil && (!errors.As(err, &invalid) || len(invalid.Faults) == 0):
+		case err != nil && (!errors.As(err, &invalid) || len(invalid.Violations) == 0):
 			t.Errorf("error %v has no faults", err)
 		}
 		for _, fault := range invalid.faults() {
@@ -382,9 +382,9 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-func (e *Invalid) faults() []Fault {
+func (e *InvalidError) faults() []Violation {
 	if e == nil {
 		return nil
 	}
-	return e.Faults
+	return e.Violations
 }

@@ -14,7 +14,7 @@ import (
 // the structs, so that a file that refers to itself ends.
 type decoder struct {
 	env    func(string) (string, bool)
-	faults *Faults
+	faults *Violations
 	// unresolved are the references that did not resolve; whether they matter is known when it is known which accounts are used.
 	unresolved []unresolved
 }

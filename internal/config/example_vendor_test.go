@@ -36,8 +36,8 @@ func exampleVendors() map[string]VendorType {
 			return postConfig{TimeZone: "UTC", Timeout: time.Minute, MaxItems: 50, ErrorCodes: map[string]string{"1": "retryable"}}
 		},
 		postConfig.check,
-		func(c postConfig) []Operation {
-			return []Operation{
+		func(c postConfig) []OperationSpec {
+			return []OperationSpec{
 				{Name: "letters", Event: "sluice.post.Letter", MaxItems: 100, DefaultItems: c.MaxItems, Unknown: Unknown{Policy: UnknownDeadLetter}},
 				{Name: "parcels", Event: "sluice.post.Parcel", MaxItems: 1, Unknown: Unknown{Policy: UnknownRetry, Resends: 3}},
 			}
@@ -46,8 +46,8 @@ func exampleVendors() map[string]VendorType {
 	shop := Vendor(
 		func() postConfig { return postConfig{TimeZone: "UTC", Timeout: time.Minute} },
 		postConfig.check,
-		func(postConfig) []Operation {
-			return []Operation{
+		func(postConfig) []OperationSpec {
+			return []OperationSpec{
 				{Name: "purchases", Event: "sluice.crmcom.Purchase", MaxItems: 1000, Unknown: Unknown{Policy: UnknownRetry}},
 				{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: 1000, DefaultItems: 100, Repeatable: true},
 			}

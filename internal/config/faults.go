@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Fault is one thing wrong in a configuration.
-type Fault struct {
+// Violation is one thing wrong in a configuration.
+type Violation struct {
 	// Line is where it stands, from 1; 0 where the file does not have it.
 	Line int
 	// Path is the key, such as pipelines.purchases.batch.max_items.
@@ -22,16 +22,16 @@ type Fault struct {
 	Rule string
 }
 
-// Invalid is a configuration with all its faults, by line.
-type Invalid struct {
-	File   string
-	Faults []Fault
+// InvalidError is a configuration with all its faults, by line.
+type InvalidError struct {
+	File       string
+	Violations []Violation
 }
 
 // Error is a line for each fault: "file:line: path: value: rule".
-func (e *Invalid) Error() string {
-	lines := make([]string, len(e.Faults))
-	for i, f := range e.Faults {
+func (e *InvalidError) Error() string {
+	lines := make([]string, len(e.Violations))
+	for i, f := range e.Violations {
 		parts := []string{e.File, f.Path, f.Value, f.Rule}
 		if f.Line > 0 {
 			parts[0] += ":" + strconv.Itoa(f.Line)
@@ -41,8 +41,8 @@ func (e *Invalid) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Faults gathers faults. The zero value is ready; a vendor gets one whose paths begin at its account's section.
-type Faults struct {
+// Violations gathers faults. The zero value is ready; a vendor gets one whose paths begin at its account's section.
+type Violations struct {
 	prefix string
 	sheet  *sheet
 }
@@ -51,7 +51,7 @@ type Faults struct {
 type sheet struct {
 	places map[string]place
 	hide   []string // values that must not show in any rule
-	found  []Fault
+	found  []Violation
 }
 
 // place is where a key stands, and its value as it may be shown.
@@ -60,7 +60,7 @@ type place struct {
 	show string
 }
 
-func (f *Faults) page() *sheet {
+func (f *Violations) page() *sheet {
 	if f.sheet == nil {
 		f.sheet = &sheet{places: map[string]place{}}
 	}
@@ -69,10 +69,10 @@ func (f *Faults) page() *sheet {
 
 // Add notes a fault. path is the key below this section, such as "auth.client_id"; the rule says what is allowed, without the value.
 // What follows from a fault that stands already, at the same key or below it, is left out.
-func (f *Faults) Add(path, rule string, args ...any) {
+func (f *Violations) Add(path, rule string, args ...any) {
 	s := f.page()
 	full := join(f.prefix, path)
-	if slices.ContainsFunc(s.found, func(o Fault) bool { return o.Path == full || inside(o.Path, full) }) {
+	if slices.ContainsFunc(s.found, func(o Violation) bool { return o.Path == full || inside(o.Path, full) }) {
 		return
 	}
 	at, known := s.places[full]
@@ -85,29 +85,29 @@ func (f *Faults) Add(path, rule string, args ...any) {
 	for _, secret := range s.hide {
 		text = strings.ReplaceAll(text, secret, hidden)
 	}
-	s.found = append(s.found, Fault{Line: at.line, Path: full, Value: at.show, Rule: text})
+	s.found = append(s.found, Violation{Line: at.line, Path: full, Value: at.show, Rule: text})
 }
 
 // below gives the same faults with paths that begin deeper.
-func (f *Faults) below(path string) *Faults {
-	return &Faults{prefix: join(f.prefix, path), sheet: f.page()}
+func (f *Violations) below(path string) *Violations {
+	return &Violations{prefix: join(f.prefix, path), sheet: f.page()}
 }
 
-func (f *Faults) note(path string, line int, show string) {
+func (f *Violations) note(path string, line int, show string) {
 	f.page().places[join(f.prefix, path)] = place{line: line, show: show}
 }
 
 // never keeps a value out of every rule. Very short ones are left, for they stand in ordinary words.
-func (f *Faults) never(value string) {
+func (f *Violations) never(value string) {
 	if len(value) >= 4 {
 		f.page().hide = append(f.page().hide, value)
 	}
 }
 
 // Found is what was noted, by line and path.
-func (f *Faults) Found() []Fault {
+func (f *Violations) Found() []Violation {
 	found := slices.Clone(f.page().found)
-	slices.SortStableFunc(found, func(a, b Fault) int {
+	slices.SortStableFunc(found, func(a, b Violation) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Path, b.Path))
 	})
 	return found

@@ -43,9 +43,9 @@ func Parse(file string, data []byte, opts Options) (*Config, error) {
 	}
 	root, err := parse(data)
 	if err != nil {
-		return nil, &Invalid{File: file, Faults: []Fault{{Rule: err.Error()}}}
+		return nil, &InvalidError{File: file, Violations: []Violation{{Rule: err.Error()}}}
 	}
-	faults := &Faults{}
+	faults := &Violations{}
 	d := &decoder{env: opts.Env, faults: faults}
 	doc := document{Config: Default()}
 	d.section(root, fieldsOf(reflect.ValueOf(&doc)), "")
@@ -56,7 +56,7 @@ func Parse(file string, data []byte, opts Options) (*Config, error) {
 	cfg.Accounts = r.complete()
 	checkConfig(cfg, faults)
 	if found := faults.Found(); len(found) > 0 {
-		return nil, &Invalid{File: file, Faults: found}
+		return nil, &InvalidError{File: file, Violations: found}
 	}
 	return cfg, nil
 }

@@ -27,8 +27,8 @@ func DelayName(d time.Duration) string {
 	return s
 }
 
-// Group is the consumer group of a pipeline of the connector called name.
-func Group(name, pipeline string) string { return name + "." + pipeline }
+// GroupName is the consumer group of a pipeline of the connector called name.
+func GroupName(name, pipeline string) string { return name + "." + pipeline }
 
 // RetryTopic is the topic of one retry tier.
 func RetryTopic(name, pipeline string, delay time.Duration) string {
@@ -36,13 +36,13 @@ func RetryTopic(name, pipeline string, delay time.Duration) string {
 }
 
 // RetryPrefix is what the names of a pipeline's retry topics begin with; the delay's name follows.
-func RetryPrefix(name, pipeline string) string { return Group(name, pipeline) + ".retry." }
+func RetryPrefix(name, pipeline string) string { return GroupName(name, pipeline) + ".retry." }
 
 // ParkedTopic is the topic of records that wait for an earlier one of their key.
-func ParkedTopic(name, pipeline string) string { return Group(name, pipeline) + ".parked" }
+func ParkedTopic(name, pipeline string) string { return GroupName(name, pipeline) + ".parked" }
 
 // DeadLetterTopic is the topic of records that are given up.
-func DeadLetterTopic(name, pipeline string) string { return Group(name, pipeline) + ".dlq" }
+func DeadLetterTopic(name, pipeline string) string { return GroupName(name, pipeline) + ".dlq" }
 
 // derivedTopics are all topics that a pipeline writes.
 func derivedTopics(name string, p *Pipeline) []string {

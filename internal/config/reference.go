@@ -20,8 +20,8 @@ are faults. Any value may hold ` + "`${VAR}`" + ` (an environment variable) and 
 Durations are Go durations (units ns, us, ms, s, m, h): ` + "`250ms`, `1m30s`, `24h`" + `. Sizes are bytes, or have a unit: ` + "`64KiB`, `1MiB`, `2GiB`" + `.
 `
 
-// Reference is the reference of all keys in Markdown, the vendors' among them.
-func Reference(vendors map[string]VendorType) string {
+// ReferenceMarkdown is the reference of all keys in Markdown, the vendors' among them.
+func ReferenceMarkdown(vendors map[string]VendorType) string {
 	var b strings.Builder
 	b.WriteString(referenceHead)
 	cfg := Default()

@@ -56,7 +56,7 @@ func (r *resolver) standard(connector string) []Pipeline {
 
 func (r *resolver) pipeline(name string, n *yaml.Node, path, connector string) Pipeline {
 	p := DefaultPipeline(name)
-	p.Group = Group(connector, name)
+	p.Group = GroupName(connector, name)
 	var inherited []string
 	for _, s := range standard {
 		if s.name == name {
@@ -85,7 +85,7 @@ func (r *resolver) takers(event string) []*account {
 	var takers []*account
 	for _, name := range slices.Sorted(maps.Keys(r.accounts)) {
 		a := r.accounts[name]
-		if a != nil && slices.ContainsFunc(a.operations, func(o Operation) bool { return o.Event == event }) {
+		if a != nil && slices.ContainsFunc(a.operations, func(o OperationSpec) bool { return o.Event == event }) {
 			takers = append(takers, a)
 		}
 	}
@@ -148,7 +148,7 @@ func (r *resolver) event(key, path string) (string, bool) {
 }
 
 // operation finds where an event goes: where the file says, or else the one account that takes it, or the one named like its type.
-func (r *resolver) operation(event, name, path string) (*account, Operation, bool) {
+func (r *resolver) operation(event, name, path string) (*account, OperationSpec, bool) {
 	if name != "" {
 		return r.named(event, name, path)
 	}
@@ -159,7 +159,7 @@ func (r *resolver) operation(event, name, path string) (*account, Operation, boo
 	}
 	if len(takers) == 0 {
 		r.faults.Add(path, "no account of vendors takes %s", event)
-		return nil, Operation{}, false
+		return nil, OperationSpec{}, false
 	}
 	if at < 0 {
 		names := make([]string, len(takers))
@@ -167,22 +167,22 @@ func (r *resolver) operation(event, name, path string) (*account, Operation, boo
 			names[i] = a.Name
 		}
 		r.faults.Add(path, "must name its operation, for several accounts take it: %s", strings.Join(names, ", "))
-		return nil, Operation{}, false
+		return nil, OperationSpec{}, false
 	}
 	a := takers[at]
-	o := a.operations[slices.IndexFunc(a.operations, func(o Operation) bool { return o.Event == event })]
+	o := a.operations[slices.IndexFunc(a.operations, func(o OperationSpec) bool { return o.Event == event })]
 	return a, o, true
 }
 
-func (r *resolver) named(event, name, path string) (*account, Operation, bool) {
+func (r *resolver) named(event, name, path string) (*account, OperationSpec, bool) {
 	accountName, operationName, _ := strings.Cut(name, ".")
 	a, known := r.accounts[accountName]
 	if known && a == nil {
-		return nil, Operation{}, false // its type is the fault
+		return nil, OperationSpec{}, false // its type is the fault
 	}
 	if !known {
 		r.faults.Add(path, "must be account.operation with an account of vendors%s", didYouMean(accountName, slices.Sorted(maps.Keys(r.accounts))))
-		return nil, Operation{}, false
+		return nil, OperationSpec{}, false
 	}
 	o, ok := a.operation(operationName)
 	switch {
@@ -200,7 +200,7 @@ func (r *resolver) named(event, name, path string) (*account, Operation, bool) {
 }
 
 // route applies the pipeline's settings over the operation's defaults.
-func route(p *Pipeline, a *account, o Operation) Route {
+func route(p *Pipeline, a *account, o OperationSpec) Route {
 	items := min(cmp.Or(p.Batch.MaxItems, o.DefaultItems, o.MaxItems), o.MaxItems)
 	r := Route{Event: o.Event, Account: a.Name, Operation: o.Name, MaxItems: items, Repeatable: o.Repeatable}
 	if !o.Repeatable {

@@ -16,13 +16,13 @@ type VendorType interface {
 	// Keys timeout (a duration) and requests_per_second (a number) become the account's.
 	NewConfig() any
 	// Validate notes what is wrong with a decoded struct, beyond what its tags say.
-	Validate(cfg any, f *Faults)
+	Validate(cfg any, f *Violations)
 	// Operations lists the operations of an account so configured.
-	Operations(cfg any) []Operation
+	Operations(cfg any) []OperationSpec
 }
 
-// Operation is what the configuration has to know of an operation.
-type Operation struct {
+// OperationSpec is what the configuration has to know of an operation.
+type OperationSpec struct {
 	// Name is the operation within its vendor; Event is the full Avro name of its event.
 	Name  string
 	Event string
@@ -35,7 +35,7 @@ type Operation struct {
 }
 
 // Vendor makes a VendorType of a struct's defaults, its check and its operations. The check calls its argument as Faults.Add is called.
-func Vendor[C any](defaults func() C, check Check[C], operations func(C) []Operation) VendorType {
+func Vendor[C any](defaults func() C, check Check[C], operations func(C) []OperationSpec) VendorType {
 	return vendor[C]{defaults, check, operations}
 }
 
@@ -46,7 +46,7 @@ type Check[C any] func(cfg C, fault func(path, rule string, args ...any))
 type vendor[C any] struct {
 	defaults   func() C
 	check      Check[C]
-	operations func(C) []Operation
+	operations func(C) []OperationSpec
 }
 
 func (v vendor[C]) NewConfig() any {
@@ -54,13 +54,13 @@ func (v vendor[C]) NewConfig() any {
 	return &c
 }
 
-func (v vendor[C]) Validate(cfg any, f *Faults) {
+func (v vendor[C]) Validate(cfg any, f *Violations) {
 	if c, ok := cfg.(*C); ok {
 		v.check(*c, f.Add)
 	}
 }
 
-func (v vendor[C]) Operations(cfg any) []Operation {
+func (v vendor[C]) Operations(cfg any) []OperationSpec {
 	if c, ok := cfg.(*C); ok {
 		return v.operations(*c)
 	}
@@ -87,18 +87,18 @@ func (a Account) Settings() any { return a.settings() }
 type account struct {
 	Account
 	kind       VendorType
-	operations []Operation
+	operations []OperationSpec
 	used       bool
 }
 
 // operation finds one by its name.
-func (a *account) operation(name string) (Operation, bool) {
+func (a *account) operation(name string) (OperationSpec, bool) {
 	for _, o := range a.operations {
 		if o.Name == name {
 			return o, true
 		}
 	}
-	return Operation{}, false
+	return OperationSpec{}, false
 }
 
 // accounts decodes the section of vendors. An account of an unknown type is a fault, and stands as nil.

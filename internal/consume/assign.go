@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
+	"sluice/internal/notify"
 	"sluice/internal/offset"
-	"sluice/internal/wake"
 )
 
 // assignment is one source partition with its retry partitions, from being assigned to being fenced. Its fields are guarded by Group.mu, but
@@ -102,7 +102,7 @@ func (g *Group) onOffsetsFetched(_ context.Context, _ *kgo.Client, answer *kmsg.
 			}
 		}
 	}
-	wake.Signal(g.arrivals)
+	notify.TrySignal(g.arrivals)
 	return nil
 }
 
@@ -133,16 +133,16 @@ func (g *Group) end(work context.Context, partitions []int32, commit bool) {
 	}
 	for _, a := range ending {
 		for _, p := range a.partitions() {
-			p.tracker.Drain(until)
+			p.tracker.StartDraining(until)
 		}
 	}
-	g.handler.Flush()
+	g.handler.NotifyDraining()
 	if commit {
 		g.waitIdle(work, ending)
 	}
 	g.fence(work, ending, commit)
 	g.forget(ending)
-	g.handler.Flush()
+	g.handler.NotifyDraining()
 }
 
 // endAll ends every assignment at stop.
@@ -211,7 +211,7 @@ func (g *Group) waitIdle(work context.Context, ending []*assignment) {
 				return
 			case <-deadline.C:
 				g.log.Warn("the drain timeout ended before every call did; the next owner reads what was not settled again",
-					zap.Int32("partition", p.number), zap.String("topic", p.topic), zap.Int("unsettled", p.tracker.Standing().Unsettled))
+					zap.Int32("partition", p.number), zap.String("topic", p.topic), zap.Int("unsettled", p.tracker.Progress().Unsettled))
 				return
 			}
 		}
@@ -226,7 +226,7 @@ func (g *Group) fence(work context.Context, ending []*assignment, commit bool) {
 	for _, a := range ending {
 		a.die()
 	}
-	g.commits.Send()
+	g.commits.Notify()
 	if !commit {
 		return
 	}
@@ -257,7 +257,7 @@ func (g *Group) forget(ending []*assignment) {
 			delete(g.assigned, a.partition)
 		}
 		for _, p := range a.partitions() {
-			g.obs.PartitionGone(p.topic, p.number)
+			g.obs.ForgetPartition(p.topic, p.number)
 		}
 	}
 	g.stateHold()

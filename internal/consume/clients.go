@@ -22,7 +22,7 @@ const (
 
 // common are the options of every client; all that matter are passed, for the library's defaults change.
 func common(cfg Config) []kgo.Opt {
-	return slices.Concat(cfg.Client, []kgo.Opt{
+	return slices.Concat(cfg.ClientOptions, []kgo.Opt{
 		kgo.ClientID("sluice"),
 		kgo.FetchMaxBytes(fetchMaxBytes),
 		kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
@@ -72,23 +72,23 @@ func (g *Group) memberOptions(work context.Context) []kgo.Opt {
 		kgo.RebalanceTimeout(g.cfg.RebalanceTimeout),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		kgo.ConsumeResetOffset(resetOffset(g.cfg.Lost)),
+		kgo.ConsumeResetOffset(resetOffset(g.cfg.OnOffsetLost)),
 		kgo.OnPartitionsAssigned(g.onAssigned),
 		kgo.OnOffsetsFetched(g.onOffsetsFetched),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { g.end(work, lost[g.cfg.Topic], true) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { g.end(work, lost[g.cfg.Topic], false) }),
 	)
-	if g.cfg.NextGeneration {
+	if g.cfg.ConsumerProtocol {
 		opts = append(opts, kgo.ServerSideBalancer())
 	}
 	return opts
 }
 
-func resetOffset(lost Lost) kgo.Offset {
+func resetOffset(lost LostOffsetPolicy) kgo.Offset {
 	switch lost {
-	case LostEarliest:
+	case LostOffsetEarliest:
 		return kgo.NewOffset().AtStart()
-	case LostLatest:
+	case LostOffsetLatest:
 		return kgo.NewOffset().AtEnd()
 	default:
 		return kgo.NoResetOffset()

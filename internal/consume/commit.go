@@ -12,9 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
+	"sluice/internal/notify"
 	"sluice/internal/offset"
 	"sluice/internal/record"
-	"sluice/internal/wake"
 )
 
 // pendingCommit is what a partition wants committed.
@@ -48,7 +48,7 @@ func (g *Group) commitLoop(ctx context.Context) {
 			}
 			failing = true
 			wait = min(max(2*wait, 100*time.Millisecond), 5*time.Second)
-			wake.Signal(g.changed)
+			notify.TrySignal(g.changed)
 			sleep(ctx, wait)
 			continue
 		}
@@ -71,7 +71,7 @@ func (g *Group) recommit() {
 		partitions := a.partitions()
 		g.mu.Unlock()
 		for _, p := range partitions {
-			p.tracker.Recommit()
+			p.tracker.ForceRecommit()
 		}
 	}
 }
@@ -86,7 +86,7 @@ func (g *Group) pace(ctx context.Context) {
 	select {
 	case <-t.C:
 	case <-g.urgent:
-		wake.Signal(g.urgent)
+		notify.TrySignal(g.urgent)
 	case <-ctx.Done():
 	}
 }
@@ -96,7 +96,7 @@ func (g *Group) pace(ctx context.Context) {
 func (g *Group) commit(ctx context.Context) error {
 	g.turn <- struct{}{}
 	defer func() { <-g.turn }()
-	defer g.commits.Send()
+	defer g.commits.Notify()
 	source, retries := g.pending()
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
@@ -108,7 +108,7 @@ func (g *Group) commit(ctx context.Context) error {
 func (g *Group) pending() (source, retries []pendingCommit) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return gather(slices.Collect(maps.Values(g.assigned)), (*offset.Tracker).Pending)
+	return gather(slices.Collect(maps.Values(g.assigned)), (*offset.Tracker).PendingCommit)
 }
 
 // gather takes what the assignments' trackers want committed: of their source partitions, and of their retry partitions.
@@ -227,8 +227,8 @@ func (g *Group) settleCommit(b pendingCommit, err error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err == nil {
-		b.p.tracker.Confirm(b.c.Version)
-		b.p.confirmed = min(b.c.Offset, b.p.tracker.Standing().Committable) // lower where the log was truncated meanwhile
+		b.p.tracker.ConfirmCommit(b.c.Version)
+		b.p.confirmed = min(b.c.Offset, b.p.tracker.Progress().Committable) // lower where the log was truncated meanwhile
 		return nil
 	}
 	if errors.Is(err, kerr.OffsetMetadataTooLarge) {
@@ -239,21 +239,21 @@ func (g *Group) settleCommit(b pendingCommit, err error) error {
 	return err
 }
 
-// Sent commits that these records may have been sent, and returns when the broker has confirmed it for each whose assignment still stands.
-func (g *Group) Sent(ctx context.Context, records []*record.Record) error {
+// LogIntent commits that these records may have been sent, and returns when the broker has confirmed it for each whose assignment still stands.
+func (g *Group) LogIntent(ctx context.Context, records []*record.Record) error {
 	versions := make([]uint64, len(records))
 	for i, r := range records {
-		versions[i] = r.Entry.MarkSent()
+		versions[i] = r.Entry.MarkIntent()
 	}
 	for i := 0; i < len(records); {
-		next := g.commits.Wait()
-		for i < len(records) && records[i].Entry.Covered(versions[i]) {
+		next := g.commits.Next()
+		for i < len(records) && records[i].Entry.IntentCommitted(versions[i]) {
 			i++
 		}
 		if i == len(records) {
 			break
 		}
-		wake.Signal(g.urgent)
+		notify.TrySignal(g.urgent)
 		select {
 		case <-next:
 		case <-ctx.Done():
@@ -263,9 +263,9 @@ func (g *Group) Sent(ctx context.Context, records []*record.Record) error {
 	return nil
 }
 
-// Unsent takes Sent back for records on which the vendor did not act.
-func (g *Group) Unsent(records []*record.Record) {
+// ClearIntent takes Sent back for records on which the vendor did not act.
+func (g *Group) ClearIntent(records []*record.Record) {
 	for _, r := range records {
-		r.Entry.MarkUnsent()
+		r.Entry.ClearIntent()
 	}
 }

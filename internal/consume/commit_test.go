@@ -39,11 +39,11 @@ var commitErrors = []*kerr.Error{
 func TestTheLastCommitOfAStopIsTriedAgain(t *testing.T) {
 	for _, e := range commitErrors {
 		t.Run(e.Message, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.produce(30, ok)
 				m := c.join(1, time.Second, func(_ *line, cfg *consume.Config) { cfg.CommitInterval = time.Hour })
-				testkit.Advance(10 * time.Second)
+				testkit.AdvanceClock(10 * time.Second)
 				fired := c.fault(refusedCommits(e, 1))
 				m.leave()
 				fired()
@@ -59,15 +59,15 @@ func TestTheLastCommitOfAStopIsTriedAgain(t *testing.T) {
 func TestTheLastCommitOfARevokeIsTriedAgain(t *testing.T) {
 	for i, e := range commitErrors {
 		t.Run(e.Message, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.produce(30, ok)
-				slow := func(_ *line, cfg *consume.Config) { cfg.CommitInterval, cfg.NextGeneration = time.Hour, i%2 == 1 }
+				slow := func(_ *line, cfg *consume.Config) { cfg.CommitInterval, cfg.ConsumerProtocol = time.Hour, i%2 == 1 }
 				a := c.join(1, time.Second, slow)
-				testkit.Advance(10 * time.Second)
+				testkit.AdvanceClock(10 * time.Second)
 				fired := c.fault(refusedCommits(e, 1))
 				b := c.join(2, time.Second, slow)
-				testkit.Advance(time.Minute)
+				testkit.AdvanceClock(time.Minute)
 				fired()
 				a.leave()
 				b.leave()
@@ -83,13 +83,13 @@ func TestCommitsGoOnAfterEachRefusal(t *testing.T) {
 	for i, e := range refusals {
 		for _, only := range [][]int32{nil, {1}} {
 			t.Run(fmt.Sprint(e.Message, only), func(t *testing.T) {
-				testkit.Bubble(t, func(t *testing.T) {
+				testkit.RunInBubble(t, func(t *testing.T) {
 					c := newCluster(t)
 					f := refusedCommits(e, 4)
 					f.Partitions = only
 					fired := c.fault(f)
 					c.produce(90, func(i int) string { return []string{"ok", "ok", "retry once"}[i/3%3] })
-					m := c.join(1, time.Second, func(_ *line, cfg *consume.Config) { cfg.NextGeneration = i%2 == 1 })
+					m := c.join(1, time.Second, func(_ *line, cfg *consume.Config) { cfg.ConsumerProtocol = i%2 == 1 })
 					c.awaitCommitted(90)
 					c.awaitOffset(tier10s, 0, 10)
 					m.leave()
@@ -104,7 +104,7 @@ func TestCommitsGoOnAfterEachRefusal(t *testing.T) {
 }
 
 func TestWithoutMetadataAfterTheBrokerRefusedItPrefixesAreCommittedAllTheSame(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		f := refusedCommits(kerr.OffsetMetadataTooLarge, -1)
 		f.When = func(r kmsg.Request) bool {
@@ -122,7 +122,7 @@ func TestWithoutMetadataAfterTheBrokerRefusedItPrefixesAreCommittedAllTheSame(t 
 		m := c.join(1, 2*time.Second, func(l *line, _ *consume.Config) {
 			l.stuck = func(r *record.Record) bool { return r.Origin.Partition == 0 && r.Origin.Offset == 10 }
 		})
-		testkit.Advance(time.Second) // some are settled beyond the prefix
+		testkit.AdvanceClock(time.Second) // some are settled beyond the prefix
 		c.awaitOffset(source, 0, 10)
 		m.leave()
 		m = c.join(2, 0, nil)

@@ -22,44 +22,44 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
+	"sluice/internal/notify"
 	"sluice/internal/observe"
 	"sluice/internal/record"
-	"sluice/internal/wake"
 )
 
-// Tier is one retry topic. Records in it are due Delay after they were written.
-type Tier struct {
+// RetryTier is one retry topic. Records in it are due Delay after they were written.
+type RetryTier struct {
 	Topic string
 	Delay time.Duration
 }
 
-// Start is where a group that has committed nothing begins.
-type Start struct {
+// StartPosition is where a group that has committed nothing begins.
+type StartPosition struct {
 	// Latest begins at the end of each partition, At at the first record of that time or later; otherwise at the log's start.
 	Latest bool
 	At     time.Time
 }
 
-// Lost is what is done when a committed offset is no longer in the log.
-type Lost string
+// LostOffsetPolicy is what is done when a committed offset is no longer in the log.
+type LostOffsetPolicy string
 
 // The policies for a lost offset.
 const (
-	LostStop     Lost = "stop"
-	LostEarliest Lost = "earliest"
-	LostLatest   Lost = "latest"
+	LostOffsetStop     LostOffsetPolicy = "stop"
+	LostOffsetEarliest LostOffsetPolicy = "earliest"
+	LostOffsetLatest   LostOffsetPolicy = "latest"
 )
 
 // Config is one pipeline's Kafka side. Every field must be set, except where its comment says otherwise.
 type Config struct {
 	Topic string
 	Group string
-	// Client holds what every client of the process shares: seed brokers, TLS, SASL, dialer, logger.
-	Client []kgo.Opt
-	// Tiers are the retry topics to read, in ascending order of delay, those no longer configured among them.
-	Tiers []Tier
-	Start Start
-	Lost  Lost
+	// ClientOptions holds what every client of the process shares: seed brokers, TLS, SASL, dialer, logger.
+	ClientOptions []kgo.Opt
+	// RetryTiers are the retry topics to read, in ascending order of delay, those no longer configured among them.
+	RetryTiers   []RetryTier
+	Start        StartPosition
+	OnOffsetLost LostOffsetPolicy
 	// MaxInFlight and MaxInFlightBytes bound the source records that are read and not settled. Retry records have as many of their own.
 	MaxInFlight      int
 	MaxInFlightBytes int
@@ -70,16 +70,16 @@ type Config struct {
 	// DrainTimeout bounds how long an ending assignment waits for calls in flight.
 	DrainTimeout     time.Duration
 	RebalanceTimeout time.Duration
-	// NextGeneration joins by KIP-848 instead of the classic protocol.
-	NextGeneration bool
+	// ConsumerProtocol joins by KIP-848 instead of the classic protocol.
+	ConsumerProtocol bool
 }
 
 // Handler takes records down the line. Each record that it is given it ends with Done or Drop, or hands to somebody who does.
 type Handler interface {
 	// Handle may block, on a registry for example, but not longer than the records' assignments stand: after Flush it looks at Draining.
 	Handle(ctx context.Context, records []*record.Record)
-	// Flush says that an assignment is ending: whoever holds or waits must look at its records' Draining.
-	Flush()
+	// NotifyDraining says that an assignment is ending: whoever holds or waits must look at its records' Draining.
+	NotifyDraining()
 }
 
 // Group is one pipeline's member of its consumer group. It owns both of the pipeline's Kafka clients.
@@ -109,12 +109,12 @@ type Group struct {
 	changed  chan struct{} // signals that a tracker has something to commit
 	urgent   chan struct{} // signals that a call waits for a commit
 	turn     chan struct{} // has one place, taken from building a commit to its answer, so that no older one passes a newer one; taken before mu
-	commits  wake.Broadcast
+	commits  notify.Broadcaster
 	failed   chan error
 }
 
-// New makes the pipeline's clients. Nothing is dialled and no group is joined before Run.
-func New(cfg Config, obs *observe.Pipeline, log *zap.Logger) (*Group, error) {
+// NewGroup makes the pipeline's clients. Nothing is dialled and no group is joined before Run.
+func NewGroup(cfg Config, obs *observe.Pipeline, log *zap.Logger) (*Group, error) {
 	side, err := kgo.NewClient(sideOptions(cfg)...)
 	if err != nil {
 		return nil, fmt.Errorf("making the retry client: %w", err)

@@ -12,7 +12,7 @@ import (
 )
 
 func TestEverythingReadIsDeliveredOnceAndCommitted(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.produce(300, ok)
 		m := c.join(1, time.Second, nil)
@@ -27,7 +27,7 @@ func TestEverythingReadIsDeliveredOnceAndCommitted(t *testing.T) {
 }
 
 func TestRetryRecordsComeWhenDueAndNotBefore(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.produce(30, func(i int) string { return []string{"ok", "retry once", "retry twice"}[i%3] })
 		start := time.Now()
@@ -57,18 +57,18 @@ func TestRetryRecordsComeWhenDueAndNotBefore(t *testing.T) {
 func TestMembersComeAndGoWithoutADuplicate(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newCluster(t)
-				protocol := func(_ *line, cfg *consume.Config) { cfg.NextGeneration = seed%2 == 1 }
+				protocol := func(_ *line, cfg *consume.Config) { cfg.ConsumerProtocol = seed%2 == 1 }
 				rng := rand.New(rand.NewPCG(seed, 0))
 				c.produce(600, func(i int) string { return []string{"ok", "ok", "retry once", "dead"}[rng.IntN(4)] })
 				a := c.join(seed, 2*time.Second, protocol)
-				testkit.Advance(time.Duration(rng.IntN(5000)) * time.Millisecond)
+				testkit.AdvanceClock(time.Duration(rng.IntN(5000)) * time.Millisecond)
 				b := c.join(seed+100, 2*time.Second, protocol)
-				testkit.Advance(time.Duration(rng.IntN(20000)) * time.Millisecond)
+				testkit.AdvanceClock(time.Duration(rng.IntN(20000)) * time.Millisecond)
 				a.leave()
 				c.awaitCommitted(600)
-				testkit.Advance(time.Minute)
+				testkit.AdvanceClock(time.Minute)
 				b.leave()
 				if err := c.commits.Check(); err != nil {
 					t.Error(err)
@@ -82,12 +82,12 @@ func TestMembersComeAndGoWithoutADuplicate(t *testing.T) {
 }
 
 func TestAfterACrashOnlyWhatWasSentIsOfUnknownOutcome(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.produce(90, ok)
 		first := func(r *record.Record) bool { return r.Origin.Offset == 0 }
 		a := c.join(1, 0, func(l *line, _ *consume.Config) { l.sent, l.stuck = true, first })
-		testkit.Advance(20 * time.Second) // all but the stuck ones are settled and committed beyond the prefix
+		testkit.AdvanceClock(20 * time.Second) // all but the stuck ones are settled and committed beyond the prefix
 		a.crash()
 		delivered, _ := c.vendor.counts()
 		if delivered != 87 {
@@ -104,11 +104,11 @@ func TestAfterACrashOnlyWhatWasSentIsOfUnknownOutcome(t *testing.T) {
 }
 
 func TestRecordsOfACallThatWasUnderWayAtTheCrashComeAsUnknown(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.produce(30, ok)
 		a := c.join(1, 0, func(l *line, _ *consume.Config) { l.sent, l.slow = true, time.Hour })
-		testkit.Advance(20 * time.Second)
+		testkit.AdvanceClock(20 * time.Second)
 		a.crash()
 		before, _ := c.vendor.counts()
 		b := c.join(2, 0, nil)
@@ -121,15 +121,15 @@ func TestRecordsOfACallThatWasUnderWayAtTheCrashComeAsUnknown(t *testing.T) {
 }
 
 func TestACopyInARetryTopicSettlesItsSourceRecordAtTakeOver(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.produce(9, func(int) string { return "retry once" })
 		a := c.join(1, 0, func(_ *line, cfg *consume.Config) { cfg.CommitInterval = time.Hour })
-		testkit.Advance(5 * time.Second) // written to the tier; the one commit that went out came before
+		testkit.AdvanceClock(5 * time.Second) // written to the tier; the one commit that went out came before
 		a.crash()
 		b := c.join(2, 0, nil)
 		c.awaitCommitted(9)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		b.leave()
 		c.check(9, 0)
 	})

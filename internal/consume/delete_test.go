@@ -21,14 +21,14 @@ func (c *cluster) startsAt(topic string, partition int32, want int64) {
 
 // What is settled and committed is deleted, for the broker forgets the group's offsets of retry topics after a while.
 func TestSettledRetryRecordsAreDeleted(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		for o := range int64(3) {
 			c.copyTo(tier10s, 0, 1000+o, 1, time.Now(), "earlier")
 		}
 		c.copyTo(tier10s, 0, 1003, 1, time.Now().Add(time.Hour), "earlier")
 		m := c.join(1, 0, nil)
-		testkit.Advance(2 * time.Minute)
+		testkit.AdvanceClock(2 * time.Minute)
 		c.startsAt(tier10s, 0, 3)
 		m.leave()
 		c.startsAt(tier10s, 0, 3)
@@ -36,7 +36,7 @@ func TestSettledRetryRecordsAreDeleted(t *testing.T) {
 }
 
 func TestWhatAnEarlierOwnerCommittedAndDidNotComeToDeleteIsDeleted(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		for o := range int64(3) {
 			c.copyTo(tier10s, 0, 1000+o, 1, time.Now(), "earlier")
@@ -46,7 +46,7 @@ func TestWhatAnEarlierOwnerCommittedAndDidNotComeToDeleteIsDeleted(t *testing.T)
 		m.crash()
 		c.startsAt(tier10s, 0, 0)
 		m = c.join(2, 0, nil)
-		testkit.Advance(3 * time.Minute)
+		testkit.AdvanceClock(3 * time.Minute)
 		c.startsAt(tier10s, 0, 3)
 		m.leave()
 		c.check(3, 0)
@@ -54,7 +54,7 @@ func TestWhatAnEarlierOwnerCommittedAndDidNotComeToDeleteIsDeleted(t *testing.T)
 }
 
 func TestADeletionThatFailsIsTriedAgain(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		for o := range int64(3) {
 			c.copyTo(tier10s, 0, 1000+o, 1, time.Now(), "earlier")
@@ -62,11 +62,11 @@ func TestADeletionThatFailsIsTriedAgain(t *testing.T) {
 		}
 		fired := c.fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DeleteRecords}, Partitions: []int32{1}, Err: kerr.PolicyViolation, Count: 1})
 		m := c.join(1, 0, nil)
-		testkit.Advance(90 * time.Second)
+		testkit.AdvanceClock(90 * time.Second)
 		fired()
 		c.startsAt(tier10s, 0, 3)
 		c.startsAt(tier10s, 1, 0)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		c.startsAt(tier10s, 1, 3)
 		m.leave()
 	})

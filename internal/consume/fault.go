@@ -157,7 +157,7 @@ func (g *Group) stateHold() {
 	}
 	if reason != g.held {
 		g.held = reason
-		g.obs.HoldPartitions(reason)
+		g.obs.SetPartitionHold(reason)
 	}
 }
 

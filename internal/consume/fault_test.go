@@ -30,26 +30,26 @@ func (m *member) checkHold(want string) {
 func TestAPartitionThatCannotBeReadIsAStatedHoldAndGoesOnByItself(t *testing.T) {
 	for topic, want := range map[string]struct{ before, after int }{source: {12, 15}, tier10s: {11, 12}} {
 		t.Run(topic, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.produce(9, ok)
 				for p := range int32(numParts) {
 					c.copyTo(tier10s, p, 1000, 1, time.Now().Add(time.Minute), "earlier")
 				}
 				m := c.join(1, 0, nil)
-				testkit.Advance(time.Second) // taken over
+				testkit.AdvanceClock(time.Second) // taken over
 				refused := c.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: topic, Partitions: []int32{1}, Count: -1, Err: kerr.TopicAuthorizationFailed})
 				if topic == source {
 					c.toPartition(1, 3)
 				}
-				testkit.Advance(3 * time.Minute)
+				testkit.AdvanceClock(3 * time.Minute)
 				m.checkHold("unreadable")
 				c.checkCount(want.before)
 				if n := refused.Hits(); n == 0 || n > 3*60 {
 					t.Errorf("%d fetches in 3 minutes", n)
 				}
 				refused.Remove()
-				testkit.Advance(time.Minute)
+				testkit.AdvanceClock(time.Minute)
 				m.checkHold("")
 				m.leave()
 				c.check(want.after, 0)
@@ -85,7 +85,7 @@ func TestARetryPartitionThatCannotBeReadHoldsItsOwnTakeOverAlone(t *testing.T) {
 	}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.produce(9, ok)
 				for p := range int32(numParts) {
@@ -93,11 +93,11 @@ func TestARetryPartitionThatCannotBeReadHoldsItsOwnTakeOverAlone(t *testing.T) {
 				}
 				undo := fault(c)
 				m := c.join(1, 0, nil)
-				testkit.Advance(2 * time.Minute)
+				testkit.AdvanceClock(2 * time.Minute)
 				m.checkHold("take_over")
 				c.checkCount(12 - 4)
 				undo()
-				testkit.Advance(time.Minute)
+				testkit.AdvanceClock(time.Minute)
 				m.checkHold("")
 				m.leave()
 				c.check(12, 0)
@@ -108,7 +108,7 @@ func TestARetryPartitionThatCannotBeReadHoldsItsOwnTakeOverAlone(t *testing.T) {
 
 // A topic made anew has other records at the offsets that are known: nothing of it is read before a restart, and that is said.
 func TestATopicMadeAnewWhileItIsReadIsAStatedHold(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.commits.AllowRewinds()
 		c.produce(9, ok)
@@ -122,7 +122,7 @@ func TestATopicMadeAnewWhileItIsReadIsAStatedHold(t *testing.T) {
 		}
 		c.client = testkit.NewClient(t, c.Platform, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 		c.produce(15, ok)
-		testkit.Advance(3 * time.Minute)
+		testkit.AdvanceClock(3 * time.Minute)
 		m.checkHold("unreadable")
 		c.checkCount(9)
 		m.leave()
@@ -140,8 +140,8 @@ func TestATopicMadeAnewWhileItIsReadIsAStatedHold(t *testing.T) {
 
 // A batch that unpacks to more than the bound is not read, and is never given up silently.
 func TestVolumeABatchThatUnpacksToTooMuchIsAStatedHold(t *testing.T) {
-	testkit.Volume(t)
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.SkipUnlessVolume(t)
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		packer := testkit.NewClient(t, c.Platform, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.GzipCompression()),
 			kgo.ProducerBatchMaxBytes(100<<20), kgo.BrokerMaxWriteBytes(200<<20))
@@ -150,7 +150,7 @@ func TestVolumeABatchThatUnpacksToTooMuchIsAStatedHold(t *testing.T) {
 		}
 		c.produce(9, ok)
 		m := c.join(1, 0, nil)
-		testkit.Advance(3 * time.Minute)
+		testkit.AdvanceClock(3 * time.Minute)
 		m.checkHold("unreadable")
 		c.checkCount(6)
 		m.leave()
@@ -162,20 +162,20 @@ func TestVolumeABatchThatUnpacksToTooMuchIsAStatedHold(t *testing.T) {
 }
 
 func TestAPartitionThatWaitsForItsRetryPartitionIsAStatedHold(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		if err := c.Cluster().DeleteTopic(tier1m); err != nil {
 			t.Fatal(err)
 		}
 		c.produce(9, ok)
 		m := c.join(1, 0, nil)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		m.checkHold("take_over")
 		if err := c.Cluster().CreateTopic(tier1m, numParts, nil); err != nil {
 			t.Fatal(err)
 		}
 		c.awaitCommitted(9)
-		testkit.Advance(10 * time.Second)
+		testkit.AdvanceClock(10 * time.Second)
 		m.checkHold("")
 		m.leave()
 		c.check(9, 0)
@@ -183,12 +183,12 @@ func TestAPartitionThatWaitsForItsRetryPartitionIsAStatedHold(t *testing.T) {
 }
 
 func TestALostOffsetIsAStatedHoldUntilItsPartitionGoes(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.fill(3)
 		c.commitAt(100)
-		m := c.join(1, 0, lost(consume.LostStop))
-		testkit.Advance(time.Minute)
+		m := c.join(1, 0, lost(consume.LostOffsetStop))
+		testkit.AdvanceClock(time.Minute)
 		m.checkHold("offset_lost")
 		m.leave()
 		m.checkHold("")

@@ -34,7 +34,7 @@ const (
 type cluster struct {
 	*embedded.Platform
 	t       *testing.T
-	commits *testkit.Commits
+	commits *testkit.CommitOracle
 	vendor  *vendor
 	client  *kgo.Client
 }
@@ -109,7 +109,7 @@ type line struct {
 	unknown []string // origins that came as of unknown outcome
 }
 
-func (l *line) Flush() {
+func (l *line) NotifyDraining() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	close(l.flushed)
@@ -123,7 +123,7 @@ func (l *line) Handle(ctx context.Context, records []*record.Record) {
 	for _, r := range records {
 		l.mu.Lock()
 		took := time.Duration(l.rng.Int64N(int64(l.slow) + 1))
-		if r.Unknown {
+		if r.OutcomeUnknown {
 			l.unknown = append(l.unknown, r.Origin.ID())
 		}
 		l.mu.Unlock()
@@ -160,7 +160,7 @@ func (l *line) hold(ctx context.Context, records []*record.Record) {
 			_, draining := r.Draining()
 			switch {
 			case draining || ctx.Err() != nil:
-				r.Drop()
+				r.Release()
 			case !l.stuck(r):
 				l.one(ctx, r, 0)
 			default:
@@ -180,8 +180,8 @@ func (l *line) hold(ctx context.Context, records []*record.Record) {
 
 func (l *line) one(ctx context.Context, r *record.Record, took time.Duration) {
 	if l.sent {
-		if err := l.group.Sent(ctx, []*record.Record{r}); err != nil || r.Fenced() {
-			r.Drop()
+		if err := l.group.LogIntent(ctx, []*record.Record{r}); err != nil || r.Fenced() {
+			r.Release()
 			return
 		}
 	}
@@ -191,26 +191,26 @@ func (l *line) one(ctx context.Context, r *record.Record, took time.Duration) {
 	select {
 	case <-time.After(took):
 	case <-ctx.Done():
-		r.Drop()
+		r.Release()
 		return
 	}
-	o := record.Outcome{Record: r, Operation: "crmcom.purchases", Kind: record.Delivered, Attempt: r.Attempt + 1}
+	o := record.Outcome{Record: r, OperationName: "crmcom.purchases", Disposition: record.DispositionDelivered, Attempt: r.Attempt + 1}
 	switch string(r.Raw.Value) {
 	case "dead":
-		o.Kind, o.Cause, o.Stage = record.Dead, record.CauseRejected, record.StageDeliver
+		o.Disposition, o.Cause, o.Stage = record.DispositionDead, record.CauseRejected, record.StageDeliver
 	case "retry once":
-		if r.Delay == 0 {
-			o.Kind, o.Cause, o.Stage, o.Delay = record.Retry, record.CauseRetryable, record.StageDeliver, 10*time.Second
+		if r.TierDelay == 0 {
+			o.Disposition, o.Cause, o.Stage, o.Delay = record.DispositionRetry, record.CauseRetryable, record.StageDeliver, 10*time.Second
 		}
 	case "retry twice":
-		if r.Delay < time.Minute {
-			o.Kind, o.Cause, o.Stage, o.Delay = record.Retry, record.CauseRetryable, record.StageDeliver, 10*time.Second
-			if r.Delay == 10*time.Second {
+		if r.TierDelay < time.Minute {
+			o.Disposition, o.Cause, o.Stage, o.Delay = record.DispositionRetry, record.CauseRetryable, record.StageDeliver, 10*time.Second
+			if r.TierDelay == 10*time.Second {
 				o.Delay = time.Minute
 			}
 		}
 	}
-	if o.Kind == record.Delivered {
+	if o.Disposition == record.DispositionDelivered {
 		l.c.vendor.accept(r)
 	}
 	l.c.commits.Settled(r.Raw.Topic, r.Raw.Partition, r.Raw.Offset)
@@ -221,18 +221,18 @@ func (l *line) one(ctx context.Context, r *record.Record, took time.Duration) {
 type member struct {
 	*line
 	obs        *observe.Pipeline
-	net        *testkit.Line
+	net        *testkit.Uplink
 	take, work context.CancelFunc
 	over       chan struct{}
 }
 
 func (c *cluster) join(seed uint64, slow time.Duration, change func(*line, *consume.Config)) *member {
 	c.t.Helper()
-	m := &member{obs: observe.New(prometheus.NewRegistry()).Pipeline("orders"), net: testkit.NewLine(c.Dial), over: make(chan struct{})}
+	m := &member{obs: observe.NewRegistry(prometheus.NewRegistry()).Pipeline("orders"), net: testkit.NewUplink(c.Dial), over: make(chan struct{})}
 	cfg := consume.Config{
-		Topic: source, Group: group, Client: []kgo.Opt{kgo.SeedBrokers(c.Brokers()...), kgo.Dialer(m.net.Dial)},
-		Tiers: []consume.Tier{{Topic: tier10s, Delay: 10 * time.Second}, {Topic: tier1m, Delay: time.Minute}},
-		Lost:  consume.LostStop, MaxInFlight: 64, MaxInFlightBytes: 1 << 20, MaxRecordBytes: 1 << 20,
+		Topic: source, Group: group, ClientOptions: []kgo.Opt{kgo.SeedBrokers(c.Brokers()...), kgo.Dialer(m.net.Dial)},
+		RetryTiers:   []consume.RetryTier{{Topic: tier10s, Delay: 10 * time.Second}, {Topic: tier1m, Delay: time.Minute}},
+		OnOffsetLost: consume.LostOffsetStop, MaxInFlight: 64, MaxInFlightBytes: 1 << 20, MaxRecordBytes: 1 << 20,
 		DrainTimeout: 30 * time.Second, RebalanceTimeout: 60 * time.Second,
 	}
 	m.line = &line{t: c.t, c: c, rng: rand.New(rand.NewPCG(seed, 1)), slow: slow, flushed: make(chan struct{})}
@@ -240,12 +240,12 @@ func (c *cluster) join(seed uint64, slow time.Duration, change func(*line, *cons
 		change(m.line, &cfg)
 	}
 	log := zaptest.NewLogger(c.t)
-	g, err := consume.New(cfg, m.obs, log)
+	g, err := consume.NewGroup(cfg, m.obs, log)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	m.group = g
-	m.settler = settle.New(settle.Config{Connector: group, DeadLetter: dead, Retry: map[time.Duration]string{10 * time.Second: tier10s, time.Minute: tier1m}},
+	m.settler = settle.NewSettler(settle.Config{ConnectorName: group, DeadLetterTopic: dead, RetryTopics: map[time.Duration]string{10 * time.Second: tier10s, time.Minute: tier1m}},
 		g.Producer(), nil, log)
 	take, stopTake := context.WithCancel(context.Background())
 	work, stopWork := context.WithCancel(context.Background())

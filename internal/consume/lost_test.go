@@ -53,23 +53,23 @@ func (c *cluster) commitOffset(o kadm.Offset) {
 	}
 }
 
-func lost(policy consume.Lost) func(*line, *consume.Config) {
-	return func(_ *line, cfg *consume.Config) { cfg.Lost = policy }
+func lost(policy consume.LostOffsetPolicy) func(*line, *consume.Config) {
+	return func(_ *line, cfg *consume.Config) { cfg.OnOffsetLost = policy }
 }
 
 // The commit is at 100 in a log that ends at 10, or at 2 in one that begins at 5.
 func TestALostOffsetFollowsItsPolicy(t *testing.T) {
 	for _, test := range []struct {
-		policy          consume.Lost
+		policy          consume.LostOffsetPolicy
 		commit          int64
 		before, andThen int // deliveries from partition 0
 	}{
-		{consume.LostStop, 100, 0, 0}, {consume.LostStop, 2, 0, 0},
-		{consume.LostEarliest, 100, 5, 3}, {consume.LostEarliest, 2, 5, 3},
-		{consume.LostLatest, 100, 0, 3}, {consume.LostLatest, 2, 0, 3},
+		{consume.LostOffsetStop, 100, 0, 0}, {consume.LostOffsetStop, 2, 0, 0},
+		{consume.LostOffsetEarliest, 100, 5, 3}, {consume.LostOffsetEarliest, 2, 5, 3},
+		{consume.LostOffsetLatest, 100, 0, 3}, {consume.LostOffsetLatest, 2, 0, 3},
 	} {
 		t.Run(fmt.Sprintf("%s, committed %d", test.policy, test.commit), func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.commits.AllowRewinds()
 				c.fill(10)
@@ -78,14 +78,14 @@ func TestALostOffsetFollowsItsPolicy(t *testing.T) {
 				}
 				c.commitAt(test.commit)
 				m := c.join(1, 0, lost(test.policy))
-				testkit.Advance(10 * time.Second)
+				testkit.AdvanceClock(10 * time.Second)
 				if got, _ := c.vendor.counts(); got != test.before {
 					t.Errorf("%d were delivered at first, want %d", got, test.before)
 				}
 				m.leave()
 				c.fill(3) // while nobody reads: they are none of what was lost
 				m = c.join(2, 0, lost(test.policy))
-				testkit.Advance(10 * time.Second)
+				testkit.AdvanceClock(10 * time.Second)
 				if got, twice := c.vendor.counts(); got != test.before+test.andThen || twice != 0 {
 					t.Errorf("%d were delivered in all and %d twice, want %d", got, twice, test.before+test.andThen)
 				}
@@ -97,14 +97,14 @@ func TestALostOffsetFollowsItsPolicy(t *testing.T) {
 
 // A lost offset stays lost though the log grows past it meanwhile: what is there below it was never read.
 func TestALostOffsetStaysLostThoughTheLogGrowsPastIt(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.fill(10)
 		c.commitAt(12)
-		m := c.join(1, 0, lost(consume.LostStop))
-		testkit.Advance(10 * time.Second)
+		m := c.join(1, 0, lost(consume.LostOffsetStop))
+		testkit.AdvanceClock(10 * time.Second)
 		c.fill(10)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		m.checkHold("offset_lost")
 		c.checkCount(0)
 		m.leave()
@@ -113,17 +113,17 @@ func TestALostOffsetStaysLostThoughTheLogGrowsPastIt(t *testing.T) {
 
 // Where the client finds out by the commit's epoch that the log was cut below it, reading goes on from the cut, and no hold stands.
 func TestACommitPastACutGoesOnFromTheCut(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.commits.AllowRewinds()
 		c.fill(10)
 		c.commitAt(12)
 		c.commitAtEpoch(source, 12, 0)
 		c.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetForLeaderEpoch}, Count: 3, Err: kerr.LeaderNotAvailable})
-		m := c.join(1, 0, lost(consume.LostStop))
-		testkit.Advance(30 * time.Second)
+		m := c.join(1, 0, lost(consume.LostOffsetStop))
+		testkit.AdvanceClock(30 * time.Second)
 		c.fill(10)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		m.checkHold("")
 		c.checkCount(10)
 		m.leave()

@@ -45,7 +45,7 @@ func (c *cluster) answerHeartbeats(member string, frozen *atomic.Bool) *atomic.I
 func TestAMemberThatComesBackAfterItsSessionHarmsNothing(t *testing.T) {
 	for name, first := range map[string]kmsg.Key{"told by its commit": kmsg.OffsetCommit, "told by its heartbeat": kmsg.Heartbeat} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.commits.AllowRewinds() // what it sends is refused; what counts is what the group has
 				c.produce(30, ok)
@@ -60,7 +60,7 @@ func TestAMemberThatComesBackAfterItsSessionHarmsNothing(t *testing.T) {
 						}
 					}
 				})
-				testkit.Advance(20 * time.Second)
+				testkit.AdvanceClock(20 * time.Second)
 				id := c.onlyMember()
 				var frozen, commitless atomic.Bool
 				frozen.Store(true)
@@ -69,7 +69,7 @@ func TestAMemberThatComesBackAfterItsSessionHarmsNothing(t *testing.T) {
 				fired := c.fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.CoordinatorLoadInProgress, Count: -1,
 					When: func(r kmsg.Request) bool { return r.(*kmsg.OffsetCommitRequest).MemberID == id && commitless.Load() }})
 				b := c.join(2, 0, func(l *line, _ *consume.Config) { l.sent = true })
-				testkit.Advance(46 * time.Second) // the session ends, and b takes over
+				testkit.AdvanceClock(46 * time.Second) // the session ends, and b takes over
 				c.awaitCommitted(30)
 				c.produce(60, ok)
 				c.awaitCommitted(90)
@@ -82,10 +82,10 @@ func TestAMemberThatComesBackAfterItsSessionHarmsNothing(t *testing.T) {
 				frozen.Store(first != kmsg.Heartbeat)
 				held.Store(false)
 				close(slow)
-				testkit.Advance(10 * time.Second)
+				testkit.AdvanceClock(10 * time.Second)
 				commitless.Store(false)
 				frozen.Store(false)
-				testkit.Advance(time.Minute)
+				testkit.AdvanceClock(time.Minute)
 				fired()
 				if heartbeats.Load() == 0 {
 					t.Error("the member never thought its session alive")

@@ -7,10 +7,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
+	"sluice/internal/notify"
 	"sluice/internal/offset"
 	"sluice/internal/record"
 	"sluice/internal/sink"
-	"sluice/internal/wake"
 )
 
 const (
@@ -24,7 +24,7 @@ const (
 // pollSource reads the source partitions: no more than there are credits for, and nothing that blocks while a rebalance is held back.
 func (g *Group) pollSource(reading, work context.Context) {
 	for reading.Err() == nil {
-		n := g.sourceCredits.Take(reading, g.pollLimit())
+		n := g.sourceCredits.Acquire(reading, g.pollLimit())
 		if n == 0 {
 			return
 		}
@@ -32,7 +32,7 @@ func (g *Group) pollSource(reading, work context.Context) {
 		g.noteErrors(reading, fetches) // before the records: those that follow a loss of data are new though their offsets were seen
 		records := g.trackSource(fetches)
 		g.member.AllowRebalance()
-		g.sourceCredits.Put(n-len(records), 0)
+		g.sourceCredits.Return(n-len(records), 0)
 		if len(records) > 0 {
 			g.handler.Handle(work, records)
 		}
@@ -48,7 +48,7 @@ func (g *Group) pollLimit() int {
 		if a.source == nil || a.ending || a.source.paused {
 			continue
 		}
-		room := a.source.tracker.Room()
+		room := a.source.tracker.RemainingCapacity()
 		if room < roomPause {
 			a.source.paused = true
 			g.member.PauseFetchPartitions(map[string][]int32{g.cfg.Topic: {a.partition}})
@@ -64,7 +64,7 @@ func (g *Group) resumeRoomy() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.assigned {
-		if a.source != nil && !a.ending && !a.lost && a.source.paused && a.source.tracker.Room() >= roomResume && a.source.tracker.Fits(a.source.wanted, roomPause) {
+		if a.source != nil && !a.ending && !a.lost && a.source.paused && a.source.tracker.RemainingCapacity() >= roomResume && a.source.tracker.Fits(a.source.wanted, roomPause) {
 			a.source.paused = false
 			g.member.ResumeFetchPartitions(map[string][]int32{g.cfg.Topic: {a.partition}})
 		}
@@ -105,22 +105,22 @@ func (g *Group) trackPartition(a *assignment, raw []*kgo.Record) []*record.Recor
 			break
 		}
 		rec := &slab[i]
-		rec.Raw, rec.Life, rec.Credits = r, a.life, g.sourceCredits
+		rec.Raw, rec.AssignmentCtx, rec.Credits = r, a.life, g.sourceCredits
 		rec.Origin = sink.Origin{Topic: r.Topic, TopicID: a.source.topicID, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}
-		rec.Writer = a.writer
+		rec.WriterID = a.writer
 		switch a.source.tracker.Track(&rec.Entry, r.Offset, r.LeaderEpoch, r.Timestamp) {
-		case offset.Sent:
-			rec.Unknown = true
-		case offset.Fresh:
+		case offset.PriorIntent:
+			rec.OutcomeUnknown = true
+		case offset.PriorNone:
 		default:
-			g.obs.SkippedSettled("commit_metadata", 1)
+			g.obs.RecordsSkippedSettled("commit_metadata", 1)
 			continue
 		}
 		bytes += record.Size(r)
 		out = append(out, rec)
 	}
-	g.sourceCredits.TakeBytes(bytes)
-	g.obs.Read(false, len(out), bytes)
+	g.sourceCredits.ChargeBytes(bytes)
+	g.obs.RecordsRead(false, len(out), bytes)
 	return out
 }
 
@@ -136,7 +136,7 @@ func (g *Group) putBack(p *partition, r *kgo.Record) {
 func (g *Group) truncated(loss *kgo.ErrDataLoss) {
 	if g.truncate(loss) {
 		g.log.Error("the log was truncated; reading goes on", zap.String("topic", loss.Topic), zap.Int32("partition", loss.Partition), zap.Int64("from", loss.ResetTo))
-		g.handler.Flush()
+		g.handler.NotifyDraining()
 	}
 }
 
@@ -151,7 +151,7 @@ func (g *Group) truncate(loss *kgo.ErrDataLoss) bool {
 	if a.source == nil { // it is taken over from there, then
 		if loss.Topic == g.cfg.Topic {
 			a.committed, a.lost = offset.Commit{Offset: loss.ResetTo, Epoch: -1}, false
-			wake.Signal(g.arrivals)
+			notify.TrySignal(g.arrivals)
 		}
 		return false
 	}
@@ -172,8 +172,8 @@ func (g *Group) noteTotal(n int) {
 	g.total = n
 }
 
-// Share tells how many of the source's partitions this instance owns, as it knew them at the last take-over.
-func (g *Group) Share() (owned, all int) {
+// OwnedPartitions tells how many of the source's partitions this instance owns, as it knew them at the last take-over.
+func (g *Group) OwnedPartitions() (owned, all int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.assigned), g.total

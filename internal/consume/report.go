@@ -29,18 +29,18 @@ func (g *Group) reportOne(p *partition, ends kadm.ListedOffsets, now time.Time) 
 	if end, ok := ends.Lookup(p.topic, p.number); ok && end.Err == nil {
 		p.highWatermark = end.Offset
 	}
-	s := p.tracker.Standing()
+	s := p.tracker.Progress()
 	age := time.Duration(0)
-	if !s.Oldest.IsZero() {
-		age = now.Sub(s.Oldest)
+	if !s.OldestTimestamp.IsZero() {
+		age = now.Sub(s.OldestTimestamp)
 	}
-	g.obs.Partition(p.topic, p.number, max(p.highWatermark-s.Committable, 0), age, s.Unsettled)
+	g.obs.ReportPartition(p.topic, p.number, max(p.highWatermark-s.Committable, 0), age, s.Unsettled)
 }
 
 // topics are the source and the retry topics.
 func (g *Group) topics() []string {
 	names := []string{g.cfg.Topic}
-	for _, t := range g.cfg.Tiers {
+	for _, t := range g.cfg.RetryTiers {
 		names = append(names, t.Topic)
 	}
 	return names

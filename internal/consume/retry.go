@@ -33,14 +33,14 @@ type topicPartition struct {
 func (g *Group) pollRetries(reading, work context.Context) {
 	held := holds{}
 	for reading.Err() == nil {
-		n := g.retryCredits.Take(reading, retryPoll)
+		n := g.retryCredits.Acquire(reading, retryPoll)
 		if n == 0 {
 			return
 		}
 		fetches := g.pollUntil(reading, held.next(), n)
 		g.noteErrors(reading, fetches)
 		records := g.trackRetries(fetches, held)
-		g.retryCredits.Put(n-len(records), 0)
+		g.retryCredits.Return(n-len(records), 0)
 		if len(records) > 0 {
 			g.handler.Handle(work, records)
 		}
@@ -92,10 +92,10 @@ func (g *Group) trackRetries(fetches kgo.Fetches, held holds) []*record.Record {
 		}
 		p.highWatermark = f.HighWatermark
 		for _, r := range f.Records {
-			if r.Offset < p.tracker.Standing().Next {
+			if r.Offset < p.tracker.Progress().Next {
 				continue
 			}
-			carried := record.ReadHeaders(r)
+			carried := record.ParseRetryHeaders(r)
 			if wait := time.Until(carried.NotBefore); wait > 0 {
 				g.hold(p, r, max(wait, leastHold), held)
 				return
@@ -121,25 +121,25 @@ func (g *Group) hold(p *partition, at *kgo.Record, wait time.Duration, held hold
 }
 
 // trackRetry gives a due retry record its place; nil where it is to be skipped.
-func (g *Group) trackRetry(p *partition, r *kgo.Record, c record.Carried) *record.Record {
+func (g *Group) trackRetry(p *partition, r *kgo.Record, c record.RetryHeaders) *record.Record {
 	rec := &record.Record{
-		Raw: r, Origin: c.Origin, Delay: p.delay, Attempt: c.Attempt, Replays: c.Replays, FirstFailed: c.FirstFailed, Operation: c.Operation,
-		Writer: p.owner.writer, Life: p.owner.life, Credits: g.retryCredits,
+		Raw: r, Origin: c.Origin, TierDelay: p.delay, Attempt: c.Attempt, Replays: c.Replays, FirstFailed: c.FirstFailed, OperationName: c.OperationName,
+		WriterID: p.owner.writer, AssignmentCtx: p.owner.life, Credits: g.retryCredits,
 	}
 	fate := p.tracker.Track(&rec.Entry, r.Offset, r.LeaderEpoch, r.Timestamp)
-	if fate != offset.Fresh && fate != offset.Sent {
-		g.obs.SkippedSettled("commit_metadata", 1)
+	if fate != offset.PriorNone && fate != offset.PriorIntent {
+		g.obs.RecordsSkippedSettled("commit_metadata", 1)
 		return nil
 	}
-	rec.Unknown = fate == offset.Sent
+	rec.OutcomeUnknown = fate == offset.PriorIntent
 	size := record.Size(r)
-	g.retryCredits.TakeBytes(size)
-	g.obs.Read(true, 1, size)
-	if r.Offset >= p.endRead && c.Writer != p.owner.writer && c.Replays == 0 && c.Writer != "" {
+	g.retryCredits.ChargeBytes(size)
+	g.obs.RecordsRead(true, 1, size)
+	if r.Offset >= p.endRead && c.WriterID != p.owner.writer && c.Replays == 0 && c.WriterID != "" {
 		// An owner that had lost the partition wrote it late; this owner reads the same record from the source.
-		g.obs.SkippedSettled("late_copy", 1)
-		rec.Entry.Done()
-		g.retryCredits.Put(0, size)
+		g.obs.RecordsSkippedSettled("late_copy", 1)
+		rec.Entry.Settle()
+		g.retryCredits.Return(0, size)
 		return nil
 	}
 	return rec

@@ -20,7 +20,7 @@ func (c *cluster) copyTo(topic string, partition int32, origin int64, attempt in
 	c.t.Helper()
 	header := func(k, v string) kgo.RecordHeader { return kgo.RecordHeader{Key: k, Value: []byte(v)} }
 	r := &kgo.Record{Topic: topic, Partition: partition, Value: []byte("ok"), Headers: []kgo.RecordHeader{
-		header(record.HeaderOriginTopic, source), header(record.HeaderOriginTopicID, record.TopicIDText(c.Cluster().TopicInfo(source).TopicID)),
+		header(record.HeaderOriginTopic, source), header(record.HeaderOriginTopicID, record.FormatTopicID(c.Cluster().TopicInfo(source).TopicID)),
 		header(record.HeaderOriginPartition, strconv.Itoa(int(partition))), header(record.HeaderOriginOffset, strconv.FormatInt(origin, 10)),
 		header(record.HeaderAttempt, strconv.Itoa(attempt)), header(record.HeaderNotBefore, due.UTC().Format(time.RFC3339Nano)),
 		header(record.HeaderWriter, writer),
@@ -32,7 +32,7 @@ func (c *cluster) copyTo(topic string, partition int32, origin int64, attempt in
 }
 
 func TestOfSeveralCopiesTheOneThatCameFarthestIsDelivered(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.fill(3)
 		now := time.Now()
@@ -45,7 +45,7 @@ func TestOfSeveralCopiesTheOneThatCameFarthestIsDelivered(t *testing.T) {
 		}
 		c.commits.Settled(source, 0, 1)
 		m := c.join(1, 0, nil)
-		testkit.Advance(20 * time.Second)
+		testkit.AdvanceClock(20 * time.Second)
 		c.check(2, 0)
 		c.awaitOffset(tier1m, 0, 1)
 		c.awaitOffset(tier10s, 0, 2)
@@ -56,7 +56,7 @@ func TestOfSeveralCopiesTheOneThatCameFarthestIsDelivered(t *testing.T) {
 }
 
 func TestALateCopyOfAnEarlierOwnerIsSkipped(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.fill(3)
 		m := c.join(1, 0, nil)
@@ -71,10 +71,10 @@ func TestALateCopyOfAnEarlierOwnerIsSkipped(t *testing.T) {
 
 // A replay carries the writer of the copy that died; it is no late copy.
 func TestAReplayIsDeliveredWhoeverWroteItOnce(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		m := c.join(1, 0, nil)
-		testkit.Advance(10 * time.Second)
+		testkit.AdvanceClock(10 * time.Second)
 		c.copyTo(tier10s, 0, 1000, 1, time.Now(), "an earlier owner", kgo.RecordHeader{Key: record.HeaderReplays, Value: []byte("1")})
 		c.awaitOffset(tier10s, 0, 1)
 		m.leave()
@@ -84,10 +84,10 @@ func TestAReplayIsDeliveredWhoeverWroteItOnce(t *testing.T) {
 
 // A copy from a topic of the same name that was deleted says nothing of the records that are at its offset now.
 func TestACopyFromAnEarlierTopicOfTheNameSettlesNothing(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.fill(3)
-		earlier := kgo.RecordHeader{Key: record.HeaderOriginTopicID, Value: []byte(record.TopicIDText([16]byte{1}))}
+		earlier := kgo.RecordHeader{Key: record.HeaderOriginTopicID, Value: []byte(record.FormatTopicID([16]byte{1}))}
 		c.copyTo(tier10s, 0, 1, 1, time.Now(), "earlier", earlier)
 		m := c.join(1, 0, nil)
 		c.awaitOffset(source, 0, 3)
@@ -98,7 +98,7 @@ func TestACopyFromAnEarlierTopicOfTheNameSettlesNothing(t *testing.T) {
 }
 
 func TestARecordThatSomebodyElseWroteToARetryTopicIsHandled(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		for range 2 { // one before the take-over, one after
 			r := &kgo.Record{Topic: tier10s, Partition: 2, Value: []byte("ok")}
@@ -106,7 +106,7 @@ func TestARecordThatSomebodyElseWroteToARetryTopicIsHandled(t *testing.T) {
 				t.Fatal(err)
 			}
 			if m := c.join(1, 0, nil); true {
-				testkit.Advance(10 * time.Second)
+				testkit.AdvanceClock(10 * time.Second)
 				m.leave()
 			}
 		}
@@ -116,7 +116,7 @@ func TestARecordThatSomebodyElseWroteToARetryTopicIsHandled(t *testing.T) {
 }
 
 func TestManyHeldHeadsComeEachWhenItIsDue(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		start := time.Now()
 		const n = 40
@@ -142,21 +142,21 @@ func TestManyHeldHeadsComeEachWhenItIsDue(t *testing.T) {
 func TestWhileRetryTopicsRefuseWritesNothingIsCommittedAndNothingLost(t *testing.T) {
 	for _, e := range []*kerr.Error{kerr.NotEnoughReplicas, kerr.MessageTooLarge} {
 		t.Run(e.Message, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.produce(30, func(i int) string { return []string{"ok", "retry once", "dead"}[i/3%3] })
 				refused := c.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: e, Count: -1})
 				a := c.join(1, 0, nil)
-				testkit.Advance(30 * time.Second)
+				testkit.AdvanceClock(30 * time.Second)
 				b := c.join(2, 0, nil)
-				testkit.Advance(2 * time.Minute)
+				testkit.AdvanceClock(2 * time.Minute)
 				refused.Remove()
 				if refused.Hits() == 0 {
 					t.Error("no write was refused")
 				}
 				c.awaitCommitted(30)
 				a.leave()
-				testkit.Advance(time.Minute)
+				testkit.AdvanceClock(time.Minute)
 				b.leave()
 				if err := c.commits.Check(); err != nil {
 					t.Error(err)
@@ -170,12 +170,12 @@ func TestWhileRetryTopicsRefuseWritesNothingIsCommittedAndNothingLost(t *testing
 }
 
 func TestSentWaitsWhileCommitsFail(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		fired := c.fault(refusedCommits(kerr.CoordinatorLoadInProgress, -1))
 		c.produce(9, ok)
 		m := c.join(1, 0, func(l *line, _ *consume.Config) { l.sent = true })
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		if delivered, _ := c.vendor.counts(); delivered != 0 {
 			t.Errorf("%d were sent before that was committed", delivered)
 		}

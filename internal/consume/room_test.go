@@ -34,17 +34,17 @@ func roomy(_ *line, cfg *consume.Config) { cfg.MaxInFlight, cfg.MaxInFlightBytes
 
 // One record in twenty is stuck, so that the metadata fills up and reading pauses. Whoever comes next must go on all the same.
 func TestVolumeAPartitionWhoseMetadataWasFullGoesOnWithItsNextOwner(t *testing.T) {
-	testkit.Volume(t)
+	testkit.SkipUnlessVolume(t)
 	for name, end := range map[string]func(*member){"after a crash": (*member).crash, "after a stop": (*member).leave} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.fill(14_000)
 				a := c.join(1, 0, func(l *line, cfg *consume.Config) {
 					roomy(l, cfg)
 					l.stuck = func(r *record.Record) bool { return r.Origin.Offset%20 == 0 }
 				})
-				testkit.Advance(time.Minute)
+				testkit.AdvanceClock(time.Minute)
 				if delivered, _ := c.vendor.counts(); delivered >= 13_000 {
 					t.Fatal("reading never paused")
 				}
@@ -60,9 +60,9 @@ func TestVolumeAPartitionWhoseMetadataWasFullGoesOnWithItsNextOwner(t *testing.T
 
 // In a compacted log two thousand records lie far apart: taken all at once, as their number alone would allow, they could not be told in the metadata.
 func TestVolumeACompactedSourceNeverOverfillsTheMetadata(t *testing.T) {
-	testkit.Volume(t)
+	testkit.SkipUnlessVolume(t)
 	const last, gap = 100_000, 50
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		left := c.compacted(last, gap)
 		if left > last/10 {
@@ -80,12 +80,12 @@ func TestVolumeACompactedSourceNeverOverfillsTheMetadata(t *testing.T) {
 				}
 			}
 		})
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		if delivered, _ := c.vendor.counts(); delivered >= left/2 {
 			t.Errorf("%d were delivered, so reading never paused", delivered)
 		}
 		close(release)
-		a.Flush()
+		a.NotifyDraining()
 		c.awaitOffset(source, 0, last+1)
 		a.leave()
 		c.check(left, 0)

@@ -132,7 +132,7 @@ func (s *scan) giveUp() {
 
 // found notes a record of a retry partition. Of several copies of one source record the one that has come farthest counts.
 func (s *scan) found(t *taking, p *partition, r *kgo.Record) {
-	c := record.ReadHeaders(r)
+	c := record.ParseRetryHeaders(r)
 	if c.Origin.TopicID != t.source.topicID || c.Origin.Partition != t.a.partition || c.Origin.Topic != t.source.topic {
 		return
 	}

@@ -10,11 +10,11 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func latest(_ *line, cfg *consume.Config) { cfg.Start = consume.Start{Latest: true} }
+func latest(_ *line, cfg *consume.Config) { cfg.Start = consume.StartPosition{Latest: true} }
 
 // A group that has committed in a retry topic has started before: its source is read from the log's start, not from the end once more.
 func TestTheStartDoesNotApplyToAGroupThatHasAnyOffset(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.commit(tier10s, 0, 0, "")
 		c.produce(9, ok)
@@ -27,7 +27,7 @@ func TestTheStartDoesNotApplyToAGroupThatHasAnyOffset(t *testing.T) {
 
 // Where the start was committed for some partitions and refused for one, it is still owed to that one.
 func TestTheStartIsClaimedForAllPartitionsThoughOneIsRefusedAtFirst(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.produce(9, ok)
 		for p := range int32(numParts) {
@@ -37,7 +37,7 @@ func TestTheStartIsClaimedForAllPartitionsThoughOneIsRefusedAtFirst(t *testing.T
 		f.Partitions = []int32{1}
 		fired := c.fault(f)
 		m := c.join(1, 0, latest)
-		testkit.Advance(20 * time.Second)
+		testkit.AdvanceClock(20 * time.Second)
 		fired()
 		c.produce(3, ok)
 		c.awaitCommitted(12)

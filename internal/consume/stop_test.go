@@ -65,7 +65,7 @@ func TestBothSignalsEndAMemberInEveryState(t *testing.T) {
 	}
 	for name, state := range states {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.produce(30, func(i int) string { return []string{"ok", "retry once"}[i%2] })
 				undo := func() {}
@@ -73,9 +73,9 @@ func TestBothSignalsEndAMemberInEveryState(t *testing.T) {
 					undo = state.fault(c)
 				}
 				m := c.join(1, time.Second, state.change)
-				testkit.Advance(5 * time.Second)
+				testkit.AdvanceClock(5 * time.Second)
 				m.take()
-				testkit.Advance(time.Second)
+				testkit.AdvanceClock(time.Second)
 				m.work()
 				select {
 				case <-m.over:
@@ -95,14 +95,14 @@ func TestBothSignalsEndAMemberInEveryState(t *testing.T) {
 }
 
 func TestACommitThatHangsDuringARevokeDelaysItAndLosesNothing(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.produce(90, ok)
 		a := c.join(1, time.Second, nil)
-		testkit.Advance(300 * time.Millisecond)
+		testkit.AdvanceClock(300 * time.Millisecond)
 		b := c.join(2, time.Second, nil)
 		release := c.hang(kmsg.OffsetCommit)
-		testkit.Advance(20 * time.Second)
+		testkit.AdvanceClock(20 * time.Second)
 		release()
 		c.awaitCommitted(90)
 		a.leave()
@@ -112,19 +112,19 @@ func TestACommitThatHangsDuringARevokeDelaysItAndLosesNothing(t *testing.T) {
 }
 
 func TestARevokeDuringATakeOverLeavesThePartitionToItsNextOwner(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.produce(90, func(i int) string { return []string{"ok", "retry once"}[i%2] })
 		release := c.hang(kmsg.ListOffsets)
-		a := c.join(1, time.Second, func(_ *line, cfg *consume.Config) { cfg.Start = consume.Start{} })
-		testkit.Advance(time.Second)
+		a := c.join(1, time.Second, func(_ *line, cfg *consume.Config) { cfg.Start = consume.StartPosition{} })
+		testkit.AdvanceClock(time.Second)
 		release()
 		b := c.join(2, time.Second, nil)
-		testkit.Advance(700 * time.Millisecond)
+		testkit.AdvanceClock(700 * time.Millisecond)
 		b.leave()
 		d := c.join(3, time.Second, nil)
 		c.awaitCommitted(90)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		a.leave()
 		d.leave()
 		c.check(90, 0)
@@ -132,12 +132,12 @@ func TestARevokeDuringATakeOverLeavesThePartitionToItsNextOwner(t *testing.T) {
 }
 
 func TestPartitionsAddedLaterWaitForTheirRetryPartitionsAndBeginAtTheirStart(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.fill(5)
-		m := c.join(1, 0, func(_ *line, cfg *consume.Config) { cfg.Start = consume.Start{Latest: true} })
+		m := c.join(1, 0, func(_ *line, cfg *consume.Config) { cfg.Start = consume.StartPosition{Latest: true} })
 		c.commits.StartAt(source, 0, 5)
-		testkit.Advance(10 * time.Second)
+		testkit.AdvanceClock(10 * time.Second)
 		admin := kadm.NewClient(c.client)
 		grow := func(topics ...string) {
 			answer, err := admin.CreatePartitions(t.Context(), 1, topics...)
@@ -149,10 +149,10 @@ func TestPartitionsAddedLaterWaitForTheirRetryPartitionsAndBeginAtTheirStart(t *
 			}
 		}
 		grow(source)
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		c.client = testkit.NewClient(t, c.Platform, kgo.RecordPartitioner(kgo.ManualPartitioner())) // one that knows the new partition
 		c.toPartition(numParts, 4)
-		testkit.Advance(10 * time.Minute) // the client sees new partitions within 5 minutes
+		testkit.AdvanceClock(10 * time.Minute) // the client sees new partitions within 5 minutes
 		c.checkCount(0)
 		grow(tier10s, tier1m, dead)
 		c.awaitOffset(source, numParts, 4)
@@ -164,27 +164,27 @@ func TestPartitionsAddedLaterWaitForTheirRetryPartitionsAndBeginAtTheirStart(t *
 }
 
 func TestTheStartAppliesOnceAlsoToTwoMembersAtATime(t *testing.T) {
-	for name, start := range map[string]consume.Start{"latest": {Latest: true}, "timestamp": {At: time.Date(2000, 1, 1, 0, 30, 0, 0, time.UTC)}} {
+	for name, start := range map[string]consume.StartPosition{"latest": {Latest: true}, "timestamp": {At: time.Date(2000, 1, 1, 0, 30, 0, 0, time.UTC)}} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.commits.AllowRewinds() // the start of the one that comes second is refused
 				c.fill(5)
 				c.commits.StartAt(source, 0, 5)
-				testkit.Advance(time.Hour)
+				testkit.AdvanceClock(time.Hour)
 				if name == "timestamp" {
 					c.fill(1)
 				}
 				change := func(_ *line, cfg *consume.Config) { cfg.Start = start }
 				a, b := c.join(1, 0, change), c.join(2, 0, change)
-				testkit.Advance(20 * time.Second)
+				testkit.AdvanceClock(20 * time.Second)
 				c.fill(2)
-				testkit.Advance(20 * time.Second)
+				testkit.AdvanceClock(20 * time.Second)
 				a.leave()
 				b.leave()
 				c.fill(3)
 				a = c.join(3, 0, change)
-				testkit.Advance(20 * time.Second)
+				testkit.AdvanceClock(20 * time.Second)
 				a.leave()
 				want := 5
 				if name == "timestamp" {
@@ -199,19 +199,19 @@ func TestTheStartAppliesOnceAlsoToTwoMembersAtATime(t *testing.T) {
 func TestMovesOfCoordinatorsAndLeadersLoseAndDoubleNothing(t *testing.T) {
 	for _, next := range []bool{false, true} {
 		t.Run(map[bool]string{false: "classic", true: "KIP-848"}[next], func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newClusterOf(t, 3)
 				moved := c.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Observe: true, Count: -1})
 				c.produce(300, func(i int) string { return []string{"ok", "retry once"}[i/3%2] })
-				change := func(_ *line, cfg *consume.Config) { cfg.NextGeneration = next }
+				change := func(_ *line, cfg *consume.Config) { cfg.ConsumerProtocol = next }
 				a, b := c.join(1, 2*time.Second, change), c.join(2, 2*time.Second, change)
 				for range 6 {
-					testkit.Advance(1500 * time.Millisecond)
+					testkit.AdvanceClock(1500 * time.Millisecond)
 					c.Cluster().RehashCoordinators()
 					c.Cluster().ShufflePartitionLeaders()
 				}
 				c.awaitCommitted(300)
-				testkit.Advance(time.Minute)
+				testkit.AdvanceClock(time.Minute)
 				a.leave()
 				b.leave()
 				if moved.Hits() < 2 {

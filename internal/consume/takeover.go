@@ -161,7 +161,7 @@ func (g *Group) prepare(a *assignment, s standing) (*taking, error) {
 	if err := g.prepareSource(t, s); err != nil {
 		return nil, err
 	}
-	for _, tier := range g.cfg.Tiers {
+	for _, tier := range g.cfg.RetryTiers {
 		p, from, err := g.prepareRetry(a, tier, s)
 		if err != nil {
 			return nil, err
@@ -188,11 +188,11 @@ func (g *Group) prepareSource(t *taking, s standing) error {
 	switch {
 	case stopped: // though the log may have grown past it since: what is there below it was not read
 		return fmt.Errorf("partition %d of %s waits: its committed offset %d was found not to be in the log", t.a.partition, g.cfg.Topic, t.begin)
-	case lost && g.cfg.Lost == LostStop:
+	case lost && g.cfg.OnOffsetLost == LostOffsetStop:
 		g.commitLost(t)
 		return fmt.Errorf("partition %d of %s waits: its committed offset %d is not in the log, which has %d to %d, and the policy for that is stop "+
 			"(allowed are stop, earliest and latest; or commit another offset)", t.a.partition, g.cfg.Topic, t.begin, start.Offset, end.Offset)
-	case lost && g.cfg.Lost == LostLatest:
+	case lost && g.cfg.OnOffsetLost == LostOffsetLatest:
 		t.begin = end.Offset
 	case lost || t.begin < 0:
 		t.begin = start.Offset
@@ -220,7 +220,7 @@ func errOr(err error) error {
 }
 
 // prepareRetry also gives where the reading begins: with the commit's epoch, or the client would not look whether the log was cut before that.
-func (g *Group) prepareRetry(a *assignment, tier Tier, s standing) (*partition, kgo.EpochOffset, error) {
+func (g *Group) prepareRetry(a *assignment, tier RetryTier, s standing) (*partition, kgo.EpochOffset, error) {
 	start, okS := s.starts.Lookup(tier.Topic, a.partition)
 	end, okE := s.ends.Lookup(tier.Topic, a.partition)
 	if err := errors.Join(start.Err, end.Err); !okS || !okE || err != nil {
@@ -245,7 +245,7 @@ func (g *Group) prepareRetry(a *assignment, tier Tier, s standing) (*partition, 
 
 func (g *Group) newTracker(p *partition, begin int64, metadata string) *offset.Tracker {
 	t := offset.NewTracker(p.topicID, begin, g.changed)
-	if err := t.Restore(metadata); err != nil {
+	if err := t.RestoreMetadata(metadata); err != nil {
 		g.log.Info("commit metadata is ignored", zap.String("topic", p.topic), zap.Int32("partition", p.number), zap.Error(err))
 	}
 	return t
@@ -253,7 +253,7 @@ func (g *Group) newTracker(p *partition, begin int64, metadata string) *offset.T
 
 // apply tells the trackers what the scan found.
 func (t *taking) apply(g *Group) {
-	begin := t.source.tracker.Standing().Committable
+	begin := t.source.tracker.Progress().Committable
 	var settled []int64
 	for origin := range t.copies {
 		if origin >= begin && origin < t.end {
@@ -267,7 +267,7 @@ func (t *taking) apply(g *Group) {
 	for p, offsets := range t.stale {
 		slices.Sort(offsets)
 		p.tracker.MarkSettled(offsets)
-		g.obs.SkippedSettled("older_copy", len(offsets))
+		g.obs.RecordsSkippedSettled("older_copy", len(offsets))
 	}
 }
 
@@ -290,6 +290,6 @@ func (g *Group) install(t *taking) {
 		g.member.SetOffsets(map[string]map[int32]kgo.EpochOffset{g.cfg.Topic: {t.a.partition: {Epoch: -1, Offset: t.begin}}})
 	}
 	g.member.ResumeFetchPartitions(map[string][]int32{g.cfg.Topic: {t.a.partition}})
-	g.log.Info("partition taken over", zap.Int32("partition", t.a.partition), zap.Int64("offset", t.source.tracker.Standing().Committable),
+	g.log.Info("partition taken over", zap.Int32("partition", t.a.partition), zap.Int64("offset", t.source.tracker.Progress().Committable),
 		zap.Int("in_retry", len(t.copies)))
 }

@@ -50,25 +50,25 @@ func (c *cluster) truncate(topic string, to int64) (asked func()) {
 
 // Of a log that is cut at 20, the records before that which are still in flight are owed, and those after it are new ones.
 func TestATruncatedLogGoesOnWhereItWasCutAndOwesWhatWasReadBefore(t *testing.T) {
-	for _, policy := range []consume.Lost{consume.LostStop, consume.LostEarliest, consume.LostLatest} {
+	for _, policy := range []consume.LostOffsetPolicy{consume.LostOffsetStop, consume.LostOffsetEarliest, consume.LostOffsetLatest} {
 		t.Run(string(policy), func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newClusterOf(t, 3)
 				c.commits.AllowRewinds()
 				var free atomic.Bool
 				c.fill(30)
 				m := c.join(1, 0, func(l *line, cfg *consume.Config) {
-					cfg.Lost = policy
+					cfg.OnOffsetLost = policy
 					l.stuck = func(r *record.Record) bool { return (r.Origin.Offset < 10 || r.Origin.Offset >= 28) && !free.Load() }
 				})
-				testkit.Advance(10 * time.Second)
+				testkit.AdvanceClock(10 * time.Second)
 				c.checkCount(18)
 				asked := c.truncate(source, 20)
-				testkit.Advance(10 * time.Second)
+				testkit.AdvanceClock(10 * time.Second)
 				asked()
 				c.checkCount(18)
 				free.Store(true)
-				m.Flush()
+				m.NotifyDraining()
 				c.fill(5)
 				c.awaitOffset(source, 0, 35)
 				m.leave()
@@ -79,7 +79,7 @@ func TestATruncatedLogGoesOnWhereItWasCutAndOwesWhatWasReadBefore(t *testing.T) 
 }
 
 func TestATruncatedRetryTopicGoesOnWhereItWasCut(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newClusterOf(t, 3)
 		c.commits.AllowRewinds()
 		for i := range int64(9) {
@@ -88,7 +88,7 @@ func TestATruncatedRetryTopicGoesOnWhereItWasCut(t *testing.T) {
 		m := c.join(1, 0, nil)
 		c.awaitOffset(tier10s, 0, 9)
 		asked := c.truncate(tier10s, 6)
-		testkit.Advance(10 * time.Second)
+		testkit.AdvanceClock(10 * time.Second)
 		asked()
 		m.leave()
 		c.check(9, 3)
@@ -97,20 +97,20 @@ func TestATruncatedRetryTopicGoesOnWhereItWasCut(t *testing.T) {
 
 // At a take-over, what metadata and copies say of offsets that the log does not have is about records that are gone: it is not true of those that come there.
 func TestWhatIsKnownOfOffsetsPastTheEndOfTheLogIsForgotten(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.commits.AllowRewinds()
 		c.fill(5)
 		tr := offset.NewTracker(c.Cluster().TopicInfo(source).TopicID, 2, nil)
 		tr.MarkSettled([]int64{4, 5, 6})
-		commit, _ := tr.Pending()
+		commit, _ := tr.PendingCommit()
 		c.commitWith(2, commit.Metadata)
 		c.commits.Settled(source, 0, 3)
 		c.commits.Settled(source, 0, 4)
 		c.copyTo(tier10s, 0, 3, 1, time.Now(), "earlier")
 		c.copyTo(tier10s, 0, 7, 1, time.Now(), "earlier")
 		m := c.join(1, 0, nil)
-		testkit.Advance(10 * time.Second)
+		testkit.AdvanceClock(10 * time.Second)
 		c.fill(5)
 		c.awaitOffset(source, 0, 10)
 		m.leave()
@@ -119,7 +119,7 @@ func TestWhatIsKnownOfOffsetsPastTheEndOfTheLogIsForgotten(t *testing.T) {
 }
 
 func TestARetryPartitionWhoseCommitIsPastItsEndIsReadWhole(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		c.fill(1)
 		c.commitAt(0)
@@ -127,9 +127,9 @@ func TestARetryPartitionWhoseCommitIsPastItsEndIsReadWhole(t *testing.T) {
 		c.copyTo(tier10s, 0, 1000, 1, time.Now(), "earlier")
 		c.commits.AllowRewinds()
 		m := c.join(1, 0, nil)
-		testkit.Advance(10 * time.Second)
+		testkit.AdvanceClock(10 * time.Second)
 		c.copyTo(tier10s, 0, 1001, 1, time.Now(), "")
-		testkit.Advance(10 * time.Second)
+		testkit.AdvanceClock(10 * time.Second)
 		m.leave()
 		c.check(3, 0)
 	})
@@ -137,7 +137,7 @@ func TestARetryPartitionWhoseCommitIsPastItsEndIsReadWhole(t *testing.T) {
 
 // The cut is found too where the head that the reading was put back to is one that is not due.
 func TestATruncatedRetryTopicGoesOnWhereItWasCutThoughItsHeadIsHeld(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newClusterOf(t, 3)
 		c.commits.AllowRewinds()
 		for i := range int64(9) {
@@ -150,7 +150,7 @@ func TestATruncatedRetryTopicGoesOnWhereItWasCutThoughItsHeadIsHeld(t *testing.T
 		m := c.join(1, 0, nil)
 		c.awaitOffset(tier10s, 0, 6)
 		asked := c.truncate(tier10s, 3)
-		testkit.Advance(40 * time.Second) // less than until settled records are deleted
+		testkit.AdvanceClock(40 * time.Second) // less than until settled records are deleted
 		asked()
 		m.leave()
 		c.check(9, 3)
@@ -159,7 +159,7 @@ func TestATruncatedRetryTopicGoesOnWhereItWasCutThoughItsHeadIsHeld(t *testing.T
 
 // The cut is found too where nothing was read since the take-over: what comes there then is new.
 func TestATruncatedRetryTopicGoesOnWhereItWasCutThoughNothingWasReadYet(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newClusterOf(t, 3)
 		c.commits.AllowRewinds()
 		for i := range int64(9) {
@@ -167,9 +167,9 @@ func TestATruncatedRetryTopicGoesOnWhereItWasCutThoughNothingWasReadYet(t *testi
 		}
 		c.commitAtEpoch(tier10s, 9, 0)
 		m := c.join(1, 0, nil)
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		asked := c.truncate(tier10s, 6)
-		testkit.Advance(10 * time.Second)
+		testkit.AdvanceClock(10 * time.Second)
 		asked()
 		m.leave()
 		c.check(3, 0)

@@ -38,7 +38,7 @@ func (c *cluster) transact(producer *kgo.Client, topic string, n int, end kgo.Tr
 }
 
 func TestOfTransactionsOnlyWhatWasCommittedIsDelivered(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		producer := testkit.NewClient(t, c.Platform, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID("upstream"))
 		for range 3 {
@@ -47,11 +47,11 @@ func TestOfTransactionsOnlyWhatWasCommittedIsDelivered(t *testing.T) {
 		}
 		c.transact(producer, source, 5, kgo.TryAbort) // the log ends in what nobody sees
 		a := c.join(1, time.Second, nil)
-		testkit.Advance(3 * time.Second)
+		testkit.AdvanceClock(3 * time.Second)
 		b := c.join(2, time.Second, nil)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		c.transact(producer, source, 1, kgo.TryCommit)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		a.leave()
 		b.leave()
 		c.check(numParts*(3*2+1), 0)
@@ -62,7 +62,7 @@ func TestOfTransactionsOnlyWhatWasCommittedIsDelivered(t *testing.T) {
 func TestARetryPartitionThatEndsInAMarkerIsTakenOver(t *testing.T) {
 	for name, end := range map[string]kgo.TransactionEndTry{"committed": kgo.TryCommit, "aborted": kgo.TryAbort} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				c := newCluster(t)
 				producer := testkit.NewClient(t, c.Platform, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID("replay"))
 				c.transact(producer, tier10s, 2, end)
@@ -80,7 +80,7 @@ func TestARetryPartitionThatEndsInAMarkerIsTakenOver(t *testing.T) {
 
 // What is behind an open transaction in a retry partition is not known until it ends. Going on without would take an earlier owner's copies there for late ones.
 func TestAnOpenTransactionInARetryTopicHoldsATakeOverUntilItEnds(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		producer := testkit.NewClient(t, c.Platform, kgo.RecordPartitioner(kgo.ManualPartitioner()),
 			kgo.TransactionalID("replay"), kgo.TransactionTimeout(10*time.Minute))
@@ -94,12 +94,12 @@ func TestAnOpenTransactionInARetryTopicHoldsATakeOverUntilItEnds(t *testing.T) {
 		c.copyTo(tier10s, 0, 1, 1, time.Now(), "earlier")
 		c.commits.Settled(source, 0, 1)
 		m := c.join(1, 0, nil)
-		testkit.Advance(30 * time.Second)
+		testkit.AdvanceClock(30 * time.Second)
 		c.checkCount(0)
 		if err := producer.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 			t.Fatal(err)
 		}
-		testkit.Advance(30 * time.Second)
+		testkit.AdvanceClock(30 * time.Second)
 		m.leave()
 		c.commits.Settled(tier10s, 0, 2) // the marker
 		c.check(4, 0)
@@ -108,7 +108,7 @@ func TestAnOpenTransactionInARetryTopicHoldsATakeOverUntilItEnds(t *testing.T) {
 
 // What settles while no broker is there to commit it to may be sent again, and nothing else.
 func TestABrokerThatRestartsLosesNothing(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		o := embedded.Options{Ports: []int{9092}, DataDir: t.TempDir(), Network: &testkit.Network{}}
 		c := newClusterWith(t, o)
 		for _, topic := range []string{source, tier10s} {
@@ -116,12 +116,12 @@ func TestABrokerThatRestartsLosesNothing(t *testing.T) {
 		}
 		c.produce(90, func(i int) string { return []string{"ok", "retry once", "dead"}[i/3%3] })
 		m := c.join(1, 2*time.Second, nil)
-		testkit.Advance(1500 * time.Millisecond)
+		testkit.AdvanceClock(1500 * time.Millisecond)
 		before, _ := c.vendor.counts()
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
-		testkit.Advance(20 * time.Second)
+		testkit.AdvanceClock(20 * time.Second)
 		during, _ := c.vendor.counts()
 		c.Platform = testkit.StartPlatform(t, o)
 		c.awaitCommitted(90)
@@ -141,7 +141,7 @@ func TestABrokerThatRestartsLosesNothing(t *testing.T) {
 
 // One record is stuck while everything behind it passes.
 func TestAStuckHeadKeepsNothingElse(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		c := newCluster(t)
 		m := c.join(1, 0, func(l *line, cfg *consume.Config) {
 			roomy(l, cfg)
@@ -149,7 +149,7 @@ func TestAStuckHeadKeepsNothingElse(t *testing.T) {
 		})
 		for range 8 {
 			c.fill(200)
-			testkit.Advance(2 * time.Minute)
+			testkit.AdvanceClock(2 * time.Minute)
 		}
 		c.checkCount(8*200 - 1)
 		m.leave()

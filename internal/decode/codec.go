@@ -29,10 +29,10 @@ type readers struct{ byFull, byShort, byAlias map[string]*reader }
 var embeddedReaders = sync.OnceValues(func() (*readers, error) {
 	r := newReaders()
 	for _, s := range schemas.All() {
-		if _, ok := event.New(s.Name); !ok {
+		if _, ok := event.NewEvent(s.Name); !ok {
 			return nil, fmt.Errorf("schema %s: package event has no type %s", s.File, s.Name)
 		}
-		fresh := func() any { e, _ := event.New(s.Name); return e }
+		fresh := func() any { e, _ := event.NewEvent(s.Name); return e }
 		if err := r.add(s.JSON, fresh); err != nil {
 			return nil, fmt.Errorf("schema %s: %w", s.File, err)
 		}
@@ -90,20 +90,20 @@ type codec struct {
 // codec resolves a writer's schema against its reader's.
 func (r *readers) codec(id int, writer *avro.Schema) *codec {
 	if err := bounded(writer); err != nil {
-		return &codec{err: &Poison{ID: id, Reason: cut("the schema has " + err.Error())}}
+		return &codec{err: &PoisonError{ID: id, Reason: cut("the schema has " + err.Error())}}
 	}
 	root := writer.Root().ExpandReferences()
 	if root.Type != "record" {
-		return &codec{err: &Poison{ID: id, Reason: fmt.Sprintf("the schema is %s, want a record", root.Type)}}
+		return &codec{err: &PoisonError{ID: id, Reason: fmt.Sprintf("the schema is %s, want a record", root.Type)}}
 	}
 	name := fullName(root)
 	reader := r.find(name)
 	if reader == nil {
-		return &codec{err: &Unmapped{Name: cut(name)}}
+		return &codec{err: &UnmappedError{Name: cut(name)}}
 	}
 	resolved, err := reader.resolve(writer, root)
 	if err != nil {
-		return &codec{err: &Poison{ID: id, Reason: cut("resolving the schema: " + err.Error())}}
+		return &codec{err: &PoisonError{ID: id, Reason: cut("resolving the schema: " + err.Error())}}
 	}
 	return &codec{name: name, schema: resolved, fresh: reader.fresh}
 }
@@ -118,24 +118,24 @@ func (r *reader) resolve(writer *avro.Schema, root *avro.SchemaNode) (*avro.Sche
 // overflower is an event that has decimals. Avro libraries do not hold a decimal to its precision.
 type overflower interface{ Overflow() string }
 
-func (c *codec) decode(id int, body []byte) (Decoded, error) {
+func (c *codec) decode(id int, body []byte) (DecodedEvent, error) {
 	if c.err != nil {
-		return Decoded{}, c.err
+		return DecodedEvent{}, c.err
 	}
 	e := c.fresh()
 	rest, err := c.schema.Decode(body, e)
 	if err != nil {
-		return Decoded{}, &Poison{ID: id, Reason: malformed(err)}
+		return DecodedEvent{}, &PoisonError{ID: id, Reason: malformed(err)}
 	}
 	if len(rest) > 0 {
-		return Decoded{}, &Poison{ID: id, Reason: fmt.Sprintf("%d bytes are left after the record's last field", len(rest))}
+		return DecodedEvent{}, &PoisonError{ID: id, Reason: fmt.Sprintf("%d bytes are left after the record's last field", len(rest))}
 	}
 	if o, ok := e.(overflower); ok {
 		if field := o.Overflow(); field != "" {
-			return Decoded{}, &Poison{ID: id, Reason: cut(fmt.Sprintf("field %s: the decimal has more digits than its schema allows", field))}
+			return DecodedEvent{}, &PoisonError{ID: id, Reason: cut(fmt.Sprintf("field %s: the decimal has more digits than its schema allows", field))}
 		}
 	}
-	return Decoded{Name: c.name, Event: e}, nil
+	return DecodedEvent{Name: c.name, Event: e}, nil
 }
 
 // malformed says where a record is broken and of what kind the fault is. The library's own text stays out, for it can quote values.

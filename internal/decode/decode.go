@@ -29,8 +29,8 @@ type Config struct {
 	MaxBytes int
 	// MaxIDs bounds the schema ids remembered, of the known and of the unknown each; default 1000.
 	MaxIDs int
-	// UnknownFor is for how long an unknown id is not asked for again; default 2 s.
-	UnknownFor time.Duration
+	// UnknownIDCacheTTL is for how long an unknown id is not asked for again; default 2 s.
+	UnknownIDCacheTTL time.Duration
 	// Transport makes the requests; default a copy of http.DefaultTransport.
 	Transport http.RoundTripper
 }
@@ -39,7 +39,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.Timeout, 10*time.Second)
 	orDefault(&c.MaxBytes, 8<<20)
 	orDefault(&c.MaxIDs, 1000)
-	orDefault(&c.UnknownFor, 2*time.Second)
+	orDefault(&c.UnknownIDCacheTTL, 2*time.Second)
 	if c.Transport == nil {
 		c.Transport = http.DefaultTransport
 		if t, ok := c.Transport.(*http.Transport); ok {
@@ -55,8 +55,8 @@ func orDefault[T int | time.Duration](v *T, standard T) {
 	}
 }
 
-// Decoded is a record as its event.
-type Decoded struct {
+// DecodedEvent is a record as its event.
+type DecodedEvent struct {
 	// Name is the writer's full record name, such as "sluice.crmcom.Purchase".
 	Name string
 	// Event is a pointer to the type in package event.
@@ -88,8 +88,8 @@ type lookup struct {
 	abandoned bool
 }
 
-// New makes a Decoder for the events of schemas/. It makes no request.
-func New(cfg Config) (*Decoder, error) {
+// NewDecoder makes a Decoder for the events of schemas/. It makes no request.
+func NewDecoder(cfg Config) (*Decoder, error) {
 	readers, err := embeddedReaders()
 	if err != nil {
 		return nil, err
@@ -118,14 +118,14 @@ func (d *Decoder) Close() { d.registry.http.CloseIdleConnections() }
 
 // Decode gives the event of a record's value. It waits for at most one look-up of the schema id, and for none once the id is known.
 // The event shares no memory with value. Errors are by kind, see the package.
-func (d *Decoder) Decode(ctx context.Context, topic string, value []byte) (Decoded, error) {
+func (d *Decoder) Decode(ctx context.Context, topic string, value []byte) (DecodedEvent, error) {
 	id, body, err := d.split(value)
 	if err != nil {
-		return Decoded{}, err
+		return DecodedEvent{}, err
 	}
 	c, err := d.codec(ctx, id)
 	if err != nil {
-		return Decoded{}, fmt.Errorf("finding the schema of a record of %s: %w", topic, err)
+		return DecodedEvent{}, fmt.Errorf("finding the schema of a record of %s: %w", topic, err)
 	}
 	return c.decode(id, body)
 }
@@ -136,15 +136,15 @@ const headerBytes = 5 // magic 0x00 and a 4-byte big-endian id: Confluent's wire
 func (d *Decoder) split(value []byte) (id int, body []byte, err error) {
 	switch {
 	case len(value) > d.cfg.MaxBytes:
-		return 0, nil, &Poison{Reason: fmt.Sprintf("value of %d bytes, at most %d are allowed", len(value), d.cfg.MaxBytes)}
+		return 0, nil, &PoisonError{Reason: fmt.Sprintf("value of %d bytes, at most %d are allowed", len(value), d.cfg.MaxBytes)}
 	case len(value) < headerBytes:
-		return 0, nil, &Poison{Reason: fmt.Sprintf("value of %d bytes, the header alone has %d", len(value), headerBytes)}
+		return 0, nil, &PoisonError{Reason: fmt.Sprintf("value of %d bytes, the header alone has %d", len(value), headerBytes)}
 	case value[0] != 0:
-		return 0, nil, &Poison{Reason: fmt.Sprintf("first byte 0x%02x, want 0x00 (Confluent's wire format)", value[0])}
+		return 0, nil, &PoisonError{Reason: fmt.Sprintf("first byte 0x%02x, want 0x00 (Confluent's wire format)", value[0])}
 	}
 	id = int(binary.BigEndian.Uint32(value[1:headerBytes]))
 	if id > math.MaxInt32 {
-		return 0, nil, &Poison{Reason: fmt.Sprintf("schema id %d, at most %d is possible", id, math.MaxInt32)}
+		return 0, nil, &PoisonError{Reason: fmt.Sprintf("schema id %d, at most %d is possible", id, math.MaxInt32)}
 	}
 	return id, value[headerBytes:], nil
 }
@@ -222,21 +222,21 @@ func (d *Decoder) rememberUnknown(id int) error {
 	if !ok {
 		u.since = now
 	}
-	u.until = now.Add(d.cfg.UnknownFor)
+	u.until = now.Add(d.cfg.UnknownIDCacheTTL)
 	d.unknown.put(id, u)
 	return d.isUnknown(id, u)
 }
 
 // isUnknown is the error of an id that the registry does not know. The caller holds d.mu.
-func (d *Decoder) isUnknown(id int, u unknown) *UnknownID {
+func (d *Decoder) isUnknown(id int, u unknown) *UnknownSchemaError {
 	trusted := later(d.resolved, d.registry.lastFailure())
-	return &UnknownID{ID: id, FirstSeen: later(u.since, trusted), TrustedSince: trusted, EverResolved: !d.resolved.IsZero()}
+	return &UnknownSchemaError{ID: id, FirstSeen: later(u.since, trusted), TrustedSince: trusted, EverResolved: !d.resolved.IsZero()}
 }
 
 // lookUp asks the registry for an id and resolves its schema. A schema that can never be read is a codec too: one that says so.
 func (d *Decoder) lookUp(ctx context.Context, id int) (*codec, error) {
 	writer, err := d.registry.writer(ctx, id)
-	var bad *Poison
+	var bad *PoisonError
 	switch {
 	case err == nil:
 		return d.readers.codec(id, writer), nil

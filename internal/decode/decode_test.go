@@ -112,7 +112,7 @@ func TestDecodeGivesTheTypedEventAndTheWritersName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Decoded{Name: "sluice.crmcom.Purchase", Event: purchase(t)}); !reflect.DeepEqual(got, want) {
+	if want := (DecodedEvent{Name: "sluice.crmcom.Purchase", Event: purchase(t)}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
@@ -155,7 +155,7 @@ func TestBytesThatAreNotOneWholeRecordArePoison(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := d.Decode(t.Context(), "purchases", test.value)
-			var poison *Poison
+			var poison *PoisonError
 			if !errors.As(err, &poison) || got.Event != nil {
 				t.Fatalf("got %+v and error %v, want a *Poison alone", got, err)
 			}
@@ -178,7 +178,7 @@ func TestARecordOfTheLargestSizeDecodes(t *testing.T) {
 func TestNoPrefixOfARecordDecodes(t *testing.T) {
 	d, wire := newPurchaseDecoder(t, Config{})
 	for n := range len(wire) {
-		var poison *Poison
+		var poison *PoisonError
 		if got, err := d.Decode(t.Context(), "purchases", wire[:n]); !errors.As(err, &poison) {
 			t.Fatalf("the first %d of %d bytes gave %+v and error %v, want a *Poison", n, len(wire), got, err)
 		}
@@ -213,8 +213,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{0, 0})
 	f.Fuzz(func(t *testing.T, value []byte) {
 		got, err := d.Decode(t.Context(), "purchases", value)
-		var poison *Poison
-		var unknown *UnknownID
+		var poison *PoisonError
+		var unknown *UnknownSchemaError
 		switch {
 		case errors.As(err, &poison), errors.As(err, &unknown):
 			if len(err.Error()) > 2*maxText {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Poison is a record that can never be decoded, whatever is waited for: the fault is in its bytes or in the schema that it names.
-type Poison struct {
+// PoisonError is a record that can never be decoded, whatever is waited for: the fault is in its bytes or in the schema that it names.
+type PoisonError struct {
 	// ID is the schema id that the record names, 0 where none could be read.
 	ID int
 	// Reason says what is wrong, at most 512 bytes, never with a value from the record.
@@ -15,25 +15,25 @@ type Poison struct {
 }
 
 // Error is the reason, with the schema id where there is one.
-func (e *Poison) Error() string {
+func (e *PoisonError) Error() string {
 	if e.ID == 0 {
 		return e.Reason
 	}
 	return fmt.Sprintf("schema id %d: %s", e.ID, e.Reason)
 }
 
-// Unmapped is a record whose schema is a well-formed record of a name that no event has.
-type Unmapped struct {
+// UnmappedError is a record whose schema is a well-formed record of a name that no event has.
+type UnmappedError struct {
 	// Name is the writer's full record name, at most 512 bytes.
 	Name string
 }
 
 // Error names the record.
-func (e *Unmapped) Error() string { return fmt.Sprintf("no event has the record name %q", e.Name) }
+func (e *UnmappedError) Error() string { return fmt.Sprintf("no event has the record name %q", e.Name) }
 
-// UnknownID is a schema id that the registry does not know, now. A registry that lags behind its leader, or the wrong registry, looks the
+// UnknownSchemaError is a schema id that the registry does not know, now. A registry that lags behind its leader, or the wrong registry, looks the
 // same; how long to wait and when to hold is the caller's to decide.
-type UnknownID struct {
+type UnknownSchemaError struct {
 	ID int
 	// FirstSeen is when the registry first said so, not before TrustedSince; it starts anew once the id was known, or was pushed out of memory
 	// by many others.
@@ -45,7 +45,7 @@ type UnknownID struct {
 }
 
 // Error names the id.
-func (e *UnknownID) Error() string {
+func (e *UnknownSchemaError) Error() string {
 	return fmt.Sprintf("schema id %d: unknown to the registry since %s", e.ID, e.FirstSeen.UTC().Format(time.RFC3339))
 }
 

@@ -191,7 +191,7 @@ func parsed(t testing.TB, text string) (*avro.Schema, *avro.SchemaNode) {
 func eventTypes(t *testing.T) map[string]func() any {
 	types := map[string]func() any{everythingSchema: func() any { return new(everything) }}
 	for _, s := range schemas.All() {
-		types[s.JSON] = func() any { e, _ := event.New(s.Name); return e }
+		types[s.JSON] = func() any { e, _ := event.NewEvent(s.Name); return e }
 	}
 	if len(types) != 12 {
 		t.Fatalf("%d types, want the eleven events and the test's own", len(types))

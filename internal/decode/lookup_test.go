@@ -50,10 +50,10 @@ func newInProcess(t testing.TB, cfg Config, answer http.HandlerFunc) (*Decoder, 
 	return newEmptyDecoder(t, cfg), p
 }
 
-func unknownOf(t *testing.T, d *Decoder, id uint32) *UnknownID {
+func unknownOf(t *testing.T, d *Decoder, id uint32) *UnknownSchemaError {
 	t.Helper()
 	_, err := d.Decode(t.Context(), "topic", framed(id, nil))
-	var unknown *UnknownID
+	var unknown *UnknownSchemaError
 	if !errors.As(err, &unknown) {
 		t.Fatalf("id %d: error %v, want an *UnknownID", id, err)
 	}
@@ -74,7 +74,7 @@ func TestAKnownIDIsAskedForOnce(t *testing.T) {
 
 func TestAnUnknownIDIsAskedForAgainOnlyAfterAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, p := newInProcess(t, Config{UnknownFor: 2 * time.Second}, unknownToRegistry)
+		d, p := newInProcess(t, Config{UnknownIDCacheTTL: 2 * time.Second}, unknownToRegistry)
 		start := time.Now()
 		for step, want := range []int32{1, 1, 2, 2, 3} {
 			if first := unknownOf(t, d, 7).FirstSeen; !first.Equal(start) {
@@ -83,17 +83,17 @@ func TestAnUnknownIDIsAskedForAgainOnlyAfterAWhile(t *testing.T) {
 			if got := p.asked.Load(); got != want {
 				t.Errorf("second %d: %d look-ups, want %d", step, got, want)
 			}
-			testkit.Advance(time.Second)
+			testkit.AdvanceClock(time.Second)
 		}
 	})
 }
 
 func TestAnIDThatTheRegistryLearnsDecodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, p := newInProcess(t, Config{UnknownFor: time.Second}, unknownToRegistry)
+		d, p := newInProcess(t, Config{UnknownIDCacheTTL: time.Second}, unknownToRegistry)
 		_ = unknownOf(t, d, 7)
 		p.answer = knows
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		if _, err := d.Decode(t.Context(), "topic", framed(7, nil)); err != nil {
 			t.Error(err)
 		}
@@ -102,17 +102,17 @@ func TestAnIDThatTheRegistryLearnsDecodes(t *testing.T) {
 
 func TestAnIDThatWasKnownIsUnknownFromThenOnOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, p := newInProcess(t, Config{UnknownFor: time.Second, MaxIDs: 1}, unknownToRegistry)
+		d, p := newInProcess(t, Config{UnknownIDCacheTTL: time.Second, MaxIDs: 1}, unknownToRegistry)
 		_ = unknownOf(t, d, 7)
 		p.answer = knows
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		for _, id := range []uint32{7, 8} { // 8 pushes 7 out
 			if _, err := d.Decode(t.Context(), "topic", framed(id, nil)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		p.answer = unknownToRegistry
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		if first := unknownOf(t, d, 7).FirstSeen; !first.Equal(time.Now()) {
 			t.Errorf("first seen %v ago, want now", time.Since(first))
 		}

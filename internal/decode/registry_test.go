@@ -59,9 +59,9 @@ func knows(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"schema":%
 // isRegistrys tells whether an error is of the registry's kind: none of the record's, and none of the caller's context.
 func isRegistrys(err error) bool {
 	var (
-		poison   *Poison
-		unmapped *Unmapped
-		unknown  *UnknownID
+		poison   *PoisonError
+		unmapped *UnmappedError
+		unknown  *UnknownSchemaError
 	)
 	return err != nil && !errors.As(err, &poison) && !errors.As(err, &unmapped) && !errors.As(err, &unknown) &&
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
@@ -161,7 +161,7 @@ func TestA404IsUnknownOnlyWhenARegistrySaysIt(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			d := newEmptyDecoder(t, Config{URLs: test.urls})
 			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
-			var unknown *UnknownID
+			var unknown *UnknownSchemaError
 			if errors.As(err, &unknown) != test.unknown || isRegistrys(err) == test.unknown {
 				t.Errorf("error %v, want an *UnknownID: %t", err, test.unknown)
 			}
@@ -194,7 +194,7 @@ func TestTheBasePathAndTheLoginAreSent(t *testing.T) {
 func TestNoErrorPrintsTheLogin(t *testing.T) {
 	closed := httptest.NewServer(nil)
 	closed.Close()
-	_, bad := New(Config{URLs: []string{"http://user:secret@host:port"}})
+	_, bad := NewDecoder(Config{URLs: []string{"http://user:secret@host:port"}})
 	d := newEmptyDecoder(t, Config{URLs: []string{strings.Replace(closed.URL, "http://", "http://user:secret@", 1)}})
 	_, refused := d.Decode(t.Context(), "topic", framed(1, nil))
 	page := newEmptyDecoder(t, Config{URLs: []string{strings.Replace(serve(t, answering(200, "<html>")), "http://", "http://user:secret@", 1)}})
@@ -208,7 +208,7 @@ func TestNoErrorPrintsTheLogin(t *testing.T) {
 
 func TestAConfigWithoutAUsableURLIsRefused(t *testing.T) {
 	for _, urls := range [][]string{nil, {""}, {"localhost:8081"}, {"ftp://host"}, {"http://"}, {"http://ok", "nonsense"}} {
-		if _, err := New(Config{URLs: urls}); err == nil {
+		if _, err := NewDecoder(Config{URLs: urls}); err == nil {
 			t.Errorf("URLs %q: no error", urls)
 		}
 	}
@@ -259,7 +259,7 @@ func TestSchemasThatReferToEachOtherArePoison(t *testing.T) {
 		fmt.Fprintf(w, `{"schema":"{\"type\":\"record\",\"name\":\"%s\",\"fields\":[{\"name\":\"f\",\"type\":\"%s\"}]}","references":[{"name":"%[2]s","subject":"%[2]s","version":1}]}`, name, other)
 	})}})
 	_, err := d.Decode(t.Context(), "topic", framed(1, nil))
-	if poison := new(Poison); !errors.As(err, &poison) || asked.Load() != 3 {
+	if poison := new(PoisonError); !errors.As(err, &poison) || asked.Load() != 3 {
 		t.Errorf("error %v after %d requests, want a *Poison after 3", err, asked.Load())
 	}
 }
@@ -294,7 +294,7 @@ func TestASchemaThatCannotBeReadIsPoison(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			d := newEmptyDecoder(t, Config{URLs: []string{serve(t, test.answer)}})
 			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
-			var poison *Poison
+			var poison *PoisonError
 			if !errors.As(err, &poison) || !strings.Contains(poison.Reason, test.says) || len(poison.Reason) > maxText {
 				t.Errorf("error %v, want a short *Poison that says %q", err, test.says)
 			}

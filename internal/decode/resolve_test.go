@@ -135,7 +135,7 @@ func TestASchemaThatWouldReadAsSomethingElseIsRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			d := newTestDecoder(t, Config{}, everythingReaders(t), test.writer)
 			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
-			var poison *Poison
+			var poison *PoisonError
 			if !errors.As(err, &poison) || !strings.Contains(poison.Reason, test.reason) {
 				t.Errorf("error %v, want a *Poison that says %q", err, test.reason)
 			}
@@ -146,7 +146,7 @@ func TestASchemaThatWouldReadAsSomethingElseIsRefused(t *testing.T) {
 func TestARecordNameWithoutAnEventIsUnmapped(t *testing.T) {
 	d := newTestDecoder(t, Config{}, everythingReaders(t), `{"type":"record","name":"com.example.Other","fields":[]}`)
 	_, err := d.Decode(t.Context(), "topic", framed(1, nil))
-	var unmapped *Unmapped
+	var unmapped *UnmappedError
 	if !errors.As(err, &unmapped) || unmapped.Name != "com.example.Other" {
 		t.Errorf("error %v, want *Unmapped{com.example.Other}", err)
 	}
@@ -180,13 +180,13 @@ func TestEverySchemaHasAReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range event.Names() {
+	for _, name := range event.EventNames() {
 		found := r.find(name)
 		if found == nil {
 			t.Errorf("no reader for %s", name)
 			continue
 		}
-		want, _ := event.New(name)
+		want, _ := event.NewEvent(name)
 		if got := reflect.TypeOf(found.fresh()); got != reflect.TypeOf(want) {
 			t.Errorf("%s decodes into a %s, want a %T", name, got, want)
 		}

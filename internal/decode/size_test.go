@@ -27,7 +27,7 @@ func TestASchemaThatGrowsWithoutEndIsPoison(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newTestDecoder(t, Config{}, emptyReaders(t), schema)
 			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
-			var poison *Poison
+			var poison *PoisonError
 			if !errors.As(err, &poison) || !strings.Contains(poison.Reason, "more than 10000 types") {
 				t.Errorf("error %v, want a *Poison that says how many types are allowed", err)
 			}
@@ -61,7 +61,7 @@ func TestASchemaGrowsByReferencesToo(t *testing.T) {
 	}
 	d := newEmptyDecoder(t, Config{URLs: []string{fake.URL()}})
 	_, err := d.Decode(t.Context(), "topic", framed(n+1, nil))
-	var poison *Poison
+	var poison *PoisonError
 	if !errors.As(err, &poison) || !strings.Contains(poison.Reason, "more than 10000 types") {
 		t.Errorf("error %v, want a *Poison that says how many types are allowed", err)
 	}
@@ -102,7 +102,7 @@ func TestACountBeyondTheRecordIsPoisonAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newTestDecoder(t, Config{}, emptyReaders(t), `{"type":"record","name":"Empty","fields":[{"name":"f","type":`+test.field+`}]}`)
 			_, err := d.Decode(t.Context(), "topic", framed(1, test.body))
-			var poison *Poison
+			var poison *PoisonError
 			if !errors.As(err, &poison) {
 				t.Errorf("error %v, want a *Poison", err)
 			}

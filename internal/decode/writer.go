@@ -29,7 +29,7 @@ type schemaParser struct {
 
 func (p *schemaParser) parse(ctx context.Context, id int, s sr.Schema) (*avro.Schema, error) {
 	if s.Type != sr.TypeAvro {
-		return nil, &Poison{ID: id, Reason: fmt.Sprintf("the schema is %s, want AVRO", s.Type)}
+		return nil, &PoisonError{ID: id, Reason: fmt.Sprintf("the schema is %s, want AVRO", s.Type)}
 	}
 	for _, ref := range s.References {
 		if err := p.reference(ctx, id, ref); err != nil {
@@ -38,7 +38,7 @@ func (p *schemaParser) parse(ctx context.Context, id int, s sr.Schema) (*avro.Sc
 	}
 	schema, err := p.cache.Parse(s.Schema)
 	if err != nil {
-		return nil, &Poison{ID: id, Reason: cut("parsing the schema: " + err.Error())}
+		return nil, &PoisonError{ID: id, Reason: cut("parsing the schema: " + err.Error())}
 	}
 	return schema, nil
 }
@@ -48,7 +48,7 @@ func (p *schemaParser) reference(ctx context.Context, id int, ref sr.SchemaRefer
 		return nil
 	}
 	if len(p.seen) == maxReferences {
-		return &Poison{ID: id, Reason: fmt.Sprintf("the schema refers to more than %d others", maxReferences)}
+		return &PoisonError{ID: id, Reason: fmt.Sprintf("the schema refers to more than %d others", maxReferences)}
 	}
 	p.seen[ref] = true
 	s, err := p.registry.byVersion(ctx, ref)

@@ -13,9 +13,9 @@ import (
 
 func TestRepeatableOperationsNeitherAnnounceNorFearATimeout(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		v := &vendor{spec: sink.Spec{Repeatable: true}, script: first(answer(sink.Unknown, 504))}
+		v := &vendor{spec: sink.OperationSpec{Repeatable: true}, script: first(answer(sink.Unknown, 504))}
 		r := newRig(t, v, v, nil)
-		r.dispatch(8, func(j *Job) { j.Record.Unknown = true })
+		r.dispatch(8, func(j *Delivery) { j.Record.OutcomeUnknown = true })
 		r.finish()
 		r.wantKinds(map[string]int{"delivered": 8})
 		r.wantSizes(8, 8)
@@ -28,7 +28,7 @@ func TestRepeatableOperationsNeitherAnnounceNorFearATimeout(t *testing.T) {
 func TestWhatIsSentWasAnnouncedBefore(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var r *rig
-		check := func(n int, items []sink.Item) sink.Answer {
+		check := func(n int, items []sink.Item) sink.Response {
 			if len(r.border.marked) < len(items) {
 				t.Errorf("call %d carries %d items, %d are announced", n, len(items), len(r.border.marked))
 			}
@@ -51,7 +51,7 @@ func TestWhatIsSentWasAnnouncedBefore(t *testing.T) {
 func TestWhereOrderIsKeptEachCallOfAnUpsertIsAnnounced(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var r *rig
-		v := &vendor{spec: sink.Spec{Repeatable: true}, script: func(n int, items []sink.Item) sink.Answer {
+		v := &vendor{spec: sink.OperationSpec{Repeatable: true}, script: func(n int, items []sink.Item) sink.Response {
 			if len(r.border.marked) < len(items) {
 				t.Errorf("call %d carries %d items, %d are announced", n, len(items), len(r.border.marked))
 			}
@@ -61,11 +61,11 @@ func TestWhereOrderIsKeptEachCallOfAnUpsertIsAnnounced(t *testing.T) {
 			case 2:
 				return answer(sink.Unknown, 504)
 			case 3:
-				return each(items, func(sink.Item) sink.Class { return sink.Retryable })
+				return each(items, func(sink.Item) sink.ResultClass { return sink.Retryable })
 			}
 			return accept(n, items)
 		}}
-		r = newRig(t, v, v, func(c *Config) { c.InPlace = true })
+		r = newRig(t, v, v, func(c *Config) { c.RetryInPlace = true })
 		r.dispatch(8, nil)
 		r.finish()
 		r.wantKinds(map[string]int{"delivered": 8})
@@ -77,20 +77,20 @@ func TestWhereOrderIsKeptEachCallOfAnUpsertIsAnnounced(t *testing.T) {
 
 func TestAnAttemptIsOneThatWasAnsweredForTheRecord(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		refuse := func(_ int, items []sink.Item) sink.Answer {
-			return each(items, func(sink.Item) sink.Class { return sink.Rejected })
+		refuse := func(_ int, items []sink.Item) sink.Response {
+			return each(items, func(sink.Item) sink.ResultClass { return sink.Rejected })
 		}
-		waits := []sink.Answer{answer(sink.Unavailable, 503), answer(sink.Throttled, 429), answer(sink.Unauthorized, 401)}
-		r := start(t, func(n int, items []sink.Item) sink.Answer {
+		waits := []sink.Response{answer(sink.Unavailable, 503), answer(sink.Throttled, 429), answer(sink.Unauthorized, 401)}
+		r := start(t, func(n int, items []sink.Item) sink.Response {
 			if n <= len(waits) {
 				return waits[n-1]
 			}
 			return refuse(n, items)
 		}, nil)
-		r.dispatch(1, func(j *Job) { j.Record.Attempt = 2 })
+		r.dispatch(1, func(j *Delivery) { j.Record.Attempt = 2 })
 		r.finish()
 		o := r.border.outcomes[id(0)]
-		if o.Attempt != 3 || o.Cause != record.CauseRejected || o.Stage != record.StageDeliver || o.Operation != "vendor.op" {
+		if o.Attempt != 3 || o.Cause != record.CauseRejected || o.Stage != record.StageDeliver || o.OperationName != "vendor.op" {
 			t.Fatalf("outcome %+v, want attempt 3", o)
 		}
 		if !strings.Contains(o.Reason, "refused") {
@@ -102,7 +102,7 @@ func TestAnAttemptIsOneThatWasAnsweredForTheRecord(t *testing.T) {
 func TestTheAttemptOfAFormerOwnerCounts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, accept, deadLetter)
-		r.dispatch(1, func(j *Job) { j.Record.Unknown, j.Record.Attempt = true, 1 })
+		r.dispatch(1, func(j *Delivery) { j.Record.OutcomeUnknown, j.Record.Attempt = true, 1 })
 		r.finish()
 		if o := r.border.outcomes[id(0)]; o.Attempt != 2 || o.Cause != record.CauseUnknown {
 			t.Fatalf("outcome %+v, want attempt 2", o)
@@ -113,7 +113,7 @@ func TestTheAttemptOfAFormerOwnerCounts(t *testing.T) {
 // Jitter spreads a wait over all of it: only many of them show that they grow.
 func TestALaneThatFindsTheVendorUnavailableWaitsLongerEachTime(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		down := make([]sink.Answer, 12)
+		down := make([]sink.Response, 12)
 		for i := range down {
 			down[i] = answer(sink.Unavailable, 503)
 		}
@@ -130,18 +130,18 @@ func TestALaneThatFindsTheVendorUnavailableWaitsLongerEachTime(t *testing.T) {
 func TestTheAgeOfARecordLeavesOutHolds(t *testing.T) {
 	slow := answer(sink.Throttled, 429)
 	slow.RetryAfter = time.Hour
-	for _, held := range []sink.Answer{answer(sink.Unavailable, 503), answer(sink.Misconfigured, 404), answer(sink.Unauthorized, 401), slow} {
+	for _, held := range []sink.Response{answer(sink.Unavailable, 503), answer(sink.Misconfigured, 404), answer(sink.Unauthorized, 401), slow} {
 		t.Run(held.Class.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				down := true
-				r := start(t, func(_ int, items []sink.Item) sink.Answer {
+				r := start(t, func(_ int, items []sink.Item) sink.Response {
 					if down {
 						return held
 					}
-					return each(items, func(sink.Item) sink.Class { return sink.Retryable })
+					return each(items, func(sink.Item) sink.ResultClass { return sink.Retryable })
 				}, nil)
-				r.dispatch(1, func(j *Job) { j.Record.FirstFailed = time.Now().Add(-time.Minute) })
-				testkit.Advance(3 * time.Hour)
+				r.dispatch(1, func(j *Delivery) { j.Record.FirstFailed = time.Now().Add(-time.Minute) })
+				testkit.AdvanceClock(3 * time.Hour)
 				down = false
 				r.finish()
 				r.wantKinds(map[string]int{"retried retryable": 1})
@@ -153,9 +153,9 @@ func TestTheAgeOfARecordLeavesOutHolds(t *testing.T) {
 // The operation forgets an item in each answer: a lane that matched results to items by what is there would deliver one too many.
 func TestAForgottenItemIsNeverDelivered(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := start(t, func(n int, items []sink.Item) sink.Answer {
+		r := start(t, func(n int, items []sink.Item) sink.Response {
 			a := accept(n, items)
-			a.Items = a.Items[:len(a.Items)-1]
+			a.ItemResults = a.ItemResults[:len(a.ItemResults)-1]
 			return a
 		}, nil)
 		r.dispatch(20, nil)
@@ -166,7 +166,7 @@ func TestAForgottenItemIsNeverDelivered(t *testing.T) {
 
 func TestRetryAfterIsHonouredUpToTheCap(t *testing.T) {
 	cases := []struct {
-		class              sink.Class
+		class              sink.ResultClass
 		asked, least, most time.Duration
 	}{
 		{sink.Throttled, 30 * time.Second, 30 * time.Second, 31 * time.Second},
@@ -215,7 +215,7 @@ func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
 		name       string
 		lanes      int
 		repeatable bool
-		failing    sink.Answer
+		failing    sink.Response
 	}{
 		{"500", 2, false, answer(sink.Unavailable, 500)},
 		{"500, in the only lane", 1, false, answer(sink.Unavailable, 500)},
@@ -226,7 +226,7 @@ func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				v := &vendor{spec: sink.Spec{Repeatable: c.repeatable}, script: func(n int, items []sink.Item) sink.Answer {
+				v := &vendor{spec: sink.OperationSpec{Repeatable: c.repeatable}, script: func(n int, items []sink.Item) sink.Response {
 					if slices.ContainsFunc(items, func(it sink.Item) bool { return it.ID == id(5) }) {
 						return c.failing
 					}
@@ -235,12 +235,12 @@ func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
 				r := newRig(t, v, v, func(cfg *Config) { cfg.Concurrency = c.lanes; cfg.Linger = 0 })
 				r.dispatch(64, nil)
 				for range 40 {
-					testkit.Advance(10 * time.Second)
+					testkit.AdvanceClock(10 * time.Second)
 					r.dispatch(4, nil)
 				}
 				r.finish()
 				r.wantKinds(map[string]int{"delivered": 64 + 160 - 1, "retried retryable": 1})
-				if o := r.border.outcomes[id(5)]; o.Kind != record.Retry {
+				if o := r.border.outcomes[id(5)]; o.Disposition != record.DispositionRetry {
 					t.Fatalf("the poison item ended as %+v", o)
 				}
 			})
@@ -251,14 +251,14 @@ func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
 func TestACallNeverPassesTheVendorsCap(t *testing.T) {
 	cases := []struct {
 		name       string
-		spec       sink.Spec
+		spec       sink.OperationSpec
 		configured int
 		want       int
 	}{
-		{"configured", sink.Spec{MaxItems: 100, DefaultItems: 50}, 20, 20},
-		{"configured beyond the cap", sink.Spec{MaxItems: 10}, 20, 10},
-		{"not configured", sink.Spec{MaxItems: 100, DefaultItems: 50}, 0, 50},
-		{"not configured, no default", sink.Spec{MaxItems: 40}, 0, 40},
+		{"configured", sink.OperationSpec{MaxItems: 100, DefaultItems: 50}, 20, 20},
+		{"configured beyond the cap", sink.OperationSpec{MaxItems: 10}, 20, 10},
+		{"not configured", sink.OperationSpec{MaxItems: 100, DefaultItems: 50}, 0, 50},
+		{"not configured, no default", sink.OperationSpec{MaxItems: 40}, 0, 40},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -11,12 +11,14 @@ import (
 )
 
 // apply does with a call's items what the table says.
-func (l *lane) apply(ctx context.Context, p *permit, w *work[*entry], sent chunk, a sink.Answer, v verdict) {
+func (l *lane) apply(ctx context.Context, p *permit, w *work[*entry], sent chunk, a sink.Response, v verdict) {
 	w.renewed = v.step == stepRenew
 	switch v.step {
 	case stepItems:
 		w.passed(len(sent))
-		l.conclude(ctx, sent, func(i int, h history) (fate, sink.Result) { return l.policy.item(a.Items[i], h), a.Items[i] })
+		l.conclude(ctx, sent, func(i int, h history) (fate, sink.Result) {
+			return l.policy.item(a.ItemResults[i], h), a.ItemResults[i]
+		})
 	case stepUnknown:
 		w.cleared(len(sent))
 		l.conclude(ctx, sent, func(_ int, h history) (fate, sink.Result) { return l.policy.unsure(h), a.Result })
@@ -47,7 +49,7 @@ func (l *lane) apply(ctx context.Context, p *permit, w *work[*entry], sent chunk
 }
 
 // ownResult is the result of the one item of a refused call.
-func ownResult(a sink.Answer) sink.Result {
+func ownResult(a sink.Response) sink.Result {
 	if r, named := blamed(1, a)[0]; named {
 		return r
 	}
@@ -55,7 +57,7 @@ func ownResult(a sink.Answer) sink.Result {
 }
 
 // blame ends the items that the answer names and has the others sent again.
-func (l *lane) blame(ctx context.Context, w *work[*entry], sent chunk, a sink.Answer) {
+func (l *lane) blame(ctx context.Context, w *work[*entry], sent chunk, a sink.Response) {
 	named := blamed(len(sent), a)
 	culprits, rest := make(chunk, 0, len(named)), make(chunk, 0, len(sent))
 	results := make([]sink.Result, 0, len(named))
@@ -108,9 +110,9 @@ func (l *lane) sort(judged chunk, flood bool, now time.Time) (ended, waiting chu
 	for i, e := range judged {
 		o := l.outs[i]
 		switch {
-		case flood && o.Kind != record.Delivered && !l.pardoned(&e.Value):
+		case flood && o.Disposition != record.DispositionDelivered && !l.pardoned(&e.Value):
 			held, why = append(held, e), append(why, o)
-		case o.Kind == record.Retry && l.policy.inPlace:
+		case o.Disposition == record.DispositionRetry && l.policy.inPlace:
 			e.Value.delay, e.Value.failedAt = o.Delay, cmp.Or(e.Value.failedAt, now)
 			waiting = append(waiting, e)
 		default:
@@ -137,7 +139,7 @@ func (l *lane) resend(entries chunk) {
 
 func (l *lane) end(entries chunk) {
 	for _, e := range entries {
-		l.queue.End(e)
+		l.queue.Finish(e)
 	}
 }
 

@@ -21,15 +21,15 @@ type instant struct {
 	results []sink.Result
 }
 
-func (v *instant) Send(_ context.Context, items []sink.Item) sink.Answer {
-	return sink.Answer{Result: sink.Result{Class: sink.Delivered, Status: 200}, Items: v.results[:len(items)]}
+func (v *instant) Send(_ context.Context, items []sink.Item) sink.Response {
+	return sink.Response{Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: v.results[:len(items)]}
 }
 
 // counter settles by counting.
 type counter struct{ settled chan int }
 
-func (c *counter) Sent(context.Context, []*record.Record) error { return nil }
-func (c *counter) Unsent([]*record.Record)                      {}
+func (c *counter) LogIntent(context.Context, []*record.Record) error { return nil }
+func (c *counter) ClearIntent([]*record.Record)                      {}
 func (c *counter) Settle(_ context.Context, outcomes []record.Outcome) error {
 	c.settled <- len(outcomes)
 	return nil
@@ -53,19 +53,19 @@ func benchmarkLane(b *testing.B, keys [][]byte) {
 	cfg := testConfig()
 	cfg.MaxItems, cfg.Linger, cfg.Rand = 1000, time.Millisecond, rand.NewPCG(1, 1)
 	border := &counter{settled: make(chan int, 16)}
-	lanes := New(op, cfg, border, border, nil, zap.NewNop())
+	lanes := NewDispatcher(op, cfg, border, border, nil, zap.NewNop())
 	ended := make(chan error, 1)
 	go func() { ended <- lanes.Run(b.Context()) }()
 
 	rec := &record.Record{Raw: &kgo.Record{}}
 	offset.NewTracker([16]byte{}, 0, nil).Track(&rec.Entry, 0, 0, time.Now())
-	job := Job{Record: rec, Item: sink.Item{ID: "id", Body: make([]byte, 200)}}
+	job := Delivery{Record: rec, Item: sink.Item{ID: "id", Body: make([]byte, 200)}}
 	b.ReportAllocs()
 	b.ResetTimer()
 	inFlight := 0
 	for i := range b.N {
 		if keys != nil {
-			job.Key = keys[i%len(keys)]
+			job.OrderKey = keys[i%len(keys)]
 		}
 		for inFlight >= 10_000 {
 			inFlight -= <-border.settled

@@ -7,8 +7,8 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// Breaker configures an operation's circuit breaker.
-type Breaker struct {
+// BreakerConfig configures an operation's circuit breaker.
+type BreakerConfig struct {
 	// Failures in a row open it; 0: 5.
 	Failures int
 	// Ratio of failures among the calls of Window opens it, from 10 calls on; 0: 0.5 of 30 s. A window shorter than two time-outs is made as long.
@@ -44,7 +44,7 @@ func newBreaker(c Config, onChange func(gobreaker.State)) *breaker {
 	// A result counts in the bucket of its call's start, and is lost when that has left the window.
 	window := max(c.Breaker.Window, 2*c.Timeout)
 	b.cb = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		Name:         c.Operation,
+		Name:         c.OperationName,
 		MaxRequests:  1,
 		Interval:     window,
 		BucketPeriod: max(window/windowBuckets, 1),

@@ -90,7 +90,7 @@ func (l *lane) commitSent(ctx context.Context, due chunk) bool {
 			l.records = append(l.records, e.Value.Record)
 		}
 	}
-	return len(l.records) == 0 || l.ann.Sent(ctx, l.records) == nil
+	return len(l.records) == 0 || l.ann.LogIntent(ctx, l.records) == nil
 }
 
 func (l *lane) dropLate(w *work[*entry]) {
@@ -101,9 +101,9 @@ func (l *lane) dropLate(w *work[*entry]) {
 }
 
 // send makes the call. It is cut when ctx ended and nothing sure came back.
-func (l *lane) send(ctx context.Context, sent chunk) (a sink.Answer, cut bool) {
+func (l *lane) send(ctx context.Context, sent chunk) (a sink.Response, cut bool) {
 	l.items = l.items[:0]
-	size, again := l.op.EnvelopeSize(sent[0].Group)+len(sent)-1, 0
+	size, again := l.op.EnvelopeSize(sent[0].EnvelopeKey)+len(sent)-1, 0
 	for _, e := range sent {
 		l.items = append(l.items, e.Value.Item)
 		size += e.Size
@@ -112,7 +112,7 @@ func (l *lane) send(ctx context.Context, sent chunk) (a sink.Answer, cut bool) {
 		}
 	}
 	if again > 0 && !l.policy.repeatable {
-		l.obs.PossibleDuplicates(l.cfg.Operation, again)
+		l.obs.PossibleDuplicates(l.cfg.OperationName, again)
 	}
 	timed, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()
@@ -120,7 +120,7 @@ func (l *lane) send(ctx context.Context, sent chunk) (a sink.Answer, cut bool) {
 	a = l.op.Send(timed, l.items)
 	clear(l.items) // a lane that is idle holds no bodies
 	fill := max(float64(len(sent))/float64(l.cfg.MaxItems), float64(size)/float64(l.cfg.MaxBytes))
-	l.obs.Call(l.cfg.Operation, a.Class.String(), len(sent), min(fill, 1), time.Since(start))
+	l.obs.VendorCall(l.cfg.OperationName, a.Class.String(), len(sent), min(fill, 1), time.Since(start))
 	if mayHaveActed(a) {
 		for _, e := range sent {
 			e.Value.maybe = true
@@ -131,7 +131,7 @@ func (l *lane) send(ctx context.Context, sent chunk) (a sink.Answer, cut bool) {
 
 // strike counts, for each item, the failures over the request between which other calls passed. It tells whether this was the third for all of them: then
 // the vendor fails on these items alone.
-func (l *lane) strike(sent chunk, a sink.Answer) (poison bool) {
+func (l *lane) strike(sent chunk, a sink.Response) (poison bool) {
 	if !failedOver(a) {
 		return false
 	}
@@ -167,20 +167,20 @@ func (l *lane) noteHealth(v verdict, sent chunk, asked time.Duration) {
 }
 
 // renew gets a new token, from an operation that can. Where none can be had the operation is held.
-func (l *lane) renew(ctx context.Context, p *permit, a sink.Answer) bool {
+func (l *lane) renew(ctx context.Context, p *permit, a sink.Response) bool {
 	timed, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()
-	err := l.op.(sink.Authorizer).Renew(timed, a.Token)
+	err := l.op.(sink.TokenRefresher).RefreshToken(timed, a.TokenVersion)
 	if err == nil {
 		return true
 	}
-	var unready *sink.Unready
+	var unready *sink.DependencyError
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled): // we have called it off
 	case errors.As(err, &unready):
-		l.gate.fail(p, unready.Answer)
+		l.gate.fail(p, unready.Response)
 	default:
-		l.gate.fail(p, sink.Answer{Result: sink.Result{Class: sink.Unavailable}, Err: err})
+		l.gate.fail(p, sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err})
 	}
 	return false
 }
@@ -195,20 +195,20 @@ func (l *lane) unsend(sent chunk) {
 		}
 	}
 	if len(l.records) > 0 {
-		l.ann.Unsent(l.records)
+		l.ann.ClearIntent(l.records)
 	}
 }
 
 func (l *lane) outcome(j *job, f fate, r sink.Result) record.Outcome {
 	o := record.Outcome{
-		Record: j.Record, Operation: l.cfg.Operation, Kind: record.Delivered, Result: r, Attempt: j.Record.Attempt + j.attempts,
+		Record: j.Record, OperationName: l.cfg.OperationName, Disposition: record.DispositionDelivered, Result: r, Attempt: j.Record.Attempt + j.attempts,
 	}
 	if f.kind == fateDelivered {
 		return o
 	}
-	o.Kind, o.Cause, o.Stage, o.Reason = record.Dead, f.cause, record.StageDeliver, reason(f.cause, r)
+	o.Disposition, o.Cause, o.Stage, o.Reason = record.DispositionDead, f.cause, record.StageDeliver, reason(f.cause, r)
 	if f.kind == fateTier || f.kind == fateWait {
-		o.Kind, o.Delay = record.Retry, f.delay
+		o.Disposition, o.Delay = record.DispositionRetry, f.delay
 	}
 	return o
 }

@@ -30,7 +30,7 @@ type chaos struct {
 }
 
 // lost answers with a call's class after acting on some of its items, or on none.
-func (c *chaos) lost(items []sink.Item, a sink.Answer) sink.Answer {
+func (c *chaos) lost(items []sink.Item, a sink.Response) sink.Response {
 	some := c.rand.IntN(len(items) + 1)
 	for i, it := range items {
 		if i < some && !c.bad(it.ID) {
@@ -51,16 +51,16 @@ type equipped struct {
 
 func (v *equipped) Renew(context.Context, uint64) error {
 	if a := v.Probe(context.Background()); a.Class != sink.Delivered {
-		return &sink.Unready{Doing: "logging in", Answer: a}
+		return &sink.DependencyError{Action: "logging in", Response: a}
 	}
 	return nil
 }
 
-func (v *equipped) Probe(context.Context) sink.Answer {
+func (v *equipped) Probe(context.Context) sink.Response {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if time.Now().Before(v.chaos.until) && v.chaos.rand.IntN(2) == 0 {
-		classes := []sink.Class{sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable, sink.Unknown}
+		classes := []sink.ResultClass{sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable, sink.Unknown}
 		return answer(classes[v.chaos.rand.IntN(len(classes))], 0)
 	}
 	return answer(sink.Delivered, 200)
@@ -73,7 +73,7 @@ func (c *chaos) bad(id string) bool {
 	return h.Sum64()%20 == 0
 }
 
-func (c *chaos) answer(_ int, items []sink.Item) sink.Answer {
+func (c *chaos) answer(_ int, items []sink.Item) sink.Response {
 	c.check(items)
 	if time.Now().Before(c.until) {
 		switch c.rand.IntN(15) {
@@ -104,7 +104,7 @@ func (c *chaos) answer(_ int, items []sink.Item) sink.Answer {
 			return answer(sink.Rejected, 400)
 		}
 	}
-	return each(items, func(it sink.Item) sink.Class {
+	return each(items, func(it sink.Item) sink.ResultClass {
 		switch {
 		case c.bad(it.ID):
 			return sink.Rejected
@@ -139,27 +139,27 @@ func TestWhateverHappensEachRecordEndsOnce(t *testing.T) {
 func simulate(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	c := &chaos{rand: rand.New(rand.NewPCG(seed, 2)), until: time.Now().Add(10 * time.Minute), seed: seed, unclear: map[string]int{}}
-	g := guard.New(guard.Config{MaxRatio: []float64{1, 0.03, 0.2}[seed%3], Window: 20})
-	g.Watch(func(s guard.Standing) {
+	g := guard.NewGuard(guard.Config{MaxRatio: []float64{1, 0.03, 0.2}[seed%3], Window: 20})
+	g.Subscribe(func(s guard.Status) {
 		if s.Tripped {
 			trips++
 		}
 	})
-	v := &equipped{chaos: c, vendor: vendor{spec: sink.Spec{Repeatable: seed%4 >= 2}}}
+	v := &equipped{chaos: c, vendor: vendor{spec: sink.OperationSpec{Repeatable: seed%4 >= 2}}}
 	var op sink.Operation = v
 	if seed%8 < 4 {
 		op = &v.vendor
 	}
 	r := newRig(t, op, &v.vendor, func(cfg *Config) {
 		cfg.Guard = g
-		cfg.Concurrency, cfg.InPlace, cfg.Rand, cfg.MaxAge = 1+rnd.IntN(3), ordered, rand.NewPCG(seed, 3), 0
+		cfg.Concurrency, cfg.RetryInPlace, cfg.Rand, cfg.MaxAge = 1+rnd.IntN(3), ordered, rand.NewPCG(seed, 3), 0
 		cfg.RetryDelays = []time.Duration{time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute}
 	})
 	r.vendor.took = time.Duration(rnd.IntN(3)) * time.Second
 	keyOf, ownerOf := map[string]string{}, map[string]int{}
 	c.check = r.checkSent
 	c.acted = func(id string) { r.vendor.accepted[id]++ }
-	r.vendor.script = func(n int, items []sink.Item) sink.Answer {
+	r.vendor.script = func(n int, items []sink.Item) sink.Response {
 		r.vendor.mu.Lock()
 		defer r.vendor.mu.Unlock()
 		return c.answer(n, items)
@@ -197,18 +197,18 @@ func (r *rig) comeAndGo(rnd *rand.Rand, seed uint64, ordered bool, keyOf map[str
 		for range rnd.IntN(30) {
 			p := rnd.IntN(2)
 			r.tracker = owners[standing[p]]
-			r.dispatch(1, func(j *Job) {
+			r.dispatch(1, func(j *Delivery) {
 				if seed%3 == 0 {
-					j.Item.Entity = fmt.Sprint(p, rnd.IntN(5))
+					j.Item.EntityKey = fmt.Sprint(p, rnd.IntN(5))
 				}
 				if ordered {
 					keyOf[j.Item.ID] = fmt.Sprint(p, rnd.IntN(3))
-					j.Key = []byte(keyOf[j.Item.ID])
+					j.OrderKey = []byte(keyOf[j.Item.ID])
 				}
 				ownerOf[j.Item.ID] = standing[p]
 			})
 		}
-		testkit.Advance(time.Duration(rnd.IntN(60)) * time.Second)
+		testkit.AdvanceClock(time.Duration(rnd.IntN(60)) * time.Second)
 		p := rnd.IntN(2)
 		r.tracker = owners[standing[p]]
 		switch rnd.IntN(4) {
@@ -216,7 +216,7 @@ func (r *rig) comeAndGo(rnd *rand.Rand, seed uint64, ordered bool, keyOf map[str
 			r.drain(time.Duration(rnd.IntN(90)) * time.Second)
 		case 1:
 			r.tracker.Fence()
-			r.lanes.Flush()
+			r.lanes.NotifyDraining()
 		default:
 			continue
 		}
@@ -234,10 +234,10 @@ func (r *rig) checkSent(items []sink.Item) {
 	defer r.border.mu.Unlock()
 	entities := map[string]bool{}
 	for _, it := range items {
-		if it.Entity != "" && entities[it.Entity] {
-			r.t.Errorf("%s was sent with another item of entity %s", it.ID, it.Entity)
+		if it.EntityKey != "" && entities[it.EntityKey] {
+			r.t.Errorf("%s was sent with another item of entity %s", it.ID, it.EntityKey)
 		}
-		entities[it.Entity] = true
+		entities[it.EntityKey] = true
 		if _, ended := r.border.outcomes[it.ID]; ended {
 			r.t.Errorf("%s was sent after it had an outcome", it.ID)
 		}
@@ -271,9 +271,9 @@ func (r *rig) judge(c *chaos, keyOf map[string]string, ownerOf map[string]int) {
 	last := map[string]int{}
 	for _, name := range r.border.order {
 		o := r.border.outcomes[name]
-		unclear := o.Cause == record.CauseUnknown && c.unclear[name] == 1+testConfig().Resends
-		if o.Kind == record.Dead && !c.bad(name) && !unclear || o.Kind == record.Delivered && c.bad(name) {
-			r.t.Errorf("%s, bad %v, %d times unclear, ended as %v %v", name, c.bad(name), c.unclear[name], o.Kind, o.Cause)
+		unclear := o.Cause == record.CauseUnknown && c.unclear[name] == 1+testConfig().MaxResends
+		if o.Disposition == record.DispositionDead && !c.bad(name) && !unclear || o.Disposition == record.DispositionDelivered && c.bad(name) {
+			r.t.Errorf("%s, bad %v, %d times unclear, ended as %v %v", name, c.bad(name), c.unclear[name], o.Disposition, o.Cause)
 		}
 		if k, ok := keyOf[name]; ok {
 			k = fmt.Sprintf("%s of assignment %d", k, ownerOf[name])
@@ -304,7 +304,7 @@ func TestABisectThroughALaneKillsExactlyTheCulprits(t *testing.T) {
 			bad[id(rapid.IntRange(0, n-1).Draw(rt, "culprit"))] = true
 		}
 		bubble(t, func(t *testing.T) {
-			r := start(t, func(call int, items []sink.Item) sink.Answer {
+			r := start(t, func(call int, items []sink.Item) sink.Response {
 				for _, it := range items {
 					if bad[it.ID] {
 						return answer(sink.Rejected, 400)
@@ -316,8 +316,8 @@ func TestABisectThroughALaneKillsExactlyTheCulprits(t *testing.T) {
 			r.finish()
 			for i := range n {
 				o := r.border.outcomes[id(i)]
-				if bad[id(i)] != (o.Kind == record.Dead) || !bad[id(i)] && r.vendor.accepted[id(i)] != 1 {
-					t.Errorf("item %d, culprit %v: %v, accepted %d times", i, bad[id(i)], o.Kind, r.vendor.accepted[id(i)])
+				if bad[id(i)] != (o.Disposition == record.DispositionDead) || !bad[id(i)] && r.vendor.accepted[id(i)] != 1 {
+					t.Errorf("item %d, culprit %v: %v, accepted %d times", i, bad[id(i)], o.Disposition, r.vendor.accepted[id(i)])
 				}
 			}
 		})

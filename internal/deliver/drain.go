@@ -40,9 +40,9 @@ func (l *lane) shed(now, start time.Time) int {
 		l.keep(w, stays)
 	}
 	l.tidy()
-	l.letGoAll(l.queue.Remove(func(e *entry) bool { return !stays(e) }))
+	l.letGoAll(l.queue.RemoveMatching(func(e *entry) bool { return !stays(e) }))
 	if left {
-		l.queue.Hasten(func(e *entry) bool { _, draining := e.Value.Record.Draining(); return draining })
+		l.queue.SkipLinger(func(e *entry) bool { _, draining := e.Value.Record.Draining(); return draining })
 	}
 	l.draining, l.look = left, false
 	return dropped
@@ -50,17 +50,17 @@ func (l *lane) shed(now, start time.Time) int {
 
 // breakOrder notes that an entry was dropped.
 func breakOrder(broken map[string]bool, e *entry) {
-	if e.Key != nil {
-		broken["key "+string(e.Key)] = true
+	if e.OrderKey != nil {
+		broken["key "+string(e.OrderKey)] = true
 	}
-	if e.Entity != "" {
-		broken["entity "+e.Entity] = true
+	if e.EntityKey != "" {
+		broken["entity "+e.EntityKey] = true
 	}
 }
 
 // follows tells whether an earlier entry of the same key or entity was dropped: this one would overtake it.
 func follows(broken map[string]bool, e *entry) bool {
-	return e.Key != nil && broken["key "+string(e.Key)] || e.Entity != "" && broken["entity "+e.Entity]
+	return e.OrderKey != nil && broken["key "+string(e.OrderKey)] || e.EntityKey != "" && broken["entity "+e.EntityKey]
 }
 
 // keep drops the work's entries for which keep is false, and tells how many.
@@ -70,27 +70,27 @@ func (l *lane) keep(w *work[*entry], keep func(*entry) bool) (dropped int) {
 			return true
 		}
 		l.letGo(&e.Value)
-		l.queue.End(e)
+		l.queue.Finish(e)
 		dropped++
 		return false
 	})
-	l.obs.Dropped(dropped)
+	l.obs.RecordsReleased(dropped)
 	return dropped
 }
 
 // letGo ends a job without an outcome.
 func (l *lane) letGo(j *job) {
 	if j.announced && !j.maybe {
-		l.ann.Unsent([]*record.Record{j.Record})
+		l.ann.ClearIntent([]*record.Record{j.Record})
 	}
-	j.Record.Drop()
+	j.Record.Release()
 }
 
 func (l *lane) letGoAll(jobs []job) {
 	for i := range jobs {
 		l.letGo(&jobs[i])
 	}
-	l.obs.Dropped(len(jobs))
+	l.obs.RecordsReleased(len(jobs))
 }
 
 // abandon drops all that the lane holds and will be given.
@@ -98,13 +98,13 @@ func (l *lane) abandon() {
 	l.inbox.close()
 	jobs, _, _ := l.inbox.take(nil)
 	for i := range jobs {
-		jobs[i].Record.Drop()
+		jobs[i].Record.Release()
 	}
 	l.dropKnown(map[string]bool{}, func(*record.Record) bool { return false })
 	for _, w := range append(l.stack, &l.held) {
 		l.keep(w, func(*entry) bool { return false })
 	}
 	l.tidy()
-	l.letGoAll(l.queue.Remove(func(*entry) bool { return true }))
-	l.obs.Dropped(len(jobs))
+	l.letGoAll(l.queue.RemoveMatching(func(*entry) bool { return true }))
+	l.obs.RecordsReleased(len(jobs))
 }

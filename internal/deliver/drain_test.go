@@ -14,14 +14,14 @@ import (
 
 // drain ends the assignment of all records so far, as a revoke does, and gives the time until which it may.
 func (r *rig) drain(within time.Duration) {
-	r.tracker.Drain(time.Now().Add(within))
-	r.lanes.Flush()
+	r.tracker.StartDraining(time.Now().Add(within))
+	r.lanes.NotifyDraining()
 }
 
 func TestADrainInEachKindOfWait(t *testing.T) {
 	down, throttled, wrong := answer(sink.Unavailable, 503), answer(sink.Throttled, 429), answer(sink.Misconfigured, 404)
 	throttled.RetryAfter = 10 * time.Minute
-	always := func(a sink.Answer) script { return func(int, []sink.Item) sink.Answer { return a } }
+	always := func(a sink.Response) script { return func(int, []sink.Item) sink.Response { return a } }
 	cases := []struct {
 		name      string
 		script    script
@@ -38,9 +38,9 @@ func TestADrainInEachKindOfWait(t *testing.T) {
 		{name: "open breaker", script: always(down), before: 2 * time.Minute, within: time.Minute},
 		{name: "throttle", script: always(throttled), before: time.Second, within: time.Minute},
 		{name: "hold", script: always(wrong), before: time.Second, within: time.Minute},
-		{name: "waiting in place", script: func(_ int, items []sink.Item) sink.Answer {
-			return each(items, func(sink.Item) sink.Class { return sink.Retryable })
-		}, change: func(c *Config) { c.InPlace = true }, before: time.Second, within: time.Minute},
+		{name: "waiting in place", script: func(_ int, items []sink.Item) sink.Response {
+			return each(items, func(sink.Item) sink.ResultClass { return sink.Retryable })
+		}, change: func(c *Config) { c.RetryInPlace = true }, before: time.Second, within: time.Minute},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestADrainInEachKindOfWait(t *testing.T) {
 				r := start(t, c.script, c.change)
 				r.dispatch(4, nil)
 				synctest.Wait()
-				testkit.Advance(c.before)
+				testkit.AdvanceClock(c.before)
 				synctest.Wait()
 				calls, began := r.vendor.count(), time.Now()
 				r.drain(c.within)
@@ -72,7 +72,7 @@ func TestADrainWaitsForThePaceWhileACallMayStillStart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, accept, func(c *Config) { c.MaxItems = 2; c.Limiter = rate.NewLimiter(rate.Every(10*time.Second), 1) })
 		r.dispatch(10, nil)
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		began := time.Now()
 		r.drain(time.Minute)
 		<-r.tracker.Idle()
@@ -91,7 +91,7 @@ func TestADrainWaitsForTheCallInFlightAndSettlesIt(t *testing.T) {
 		r.vendor.took = 20 * time.Second
 		r.dispatch(12, nil)
 		synctest.Wait()
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		began := time.Now()
 		r.drain(time.Minute)
 		<-r.tracker.Idle()
@@ -112,8 +112,8 @@ func TestADrainDoesNotDisturbOtherAssignments(t *testing.T) {
 		r.assign()
 		r.dispatch(4, nil)
 		synctest.Wait()
-		ending.Drain(time.Now().Add(time.Minute))
-		r.lanes.Flush()
+		ending.StartDraining(time.Now().Add(time.Minute))
+		r.lanes.NotifyDraining()
 		<-ending.Idle()
 		r.finish()
 		r.wantKinds(map[string]int{"delivered": 4})
@@ -125,9 +125,9 @@ func TestNothingIsSentOrSettledAfterTheFence(t *testing.T) {
 		r := start(t, accept, nil)
 		r.vendor.took = 20 * time.Second
 		r.dispatch(12, nil)
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		r.tracker.Fence()
-		r.lanes.Flush()
+		r.lanes.NotifyDraining()
 		<-r.tracker.Idle()
 		r.wantKinds(map[string]int{})
 		r.wantSizes(8)
@@ -154,7 +154,7 @@ func TestWhatMovesUpForARecordThatWasDroppedIsAnnouncedBeforeItIsSent(t *testing
 	bubble(t, func(t *testing.T) {
 		var r *rig
 		answers := first(answer(sink.TooLarge, 413), answer(sink.Unavailable, 503))
-		r = start(t, func(n int, items []sink.Item) sink.Answer {
+		r = start(t, func(n int, items []sink.Item) sink.Response {
 			r.checkSent(items)
 			return answers(n, items)
 		}, nil)
@@ -198,7 +198,7 @@ func TestAJobOfAnEndingAssignmentIsRefused(t *testing.T) {
 
 // What the vendor has taken is settled all the same; what a cut call says is nobody's fault.
 func TestTheHardStopSettlesWhatWasDeliveredAndBlamesNobody(t *testing.T) {
-	for _, a := range []sink.Answer{answer(sink.Delivered, 200), answer(sink.Unknown, 0), answer(sink.Misconfigured, 0)} {
+	for _, a := range []sink.Response{answer(sink.Delivered, 200), answer(sink.Unknown, 0), answer(sink.Misconfigured, 0)} {
 		t.Run(a.Class.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var r *rig
@@ -206,7 +206,7 @@ func TestTheHardStopSettlesWhatWasDeliveredAndBlamesNobody(t *testing.T) {
 				if a.Class == sink.Delivered {
 					want["delivered"] = 4
 				}
-				r = start(t, func(n int, items []sink.Item) sink.Answer {
+				r = start(t, func(n int, items []sink.Item) sink.Response {
 					r.cancel()
 					if a.Class == sink.Delivered {
 						return accept(n, items)
@@ -230,7 +230,7 @@ func TestWhatAFormerOwnerSentHasNoOutcomeAfterTheFence(t *testing.T) {
 		r := start(t, accept, deadLetter)
 		r.vendor.took = 20 * time.Second
 		r.dispatch(1, nil)
-		testkit.Advance(time.Second) // the lane is in a call
+		testkit.AdvanceClock(time.Second) // the lane is in a call
 		r.assign()
 		r.dispatch(1, takenOver)
 		r.tracker.Fence()
@@ -245,7 +245,7 @@ func TestTheHardStopCutsCallsAndDropsTheRest(t *testing.T) {
 		r := start(t, accept, func(c *Config) { c.Concurrency = 2 })
 		r.vendor.took = 20 * time.Second
 		r.dispatch(100, nil)
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		began := time.Now()
 		r.cancel()
 		if err := <-r.ended; err == nil || !strings.Contains(err.Error(), "delivering vendor.op") {
@@ -268,22 +268,22 @@ func TestADrainDropsWhatFollowsADroppedRecordOfItsKey(t *testing.T) {
 	for _, by := range []string{"key", "entity"} {
 		t.Run(by, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				r := start(t, func(_ int, items []sink.Item) sink.Answer {
-					return each(items, func(it sink.Item) sink.Class {
+				r := start(t, func(_ int, items []sink.Item) sink.Response {
+					return each(items, func(it sink.Item) sink.ResultClass {
 						if it.ID == id(0) {
 							return sink.Retryable
 						}
 						return sink.Delivered
 					})
-				}, func(c *Config) { c.InPlace = true })
-				r.dispatch(3, func(j *Job) {
+				}, func(c *Config) { c.RetryInPlace = true })
+				r.dispatch(3, func(j *Delivery) {
 					if by == "key" {
-						j.Key = []byte("k")
+						j.OrderKey = []byte("k")
 					} else {
-						j.Item.Entity = "e"
+						j.Item.EntityKey = "e"
 					}
 				})
-				testkit.Advance(time.Second)
+				testkit.AdvanceClock(time.Second)
 				r.drain(time.Minute)
 				<-r.tracker.Idle()
 				r.finish()
@@ -296,10 +296,10 @@ func TestADrainDropsWhatFollowsADroppedRecordOfItsKey(t *testing.T) {
 
 func TestADrainDoesNotWaitForAnotherAssignmentsRecordOfTheKey(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := start(t, first(each(make([]sink.Item, 1), func(sink.Item) sink.Class { return sink.Retryable })), func(c *Config) { c.InPlace = true })
-		keyed := func(j *Job) { j.Key = []byte("k") }
+		r := start(t, first(each(make([]sink.Item, 1), func(sink.Item) sink.ResultClass { return sink.Retryable })), func(c *Config) { c.RetryInPlace = true })
+		keyed := func(j *Delivery) { j.OrderKey = []byte("k") }
 		r.dispatch(1, keyed)
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		r.assign()
 		r.dispatch(1, keyed)
 		synctest.Wait()

@@ -16,7 +16,7 @@ func TestABatchWhoseLastItemsAreDroppedBuriesItsCulprits(t *testing.T) {
 		g, change := guarded(nil)
 		r := start(t, nil, change)
 		var ending *offset.Tracker
-		r.vendor.script = func(n int, items []sink.Item) sink.Answer {
+		r.vendor.script = func(n int, items []sink.Item) sink.Response {
 			switch {
 			case items[0].ID == id(0):
 				return answer(sink.Rejected, 400)
@@ -24,8 +24,8 @@ func TestABatchWhoseLastItemsAreDroppedBuriesItsCulprits(t *testing.T) {
 				g.Trip("vendor.op", nil)
 				return answer(sink.Unavailable, 503)
 			}
-			ending.Drain(time.Now())
-			r.lanes.Flush()
+			ending.StartDraining(time.Now())
+			r.lanes.NotifyDraining()
 			return accept(n, items)
 		}
 		r.dispatch(1, nil)
@@ -43,14 +43,14 @@ func TestABatchWhoseLastItemsAreDroppedBuriesItsCulprits(t *testing.T) {
 func TestALaneThatEndsIsWaitedForByNobody(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		down := true
-		r := start(t, func(n int, items []sink.Item) sink.Answer {
+		r := start(t, func(n int, items []sink.Item) sink.Response {
 			if down {
 				return answer(sink.Unavailable, 503)
 			}
 			return accept(n, items)
 		}, func(c *Config) { c.Concurrency, c.Linger, c.Breaker.Failures = 2, 0, 2 })
 		r.dispatch(1, nil)
-		testkit.Advance(5 * time.Second) // two failures: open
+		testkit.AdvanceClock(5 * time.Second) // two failures: open
 		stays := r.tracker
 		r.assign()
 		r.dispatch(1, nil) // to the other lane, which asks
@@ -59,7 +59,7 @@ func TestALaneThatEndsIsWaitedForByNobody(t *testing.T) {
 		down = false
 		r.lanes.Close()
 		<-r.tracker.Idle()
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		r.wantKinds(map[string]int{"delivered": 1})
 		<-stays.Idle()
 		r.finish()

@@ -29,7 +29,7 @@ func (l *lane) flooded(judged chunk) bool {
 		}
 	}
 	refused := slices.ContainsFunc(l.counted, func(r guard.Result) bool { return r.Cause != "" })
-	flood := l.cfg.Guard.Judge(l.cfg.Operation, l.counted)
+	flood := l.cfg.Guard.RecordResults(l.cfg.OperationName, l.counted)
 	if !refused && len(l.counted) > 0 {
 		l.gate.accepted(time.Now())
 	}
@@ -38,14 +38,14 @@ func (l *lane) flooded(judged chunk) bool {
 }
 
 // pardoned tells whether an operator has released what the guard held of it: this time it takes its course.
-func (l *lane) pardoned(j *job) bool { return j.held > 0 && j.held <= l.cfg.Guard.Releases() }
+func (l *lane) pardoned(j *job) bool { return j.held > 0 && j.held <= l.cfg.Guard.ReleaseCount() }
 
 // hold keeps what was refused.
 func (l *lane) hold(entries chunk, outs []record.Outcome, now time.Time) {
 	again := make(chunk, 0, len(entries))
 	for i, e := range entries {
 		j := &e.Value
-		j.held, j.failedAt = 1+l.cfg.Guard.Releases(), cmp.Or(j.failedAt, now)
+		j.held, j.failedAt = 1+l.cfg.Guard.ReleaseCount(), cmp.Or(j.failedAt, now)
 		if outs[i].Cause == record.CauseUnknown || j.maybe && !l.policy.repeatable {
 			j.maybe = true
 			l.known = append(l.known, known{e, outs[i]})
@@ -77,7 +77,7 @@ func (l *lane) goOn(ctx context.Context) {
 }
 
 // provisional tells whether a record that was refused alone waits for the end of its batch's search before it dies.
-func (l *lane) provisional(w *work[*entry], class sink.Class, e *entry) bool {
+func (l *lane) provisional(w *work[*entry], class sink.ResultClass, e *entry) bool {
 	return w.searched && class == sink.Rejected && !l.cfg.Guard.Tripped() && !l.pardoned(&e.Value)
 }
 
@@ -108,7 +108,7 @@ func (l *lane) condemn(ctx context.Context, w *work[*entry]) {
 		for _, e := range culprits {
 			refusals = append(refusals, guard.Result{Record: e.Value.Record, Cause: record.CauseRejected, Code: e.Value.refusal.Code})
 		}
-		l.cfg.Guard.Trip(l.cfg.Operation, refusals)
+		l.cfg.Guard.Trip(l.cfg.OperationName, refusals)
 	}
 	w.culprits = nil
 	l.conclude(ctx, culprits, func(i int, h history) (fate, sink.Result) {
@@ -131,7 +131,7 @@ func (l *lane) take(p *permit) chunk {
 	if p.trial && !l.heldNext && len(l.held.rest) > 0 {
 		return l.takeHeld()
 	}
-	taken := l.queue.Take(time.Now(), p.most)
+	taken := l.queue.TakeBatch(time.Now(), p.most)
 	if p.trial && len(taken) == 0 {
 		return l.takeHeld()
 	}
@@ -146,11 +146,11 @@ func (l *lane) dropKnown(broken map[string]bool, stays func(*record.Record) bool
 		}
 		breakOrder(broken, k.entry)
 		l.letGo(&k.entry.Value)
-		l.queue.End(k.entry)
+		l.queue.Finish(k.entry)
 		dropped++
 		return true
 	})
-	l.obs.Dropped(dropped)
+	l.obs.RecordsReleased(dropped)
 	return dropped
 }
 

@@ -14,7 +14,7 @@ import (
 
 // guarded has the lanes ask a guard, which trips at over a half of 200 from 20 on.
 func guarded(change func(*Config)) (*guard.Guard, func(*Config)) {
-	g := guard.New(guard.Config{MaxRatio: 0.5, Window: 200})
+	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	return g, func(c *Config) {
 		c.Guard = g
 		if change != nil {
@@ -25,12 +25,12 @@ func guarded(change func(*Config)) (*guard.Guard, func(*Config)) {
 
 // refuser refuses each item until it is mended.
 type refuser struct {
-	class  sink.Class
+	class  sink.ResultClass
 	mended bool
 }
 
-func (v *refuser) answer(_ int, items []sink.Item) sink.Answer {
-	return each(items, func(sink.Item) sink.Class {
+func (v *refuser) answer(_ int, items []sink.Item) sink.Response {
+	return each(items, func(sink.Item) sink.ResultClass {
 		if v.mended {
 			return sink.Delivered
 		}
@@ -48,7 +48,7 @@ func (r *rig) wantFlood() {
 }
 
 func TestAVendorThatRefusesEverythingCostsFewRecordsUntilItIsMended(t *testing.T) {
-	for _, class := range []sink.Class{sink.Rejected, sink.Retryable} {
+	for _, class := range []sink.ResultClass{sink.Rejected, sink.Retryable} {
 		for _, lanes := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%v in %d lanes", class, lanes), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestAVendorThatRefusesEverythingCostsFewRecordsUntilItIsMended(t *testing.T
 					_, change := guarded(func(c *Config) { c.Concurrency = lanes })
 					r := start(t, v.answer, change)
 					r.dispatch(500, nil)
-					testkit.Advance(24 * time.Hour)
+					testkit.AdvanceClock(24 * time.Hour)
 					r.wantFlood()
 					gone := len(r.kinds())
 					for _, n := range r.kinds() {
@@ -85,7 +85,7 @@ func TestTheProbesOfAFloodAreSingleAndComeLessAndLessOften(t *testing.T) {
 		_, change := guarded(nil)
 		r := start(t, v.answer, change)
 		r.dispatch(100, nil)
-		testkit.Advance(time.Hour)
+		testkit.AdvanceClock(time.Hour)
 		sizes, at := r.vendor.sizes(), r.vendor.at
 		if sent, ended := len(r.border.standing), len(r.border.outcomes); sent != ended {
 			t.Errorf("%d stand as sent, %d have ended: what is held was refused", sent, ended)
@@ -124,17 +124,17 @@ func TestAnOperatorsReleaseLetsWhatIsHeldTakeItsCourse(t *testing.T) {
 		g, change := guarded(nil)
 		r := start(t, v.answer, change)
 		r.dispatch(24, nil)
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		r.wantFlood()
 		r.wantKinds(map[string]int{"dead rejected": 16})
 		g.Release()
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		r.wantKinds(map[string]int{"dead rejected": 24})
 		if held := r.held(); held != "" {
 			t.Errorf("it is held by %q", held)
 		}
 		r.dispatch(24, nil)
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		r.wantFlood()
 		r.wantKinds(map[string]int{"dead rejected": 24 + 16})
 		r.kill()
@@ -142,14 +142,14 @@ func TestAnOperatorsReleaseLetsWhatIsHeldTakeItsCourse(t *testing.T) {
 }
 
 func TestADrainDropsWhatTheGuardHolds(t *testing.T) {
-	for _, class := range []sink.Class{sink.Rejected, sink.Unknown} {
+	for _, class := range []sink.ResultClass{sink.Rejected, sink.Unknown} {
 		t.Run(class.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				v := &refuser{class: class}
-				_, change := guarded(func(c *Config) { c.Unknown = sink.UnknownDeadLetter })
+				_, change := guarded(func(c *Config) { c.UnknownPolicy = sink.UnknownDeadLetter })
 				r := start(t, v.answer, change)
 				r.dispatch(100, nil)
-				testkit.Advance(time.Minute)
+				testkit.AdvanceClock(time.Minute)
 				r.wantFlood()
 				began := time.Now()
 				r.drain(time.Minute)
@@ -157,7 +157,7 @@ func TestADrainDropsWhatTheGuardHolds(t *testing.T) {
 				if took := time.Since(began); took != 0 {
 					t.Errorf("the drain took %v", took)
 				}
-				want := map[sink.Class]int{sink.Rejected: 16, sink.Unknown: 0}[class]
+				want := map[sink.ResultClass]int{sink.Rejected: 16, sink.Unknown: 0}[class]
 				if class == sink.Unknown {
 					for _, n := range r.vendor.sizes() {
 						want += n
@@ -177,9 +177,9 @@ func TestAHalfThatIsRefusedByRuleOfTheDataNeverTrips(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g, change := guarded(nil)
 		tripped := false
-		g.Watch(func(s guard.Standing) { tripped = true })
-		r := start(t, func(_ int, items []sink.Item) sink.Answer {
-			return each(items, func(it sink.Item) sink.Class {
+		g.Subscribe(func(s guard.Status) { tripped = true })
+		r := start(t, func(_ int, items []sink.Item) sink.Response {
+			return each(items, func(it sink.Item) sink.ResultClass {
 				if (it.ID[len(it.ID)-1]-'0')%2 == 0 {
 					return sink.Rejected
 				}
@@ -199,10 +199,10 @@ func TestAHalfThatIsRefusedByRuleOfTheDataNeverTrips(t *testing.T) {
 func TestWhatTheVendorMayHaveActedOnIsNotSentAgainByTheGuard(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		v := &refuser{class: sink.Unknown}
-		g, change := guarded(func(c *Config) { c.Unknown = sink.UnknownDeadLetter })
+		g, change := guarded(func(c *Config) { c.UnknownPolicy = sink.UnknownDeadLetter })
 		r := start(t, v.answer, change)
 		r.dispatch(40, nil)
-		testkit.Advance(24 * time.Hour)
+		testkit.AdvanceClock(24 * time.Hour)
 		r.wantFlood()
 		r.wantKinds(map[string]int{"dead unknown": 16})
 		if n := len(r.border.standing); n != 40 {
@@ -224,17 +224,17 @@ func TestWhatTheVendorMayHaveActedOnIsNotSentAgainByTheGuard(t *testing.T) {
 func TestAnItemRefusedAfterALostAnswerIsNotSentAgainByTheGuard(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g, change := guarded(func(c *Config) { c.MaxItems = 32 })
-		r := start(t, func(n int, items []sink.Item) sink.Answer {
+		r := start(t, func(n int, items []sink.Item) sink.Response {
 			if n == 1 {
 				return answer(sink.Unavailable, 503)
 			}
 			if n == 2 {
 				return acted()
 			}
-			return each(items, func(sink.Item) sink.Class { return sink.Rejected })
+			return each(items, func(sink.Item) sink.ResultClass { return sink.Rejected })
 		}, change)
 		r.dispatch(32, nil)
-		testkit.Advance(24 * time.Hour)
+		testkit.AdvanceClock(24 * time.Hour)
 		r.wantFlood()
 		r.wantSizes(32, 32, 32)
 		g.Release()
@@ -245,7 +245,7 @@ func TestAnItemRefusedAfterALostAnswerIsNotSentAgainByTheGuard(t *testing.T) {
 
 // whole refuses a batch that has one of the bad, and names nobody.
 func whole(bad func(id string) bool) script {
-	return func(n int, items []sink.Item) sink.Answer {
+	return func(n int, items []sink.Item) sink.Response {
 		for _, it := range items {
 			if bad(it.ID) {
 				return answer(sink.Rejected, 400)
@@ -261,7 +261,7 @@ func TestNothingOfABatchDiesWhereOverAQuarterOfItIsRefused(t *testing.T) {
 		_, change := guarded(func(c *Config) { c.MaxItems = 128 })
 		r := start(t, whole(func(string) bool { return broken }), change)
 		r.dispatch(128, nil)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		r.wantFlood()
 		r.wantKinds(map[string]int{})
 		if n := r.vendor.count(); n > 16*(7+2)+6 {
@@ -295,7 +295,7 @@ func TestASmallBatchIsJudgedAtTheEndOfItsSearch(t *testing.T) {
 		g, change := guarded(nil)
 		r := start(t, whole(func(string) bool { return true }), change)
 		r.dispatch(8, nil)
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		r.wantFlood()
 		r.wantKinds(map[string]int{})
 		g.Release()
@@ -307,14 +307,14 @@ func TestASmallBatchIsJudgedAtTheEndOfItsSearch(t *testing.T) {
 func TestAFloodKeepsTheOrderOfEachKey(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		v := &refuser{class: sink.Rejected}
-		_, change := guarded(func(c *Config) { c.Concurrency, c.InPlace = 2, true })
+		_, change := guarded(func(c *Config) { c.Concurrency, c.RetryInPlace = 2, true })
 		r := start(t, v.answer, change)
 		var keys []string
 		for n := range 300 {
 			keys = append(keys, fmt.Sprint(n%60))
-			r.dispatch(1, func(j *Job) { j.Key = []byte(keys[n]) })
+			r.dispatch(1, func(j *Delivery) { j.OrderKey = []byte(keys[n]) })
 		}
-		testkit.Advance(time.Hour)
+		testkit.AdvanceClock(time.Hour)
 		r.wantFlood()
 		v.mended = true
 		r.finish()
@@ -331,14 +331,14 @@ func TestAFloodKeepsTheOrderOfEachKey(t *testing.T) {
 }
 
 func TestTheHardStopDropsWhatTheGuardHolds(t *testing.T) {
-	for _, class := range []sink.Class{sink.Rejected, sink.Unknown} {
+	for _, class := range []sink.ResultClass{sink.Rejected, sink.Unknown} {
 		t.Run(class.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				v := &refuser{class: class}
-				_, change := guarded(func(c *Config) { c.Unknown = sink.UnknownDeadLetter })
+				_, change := guarded(func(c *Config) { c.UnknownPolicy = sink.UnknownDeadLetter })
 				r := start(t, v.answer, change)
 				r.dispatch(100, nil)
-				testkit.Advance(time.Minute)
+				testkit.AdvanceClock(time.Minute)
 				r.wantFlood()
 				r.kill()
 			})
@@ -349,13 +349,13 @@ func TestTheHardStopDropsWhatTheGuardHolds(t *testing.T) {
 func TestTheTimeInAFloodDoesNotAgeARecord(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		v := &refuser{class: sink.Retryable}
-		g, change := guarded(func(c *Config) { c.InPlace, c.MaxAge = true, time.Hour })
+		g, change := guarded(func(c *Config) { c.RetryInPlace, c.MaxAge = true, time.Hour })
 		r := start(t, v.answer, change)
 		r.dispatch(24, nil)
-		testkit.Advance(24 * time.Hour)
+		testkit.AdvanceClock(24 * time.Hour)
 		r.wantFlood()
 		g.Release()
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		for id, o := range r.border.outcomes {
 			if o.Cause == record.CauseExpired {
 				t.Fatalf("%s has expired", id)
@@ -376,14 +376,14 @@ func TestALaneEndsWithTheLastOfWhatItHolds(t *testing.T) {
 			throttled := answer(sink.Throttled, 429)
 			throttled.RetryAfter = time.Minute
 			_, change := guarded(nil)
-			r := start(t, func(n int, items []sink.Item) sink.Answer {
+			r := start(t, func(n int, items []sink.Item) sink.Response {
 				if n == 3 {
 					return throttled
 				}
 				return answer(sink.Rejected, 400)
 			}, change)
 			r.dispatch(2, nil)
-			testkit.Advance(time.Second) // one of the two is found, the other waits
+			testkit.AdvanceClock(time.Second) // one of the two is found, the other waits
 			r.finish()
 			r.wantKinds(map[string]int{"dead rejected": 2})
 		})
@@ -394,7 +394,7 @@ func TestALaneEndsWithTheLastOfWhatItHolds(t *testing.T) {
 			_, change := guarded(nil)
 			r := start(t, v.answer, change)
 			r.dispatch(24, nil)
-			testkit.Advance(time.Second)
+			testkit.AdvanceClock(time.Second)
 			r.wantFlood()
 			r.tracker.Fence()
 			r.finish()

@@ -56,10 +56,10 @@ func newGate(cfg Config, obs *observe.Pipeline, log *zap.Logger) *gate {
 	g.hold.probe, g.flood.probe = cfg.HoldProbe, cfg.HoldProbe
 	g.pace = pace{limiter: cfg.Limiter, backoff: cfg.Backoff, most: cfg.RetryAfterCap}
 	g.breaker = newBreaker(cfg, func(to gobreaker.State) {
-		obs.Breaker(cfg.Operation, to.String())
+		obs.SetBreakerState(cfg.OperationName, to.String())
 		g.wake()
 	})
-	obs.Breaker(cfg.Operation, gobreaker.StateClosed.String())
+	obs.SetBreakerState(cfg.OperationName, gobreaker.StateClosed.String())
 	return g
 }
 
@@ -88,7 +88,7 @@ func (g *gate) admit(lane int, now time.Time) (*permit, refusal) {
 	defer g.mu.Unlock()
 	g.asking[lane] = struct{}{}
 	state := g.breaker.state()
-	g.note(now, sink.Answer{})
+	g.note(now, sink.Response{})
 	wait := g.barred(lane, state, now)
 	paced := wait == 0
 	if paced {
@@ -168,7 +168,7 @@ func (g *gate) end(p *permit, s signal) {
 }
 
 // report ends a permit with what the table made of the answer to a call of so many items.
-func (p *permit) report(v verdict, a sink.Answer, items int) {
+func (p *permit) report(v verdict, a sink.Response, items int) {
 	g := p.gate
 	now := time.Now()
 	g.mu.Lock()
@@ -203,7 +203,7 @@ func (p *permit) report(v verdict, a sink.Answer, items int) {
 	}
 }
 
-func (g *gate) pass(p *permit, v verdict, class sink.Class, items int, now time.Time) {
+func (g *gate) pass(p *permit, v verdict, class sink.ResultClass, items int, now time.Time) {
 	if class == sink.Unavailable || class == sink.Unknown {
 		g.putOff(p, now) // the batch is to blame, but nothing has passed
 		return
@@ -239,7 +239,7 @@ func (g *gate) widen() {
 }
 
 // fail takes a failure to get a token.
-func (g *gate) fail(p *permit, a sink.Answer) {
+func (g *gate) fail(p *permit, a sink.Response) {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -247,12 +247,12 @@ func (g *gate) fail(p *permit, a sink.Answer) {
 	g.note(now, a)
 }
 
-func (g *gate) holdFor(reason string, p *permit, a sink.Answer, now time.Time) {
+func (g *gate) holdFor(reason string, p *permit, a sink.Response, now time.Time) {
 	g.failed = p.lane
 	g.hold.set(reason, p.started, now, min(a.RetryAfter, g.cfg.RetryAfterCap))
 }
 
-func (g *gate) throttle(p *permit, a sink.Answer, now time.Time) {
+func (g *gate) throttle(p *permit, a sink.Response, now time.Time) {
 	g.pace.throttle(p.started, now, a.RetryAfter, g.rand)
 	g.stalled.add(now, g.pace.until)
 	g.putOff(p, now)

@@ -11,7 +11,7 @@ import (
 )
 
 // note tells what has changed: once when the operation is held, once when it is not any more. Faults in between are counted.
-func (g *gate) note(now time.Time, a sink.Answer) {
+func (g *gate) note(now time.Time, a sink.Response) {
 	g.stalled.set(g.hold.reason != "" || g.flood.reason != "" || g.breaker.state() != gobreaker.StateClosed, now)
 	reason := g.reason(now)
 	if a.Class != 0 && a.Class != sink.Delivered && reason != "" {
@@ -20,7 +20,7 @@ func (g *gate) note(now time.Time, a sink.Answer) {
 	if reason == g.said {
 		return
 	}
-	g.obs.Hold(g.cfg.Operation, reason)
+	g.obs.SetHold(g.cfg.OperationName, reason)
 	g.tell(reason, now, a)
 	if g.said == "" || reason == "" {
 		g.saidAt, g.faults = now, 0
@@ -29,8 +29,8 @@ func (g *gate) note(now time.Time, a sink.Answer) {
 }
 
 // tell writes the log line. A throttle is the vendor's way to set the pace; what needs a person is an error.
-func (g *gate) tell(reason string, now time.Time, a sink.Answer) {
-	operation := zap.String("operation", g.cfg.Operation)
+func (g *gate) tell(reason string, now time.Time, a sink.Response) {
+	operation := zap.String("operation", g.cfg.OperationName)
 	if reason == "" {
 		g.log.Log(level(g.said, zap.InfoLevel), "operation goes on",
 			operation, zap.String("reason", g.said), zap.Duration("held", now.Sub(g.saidAt)), zap.Int("faults", g.faults))
@@ -84,7 +84,7 @@ func (g *gate) flooded(tripped bool) {
 	case g.flood.reason == "":
 		g.flood.set(holdFlood, now, now, 0)
 	}
-	g.note(now, sink.Answer{})
+	g.note(now, sink.Response{})
 	g.wake()
 }
 

@@ -17,7 +17,7 @@ func newTestGate(change func(*Config)) *gate {
 	if change != nil {
 		change(&cfg)
 	}
-	return newGate(cfg.withDefaults(sink.Spec{}), nil, zap.NewNop())
+	return newGate(cfg.withDefaults(sink.OperationSpec{}), nil, zap.NewNop())
 }
 
 // enter is a permit that must be given.
@@ -71,7 +71,7 @@ func TestTheLaneThatFailedLastLetsAnotherOneTryFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := opened(t)
 		refused(t, g, 1)
-		testkit.Advance(16 * time.Second)
+		testkit.AdvanceClock(16 * time.Second)
 		if r := refused(t, g, 0); r.wait != batch.Forever {
 			t.Errorf("lane 0 is to ask again in %v", r.wait)
 		}
@@ -85,7 +85,7 @@ func TestTheLaneThatFailedLastGoesAheadWhenTheOtherHasNothingLeft(t *testing.T) 
 	bubble(t, func(t *testing.T) {
 		g := opened(t)
 		refused(t, g, 1)
-		testkit.Advance(16 * time.Second)
+		testkit.AdvanceClock(16 * time.Second)
 		r := refused(t, g, 0)
 		g.leave(1)
 		if !told(r) {
@@ -98,7 +98,7 @@ func TestTheLaneThatFailedLastGoesAheadWhenTheOtherHasNothingLeft(t *testing.T) 
 func TestATrialThatIsNotMadeLeavesItsPlaceToAnother(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := opened(t)
-		testkit.Advance(16 * time.Second)
+		testkit.AdvanceClock(16 * time.Second)
 		p := enter(t, g, 1)
 		r := refused(t, g, 0)
 		p.cancel()
@@ -120,7 +120,7 @@ func TestTheRatioCountsCallsLongerThanTheWindow(t *testing.T) {
 		for lane := range 10 {
 			permits = append(permits, enter(t, g, lane))
 		}
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		for _, p := range permits {
 			fail(p)
 		}
@@ -162,7 +162,7 @@ func TestCallsThatBeganBeforeTheBreakerChangedCountForNothing(t *testing.T) {
 		for _, p := range under[:5] {
 			fail(p)
 		}
-		testkit.Advance(16 * time.Second)
+		testkit.AdvanceClock(16 * time.Second)
 		pass(enter(t, g, 7))
 		for _, p := range under[5:8] {
 			fail(p)
@@ -186,10 +186,10 @@ func TestWhatSaysNothingAboutTheVendorDoesNotOpenTheBreaker(t *testing.T) {
 		g := newTestGate(nil)
 		for range 50 {
 			enter(t, g, 0).cancel()
-			testkit.Advance(time.Minute)
+			testkit.AdvanceClock(time.Minute)
 			p := enter(t, g, 0)
 			p.report(verdict{step: stepThrottle, signal: excluded}, answer(sink.Throttled, 429), 1)
-			testkit.Advance(time.Hour)
+			testkit.AdvanceClock(time.Hour)
 		}
 		if s := g.standing(time.Now()); s.Breaker != "closed" || s.Reason != "" {
 			t.Errorf("it stands at %+v", s)
@@ -228,7 +228,7 @@ func TestCallsThrottledTogetherLowerThePaceOnce(t *testing.T) {
 		for lane := range 4 {
 			permits = append(permits, enter(t, g, lane))
 		}
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		for _, p := range permits {
 			p.report(verdict{step: stepThrottle, signal: excluded}, answer(sink.Throttled, 429), 1)
 		}
@@ -243,7 +243,7 @@ func TestThreeFailuresArePoisonOnlyWithPassingCallsBetween(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
 		l := newLane(0, &vendor{}, g.cfg, g, nil, nil, nil)
-		e := &entry{Value: job{Job: Job{Record: &record.Record{}}}}
+		e := &entry{Value: job{Delivery: Delivery{Record: &record.Record{}}}}
 		down, elsewhere := answer(sink.Unavailable, 500), func() { pass(enter(t, g, 1)) }
 		for i, c := range []struct{ passed, want bool }{
 			{false, false}, {false, false}, {true, false}, {false, false}, {true, true}, {false, false}, {true, true},

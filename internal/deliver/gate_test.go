@@ -14,7 +14,7 @@ import (
 
 func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := start(t, func(n int, items []sink.Item) sink.Answer {
+		r := start(t, func(n int, items []sink.Item) sink.Response {
 			if n <= 6 {
 				return answer(sink.Unavailable, 503)
 			}
@@ -43,11 +43,11 @@ func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
 func TestTimeoutsLongerThanTheWindowOpenTheBreaker(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, nil, func(c *Config) {
-			c.Timeout, c.Breaker.Window, c.Unknown = time.Minute, 10*time.Second, sink.UnknownDeadLetter
+			c.Timeout, c.Breaker.Window, c.UnknownPolicy = time.Minute, 10*time.Second, sink.UnknownDeadLetter
 		})
 		r.vendor.took = time.Hour
 		r.dispatch(8*8, nil)
-		testkit.Advance(5*time.Minute + 10*time.Minute)
+		testkit.AdvanceClock(5*time.Minute + 10*time.Minute)
 		if held := r.held(); held != "unavailable" {
 			t.Errorf("after timeouts only, it is held by %q", held)
 		}
@@ -58,14 +58,14 @@ func TestTimeoutsLongerThanTheWindowOpenTheBreaker(t *testing.T) {
 func TestAnOutageOfTenMinutesMovesNothingAndLosesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, nil, func(c *Config) { c.Concurrency = 3 })
-		r.vendor.script = func(n int, items []sink.Item) sink.Answer {
+		r.vendor.script = func(n int, items []sink.Item) sink.Response {
 			if time.Since(r.began) < 10*time.Minute {
 				return answer(sink.Unavailable, 503)
 			}
 			return accept(n, items)
 		}
 		r.dispatch(100, nil)
-		testkit.Advance(9 * time.Minute)
+		testkit.AdvanceClock(9 * time.Minute)
 		r.dispatch(100, nil)
 		if got := r.kinds(); len(got) != 0 {
 			t.Errorf("during the outage: %v", got)
@@ -92,24 +92,24 @@ func TestAnOutageOfTenMinutesMovesNothingAndLosesNothing(t *testing.T) {
 
 func TestAHalfOpenProbeComesFromAnotherLane(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := start(t, func(_ int, items []sink.Item) sink.Answer {
+		r := start(t, func(_ int, items []sink.Item) sink.Response {
 			for _, it := range items {
-				if it.Entity == "bad" {
+				if it.EntityKey == "bad" {
 					return answer(sink.Unavailable, 503)
 				}
 			}
 			return accept(0, items)
 		}, func(c *Config) { c.Concurrency = 2; c.Breaker.Failures = 2; c.Linger = 0 })
-		r.dispatch(1, func(j *Job) { j.Item.Entity = "bad" })
-		testkit.Advance(5 * time.Second) // two failures: open
-		bad := r.lanes.lane(Job{Item: sink.Item{Entity: "bad"}})
+		r.dispatch(1, func(j *Delivery) { j.Item.EntityKey = "bad" })
+		testkit.AdvanceClock(5 * time.Second) // two failures: open
+		bad := r.lanes.lane(Delivery{Item: sink.Item{EntityKey: "bad"}})
 		other := "a"
-		for r.lanes.lane(Job{Item: sink.Item{Entity: other}}) == bad {
+		for r.lanes.lane(Delivery{Item: sink.Item{EntityKey: other}}) == bad {
 			other += "a"
 		}
-		r.dispatch(1, func(j *Job) { j.Item.Entity = other })
+		r.dispatch(1, func(j *Delivery) { j.Item.EntityKey = other })
 		before := r.vendor.count()
-		testkit.Advance(16 * time.Second)
+		testkit.AdvanceClock(16 * time.Second)
 		if got := r.vendor.call(before); !slices.Equal(got, []string{id(1)}) {
 			t.Errorf("the probe was %v", got)
 		}
@@ -123,18 +123,18 @@ func TestAHalfOpenProbeComesFromAnotherLane(t *testing.T) {
 // probed is a vendor with a harmless call.
 type probed struct {
 	vendor
-	back   func(n int) sink.Answer
+	back   func(n int) sink.Response
 	probes int
 }
 
-func (v *probed) Probe(context.Context) sink.Answer {
+func (v *probed) Probe(context.Context) sink.Response {
 	v.probes++
 	return v.back(v.probes)
 }
 
 func TestTheHarmlessCallMustPassBeforeAnItemIsRisked(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		v := &probed{back: func(n int) sink.Answer {
+		v := &probed{back: func(n int) sink.Response {
 			if n <= 3 {
 				return answer(sink.Unavailable, 503)
 			}
@@ -156,7 +156,7 @@ func TestTheHarmlessCallMustPassBeforeAnItemIsRisked(t *testing.T) {
 func TestAHoldProbesWithOneItemLessAndLessOftenAndLogsOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, nil, func(c *Config) { c.Concurrency = 2; c.Breaker.Failures = 1000; c.Breaker.Ratio = 2 })
-		r.vendor.script = func(n int, items []sink.Item) sink.Answer {
+		r.vendor.script = func(n int, items []sink.Item) sink.Response {
 			if n <= 12 {
 				return answer(sink.Misconfigured, 404)
 			}
@@ -187,19 +187,19 @@ func TestReleaseTriesAHeldOperationAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := start(t, nil, nil)
 		fixed := false
-		r.vendor.script = func(n int, items []sink.Item) sink.Answer {
+		r.vendor.script = func(n int, items []sink.Item) sink.Response {
 			if !fixed {
 				return answer(sink.Unauthorized, 403)
 			}
 			return accept(n, items)
 		}
 		r.dispatch(8, nil)
-		testkit.Advance(time.Hour)
+		testkit.AdvanceClock(time.Hour)
 		if held := r.held(); held != "unauthorized" {
 			t.Errorf("it is held by %q", held)
 		}
 		fixed = true
-		r.lanes.Release()
+		r.lanes.ProbeNow()
 		asked := time.Now()
 		r.finish()
 		if took := time.Since(asked); took != 0 {
@@ -227,7 +227,7 @@ func TestTheAccountsLimiterBoundsTheCallsOfAllLanes(t *testing.T) {
 }
 
 func TestTheSmallerCapGrowsAgainSlowly(t *testing.T) {
-	for _, a := range []sink.Answer{answer(sink.TooLarge, 413), answer(sink.Unknown, 504), answer(sink.Unknown, 200)} {
+	for _, a := range []sink.Response{answer(sink.TooLarge, 413), answer(sink.Unknown, 504), answer(sink.Unknown, 200)} {
 		t.Run(a.Class.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := start(t, first(a), nil)

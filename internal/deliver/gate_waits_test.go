@@ -19,13 +19,13 @@ func TestOnlyACallThatBeganAfterTheThrottleRelaxesThePace(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
 		under, refusedNow := enter(t, g, 0), enter(t, g, 1)
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		throttled(refusedNow, 0)
 		pass(under)
 		if g.pace.spacing != minSpacing {
 			t.Errorf("calls are %v apart, want %v", g.pace.spacing, minSpacing)
 		}
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		pass(enter(t, g, 0))
 		if g.pace.spacing >= minSpacing {
 			t.Errorf("calls are still %v apart", g.pace.spacing)
@@ -49,7 +49,7 @@ func TestACallThatBeganBeforeTheHoldDoesNotEndIt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
 		under, wrong := enter(t, g, 0), enter(t, g, 1)
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		wrong.report(verdict{step: stepHold, signal: failure, hold: holdMisconfigured}, answer(sink.Misconfigured, 404), 1)
 		pass(under)
 		if s := g.standing(time.Now()); s.Reason != holdMisconfigured {
@@ -86,7 +86,7 @@ func TestATrialThatMeetsAnotherFaultPutsTheNextOneOff(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				g := newTestGate(nil)
 				enter(t, g, 0).report(verdict{step: stepHold, signal: excluded, hold: holdUnauthorized}, answer(sink.Unauthorized, 401), 1)
-				testkit.Advance(5 * time.Second)
+				testkit.AdvanceClock(5 * time.Second)
 				meet(enter(t, g, 0))
 				if r := refused(t, g, 0); r.wait != 10*time.Second {
 					t.Errorf("the next trial is in %v, want 10 s", r.wait)
@@ -129,7 +129,7 @@ func TestAReleaseEndsEachWait(t *testing.T) {
 				if !told(r) {
 					t.Error("the lane was not told")
 				}
-				testkit.Advance(g.pace.spacing)
+				testkit.AdvanceClock(g.pace.spacing)
 				enter(t, g, 0)
 			})
 		})
@@ -140,9 +140,9 @@ func TestProbesOfAFloodGoRoundTheLanes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
 		g.flooded(true)
-		testkit.Advance(5 * time.Second)
+		testkit.AdvanceClock(5 * time.Second)
 		pass(enter(t, g, 0)) // answered, with a refusal of the record
-		testkit.Advance(10 * time.Second)
+		testkit.AdvanceClock(10 * time.Second)
 		_, _ = g.admit(1, time.Now().Add(-time.Second)) // lane 1 asks
 		if r := refused(t, g, 0); r.wait != batch.Forever {
 			t.Errorf("lane 0 is to ask again in %v", r.wait)
@@ -155,9 +155,9 @@ func TestAHoldIsAsOldAsItsFirstReason(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := opened(t)
 		first := time.Now()
-		testkit.Advance(16 * time.Second)
+		testkit.AdvanceClock(16 * time.Second)
 		enter(t, g, 0).report(verdict{step: stepHold, signal: failure, hold: holdMisconfigured}, answer(sink.Misconfigured, 404), 1)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		if s := g.standing(time.Now()); s.Reason != holdMisconfigured || !s.Since.Equal(first) {
 			t.Errorf("it stands at %+v, held since %v", s, first)
 		}

@@ -5,7 +5,7 @@ import "sync"
 // inbox is where jobs wait for their lane to look. It has no bound of its own: the reader's credits bound what is in flight.
 type inbox struct {
 	mu      sync.Mutex
-	jobs    []Job
+	jobs    []Delivery
 	flushed bool
 	closed  bool
 	wake    chan struct{} // holds one when something is new
@@ -17,7 +17,7 @@ func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 //
 // Draining is asked under the lock. A lane that drops a key's record first takes what is in the inbox, and drops what follows the record there. A follower
 // put after that sees the assignment draining and is refused, so that it never overtakes.
-func (b *inbox) put(j Job) bool {
+func (b *inbox) put(j Delivery) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -46,7 +46,7 @@ func (b *inbox) close() {
 }
 
 // take gives what is new, in exchange for a slice to fill next.
-func (b *inbox) take(spare []Job) (jobs []Job, flushed, closed bool) {
+func (b *inbox) take(spare []Delivery) (jobs []Delivery, flushed, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	jobs, flushed = b.jobs, b.flushed

@@ -14,7 +14,7 @@ import (
 
 // job is a Job in its lane.
 type job struct {
-	Job
+	Delivery
 	delay     time.Duration // the last retry delay that it has waited
 	failedAt  time.Time     // when it was first refused for now, here or before; zero: never
 	attempts  int           // made in this lane
@@ -39,7 +39,7 @@ type lane struct {
 	cfg     Config
 	policy  policy
 	gate    *gate
-	ann     Announcer
+	ann     IntentLog
 	settler Settler
 	obs     *observe.Pipeline
 	inbox   *inbox
@@ -58,21 +58,21 @@ type lane struct {
 	failed    *record.Record // of the call of one item that failed last
 
 	timer   *time.Timer
-	spare   []Job
+	spare   []Delivery
 	items   []sink.Item
 	records []*record.Record
 	outs    []record.Outcome
 	counted []guard.Result
 }
 
-func newLane(id int, op sink.Operation, cfg Config, g *gate, ann Announcer, settler Settler, obs *observe.Pipeline) *lane {
-	_, renewable := op.(sink.Authorizer)
+func newLane(id int, op sink.Operation, cfg Config, g *gate, ann IntentLog, settler Settler, obs *observe.Pipeline) *lane {
+	_, renewable := op.(sink.TokenRefresher)
 	l := &lane{id: id, op: op, cfg: cfg, gate: g, ann: ann, settler: settler, obs: obs, inbox: newInbox()}
 	l.policy = policy{
-		repeatable: op.Spec().Repeatable, renewable: renewable, unknown: cfg.Unknown, resends: cfg.Resends,
-		delays: cfg.RetryDelays, maxAge: cfg.MaxAge, inPlace: cfg.InPlace,
+		repeatable: op.Spec().Repeatable, renewable: renewable, unknown: cfg.UnknownPolicy, resends: cfg.MaxResends,
+		delays: cfg.RetryDelays, maxAge: cfg.MaxAge, inPlace: cfg.RetryInPlace,
 	}
-	l.queue = batch.NewQueue[job](batch.Caps{Items: cfg.MaxItems, Bytes: cfg.MaxBytes, Linger: cfg.Linger}, op.EnvelopeSize)
+	l.queue = batch.NewQueue[job](batch.Limits{Items: cfg.MaxItems, Bytes: cfg.MaxBytes, Linger: cfg.Linger}, op.EnvelopeSize)
 	return l
 }
 
@@ -140,20 +140,20 @@ func (l *lane) intake(ctx context.Context) bool {
 	}
 	if closed && !l.closed {
 		l.closed = true
-		l.queue.Hasten(func(*entry) bool { return true })
+		l.queue.SkipLinger(func(*entry) bool { return true })
 	}
 	return l.settle(ctx)
 }
 
 // accept queues a job. One that an earlier owner may have sent goes by the policy for unknown outcomes.
-func (l *lane) accept(j Job, now time.Time) {
-	own := job{Job: j, delay: j.Record.Delay, failedAt: j.Record.FirstFailed}
-	if j.Record.Unknown && !l.policy.repeatable {
+func (l *lane) accept(j Delivery, now time.Time) {
+	own := job{Delivery: j, delay: j.Record.TierDelay, failedAt: j.Record.FirstFailed}
+	if j.Record.OutcomeUnknown && !l.policy.repeatable {
 		own.attempts, own.announced, own.maybe = 1, true, true
 		f := l.policy.taken(l.history(&own, now))
 		if f.kind != fateResend && j.Record.Fenced() {
-			j.Record.Drop()
-			l.obs.Dropped(1)
+			j.Record.Release()
+			l.obs.RecordsReleased(1)
 			return
 		}
 		if f.kind != fateResend {
@@ -162,7 +162,7 @@ func (l *lane) accept(j Job, now time.Time) {
 		}
 		own.resends = 1
 	}
-	l.queue.Add(entry{Value: own, Group: j.Item.Group, Key: j.Key, Entity: j.Item.Entity, Size: len(j.Item.Body), At: now})
+	l.queue.Add(entry{Value: own, EnvelopeKey: j.Item.EnvelopeKey, OrderKey: j.OrderKey, EntityKey: j.Item.EntityKey, Size: len(j.Item.Body), At: now})
 }
 
 // settle hands the outcomes gathered on. It is false when ctx ended on the way; the settler has dropped the records then.
@@ -183,7 +183,7 @@ func (l *lane) ready(now time.Time) (bool, time.Duration) {
 		return false, batch.Forever
 	}
 	most, _ := l.gate.caps()
-	return l.queue.Ready(now, most)
+	return l.queue.NextReady(now, most)
 }
 
 // stall waits for a refusal to end. Records whose assignment is ending do not wait: they are dropped at once, or, where only the pace is in the way, when

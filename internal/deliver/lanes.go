@@ -27,21 +27,21 @@ import (
 	"sluice/internal/sink"
 )
 
-// Job is one record with the item that the vendor will see.
-type Job struct {
+// Delivery is one record with the item that the vendor will see.
+type Delivery struct {
 	Record *record.Record
 	Item   sink.Item
-	// Key is the order key, nil where the record is unordered: no later record of a key is sent before the earlier one has ended.
-	Key []byte
+	// OrderKey is the order key, nil where the record is unordered: no later record of a key is sent before the earlier one has ended.
+	OrderKey []byte
 }
 
-// Announcer commits what is about to be sent, so that after a crash it is known which records may have been. It is used where an operation is not repeatable, or order is kept.
-type Announcer interface {
-	// Sent commits that these records may have been sent, before the call starts; it returns when the broker has confirmed it for each record whose
+// IntentLog commits what is about to be sent, so that after a crash it is known which records may have been. It is used where an operation is not repeatable, or order is kept.
+type IntentLog interface {
+	// LogIntent commits that these records may have been sent, before the call starts; it returns when the broker has confirmed it for each record whose
 	// assignment still stands. The error is ctx's.
-	Sent(ctx context.Context, records []*record.Record) error
-	// Unsent takes it back: the vendor did not act.
-	Unsent(records []*record.Record)
+	LogIntent(ctx context.Context, records []*record.Record) error
+	// ClearIntent takes it back: the vendor did not act.
+	ClearIntent(records []*record.Record)
 }
 
 // Settler makes outcomes lasting.
@@ -53,8 +53,8 @@ type Settler interface {
 
 // Config is one operation of one pipeline.
 type Config struct {
-	// Operation is the full name, such as "crmcom.purchases".
-	Operation string
+	// OperationName is the full name, such as "crmcom.purchases".
+	OperationName string
 	// Concurrency is the number of lanes; 0: 1.
 	Concurrency int
 	// MaxItems (0: the operation's default, never more than the vendor's cap) and MaxBytes (0: 1 MiB) bound a call, Linger the time that an item waits for others.
@@ -63,15 +63,15 @@ type Config struct {
 	Linger   time.Duration
 	// Timeout bounds one call; 0: 1 m.
 	Timeout time.Duration
-	// Unknown is what is done with a record of unknown outcome, at most Resends times with UnknownRetry. Not used where the operation is repeatable.
-	Unknown sink.UnknownPolicy
-	Resends int
+	// UnknownPolicy is what is done with a record of unknown outcome, at most Resends times with UnknownRetry. Not used where the operation is repeatable.
+	UnknownPolicy sink.UnknownPolicy
+	MaxResends    int
 	// RetryDelays are the retry tiers, ascending. A record older than MaxAge goes to none of them (0: no bound).
 	RetryDelays []time.Duration
 	MaxAge      time.Duration
-	// InPlace has a record wait in its lane for the delays, instead of in a tier.
-	InPlace bool
-	Breaker Breaker
+	// RetryInPlace has a record wait in its lane for the delays, instead of in a tier.
+	RetryInPlace bool
+	Breaker      BreakerConfig
 	// Limiter bounds the account's calls; nil: none. It may be shared by operations.
 	Limiter *rate.Limiter
 	// RetryAfterCap bounds a wait that the vendor asks for; 0: 15 m.
@@ -86,7 +86,7 @@ type Config struct {
 	Rand rand.Source
 }
 
-func (c Config) withDefaults(spec sink.Spec) Config {
+func (c Config) withDefaults(spec sink.OperationSpec) Config {
 	c.Concurrency = max(1, c.Concurrency)
 	c.MaxItems = cmp.Or(c.MaxItems, spec.DefaultItems, spec.MaxItems, 1)
 	if spec.MaxItems > 0 {
@@ -107,8 +107,8 @@ func (c Config) withDefaults(spec sink.Spec) Config {
 	return c
 }
 
-// Lanes deliver the jobs of one operation of one pipeline.
-type Lanes struct {
+// Dispatcher deliver the jobs of one operation of one pipeline.
+type Dispatcher struct {
 	name  string
 	gate  *gate
 	lanes []*lane
@@ -116,14 +116,14 @@ type Lanes struct {
 	turn  atomic.Uint64 // of the round robin
 }
 
-// New makes the lanes; Run starts them.
-func New(op sink.Operation, cfg Config, ann Announcer, settler Settler, obs *observe.Pipeline, log *zap.Logger) *Lanes {
+// NewDispatcher makes the lanes; Run starts them.
+func NewDispatcher(op sink.Operation, cfg Config, ann IntentLog, settler Settler, obs *observe.Pipeline, log *zap.Logger) *Dispatcher {
 	cfg = cfg.withDefaults(op.Spec())
-	l := &Lanes{name: cfg.Operation, gate: newGate(cfg, obs, log), seed: maphash.MakeSeed()}
+	l := &Dispatcher{name: cfg.OperationName, gate: newGate(cfg, obs, log), seed: maphash.MakeSeed()}
 	for id := range cfg.Concurrency {
 		l.lanes = append(l.lanes, newLane(id, op, cfg, l.gate, ann, settler, obs))
 	}
-	cfg.Guard.Watch(func(s guard.Standing) {
+	cfg.Guard.Subscribe(func(s guard.Status) {
 		l.gate.flooded(s.Tripped)
 		for _, lane := range l.lanes {
 			lane.inbox.ring() // one that waits for nothing else looks at what it holds
@@ -134,7 +134,7 @@ func New(op sink.Operation, cfg Config, ann Announcer, settler Settler, obs *obs
 
 // Run serves the lanes. It returns nil after Close, when every lane is empty. The end of ctx is the hard stop: calls are cut, what is held is dropped
 // unsettled, and the error is ctx's.
-func (l *Lanes) Run(ctx context.Context) error {
+func (l *Dispatcher) Run(ctx context.Context) error {
 	var lanes sync.WaitGroup
 	for _, lane := range l.lanes {
 		lanes.Go(func() { lane.run(ctx) })
@@ -148,39 +148,39 @@ func (l *Lanes) Run(ctx context.Context) error {
 
 // Dispatch hands a job to its lane: that of its key, else of its entity, else the next in turn. It never blocks. A job whose assignment is ending, or
 // that comes after Close or Run's end, is dropped.
-func (l *Lanes) Dispatch(j Job) {
+func (l *Dispatcher) Dispatch(j Delivery) {
 	if !l.lanes[l.lane(j)].inbox.put(j) {
-		j.Record.Drop()
-		l.gate.obs.Dropped(1)
+		j.Record.Release()
+		l.gate.obs.RecordsReleased(1)
 	}
 }
 
-func (l *Lanes) lane(j Job) uint64 {
+func (l *Dispatcher) lane(j Delivery) uint64 {
 	n := uint64(len(l.lanes))
 	switch {
 	case n == 1:
 		return 0
-	case j.Key != nil:
-		return maphash.Bytes(l.seed, j.Key) % n
-	case j.Item.Entity != "":
-		return maphash.String(l.seed, j.Item.Entity) % n
+	case j.OrderKey != nil:
+		return maphash.Bytes(l.seed, j.OrderKey) % n
+	case j.Item.EntityKey != "":
+		return maphash.String(l.seed, j.Item.EntityKey) % n
 	}
 	return l.turn.Add(1) % n
 }
 
-// Flush has every lane look at its records' Draining. Call it after an assignment was set to drain, or was fenced.
-func (l *Lanes) Flush() {
+// NotifyDraining has every lane look at its records' Draining. Call it after an assignment was set to drain, or was fenced.
+func (l *Dispatcher) NotifyDraining() {
 	for _, lane := range l.lanes {
 		lane.inbox.flush()
 	}
 }
 
 // Close says that no more jobs come. What waits is no longer gathered.
-func (l *Lanes) Close() {
+func (l *Dispatcher) Close() {
 	for _, lane := range l.lanes {
 		lane.inbox.close()
 	}
 }
 
-// Release has a held operation tried at once.
-func (l *Lanes) Release() { l.gate.release(time.Now()) }
+// ProbeNow has a held operation tried at once.
+func (l *Dispatcher) ProbeNow() { l.gate.release(time.Now()) }

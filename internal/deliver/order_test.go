@@ -13,17 +13,17 @@ import (
 func TestOrderPerKeyHoldsAcrossWaitsInPlaceWhileOtherKeysGoOn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		tries := map[string]int{}
-		r := start(t, func(_ int, items []sink.Item) sink.Answer {
-			return each(items, func(it sink.Item) sink.Class {
+		r := start(t, func(_ int, items []sink.Item) sink.Response {
+			return each(items, func(it sink.Item) sink.ResultClass {
 				if tries[it.ID]++; it.ID == id(0) && tries[it.ID] <= 2 || it.ID == id(4) {
 					return sink.Retryable
 				}
 				return sink.Delivered
 			})
-		}, func(c *Config) { c.InPlace = true; c.Concurrency = 1 })
+		}, func(c *Config) { c.RetryInPlace = true; c.Concurrency = 1 })
 		keys := []string{"a", "b", "a", "b", "c", "c"}
 		for _, k := range keys {
-			r.dispatch(1, func(j *Job) { j.Key = []byte(k) })
+			r.dispatch(1, func(j *Delivery) { j.OrderKey = []byte(k) })
 		}
 		r.finish()
 		r.wantKinds(map[string]int{"delivered": 5, "dead exhausted": 1})
@@ -42,18 +42,18 @@ func TestOrderPerKeyHoldsAcrossWaitsInPlaceWhileOtherKeysGoOn(t *testing.T) {
 
 func TestItemsOfOneEntityAreNeverInOneCall(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := start(t, func(n int, items []sink.Item) sink.Answer {
+		r := start(t, func(n int, items []sink.Item) sink.Response {
 			seen := map[string]bool{}
 			for _, it := range items {
-				if seen[it.Entity] {
-					t.Errorf("call %d holds entity %s twice", n, it.Entity)
+				if seen[it.EntityKey] {
+					t.Errorf("call %d holds entity %s twice", n, it.EntityKey)
 				}
-				seen[it.Entity] = true
+				seen[it.EntityKey] = true
 			}
 			return accept(n, items)
 		}, func(c *Config) { c.Concurrency = 3 })
 		for i := range 60 {
-			r.dispatch(1, func(j *Job) { j.Item.Entity = fmt.Sprint(i % 7) })
+			r.dispatch(1, func(j *Delivery) { j.Item.EntityKey = fmt.Sprint(i % 7) })
 		}
 		r.finish()
 		r.wantKinds(map[string]int{"delivered": 60})
@@ -79,7 +79,7 @@ func TestOutcomesOfOneAnswerReachTheSettlerTogether(t *testing.T) {
 		if r.border.settles != 3 {
 			t.Errorf("%d calls of the settler for 3 answers", r.border.settles)
 		}
-		if o := r.border.outcomes[id(0)]; o.Kind != record.Delivered || o.Attempt != 1 {
+		if o := r.border.outcomes[id(0)]; o.Disposition != record.DispositionDelivered || o.Attempt != 1 {
 			t.Errorf("outcome %+v", o)
 		}
 	})

@@ -37,7 +37,7 @@ type border struct {
 	at       map[string]time.Time
 }
 
-func (b *border) Sent(ctx context.Context, records []*record.Record) error {
+func (b *border) LogIntent(ctx context.Context, records []*record.Record) error {
 	if b.onSent != nil {
 		b.onSent()
 	}
@@ -46,19 +46,19 @@ func (b *border) Sent(ctx context.Context, records []*record.Record) error {
 	for _, r := range records {
 		b.sent++
 		b.marked[r], b.standing[r.Origin.ID()] = true, true
-		r.Entry.MarkSent()
+		r.Entry.MarkIntent()
 	}
 	return ctx.Err()
 }
 
-func (b *border) Unsent(records []*record.Record) {
+func (b *border) ClearIntent(records []*record.Record) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range records {
 		b.unsent++
 		delete(b.marked, r)
 		delete(b.standing, r.Origin.ID())
-		r.Entry.MarkUnsent()
+		r.Entry.ClearIntent()
 	}
 }
 
@@ -67,9 +67,9 @@ func (b *border) Settle(ctx context.Context, outcomes []record.Outcome) error {
 	defer b.mu.Unlock()
 	b.settles++
 	for _, o := range outcomes {
-		if ctx.Err() != nil && o.Kind != record.Delivered {
+		if ctx.Err() != nil && o.Disposition != record.DispositionDelivered {
 			b.dropped++
-			o.Record.Drop()
+			o.Record.Release()
 			continue
 		}
 		id := o.Record.Origin.ID()
@@ -78,7 +78,7 @@ func (b *border) Settle(ctx context.Context, outcomes []record.Outcome) error {
 		}
 		b.outcomes[id], b.at[id] = o, time.Now()
 		b.order = append(b.order, id)
-		o.Record.Done()
+		o.Record.Settle()
 	}
 	return ctx.Err()
 }
@@ -89,7 +89,7 @@ type rig struct {
 	vendor  *vendor
 	border  *border
 	tracker *offset.Tracker
-	lanes   *Lanes
+	lanes   *Dispatcher
 	obs     *observe.Pipeline
 	logs    *observer.ObservedLogs
 	ended   chan error
@@ -100,9 +100,9 @@ type rig struct {
 
 func testConfig() Config {
 	return Config{
-		Operation: "vendor.op", Concurrency: 1, MaxItems: 8, MaxBytes: 1 << 20, Linger: 100 * time.Millisecond, Timeout: 30 * time.Second,
-		Unknown: sink.UnknownRetry, Resends: 2, RetryDelays: []time.Duration{10 * time.Second, time.Minute}, MaxAge: time.Hour,
-		Breaker: Breaker{Failures: 5, Ratio: 0.5, Window: 30 * time.Second, OpenFor: 15 * time.Second},
+		OperationName: "vendor.op", Concurrency: 1, MaxItems: 8, MaxBytes: 1 << 20, Linger: 100 * time.Millisecond, Timeout: 30 * time.Second,
+		UnknownPolicy: sink.UnknownRetry, MaxResends: 2, RetryDelays: []time.Duration{10 * time.Second, time.Minute}, MaxAge: time.Hour,
+		Breaker: BreakerConfig{Failures: 5, Ratio: 0.5, Window: 30 * time.Second, OpenFor: 15 * time.Second},
 		Rand:    rand.NewPCG(1, 2),
 	}
 }
@@ -114,11 +114,11 @@ func newRig(t *testing.T, op sink.Operation, v *vendor, change func(*Config)) *r
 		change(&cfg)
 	}
 	core, logs := observer.New(zap.DebugLevel)
-	obs := observe.New(prometheus.NewRegistry()).Pipeline("p")
+	obs := observe.NewRegistry(prometheus.NewRegistry()).Pipeline("p")
 	r := &rig{t: t, vendor: v, obs: obs, logs: logs, ended: make(chan error, 1), began: time.Now()}
 	r.border = &border{marked: map[*record.Record]bool{}, standing: map[string]bool{}, outcomes: map[string]record.Outcome{}, at: map[string]time.Time{}}
 	r.assign()
-	r.lanes = New(op, cfg, r.border, r.border, obs, zap.New(core))
+	r.lanes = NewDispatcher(op, cfg, r.border, r.border, obs, zap.New(core))
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	go func() { r.ended <- r.lanes.Run(ctx) }()
@@ -139,13 +139,13 @@ func (r *rig) assign() *offset.Tracker {
 
 func id(n int) string { return fmt.Sprintf("t-0-%d", n) }
 
-func (r *rig) record(change func(*Job)) Job {
+func (r *rig) record(change func(*Delivery)) Delivery {
 	rec := &record.Record{
 		Raw:    &kgo.Record{Value: make([]byte, 100)},
 		Origin: sink.Origin{Topic: "t", Offset: int64(r.n), Timestamp: time.Now()},
 	}
 	r.tracker.Track(&rec.Entry, int64(r.n), 0, time.Now())
-	j := Job{Record: rec, Item: sink.Item{ID: id(r.n), Body: make([]byte, 100)}}
+	j := Delivery{Record: rec, Item: sink.Item{ID: id(r.n), Body: make([]byte, 100)}}
 	r.n++
 	if change != nil {
 		change(&j)
@@ -153,7 +153,7 @@ func (r *rig) record(change func(*Job)) Job {
 	return j
 }
 
-func (r *rig) dispatch(n int, change func(*Job)) []*record.Record {
+func (r *rig) dispatch(n int, change func(*Delivery)) []*record.Record {
 	var out []*record.Record
 	for range n {
 		j := r.record(change)
@@ -202,8 +202,8 @@ func (r *rig) kinds() map[string]int {
 	defer r.border.mu.Unlock()
 	out := map[string]int{}
 	for _, o := range r.border.outcomes {
-		name := o.Kind.String()
-		if o.Kind != record.Delivered {
+		name := o.Disposition.String()
+		if o.Disposition != record.DispositionDelivered {
 			name += " " + string(o.Cause)
 		}
 		out[name]++

@@ -11,9 +11,9 @@ import (
 // The vendors of the rows.
 
 // byID answers the items named with a class, all others with delivered.
-func byID(class map[string]sink.Class) script {
-	return func(_ int, items []sink.Item) sink.Answer {
-		return each(items, func(it sink.Item) sink.Class {
+func byID(class map[string]sink.ResultClass) script {
+	return func(_ int, items []sink.Item) sink.Response {
+		return each(items, func(it sink.Item) sink.ResultClass {
 			if c, ok := class[it.ID]; ok {
 				return c
 			}
@@ -24,7 +24,7 @@ func byID(class map[string]sink.Class) script {
 
 // refusing refuses a batch that holds one of the items.
 func refusing(bad ...string) script {
-	return func(n int, items []sink.Item) sink.Answer {
+	return func(n int, items []sink.Item) sink.Response {
 		if slices.ContainsFunc(items, func(it sink.Item) bool { return slices.Contains(bad, it.ID) }) {
 			return answer(sink.Rejected, 400)
 		}
@@ -34,11 +34,11 @@ func refusing(bad ...string) script {
 
 // naming refuses as refusing does, and says for which items.
 func naming(bad ...string) script {
-	return func(n int, items []sink.Item) sink.Answer {
+	return func(n int, items []sink.Item) sink.Response {
 		a := refusing(bad...)(n, items)
 		for i, it := range items {
 			if a.Class == sink.Rejected && slices.Contains(bad, it.ID) {
-				a.Named = append(a.Named, sink.Named{Index: i, Result: sink.Result{Class: sink.Rejected, Code: "Invalid"}})
+				a.ItemErrors = append(a.ItemErrors, sink.ItemError{Index: i, Result: sink.Result{Class: sink.Rejected, Code: "Invalid"}})
 			}
 		}
 		return a
@@ -46,25 +46,25 @@ func naming(bad ...string) script {
 }
 
 // postponing has those that are named pass later.
-func postponing(a sink.Answer) sink.Answer {
-	for i := range a.Named {
-		a.Named[i].Class = sink.Retryable
+func postponing(a sink.Response) sink.Response {
+	for i := range a.ItemErrors {
+		a.ItemErrors[i].Class = sink.Retryable
 	}
 	return a
 }
 
 // short forgets the first item's result.
-func short(n int, items []sink.Item) sink.Answer {
+func short(n int, items []sink.Item) sink.Response {
 	a := accept(n, items)
-	a.Items = a.Items[1:]
+	a.ItemResults = a.ItemResults[1:]
 	return a
 }
 
-func always(a sink.Answer) script { return func(int, []sink.Item) sink.Answer { return a } }
+func always(a sink.Response) script { return func(int, []sink.Item) sink.Response { return a } }
 
 // upTo takes calls of so many items.
 func upTo(most int) script {
-	return func(n int, items []sink.Item) sink.Answer {
+	return func(n int, items []sink.Item) sink.Response {
 		if len(items) > most {
 			return answer(sink.TooLarge, 413)
 		}
@@ -73,15 +73,15 @@ func upTo(most int) script {
 }
 
 // acted is a 500: the vendor had the request.
-func acted() sink.Answer {
+func acted() sink.Response {
 	a := answer(sink.Unavailable, 500)
 	a.MayHaveActed = true
 	return a
 }
 
-func deadLetter(c *Config) { c.Unknown = sink.UnknownDeadLetter }
-func neverOpens(c *Config) { c.Breaker.Failures, c.Breaker.Ratio = 1000, 2 }
-func takenOver(j *Job)     { j.Record.Unknown = true }
+func deadLetter(c *Config)  { c.UnknownPolicy = sink.UnknownDeadLetter }
+func neverOpens(c *Config)  { c.Breaker.Failures, c.Breaker.Ratio = 1000, 2 }
+func takenOver(j *Delivery) { j.Record.OutcomeUnknown = true }
 func kinds(pairs ...any) map[string]int {
 	out := map[string]int{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -95,7 +95,7 @@ type row struct {
 	name    string
 	script  script
 	change  func(*Config)
-	job     func(*Job)
+	job     func(*Delivery)
 	n       int
 	kinds   map[string]int
 	sizes   []int // of the calls
@@ -105,39 +105,39 @@ type row struct {
 
 var rows = []row{
 	{name: "delivered", script: accept, n: 8, kinds: kinds("delivered", 8), sizes: []int{8}},
-	{name: "rejected", script: byID(map[string]sink.Class{id(2): sink.Rejected}), n: 8, kinds: kinds("delivered", 7, "dead rejected", 1), sizes: []int{8}},
-	{name: "retryable", script: byID(map[string]sink.Class{id(2): sink.Retryable}), n: 8, kinds: kinds("delivered", 7, "retried retryable", 1), sizes: []int{8}},
+	{name: "rejected", script: byID(map[string]sink.ResultClass{id(2): sink.Rejected}), n: 8, kinds: kinds("delivered", 7, "dead rejected", 1), sizes: []int{8}},
+	{name: "retryable", script: byID(map[string]sink.ResultClass{id(2): sink.Retryable}), n: 8, kinds: kinds("delivered", 7, "retried retryable", 1), sizes: []int{8}},
 	{
-		name: "retryable, in place", change: func(c *Config) { c.InPlace = true },
-		script: func(n int, items []sink.Item) sink.Answer {
+		name: "retryable, in place", change: func(c *Config) { c.RetryInPlace = true },
+		script: func(n int, items []sink.Item) sink.Response {
 			if n == 1 {
-				return byID(map[string]sink.Class{id(2): sink.Retryable})(n, items)
+				return byID(map[string]sink.ResultClass{id(2): sink.Retryable})(n, items)
 			}
 			return accept(n, items)
 		},
 		n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 1}, unsent: 1,
 	},
 	{
-		name: "expired, in place", change: func(c *Config) { c.InPlace, c.MaxAge = true, 5*time.Second },
-		script: byID(map[string]sink.Class{id(0): sink.Retryable}), n: 1, kinds: kinds("dead expired", 1), sizes: []int{1, 1}, unsent: 1,
+		name: "expired, in place", change: func(c *Config) { c.RetryInPlace, c.MaxAge = true, 5*time.Second },
+		script: byID(map[string]sink.ResultClass{id(0): sink.Retryable}), n: 1, kinds: kinds("dead expired", 1), sizes: []int{1, 1}, unsent: 1,
 	},
 	{
-		name: "expired, in place, by the age since the first refusal", change: func(c *Config) { c.InPlace, c.MaxAge = true, 65*time.Second },
-		script: byID(map[string]sink.Class{id(0): sink.Retryable}), n: 1, kinds: kinds("dead expired", 1), sizes: []int{1, 1, 1}, unsent: 2,
+		name: "expired, in place, by the age since the first refusal", change: func(c *Config) { c.RetryInPlace, c.MaxAge = true, 65*time.Second },
+		script: byID(map[string]sink.ResultClass{id(0): sink.Retryable}), n: 1, kinds: kinds("dead expired", 1), sizes: []int{1, 1, 1}, unsent: 2,
 	},
 	{
-		name: "exhausted", script: byID(map[string]sink.Class{id(2): sink.Retryable}), job: func(j *Job) { j.Record.Delay = time.Minute },
+		name: "exhausted", script: byID(map[string]sink.ResultClass{id(2): sink.Retryable}), job: func(j *Delivery) { j.Record.TierDelay = time.Minute },
 		n: 8, kinds: kinds("delivered", 7, "dead exhausted", 1), sizes: []int{8},
 	},
 	{
-		name: "expired", script: byID(map[string]sink.Class{id(2): sink.Retryable}), job: func(j *Job) { j.Record.FirstFailed = time.Now().Add(-2 * time.Hour) },
+		name: "expired", script: byID(map[string]sink.ResultClass{id(2): sink.Retryable}), job: func(j *Delivery) { j.Record.FirstFailed = time.Now().Add(-2 * time.Hour) },
 		n: 8, kinds: kinds("delivered", 7, "dead expired", 1), sizes: []int{8},
 	},
 	{
 		name: "an item without a sure result is sent again alone",
-		script: func(n int, items []sink.Item) sink.Answer {
+		script: func(n int, items []sink.Item) sink.Response {
 			if n == 1 {
-				return byID(map[string]sink.Class{id(2): sink.Unknown})(n, items)
+				return byID(map[string]sink.ResultClass{id(2): sink.Unknown})(n, items)
 			}
 			return accept(n, items)
 		},
@@ -145,30 +145,30 @@ var rows = []row{
 	},
 	{
 		name: "no item has a sure result: never all of them again", n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 4, 4}, doubles: 8,
-		script: func(n int, items []sink.Item) sink.Answer {
+		script: func(n int, items []sink.Item) sink.Response {
 			if n == 1 {
-				return each(items, func(sink.Item) sink.Class { return sink.Unknown })
+				return each(items, func(sink.Item) sink.ResultClass { return sink.Unknown })
 			}
 			return accept(n, items)
 		},
 	},
 	{
-		name: "an item without a sure result is dead by policy", script: byID(map[string]sink.Class{id(2): sink.Unknown}), change: deadLetter,
+		name: "an item without a sure result is dead by policy", script: byID(map[string]sink.ResultClass{id(2): sink.Unknown}), change: deadLetter,
 		n: 8, kinds: kinds("delivered", 7, "dead unknown", 1), sizes: []int{8},
 	},
 	{name: "fewer results than items: none is delivered", script: short, change: deadLetter, n: 8, kinds: kinds("dead unknown", 8), sizes: []int{8}},
 	{name: "batch refused, items named", script: naming(id(3), id(5)), n: 8, kinds: kinds("delivered", 6, "dead rejected", 2), sizes: []int{8, 6}},
 	{
 		name: "batch refused, an item named that may pass later", n: 8, kinds: kinds("delivered", 7, "retried retryable", 1), sizes: []int{8, 7},
-		script: func(n int, items []sink.Item) sink.Answer { return postponing(naming(id(3))(n, items)) },
+		script: func(n int, items []sink.Item) sink.Response { return postponing(naming(id(3))(n, items)) },
 	},
 	{
 		name: "the same of an item that is alone", n: 1, kinds: kinds("retried retryable", 1), sizes: []int{1},
-		script: func(n int, items []sink.Item) sink.Answer { return postponing(naming(id(0))(n, items)) },
+		script: func(n int, items []sink.Item) sink.Response { return postponing(naming(id(0))(n, items)) },
 	},
 	{
 		name: "batch refused, nobody named, then one of a half: nothing is known of the other half", n: 8, kinds: kinds("delivered", 7, "dead rejected", 1), sizes: []int{8, 4, 7}, unsent: 4,
-		script: func(n int, items []sink.Item) sink.Answer {
+		script: func(n int, items []sink.Item) sink.Response {
 			if n == 1 {
 				return answer(sink.Rejected, 400)
 			}

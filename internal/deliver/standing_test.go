@@ -17,7 +17,7 @@ func (g *gate) standing(now time.Time) standing {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := standing{Breaker: g.breaker.state().String()}
-	g.note(now, sink.Answer{})
+	g.note(now, sink.Response{})
 	if g.said != "" {
 		s.Reason, s.Since = g.said, g.saidAt
 	}

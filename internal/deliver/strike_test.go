@@ -12,7 +12,7 @@ func TestACallThatBeganBeforeAFailureIsNoPassAfterIt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
 		under, failing := enter(t, g, 0), enter(t, g, 1)
-		testkit.Advance(time.Second)
+		testkit.AdvanceClock(time.Second)
 		fail(failing)
 		pass(under)
 		if _, passes := g.caps(); passes != 0 {

@@ -71,10 +71,10 @@ type call struct {
 }
 
 // decide gives the row of an answer.
-func (p policy) decide(c call, a sink.Answer) verdict {
+func (p policy) decide(c call, a sink.Response) verdict {
 	switch a.Class {
 	case sink.Delivered:
-		if len(a.Items) != c.items {
+		if len(a.ItemResults) != c.items {
 			return p.unclear(c, success)
 		}
 		return verdict{step: stepItems, signal: success}
@@ -168,7 +168,7 @@ func (p policy) item(r sink.Result, h history) fate {
 }
 
 // alone gives the row of the one item of a call, from the call's class and the item's own result.
-func (p policy) alone(class sink.Class, own sink.Result, h history) fate {
+func (p policy) alone(class sink.ResultClass, own sink.Result, h history) fate {
 	switch class {
 	case sink.Rejected:
 		return p.blame(own, h)
@@ -225,9 +225,9 @@ func (p policy) taken(h history) fate {
 }
 
 // blamed are the items that a refused batch's answer names, without indices that are no item's or come twice.
-func blamed(items int, a sink.Answer) map[int]sink.Result {
-	named := make(map[int]sink.Result, len(a.Named))
-	for _, n := range a.Named {
+func blamed(items int, a sink.Response) map[int]sink.Result {
+	named := make(map[int]sink.Result, len(a.ItemErrors))
+	for _, n := range a.ItemErrors {
 		if _, twice := named[n.Index]; n.Index >= 0 && n.Index < items && !twice {
 			named[n.Index] = n.Result
 		}
@@ -236,7 +236,7 @@ func blamed(items int, a sink.Answer) map[int]sink.Result {
 }
 
 // mayHaveActed tells whether the vendor may have acted on items that have no result of their own.
-func mayHaveActed(a sink.Answer) bool {
+func mayHaveActed(a sink.Response) bool {
 	switch a.Class {
 	case sink.Delivered, sink.Rejected, sink.TooLarge, sink.Unauthorized, sink.Misconfigured, sink.Throttled:
 		return false
@@ -249,12 +249,12 @@ func mayHaveActed(a sink.Answer) bool {
 
 // failedOver tells whether the vendor failed while it had the request: with 5xx or a code that means the same, with an answer that cannot be read, or
 // without any after the request was written. Only then can the items be to blame.
-func failedOver(a sink.Answer) bool {
+func failedOver(a sink.Response) bool {
 	return a.Class == sink.Unknown || a.Class == sink.Unavailable && (a.MayHaveActed || a.Status >= 500)
 }
 
 // holdReason is why the operation is held when a token could not be had, by the class of that failure.
-func holdReason(class sink.Class) string {
+func holdReason(class sink.ResultClass) string {
 	switch class {
 	case sink.Misconfigured:
 		return holdMisconfigured
@@ -268,7 +268,7 @@ func holdReason(class sink.Class) string {
 }
 
 // probe gives the row of the harmless call that did not pass: no item was sent, so that only the gate has something to do.
-func (p policy) probe(a sink.Answer) verdict {
+func (p policy) probe(a sink.Response) verdict {
 	switch a.Class {
 	case sink.Unauthorized:
 		return verdict{step: stepHold, signal: excluded, hold: holdUnauthorized}

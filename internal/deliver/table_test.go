@@ -11,18 +11,18 @@ import (
 func TestAnAnswerHasOneRowForItsCall(t *testing.T) {
 	retry := policy{renewable: true, unknown: sink.UnknownRetry, resends: 2}
 	upsert := policy{repeatable: true}
-	items := func(n int) sink.Answer {
-		return sink.Answer{Result: sink.Result{Class: sink.Delivered, Status: 200}, Items: make([]sink.Result, n)}
+	items := func(n int) sink.Response {
+		return sink.Response{Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: make([]sink.Result, n)}
 	}
 	named := answer(sink.Rejected, 400)
-	named.Named = []sink.Named{{Index: 3}}
+	named.ItemErrors = []sink.ItemError{{Index: 3}}
 	nobody := answer(sink.Rejected, 400)
-	nobody.Named = []sink.Named{{Index: 4}, {Index: -1}}
+	nobody.ItemErrors = []sink.ItemError{{Index: 4}, {Index: -1}}
 	cases := []struct {
 		name string
 		p    policy
 		c    call
-		a    sink.Answer
+		a    sink.Response
 		want verdict
 	}{
 		{"readable answer", retry, call{items: 4}, items(4), verdict{step: stepItems, signal: success}},
@@ -49,7 +49,7 @@ func TestAnAnswerHasOneRowForItsCall(t *testing.T) {
 		{"unreadable answer, repeatable", upsert, call{items: 4}, answer(sink.Unknown, 200), verdict{step: stepBackOff, signal: failure, backOff: true}},
 		{"poison batch", retry, call{items: 4, poison: true}, answer(sink.Unavailable, 500), verdict{step: stepHalve, signal: success}},
 		{"poison item", retry, call{items: 1, poison: true}, answer(sink.Unavailable, 500), verdict{step: stepAlone, signal: success}},
-		{"no class at all", retry, call{items: 4}, sink.Answer{}, verdict{step: stepUnknown, signal: failure, backOff: true}},
+		{"no class at all", retry, call{items: 4}, sink.Response{}, verdict{step: stepUnknown, signal: failure, backOff: true}},
 		{"a class of items only", retry, call{items: 4}, answer(sink.Retryable, 0), verdict{step: stepUnknown, signal: failure, backOff: true}},
 	}
 	for _, c := range cases {
@@ -62,7 +62,7 @@ func TestAnAnswerHasOneRowForItsCall(t *testing.T) {
 }
 
 func TestAHarmlessCallThatDoesNotPassHasARowToo(t *testing.T) {
-	for class, want := range map[sink.Class]verdict{
+	for class, want := range map[sink.ResultClass]verdict{
 		sink.Unauthorized:  {step: stepHold, signal: excluded, hold: holdUnauthorized},
 		sink.Misconfigured: {step: stepHold, signal: failure, hold: holdMisconfigured},
 		sink.Throttled:     {step: stepThrottle, signal: excluded},
@@ -78,7 +78,7 @@ func TestAHarmlessCallThatDoesNotPassHasARowToo(t *testing.T) {
 
 func TestOfTwoResultsForOneNameTheFirstCounts(t *testing.T) {
 	a := answer(sink.Rejected, 400)
-	a.Named = []sink.Named{{Index: 1, Result: sink.Result{Code: "first"}}, {Index: 1, Result: sink.Result{Code: "second"}}}
+	a.ItemErrors = []sink.ItemError{{Index: 1, Result: sink.Result{Code: "first"}}, {Index: 1, Result: sink.Result{Code: "second"}}}
 	if got := blamed(2, a); len(got) != 1 || got[1].Code != "first" {
 		t.Fatalf("blamed = %+v", got)
 	}
@@ -95,7 +95,7 @@ func TestAResultHasOneRowForItsRecord(t *testing.T) {
 	cases := []struct {
 		name  string
 		p     policy
-		class sink.Class
+		class sink.ResultClass
 		h     history
 		want  fate
 	}{
@@ -150,7 +150,7 @@ func TestOnlyAnAnswerThatTheVendorGaveFirstIsSureNotToHaveActed(t *testing.T) {
 	acted.MayHaveActed = true
 	cases := []struct {
 		name string
-		a    sink.Answer
+		a    sink.Response
 		want bool
 	}{
 		{"rejected", answer(sink.Rejected, 400), false},
@@ -161,7 +161,7 @@ func TestOnlyAnAnswerThatTheVendorGaveFirstIsSureNotToHaveActed(t *testing.T) {
 		{"unavailable before it was read", answer(sink.Unavailable, 503), false},
 		{"unavailable after it was read", acted, true},
 		{"unknown", answer(sink.Unknown, 504), true},
-		{"no class at all", sink.Answer{}, true},
+		{"no class at all", sink.Response{}, true},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -25,7 +25,7 @@ func (v *renewable) Renew(_ context.Context, used uint64) error {
 func TestAnExpiredTokenIsRenewedOnceAndNobodyNotices(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		expired := answer(sink.Unauthorized, 401)
-		expired.Token = 7
+		expired.TokenVersion = 7
 		v := &renewable{vendor: vendor{script: first(expired)}, renew: func(int) error { return nil }}
 		r := newRig(t, v, &v.vendor, nil)
 		r.dispatch(8, nil)
@@ -62,7 +62,7 @@ func TestALoginThatTheHardStopCutsIsNoHold(t *testing.T) {
 			r.cancel()
 			cut := answer(sink.Unavailable, 0)
 			cut.Err = context.Canceled
-			return &sink.Unready{Doing: "logging in", Answer: cut}
+			return &sink.DependencyError{Action: "logging in", Response: cut}
 		}
 		r.dispatch(1, nil)
 		<-r.tracker.Idle()
@@ -79,7 +79,7 @@ type guardedByToken struct {
 	probes int
 }
 
-func (v *guardedByToken) Probe(context.Context) sink.Answer {
+func (v *guardedByToken) Probe(context.Context) sink.Response {
 	if v.probes++; len(v.used) == 0 {
 		return answer(sink.Unauthorized, 401)
 	}
@@ -109,10 +109,10 @@ func TestAFailedRenewHoldsByItsClass(t *testing.T) {
 		err    error
 		reason string
 	}{
-		{"login refused", &sink.Unready{Doing: "logging in", Answer: answer(sink.Unauthorized, 401)}, "unauthorized"},
-		{"login endpoint wrong", &sink.Unready{Doing: "logging in", Answer: answer(sink.Misconfigured, 404)}, "misconfigured"},
-		{"login endpoint down", &sink.Unready{Doing: "logging in", Answer: answer(sink.Unavailable, 503)}, "unavailable"},
-		{"login throttled", &sink.Unready{Doing: "logging in", Answer: answer(sink.Throttled, 429)}, "throttled"},
+		{"login refused", &sink.DependencyError{Action: "logging in", Response: answer(sink.Unauthorized, 401)}, "unauthorized"},
+		{"login endpoint wrong", &sink.DependencyError{Action: "logging in", Response: answer(sink.Misconfigured, 404)}, "misconfigured"},
+		{"login endpoint down", &sink.DependencyError{Action: "logging in", Response: answer(sink.Unavailable, 503)}, "unavailable"},
+		{"login throttled", &sink.DependencyError{Action: "logging in", Response: answer(sink.Throttled, 429)}, "throttled"},
 		{"no token in time", errors.New("waiting for the token"), "unavailable"},
 	}
 	for _, c := range cases {
@@ -124,7 +124,7 @@ func TestAFailedRenewHoldsByItsClass(t *testing.T) {
 					}
 					return nil
 				}}
-				v.script = func(n int, items []sink.Item) sink.Answer {
+				v.script = func(n int, items []sink.Item) sink.Response {
 					if len(v.used) <= 3 {
 						return answer(sink.Unauthorized, 401)
 					}

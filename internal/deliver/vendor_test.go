@@ -11,11 +11,11 @@ import (
 )
 
 // script answers the n-th call (from 1) of a vendor.
-type script func(n int, items []sink.Item) sink.Answer
+type script func(n int, items []sink.Item) sink.Response
 
 // vendor is an operation at whose other end a script stands.
 type vendor struct {
-	spec   sink.Spec
+	spec   sink.OperationSpec
 	script script
 	took   time.Duration // of each call
 
@@ -25,7 +25,7 @@ type vendor struct {
 	accepted map[string]int
 }
 
-func (v *vendor) Spec() sink.Spec { return v.spec }
+func (v *vendor) Spec() sink.OperationSpec { return v.spec }
 
 func (v *vendor) Encode(context.Context, any, sink.Origin) (sink.Item, error) {
 	return sink.Item{}, errors.New("encoding: not at this border")
@@ -33,7 +33,7 @@ func (v *vendor) Encode(context.Context, any, sink.Origin) (sink.Item, error) {
 
 func (v *vendor) EnvelopeSize(string) int { return 20 }
 
-func (v *vendor) Send(ctx context.Context, items []sink.Item) sink.Answer {
+func (v *vendor) Send(ctx context.Context, items []sink.Item) sink.Response {
 	v.mu.Lock()
 	var ids []string
 	for _, it := range items {
@@ -46,13 +46,13 @@ func (v *vendor) Send(ctx context.Context, items []sink.Item) sink.Answer {
 		select {
 		case <-time.After(v.took):
 		case <-ctx.Done():
-			return sink.Answer{Result: sink.Result{Class: sink.Unknown}, Err: fmt.Errorf("sending: %w", ctx.Err())}
+			return sink.Response{Result: sink.Result{Class: sink.Unknown}, Err: fmt.Errorf("sending: %w", ctx.Err())}
 		}
 	}
 	a := v.script(n, items)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for i, r := range a.Items {
+	for i, r := range a.ItemResults {
 		if r.Class == sink.Delivered && i < len(ids) {
 			v.accepted[ids[i]]++
 		}
@@ -85,26 +85,26 @@ func (v *vendor) sizes() []int {
 	return out
 }
 
-func answer(class sink.Class, status int) sink.Answer {
-	return sink.Answer{Result: sink.Result{Class: class, Status: status}}
+func answer(class sink.ResultClass, status int) sink.Response {
+	return sink.Response{Result: sink.Result{Class: class, Status: status}}
 }
 
 // each answers item by item.
-func each(items []sink.Item, class func(sink.Item) sink.Class) sink.Answer {
+func each(items []sink.Item, class func(sink.Item) sink.ResultClass) sink.Response {
 	a := answer(sink.Delivered, 200)
 	for _, it := range items {
-		a.Items = append(a.Items, sink.Result{Class: class(it)})
+		a.ItemResults = append(a.ItemResults, sink.Result{Class: class(it)})
 	}
 	return a
 }
 
-func accept(_ int, items []sink.Item) sink.Answer {
-	return each(items, func(sink.Item) sink.Class { return sink.Delivered })
+func accept(_ int, items []sink.Item) sink.Response {
+	return each(items, func(sink.Item) sink.ResultClass { return sink.Delivered })
 }
 
 // first answers the first calls as given, and accepts after them.
-func first(answers ...sink.Answer) script {
-	return func(n int, items []sink.Item) sink.Answer {
+func first(answers ...sink.Response) script {
+	return func(n int, items []sink.Item) sink.Response {
 		if n <= len(answers) {
 			return answers[n-1]
 		}

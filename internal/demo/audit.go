@@ -37,12 +37,12 @@ func newAuditor(cfg *config.Config, brokers []string, vendors *sandbox.Server) (
 	for _, p := range cfg.Pipelines {
 		a.groups = append(a.groups, p.Group)
 		a.sources = append(a.sources, p.Topic)
-		a.dead[topics.DeadLetter(cfg.Name, p.Name)] = true
+		a.dead[topics.DeadLetterTopic(cfg.Name, p.Name)] = true
 		for _, r := range p.Routes {
 			a.operations = append(a.operations, r.FullName())
 		}
 	}
-	for _, t := range topics.Wanted(cfg) {
+	for _, t := range topics.RequiredTopics(cfg) {
 		a.names = append(a.names, t.Name)
 		a.next[t.Name] = map[int32]int64{}
 	}
@@ -150,7 +150,7 @@ func (a *auditor) reached(starts, ends kadm.ListedOffsets) bool {
 
 func (a *auditor) see(r *kgo.Record) {
 	a.next[r.Topic][r.Partition] = r.Offset + 1
-	origin := record.ReadHeaders(r).Origin.ID()
+	origin := record.ParseRetryHeaders(r).Origin.ID()
 	if a.dead[r.Topic] {
 		a.found.dead[origin]++
 		return
@@ -163,7 +163,7 @@ func (a *auditor) readVendors() {
 	ledger := a.vendors.Ledger()
 	for _, operation := range a.operations {
 		seen, i := a.taken[operation], 0
-		for e := range ledger.All(operation) {
+		for e := range ledger.AllEntries(operation) {
 			if i++; i <= seen {
 				continue
 			}

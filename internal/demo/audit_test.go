@@ -68,7 +68,7 @@ func copyTo(t *testing.T, w *world, r produced, topic string) {
 	t.Helper()
 	header := func(key, value string) kgo.RecordHeader { return kgo.RecordHeader{Key: key, Value: []byte(value)} }
 	err := w.client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Headers: []kgo.RecordHeader{
-		header(record.HeaderOriginTopic, r.origin.Topic), header(record.HeaderOriginTopicID, record.TopicIDText(r.origin.TopicID)),
+		header(record.HeaderOriginTopic, r.origin.Topic), header(record.HeaderOriginTopicID, record.FormatTopicID(r.origin.TopicID)),
 		header(record.HeaderOriginPartition, strconv.Itoa(int(r.origin.Partition))), header(record.HeaderOriginOffset, strconv.FormatInt(r.origin.Offset, 10)),
 	}}).FirstErr()
 	if err != nil {

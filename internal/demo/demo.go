@@ -63,9 +63,9 @@ func (o Options) script() script {
 	return newScript(o.Seed, o.producing(), 1)
 }
 
-// Run runs the demo to its end, or until take ends; then it drains and reports what there is. The end of work cuts the drain short. The error says why
+// RunDemo runs the demo to its end, or until take ends; then it drains and reports what there is. The end of work cuts the drain short. The error says why
 // there is no report; promises that were not kept stand in the report.
-func Run(take, work context.Context, o Options) (Report, error) {
+func RunDemo(take, work context.Context, o Options) (Report, error) {
 	if err := o.Check(); err != nil {
 		return Report{}, err
 	}

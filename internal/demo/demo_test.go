@@ -23,7 +23,7 @@ type figures map[string]float64
 // A whole run: nothing is lost, every operation delivers, everything that the script has in store happens, and the JSON says so.
 func TestARunKeepsEveryPromise(t *testing.T) {
 	t.Parallel() // it waits for the clock most of the time
-	r, err := demo.Run(t.Context(), t.Context(), demo.Options{
+	r, err := demo.RunDemo(t.Context(), t.Context(), demo.Options{
 		Duration: demo.MinDuration, Rate: 200, Seed: 7, Log: zaptest.NewLogger(t), Screen: demo.Screen{Writer: t.Output()},
 	})
 	if err != nil {
@@ -110,7 +110,7 @@ func TestARunThatIsStoppedDrainsAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	take, stop := context.WithCancel(t.Context())
 	defer stop()
-	r, err := demo.Run(take, t.Context(), demo.Options{Rate: 200, Seed: 3, Log: zaptest.NewLogger(t), Screen: demo.Screen{Writer: &stopper{stop: stop}}})
+	r, err := demo.RunDemo(take, t.Context(), demo.Options{Rate: 200, Seed: 3, Log: zaptest.NewLogger(t), Screen: demo.Screen{Writer: &stopper{stop: stop}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestOptionsOutOfBoundsAreRefused(t *testing.T) {
 	for _, o := range []demo.Options{
 		{Duration: time.Second, Rate: 200}, {Duration: -time.Second, Rate: 200}, {Rate: 0}, {Rate: demo.MinRate - 1}, {Rate: demo.MaxRate + 1},
 	} {
-		if _, err := demo.Run(t.Context(), t.Context(), o); err == nil {
+		if _, err := demo.RunDemo(t.Context(), t.Context(), o); err == nil {
 			t.Errorf("%+v is taken", o)
 		}
 	}

@@ -17,7 +17,7 @@ func TestTheScriptFitsIntoEveryRun(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := Options{Duration: time.Duration(rapid.Int64Range(int64(MinDuration), int64(time.Hour)).Draw(t, "duration")), Seed: rapid.Uint64().Draw(t, "seed")}
 		s := o.script()
-		if _, err := sample.Sandbox(s.rules...); err != nil {
+		if _, err := sample.SandboxOptions(s.rules...); err != nil {
 			t.Fatal(err)
 		}
 		var last time.Duration
@@ -54,7 +54,7 @@ func TestTheSeedDecidesTheScript(t *testing.T) {
 
 func TestARunWithoutAnEndRepeatsTheScript(t *testing.T) {
 	s := Options{}.script()
-	if _, err := sample.Sandbox(s.rules...); err != nil {
+	if _, err := sample.SandboxOptions(s.rules...); err != nil {
 		t.Fatal(err)
 	}
 	once := newScript(0, round, 1)

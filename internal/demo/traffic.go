@@ -84,7 +84,7 @@ func (t *traffic) produce(ctx context.Context, elapsed time.Duration) error {
 }
 
 func (t *traffic) make(ctx context.Context, name string, b bad) error {
-	s, err := t.samples.Make(b.pipeline, b.kind)
+	s, err := t.samples.GenerateKind(b.pipeline, b.kind)
 	if err != nil {
 		return fmt.Errorf("making a record for pipeline %s: %w", b.pipeline, err)
 	}

@@ -30,7 +30,7 @@ type scene struct {
 }
 
 // state is a pipeline's in a few words; what needs a person first.
-func state(s observe.Status) string {
+func state(s observe.PipelineStatus) string {
 	if s.Hold != nil {
 		return "held: " + s.Hold.Reason
 	}

@@ -80,16 +80,16 @@ func TestWhatIsNoTerminalGetsOneLineWithoutControlCharacters(t *testing.T) {
 func TestTheStateSaysFirstWhatNeedsAPerson(t *testing.T) {
 	held := &observe.Hold{Reason: "unauthorized"}
 	for _, c := range []struct {
-		status observe.Status
+		status observe.PipelineStatus
 		want   string
 	}{
-		{observe.Status{}, "stopped"},
-		{observe.Status{Started: true}, "running"},
-		{observe.Status{Started: true, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "closed"}}}, "running"},
-		{observe.Status{Started: true, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "open", Hold: &observe.Hold{Reason: "unavailable"}}}}, "open breaker (b)"},
-		{observe.Status{Started: true, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "half-open"}, {Operation: "a.c", Breaker: "closed", Hold: held}}},
+		{observe.PipelineStatus{}, "stopped"},
+		{observe.PipelineStatus{Started: true}, "running"},
+		{observe.PipelineStatus{Started: true, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "closed"}}}, "running"},
+		{observe.PipelineStatus{Started: true, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "open", Hold: &observe.Hold{Reason: "unavailable"}}}}, "open breaker (b)"},
+		{observe.PipelineStatus{Started: true, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "half-open"}, {Operation: "a.c", Breaker: "closed", Hold: held}}},
 			"held: unauthorized (c), half-open breaker (b)"},
-		{observe.Status{Started: true, Hold: held, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "open"}}}, "held: unauthorized"},
+		{observe.PipelineStatus{Started: true, Hold: held, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "open"}}}, "held: unauthorized"},
 	} {
 		if got := state(c.status); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)

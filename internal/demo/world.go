@@ -90,13 +90,13 @@ type world struct {
 
 // newWorld starts the broker, the registry and the vendors, makes topics and schemas, and puts the connector together without running it.
 func newWorld(ctx context.Context, o Options, s script) (w *world, err error) {
-	w = &world{accounts: newAccounts(), observe: observe.New(prometheus.NewRegistry())}
+	w = &world{accounts: newAccounts(), observe: observe.NewRegistry(prometheus.NewRegistry())}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
 		}
 	}()
-	if w.platform, err = embedded.Start(embedded.Options{}); err != nil {
+	if w.platform, err = embedded.StartPlatform(embedded.Options{}); err != nil {
 		return w, err
 	}
 	if w.vendors, err = listen(ctx); err != nil {
@@ -115,7 +115,7 @@ func newWorld(ctx context.Context, o Options, s script) (w *world, err error) {
 	if w.samples, err = w.register(ctx, o.Seed); err != nil {
 		return w, err
 	}
-	if w.connector, err = pipeline.New(w.cfg, pipeline.Options{Observe: w.observe, Log: o.Log}); err != nil {
+	if w.connector, err = pipeline.NewConnector(w.cfg, pipeline.Options{Observe: w.observe, Log: o.Log}); err != nil {
 		return w, err
 	}
 	return w, w.open(o, s)
@@ -156,7 +156,7 @@ func (w *world) makeTopics(ctx context.Context) error {
 			return fmt.Errorf("making topic %s: %w", p.Topic, err)
 		}
 	}
-	if _, err := topics.Apply(ctx, w.admin, topics.Wanted(w.cfg), false); err != nil {
+	if _, err := topics.ApplyTopics(ctx, w.admin, topics.RequiredTopics(w.cfg), false); err != nil {
 		return fmt.Errorf("making the connector's topics: %w", err)
 	}
 	return nil
@@ -168,16 +168,16 @@ func (w *world) register(ctx context.Context, seed uint64) (*sample.Generator, e
 		return nil, fmt.Errorf("making the registry's client: %w", err)
 	}
 	sources := sample.Sources(w.cfg)
-	ids, err := sample.Register(ctx, registry, append(sample.Subjects(sources), sample.StraySubject())...)
+	ids, err := sample.RegisterSchemas(ctx, registry, append(sample.Subjects(sources), sample.StraySubject())...)
 	if err != nil {
 		return nil, err
 	}
-	return sample.New(sample.Options{Seed: seed, Sources: sources, IDs: ids})
+	return sample.NewGenerator(sample.Options{Seed: seed, Sources: sources, IDs: ids})
 }
 
 // open begins the vendors' script and serves them.
 func (w *world) open(o Options, s script) error {
-	opts, err := sample.Sandbox(s.rules...)
+	opts, err := sample.SandboxOptions(s.rules...)
 	if err != nil {
 		return err
 	}

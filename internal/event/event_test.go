@@ -7,17 +7,17 @@ import (
 )
 
 func TestNewGivesAFreshEventOfEachName(t *testing.T) {
-	names := Names()
+	names := EventNames()
 	if len(names) != 11 {
 		t.Errorf("%d events, want one an operation: 11", len(names))
 	}
 	for _, name := range names {
-		a, ok := New(name)
+		a, ok := NewEvent(name)
 		if !ok {
 			t.Errorf("%s: not made", name)
 			continue
 		}
-		b, _ := New(name)
+		b, _ := NewEvent(name)
 		if a == b || !reflect.ValueOf(a).Elem().IsZero() {
 			t.Errorf("%s: not fresh", name)
 		}
@@ -25,7 +25,7 @@ func TestNewGivesAFreshEventOfEachName(t *testing.T) {
 			t.Errorf("%s: is a %s", name, got)
 		}
 	}
-	if e, ok := New("sluice.crmcom.Nothing"); ok {
+	if e, ok := NewEvent("sluice.crmcom.Nothing"); ok {
 		t.Errorf("an unknown name gave a %T", e)
 	}
 }

@@ -5,8 +5,8 @@ package event
 import "strconv"
 import "time"
 
-// Names are the full Avro names of the events, in the order of their files.
-func Names() []string {
+// EventNames are the full Avro names of the events, in the order of their files.
+func EventNames() []string {
 	return []string{
 		"sluice.crmcom.Achievement",
 		"sluice.propel.CustomerChange",
@@ -22,8 +22,8 @@ func Names() []string {
 	}
 }
 
-// New gives a pointer to a fresh event by its full Avro name, false where there is none of that name.
-func New(fullName string) (any, bool) {
+// NewEvent gives a pointer to a fresh event by its full Avro name, false where there is none of that name.
+func NewEvent(fullName string) (any, bool) {
 	switch fullName {
 	case "sluice.crmcom.Achievement":
 		return new(Achievement), true

@@ -36,12 +36,12 @@ type Result struct {
 	Code string
 }
 
-// Standing is how the guard stands.
-type Standing struct {
+// Status is how the guard stands.
+type Status struct {
 	Tripped bool
-	// Share of the last Records that was refused.
-	Share   float64
-	Records int
+	// RejectedShare of the last Records that was refused.
+	RejectedShare float64
+	WindowRecords int
 	// Operation, Cause and Code are those of the commonest refusal among them. Operation is empty where none was found for the records.
 	Operation string
 	Cause     record.Cause
@@ -55,7 +55,7 @@ type Guard struct {
 	seed maphash.Seed
 
 	telling  sync.Mutex // held while watchers are told, before mu
-	watchers []func(Standing)
+	watchers []func(Status)
 
 	mu       sync.Mutex // guards what follows; nothing else is locked under it
 	window   *window
@@ -66,14 +66,14 @@ type Guard struct {
 	releases uint64 // by an operator
 }
 
-// New makes a guard with an empty window.
-func New(cfg Config) *Guard {
+// NewGuard makes a guard with an empty window.
+func NewGuard(cfg Config) *Guard {
 	return &Guard{cfg: cfg, seed: maphash.MakeSeed(), window: newWindow(cfg.Window)}
 }
 
-// Watch has f told each time the guard trips or lets go, and when it is released. Call it before the guard is used; f must not call the guard's other
+// Subscribe has f told each time the guard trips or lets go, and when it is released. Call it before the guard is used; f must not call the guard's other
 // methods than Tripped.
-func (g *Guard) Watch(f func(Standing)) {
+func (g *Guard) Subscribe(f func(Status)) {
 	if g == nil {
 		return
 	}
@@ -82,9 +82,9 @@ func (g *Guard) Watch(f func(Standing)) {
 	g.watchers = append(g.watchers, f)
 }
 
-// Judge counts what became of records together (a call's items, or one that never came to a call), and tells whether the guard is tripped then: if so,
+// RecordResults counts what became of records together (a call's items, or one that never came to a call), and tells whether the guard is tripped then: if so,
 // those that were refused must neither be retried nor dead-lettered. operation is empty where none was found.
-func (g *Guard) Judge(operation string, results []Result) (tripped bool) {
+func (g *Guard) RecordResults(operation string, results []Result) (tripped bool) {
 	if g.off() || len(results) == 0 {
 		return g.Tripped()
 	}
@@ -133,8 +133,8 @@ func (g *Guard) Release() {
 	g.tell()
 }
 
-// Releases counts the operator's releases.
-func (g *Guard) Releases() uint64 {
+// ReleaseCount counts the operator's releases.
+func (g *Guard) ReleaseCount() uint64 {
 	if g == nil {
 		return 0
 	}
@@ -199,12 +199,12 @@ func (g *Guard) tell() {
 	}
 }
 
-func (g *Guard) standing() Standing {
+func (g *Guard) standing() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.window.commonest()
-	return Standing{
-		Tripped: g.tripped, Share: g.window.share(), Records: g.window.len(), Operation: c.operation, Cause: c.cause, Code: c.code,
+	return Status{
+		Tripped: g.tripped, RejectedShare: g.window.share(), WindowRecords: g.window.len(), Operation: c.operation, Cause: c.cause, Code: c.code,
 	}
 }
 

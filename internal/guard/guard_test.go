@@ -31,12 +31,12 @@ func refused(r *record.Record) guard.Result {
 // judge counts so many unkeyed records from an offset on, one by one.
 func judge(g *guard.Guard, from, n int, result func(*record.Record) guard.Result) {
 	for i := range n {
-		g.Judge(op, []guard.Result{result(unkeyed(from + i))})
+		g.RecordResults(op, []guard.Result{result(unkeyed(from + i))})
 	}
 }
 
 func tripped() *guard.Guard {
-	g := guard.New(guard.Config{MaxRatio: 0.5, Window: 200})
+	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	judge(g, 0, 20, refused)
 	return g
 }
@@ -45,7 +45,7 @@ func tripped() *guard.Guard {
 func TestItTripsWhenTheShareOfTheLastKeysIsOverTheRatioAndNeverBefore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		window, ratio := rapid.IntRange(20, 40).Draw(t, "window"), rapid.SampledFrom([]float64{0.01, 0.29, 0.5, 0.9}).Draw(t, "ratio")
-		g := guard.New(guard.Config{MaxRatio: ratio, Window: window})
+		g := guard.NewGuard(guard.Config{MaxRatio: ratio, Window: window})
 		type seat struct {
 			key     string
 			refused bool
@@ -72,7 +72,7 @@ func TestItTripsWhenTheShareOfTheLastKeysIsOverTheRatioAndNeverBefore(t *testing
 			if bad {
 				result = refused(rec)
 			}
-			if got := g.Judge(op, []guard.Result{result}); got != want {
+			if got := g.RecordResults(op, []guard.Result{result}); got != want {
 				t.Fatalf("after %d records tripped is %v, want %v: %d of %d were refused, at most %v", i+1, got, want, over, len(model), ratio)
 			}
 			if want {
@@ -85,9 +85,9 @@ func TestItTripsWhenTheShareOfTheLastKeysIsOverTheRatioAndNeverBefore(t *testing
 func TestARecordRefusedManyTimesCountsOnce(t *testing.T) {
 	for name, rec := range map[string]*record.Record{"by its key": keyed("k"), "by its origin": unkeyed(7)} {
 		t.Run(name, func(t *testing.T) {
-			g := guard.New(guard.Config{MaxRatio: 0.01, Window: 200})
+			g := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
 			for range 1000 {
-				if g.Judge(op, []guard.Result{refused(rec)}) {
+				if g.RecordResults(op, []guard.Result{refused(rec)}) {
 					t.Fatal("one record tripped it")
 				}
 			}
@@ -96,23 +96,23 @@ func TestARecordRefusedManyTimesCountsOnce(t *testing.T) {
 }
 
 func TestAnEmptyKeyIsAKey(t *testing.T) {
-	g := guard.New(guard.Config{MaxRatio: 0.01, Window: 200})
+	g := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
 	for i := range 1000 {
 		r := unkeyed(i)
 		r.Raw.Key = []byte{}
-		if g.Judge(op, []guard.Result{refused(r)}) {
+		if g.RecordResults(op, []guard.Result{refused(r)}) {
 			t.Fatal("records of one key tripped it")
 		}
 	}
 }
 
 func TestACallIsJudgedAsAWhole(t *testing.T) {
-	g := guard.New(guard.Config{MaxRatio: 0.5, Window: 200})
+	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	var call []guard.Result
 	for i := range 100 {
 		call = append(call, refused(unkeyed(i)))
 	}
-	if !g.Judge(op, call) {
+	if !g.RecordResults(op, call) {
 		t.Error("a call of 100 refusals does not trip it before they are given up")
 	}
 }
@@ -120,8 +120,8 @@ func TestACallIsJudgedAsAWhole(t *testing.T) {
 func TestItIsNeverTripped(t *testing.T) {
 	for name, g := range map[string]*guard.Guard{
 		"where there is none":   nil,
-		"where max_ratio is 1":  guard.New(guard.Config{MaxRatio: 1, Window: 20}),
-		"where no window is":    guard.New(guard.Config{MaxRatio: 0.5}),
+		"where max_ratio is 1":  guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20}),
+		"where no window is":    guard.NewGuard(guard.Config{MaxRatio: 0.5}),
 		"by exactly max_ratio":  half(),
 		"by fewer than 20":      few(),
 		"by what it has let go": released(),
@@ -132,7 +132,7 @@ func TestItIsNeverTripped(t *testing.T) {
 			}
 		})
 	}
-	for name, g := range map[string]*guard.Guard{"nil": nil, "ratio of 1": guard.New(guard.Config{MaxRatio: 1, Window: 20})} {
+	for name, g := range map[string]*guard.Guard{"nil": nil, "ratio of 1": guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20})} {
 		t.Run(name, func(t *testing.T) {
 			judge(g, 0, 500, refused)
 			g.Trip(op, []guard.Result{refused(unkeyed(1))})
@@ -145,7 +145,7 @@ func TestItIsNeverTripped(t *testing.T) {
 }
 
 func half() *guard.Guard {
-	g := guard.New(guard.Config{MaxRatio: 0.5, Window: 200})
+	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	for i := range 500 {
 		judge(g, 2*i, 1, accepted)
 		judge(g, 2*i+1, 1, refused)
@@ -154,7 +154,7 @@ func half() *guard.Guard {
 }
 
 func few() *guard.Guard {
-	g := guard.New(guard.Config{MaxRatio: 0.5, Window: 200})
+	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	judge(g, 0, 19, refused)
 	return g
 }
@@ -187,7 +187,7 @@ func TestFiveAcceptedInARowEndIt(t *testing.T) {
 func TestARefusalInTheCallBreaksTheRow(t *testing.T) {
 	g := tripped()
 	judge(g, 100, 4, accepted)
-	g.Judge(op, []guard.Result{accepted(unkeyed(200)), refused(unkeyed(201))})
+	g.RecordResults(op, []guard.Result{accepted(unkeyed(200)), refused(unkeyed(201))})
 	if !g.Tripped() {
 		t.Error("a call with a refusal ended it")
 	}
@@ -197,17 +197,17 @@ func TestARefusalInTheCallBreaksTheRow(t *testing.T) {
 func TestWhatAnotherOperationAcceptsEndsItByTheShareAlone(t *testing.T) {
 	g := tripped()
 	for i := range 19 {
-		if g.Judge("vendor.other", []guard.Result{accepted(unkeyed(100 + i))}); !g.Tripped() {
+		if g.RecordResults("vendor.other", []guard.Result{accepted(unkeyed(100 + i))}); !g.Tripped() {
 			t.Fatalf("%d of another operation ended it", i+1)
 		}
 	}
-	if g.Judge("vendor.other", []guard.Result{accepted(unkeyed(200))}) {
+	if g.RecordResults("vendor.other", []guard.Result{accepted(unkeyed(200))}) {
 		t.Error("20 of 40 is not over a half")
 	}
 }
 
 func TestTheRecordThatWasRefusedCountsAsAcceptedOnceItIs(t *testing.T) {
-	g := guard.New(guard.Config{MaxRatio: 0.9, Window: 200})
+	g := guard.NewGuard(guard.Config{MaxRatio: 0.9, Window: 200})
 	judge(g, 0, 20, refused)
 	judge(g, 0, 1, accepted)
 	if !g.Tripped() {
@@ -220,7 +220,7 @@ func TestTheRecordThatWasRefusedCountsAsAcceptedOnceItIs(t *testing.T) {
 }
 
 func TestATripIsNotEndedByTheShare(t *testing.T) {
-	g := guard.New(guard.Config{MaxRatio: 0.5, Window: 200})
+	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	judge(g, 0, 100, accepted)
 	g.Trip(op, []guard.Result{refused(unkeyed(200))})
 	judge(g, 300, 4, accepted)
@@ -234,17 +234,17 @@ func TestATripIsNotEndedByTheShare(t *testing.T) {
 }
 
 func TestWatchersAreToldOnceOfEachChangeWithTheCommonestRefusal(t *testing.T) {
-	g := guard.New(guard.Config{MaxRatio: 0.5, Window: 200})
-	var told []guard.Standing
-	g.Watch(func(s guard.Standing) { told = append(told, s) })
+	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
+	var told []guard.Status
+	g.Subscribe(func(s guard.Status) { told = append(told, s) })
 	judge(g, 0, 5, accepted)
-	g.Judge("", []guard.Result{{Record: unkeyed(50), Cause: record.CausePoison}})
+	g.RecordResults("", []guard.Result{{Record: unkeyed(50), Cause: record.CausePoison}})
 	judge(g, 100, 30, refused)
 	g.Release()
 	if len(told) != 2 || told[1].Tripped {
 		t.Fatalf("told %+v", told)
 	}
-	want := guard.Standing{Tripped: true, Share: 0.75, Records: 20, Operation: op, Cause: record.CauseRejected, Code: "E1"}
+	want := guard.Status{Tripped: true, RejectedShare: 0.75, WindowRecords: 20, Operation: op, Cause: record.CauseRejected, Code: "E1"}
 	if told[0] != want {
 		t.Errorf("told %+v, want %+v", told[0], want)
 	}
@@ -253,23 +253,23 @@ func TestWatchersAreToldOnceOfEachChangeWithTheCommonestRefusal(t *testing.T) {
 func TestOnlyAnOperatorsReleasesCount(t *testing.T) {
 	g := tripped()
 	judge(g, 100, 5, accepted)
-	if n := g.Releases(); n != 0 || g.Tripped() {
+	if n := g.ReleaseCount(); n != 0 || g.Tripped() {
 		t.Fatalf("%d releases, tripped %v", n, g.Tripped())
 	}
 	g.Release()
-	if n := g.Releases(); n != 1 {
+	if n := g.ReleaseCount(); n != 1 {
 		t.Errorf("%d releases, want 1", n)
 	}
 }
 
 func BenchmarkJudge(b *testing.B) {
-	g := guard.New(guard.Config{MaxRatio: 0.5, Window: 200})
+	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	call := make([]guard.Result, 1000)
 	for i := range call {
 		call[i] = accepted(keyed(fmt.Sprint("customer-", i)))
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		g.Judge(op, call)
+		g.RecordResults(op, call)
 	}
 }

@@ -1,20 +1,20 @@
-package wake_test
+package notify_test
 
 import (
 	"testing"
 	"testing/synctest"
 
-	"sluice/internal/wake"
+	"sluice/internal/notify"
 )
 
 func TestABroadcastWakesAllWhoWaitAndNobodyLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b wake.Broadcast
-		b.Send() // nobody waits
+		var b notify.Broadcaster
+		b.Notify() // nobody waits
 		const waiters = 5
 		woken := make(chan struct{}, waiters)
 		for range waiters {
-			next := b.Wait()
+			next := b.Next()
 			go func() {
 				<-next
 				woken <- struct{}{}
@@ -24,13 +24,13 @@ func TestABroadcastWakesAllWhoWaitAndNobodyLater(t *testing.T) {
 		if len(woken) != 0 {
 			t.Fatal("woken by a broadcast that was sent before")
 		}
-		b.Send()
+		b.Notify()
 		synctest.Wait()
 		if len(woken) != waiters {
 			t.Errorf("woke %d of %d", len(woken), waiters)
 		}
 		select {
-		case <-b.Wait():
+		case <-b.Next():
 			t.Error("who waits after a broadcast is woken by it")
 		default:
 		}
@@ -39,16 +39,16 @@ func TestABroadcastWakesAllWhoWaitAndNobodyLater(t *testing.T) {
 
 // What is taken before looking at the event's effect misses nothing that happens between the two.
 func TestABroadcastBetweenTakingAndWaitingIsNotMissed(t *testing.T) {
-	var b wake.Broadcast
-	next := b.Wait()
-	b.Send()
+	var b notify.Broadcaster
+	next := b.Next()
+	b.Notify()
 	<-next
 }
 
 func TestASignalIsKeptOnceUntilItIsTaken(t *testing.T) {
 	c := make(chan struct{}, 1)
-	wake.Signal(c)
-	wake.Signal(c)
+	notify.TrySignal(c)
+	notify.TrySignal(c)
 	<-c
 	select {
 	case <-c:

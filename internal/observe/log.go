@@ -20,10 +20,10 @@ var levels = map[string]zapcore.Level{
 	"debug": zapcore.DebugLevel, "info": zapcore.InfoLevel, "warn": zapcore.WarnLevel, "error": zapcore.ErrorLevel,
 }
 
-// Logger writes lines of level (debug, info, warn, error) and above to w, one at a time, as JSON objects ("json") or for people ("console"). Times
+// NewLogger writes lines of level (debug, info, warn, error) and above to w, one at a time, as JSON objects ("json") or for people ("console"). Times
 // are UTC in RFC 3339 with milliseconds, durations read "1.5s". Nothing is sampled: a line that is written is a line that is there, and
 // callers say a thing once and not for each record. Stack traces are not written.
-func Logger(level, format string, w io.Writer) (*zap.Logger, error) {
+func NewLogger(level, format string, w io.Writer) (*zap.Logger, error) {
 	l, ok := levels[level]
 	if !ok {
 		return nil, fmt.Errorf("log level %q: %w", level, ErrLogLevel)

@@ -13,7 +13,7 @@ import (
 
 func TestALineIsOneJSONObjectWithItsTimeInUTC(t *testing.T) {
 	var out bytes.Buffer
-	log, err := Logger("info", "json", &out)
+	log, err := NewLogger("info", "json", &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestALineIsOneJSONObjectWithItsTimeInUTC(t *testing.T) {
 func TestEachLineIsThere(t *testing.T) {
 	for _, format := range []string{"json", "console"} {
 		var out bytes.Buffer
-		log, err := Logger("debug", format, &out)
+		log, err := NewLogger("debug", format, &out)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestALevelOrFormatThatDoesNotExistIsNamed(t *testing.T) {
 		{"fatal", "json", `"fatal"`, ErrLogLevel},
 		{"info", "xml", `"xml"`, ErrLogFormat},
 	} {
-		_, err := Logger(c.level, c.format, &bytes.Buffer{})
+		_, err := NewLogger(c.level, c.format, &bytes.Buffer{})
 		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("level %q, format %q: %v", c.level, c.format, err)
 		}

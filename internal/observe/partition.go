@@ -23,10 +23,10 @@ type partition struct {
 // headTolerance is by how much the time of the same head may seem to move, since ages are measured a little before they are told.
 const headTolerance = time.Second
 
-// Partition says where a partition stands: lag in records, the age of its oldest unsettled record (0: none) and how many are in flight.
+// ReportPartition says where a partition stands: lag in records, the age of its oldest unsettled record (0: none) and how many are in flight.
 // It is called every few seconds for each partition held; one that is not told of for long is taken to be stuck. A record that waits by rule,
 // in a retry tier or parked, is no unsettled one here.
-func (p *Pipeline) Partition(topic string, number int32, lag int64, oldest time.Duration, inFlight int) {
+func (p *Pipeline) ReportPartition(topic string, number int32, lag int64, oldest time.Duration, inFlight int) {
 	if p == nil {
 		return
 	}
@@ -41,8 +41,8 @@ func (p *Pipeline) Partition(topic string, number int32, lag int64, oldest time.
 	part.tell(time.Now(), lag, oldest, inFlight)
 }
 
-// PartitionGone forgets a partition.
-func (p *Pipeline) PartitionGone(topic string, number int32) {
+// ForgetPartition forgets a partition.
+func (p *Pipeline) ForgetPartition(topic string, number int32) {
 	if p == nil {
 		return
 	}

@@ -68,8 +68,8 @@ func newPipeline(name string, m *metrics) *Pipeline {
 	return p
 }
 
-// Read counts records polled from the source (retry false) or a retry topic.
-func (p *Pipeline) Read(retry bool, records, bytes int) {
+// RecordsRead counts records polled from the source (retry false) or a retry topic.
+func (p *Pipeline) RecordsRead(retry bool, records, bytes int) {
 	if p == nil {
 		return
 	}
@@ -81,25 +81,25 @@ func (p *Pipeline) Read(retry bool, records, bytes int) {
 	r.bytes.Add(float64(bytes))
 }
 
-// Outcome counts records settled as kind (delivered, skipped, retried, dead); cause is empty with delivered and skipped. operation may be empty.
-func (p *Pipeline) Outcome(operation, kind, cause string, records int) {
+// RecordsSettled counts records settled as kind (delivered, skipped, retried, dead); cause is empty with delivered and skipped. operation may be empty.
+func (p *Pipeline) RecordsSettled(operation, kind, cause string, records int) {
 	if p == nil {
 		return
 	}
 	p.settled.get(settledKey{operation, kind, cause}).Add(float64(records))
 }
 
-// Delay takes the time from the record's first writing to its delivery.
-func (p *Pipeline) Delay(operation string, d time.Duration) {
+// DeliveryDelay takes the time from the record's first writing to its delivery.
+func (p *Pipeline) DeliveryDelay(operation string, d time.Duration) {
 	if p == nil {
 		return
 	}
 	p.histograms.get(operation).delay.Observe(d.Seconds())
 }
 
-// Call counts one vendor call: its class, its items, how full it was (the fuller of items and bytes against their cap; an item that is over
+// VendorCall counts one vendor call: its class, its items, how full it was (the fuller of items and bytes against their cap; an item that is over
 // the bytes alone counts as 1), and how long it took.
-func (p *Pipeline) Call(operation, class string, items int, fill float64, took time.Duration) {
+func (p *Pipeline) VendorCall(operation, class string, items int, fill float64, took time.Duration) {
 	if p == nil {
 		return
 	}
@@ -118,8 +118,8 @@ func (p *Pipeline) PossibleDuplicates(operation string, records int) {
 	p.duplicates.get(operation).Add(float64(records))
 }
 
-// SkippedSettled counts records read again and skipped since they were settled before (found in commit metadata, in a retry topic, or a late copy).
-func (p *Pipeline) SkippedSettled(why string, records int) {
+// RecordsSkippedSettled counts records read again and skipped since they were settled before (found in commit metadata, in a retry topic, or a late copy).
+func (p *Pipeline) RecordsSkippedSettled(why string, records int) {
 	if p == nil {
 		return
 	}
@@ -142,8 +142,8 @@ func (p *Pipeline) ProduceFailed(topic string) {
 	p.produceFailed.get(topic).Inc()
 }
 
-// Dropped counts records let go unsettled at a revoke or stop; the next owner reads them again.
-func (p *Pipeline) Dropped(records int) {
+// RecordsReleased counts records let go unsettled at a revoke or stop; the next owner reads them again.
+func (p *Pipeline) RecordsReleased(records int) {
 	if p == nil {
 		return
 	}

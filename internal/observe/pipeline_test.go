@@ -44,32 +44,32 @@ func number(kind dto.MetricType, m *dto.Metric) float64 {
 
 // tellAll calls each method once or more, with numbers that all differ.
 func tellAll(p *Pipeline) {
-	p.Started(true)
-	p.Read(false, 10, 1000)
-	p.Read(true, 2, 200)
-	p.Outcome("crmcom.purchases", "delivered", "", 5)
-	p.Outcome("crmcom.purchases", "dead", "rejected", 3)
-	p.Outcome("crmcom.purchases", "retried", "retryable", 4)
-	p.Outcome("", "dead", "unmapped", 1)
-	p.Outcome("", "skipped", "", 6)
-	p.Delay("crmcom.purchases", 3*time.Second)
-	p.Call("crmcom.purchases", "delivered", 8, 0.8, time.Second)
-	p.Call("crmcom.purchases", "unavailable", 8, 0.8, time.Second)
+	p.SetStarted(true)
+	p.RecordsRead(false, 10, 1000)
+	p.RecordsRead(true, 2, 200)
+	p.RecordsSettled("crmcom.purchases", "delivered", "", 5)
+	p.RecordsSettled("crmcom.purchases", "dead", "rejected", 3)
+	p.RecordsSettled("crmcom.purchases", "retried", "retryable", 4)
+	p.RecordsSettled("", "dead", "unmapped", 1)
+	p.RecordsSettled("", "skipped", "", 6)
+	p.DeliveryDelay("crmcom.purchases", 3*time.Second)
+	p.VendorCall("crmcom.purchases", "delivered", 8, 0.8, time.Second)
+	p.VendorCall("crmcom.purchases", "unavailable", 8, 0.8, time.Second)
 	p.PossibleDuplicates("crmcom.purchases", 7)
-	p.SkippedSettled("commit_metadata", 9)
+	p.RecordsSkippedSettled("commit_metadata", 9)
 	p.CommitFailed()
 	p.ProduceFailed("sluice.purchases.dlq")
-	p.Dropped(11)
-	p.Breaker("crmcom.purchases", "open")
-	p.Hold("crmcom.purchases", "unavailable")
-	p.Hold("", "registry")
-	p.Partition("purchases", 10, 100, 4*time.Second, 12)
-	p.Partition("purchases", 2, 50, 0, 0)
+	p.RecordsReleased(11)
+	p.SetBreakerState("crmcom.purchases", "open")
+	p.SetHold("crmcom.purchases", "unavailable")
+	p.SetHold("", "registry")
+	p.ReportPartition("purchases", 10, 100, 4*time.Second, 12)
+	p.ReportPartition("purchases", 2, 50, 0, 0)
 }
 
 func TestEachMethodMovesItsMetricAndNoOther(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
-	tellAll(New(reg).Pipeline("p"))
+	tellAll(NewRegistry(reg).Pipeline("p"))
 	want := map[string]float64{
 		"sluice_pipeline_started{pipeline=p}":                                                              1,
 		"sluice_records_read_total{from=source pipeline=p}":                                                10,
@@ -119,14 +119,14 @@ func TestEachMethodMovesItsMetricAndNoOther(t *testing.T) {
 func TestANilPipelineCountsNothing(t *testing.T) {
 	var p *Pipeline
 	tellAll(p)
-	p.PartitionGone("purchases", 10)
-	if s := p.Snapshot(); !reflect.DeepEqual(s, Status{}) {
+	p.ForgetPartition("purchases", 10)
+	if s := p.Snapshot(); !reflect.DeepEqual(s, PipelineStatus{}) {
 		t.Errorf("got %+v", s)
 	}
 }
 
 func TestAPipelineIsTheOneOfItsName(t *testing.T) {
-	r := New(prometheus.NewRegistry())
+	r := NewRegistry(prometheus.NewRegistry())
 	b, a := r.Pipeline("b"), r.Pipeline("a")
 	if r.Pipeline("b") != b || a == b {
 		t.Error("the name does not decide")
@@ -137,14 +137,14 @@ func TestAPipelineIsTheOneOfItsName(t *testing.T) {
 }
 
 func TestCountsAddUpWhenManyCount(t *testing.T) {
-	p := New(prometheus.NewRegistry()).Pipeline("p")
+	p := NewRegistry(prometheus.NewRegistry()).Pipeline("p")
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for range 500 {
-				p.Outcome("crmcom.purchases", "delivered", "", 1)
-				p.Hold("crmcom.purchases", "throttled")
-				p.Hold("crmcom.purchases", "")
+				p.RecordsSettled("crmcom.purchases", "delivered", "", 1)
+				p.SetHold("crmcom.purchases", "throttled")
+				p.SetHold("crmcom.purchases", "")
 				p.Snapshot()
 			}
 		})
@@ -157,16 +157,16 @@ func TestCountsAddUpWhenManyCount(t *testing.T) {
 
 func TestLabelsGoWithTheirState(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	p := New(reg).Pipeline("p")
-	p.Hold("crmcom.purchases", "throttled")
-	p.Hold("crmcom.purchases", "unavailable")
-	p.Partition("purchases", 1, 1, time.Second, 1)
+	p := NewRegistry(reg).Pipeline("p")
+	p.SetHold("crmcom.purchases", "throttled")
+	p.SetHold("crmcom.purchases", "unavailable")
+	p.ReportPartition("purchases", 1, 1, time.Second, 1)
 	got := gathered(t, reg)
 	if _, there := got["sluice_hold{cause=throttled operation=crmcom.purchases pipeline=p}"]; there {
 		t.Error("an earlier reason stands beside the later one")
 	}
-	p.Hold("crmcom.purchases", "")
-	p.PartitionGone("purchases", 1)
+	p.SetHold("crmcom.purchases", "")
+	p.ForgetPartition("purchases", 1)
 	for series := range gathered(t, reg) {
 		if strings.HasPrefix(series, "sluice_hold{") || strings.HasPrefix(series, "sluice_partition_") {
 			t.Errorf("%s is left", series)
@@ -175,17 +175,17 @@ func TestLabelsGoWithTheirState(t *testing.T) {
 }
 
 func BenchmarkOutcome(b *testing.B) {
-	p := New(prometheus.NewRegistry()).Pipeline("p")
+	p := NewRegistry(prometheus.NewRegistry()).Pipeline("p")
 	b.ReportAllocs()
 	for b.Loop() {
-		p.Outcome("crmcom.purchases", "delivered", "", 1)
+		p.RecordsSettled("crmcom.purchases", "delivered", "", 1)
 	}
 }
 
 // One item that is larger than the cap of bytes makes a call of its own.
 func TestACallIsNeverFullerThanFull(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
-	New(reg).Pipeline("p").Call("crmcom.purchases", "delivered", 1, 2.5, time.Second)
+	NewRegistry(reg).Pipeline("p").VendorCall("crmcom.purchases", "delivered", 1, 2.5, time.Second)
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)

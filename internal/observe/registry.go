@@ -18,8 +18,8 @@ type Registry struct {
 	pipelines map[string]*Pipeline
 }
 
-// New registers the metrics, all named sluice_*. A registry takes them once; a second time is a programming error and panics.
-func New(reg *prometheus.Registry) *Registry {
+// NewRegistry registers the metrics, all named sluice_*. A registry takes them once; a second time is a programming error and panics.
+func NewRegistry(reg *prometheus.Registry) *Registry {
 	m := newMetrics()
 	reg.MustRegister(m.all()...)
 	return &Registry{m: m, pipelines: map[string]*Pipeline{}}

@@ -10,8 +10,8 @@ type Hold struct {
 
 var breakerStates = [...]string{"closed", "half-open", "open"}
 
-// Started says that the pipeline is running: its topics are fit and its steps stand, while its group may still be joining; false before that and after its end.
-func (p *Pipeline) Started(started bool) {
+// SetStarted says that the pipeline is running: its topics are fit and its steps stand, while its group may still be joining; false before that and after its end.
+func (p *Pipeline) SetStarted(started bool) {
 	if p == nil {
 		return
 	}
@@ -21,8 +21,8 @@ func (p *Pipeline) Started(started bool) {
 	p.m.started.WithLabelValues(p.name).Set(oneIf(started))
 }
 
-// Breaker says the state that the operation's breaker is in: closed, half-open or open.
-func (p *Pipeline) Breaker(operation, state string) {
+// SetBreakerState says the state that the operation's breaker is in: closed, half-open or open.
+func (p *Pipeline) SetBreakerState(operation, state string) {
 	if p == nil {
 		return
 	}
@@ -34,16 +34,16 @@ func (p *Pipeline) Breaker(operation, state string) {
 	}
 }
 
-// Hold says that the operation (or, with an empty operation, the pipeline's reading) is held for a reason (unauthorized, misconfigured,
+// SetHold says that the operation (or, with an empty operation, the pipeline's reading) is held for a reason (unauthorized, misconfigured,
 // unavailable, throttled, registry, kafka, flood), or with an empty reason that it is not held any more.
-func (p *Pipeline) Hold(operation, reason string) { p.hold(holdKey{operation: operation}, reason) }
+func (p *Pipeline) SetHold(operation, reason string) { p.hold(holdKey{operation: operation}, reason) }
 
-// HoldPartitions says that partitions of the pipeline are not read, for a reason (offset_lost, unreadable, take_over), or with an empty reason that none is
+// SetPartitionHold says that partitions of the pipeline are not read, for a reason (offset_lost, unreadable, take_over), or with an empty reason that none is
 // so. It stands beside Hold: it may need a person, and what the rest of the pipeline waits for comes and goes meanwhile.
-func (p *Pipeline) HoldPartitions(reason string) { p.hold(holdKey{what: partitions}, reason) }
+func (p *Pipeline) SetPartitionHold(reason string) { p.hold(holdKey{what: partitions}, reason) }
 
-// HoldWrites says that records cannot be written to their retry or dead-letter topic (unwritable), or with an empty reason that all can be. It stands beside the others.
-func (p *Pipeline) HoldWrites(reason string) { p.hold(holdKey{what: writes}, reason) }
+// SetWriteHold says that records cannot be written to their retry or dead-letter topic (unwritable), or with an empty reason that all can be. It stands beside the others.
+func (p *Pipeline) SetWriteHold(reason string) { p.hold(holdKey{what: writes}, reason) }
 
 // holdKey is what is held: an operation, or what of the pipeline.
 type holdKey struct {

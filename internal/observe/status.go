@@ -10,14 +10,14 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// Status is how a pipeline stands. Counts are records since the process started, unless said otherwise.
-type Status struct {
+// PipelineStatus is how a pipeline stands. Counts are records since the process started, unless said otherwise.
+type PipelineStatus struct {
 	Pipeline string `json:"pipeline"`
 	Started  bool   `json:"started"`
 	// Hold is that of partitions which are not read, or of writes to retry and dead-letter topics, or the pipeline's reading's; nil where there is none.
-	Hold   *Hold `json:"hold,omitempty"`
-	Source Read  `json:"source"`
-	Retry  Read  `json:"retry"`
+	Hold   *Hold      `json:"hold,omitempty"`
+	Source ReadCounts `json:"source"`
+	Retry  ReadCounts `json:"retry"`
 
 	Delivered uint64 `json:"delivered"`
 	Retried   uint64 `json:"retried"`
@@ -42,8 +42,8 @@ type Status struct {
 	Partitions []PartitionStatus `json:"partitions"`
 }
 
-// Read is what was polled.
-type Read struct {
+// ReadCounts is what was polled.
+type ReadCounts struct {
 	Records uint64 `json:"records"`
 	Bytes   uint64 `json:"bytes"`
 }
@@ -76,11 +76,11 @@ type PartitionStatus struct {
 }
 
 // Snapshot says how the pipeline stands now. Its counts are read one after the other, while the line goes on.
-func (p *Pipeline) Snapshot() Status {
+func (p *Pipeline) Snapshot() PipelineStatus {
 	if p == nil {
-		return Status{}
+		return PipelineStatus{}
 	}
-	s := Status{
+	s := PipelineStatus{
 		Pipeline: p.name, Source: p.source.value(), Retry: p.retry.value(),
 		Dead: map[string]uint64{}, SkippedSettled: values(p.skipped), ProduceFailures: values(p.produceFailed),
 		Dropped: value(p.dropped), CommitFailures: value(p.commitFailed),
@@ -92,7 +92,7 @@ func (p *Pipeline) Snapshot() Status {
 	return s
 }
 
-func (p *Pipeline) snapshotCounts(s *Status, ops operations) {
+func (p *Pipeline) snapshotCounts(s *PipelineStatus, ops operations) {
 	p.settled.each(func(k settledKey, c prometheus.Counter) {
 		n := value(c)
 		tally(k, n, &s.Delivered, &s.Retried, &s.Skipped, s.Dead)
@@ -113,7 +113,7 @@ func (p *Pipeline) snapshotCounts(s *Status, ops operations) {
 	})
 }
 
-func (p *Pipeline) snapshotState(s *Status, ops operations) {
+func (p *Pipeline) snapshotState(s *PipelineStatus, ops operations) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Started = p.started
@@ -180,7 +180,9 @@ func (o operations) sorted() []OperationStatus {
 	return out
 }
 
-func (r reading) value() Read { return Read{Records: value(r.records), Bytes: value(r.bytes)} }
+func (r reading) value() ReadCounts {
+	return ReadCounts{Records: value(r.records), Bytes: value(r.bytes)}
+}
 
 func values(f *family[string, prometheus.Counter]) map[string]uint64 {
 	out := map[string]uint64{}

@@ -88,7 +88,7 @@ const told = `{
 
 func TestASnapshotSaysWhatTheMetricsSay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := New(prometheus.NewRegistry()).Pipeline("p")
+		p := NewRegistry(prometheus.NewRegistry()).Pipeline("p")
 		tellAll(p)
 		<-time.After(2 * time.Second)
 		got, err := json.MarshalIndent(p.Snapshot(), "", " ")
@@ -104,7 +104,7 @@ func TestASnapshotSaysWhatTheMetricsSay(t *testing.T) {
 // normalUTC writes times in UTC, whatever zone the machine is in.
 func normalUTC(t *testing.T, b []byte) []byte {
 	t.Helper()
-	var s Status
+	var s PipelineStatus
 	if err := json.Unmarshal(b, &s); err != nil {
 		t.Fatal(err)
 	}
@@ -121,19 +121,19 @@ func normalUTC(t *testing.T, b []byte) []byte {
 
 func TestAHoldKeepsTheTimeItBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := New(prometheus.NewRegistry()).Pipeline("p")
+		p := NewRegistry(prometheus.NewRegistry()).Pipeline("p")
 		began := time.Now()
-		p.Hold("", "registry")
+		p.SetHold("", "registry")
 		<-time.After(time.Minute)
-		p.Hold("", "registry")
+		p.SetHold("", "registry")
 		if got := p.Snapshot().Hold; got == nil || !got.Since.Equal(began) {
 			t.Errorf("got %+v, want since %v", got, began)
 		}
-		p.Hold("", "flood")
+		p.SetHold("", "flood")
 		if got := p.Snapshot().Hold; got == nil || got.Reason != "flood" || !got.Since.Equal(began.Add(time.Minute)) {
 			t.Errorf("got %+v, want flood since %v", got, began.Add(time.Minute))
 		}
-		p.Hold("", "")
+		p.SetHold("", "")
 		if got := p.Snapshot().Hold; got != nil {
 			t.Errorf("got %+v, want none", got)
 		}
@@ -143,26 +143,26 @@ func TestAHoldKeepsTheTimeItBegan(t *testing.T) {
 // What comes and goes meanwhile must not hide what needs a person.
 func TestALostOffsetIsStatedUntilItIsFound(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
-	p := New(reg).Pipeline("p")
-	p.HoldPartitions("offset_lost")
-	p.Hold("", "registry")
+	p := NewRegistry(reg).Pipeline("p")
+	p.SetPartitionHold("offset_lost")
+	p.SetHold("", "registry")
 	if got := p.Snapshot().Hold; got == nil || got.Reason != "offset_lost" {
 		t.Errorf("beside another hold: got %+v, want offset_lost", got)
 	}
-	p.Hold("", "")
+	p.SetHold("", "")
 	if got := p.Snapshot().Hold; got == nil || got.Reason != "offset_lost" || gathered(t, reg)["sluice_hold{cause=offset_lost operation= pipeline=p}"] != 1 {
 		t.Errorf("after another hold: got %+v, want offset_lost", got)
 	}
-	p.Hold("", "registry")
-	p.HoldWrites("unwritable")
+	p.SetHold("", "registry")
+	p.SetWriteHold("unwritable")
 	if got := p.Snapshot().Hold; got == nil || got.Reason != "offset_lost" {
 		t.Errorf("beside two other holds: got %+v, want offset_lost", got)
 	}
-	p.HoldPartitions("")
+	p.SetPartitionHold("")
 	if got := p.Snapshot().Hold; got == nil || got.Reason != "unwritable" {
 		t.Errorf("got %+v, want unwritable", got)
 	}
-	p.HoldWrites("")
+	p.SetWriteHold("")
 	if got := p.Snapshot().Hold; got == nil || got.Reason != "registry" {
 		t.Errorf("got %+v, want registry", got)
 	}
@@ -175,18 +175,18 @@ func TestStuckIsTheTimeWithoutProgressAndNotTheAge(t *testing.T) {
 		tell func(p *Pipeline, tick int)
 		want time.Duration // after 100 ticks of 5 s
 	}{
-		"a backlog that is worked off": {func(p *Pipeline, tick int) { p.Partition("t", 0, 1000, week-time.Duration(tick)*time.Hour, 5) }, 0},
+		"a backlog that is worked off": {func(p *Pipeline, tick int) { p.ReportPartition("t", 0, 1000, week-time.Duration(tick)*time.Hour, 5) }, 0},
 		"a backlog of one timestamp": {func(p *Pipeline, tick int) {
-			p.Partition("t", 0, int64(1000-tick), week+time.Duration(tick)*5*time.Second, 5)
+			p.ReportPartition("t", 0, int64(1000-tick), week+time.Duration(tick)*5*time.Second, 5)
 		}, 0},
 		"an old record at the head": {func(p *Pipeline, tick int) {
-			p.Partition("t", 0, int64(1000+tick), week+time.Duration(tick)*5*time.Second, 5)
+			p.ReportPartition("t", 0, int64(1000+tick), week+time.Duration(tick)*5*time.Second, 5)
 		}, 500 * time.Second},
-		"a young record at the head": {func(p *Pipeline, tick int) { p.Partition("t", 0, 1, time.Duration(tick)*5*time.Second+1, 1) }, 500*time.Second + 1},
-		"nothing to do":              {func(p *Pipeline, tick int) { p.Partition("t", 0, 0, 0, 0) }, 0},
+		"a young record at the head": {func(p *Pipeline, tick int) { p.ReportPartition("t", 0, 1, time.Duration(tick)*5*time.Second+1, 1) }, 500*time.Second + 1},
+		"nothing to do":              {func(p *Pipeline, tick int) { p.ReportPartition("t", 0, 0, 0, 0) }, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			p := New(prometheus.NewRegistry()).Pipeline("p")
+			p := NewRegistry(prometheus.NewRegistry()).Pipeline("p")
 			c.tell(p, 0)
 			for tick := 1; tick <= 100; tick++ {
 				<-time.After(5 * time.Second)
@@ -205,18 +205,18 @@ func TestStuckIsTheTimeWithoutProgressAndNotTheAge(t *testing.T) {
 }
 
 func TestAPartitionThatIsGoneIsNotInTheSnapshot(t *testing.T) {
-	p := New(prometheus.NewRegistry()).Pipeline("p")
-	p.Partition("t", 0, 5, time.Second, 1)
-	p.PartitionGone("t", 0)
-	p.PartitionGone("t", 1)
+	p := NewRegistry(prometheus.NewRegistry()).Pipeline("p")
+	p.ReportPartition("t", 0, 5, time.Second, 1)
+	p.ForgetPartition("t", 0)
+	p.ForgetPartition("t", 1)
 	if s := p.Snapshot(); len(s.Partitions) != 0 || s.LagRecords != 0 {
 		t.Errorf("got %+v", s.Partitions)
 	}
 }
 
 func TestWhatHasNoOperationCountsInTheTotalsAlone(t *testing.T) {
-	p := New(prometheus.NewRegistry()).Pipeline("p")
-	p.Outcome("", "dead", "poison", 2)
+	p := NewRegistry(prometheus.NewRegistry()).Pipeline("p")
+	p.RecordsSettled("", "dead", "poison", 2)
 	s := p.Snapshot()
 	if !maps.Equal(s.Dead, map[string]uint64{"poison": 2}) || len(s.Operations) != 0 {
 		t.Errorf("dead %v, operations %v", s.Dead, s.Operations)

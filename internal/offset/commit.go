@@ -10,8 +10,8 @@ type Commit struct {
 	Version  uint64
 }
 
-// Pending gives what to commit, and false when the last confirmed commit says the same or the tracker is fenced.
-func (t *Tracker) Pending() (Commit, bool) {
+// PendingCommit gives what to commit, and false when the last confirmed commit says the same or the tracker is fenced.
+func (t *Tracker) PendingCommit() (Commit, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.pending()
@@ -28,15 +28,15 @@ func (t *Tracker) pending() (Commit, bool) {
 	return Commit{Offset: t.base, Epoch: epoch, Metadata: encodeMetadata(t.topicID, t.base, t.runs()), Version: t.version}, true
 }
 
-// Confirm says that the broker has taken the commit of a version.
-func (t *Tracker) Confirm(version uint64) {
+// ConfirmCommit says that the broker has taken the commit of a version.
+func (t *Tracker) ConfirmCommit(version uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.committed = max(t.committed, version)
 }
 
-// Recommit says that the broker may not have what it confirmed last, for an older commit may have come after it: it is to be committed once more.
-func (t *Tracker) Recommit() {
+// ForceRecommit says that the broker may not have what it confirmed last, for an older commit may have come after it: it is to be committed once more.
+func (t *Tracker) ForceRecommit() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.change()
@@ -67,8 +67,8 @@ func (t *Tracker) runs() []run {
 	return out
 }
 
-// Room is about how many more records may be tracked so that the metadata still fits, should they lie close together in the log. Fits decides.
-func (t *Tracker) Room() int {
+// RemainingCapacity is about how many more records may be tracked so that the metadata still fits, should they lie close together in the log. Fits decides.
+func (t *Tracker) RemainingCapacity() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	unsettled := len(t.open) - t.settled

@@ -13,8 +13,8 @@ type Entry struct {
 	gone   bool // the log lost its record
 }
 
-// Done says that the record is settled. It may be called by any goroutine, once for an entry, and not after Drop.
-func (e *Entry) Done() {
+// Settle says that the record is settled. It may be called by any goroutine, once for an entry, and not after Drop.
+func (e *Entry) Settle() {
 	t := e.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -32,19 +32,19 @@ func (e *Entry) Done() {
 	t.change()
 }
 
-// Drop says that the record was let go unsettled: it stays uncommitted, and is no longer waited for.
-func (e *Entry) Drop() {
+// Release says that the record was let go unsettled: it stays uncommitted, and is no longer waited for.
+func (e *Entry) Release() {
 	e.t.mu.Lock()
 	defer e.t.mu.Unlock()
 	e.t.release(e)
 }
 
-// MarkSent says that a call carrying the record is about to start, so that its outcome is unknown until it is done. It returns the version whose
+// MarkIntent says that a call carrying the record is about to start, so that its outcome is unknown until it is done. It returns the version whose
 // commit says so; Committed tells when that is.
-func (e *Entry) MarkSent() uint64 { return e.mark(sent) }
+func (e *Entry) MarkIntent() uint64 { return e.mark(sent) }
 
-// MarkUnsent takes MarkSent back: the vendor did not act on the call.
-func (e *Entry) MarkUnsent() { e.mark(pending) }
+// ClearIntent takes MarkSent back: the vendor did not act on the call.
+func (e *Entry) ClearIntent() { e.mark(pending) }
 
 func (e *Entry) mark(s state) uint64 {
 	t := e.t
@@ -57,8 +57,8 @@ func (e *Entry) mark(s state) uint64 {
 	return t.version
 }
 
-// Covered tells whether the commit of a version was confirmed, or can never be because the assignment has ended or the record is gone.
-func (e *Entry) Covered(version uint64) bool {
+// IntentCommitted tells whether the commit of a version was confirmed, or can never be because the assignment has ended or the record is gone.
+func (e *Entry) IntentCommitted(version uint64) bool {
 	e.t.mu.Lock()
 	defer e.t.mu.Unlock()
 	return e.t.committed >= version || e.t.fenced || e.gone

@@ -15,7 +15,7 @@ func takeRoom(tr *Tracker, stride int64, k int) (taken int, open []*Entry) {
 			break
 		}
 		e := new(Entry)
-		if fate := tr.Track(e, o, 0, time.Time{}); fate == Fresh || fate == Sent {
+		if fate := tr.Track(e, o, 0, time.Time{}); fate == PriorNone || fate == PriorIntent {
 			open = append(open, e)
 		}
 		taken++
@@ -23,7 +23,7 @@ func takeRoom(tr *Tracker, stride int64, k int) (taken int, open []*Entry) {
 	var rest []*Entry
 	for i := len(open) - 1; i >= 0; i-- {
 		if i%k == k-1 {
-			open[i].Done()
+			open[i].Settle()
 		} else {
 			rest = append(rest, open[i])
 		}
@@ -37,7 +37,7 @@ func TestWhatFitsFitsWithAnyGapsAndAnyOrderOfSettling(t *testing.T) {
 			t.Run(fmt.Sprintf("stride %d, one in %d", stride, k), func(t *testing.T) {
 				tr := NewTracker(topicID, 1<<40, nil)
 				taken, _ := takeRoom(tr, stride, k)
-				c, _ := tr.Pending()
+				c, _ := tr.PendingCommit()
 				if len(c.Metadata) > MaxMetadata {
 					t.Errorf("%d records give metadata of %d bytes", taken, len(c.Metadata))
 				}
@@ -59,16 +59,16 @@ func TestAFullTrackerGoesOnAfterItsRestoration(t *testing.T) {
 		metadata := ""
 		for range rapid.IntRange(1, 4).Draw(t, "owners") {
 			tr := NewTracker(topicID, at, nil)
-			if err := tr.Restore(metadata); err != nil {
+			if err := tr.RestoreMetadata(metadata); err != nil {
 				t.Fatal(err)
 			}
-			if !tr.Fits(at, 1) || tr.Room() < 256 {
-				t.Fatalf("a tracker that holds nothing has room for %d", tr.Room())
+			if !tr.Fits(at, 1) || tr.RemainingCapacity() < 256 {
+				t.Fatalf("a tracker that holds nothing has room for %d", tr.RemainingCapacity())
 			}
 			if taken, _ := takeRoom(tr, stride, rapid.IntRange(2, 5).Draw(t, "k")); taken == 0 {
 				t.Fatal("nothing was let in")
 			}
-			c, ok := tr.Pending()
+			c, ok := tr.PendingCommit()
 			if !ok || len(c.Metadata) > MaxMetadata {
 				t.Fatalf("metadata of %d bytes, to be committed: %v", len(c.Metadata), ok)
 			}
@@ -84,17 +84,17 @@ func TestCopiesFoundByTheThousandCutTheMetadata(t *testing.T) {
 		copies = append(copies, o)
 	}
 	tr.MarkSettled(copies)
-	c, ok := tr.Pending()
+	c, ok := tr.PendingCommit()
 	if !ok || len(c.Metadata) > MaxMetadata {
 		t.Fatalf("metadata of %d bytes, to be committed: %v", len(c.Metadata), ok)
 	}
 	if runs, err := decodeMetadata(c.Metadata, topicID, 0); err != nil || len(runs) < 500 {
 		t.Fatalf("%d runs are left: %v", len(runs), err)
 	}
-	if tr.Room() < 256 {
-		t.Fatalf("room for %d", tr.Room())
+	if tr.RemainingCapacity() < 256 {
+		t.Fatalf("room for %d", tr.RemainingCapacity())
 	}
-	if got := tr.Track(new(Entry), 0, 0, time.Time{}); got != Settled {
+	if got := tr.Track(new(Entry), 0, 0, time.Time{}); got != PriorSettled {
 		t.Fatalf("a copied record is %v", got)
 	}
 }

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Fate is what a tracker knows of an offset when its record arrives.
-type Fate uint8
+// PriorState is what a tracker knows of an offset when its record arrives.
+type PriorState uint8
 
 // The fates.
 const (
-	// Fresh: nothing is known of it; it is to be handled.
-	Fresh Fate = iota
-	// Settled: it was settled before this assignment, though the commit does not cover it yet; it is to be skipped.
-	Settled
-	// Sent: an earlier owner sent it or was about to, and what came of it is not known; it is to be handled as of unknown outcome.
-	Sent
-	// Seen: this assignment was given it before; it is to be skipped.
-	Seen
+	// PriorNone: nothing is known of it; it is to be handled.
+	PriorNone PriorState = iota
+	// PriorSettled: it was settled before this assignment, though the commit does not cover it yet; it is to be skipped.
+	PriorSettled
+	// PriorIntent: an earlier owner sent it or was about to, and what came of it is not known; it is to be handled as of unknown outcome.
+	PriorIntent
+	// PriorSeen: this assignment was given it before; it is to be skipped.
+	PriorSeen
 )
 
 type state uint8
@@ -64,9 +64,9 @@ func NewTracker(topicID [16]byte, start int64, changed chan<- struct{}) *Tracker
 	return t
 }
 
-// Restore takes over what an earlier owner committed beside the offset. Metadata that is not this topic's, not this offset's, damaged or of
+// RestoreMetadata takes over what an earlier owner committed beside the offset. Metadata that is not this topic's, not this offset's, damaged or of
 // another version is ignored, with an error that says which; the tracker is then as new. Call it before the first Track.
-func (t *Tracker) Restore(metadata string) error {
+func (t *Tracker) RestoreMetadata(metadata string) error {
 	runs, err := decodeMetadata(metadata, t.topicID, t.base)
 	if err != nil {
 		return err
@@ -88,11 +88,11 @@ func (t *Tracker) MarkSettled(offsets []int64) {
 
 // Track takes a record that arrived and says what is known of it. With Fresh and Sent, e is filled and must be ended with Done or Drop; otherwise e
 // stays as it was. Offsets ascend; one that does not is Seen.
-func (t *Tracker) Track(e *Entry, offset int64, epoch int32, at time.Time) Fate {
+func (t *Tracker) Track(e *Entry, offset int64, epoch int32, at time.Time) PriorState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if offset < t.next {
-		return Seen
+		return PriorSeen
 	}
 	t.next, t.last = offset+1, epoch
 	known := t.pass(offset)
@@ -100,7 +100,7 @@ func (t *Tracker) Track(e *Entry, offset int64, epoch int32, at time.Time) Fate 
 		if len(t.open) == 0 {
 			t.advance()
 		}
-		return Settled
+		return PriorSettled
 	}
 	*e = Entry{t: t, offset: offset, at: at.UnixMilli(), epoch: epoch, state: known, held: true}
 	if len(t.open) == 0 {
@@ -109,9 +109,9 @@ func (t *Tracker) Track(e *Entry, offset int64, epoch int32, at time.Time) Fate 
 	t.open = append(t.open, e)
 	t.hold()
 	if known == sent {
-		return Sent
+		return PriorIntent
 	}
-	return Fresh
+	return PriorNone
 }
 
 // pass drops what was known of offsets up to this one, and gives what was known of it.
@@ -193,8 +193,8 @@ func (t *Tracker) compact() {
 	t.open, t.settled = kept, 0
 }
 
-// Drain says that the assignment is ending: calls may run until then, and nothing waits any longer.
-func (t *Tracker) Drain(until time.Time) {
+// StartDraining says that the assignment is ending: calls may run until then, and nothing waits any longer.
+func (t *Tracker) StartDraining(until time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.draining, t.until = true, until
@@ -246,25 +246,25 @@ func (t *Tracker) Idle() <-chan struct{} {
 	return t.idle
 }
 
-// Standing is where a partition stands.
-type Standing struct {
+// Progress is where a partition stands.
+type Progress struct {
 	// Committable is the offset that may be committed: everything below it is settled.
 	Committable int64
 	// Next is one past the highest offset that arrived.
 	Next int64
 	// Unsettled counts the records that arrived and are not settled.
 	Unsettled int
-	// Oldest is the timestamp of the first unsettled record; zero where there is none.
-	Oldest time.Time
+	// OldestTimestamp is the timestamp of the first unsettled record; zero where there is none.
+	OldestTimestamp time.Time
 }
 
-// Standing tells where the partition stands.
-func (t *Tracker) Standing() Standing {
+// Progress tells where the partition stands.
+func (t *Tracker) Progress() Progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := Standing{Committable: t.base, Next: t.next, Unsettled: len(t.open) - t.settled}
+	s := Progress{Committable: t.base, Next: t.next, Unsettled: len(t.open) - t.settled}
 	if len(t.open) > 0 {
-		s.Oldest = time.UnixMilli(t.open[0].at)
+		s.OldestTimestamp = time.UnixMilli(t.open[0].at)
 	}
 	return s
 }

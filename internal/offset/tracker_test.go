@@ -18,7 +18,7 @@ func track(t *testing.T, tr *Tracker, offsets ...int64) []*Entry {
 	entries := make([]*Entry, len(offsets))
 	for i, o := range offsets {
 		entries[i] = new(Entry)
-		if fate := tr.Track(entries[i], o, 7, time.UnixMilli(o)); fate != Fresh {
+		if fate := tr.Track(entries[i], o, 7, time.UnixMilli(o)); fate != PriorNone {
 			t.Fatalf("offset %d: fate %d, want fresh", o, fate)
 		}
 	}
@@ -27,7 +27,7 @@ func track(t *testing.T, tr *Tracker, offsets ...int64) []*Entry {
 
 func committable(t *testing.T, tr *Tracker, want int64) {
 	t.Helper()
-	if got := tr.Standing().Committable; got != want {
+	if got := tr.Progress().Committable; got != want {
 		t.Fatalf("committable %d, want %d", got, want)
 	}
 }
@@ -35,14 +35,14 @@ func committable(t *testing.T, tr *Tracker, want int64) {
 func TestCommitIsTheContiguousPrefixWhateverTheOrderOfSettling(t *testing.T) {
 	tr := NewTracker(topicID, 10, nil)
 	e := track(t, tr, 10, 11, 12, 13)
-	e[2].Done()
-	e[1].Done()
+	e[2].Settle()
+	e[1].Settle()
 	committable(t, tr, 10)
-	e[0].Done()
+	e[0].Settle()
 	committable(t, tr, 13)
-	e[3].Done()
+	e[3].Settle()
 	committable(t, tr, 14)
-	if c, ok := tr.Pending(); !ok || c.Offset != 14 || c.Epoch != 7 || c.Metadata != "" {
+	if c, ok := tr.PendingCommit(); !ok || c.Offset != 14 || c.Epoch != 7 || c.Metadata != "" {
 		t.Fatalf("commit %+v, %v", c, ok)
 	}
 }
@@ -51,17 +51,17 @@ func TestGapsInTheLogCountAsSettled(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	e := track(t, tr, 5, 9)
 	committable(t, tr, 5)
-	e[0].Done()
+	e[0].Settle()
 	committable(t, tr, 9)
-	e[1].Done()
+	e[1].Settle()
 	committable(t, tr, 10)
 }
 
 func TestDroppedRecordHoldsTheCommitAndIsNotWaitedFor(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	e := track(t, tr, 0, 1)
-	e[0].Drop()
-	e[1].Done()
+	e[0].Release()
+	e[1].Settle()
 	select {
 	case <-tr.Idle():
 	default:
@@ -75,8 +75,8 @@ func TestFencedTrackerCommitsNothingMore(t *testing.T) {
 	tr := NewTracker(topicID, 0, changed)
 	e := track(t, tr, 0)
 	tr.Fence()
-	e[0].Done()
-	if _, ok := tr.Pending(); ok {
+	e[0].Settle()
+	if _, ok := tr.PendingCommit(); ok {
 		t.Fatal("a fenced tracker wants a commit")
 	}
 	if len(changed) != 0 {
@@ -90,24 +90,24 @@ func TestFencedTrackerCommitsNothingMore(t *testing.T) {
 func TestSentIsCoveredOnlyOnceConfirmed(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	e := track(t, tr, 0, 1)
-	v := e[1].MarkSent()
-	if e[1].Covered(v) {
+	v := e[1].MarkIntent()
+	if e[1].IntentCommitted(v) {
 		t.Fatal("covered before a commit")
 	}
-	c, ok := tr.Pending()
+	c, ok := tr.PendingCommit()
 	if !ok || c.Offset != 0 {
 		t.Fatalf("commit %+v, %v", c, ok)
 	}
-	tr.Confirm(c.Version)
-	if !e[1].Covered(v) {
+	tr.ConfirmCommit(c.Version)
+	if !e[1].IntentCommitted(v) {
 		t.Fatal("not covered after the commit")
 	}
 	next := NewTracker(topicID, 0, nil)
-	if err := next.Restore(c.Metadata); err != nil {
+	if err := next.RestoreMetadata(c.Metadata); err != nil {
 		t.Fatal(err)
 	}
-	fates := [2]Fate{next.Track(new(Entry), 0, 0, time.Time{}), next.Track(new(Entry), 1, 0, time.Time{})}
-	if fates != [2]Fate{Fresh, Sent} {
+	fates := [2]PriorState{next.Track(new(Entry), 0, 0, time.Time{}), next.Track(new(Entry), 1, 0, time.Time{})}
+	if fates != [2]PriorState{PriorNone, PriorIntent} {
 		t.Fatalf("fates %v", fates)
 	}
 }
@@ -115,11 +115,11 @@ func TestSentIsCoveredOnlyOnceConfirmed(t *testing.T) {
 func TestChangeDuringACommitIsNotLostWithItsConfirmation(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	e := track(t, tr, 0, 1)
-	e[0].Done()
-	c, _ := tr.Pending()
-	e[1].Done()
-	tr.Confirm(c.Version)
-	if c, ok := tr.Pending(); !ok || c.Offset != 2 {
+	e[0].Settle()
+	c, _ := tr.PendingCommit()
+	e[1].Settle()
+	tr.ConfirmCommit(c.Version)
+	if c, ok := tr.PendingCommit(); !ok || c.Offset != 2 {
 		t.Fatalf("commit %+v, %v", c, ok)
 	}
 }
@@ -128,12 +128,12 @@ func TestCopiesFoundInRetryTopicsAreSettledAndGoIntoTheNextCommit(t *testing.T) 
 	tr := NewTracker(topicID, 100, nil)
 	tr.MarkSettled([]int64{101, 103})
 	e := track(t, tr, 100)
-	for o, want := range map[int64]Fate{101: Settled} {
+	for o, want := range map[int64]PriorState{101: PriorSettled} {
 		if got := tr.Track(new(Entry), o, 0, time.Time{}); got != want {
 			t.Fatalf("offset %d: fate %d, want %d", o, got, want)
 		}
 	}
-	c, ok := tr.Pending()
+	c, ok := tr.PendingCommit()
 	if !ok {
 		t.Fatal("nothing to commit")
 	}
@@ -141,14 +141,14 @@ func TestCopiesFoundInRetryTopicsAreSettledAndGoIntoTheNextCommit(t *testing.T) 
 	if err != nil || len(runs) != 2 || runs[0] != (run{101, 102, done}) || runs[1] != (run{103, 104, done}) {
 		t.Fatalf("runs %v, %v", runs, err)
 	}
-	e[0].Done()
+	e[0].Settle()
 	committable(t, tr, 102)
 }
 
 func TestRecordGivenTwiceIsSeen(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	track(t, tr, 3)
-	if got := tr.Track(new(Entry), 3, 0, time.Time{}); got != Seen {
+	if got := tr.Track(new(Entry), 3, 0, time.Time{}); got != PriorSeen {
 		t.Fatalf("fate %d, want seen", got)
 	}
 }
@@ -161,8 +161,8 @@ func TestEndingAnEntryTwiceIsFatal(t *testing.T) {
 	}()
 	tr := NewTracker(topicID, 0, nil)
 	e := track(t, tr, 0)
-	e[0].Done()
-	e[0].Done()
+	e[0].Settle()
+	e[0].Settle()
 }
 
 // TestManyOwnersLoseNothing plays owners of one partition one after the other: each takes records in its own batches, settles, sends or
@@ -202,7 +202,7 @@ func (m *model) start(t *rapid.T, log []int64) {
 
 func (m *model) take(t *rapid.T) (*Tracker, []int64) {
 	tr := NewTracker(topicID, m.committed.Offset, nil)
-	if err := tr.Restore(m.committed.Metadata); err != nil {
+	if err := tr.RestoreMetadata(m.committed.Metadata); err != nil {
 		t.Fatalf("restoring: %v", err)
 	}
 	var rest []int64
@@ -231,7 +231,7 @@ func (m *model) own(t *rapid.T) {
 			held = m.settle(t, entries, held)
 		case 3:
 			if len(held) > 0 {
-				entries[held[0]].MarkSent()
+				entries[held[0]].MarkIntent()
 			}
 		case 4:
 			m.commit(t, tr)
@@ -242,13 +242,13 @@ func (m *model) own(t *rapid.T) {
 func (m *model) arrive(t *rapid.T, tr *Tracker, o int64, entries map[int64]*Entry, held []int64) []int64 {
 	e := new(Entry)
 	fate := tr.Track(e, o, 0, time.Time{})
-	if fate == Settled {
+	if fate == PriorSettled {
 		if !m.settled[o] {
 			t.Fatalf("offset %d is taken for settled and is not", o)
 		}
 		return held
 	}
-	if (fate == Sent) != m.sent[o] {
+	if (fate == PriorIntent) != m.sent[o] {
 		t.Fatalf("offset %d: fate %d, committed as sent: %v", o, fate, m.sent[o])
 	}
 	entries[o] = e
@@ -263,19 +263,19 @@ func (m *model) settle(t *rapid.T, entries map[int64]*Entry, held []int64) []int
 	o := held[i]
 	m.settled[o] = true
 	m.handled[o]++
-	entries[o].Done()
+	entries[o].Settle()
 	return append(held[:i:i], held[i+1:]...)
 }
 
 func (m *model) commit(t *rapid.T, tr *Tracker) {
-	c, ok := tr.Pending()
+	c, ok := tr.PendingCommit()
 	if !ok {
 		return
 	}
 	if len(c.Metadata) > MaxMetadata {
 		t.Fatalf("metadata of %d bytes", len(c.Metadata))
 	}
-	tr.Confirm(c.Version)
+	tr.ConfirmCommit(c.Version)
 	m.committed = c
 	runs, err := decodeMetadata(c.Metadata, topicID, c.Offset)
 	if err != nil {
@@ -293,9 +293,9 @@ func (m *model) finish(t *rapid.T) {
 	tr, rest := m.take(t)
 	for _, o := range rest {
 		e := new(Entry)
-		if tr.Track(e, o, 0, time.Time{}) != Settled {
+		if tr.Track(e, o, 0, time.Time{}) != PriorSettled {
 			m.settled[o] = true
-			e.Done()
+			e.Settle()
 		}
 	}
 	for _, o := range m.log {
@@ -303,8 +303,8 @@ func (m *model) finish(t *rapid.T) {
 			t.Fatalf("offset %d was never settled", o)
 		}
 	}
-	if last := m.log[len(m.log)-1]; tr.Standing().Committable <= last {
-		t.Fatalf("committable %d does not cover %d", tr.Standing().Committable, last)
+	if last := m.log[len(m.log)-1]; tr.Progress().Committable <= last {
+		t.Fatalf("committable %d does not cover %d", tr.Progress().Committable, last)
 	}
 }
 
@@ -318,18 +318,18 @@ func TestMetadataFitsWhateverSettlesWhenRoomIsHeeded(t *testing.T) {
 			t.Run(name+", "+pattern, func(t *testing.T) {
 				tr := NewTracker(topicID, 1<<40, nil)
 				o, taken := int64(1<<40), 0
-				for i := 0; i < 30_000 && tr.Room() > 0; i++ {
+				for i := 0; i < 30_000 && tr.RemainingCapacity() > 0; i++ {
 					e := new(Entry)
 					tr.Track(e, o, 0, time.Time{})
 					o += stride
 					taken++
 					if settle(i) {
-						e.Done()
+						e.Settle()
 					} else if i%5 == 0 {
-						e.MarkSent()
+						e.MarkIntent()
 					}
 				}
-				c, _ := tr.Pending()
+				c, _ := tr.PendingCommit()
 				if len(c.Metadata) > MaxMetadata {
 					t.Fatalf("%d records give metadata of %d bytes", taken, len(c.Metadata))
 				}
@@ -345,10 +345,10 @@ func TestOneStuckRecordDoesNotStopThePartition(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	track(t, tr, 0)
 	for o := int64(1); o < 100_000; o++ {
-		if tr.Room() <= 0 {
+		if tr.RemainingCapacity() <= 0 {
 			t.Fatalf("no room at offset %d", o)
 		}
-		track(t, tr, o)[0].Done()
+		track(t, tr, o)[0].Settle()
 	}
 	if n := len(tr.open); n > 200 {
 		t.Fatalf("%d entries are kept for one that is open", n)
@@ -374,7 +374,7 @@ func TestForeignAndDamagedMetadataIsIgnored(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			tr := NewTracker(c.id, c.base, nil)
-			if err := tr.Restore(c.text); !errors.Is(err, c.want) {
+			if err := tr.RestoreMetadata(c.text); !errors.Is(err, c.want) {
 				t.Fatalf("error %v, want %v", err, c.want)
 			}
 			if len(tr.ahead) != 0 {
@@ -425,18 +425,18 @@ func TestTheEpochOfACommitReachesToItWhateverSettlesBehindTheHead(t *testing.T) 
 			epoch += rapid.Int32Range(0, 1).Draw(t, "move")
 			epochs[at] = epoch
 			e := new(Entry)
-			if fate := tr.Track(e, at, epoch, time.Time{}); fate == Fresh {
+			if fate := tr.Track(e, at, epoch, time.Time{}); fate == PriorNone {
 				held = append(held, e)
 			}
 			at++
 			for len(held) > 1 && rapid.Bool().Draw(t, "settle") { // the first one stays, so that what settles behind it is forgotten
-				held[len(held)-1].Done()
+				held[len(held)-1].Settle()
 				held = held[:len(held)-1]
 			}
 		}
 		for i := range held {
 			checkEpoch(t, tr, epochs)
-			held[i].Done()
+			held[i].Settle()
 		}
 		checkEpoch(t, tr, epochs)
 	})
@@ -449,7 +449,7 @@ func sorted(s []int64) []int64 {
 
 // checkEpoch fails where the epoch of the pending commit ended before its offset.
 func checkEpoch(t *rapid.T, tr *Tracker, epochs map[int64]int32) {
-	c, ok := tr.Pending()
+	c, ok := tr.PendingCommit()
 	if !ok {
 		return
 	}

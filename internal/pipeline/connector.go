@@ -58,13 +58,13 @@ type account struct {
 	limiter    *rate.Limiter
 }
 
-// New puts a connector together for a configuration that was checked.
-func New(cfg *config.Config, opts Options) (*Connector, error) {
+// NewConnector puts a connector together for a configuration that was checked.
+func NewConnector(cfg *config.Config, opts Options) (*Connector, error) {
 	kafka, err := KafkaOptions(cfg.Kafka, opts.Dial, opts.Log)
 	if err != nil {
 		return nil, err
 	}
-	decoder, err := decode.New(decode.Config{
+	decoder, err := decode.NewDecoder(decode.Config{
 		URLs: cfg.SchemaRegistry.URLs, Username: cfg.SchemaRegistry.Username, Password: cfg.SchemaRegistry.Password.Reveal(), Transport: opts.Transport,
 	})
 	if err != nil {
@@ -116,7 +116,7 @@ func (c *Connector) concurrency(account string) int {
 func (c *Connector) Run(take, work context.Context) error {
 	defer c.decoder.Close()
 	if err := c.assemble(take); err != nil {
-		c.letGo()
+		c.closePipelines()
 		if take.Err() != nil {
 			return nil
 		}
@@ -148,16 +148,16 @@ func (c *Connector) assemble(ctx context.Context) error {
 	}
 	defer client.Close()
 	adm := kadm.NewClient(client)
-	tiers, err := insist(ctx, c, func() (map[string][]consume.Tier, error) { return c.prepareTopics(ctx, adm) })
+	tiers, err := insist(ctx, c, func() (map[string][]consume.RetryTier, error) { return c.prepareTopics(ctx, adm) })
 	if err != nil {
 		return err
 	}
-	limits, err := insist(ctx, c, func() (map[string]int, error) { return topics.BatchLimits(ctx, adm, topics.Wanted(c.cfg)) })
+	limits, err := insist(ctx, c, func() (map[string]int, error) { return topics.BatchLimits(ctx, adm, topics.RequiredTopics(c.cfg)) })
 	if err != nil {
 		return err
 	}
 	for _, p := range c.cfg.Pipelines {
-		built, err := Assemble(c.settings(p, tiers[p.Name], limits[p.Name]), c.opts.Observe.Pipeline(p.Name), c.opts.Log)
+		built, err := NewPipeline(c.settings(p, tiers[p.Name], limits[p.Name]), c.opts.Observe.Pipeline(p.Name), c.opts.Log)
 		if err != nil {
 			return err
 		}
@@ -168,31 +168,31 @@ func (c *Connector) assemble(ctx context.Context) error {
 	return nil
 }
 
-// letGo closes pipelines that will not run.
-func (c *Connector) letGo() {
+// closePipelines closes pipelines that will not run.
+func (c *Connector) closePipelines() {
 	for _, p := range c.pipelines {
 		p.group.Close()
 	}
 }
 
 // prepareTopics makes or checks the topics, and gives the tiers that are no longer configured and must be drained, by pipeline.
-func (c *Connector) prepareTopics(ctx context.Context, adm *kadm.Client) (map[string][]consume.Tier, error) {
-	wanted := topics.Wanted(c.cfg)
+func (c *Connector) prepareTopics(ctx context.Context, adm *kadm.Client) (map[string][]consume.RetryTier, error) {
+	wanted := topics.RequiredTopics(c.cfg)
 	if err := c.fitTopics(ctx, adm, wanted); err != nil {
 		return nil, err
 	}
-	leftovers, err := topics.Leftovers(ctx, adm, c.cfg)
+	leftovers, err := topics.FindLeftovers(ctx, adm, c.cfg)
 	if err != nil {
 		return nil, err
 	}
-	tiers := map[string][]consume.Tier{}
+	tiers := map[string][]consume.RetryTier{}
 	for _, l := range leftovers {
 		if !l.Configured || l.Delay == 0 {
 			c.opts.Log.Warn("nobody reads this topic: the configuration does not name what wrote it", zap.String("topic", l.Topic))
 			continue
 		}
 		c.opts.Log.Info("draining a retry tier that is no longer configured", zap.String("topic", l.Topic))
-		tiers[l.Pipeline] = append(tiers[l.Pipeline], consume.Tier{Topic: l.Topic, Delay: l.Delay})
+		tiers[l.Pipeline] = append(tiers[l.Pipeline], consume.RetryTier{Topic: l.Topic, Delay: l.Delay})
 	}
 	return tiers, nil
 }
@@ -200,9 +200,9 @@ func (c *Connector) prepareTopics(ctx context.Context, adm *kadm.Client) (map[st
 // fitTopics returns when the topics are fit, or with what is wrong. What was made is not looked at again: another broker may not have heard of it yet.
 func (c *Connector) fitTopics(ctx context.Context, adm *kadm.Client, wanted []topics.Topic) error {
 	if !c.cfg.Topics.AutoCreate {
-		return topics.Verify(ctx, adm, wanted)
+		return topics.VerifyTopics(ctx, adm, wanted)
 	}
-	changes, err := topics.Apply(ctx, adm, wanted, false)
+	changes, err := topics.ApplyTopics(ctx, adm, wanted, false)
 	for _, change := range changes {
 		c.opts.Log.Info("topic changed", zap.Stringer("change", change))
 	}
@@ -212,43 +212,43 @@ func (c *Connector) fitTopics(ctx context.Context, adm *kadm.Client, wanted []to
 	return nil
 }
 
-func (c *Connector) settings(p config.Pipeline, drained []consume.Tier, batchLimit int) Settings {
+func (c *Connector) settings(p config.Pipeline, drained []consume.RetryTier, batchLimit int) Config {
 	ordered := p.Ordering == config.OrderingKey
-	s := Settings{
+	s := Config{
 		Name:    p.Name,
 		Consume: c.consume(p, drained, batchLimit),
 		Route: route.Config{
 			SkipUnmapped: p.Unmapped == config.Skip, SkipTombstones: p.Tombstones == config.Skip,
-			UnknownIDWait: c.cfg.SchemaRegistry.UnknownIDWait, Ordered: ordered,
+			UnknownIDWait: c.cfg.SchemaRegistry.UnknownIDWait, KeepKeyOrder: ordered,
 		},
 		Settle: settle.Config{
-			Connector: config.Group(c.cfg.Name, p.Name), DeadLetter: topics.DeadLetter(c.cfg.Name, p.Name), Retry: map[time.Duration]string{},
+			ConnectorName: config.GroupName(c.cfg.Name, p.Name), DeadLetterTopic: topics.DeadLetterTopic(c.cfg.Name, p.Name), RetryTopics: map[time.Duration]string{},
 		},
 		Decoder: c.decoder,
 		Guard:   guard.Config{MaxRatio: p.DeadLetter.Guard.MaxRatio, Window: p.DeadLetter.Guard.Window},
 	}
 	for _, d := range p.Retry.Delays {
-		s.Settle.Retry[d] = topics.Retry(c.cfg.Name, p.Name, d)
+		s.Settle.RetryTopics[d] = topics.RetryTopic(c.cfg.Name, p.Name, d)
 	}
 	for _, r := range p.Routes {
 		a := c.accounts[r.Account]
-		s.Operations = append(s.Operations, Operation{Operation: a.operations[r.Operation], Deliver: delivery(p, r, a, ordered)})
+		s.Operations = append(s.Operations, OperationSettings{Operation: a.operations[r.Operation], Deliver: delivery(p, r, a, ordered)})
 	}
 	return s
 }
 
-func (c *Connector) consume(p config.Pipeline, drained []consume.Tier, batchLimit int) consume.Config {
+func (c *Connector) consume(p config.Pipeline, drained []consume.RetryTier, batchLimit int) consume.Config {
 	tiers := drained
 	for _, d := range p.Retry.Delays {
-		tiers = append(tiers, consume.Tier{Topic: topics.Retry(c.cfg.Name, p.Name, d), Delay: d})
+		tiers = append(tiers, consume.RetryTier{Topic: topics.RetryTopic(c.cfg.Name, p.Name, d), Delay: d})
 	}
-	slices.SortFunc(tiers, func(a, b consume.Tier) int { return cmp.Compare(a.Delay, b.Delay) })
+	slices.SortFunc(tiers, func(a, b consume.RetryTier) int { return cmp.Compare(a.Delay, b.Delay) })
 	return consume.Config{
-		Topic: p.Topic, Group: p.Group, Client: c.kafka, Tiers: tiers,
-		Start: consume.Start{Latest: p.Start.Latest, At: p.Start.At}, Lost: consume.Lost(p.OnOffsetLost),
+		Topic: p.Topic, Group: p.Group, ClientOptions: c.kafka, RetryTiers: tiers,
+		Start: consume.StartPosition{Latest: p.Start.Latest, At: p.Start.At}, OnOffsetLost: consume.LostOffsetPolicy(p.OnOffsetLost),
 		MaxInFlight: p.MaxInFlight, MaxInFlightBytes: int(p.MaxInFlightBytes), MaxRecordBytes: min(batchLimit, maxBatchBytes),
 		CommitInterval: c.cfg.CommitInterval, DrainTimeout: c.cfg.DrainTimeout, RebalanceTimeout: c.cfg.Kafka.RebalanceTimeout,
-		NextGeneration: c.cfg.Kafka.GroupProtocol == config.GroupConsumer,
+		ConsumerProtocol: c.cfg.Kafka.GroupProtocol == config.GroupConsumer,
 	}
 }
 
@@ -257,10 +257,10 @@ const maxBatchBytes = 64 << 20
 
 func delivery(p config.Pipeline, r config.Route, a account, ordered bool) deliver.Config {
 	return deliver.Config{
-		Operation: r.FullName(), Concurrency: p.Concurrency, MaxItems: r.MaxItems, MaxBytes: int(p.Batch.MaxBytes), Linger: p.Batch.Linger,
-		Timeout: a.Timeout, Unknown: sink.UnknownPolicy(r.Unknown.Policy), Resends: r.Unknown.Resends,
-		RetryDelays: p.Retry.Delays, MaxAge: p.Retry.MaxAge, InPlace: ordered,
-		Breaker: deliver.Breaker{Failures: p.Breaker.Failures, Ratio: p.Breaker.Ratio, Window: p.Breaker.Window, OpenFor: p.Breaker.OpenFor},
+		OperationName: r.FullName(), Concurrency: p.Concurrency, MaxItems: r.MaxItems, MaxBytes: int(p.Batch.MaxBytes), Linger: p.Batch.Linger,
+		Timeout: a.Timeout, UnknownPolicy: sink.UnknownPolicy(r.Unknown.Policy), MaxResends: r.Unknown.Resends,
+		RetryDelays: p.Retry.Delays, MaxAge: p.Retry.MaxAge, RetryInPlace: ordered,
+		Breaker: deliver.BreakerConfig{Failures: p.Breaker.Failures, Ratio: p.Breaker.Ratio, Window: p.Breaker.Window, OpenFor: p.Breaker.OpenFor},
 		Limiter: a.limiter,
 	}
 }

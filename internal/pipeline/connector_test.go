@@ -44,7 +44,7 @@ func newStage(t *testing.T, yaml string) *stage {
 	t.Helper()
 	n := &testkit.Network{}
 	s := &stage{t: t, network: n, p: testkit.StartPlatform(t, embedded.Options{Network: n}), vendors: sandbox.New(sandbox.Options{})}
-	web := testkit.Serve(t, n, "crm.example:80", s.vendors.Handler(sandbox.CRMCOM))
+	web := testkit.ServeHTTP(t, n, "crm.example:80", s.vendors.Handler(sandbox.CRMCOM))
 	s.client = testkit.NewClient(t, s.p, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	for _, schema := range schemas.All() {
 		if schema.Name == "sluice.crmcom.Purchase" {
@@ -52,7 +52,7 @@ func newStage(t *testing.T, yaml string) *stage {
 		}
 	}
 	var err error
-	if s.encoder, err = encode.New(); err != nil {
+	if s.encoder, err = encode.NewEncoder(); err != nil {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf(`
@@ -68,8 +68,8 @@ vendors: {crmcom: {base_url: %q, auth: {web_api_key: %q}}}
 	core, logs := observer.New(zap.DebugLevel)
 	transport := n.Transport()
 	t.Cleanup(transport.CloseIdleConnections)
-	s.obs, s.logs = observe.New(prometheus.NewRegistry()), logs
-	if s.connector, err = pipeline.New(cfg, pipeline.Options{Dial: s.p.Dial, Transport: transport, Observe: s.obs, Log: zap.New(core)}); err != nil {
+	s.obs, s.logs = observe.NewRegistry(prometheus.NewRegistry()), logs
+	if s.connector, err = pipeline.NewConnector(cfg, pipeline.Options{Dial: s.p.Dial, Transport: transport, Observe: s.obs, Log: zap.New(core)}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -126,7 +126,7 @@ func (s *stage) purchase(number string) []byte {
 }
 
 func TestAConnectorMakesItsTopicsAndRunsUntilItIsStopped(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		s := newStage(t, autoCreate)
 		s.create("purchases", nil)
 		s.produce("purchases", s.purchase("1"), s.purchase("2"), []byte("poison"))
@@ -180,11 +180,11 @@ func TestAConnectorRefusesUnfitTopics(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				s := newStage(t, "pipelines: {purchases: {retry: {delays: [10s]}}}\n")
 				test.make(s)
 				err := s.connector.Run(t.Context(), t.Context())
-				var unfit *topics.Unfit
+				var unfit *topics.UnfitError
 				if !errors.As(err, &unfit) || fmt.Sprint(unfit.Problems) != fmt.Sprint(test.want) {
 					t.Errorf("error %v, want %v", err, test.want)
 				}
@@ -195,7 +195,7 @@ func TestAConnectorRefusesUnfitTopics(t *testing.T) {
 
 // What waits in a tier that was taken out of the configuration is delivered; what nobody reads is named.
 func TestLeftoversAreDrainedOrReported(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		s := newStage(t, autoCreate)
 		for _, topic := range []string{"purchases", "sluice.purchases.retry.5s", "sluice.purchases.retry.1h", "sluice.purchases.parked", "sluice.gone.retry.1m", "other.purchases.retry.1m"} {
 			s.create(topic, nil)
@@ -233,7 +233,7 @@ func TestLeftoversAreDrainedOrReported(t *testing.T) {
 
 // A broker holds max.message.bytes against a batch: dead letters that are written together must still be batches that their topic takes.
 func TestDeadLettersThatTogetherAreMoreThanTheirTopicTakesAreWritten(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		s := newStage(t, "topics: {auto_create: true}\npipelines: {purchases: {retry: {delays: [10s]}, dead_letter: {guard: {max_ratio: 1}}}}\n")
 		s.create("purchases", nil)
 		var poison [][]byte
@@ -258,7 +258,7 @@ func TestDeadLettersThatTogetherAreMoreThanTheirTopicTakesAreWritten(t *testing.
 
 // A stop that comes while the brokers are still awaited is a stop, not a failure.
 func TestAStopBeforeTheBrokersAnswerIsClean(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		s := newStage(t, autoCreate)
 		if err := s.p.Close(); err != nil {
 			t.Fatal(err)

@@ -132,7 +132,7 @@ func bearer(s config.SASL) (sasl.Mechanism, error) {
 		return nil, err
 	}
 	client.Timeout = tokenTimeout
-	tokens := vendorhttp.NewSource(vendorhttp.ClientCredentials(client, s.TokenURL, s.Username, s.Password.Reveal(), s.Scope, vendorhttp.StyleBody), time.Minute)
+	tokens := vendorhttp.NewTokenSource(vendorhttp.ClientCredentials(client, s.TokenURL, s.Username, s.Password.Reveal(), s.Scope, vendorhttp.AuthInBody), time.Minute)
 	return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
 		token, _, err := tokens.Get(ctx)
 		return oauth.Auth{Token: token}, err

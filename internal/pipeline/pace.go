@@ -34,7 +34,7 @@ func (c *Connector) owned(account string) (mine, all int) {
 	for i, p := range c.cfg.Pipelines {
 		for _, r := range p.Routes {
 			if r.Account == account {
-				m, a := c.pipelines[i].group.Share()
+				m, a := c.pipelines[i].group.OwnedPartitions()
 				mine, all = mine+m, all+a
 				break
 			}

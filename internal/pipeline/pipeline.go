@@ -22,18 +22,18 @@ import (
 	"sluice/internal/sink"
 )
 
-// Operation is one operation of a pipeline.
-type Operation struct {
+// OperationSettings is one operation of a pipeline.
+type OperationSettings struct {
 	Operation sink.Operation
 	Deliver   deliver.Config
 }
 
-// Settings are all that makes a pipeline.
-type Settings struct {
+// Config are all that makes a pipeline.
+type Config struct {
 	Name       string
 	Consume    consume.Config
 	Route      route.Config
-	Operations []Operation
+	Operations []OperationSettings
 	Settle     settle.Config
 	Guard      guard.Config
 	Decoder    route.Decoder
@@ -44,31 +44,31 @@ type Pipeline struct {
 	name   string
 	group  *consume.Group
 	router *route.Router
-	lanes  []*deliver.Lanes
+	lanes  []*deliver.Dispatcher
 	guards []*guard.Guard // of what is refused before any call, and of what the vendors refuse
 	obs    *observe.Pipeline
 	log    *zap.Logger
 }
 
-// Assemble puts a pipeline together. Nothing runs and nothing is dialled before Run.
-func Assemble(s Settings, obs *observe.Pipeline, log *zap.Logger) (*Pipeline, error) {
+// NewPipeline puts a pipeline together. Nothing runs and nothing is dialled before Run.
+func NewPipeline(s Config, obs *observe.Pipeline, log *zap.Logger) (*Pipeline, error) {
 	log = log.With(zap.String("pipeline", s.Name))
-	group, err := consume.New(s.Consume, obs, log)
+	group, err := consume.NewGroup(s.Consume, obs, log)
 	if err != nil {
 		return nil, fmt.Errorf("pipeline %s: %w", s.Name, err)
 	}
-	settler := settle.New(s.Settle, group.Producer(), obs, log)
+	settler := settle.NewSettler(s.Settle, group.Producer(), obs, log)
 	p := &Pipeline{name: s.Name, group: group, obs: obs, log: log}
 	s.Route.Guard = p.newGuard(s.Guard)
 	vendors := p.newGuard(s.Guard)
 	var targets []route.Target
 	for _, o := range s.Operations {
 		o.Deliver.Guard = vendors
-		lanes := deliver.New(o.Operation, o.Deliver, group, settler, obs, log)
+		lanes := deliver.NewDispatcher(o.Operation, o.Deliver, group, settler, obs, log)
 		p.lanes = append(p.lanes, lanes)
-		targets = append(targets, route.Target{Name: o.Deliver.Operation, Operation: o.Operation, Lanes: lanes})
+		targets = append(targets, route.Target{OperationName: o.Deliver.OperationName, Operation: o.Operation, Dispatcher: lanes})
 	}
-	if p.router, err = route.New(s.Route, s.Decoder, targets, settler, obs, log); err != nil {
+	if p.router, err = route.NewRouter(s.Route, s.Decoder, targets, settler, obs, log); err != nil {
 		group.Close()
 		return nil, fmt.Errorf("pipeline %s: %w", s.Name, err)
 	}
@@ -76,16 +76,16 @@ func Assemble(s Settings, obs *observe.Pipeline, log *zap.Logger) (*Pipeline, er
 }
 
 func (p *Pipeline) newGuard(cfg guard.Config) *guard.Guard {
-	g := guard.New(cfg)
-	g.Watch(tellFloods(p.log))
+	g := guard.NewGuard(cfg)
+	g.Subscribe(tellFloods(p.log))
 	p.guards = append(p.guards, g)
 	return g
 }
 
 // Run reads until take ends, then drains and commits; the end of work cuts that short. The error is one that keeps the pipeline from going on.
 func (p *Pipeline) Run(take, work context.Context) error {
-	p.obs.Started(true)
-	defer p.obs.Started(false)
+	p.obs.SetStarted(true)
+	defer p.obs.SetStarted(false)
 	var steps sync.WaitGroup
 	for _, l := range p.lanes {
 		steps.Go(func() { _ = l.Run(work) }) // its only error is that work ended

@@ -39,19 +39,19 @@ func (p *Pipeline) release() {
 		g.Release()
 	}
 	for _, l := range p.lanes {
-		l.Release()
+		l.ProbeNow()
 	}
 }
 
 // tellFloods logs once when a guard trips, and once when it lets go.
-func tellFloods(log *zap.Logger) func(guard.Standing) {
+func tellFloods(log *zap.Logger) func(guard.Status) {
 	var since time.Time
-	return func(s guard.Standing) {
+	return func(s guard.Status) {
 		switch {
 		case s.Tripped && since.IsZero():
 			since = time.Now()
 			log.Error("pipeline is held: too many of its last records were refused, so nothing more is retried or dead-lettered",
-				zap.String("reason", "flood"), zap.Float64("share", s.Share), zap.Int("records", s.Records),
+				zap.String("reason", "flood"), zap.Float64("share", s.RejectedShare), zap.Int("records", s.WindowRecords),
 				zap.String("operation", s.Operation), zap.String("cause", string(s.Cause)), zap.String("code", s.Code))
 		case !s.Tripped && !since.IsZero():
 			log.Info("pipeline goes on", zap.String("reason", "flood"), zap.Duration("held", time.Since(since)))

@@ -20,7 +20,7 @@ func (s *stage) dead() int64 {
 
 // A producer that writes what nobody can read must not empty the topic into the dead-letter topic.
 func TestATopicOfPoisonIsHeldAfterFewDeadLetters(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		s := newStage(t, autoCreate)
 		s.create("purchases", nil)
 		var values [][]byte
@@ -28,11 +28,11 @@ func TestATopicOfPoisonIsHeldAfterFewDeadLetters(t *testing.T) {
 			values = append(values, fmt.Append(nil, "poison ", i))
 		}
 		stop := s.run()
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		s.produce("purchases", values[:15]...)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		s.produce("purchases", values[15:]...)
-		testkit.Advance(time.Hour)
+		testkit.AdvanceClock(time.Hour)
 		if n := s.dead(); n < 15 || n > 20 {
 			t.Errorf("%d dead letters", n)
 		}
@@ -59,7 +59,7 @@ func TestATopicOfPoisonIsHeldAfterFewDeadLetters(t *testing.T) {
 }
 
 func TestAFloodLeavesNoTraceAtAStop(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		s := newStage(t, autoCreate)
 		s.create("purchases", nil)
 		var values [][]byte
@@ -68,7 +68,7 @@ func TestAFloodLeavesNoTraceAtAStop(t *testing.T) {
 		}
 		s.produce("purchases", values...)
 		stop := s.run()
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		began := time.Now()
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -85,7 +85,7 @@ func TestAFloodLeavesNoTraceAtAStop(t *testing.T) {
 
 // Good records that come in the end show that the producer was mended.
 func TestAMendedProducerEndsAFlood(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		s := newStage(t, autoCreate)
 		s.create("purchases", nil)
 		var values [][]byte
@@ -118,7 +118,7 @@ func TestAMendedProducerEndsAFlood(t *testing.T) {
 
 // Bad records are known at once and good ones only when the vendor has answered: counted together, a third of bad ones would look like a flood at first.
 func TestAThirdOfBadRecordsIsNoFloodHoweverSlowTheVendorIs(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		s := newStage(t, autoCreate)
 		s.create("purchases", nil)
 		var values [][]byte
@@ -143,14 +143,14 @@ func TestAThirdOfBadRecordsIsNoFloodHoweverSlowTheVendorIs(t *testing.T) {
 }
 
 func TestAReleaseNamesThePipelinesThereAre(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		s := newStage(t, autoCreate)
 		s.create("purchases", nil)
 		if err := s.connector.Release("purchases"); !errors.Is(err, pipeline.ErrNoPipeline) || !strings.Contains(err.Error(), "none yet") {
 			t.Errorf("before it runs: %v", err)
 		}
 		stop := s.run()
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		if err := s.connector.Release("purchase"); !errors.Is(err, pipeline.ErrNoPipeline) || !strings.Contains(err.Error(), `"purchase"`) || !strings.Contains(err.Error(), "running: purchases") {
 			t.Errorf("of another name: %v", err)
 		}

@@ -41,7 +41,7 @@ func TestALineThatIsRepeatedIsCounted(t *testing.T) {
 
 // The line that a client writes several times a second while its broker is away.
 func TestABrokerThatIsAwayIsNotAFloodInTheLog(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		core, logs := observer.New(zap.DebugLevel)
 		opts, err := KafkaOptions(config.Kafka{Brokers: []string{"nobody:1"}}, func(context.Context, string, string) (net.Conn, error) {
 			return nil, errors.New("refused")

@@ -25,7 +25,7 @@ func insist[T any](ctx context.Context, c *Connector, ask func() (T, error)) (T,
 	last, began := "", time.Now()
 	for try, wait := 1, leastWait; ; try, wait = try+1, min(2*wait, mostWait) {
 		answer, err := ask()
-		if err == nil || errors.As(err, new(*topics.Unfit)) || ctx.Err() != nil {
+		if err == nil || errors.As(err, new(*topics.UnfitError)) || ctx.Err() != nil {
 			if try > 1 {
 				c.hold("")
 			}
@@ -51,6 +51,6 @@ func insist[T any](ctx context.Context, c *Connector, ask func() (T, error)) (T,
 // hold states that every pipeline is held, or with an empty reason that none is.
 func (c *Connector) hold(reason string) {
 	for _, p := range c.cfg.Pipelines {
-		c.opts.Observe.Pipeline(p.Name).Hold("", reason)
+		c.opts.Observe.Pipeline(p.Name).SetHold("", reason)
 	}
 }

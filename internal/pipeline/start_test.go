@@ -16,13 +16,13 @@ const cannotAsk = "the brokers cannot be asked; nothing is read until they answe
 
 // The cluster answers nobody for ten minutes: the connector says so once, states a hold, and runs as soon as brokers answer.
 func TestBrokersThatAreAwayAtTheStartAreWaitedFor(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		s := newStage(t, autoCreate)
 		s.create("purchases", nil)
 		s.produce("purchases", s.purchase("1"))
 		free := s.away()
 		stop := s.run()
-		testkit.Advance(10 * time.Minute)
+		testkit.AdvanceClock(10 * time.Minute)
 		if n := s.logs.FilterMessage(cannotAsk).Len(); n != 1 {
 			t.Errorf("warned %d times, want once", n)
 		}
@@ -48,11 +48,11 @@ func TestBrokersThatAreAwayAtTheStartAreWaitedFor(t *testing.T) {
 }
 
 func TestASignalEndsTheWaitForBrokers(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		s := newStage(t, autoCreate)
 		defer s.away()()
 		stop := s.run()
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		began := time.Now()
 		if err := stop(); err != nil || time.Since(began) > 0 {
 			t.Errorf("ended after %v with %v, want at once and clean", time.Since(began), err)
@@ -62,14 +62,14 @@ func TestASignalEndsTheWaitForBrokers(t *testing.T) {
 
 // Brokers that come back may still say that the topics are not fit, which ends the wait with the problems.
 func TestUnfitTopicsEndTheWaitForBrokers(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		s := newStage(t, "pipelines: {purchases: {}}\n")
 		free := s.away()
 		ended := make(chan error, 1)
 		go func() { ended <- s.connector.Run(t.Context(), t.Context()) }()
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		free()
-		if err := <-ended; !errors.As(err, new(*topics.Unfit)) {
+		if err := <-ended; !errors.As(err, new(*topics.UnfitError)) {
 			t.Errorf("ended with %v, want what is unfit", err)
 		}
 		synctest.Wait()

@@ -29,9 +29,9 @@ type settings interface {
 	Check(fault func(path, rule string, args ...any))
 }
 
-func wire[C settings](defaults func() C, specs func(C) []sink.Spec, open func(string, C, *http.Client) ([]sink.Operation, error)) vendor {
+func wire[C settings](defaults func() C, specs func(C) []sink.OperationSpec, open func(string, C, *http.Client) ([]sink.Operation, error)) vendor {
 	return vendor{
-		VendorType: config.Vendor(defaults, C.Check, func(c C) []config.Operation { return operations(specs(c)) }),
+		VendorType: config.Vendor(defaults, C.Check, func(c C) []config.OperationSpec { return operations(specs(c)) }),
 		open: func(account string, settings any, client *http.Client) ([]sink.Operation, error) {
 			c, ok := settings.(*C)
 			if !ok {
@@ -43,16 +43,16 @@ func wire[C settings](defaults func() C, specs func(C) []sink.Spec, open func(st
 }
 
 // always is for operations that no setting changes.
-func always[C any](specs func() []sink.Spec) func(C) []sink.Spec {
-	return func(C) []sink.Spec { return specs() }
+func always[C any](specs func() []sink.OperationSpec) func(C) []sink.OperationSpec {
+	return func(C) []sink.OperationSpec { return specs() }
 }
 
-func operations(specs []sink.Spec) []config.Operation {
-	out := make([]config.Operation, len(specs))
+func operations(specs []sink.OperationSpec) []config.OperationSpec {
+	out := make([]config.OperationSpec, len(specs))
 	for i, s := range specs {
-		out[i] = config.Operation{
+		out[i] = config.OperationSpec{
 			Name: s.Name, Event: s.Event, MaxItems: s.MaxItems, DefaultItems: s.DefaultItems, Repeatable: s.Repeatable,
-			Unknown: config.Unknown{Policy: string(s.Unknown), Resends: s.Resends},
+			Unknown: config.Unknown{Policy: string(s.UnknownPolicy), Resends: s.MaxResends},
 		}
 	}
 	return out

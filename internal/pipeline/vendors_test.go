@@ -35,7 +35,7 @@ func TestEveryVendorIsOfferedWithItsDefaults(t *testing.T) {
 			}
 		}
 	}
-	for _, e := range event.Names() {
+	for _, e := range event.EventNames() {
 		if events[e] == "" {
 			t.Errorf("event %s has no operation", e)
 		}

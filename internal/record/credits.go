@@ -20,10 +20,10 @@ func NewCredits(records, bytes int) *Credits {
 	return &Credits{records: records, bytes: bytes, free: make(chan struct{})}
 }
 
-// Take waits until at least one record and one byte are free, then takes up to most records. It gives 0 only when ctx ends first.
-func (c *Credits) Take(ctx context.Context, most int) int {
+// Acquire waits until at least one record and one byte are free, then takes up to most records. It gives 0 only when ctx ends first.
+func (c *Credits) Acquire(ctx context.Context, most int) int {
 	for {
-		n, free := c.tryTake(most)
+		n, free := c.tryAcquire(most)
 		if n > 0 {
 			return n
 		}
@@ -35,7 +35,7 @@ func (c *Credits) Take(ctx context.Context, most int) int {
 	}
 }
 
-func (c *Credits) tryTake(most int) (int, <-chan struct{}) {
+func (c *Credits) tryAcquire(most int) (int, <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.records <= 0 || c.bytes <= 0 {
@@ -47,15 +47,15 @@ func (c *Credits) tryTake(most int) (int, <-chan struct{}) {
 	return n, nil
 }
 
-// TakeBytes counts the bytes of records for which credits were taken.
-func (c *Credits) TakeBytes(n int) {
+// ChargeBytes counts the bytes of records for which credits were taken.
+func (c *Credits) ChargeBytes(n int) {
 	c.mu.Lock()
 	c.bytes -= n
 	c.mu.Unlock()
 }
 
-// Put gives records and bytes back.
-func (c *Credits) Put(records, bytes int) {
+// Return gives records and bytes back.
+func (c *Credits) Return(records, bytes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.records += records

@@ -17,7 +17,7 @@ import (
 func taken(c *record.Credits, most int) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	return c.Take(ctx, most)
+	return c.Acquire(ctx, most)
 }
 
 // The model is two counters: a taker gets what is free of the records, at most what it asks for, as long as a byte is free too.
@@ -41,7 +41,7 @@ func TestCreditsAreNeverGivenTwice(t *testing.T) {
 				free -= got
 				for range got {
 					size := rapid.IntRange(0, 60).Draw(t, "size")
-					c.TakeBytes(size)
+					c.ChargeBytes(size)
 					freeBytes -= size
 					out = append(out, size)
 				}
@@ -51,7 +51,7 @@ func TestCreditsAreNeverGivenTwice(t *testing.T) {
 					t.Skip("nothing is out")
 				}
 				i := rapid.IntRange(0, len(out)-1).Draw(t, "which")
-				c.Put(1, out[i])
+				c.Return(1, out[i])
 				free, freeBytes = free+1, freeBytes+out[i]
 				out = append(out[:i], out[i+1:]...)
 			},
@@ -67,12 +67,12 @@ func TestCreditsAreNeverGivenTwice(t *testing.T) {
 func TestATakerWaitsUntilARecordAndAByteAreFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := record.NewCredits(2, 100)
-		if n := c.Take(t.Context(), 5); n != 2 {
+		if n := c.Acquire(t.Context(), 5); n != 2 {
 			t.Fatalf("took %d, want both", n)
 		}
-		c.TakeBytes(150) // one poll may return more than is free
+		c.ChargeBytes(150) // one poll may return more than is free
 		got := make(chan int, 1)
-		go func() { got <- c.Take(t.Context(), 5) }()
+		go func() { got <- c.Acquire(t.Context(), 5) }()
 		for _, step := range []struct {
 			records, bytes int
 			wakes          bool
@@ -81,7 +81,7 @@ func TestATakerWaitsUntilARecordAndAByteAreFree(t *testing.T) {
 			if len(got) != 0 {
 				t.Fatalf("took %d too early", <-got)
 			}
-			c.Put(step.records, step.bytes)
+			c.Return(step.records, step.bytes)
 			synctest.Wait()
 			if woken := len(got) == 1; woken != step.wakes {
 				t.Fatalf("after %+v: woken %t", step, woken)
@@ -96,14 +96,14 @@ func TestATakerWaitsUntilARecordAndAByteAreFree(t *testing.T) {
 func TestEachWaiterGetsItsCredit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := record.NewCredits(1, 1)
-		c.Take(t.Context(), 1)
+		c.Acquire(t.Context(), 1)
 		const waiters = 10
 		got := make(chan int, waiters)
 		for range waiters {
-			go func() { got <- c.Take(t.Context(), 1) }()
+			go func() { got <- c.Acquire(t.Context(), 1) }()
 		}
 		for i := range waiters {
-			c.Put(1, 0)
+			c.Return(1, 0)
 			synctest.Wait()
 			if len(got) != i+1 {
 				t.Fatalf("%d were woken by %d credits", len(got), i+1)
@@ -115,11 +115,11 @@ func TestEachWaiterGetsItsCredit(t *testing.T) {
 func TestATakerGivesUpWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := record.NewCredits(1, 1)
-		c.Take(t.Context(), 1)
+		c.Acquire(t.Context(), 1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		began := time.Now()
-		if n := c.Take(ctx, 1); n != 0 || time.Since(began) != time.Minute {
+		if n := c.Acquire(ctx, 1); n != 0 || time.Since(began) != time.Minute {
 			t.Errorf("took %d after %v", n, time.Since(began))
 		}
 	})
@@ -127,15 +127,15 @@ func TestATakerGivesUpWhenItsContextEnds(t *testing.T) {
 
 // Either end of a record gives its credits back; only Done moves the offset that may be committed.
 func TestARecordsEndGivesItsCreditsBack(t *testing.T) {
-	for name, end := range map[string]func(*record.Record){"done": (*record.Record).Done, "dropped": (*record.Record).Drop} {
+	for name, end := range map[string]func(*record.Record){"done": (*record.Record).Settle, "dropped": (*record.Record).Release} {
 		t.Run(name, func(t *testing.T) {
 			tracker := offset.NewTracker([16]byte{1}, 10, nil)
 			rec := &record.Record{Raw: &kgo.Record{Value: []byte("four")}, Credits: record.NewCredits(1, 4)}
 			tracker.Track(&rec.Entry, 10, 0, time.Now())
-			if n := rec.Credits.Take(t.Context(), 1); n != 1 {
+			if n := rec.Credits.Acquire(t.Context(), 1); n != 1 {
 				t.Fatalf("took %d", n)
 			}
-			rec.Credits.TakeBytes(4)
+			rec.Credits.ChargeBytes(4)
 			if n := taken(rec.Credits, 1); n != 0 {
 				t.Fatalf("took %d of what is out", n)
 			}
@@ -147,7 +147,7 @@ func TestARecordsEndGivesItsCreditsBack(t *testing.T) {
 			if name == "done" {
 				want = 11
 			}
-			if s := tracker.Standing(); s.Committable != want {
+			if s := tracker.Progress(); s.Committable != want {
 				t.Errorf("committable %d, want %d", s.Committable, want)
 			}
 		})
@@ -155,7 +155,7 @@ func TestARecordsEndGivesItsCreditsBack(t *testing.T) {
 }
 
 func TestAKindIsNamedAsInMetrics(t *testing.T) {
-	for kind, want := range map[record.Kind]string{0: "none", record.Delivered: "delivered", record.Skipped: "skipped", record.Retry: "retried", record.Dead: "dead"} {
+	for kind, want := range map[record.Disposition]string{0: "none", record.DispositionDelivered: "delivered", record.DispositionSkipped: "skipped", record.DispositionRetry: "retried", record.DispositionDead: "dead"} {
 		if kind.String() != want {
 			t.Errorf("kind %d is %s, want %s", kind, kind, want)
 		}

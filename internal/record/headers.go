@@ -31,35 +31,35 @@ const (
 	HeaderReplays         = "sluice.replays"
 )
 
-// TopicIDText is a topic id as Kafka's own tools print it.
-func TopicIDText(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+// FormatTopicID is a topic id as Kafka's own tools print it.
+func FormatTopicID(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// Carried is what the headers of a record in a retry topic say of it.
-type Carried struct {
-	Origin      sink.Origin
-	Operation   string
-	Attempt     int
-	Replays     int
-	FirstFailed time.Time
-	NotBefore   time.Time
-	Writer      string
+// RetryHeaders is what the headers of a record in a retry topic say of it.
+type RetryHeaders struct {
+	Origin        sink.Origin
+	OperationName string
+	Attempt       int
+	Replays       int
+	FirstFailed   time.Time
+	NotBefore     time.Time
+	WriterID      string
 }
 
-// ReadHeaders reads a record of a retry topic. A record that some other program wrote there has no origin of ours: it is then its own
+// ParseRetryHeaders reads a record of a retry topic. A record that some other program wrote there has no origin of ours: it is then its own
 // origin, due at once, and has had no attempt.
-func ReadHeaders(r *kgo.Record) Carried {
+func ParseRetryHeaders(r *kgo.Record) RetryHeaders {
 	h := headerMap(r.Headers)
-	c := Carried{
-		Operation:   h[HeaderOperation],
-		Attempt:     number(h[HeaderAttempt]),
-		Replays:     number(h[HeaderReplays]),
-		FirstFailed: instant(h[HeaderFirstFailed]),
-		NotBefore:   instant(h[HeaderNotBefore]),
-		Writer:      h[HeaderWriter],
+	c := RetryHeaders{
+		OperationName: h[HeaderOperation],
+		Attempt:       number(h[HeaderAttempt]),
+		Replays:       number(h[HeaderReplays]),
+		FirstFailed:   instant(h[HeaderFirstFailed]),
+		NotBefore:     instant(h[HeaderNotBefore]),
+		WriterID:      h[HeaderWriter],
 	}
 	origin, ok := readOrigin(h)
 	if !ok {
-		return Carried{Origin: sink.Origin{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}}
+		return RetryHeaders{Origin: sink.Origin{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}}
 	}
 	c.Origin = origin
 	return c

@@ -22,7 +22,7 @@ func headers(pairs ...string) []kgo.RecordHeader {
 // whole are the headers of a record that this connector wrote.
 func whole(change ...string) []kgo.RecordHeader {
 	return append(headers(
-		record.HeaderOriginTopic, "purchases", record.HeaderOriginTopicID, record.TopicIDText([16]byte{1, 2, 3}),
+		record.HeaderOriginTopic, "purchases", record.HeaderOriginTopicID, record.FormatTopicID([16]byte{1, 2, 3}),
 		record.HeaderOriginPartition, "7", record.HeaderOriginOffset, "42", record.HeaderOriginTimestamp, "2026-01-31T12:00:00.001Z",
 		record.HeaderOperation, "crmcom.purchases", record.HeaderAttempt, "3", record.HeaderReplays, "1",
 		record.HeaderFirstFailed, "2026-01-31T12:00:01Z", record.HeaderNotBefore, "2026-01-31T12:00:11Z", record.HeaderWriter, "w",
@@ -31,11 +31,11 @@ func whole(change ...string) []kgo.RecordHeader {
 
 func TestARetryRecordsHeadersAreReadBack(t *testing.T) {
 	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
-	want := record.Carried{
-		Origin:    sink.Origin{Topic: "purchases", TopicID: [16]byte{1, 2, 3}, Partition: 7, Offset: 42, Timestamp: at.Add(time.Millisecond)},
-		Operation: "crmcom.purchases", Attempt: 3, Replays: 1, FirstFailed: at.Add(time.Second), NotBefore: at.Add(11 * time.Second), Writer: "w",
+	want := record.RetryHeaders{
+		Origin:        sink.Origin{Topic: "purchases", TopicID: [16]byte{1, 2, 3}, Partition: 7, Offset: 42, Timestamp: at.Add(time.Millisecond)},
+		OperationName: "crmcom.purchases", Attempt: 3, Replays: 1, FirstFailed: at.Add(time.Second), NotBefore: at.Add(11 * time.Second), WriterID: "w",
 	}
-	if got := record.ReadHeaders(&kgo.Record{Topic: "sluice.purchases.retry.10s", Headers: whole()}); got != want {
+	if got := record.ParseRetryHeaders(&kgo.Record{Topic: "sluice.purchases.retry.10s", Headers: whole()}); got != want {
 		t.Errorf("read %+v\nwant %+v", got, want)
 	}
 }
@@ -58,8 +58,8 @@ func TestARecordWithoutAWholeOriginIsItsOwn(t *testing.T) {
 	for name, h := range tests {
 		t.Run(name, func(t *testing.T) {
 			r := &kgo.Record{Topic: "retry", Partition: 3, Offset: 5, Timestamp: at, Headers: h}
-			want := record.Carried{Origin: sink.Origin{Topic: "retry", Partition: 3, Offset: 5, Timestamp: at}}
-			if got := record.ReadHeaders(r); got != want {
+			want := record.RetryHeaders{Origin: sink.Origin{Topic: "retry", Partition: 3, Offset: 5, Timestamp: at}}
+			if got := record.ParseRetryHeaders(r); got != want {
 				t.Errorf("read %+v\nwant %+v", got, want)
 			}
 		})
@@ -67,7 +67,7 @@ func TestARecordWithoutAWholeOriginIsItsOwn(t *testing.T) {
 }
 
 func TestADamagedDetailIsAsIfItWereNotThere(t *testing.T) {
-	got := record.ReadHeaders(&kgo.Record{Headers: whole(
+	got := record.ParseRetryHeaders(&kgo.Record{Headers: whole(
 		record.HeaderAttempt, "-1", record.HeaderReplays, "99999999999999999999", record.HeaderFirstFailed, "yesterday", record.HeaderNotBefore, "")})
 	if got.Attempt != 0 || got.Replays != 0 || !got.FirstFailed.IsZero() || !got.NotBefore.IsZero() || got.Origin.Offset != 42 {
 		t.Errorf("read %+v", got)
@@ -75,7 +75,7 @@ func TestADamagedDetailIsAsIfItWereNotThere(t *testing.T) {
 }
 
 func TestATopicIDIsPrintedAsKafkasToolsDo(t *testing.T) {
-	if got := record.TopicIDText([16]byte{0xfb, 0xff, 0xfe, 15: 1}); got != "-__-AAAAAAAAAAAAAAAAAQ" {
+	if got := record.FormatTopicID([16]byte{0xfb, 0xff, 0xfe, 15: 1}); got != "-__-AAAAAAAAAAAAAAAAAQ" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -88,11 +88,11 @@ func FuzzReadHeaders(f *testing.F) {
 		r := &kgo.Record{Topic: "retry", Partition: 1, Offset: 2, Headers: headers(
 			record.HeaderOriginTopic, topic, record.HeaderOriginTopicID, id, record.HeaderOriginPartition, partition, record.HeaderOriginOffset, offset,
 			record.HeaderAttempt, attempt, record.HeaderReplays, attempt, record.HeaderNotBefore, at)}
-		c := record.ReadHeaders(r)
+		c := record.ParseRetryHeaders(r)
 		if c.Attempt < 0 || c.Replays < 0 || c.Origin.Partition < 0 || c.Origin.Offset < 0 || c.Origin.Topic == "" {
 			t.Errorf("read %+v", c)
 		}
-		if c.Origin.Topic != topic && c != (record.Carried{Origin: sink.Origin{Topic: "retry", Partition: 1, Offset: 2}}) {
+		if c.Origin.Topic != topic && c != (record.RetryHeaders{Origin: sink.Origin{Topic: "retry", Partition: 1, Offset: 2}}) {
 			t.Errorf("a record with no origin of ours carries %+v", c)
 		}
 	})

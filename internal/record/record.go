@@ -20,23 +20,23 @@ type Record struct {
 	Raw *kgo.Record
 	// Origin is where it was read first.
 	Origin sink.Origin
-	// Delay is the delay of the retry tier that it was read from, 0 for the source topic.
-	Delay time.Duration
+	// TierDelay is the delay of the retry tier that it was read from, 0 for the source topic.
+	TierDelay time.Duration
 	// Attempt is the number of attempts made before this reading of it.
 	Attempt int
 	// Replays is how often it was replayed from the dead-letter topic.
 	Replays int
 	// FirstFailed is when its first attempt failed; zero where none has.
 	FirstFailed time.Time
-	// Operation is what a retry record's header names; empty for a source record.
-	Operation string
-	// Unknown says that an earlier owner committed it as sent and nobody knows what came of it.
-	Unknown bool
+	// OperationName is what a retry record's header names; empty for a source record.
+	OperationName string
+	// OutcomeUnknown says that an earlier owner committed it as sent and nobody knows what came of it.
+	OutcomeUnknown bool
 
-	// Writer marks, in a retry topic's records, the assignment that wrote them.
-	Writer string
-	// Life ends when its assignment is fenced: a write that still waits then is given up.
-	Life context.Context
+	// WriterID marks, in a retry topic's records, the assignment that wrote them.
+	WriterID string
+	// AssignmentCtx ends when its assignment is fenced: a write that still waits then is given up.
+	AssignmentCtx context.Context
 	// Entry is its place in the tracker of its assignment.
 	Entry offset.Entry
 	// Credits are given back when it is done or dropped; nil where none were taken.
@@ -52,16 +52,16 @@ func Size(r *kgo.Record) int {
 	return n
 }
 
-// Done says that the record is settled: delivered, skipped by rule, or confirmed in a retry or dead-letter topic.
-func (r *Record) Done() {
-	r.Entry.Done()
-	r.giveBack()
+// Settle says that the record is settled: delivered, skipped by rule, or confirmed in a retry or dead-letter topic.
+func (r *Record) Settle() {
+	r.Entry.Settle()
+	r.returnCredits()
 }
 
-// Drop lets go of a record that was not settled, because its assignment ends. Its offset stays uncommitted and the next owner reads it again.
-func (r *Record) Drop() {
-	r.Entry.Drop()
-	r.giveBack()
+// Release lets go of a record that was not settled, because its assignment ends. Its offset stays uncommitted and the next owner reads it again.
+func (r *Record) Release() {
+	r.Entry.Release()
+	r.returnCredits()
 }
 
 // Draining tells whether the record's assignment is ending, and until when a call may still run for it.
@@ -70,25 +70,25 @@ func (r *Record) Draining() (until time.Time, draining bool) { return r.Entry.Dr
 // Fenced tells whether the record's assignment has ended: nothing may be sent or written for it any more.
 func (r *Record) Fenced() bool { return r.Entry.Fenced() }
 
-func (r *Record) giveBack() {
+func (r *Record) returnCredits() {
 	if r.Credits != nil {
-		r.Credits.Put(1, Size(r.Raw))
+		r.Credits.Return(1, Size(r.Raw))
 	}
 }
 
-// Kind is what becomes of a record.
-type Kind uint8
+// Disposition is what becomes of a record.
+type Disposition uint8
 
 // The kinds. The zero value is none of them.
 const (
-	Delivered Kind = iota + 1
-	Skipped
-	Retry
-	Dead
+	DispositionDelivered Disposition = iota + 1
+	DispositionSkipped
+	DispositionRetry
+	DispositionDead
 )
 
 // String is the kind as it stands in metrics.
-func (k Kind) String() string {
+func (k Disposition) String() string {
 	return [...]string{"none", "delivered", "skipped", "retried", "dead"}[k]
 }
 
@@ -122,9 +122,9 @@ const (
 // Outcome is what becomes of one record. There is exactly one for each record that is not dropped.
 type Outcome struct {
 	Record *Record
-	// Operation is the full name, such as "crmcom.purchases"; empty where none was found.
-	Operation string
-	Kind      Kind
+	// OperationName is the full name, such as "crmcom.purchases"; empty where none was found.
+	OperationName string
+	Disposition   Disposition
 	// Cause, Stage and Reason are set with Retry and Dead. Reason is text for an operator, without payload or personal field.
 	Cause  Cause
 	Stage  Stage

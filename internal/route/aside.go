@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"sluice/internal/notify"
 	"sluice/internal/record"
-	"sluice/internal/wake"
 )
 
 // recheck is how often records that wait aside are tried again.
@@ -35,14 +35,14 @@ func (a *aside) settle(o record.Outcome) {
 	a.mu.Lock()
 	a.outcomes = append(a.outcomes, o)
 	a.mu.Unlock()
-	wake.Signal(a.wake)
+	notify.TrySignal(a.wake)
 }
 
 func (a *aside) wait(w waiting) {
 	a.mu.Lock()
 	a.waiting = append(a.waiting, w)
 	a.mu.Unlock()
-	wake.Signal(a.wake)
+	notify.TrySignal(a.wake)
 }
 
 func (a *aside) take() (outcomes []record.Outcome, arrived []waiting, closed bool) {
@@ -58,7 +58,7 @@ func (r *Router) Close() {
 	r.aside.mu.Lock()
 	r.aside.closed = true
 	r.aside.mu.Unlock()
-	wake.Signal(r.aside.wake)
+	notify.TrySignal(r.aside.wake)
 }
 
 // Run settles what does not go down the line, until Close and nothing is left aside. After the end of ctx nothing is waited for: what still

@@ -9,13 +9,13 @@ import (
 
 // passed has the guard know of a record that goes to its lanes.
 func (r *Router) passed(rec *record.Record, operation string) {
-	r.cfg.Guard.Judge(operation, []guard.Result{{Record: rec}})
+	r.cfg.Guard.RecordResults(operation, []guard.Result{{Record: rec}})
 }
 
 // count has the guard know of a record that is refused before any call. What leaves by rule, and what has no value, is none.
 func (r *Router) count(o record.Outcome) {
-	if o.Kind == record.Dead && o.Cause != record.CauseTombstone {
-		r.cfg.Guard.Judge(o.Operation, []guard.Result{{Record: o.Record, Cause: o.Cause}})
+	if o.Disposition == record.DispositionDead && o.Cause != record.CauseTombstone {
+		r.cfg.Guard.RecordResults(o.OperationName, []guard.Result{{Record: o.Record, Cause: o.Cause}})
 	}
 }
 
@@ -26,7 +26,7 @@ func (r *Router) sift(ctx context.Context, outcomes []record.Outcome) (due, held
 	}
 	for _, o := range outcomes {
 		switch {
-		case o.Kind != record.Dead:
+		case o.Disposition != record.DispositionDead:
 			due = append(due, o)
 		case !dropIfEnding(ctx, o.Record, r.obs):
 			held = append(held, o)

@@ -13,7 +13,7 @@ import (
 
 func guarded(t *testing.T, change func(*route.Config)) (*rig, *guard.Guard) {
 	t.Helper()
-	g := guard.New(guard.Config{MaxRatio: 0.5, Window: 200})
+	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	r := newRig(t, func(c *route.Config) {
 		c.Guard = g
 		if change != nil {
@@ -36,16 +36,16 @@ func (r *rig) poison(n int) {
 	for i := range n {
 		r.wantReturned(r.handle(r.unkeyed([]byte("poison"))), true)
 		if i == 18 {
-			testkit.Advance(time.Second)
+			testkit.AdvanceClock(time.Second)
 		}
 	}
 }
 
 func TestAFloodOfPoisonIsHeldUntilItIsReleased(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r, g := guarded(t, nil)
 		r.poison(100)
-		testkit.Advance(time.Hour)
+		testkit.AdvanceClock(time.Hour)
 		r.deadLetters(19)
 		r.wantSettled(19, 81)
 		g.Release()
@@ -55,7 +55,7 @@ func TestAFloodOfPoisonIsHeldUntilItIsReleased(t *testing.T) {
 }
 
 func TestAFloodHoldsNoRecordThatIsSkippedOrGood(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r, _ := guarded(t, func(c *route.Config) { c.SkipTombstones, c.SkipUnmapped = true, true })
 		r.poison(20)
 		r.handle(r.record(nil), r.webVisit(), r.purchase(purchaseID, "good"))
@@ -66,7 +66,7 @@ func TestAFloodHoldsNoRecordThatIsSkippedOrGood(t *testing.T) {
 }
 
 func TestWhatLeavesByRuleIsNoRefusal(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r, g := guarded(t, func(c *route.Config) { c.SkipUnmapped = true })
 		for range 100 {
 			r.handle(r.unkeyed(nil), r.webVisit())
@@ -82,7 +82,7 @@ func TestWhatLeavesByRuleIsNoRefusal(t *testing.T) {
 func TestAFloodDropsTheRecordsOfAnEndingAssignmentAtOnce(t *testing.T) {
 	for name, end := range map[string]func(*rig){"drain": func(r *rig) { r.drain(r.tracker) }, "hard stop": func(r *rig) { r.cut() }} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				r, _ := guarded(t, nil)
 				r.poison(50)
 				began := time.Now()
@@ -92,7 +92,7 @@ func TestAFloodDropsTheRecordsOfAnEndingAssignmentAtOnce(t *testing.T) {
 					t.Errorf("it took %v", took)
 				}
 				r.deadLetters(19)
-				if s := r.tracker.Standing(); s.Committable != 19 {
+				if s := r.tracker.Progress(); s.Committable != 19 {
 					t.Errorf("committable %d, want 19", s.Committable)
 				}
 			})
@@ -101,7 +101,7 @@ func TestAFloodDropsTheRecordsOfAnEndingAssignmentAtOnce(t *testing.T) {
 }
 
 func TestOneKeyOfPoisonIsNoFlood(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r, g := guarded(t, nil)
 		for n := range 100 {
 			r.handle(r.record(fmt.Append(nil, "poison ", n))) // of one key

@@ -63,8 +63,8 @@ const floodHold = "flood"
 // tell states the hold, or that there is none. The caller holds h.mu.
 func (h *holds) tell() {
 	if len(h.reasons) == 0 {
-		h.obs.Hold("", "")
+		h.obs.SetHold("", "")
 		return
 	}
-	h.obs.Hold("", slices.Min(slices.Collect(maps.Values(h.reasons))))
+	h.obs.SetHold("", slices.Min(slices.Collect(maps.Values(h.reasons))))
 }

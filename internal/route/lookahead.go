@@ -11,7 +11,7 @@ import (
 // lookAhead asks for the schema ids of the records behind one that waits because no id was ever known. Where the registry knows one of them it is the
 // right one, and the record that waits is to blame alone: it must not hold those behind it for ever.
 func (r *Router) lookAhead(ctx context.Context, why error, behind []*record.Record) {
-	var unknown *decode.UnknownID
+	var unknown *decode.UnknownSchemaError
 	if !errors.As(why, &unknown) || unknown.EverResolved {
 		return
 	}
@@ -20,7 +20,7 @@ func (r *Router) lookAhead(ctx context.Context, why error, behind []*record.Reco
 			continue
 		}
 		_, err := r.decoder.Decode(ctx, rec.Raw.Topic, rec.Raw.Value)
-		var poison *decode.Poison
+		var poison *decode.PoisonError
 		if !errors.As(err, &poison) && (!errors.As(err, &unknown) || unknown.EverResolved) {
 			return // an id is known, or the registry does not answer
 		}

@@ -11,10 +11,10 @@ import (
 func TestAnUnknownSchemaIdAtTheHeadAfterAStartCostsItselfAlone(t *testing.T) {
 	for name, change := range map[string]func(*route.Config){"in order": ordered, "in no order": nil} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				r := newRig(t, change)
 				returned := r.handle(r.purchase(lateID, "late"), r.record([]byte{9}), r.record(nil), r.purchase(purchaseID, "behind"))
-				testkit.Advance(2 * idWait)
+				testkit.AdvanceClock(2 * idWait)
 				r.wantReturned(returned, true)
 				r.wantDelivered("behind")
 				r.deadLetters(3)

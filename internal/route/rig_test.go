@@ -45,8 +45,8 @@ type vendor struct {
 	sent   []string
 }
 
-func (*vendor) Spec() sink.Spec {
-	return sink.Spec{Name: "purchases", Event: "sluice.crmcom.Purchase", MaxItems: 1, Repeatable: true}
+func (*vendor) Spec() sink.OperationSpec {
+	return sink.OperationSpec{Name: "purchases", Event: "sluice.crmcom.Purchase", MaxItems: 1, Repeatable: true}
 }
 
 func (v *vendor) Encode(_ context.Context, e any, _ sink.Origin) (sink.Item, error) {
@@ -58,13 +58,13 @@ func (v *vendor) Encode(_ context.Context, e any, _ sink.Origin) (sink.Item, err
 
 func (*vendor) EnvelopeSize(string) int { return 0 }
 
-func (v *vendor) Send(_ context.Context, items []sink.Item) sink.Answer {
+func (v *vendor) Send(_ context.Context, items []sink.Item) sink.Response {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, item := range items {
 		v.sent = append(v.sent, string(item.Body))
 	}
-	return sink.Answer{Result: sink.Result{Class: sink.Delivered}, Items: []sink.Result{{Class: sink.Delivered}}}
+	return sink.Response{Result: sink.Result{Class: sink.Delivered}, ItemResults: []sink.Result{{Class: sink.Delivered}}}
 }
 
 // script says what encoding this purchase gives from now on; nil: an item.
@@ -87,7 +87,7 @@ type rig struct {
 	vendor  *vendor
 	router  *route.Router
 	decoder *decode.Decoder
-	lanes   *deliver.Lanes
+	lanes   *deliver.Dispatcher
 	tracker *offset.Tracker
 	life    context.Context
 	die     context.CancelFunc
@@ -107,7 +107,7 @@ func newRig(t *testing.T, change func(*route.Config)) *rig {
 	network := &testkit.Network{}
 	core, logs := observer.New(zap.DebugLevel)
 	r := &rig{t: t, p: testkit.StartPlatform(t, embedded.Options{Network: network}), vendor: &vendor{encode: map[string]error{}}, logs: logs, routed: make(chan struct{})}
-	r.obs = observe.New(prometheus.NewRegistry()).Pipeline("purchases")
+	r.obs = observe.NewRegistry(prometheus.NewRegistry()).Pipeline("purchases")
 	if err := r.p.Cluster().CreateTopic(deadTopic, 1, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -115,23 +115,23 @@ func newRig(t *testing.T, change func(*route.Config)) *rig {
 	r.register(webVisitID, "sluice.crmcom.WebVisit")
 	transport := network.Transport()
 	t.Cleanup(transport.CloseIdleConnections)
-	r.decoder = must[*decode.Decoder](t)(decode.New(decode.Config{URLs: []string{r.p.RegistryURL()}, Transport: transport, MaxIDs: maxIDs}))
-	group := must[*consume.Group](t)(consume.New(consume.Config{
-		Client: []kgo.Opt{kgo.SeedBrokers(r.p.Brokers()...), kgo.Dialer(r.p.Dial)}, MaxInFlight: 100, MaxRecordBytes: 1 << 20,
+	r.decoder = must[*decode.Decoder](t)(decode.NewDecoder(decode.Config{URLs: []string{r.p.RegistryURL()}, Transport: transport, MaxIDs: maxIDs}))
+	group := must[*consume.Group](t)(consume.NewGroup(consume.Config{
+		ClientOptions: []kgo.Opt{kgo.SeedBrokers(r.p.Brokers()...), kgo.Dialer(r.p.Dial)}, MaxInFlight: 100, MaxRecordBytes: 1 << 20,
 	}, r.obs, zap.NewNop()))
 	t.Cleanup(group.Close)
-	settler := settle.New(settle.Config{Connector: "sluice.purchases", DeadLetter: deadTopic}, group.Producer(), r.obs, zap.NewNop())
-	r.lanes = deliver.New(r.vendor, deliver.Config{
-		Operation: "crmcom.purchases", Concurrency: 1, MaxItems: 1, MaxBytes: 1 << 20, Timeout: time.Minute, RetryDelays: []time.Duration{time.Minute}, MaxAge: time.Hour,
-		Breaker: deliver.Breaker{Failures: 5, Ratio: 0.5, Window: time.Minute, OpenFor: time.Minute},
+	settler := settle.NewSettler(settle.Config{ConnectorName: "sluice.purchases", DeadLetterTopic: deadTopic}, group.Producer(), r.obs, zap.NewNop())
+	r.lanes = deliver.NewDispatcher(r.vendor, deliver.Config{
+		OperationName: "crmcom.purchases", Concurrency: 1, MaxItems: 1, MaxBytes: 1 << 20, Timeout: time.Minute, RetryDelays: []time.Duration{time.Minute}, MaxAge: time.Hour,
+		Breaker: deliver.BreakerConfig{Failures: 5, Ratio: 0.5, Window: time.Minute, OpenFor: time.Minute},
 	}, group, settler, r.obs, zap.NewNop())
 	cfg := route.Config{UnknownIDWait: idWait}
 	if change != nil {
 		change(&cfg)
 	}
-	targets := []route.Target{{Name: "crmcom.purchases", Operation: r.vendor, Lanes: r.lanes}}
-	r.router = must[*route.Router](t)(route.New(cfg, r.decoder, targets, settler, r.obs, zap.New(core)))
-	r.encoder = must[*encode.Encoder](t)(encode.New())
+	targets := []route.Target{{OperationName: "crmcom.purchases", Operation: r.vendor, Dispatcher: r.lanes}}
+	r.router = must[*route.Router](t)(route.NewRouter(cfg, r.decoder, targets, settler, r.obs, zap.New(core)))
+	r.encoder = must[*encode.Encoder](t)(encode.NewEncoder())
 	r.assign()
 	r.run()
 	return r
@@ -169,7 +169,7 @@ func (r *rig) stop() {
 	select {
 	case <-r.tracker.Idle():
 	default:
-		r.t.Errorf("%d records are held after the end", r.tracker.Standing().Unsettled)
+		r.t.Errorf("%d records are held after the end", r.tracker.Progress().Unsettled)
 	}
 	if hold := r.obs.Snapshot().Hold; hold != nil {
 		r.t.Errorf("still held after the end: %s", hold.Reason)
@@ -194,14 +194,14 @@ func (r *rig) assign() {
 
 // drain ends an assignment up to the fence, as a revoke begins.
 func (r *rig) drain(t *offset.Tracker) {
-	t.Drain(time.Now().Add(time.Minute))
-	r.router.Flush()
+	t.StartDraining(time.Now().Add(time.Minute))
+	r.router.NotifyDraining()
 }
 
 func (r *rig) fence() {
 	r.tracker.Fence()
 	r.die()
-	r.router.Flush()
+	r.router.NotifyDraining()
 }
 
 // record is the next one of the source, as consume hands it on.
@@ -209,9 +209,9 @@ func (r *rig) record(value []byte) *record.Record {
 	r.t.Helper()
 	rec := &record.Record{
 		Raw:    &kgo.Record{Topic: "purchases", Offset: r.next, Key: []byte("k"), Value: value, Timestamp: time.Now()},
-		Origin: sink.Origin{Topic: "purchases", TopicID: [16]byte{9}, Offset: r.next, Timestamp: time.Now()}, Life: r.life,
+		Origin: sink.Origin{Topic: "purchases", TopicID: [16]byte{9}, Offset: r.next, Timestamp: time.Now()}, AssignmentCtx: r.life,
 	}
-	if fate := r.tracker.Track(&rec.Entry, r.next, 0, rec.Raw.Timestamp); fate != offset.Fresh {
+	if fate := r.tracker.Track(&rec.Entry, r.next, 0, rec.Raw.Timestamp); fate != offset.PriorNone {
 		r.t.Fatalf("offset %d is %v", r.next, fate)
 	}
 	r.next++
@@ -263,7 +263,7 @@ func (r *rig) wantHold(want string) {
 
 func (r *rig) wantDelivered(want ...string) {
 	r.t.Helper()
-	testkit.Advance(time.Second)
+	testkit.AdvanceClock(time.Second)
 	got := r.vendor.delivered()
 	if len(got) != len(want) {
 		r.t.Fatalf("delivered %v, want %v", got, want)
@@ -278,7 +278,7 @@ func (r *rig) wantDelivered(want ...string) {
 // deadLetters reads the dead-letter topic, which must have n records.
 func (r *rig) deadLetters(n int64) []map[string]string {
 	r.t.Helper()
-	testkit.Advance(time.Second)
+	testkit.AdvanceClock(time.Second)
 	if at := r.p.Cluster().PartitionInfo(deadTopic, 0).HighWatermark; at != n {
 		r.t.Fatalf("%d dead letters, want %d", at, n)
 	}
@@ -298,7 +298,7 @@ func (r *rig) deadLetters(n int64) []map[string]string {
 
 func (r *rig) wantSettled(committable int64, unsettled int) {
 	r.t.Helper()
-	if s := r.tracker.Standing(); s.Committable != committable || s.Unsettled != unsettled {
+	if s := r.tracker.Progress(); s.Committable != committable || s.Unsettled != unsettled {
 		r.t.Fatalf("committable %d with %d unsettled, want %d with %d", s.Committable, s.Unsettled, committable, unsettled)
 	}
 }

@@ -17,35 +17,35 @@ import (
 	"sluice/internal/deliver"
 	"sluice/internal/event"
 	"sluice/internal/guard"
+	"sluice/internal/notify"
 	"sluice/internal/observe"
 	"sluice/internal/record"
 	"sluice/internal/sink"
-	"sluice/internal/wake"
 )
 
 // Decoder gives the event of a record's value; its errors are those of package decode.
 type Decoder interface {
-	Decode(ctx context.Context, topic string, value []byte) (decode.Decoded, error)
+	Decode(ctx context.Context, topic string, value []byte) (decode.DecodedEvent, error)
 }
 
-// Lanes take the items of one operation.
-type Lanes interface {
-	Dispatch(deliver.Job)
-	Flush()
+// Dispatcher take the items of one operation.
+type Dispatcher interface {
+	Dispatch(deliver.Delivery)
+	NotifyDraining()
 }
 
 // Settler settles outcomes; Flush says that an assignment is ending.
 type Settler interface {
 	Settle(ctx context.Context, outcomes []record.Outcome) error
-	Flush()
+	NotifyDraining()
 }
 
 // Target is where the records of one event go.
 type Target struct {
-	// Name is the operation's full name, such as "crmcom.purchases".
-	Name      string
-	Operation sink.Operation
-	Lanes     Lanes
+	// OperationName is the operation's full name, such as "crmcom.purchases".
+	OperationName string
+	Operation     sink.Operation
+	Dispatcher    Dispatcher
 }
 
 // Config is what a pipeline's router does with records that name no operation.
@@ -55,8 +55,8 @@ type Config struct {
 	SkipTombstones bool
 	// UnknownIDWait is how long a schema id that the registry does not know is waited for.
 	UnknownIDWait time.Duration
-	// Ordered keeps the order of each key: a record whose schema id is not known yet is then waited for in place, with all behind it.
-	Ordered bool
+	// KeepKeyOrder keeps the order of each key: a record whose schema id is not known yet is then waited for in place, with all behind it.
+	KeepKeyOrder bool
 	// Guard is told of each record that goes on or is refused here; while it is tripped nothing is dead-lettered here. nil: none.
 	Guard *guard.Guard
 }
@@ -70,39 +70,39 @@ type Router struct {
 	obs     *observe.Pipeline
 	aside   *aside
 	holds   *holds
-	flushed wake.Broadcast
+	flushed notify.Broadcaster
 }
 
-// New makes a router for targets, one for each event.
-func New(cfg Config, decoder Decoder, targets []Target, settler Settler, obs *observe.Pipeline, log *zap.Logger) (*Router, error) {
+// NewRouter makes a router for targets, one for each event.
+func NewRouter(cfg Config, decoder Decoder, targets []Target, settler Settler, obs *observe.Pipeline, log *zap.Logger) (*Router, error) {
 	r := &Router{
 		cfg: cfg, decoder: decoder, targets: map[reflect.Type]Target{}, settler: settler, obs: obs,
 		aside: newAside(), holds: &holds{obs: obs, log: log, reasons: map[any]string{}},
 	}
 	for _, t := range targets {
-		fresh, ok := event.New(t.Operation.Spec().Event)
+		fresh, ok := event.NewEvent(t.Operation.Spec().Event)
 		if !ok {
-			return nil, fmt.Errorf("operation %s: there is no event %s", t.Name, t.Operation.Spec().Event)
+			return nil, fmt.Errorf("operation %s: there is no event %s", t.OperationName, t.Operation.Spec().Event)
 		}
 		if other, twice := r.targets[reflect.TypeOf(fresh)]; twice {
-			return nil, fmt.Errorf("event %s goes to %s and to %s: one operation an event is allowed", t.Operation.Spec().Event, other.Name, t.Name)
+			return nil, fmt.Errorf("event %s goes to %s and to %s: one operation an event is allowed", t.Operation.Spec().Event, other.OperationName, t.OperationName)
 		}
 		r.targets[reflect.TypeOf(fresh)] = t
 	}
-	cfg.Guard.Watch(func(s guard.Standing) {
+	cfg.Guard.Subscribe(func(s guard.Status) {
 		r.holds.flood(s.Tripped)
-		wake.Signal(r.aside.wake)
+		notify.TrySignal(r.aside.wake)
 	})
 	return r, nil
 }
 
-// Flush tells everybody who waits, here and in the lanes, to look at their records' Draining.
-func (r *Router) Flush() {
-	r.flushed.Send()
-	wake.Signal(r.aside.wake)
-	r.settler.Flush()
+// NotifyDraining tells everybody who waits, here and in the lanes, to look at their records' Draining.
+func (r *Router) NotifyDraining() {
+	r.flushed.Notify()
+	notify.TrySignal(r.aside.wake)
+	r.settler.NotifyDraining()
 	for _, t := range r.targets {
-		t.Lanes.Flush()
+		t.Dispatcher.NotifyDraining()
 	}
 }
 
@@ -120,12 +120,12 @@ func (r *Router) handle(ctx context.Context, rest []*record.Record) {
 	rec := rest[0]
 	var began time.Time
 	for attempt := 0; rest[0] != nil; attempt++ {
-		flushed := r.flushed.Wait()
+		flushed := r.flushed.Next()
 		w := r.try(ctx, rec, began)
 		if w.reason == unknownID && began.IsZero() {
 			began = time.Now()
 		}
-		if w.reason == unknownID && !r.cfg.Ordered {
+		if w.reason == unknownID && !r.cfg.KeepKeyOrder {
 			r.aside.wait(waiting{rec, began})
 			w = wait{}
 		}
@@ -166,8 +166,8 @@ func dropIfEnding(ctx context.Context, rec *record.Record, obs *observe.Pipeline
 	if !draining && ctx.Err() == nil {
 		return false
 	}
-	rec.Drop()
-	obs.Dropped(1)
+	rec.Release()
+	obs.RecordsReleased(1)
 	return true
 }
 
@@ -183,7 +183,7 @@ func (r *Router) try(ctx context.Context, rec *record.Record, began time.Time) w
 	}
 	target, ok := r.targets[reflect.TypeOf(decoded.Event)]
 	if !ok {
-		r.refuse(rec, "", unmapped(r.cfg.SkipUnmapped, &decode.Unmapped{Name: decoded.Name}))
+		r.refuse(rec, "", unmapped(r.cfg.SkipUnmapped, &decode.UnmappedError{Name: decoded.Name}))
 		return wait{}
 	}
 	return r.encode(ctx, rec, target, decoded.Event)
@@ -197,12 +197,12 @@ const (
 )
 
 func (r *Router) undecoded(rec *record.Record, began time.Time, err error) wait {
-	var poison *decode.Poison
-	var nameless *decode.Unmapped
-	var unknown *decode.UnknownID
+	var poison *decode.PoisonError
+	var nameless *decode.UnmappedError
+	var unknown *decode.UnknownSchemaError
 	switch {
 	case errors.As(err, &poison):
-		r.refuse(rec, "", refusal{record.Dead, record.CausePoison, record.StageDecode, poison.Error()})
+		r.refuse(rec, "", refusal{record.DispositionDead, record.CausePoison, record.StageDecode, poison.Error()})
 	case errors.As(err, &nameless):
 		r.refuse(rec, "", unmapped(r.cfg.SkipUnmapped, nameless))
 	case errors.As(err, &unknown):
@@ -215,7 +215,7 @@ func (r *Router) undecoded(rec *record.Record, began time.Time, err error) wait 
 
 // unknown waits, or refuses a record that has waited itself for long enough, or whose id others have waited for: many ids push each other out of the
 // decoder's memory.
-func (r *Router) unknown(rec *record.Record, began time.Time, e *decode.UnknownID) wait {
+func (r *Router) unknown(rec *record.Record, began time.Time, e *decode.UnknownSchemaError) wait {
 	since := e.FirstSeen
 	if !began.IsZero() && began.Before(since) {
 		since = began
@@ -227,7 +227,7 @@ func (r *Router) unknown(rec *record.Record, began time.Time, e *decode.UnknownI
 	case !e.EverResolved:
 		return wait{noRegistry, fmt.Errorf("no id that was asked for is known, so this may be the wrong registry: %w", e)}
 	case time.Since(since) >= r.cfg.UnknownIDWait:
-		r.refuse(rec, "", refusal{record.Dead, record.CausePoison, record.StageDecode, e.Error()})
+		r.refuse(rec, "", refusal{record.DispositionDead, record.CausePoison, record.StageDecode, e.Error()})
 		return wait{}
 	default:
 		return wait{unknownID, e}
@@ -236,27 +236,27 @@ func (r *Router) unknown(rec *record.Record, began time.Time, e *decode.UnknownI
 
 func (r *Router) encode(ctx context.Context, rec *record.Record, t Target, e any) wait {
 	item, err := t.Operation.Encode(ctx, e, rec.Origin)
-	var invalid *sink.Invalid
-	var unready *sink.Unready
+	var invalid *sink.ValidationError
+	var unready *sink.DependencyError
 	switch {
 	case err == nil:
-		r.passed(rec, t.Name)
-		t.Lanes.Dispatch(deliver.Job{Record: rec, Item: item, Key: r.orderKey(rec)})
+		r.passed(rec, t.OperationName)
+		t.Dispatcher.Dispatch(deliver.Delivery{Record: rec, Item: item, OrderKey: r.orderKey(rec)})
 	case errors.As(err, &invalid):
-		r.refuse(rec, t.Name, refusal{record.Dead, record.CauseInvalid, record.StageRoute, invalid.Error()})
+		r.refuse(rec, t.OperationName, refusal{record.DispositionDead, record.CauseInvalid, record.StageRoute, invalid.Error()})
 	case errors.As(err, &unready):
-		return wait{unready.Answer.Class.String(), err}
+		return wait{unready.Response.Class.String(), err}
 	case ctx.Err() != nil:
 		return wait{"stopping", err}
 	default:
-		r.refuse(rec, t.Name, refusal{record.Dead, record.CauseInvalid, record.StageRoute, err.Error()})
+		r.refuse(rec, t.OperationName, refusal{record.DispositionDead, record.CauseInvalid, record.StageRoute, err.Error()})
 	}
 	return wait{}
 }
 
 // refusal is why a record does not go on.
 type refusal struct {
-	kind   record.Kind
+	kind   record.Disposition
 	cause  record.Cause
 	stage  record.Stage
 	reason string
@@ -266,20 +266,20 @@ func tombstone(skip bool) refusal {
 	return refusal{deadUnless(skip), record.CauseTombstone, record.StageRoute, "the record has no value"}
 }
 
-func unmapped(skip bool, e *decode.Unmapped) refusal {
+func unmapped(skip bool, e *decode.UnmappedError) refusal {
 	return refusal{deadUnless(skip), record.CauseUnmapped, record.StageRoute, e.Error()}
 }
 
-func deadUnless(skip bool) record.Kind {
+func deadUnless(skip bool) record.Disposition {
 	if skip {
-		return record.Skipped
+		return record.DispositionSkipped
 	}
-	return record.Dead
+	return record.DispositionDead
 }
 
 func (r *Router) refuse(rec *record.Record, operation string, why refusal) {
 	o := record.Outcome{
-		Record: rec, Operation: operation, Kind: why.kind, Cause: why.cause, Stage: why.stage, Reason: why.reason, Attempt: rec.Attempt + 1,
+		Record: rec, OperationName: operation, Disposition: why.kind, Cause: why.cause, Stage: why.stage, Reason: why.reason, Attempt: rec.Attempt + 1,
 	}
 	r.count(o)
 	r.aside.settle(o)
@@ -287,7 +287,7 @@ func (r *Router) refuse(rec *record.Record, operation string, why refusal) {
 
 // orderKey is nil where no order is kept; a null key has none to keep.
 func (r *Router) orderKey(rec *record.Record) []byte {
-	if !r.cfg.Ordered {
+	if !r.cfg.KeepKeyOrder {
 		return nil
 	}
 	return rec.Raw.Key

@@ -17,7 +17,7 @@ import (
 
 // Each way out costs its own record alone: those before and behind it are delivered.
 func TestARecordThatCannotGoOnCostsItselfAlone(t *testing.T) {
-	invalid := &sink.Invalid{Faults: []sink.Fault{{Path: "number", Rule: "is mandatory"}, {Path: "products", Rule: "must not be empty"}}}
+	invalid := &sink.ValidationError{Violations: []sink.Violation{{Path: "number", Rule: "is mandatory"}, {Path: "products", Rule: "must not be empty"}}}
 	tests := map[string]struct {
 		record    func(r *rig) *record.Record
 		cfg       route.Config
@@ -45,7 +45,7 @@ func TestARecordThatCannotGoOnCostsItselfAlone(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				r := newRig(t, func(c *route.Config) {
 					c.SkipUnmapped, c.SkipTombstones = test.cfg.SkipUnmapped, test.cfg.SkipTombstones
 				})
@@ -84,10 +84,10 @@ func TestARecordThatCannotGoOnCostsItselfAlone(t *testing.T) {
 }
 
 func TestARecordOfARetryTierCountsItsAttempts(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		rec := r.record([]byte("no longer decodable"))
-		rec.Attempt, rec.Operation, rec.Delay = 2, "crmcom.purchases", time.Minute
+		rec.Attempt, rec.OperationName, rec.TierDelay = 2, "crmcom.purchases", time.Minute
 		r.handle(rec)
 		got := r.deadLetters(1)[0]
 		if got[record.HeaderAttempt] != "3" || got[record.HeaderOperation] != "crmcom.purchases" {
@@ -98,14 +98,14 @@ func TestARecordOfARetryTierCountsItsAttempts(t *testing.T) {
 
 type fixed struct {
 	sink.Operation
-	spec sink.Spec
+	spec sink.OperationSpec
 }
 
-func (f fixed) Spec() sink.Spec { return f.spec }
+func (f fixed) Spec() sink.OperationSpec { return f.spec }
 
 func TestARouterRefusesOperationsThatItCannotTellApart(t *testing.T) {
 	at := func(name, event string) route.Target {
-		return route.Target{Name: name, Operation: fixed{spec: sink.Spec{Event: event}}}
+		return route.Target{OperationName: name, Operation: fixed{spec: sink.OperationSpec{Event: event}}}
 	}
 	for name, test := range map[string]struct {
 		targets []route.Target
@@ -117,8 +117,8 @@ func TestARouterRefusesOperationsThatItCannotTellApart(t *testing.T) {
 			"event sluice.crmcom.Purchase goes to a.x and to b.y: one operation an event is allowed",
 		},
 	} {
-		obs := observe.New(prometheus.NewRegistry()).Pipeline("p")
-		if _, err := route.New(route.Config{}, nil, test.targets, nil, obs, zap.NewNop()); err == nil || err.Error() != test.want {
+		obs := observe.NewRegistry(prometheus.NewRegistry()).Pipeline("p")
+		if _, err := route.NewRouter(route.Config{}, nil, test.targets, nil, obs, zap.NewNop()); err == nil || err.Error() != test.want {
 			t.Errorf("%s: error %v, want %q", name, err, test.want)
 		}
 	}

@@ -42,19 +42,19 @@ func (r *rig) down() (up func()) {
 	return r.p.Registry().ClearInterceptors
 }
 
-func ordered(c *route.Config) { c.Ordered = true }
+func ordered(c *route.Config) { c.KeepKeyOrder = true }
 
 func TestAnUnknownSchemaIdWaitsAsideAndThoseBehindItGoOn(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.warm()
 		r.wantReturned(r.handle(r.purchase(lateID, "late"), r.purchase(purchaseID, "behind")), true)
 		r.wantDelivered("warm", "behind")
 		r.wantHold("unknown_schema_id")
 		r.wantSettled(1, 1)
-		testkit.Advance(idWait / 2)
+		testkit.AdvanceClock(idWait / 2)
 		r.register(lateID, "sluice.crmcom.Purchase")
-		testkit.Advance(5 * time.Second)
+		testkit.AdvanceClock(5 * time.Second)
 		r.wantDelivered("warm", "behind", "late")
 		r.wantHold("")
 		r.wantSettled(3, 0)
@@ -62,14 +62,14 @@ func TestAnUnknownSchemaIdWaitsAsideAndThoseBehindItGoOn(t *testing.T) {
 }
 
 func TestAnIdThatStaysUnknownIsDeadAfterItsWaitAndNotBefore(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.warm()
 		began := time.Now()
 		r.handle(r.purchase(lateID, "late"))
-		testkit.Advance(idWait - time.Second - time.Since(began))
+		testkit.AdvanceClock(idWait - time.Second - time.Since(began))
 		r.wantSettled(1, 1)
-		testkit.Advance(5 * time.Second)
+		testkit.AdvanceClock(5 * time.Second)
 		r.wantSettled(2, 0)
 		if got := r.deadLetters(1)[0]; got[record.HeaderCause] != "poison" || !strings.Contains(got["__connect.errors.exception.message"], "schema id 100: unknown to the registry since") {
 			t.Errorf("dead letter %v", got)
@@ -83,7 +83,7 @@ func TestAnIdThatStaysUnknownIsDeadAfterItsWaitAndNotBefore(t *testing.T) {
 func TestMoreUnknownIdsThanAreRememberedAreDeadAfterTheirWait(t *testing.T) {
 	for name, change := range map[string]func(*route.Config){"aside": nil, "in place": ordered} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				r := newRig(t, change)
 				r.warm()
 				n := 3
@@ -94,13 +94,13 @@ func TestMoreUnknownIdsThanAreRememberedAreDeadAfterTheirWait(t *testing.T) {
 					r.handle(r.purchase(lateID+i, "late"))
 				}
 				up := r.down()
-				testkit.Advance(15 * time.Second)
+				testkit.AdvanceClock(15 * time.Second)
 				up()
 				for range 40 { // in place, another pipeline's ids push the record's out
 					for i := range maxIDs {
 						_, _ = r.decoder.Decode(t.Context(), "other", must[[]byte](t)(r.encoder.Encode(10*lateID+i, &event.Purchase{})))
 					}
-					testkit.Advance(idWait / 20)
+					testkit.AdvanceClock(idWait / 20)
 				}
 				r.deadLetters(int64(n))
 				r.wantSettled(int64(n)+1, 0)
@@ -113,15 +113,15 @@ func TestMoreUnknownIdsThanAreRememberedAreDeadAfterTheirWait(t *testing.T) {
 func TestTheWaitForAnIdBeginsWhenTheRegistryKnowsOne(t *testing.T) {
 	for name, change := range map[string]func(*route.Config){"aside": nil, "in place": ordered} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				r := newRig(t, change)
 				r.handle(r.purchase(lateID, "late"))
-				testkit.Advance(time.Hour)
+				testkit.AdvanceClock(time.Hour)
 				r.warm()
-				testkit.Advance(idWait / 2)
+				testkit.AdvanceClock(idWait / 2)
 				r.wantSettled(0, 1)
 				r.deadLetters(0)
-				testkit.Advance(idWait)
+				testkit.AdvanceClock(idWait)
 				r.wantSettled(2, 0)
 				r.deadLetters(1)
 			})
@@ -133,18 +133,18 @@ func TestTheWaitForAnIdBeginsWhenTheRegistryKnowsOne(t *testing.T) {
 func TestAnOutageOfTheRegistryIsNoPartOfTheWaitForAnId(t *testing.T) {
 	for name, change := range map[string]func(*route.Config){"aside": nil, "in place": ordered} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				r := newRig(t, change)
 				r.warm()
 				r.handle(r.purchase(lateID, "late"))
-				testkit.Advance(idWait / 2)
+				testkit.AdvanceClock(idWait / 2)
 				up := r.down()
-				testkit.Advance(10 * idWait)
+				testkit.AdvanceClock(10 * idWait)
 				up()
-				testkit.Advance(idWait / 2)
+				testkit.AdvanceClock(idWait / 2)
 				r.wantSettled(1, 1)
 				r.deadLetters(0)
-				testkit.Advance(idWait)
+				testkit.AdvanceClock(idWait)
 				r.wantSettled(2, 0)
 				r.deadLetters(1)
 			})
@@ -156,18 +156,18 @@ func TestAnOutageOfTheRegistryIsNoPartOfTheWaitForAnId(t *testing.T) {
 func TestInOrderAnUnknownSchemaIdWaitsInPlace(t *testing.T) {
 	for name, known := range map[string]bool{"then known": true, "then dead": false} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				r := newRig(t, ordered)
 				r.warm()
 				returned := r.handle(r.purchase(lateID, "late"), r.purchase(purchaseID, "behind"))
-				testkit.Advance(idWait / 2)
+				testkit.AdvanceClock(idWait / 2)
 				r.wantReturned(returned, false)
 				r.wantDelivered("warm")
 				r.wantHold("unknown_schema_id")
 				if known {
 					r.register(lateID, "sluice.crmcom.Purchase")
 				}
-				testkit.Advance(idWait)
+				testkit.AdvanceClock(idWait)
 				r.wantReturned(returned, true)
 				r.wantHold("")
 				if known {
@@ -184,16 +184,16 @@ func TestInOrderAnUnknownSchemaIdWaitsInPlace(t *testing.T) {
 
 // A registry that never knew an id may be the wrong one: its "unknown" blames no record, however long it says so.
 func TestARegistryThatNeverKnewAnIdHoldsThePipeline(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		returned := r.handle(r.purchase(lateID, "late"), r.purchase(lateID, "behind"))
-		testkit.Advance(time.Hour)
+		testkit.AdvanceClock(time.Hour)
 		r.wantReturned(returned, false)
 		r.wantHold("registry")
 		r.wantSettled(0, 2)
 		r.deadLetters(0)
 		r.register(lateID, "sluice.crmcom.Purchase")
-		testkit.Advance(15 * time.Second)
+		testkit.AdvanceClock(15 * time.Second)
 		r.wantReturned(returned, true)
 		r.wantDelivered("late", "behind")
 		r.wantHold("")
@@ -201,17 +201,17 @@ func TestARegistryThatNeverKnewAnIdHoldsThePipeline(t *testing.T) {
 }
 
 func TestARegistryThatIsDownIsWaitedFor(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		up := r.down()
 		returned := r.handle(r.purchase(purchaseID, "a"), r.purchase(purchaseID, "b"))
-		testkit.Advance(time.Hour)
+		testkit.AdvanceClock(time.Hour)
 		r.wantReturned(returned, false)
 		r.wantHold("registry")
 		r.wantSettled(0, 2)
 		r.deadLetters(0)
 		up()
-		testkit.Advance(10*time.Second + time.Millisecond)
+		testkit.AdvanceClock(10*time.Second + time.Millisecond)
 		r.wantReturned(returned, true)
 		r.wantDelivered("a", "b")
 		r.wantHold("")
@@ -220,14 +220,14 @@ func TestARegistryThatIsDownIsWaitedFor(t *testing.T) {
 
 // Two outages are two warnings, and each end is told.
 func TestEachOutageIsLoggedOnceWithItsEnd(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		for range 2 {
-			r.vendor.script("a", &sink.Unready{Doing: "fetching", Answer: sink.Answer{Result: sink.Result{Class: sink.Unavailable}}})
+			r.vendor.script("a", &sink.DependencyError{Action: "fetching", Response: sink.Response{Result: sink.Result{Class: sink.Unavailable}}})
 			r.handle(r.purchase(purchaseID, "a"))
-			testkit.Advance(time.Hour)
+			testkit.AdvanceClock(time.Hour)
 			r.vendor.script("a", nil)
-			testkit.Advance(15 * time.Second)
+			testkit.AdvanceClock(15 * time.Second)
 		}
 		var got []string
 		for _, line := range r.logs.All() {
@@ -241,22 +241,22 @@ func TestEachOutageIsLoggedOnceWithItsEnd(t *testing.T) {
 
 // What a vendor has to be asked for before encoding is waited for, whatever keeps it away, and the hold says what that is now.
 func TestWhatEncodingNeedsIsWaitedFor(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		unready := func(c sink.Class) error {
-			return &sink.Unready{Doing: "fetching the column catalogue", Answer: sink.Answer{Result: sink.Result{Class: c}}}
+		unready := func(c sink.ResultClass) error {
+			return &sink.DependencyError{Action: "fetching the column catalogue", Response: sink.Response{Result: sink.Result{Class: c}}}
 		}
 		r.vendor.script("a", unready(sink.Unavailable))
 		returned := r.handle(r.purchase(purchaseID, "a"), r.purchase(purchaseID, "b"))
-		for _, class := range []sink.Class{sink.Unavailable, sink.Unauthorized, sink.Throttled, sink.Misconfigured} {
+		for _, class := range []sink.ResultClass{sink.Unavailable, sink.Unauthorized, sink.Throttled, sink.Misconfigured} {
 			r.vendor.script("a", unready(class))
-			testkit.Advance(time.Hour)
+			testkit.AdvanceClock(time.Hour)
 			r.wantReturned(returned, false)
 			r.wantHold(class.String())
 		}
 		r.wantDelivered()
 		r.vendor.script("a", nil)
-		testkit.Advance(15 * time.Second)
+		testkit.AdvanceClock(15 * time.Second)
 		r.wantReturned(returned, true)
 		r.wantDelivered("a", "b")
 		r.wantHold("")
@@ -266,20 +266,20 @@ func TestWhatEncodingNeedsIsWaitedFor(t *testing.T) {
 
 // The readers of the source and of the retry topics share the router: as long as one waits, the pipeline is held.
 func TestAHoldStandsUntilNobodyWaits(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		for _, number := range []string{"a", "b"} {
-			r.vendor.script(number, &sink.Unready{Answer: sink.Answer{Result: sink.Result{Class: sink.Unavailable}}})
+			r.vendor.script(number, &sink.DependencyError{Response: sink.Response{Result: sink.Result{Class: sink.Unavailable}}})
 		}
 		source, retries := r.handle(r.purchase(purchaseID, "a")), r.handle(r.purchase(purchaseID, "b"))
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		r.vendor.script("b", nil)
-		testkit.Advance(10*time.Second + time.Millisecond)
+		testkit.AdvanceClock(10*time.Second + time.Millisecond)
 		r.wantReturned(retries, true)
 		r.wantReturned(source, false)
 		r.wantHold("unavailable")
 		r.vendor.script("a", nil)
-		testkit.Advance(10*time.Second + time.Millisecond)
+		testkit.AdvanceClock(10*time.Second + time.Millisecond)
 		r.wantReturned(source, true)
 		r.wantHold("")
 	})
@@ -287,7 +287,7 @@ func TestAHoldStandsUntilNobodyWaits(t *testing.T) {
 
 // While the registry does not answer, each look-up takes its whole time-out. Dead letters, drains and the end must not wait for one a record.
 func TestRecordsAsideDoNotHoldUpWhatIsSettledAside(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.warm()
 		for i := range 50 {
@@ -299,14 +299,14 @@ func TestRecordsAsideDoNotHoldUpWhatIsSettledAside(t *testing.T) {
 			<-req.Context().Done()
 			return true
 		})
-		testkit.Advance(time.Hour)
+		testkit.AdvanceClock(time.Hour)
 		r.wantSettled(1, 50)
 		r.wantHold("registry")
 		if n := asked.Load(); n < 100 || n > 400 {
 			t.Errorf("asked %d times in an hour", n)
 		}
 		r.handle(r.record(nil))
-		testkit.Advance(30 * time.Second)
+		testkit.AdvanceClock(30 * time.Second)
 		if n := r.obs.Snapshot().Dead["tombstone"]; n != 1 {
 			t.Errorf("%d tombstones are dead, want 1", n)
 		}
@@ -321,7 +321,7 @@ func TestRecordsAsideDoNotHoldUpWhatIsSettledAside(t *testing.T) {
 
 // An ending assignment's records are let go at once, wherever they wait, and the others' are not.
 func TestAFlushLetsGoOfEndingAssignmentsRecordsInEveryWait(t *testing.T) {
-	unready := &sink.Unready{Answer: sink.Answer{Result: sink.Result{Class: sink.Unavailable}}}
+	unready := &sink.DependencyError{Response: sink.Response{Result: sink.Result{Class: sink.Unavailable}}}
 	waits := map[string]struct {
 		cfg   func(*route.Config)
 		begin func(r *rig) (end func())
@@ -342,7 +342,7 @@ func TestAFlushLetsGoOfEndingAssignmentsRecordsInEveryWait(t *testing.T) {
 	for name, test := range waits {
 		for _, order := range []string{"the ending one first", "the ending one behind"} {
 			t.Run(name+", "+order, func(t *testing.T) {
-				testkit.Bubble(t, func(t *testing.T) {
+				testkit.RunInBubble(t, func(t *testing.T) {
 					r := newRig(t, test.cfg)
 					r.warm()
 					ending := r.tracker
@@ -355,18 +355,18 @@ func TestAFlushLetsGoOfEndingAssignmentsRecordsInEveryWait(t *testing.T) {
 						records = []*record.Record{stays, ends}
 					}
 					r.handle(records...)
-					testkit.Advance(20 * time.Second)
+					testkit.AdvanceClock(20 * time.Second)
 					began := time.Now()
 					r.drain(ending)
 					<-ending.Idle()
 					if took := time.Since(began); took > 10*time.Millisecond {
 						t.Errorf("let go after %v", took)
 					}
-					if s := ending.Standing(); s.Unsettled != 1 {
+					if s := ending.Progress(); s.Unsettled != 1 {
 						t.Errorf("%d unsettled of the ending assignment, want its record", s.Unsettled)
 					}
 					end()
-					testkit.Advance(15 * time.Second)
+					testkit.AdvanceClock(15 * time.Second)
 					r.wantDelivered("warm", "stays")
 					r.wantHold("")
 				})
@@ -377,11 +377,11 @@ func TestAFlushLetsGoOfEndingAssignmentsRecordsInEveryWait(t *testing.T) {
 
 // What is refused while the assignment ends is still written if that can be; what cannot be is let go, although other records wait on.
 func TestAFlushLetsGoOfDeadLettersThatCannotBeWritten(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})
 		r.handle(r.record(nil))
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		r.wantSettled(0, 1)
 		began := time.Now()
 		r.drain(r.tracker)
@@ -397,17 +397,17 @@ func TestAFlushLetsGoOfDeadLettersThatCannotBeWritten(t *testing.T) {
 func TestTheEndOfWorkLetsGoOfEverything(t *testing.T) {
 	for name, cfg := range map[string]func(*route.Config){"aside": nil, "in place": ordered} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				r := newRig(t, cfg)
 				r.warm()
 				returned := r.handle(r.purchase(lateID, "late"), r.purchase(lateID, "later"))
-				testkit.Advance(10 * time.Second)
+				testkit.AdvanceClock(10 * time.Second)
 				r.cut()
 				synctest.Wait()
 				r.wantReturned(returned, true)
 				r.wantReturned(r.handle(r.purchase(lateID, "too late"), r.record([]byte("poison")), r.purchase(purchaseID, "too late")), true)
 				r.fence()
-				testkit.Advance(time.Second)
+				testkit.AdvanceClock(time.Second)
 				<-r.tracker.Idle()
 				r.wantSettled(1, 5)
 				r.wantDelivered("warm")
@@ -419,7 +419,7 @@ func TestTheEndOfWorkLetsGoOfEverything(t *testing.T) {
 
 // What encoding asks a vendor for fails when work ends, and that is nobody's fault.
 func TestAnEncodingThatTheEndOfWorkBreaksOffBlamesNoRecord(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		r.warm()
 		r.vendor.script("a", fmt.Errorf("fetching the column catalogue: %w", context.Canceled))
@@ -438,12 +438,12 @@ func TestAfterCloseRunEndsOnceNothingIsLeftAside(t *testing.T) {
 	}
 	for name, end := range ways {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				r := newRig(t, nil)
 				r.warm()
 				r.handle(r.purchase(lateID, "late"))
 				r.router.Close()
-				testkit.Advance(idWait / 2)
+				testkit.AdvanceClock(idWait / 2)
 				select {
 				case <-r.routed:
 					t.Fatal("Run ended while a record waits aside")

@@ -29,7 +29,7 @@ func wantNotEnded(t *testing.T, ended <-chan error, r *rig) {
 		t.Fatalf("settled (%v) while nothing can be written", err)
 	default:
 	}
-	if s := r.tracker.Standing(); s.Committable != 0 || s.Unsettled == 0 {
+	if s := r.tracker.Progress(); s.Committable != 0 || s.Unsettled == 0 {
 		t.Fatalf("committable %d, unsettled %d: an offset did not wait for its write", s.Committable, s.Unsettled)
 	}
 }
@@ -40,11 +40,11 @@ func TestAnOffsetWaitsForItsWrite(t *testing.T) {
 		"retried by the client": kerr.NotEnoughReplicas, "refused for good": kerr.TopicAuthorizationFailed, "too large": kerr.MessageTooLarge,
 	} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				r := newRig(t)
 				fault := r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: refusal, Count: -1})
 				ended := r.settling(t.Context(), retry(r.record(&kgo.Record{})), dead(r.record(&kgo.Record{})))
-				testkit.Advance(2 * time.Minute)
+				testkit.AdvanceClock(2 * time.Minute)
 				wantNotEnded(t, ended, r)
 				if hold := r.obs.Snapshot().Hold; hold == nil || hold.Reason != "unwritable" {
 					t.Errorf("the hold that is stated is %+v, want unwritable", hold)
@@ -61,7 +61,7 @@ func TestAnOffsetWaitsForItsWrite(t *testing.T) {
 				if hold := r.obs.Snapshot().Hold; hold != nil {
 					t.Errorf("%+v is stated still", hold)
 				}
-				if s := r.tracker.Standing(); s.Committable != 2 {
+				if s := r.tracker.Progress(); s.Committable != 2 {
 					t.Errorf("committable %d, want 2", s.Committable)
 				}
 			})
@@ -71,14 +71,14 @@ func TestAnOffsetWaitsForItsWrite(t *testing.T) {
 
 // A record that is refused is written again, whatever becomes of the others that left with it.
 func TestARefusedWriteIsMadeAgainWhileAnotherTakesLong(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		fault := r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: deadTopic, Err: kerr.NotEnoughReplicas, Count: -1})
 		r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: retryTopic, Err: kerr.TopicAuthorizationFailed, Count: 2})
 		ended := r.settling(t.Context(), retry(r.record(&kgo.Record{})), dead(r.record(&kgo.Record{})))
-		testkit.Advance(10 * time.Second)
+		testkit.AdvanceClock(10 * time.Second)
 		r.written(retryTopic, 1)
-		if s := r.tracker.Standing(); s.Committable != 1 || s.Unsettled != 1 {
+		if s := r.tracker.Progress(); s.Committable != 1 || s.Unsettled != 1 {
 			t.Errorf("committable %d, unsettled %d, want 1 and 1", s.Committable, s.Unsettled)
 		}
 		fault.Remove()
@@ -92,13 +92,13 @@ func TestARefusedWriteIsMadeAgainWhileAnotherTakesLong(t *testing.T) {
 func TestATopicThatTakesNothingKeepsBackItsOwnRecords(t *testing.T) {
 	for name, refusal := range map[string]*kerr.Error{"retried by the client": kerr.NotEnoughReplicas, "refused for good": kerr.TopicAuthorizationFailed} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				r := newRig(t)
 				fault := r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: deadTopic, Err: refusal, Count: -1})
 				retried, died := r.record(&kgo.Record{}), r.record(&kgo.Record{})
 				ended := r.settling(t.Context(), retry(retried), dead(died))
-				testkit.Advance(time.Minute)
-				if s := r.tracker.Standing(); s.Committable != 1 || s.Unsettled != 1 {
+				testkit.AdvanceClock(time.Minute)
+				if s := r.tracker.Progress(); s.Committable != 1 || s.Unsettled != 1 {
 					t.Errorf("committable %d, unsettled %d, want 1 and 1", s.Committable, s.Unsettled)
 				}
 				fault.Remove()
@@ -113,7 +113,7 @@ func TestATopicThatTakesNothingKeepsBackItsOwnRecords(t *testing.T) {
 }
 
 func TestAFailureIsLoggedOnceForATopicHoweverManyRecordsItIs(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		refuseWrites(r, 1)
 		var outcomes []record.Outcome
@@ -133,15 +133,15 @@ func TestAFailureIsLoggedOnceForATopicHoweverManyRecordsItIs(t *testing.T) {
 
 // The client tries again by itself, without an end and without a word, what may pass: replicas that are missing, brokers that do not answer.
 func TestAWriteThatTakesLongIsTold(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		fault := r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
 		ended := r.settling(t.Context(), dead(r.record(&kgo.Record{})), dead(r.record(&kgo.Record{})))
-		testkit.Advance(slowAfter - time.Second)
+		testkit.AdvanceClock(slowAfter - time.Second)
 		if r.logs.Len() != 0 {
 			t.Errorf("logged before %v: %v", slowAfter, r.logs.All())
 		}
-		testkit.Advance(2*slowAfter + 2*time.Second)
+		testkit.AdvanceClock(2*slowAfter + 2*time.Second)
 		lines := r.logs.All()
 		if len(lines) != 3 || lines[0].ContextMap()["topic"] != deadTopic || lines[0].ContextMap()["records"] != int64(2) || lines[0].ContextMap()["first_origin"] != "purchases-1-0" {
 			t.Errorf("logged %v", lines)
@@ -159,9 +159,9 @@ func TestAWriteThatTakesLongIsTold(t *testing.T) {
 
 // An assignment that has ended has given its partition to another owner, who reads the record again.
 func TestAnEndedAssignmentsRecordsAreDroppedAndNotWritten(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
-		delivered := record.Outcome{Record: r.record(&kgo.Record{}), Kind: record.Delivered}
+		delivered := record.Outcome{Record: r.record(&kgo.Record{}), Disposition: record.DispositionDelivered}
 		gone := []record.Outcome{delivered, retry(r.record(&kgo.Record{})), dead(r.record(&kgo.Record{}))}
 		old := r.tracker
 		r.fence()
@@ -173,7 +173,7 @@ func TestAnEndedAssignmentsRecordsAreDroppedAndNotWritten(t *testing.T) {
 			t.Error("a record of the ended assignment is still held")
 		}
 		r.written(retryTopic, 0)
-		if out := r.written(deadTopic, 1)[0]; record.ReadHeaders(out).Origin.Offset != 3 {
+		if out := r.written(deadTopic, 1)[0]; record.ParseRetryHeaders(out).Origin.Offset != 3 {
 			t.Errorf("written: %v", out.Headers)
 		}
 		if s := r.obs.Snapshot(); s.Dropped != 3 || s.Delivered != 0 || s.Dead["invalid"] != 1 {
@@ -184,7 +184,7 @@ func TestAnEndedAssignmentsRecordsAreDroppedAndNotWritten(t *testing.T) {
 
 // A drain does not sit out the wait between two writes, and only the ending assignment's records are let go.
 func TestAFlushLetsGoAtOnceOfWhatCannotBeWritten(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		fault := refuseWrites(r, -1)
 		ending := r.tracker
@@ -192,10 +192,10 @@ func TestAFlushLetsGoAtOnceOfWhatCannotBeWritten(t *testing.T) {
 		r.next = 0
 		r.assign()
 		ended := r.settling(t.Context(), dead(r.record(&kgo.Record{})), first)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		flushedAt := time.Now()
-		ending.Drain(flushedAt.Add(time.Minute))
-		r.settler.Flush()
+		ending.StartDraining(flushedAt.Add(time.Minute))
+		r.settler.NotifyDraining()
 		<-ending.Idle()
 		if took := time.Since(flushedAt); took > 10*time.Millisecond {
 			t.Errorf("let go %v after the flush", took)
@@ -214,11 +214,11 @@ func TestAFlushLetsGoAtOnceOfWhatCannotBeWritten(t *testing.T) {
 
 // A write that is under way when its assignment is fenced must not keep the lane: the broker may be away for long.
 func TestTheFenceEndsAWriteThatTheBrokerDoesNotAnswer(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
 		ended := r.settling(t.Context(), dead(r.record(&kgo.Record{})))
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		wantNotEnded(t, ended, r)
 		fencedAt := time.Now()
 		r.fence()
@@ -233,12 +233,12 @@ func TestTheFenceEndsAWriteThatTheBrokerDoesNotAnswer(t *testing.T) {
 }
 
 func TestTheEndOfWorkDropsWhatCannotBeWritten(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		refuseWrites(r, -1)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := r.settling(ctx, dead(r.record(&kgo.Record{})))
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		wantNotEnded(t, ended, r)
 		cancel()
 		synctest.Wait()
@@ -246,7 +246,7 @@ func TestTheEndOfWorkDropsWhatCannotBeWritten(t *testing.T) {
 			t.Errorf("error %v, want the context's", err)
 		}
 		<-r.tracker.Idle()
-		if s := r.tracker.Standing(); s.Committable != 0 {
+		if s := r.tracker.Progress(); s.Committable != 0 {
 			t.Errorf("committable %d: a record that was never written is settled", s.Committable)
 		}
 	})
@@ -254,13 +254,13 @@ func TestTheEndOfWorkDropsWhatCannotBeWritten(t *testing.T) {
 
 // The end of work ends no write that is under way: whether it was made is not known. Its assignment or its producer ends it.
 func TestAfterTheEndOfWorkAWriteUnderWayIsWaitedFor(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := r.settling(ctx, dead(r.record(&kgo.Record{})))
 		cancel()
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		wantNotEnded(t, ended, r)
 		r.fence()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -272,7 +272,7 @@ func TestAfterTheEndOfWorkAWriteUnderWayIsWaitedFor(t *testing.T) {
 
 // A tier that does not exist is a fault of the wiring: it is said, and no record is lost by it.
 func TestARecordForATierThatDoesNotExistIsNotDone(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		o := retry(r.record(&kgo.Record{}))
 		o.Delay = time.Minute
@@ -281,7 +281,7 @@ func TestARecordForATierThatDoesNotExistIsNotDone(t *testing.T) {
 		if err := r.settler.Settle(ctx, []record.Outcome{o}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
-		if s := r.tracker.Standing(); s.Committable != 0 || s.Unsettled != 1 {
+		if s := r.tracker.Progress(); s.Committable != 0 || s.Unsettled != 1 {
 			t.Errorf("committable %d, unsettled %d", s.Committable, s.Unsettled)
 		}
 		if r.logs.FilterMessageSnippet("failed").Len() == 0 {

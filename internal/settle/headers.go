@@ -38,9 +38,9 @@ func (s *Settler) headers(o record.Outcome, now time.Time) []kgo.RecordHeader {
 	h := original(o)
 	h = appendOrigin(h, o)
 	h = appendFailure(h, o, now)
-	if o.Kind == record.Retry {
+	if o.Disposition == record.DispositionRetry {
 		h = add(h, record.HeaderNotBefore, now.Add(o.Delay).UTC().Format(time.RFC3339Nano))
-		return add(h, record.HeaderWriter, o.Record.Writer)
+		return add(h, record.HeaderWriter, o.Record.WriterID)
 	}
 	return s.appendConnect(h, o)
 }
@@ -68,7 +68,7 @@ func original(o record.Outcome) []kgo.RecordHeader {
 	raw := o.Record.Raw.Headers
 	kept := make([]kgo.RecordHeader, 0, len(raw)+len(ours)+len(connects))
 	for _, h := range raw {
-		if !ours[h.Key] && (o.Kind == record.Retry || !connects[h.Key]) {
+		if !ours[h.Key] && (o.Disposition == record.DispositionRetry || !connects[h.Key]) {
 			kept = append(kept, h)
 		}
 	}
@@ -78,11 +78,11 @@ func original(o record.Outcome) []kgo.RecordHeader {
 func appendOrigin(h []kgo.RecordHeader, o record.Outcome) []kgo.RecordHeader {
 	origin := o.Record.Origin
 	h = add(h, record.HeaderOriginTopic, origin.Topic)
-	h = add(h, record.HeaderOriginTopicID, record.TopicIDText(origin.TopicID))
+	h = add(h, record.HeaderOriginTopicID, record.FormatTopicID(origin.TopicID))
 	h = add(h, record.HeaderOriginPartition, strconv.Itoa(int(origin.Partition)))
 	h = add(h, record.HeaderOriginOffset, strconv.FormatInt(origin.Offset, 10))
 	h = add(h, record.HeaderOriginTimestamp, origin.Timestamp.UTC().Format(time.RFC3339Nano))
-	return addIf(h, record.HeaderOperation, cmp.Or(o.Operation, o.Record.Operation))
+	return addIf(h, record.HeaderOperation, cmp.Or(o.OperationName, o.Record.OperationName))
 }
 
 func appendFailure(h []kgo.RecordHeader, o record.Outcome, now time.Time) []kgo.RecordHeader {
@@ -108,7 +108,7 @@ func (s *Settler) appendConnect(h []kgo.RecordHeader, o record.Outcome) []kgo.Re
 	h = add(h, connectTopic, origin.Topic)
 	h = add(h, connectPartition, strconv.Itoa(int(origin.Partition)))
 	h = add(h, connectOffset, strconv.FormatInt(origin.Offset, 10))
-	h = add(h, connectName, s.cfg.Connector)
+	h = add(h, connectName, s.cfg.ConnectorName)
 	h = add(h, connectStage, connectStages[o.Stage])
 	h = add(h, connectClass, "sluice."+string(o.Cause))
 	return add(h, connectMessage, o.Reason)

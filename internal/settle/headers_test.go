@@ -26,7 +26,7 @@ func drawTime(t *rapid.T, label string) time.Time {
 
 func drawOutcome(t *rapid.T) record.Outcome {
 	rec := &record.Record{
-		Raw: &kgo.Record{Headers: []kgo.RecordHeader{}}, Origin: drawOrigin(t), Writer: "writer", Replays: rapid.IntRange(0, 5).Draw(t, "replays"),
+		Raw: &kgo.Record{Headers: []kgo.RecordHeader{}}, Origin: drawOrigin(t), WriterID: "writer", Replays: rapid.IntRange(0, 5).Draw(t, "replays"),
 		FirstFailed: drawTime(t, "first failed"),
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "headers") {
@@ -37,7 +37,7 @@ func drawOutcome(t *rapid.T) record.Outcome {
 		return strings.Repeat(rapid.String().Draw(t, "text")+string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")), rapid.IntRange(1, 100).Draw(t, "times"))
 	})
 	return record.Outcome{
-		Record: rec, Operation: "crmcom.purchases", Kind: rapid.SampledFrom([]record.Kind{record.Retry, record.Dead}).Draw(t, "kind"),
+		Record: rec, OperationName: "crmcom.purchases", Disposition: rapid.SampledFrom([]record.Disposition{record.DispositionRetry, record.DispositionDead}).Draw(t, "kind"),
 		Cause: record.CauseRetryable, Stage: record.StageDeliver, Reason: long.Draw(t, "reason"), Attempt: rapid.IntRange(1, 100).Draw(t, "attempt"),
 		Delay:  time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "delay")),
 		Result: sink.Result{Status: 200, Code: long.Draw(t, "code"), Message: long.Draw(t, "message"), RequestID: long.Draw(t, "request id")},
@@ -46,23 +46,23 @@ func drawOutcome(t *rapid.T) record.Outcome {
 
 // Whatever a vendor says and whatever stood on the record: the next reader gets its origin, its attempts and its times exactly.
 func TestWhatIsWrittenInHeadersIsReadBack(t *testing.T) {
-	s := &Settler{cfg: Config{Connector: "sluice.purchases"}}
+	s := &Settler{cfg: Config{ConnectorName: "sluice.purchases"}}
 	rapid.Check(t, func(t *rapid.T) {
 		o, now := drawOutcome(t), drawTime(t, "now")
-		want := record.Carried{
-			Origin: o.Record.Origin, Operation: o.Operation, Attempt: o.Attempt, Replays: o.Record.Replays, FirstFailed: o.Record.FirstFailed,
+		want := record.RetryHeaders{
+			Origin: o.Record.Origin, OperationName: o.OperationName, Attempt: o.Attempt, Replays: o.Record.Replays, FirstFailed: o.Record.FirstFailed,
 		}
-		if o.Kind == record.Retry {
-			want.NotBefore, want.Writer = now.Add(o.Delay), o.Record.Writer
+		if o.Disposition == record.DispositionRetry {
+			want.NotBefore, want.WriterID = now.Add(o.Delay), o.Record.WriterID
 		}
-		if got := record.ReadHeaders(&kgo.Record{Headers: s.headers(o, now)}); got != want {
+		if got := record.ParseRetryHeaders(&kgo.Record{Headers: s.headers(o, now)}); got != want {
 			t.Fatalf("read back %+v\nwant      %+v", got, want)
 		}
 	})
 }
 
 func TestAHeaderIsShortTextAndStandsOnce(t *testing.T) {
-	s := &Settler{cfg: Config{Connector: "sluice.purchases"}}
+	s := &Settler{cfg: Config{ConnectorName: "sluice.purchases"}}
 	rapid.Check(t, func(t *rapid.T) {
 		o := drawOutcome(t)
 		seen := map[string]bool{}

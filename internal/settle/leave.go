@@ -54,7 +54,7 @@ func (s *Settler) leave(ctx context.Context, outcomes []record.Outcome, counts m
 	var again <-chan time.Time // while some have failed
 	done, wait := ctx.Done(), firstWait
 	for {
-		flushed := s.flushed.Wait()
+		flushed := s.flushed.Next()
 		l.dropEnding(ctx)
 		if len(l.underWay)+len(l.failed) == 0 {
 			return
@@ -90,7 +90,7 @@ func (l *leaving) write(outcomes []record.Outcome) {
 			l.answers <- answer{n, err}
 			continue
 		}
-		l.s.producer.Produce(o.Record.Life, r, func(_ *kgo.Record, err error) { l.answers <- answer{n, err} })
+		l.s.producer.Produce(o.Record.AssignmentCtx, r, func(_ *kgo.Record, err error) { l.answers <- answer{n, err} })
 	}
 }
 
@@ -136,7 +136,7 @@ func (l *leaving) hold() {
 	}
 	l.held = true
 	l.s.waiting++
-	l.s.obs.HoldWrites(unwritable)
+	l.s.obs.SetWriteHold(unwritable)
 }
 
 func (l *leaving) release() {
@@ -146,7 +146,7 @@ func (l *leaving) release() {
 		return
 	}
 	if l.s.waiting--; l.s.waiting == 0 {
-		l.s.obs.HoldWrites("")
+		l.s.obs.SetWriteHold("")
 	}
 }
 
@@ -155,8 +155,8 @@ func (l *leaving) dropEnding(ctx context.Context) {
 	var live []failure
 	for _, f := range l.failed {
 		if _, draining := f.o.Record.Draining(); draining || ctx.Err() != nil {
-			f.o.Record.Drop()
-			l.s.obs.Dropped(1)
+			f.o.Record.Release()
+			l.s.obs.RecordsReleased(1)
 			continue
 		}
 		live = append(live, f)

@@ -51,17 +51,17 @@ func newRig(t *testing.T) *rig {
 		}
 	}
 	core, logs := observer.New(zap.DebugLevel)
-	obs := observe.New(prometheus.NewRegistry()).Pipeline("purchases")
-	group, err := consume.New(consume.Config{
-		Client: []kgo.Opt{kgo.SeedBrokers(p.Brokers()...), kgo.Dialer(p.Dial)}, MaxInFlight: 100, MaxRecordBytes: maxMessage,
+	obs := observe.NewRegistry(prometheus.NewRegistry()).Pipeline("purchases")
+	group, err := consume.NewGroup(consume.Config{
+		ClientOptions: []kgo.Opt{kgo.SeedBrokers(p.Brokers()...), kgo.Dialer(p.Dial)}, MaxInFlight: 100, MaxRecordBytes: maxMessage,
 	}, obs, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(group.Close)
 	r := &rig{t: t, p: p, obs: obs, logs: logs, credits: record.NewCredits(0, 0)}
-	cfg := Config{Connector: "sluice.purchases", Retry: map[time.Duration]string{tier: retryTopic}, DeadLetter: deadTopic}
-	r.settler = New(cfg, group.Producer(), obs, zap.New(core))
+	cfg := Config{ConnectorName: "sluice.purchases", RetryTopics: map[time.Duration]string{tier: retryTopic}, DeadLetterTopic: deadTopic}
+	r.settler = NewSettler(cfg, group.Producer(), obs, zap.New(core))
 	r.assign()
 	return r
 }
@@ -77,14 +77,14 @@ func (r *rig) assign() {
 func (r *rig) fence() {
 	r.tracker.Fence()
 	r.die()
-	r.settler.Flush()
+	r.settler.NotifyDraining()
 }
 
 // record is the next one of partition 1 of the source, as consume hands it on.
 func (r *rig) record(raw *kgo.Record) *record.Record {
 	raw.Topic, raw.Partition, raw.Offset, raw.Timestamp = "purchases", 1, r.next, time.Now().Add(-time.Hour).UTC()
 	rec := &record.Record{
-		Raw: raw, Writer: "writer", Life: r.life, Credits: r.credits,
+		Raw: raw, WriterID: "writer", AssignmentCtx: r.life, Credits: r.credits,
 		Origin: sink.Origin{Topic: "purchases", TopicID: [16]byte{9}, Partition: 1, Offset: r.next, Timestamp: raw.Timestamp},
 	}
 	r.track(rec)
@@ -93,7 +93,7 @@ func (r *rig) record(raw *kgo.Record) *record.Record {
 
 func (r *rig) track(rec *record.Record) {
 	r.t.Helper()
-	if fate := r.tracker.Track(&rec.Entry, r.next, 0, rec.Raw.Timestamp); fate != offset.Fresh {
+	if fate := r.tracker.Track(&rec.Entry, r.next, 0, rec.Raw.Timestamp); fate != offset.PriorNone {
 		r.t.Fatalf("offset %d is %v", r.next, fate)
 	}
 	r.next++
@@ -101,7 +101,7 @@ func (r *rig) track(rec *record.Record) {
 
 func retry(rec *record.Record) record.Outcome {
 	return record.Outcome{
-		Record: rec, Operation: "crmcom.purchases", Kind: record.Retry, Cause: record.CauseRetryable, Stage: record.StageDeliver,
+		Record: rec, OperationName: "crmcom.purchases", Disposition: record.DispositionRetry, Cause: record.CauseRetryable, Stage: record.StageDeliver,
 		Reason: "no such account", Attempt: rec.Attempt + 1, Delay: tier,
 		Result: sink.Result{Class: sink.Retryable, Status: 200, Code: "NotFoundAPIValueException", Message: "no such account", RequestID: "q1"},
 	}
@@ -109,7 +109,7 @@ func retry(rec *record.Record) record.Outcome {
 
 func dead(rec *record.Record) record.Outcome {
 	return record.Outcome{
-		Record: rec, Operation: "crmcom.purchases", Kind: record.Dead, Cause: record.CauseInvalid, Stage: record.StageRoute, Reason: "number: is mandatory",
+		Record: rec, OperationName: "crmcom.purchases", Disposition: record.DispositionDead, Cause: record.CauseInvalid, Stage: record.StageRoute, Reason: "number: is mandatory",
 		Attempt: rec.Attempt + 1,
 	}
 }

@@ -11,19 +11,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
+	"sluice/internal/notify"
 	"sluice/internal/observe"
 	"sluice/internal/record"
-	"sluice/internal/wake"
 )
 
 // Config says where records leave to.
 type Config struct {
-	// Connector is the name that dead letters give as the connector's: "<name>.<pipeline>".
-	Connector string
-	// Retry names the retry topic of each delay.
-	Retry map[time.Duration]string
-	// DeadLetter names the dead-letter topic.
-	DeadLetter string
+	// ConnectorName is the name that dead letters give as the connector's: "<name>.<pipeline>".
+	ConnectorName string
+	// RetryTopics names the retry topic of each delay.
+	RetryTopics map[time.Duration]string
+	// DeadLetterTopic names the dead-letter topic.
+	DeadLetterTopic string
 }
 
 // Settler settles the outcomes of one pipeline. Safe for concurrent use; it starts no goroutine.
@@ -32,14 +32,14 @@ type Settler struct {
 	producer *kgo.Client
 	obs      *observe.Pipeline
 	log      *zap.Logger
-	flushed  wake.Broadcast
+	flushed  notify.Broadcaster
 
 	mu      sync.Mutex
 	waiting int // callers of Settle whose writes are not taken for now; guarded by mu
 }
 
-// New makes a settler that writes through producer, which must partition manually and wait for all in-sync replicas.
-func New(cfg Config, producer *kgo.Client, obs *observe.Pipeline, log *zap.Logger) *Settler {
+// NewSettler makes a settler that writes through producer, which must partition manually and wait for all in-sync replicas.
+func NewSettler(cfg Config, producer *kgo.Client, obs *observe.Pipeline, log *zap.Logger) *Settler {
 	return &Settler{cfg: cfg, producer: producer, obs: obs, log: log}
 }
 
@@ -50,9 +50,9 @@ func (s *Settler) Settle(ctx context.Context, outcomes []record.Outcome) error {
 	for _, o := range outcomes {
 		switch {
 		case o.Record.Fenced():
-			o.Record.Drop()
-			s.obs.Dropped(1)
-		case o.Kind == record.Delivered || o.Kind == record.Skipped:
+			o.Record.Release()
+			s.obs.RecordsReleased(1)
+		case o.Disposition == record.DispositionDelivered || o.Disposition == record.DispositionSkipped:
 			s.finish(o, counts)
 		default:
 			leaving = append(leaving, o)
@@ -62,33 +62,33 @@ func (s *Settler) Settle(ctx context.Context, outcomes []record.Outcome) error {
 		s.leave(ctx, leaving, counts)
 	}
 	for c, n := range counts {
-		s.obs.Outcome(c.operation, c.kind.String(), string(c.cause), n)
+		s.obs.RecordsSettled(c.operation, c.kind.String(), string(c.cause), n)
 	}
 	return ctx.Err()
 }
 
 type counted struct {
 	operation string
-	kind      record.Kind
+	kind      record.Disposition
 	cause     record.Cause
 }
 
 func (s *Settler) finish(o record.Outcome, counts map[counted]int) {
-	if o.Kind == record.Delivered {
-		s.obs.Delay(o.Operation, time.Since(o.Record.Origin.Timestamp))
+	if o.Disposition == record.DispositionDelivered {
+		s.obs.DeliveryDelay(o.OperationName, time.Since(o.Record.Origin.Timestamp))
 	}
-	counts[counted{o.Operation, o.Kind, o.Cause}]++
-	o.Record.Done()
+	counts[counted{o.OperationName, o.Disposition, o.Cause}]++
+	o.Record.Settle()
 }
 
-// Flush says that an assignment is ending: what waits to be written again looks at its record's Draining.
-func (s *Settler) Flush() { s.flushed.Send() }
+// NotifyDraining says that an assignment is ending: what waits to be written again looks at its record's Draining.
+func (s *Settler) NotifyDraining() { s.flushed.Notify() }
 
 func (s *Settler) topic(o record.Outcome) (string, error) {
-	if o.Kind == record.Dead {
-		return s.cfg.DeadLetter, nil
+	if o.Disposition == record.DispositionDead {
+		return s.cfg.DeadLetterTopic, nil
 	}
-	topic, ok := s.cfg.Retry[o.Delay]
+	topic, ok := s.cfg.RetryTopics[o.Delay]
 	if !ok {
 		return "", fmt.Errorf("there is no retry tier of %s", o.Delay)
 	}

@@ -15,13 +15,13 @@ import (
 )
 
 func TestDeliveredAndSkippedRecordsAreDoneAtOnce(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.settle(
-			record.Outcome{Record: r.record(&kgo.Record{}), Operation: "crmcom.purchases", Kind: record.Delivered},
-			record.Outcome{Record: r.record(&kgo.Record{}), Kind: record.Skipped},
+			record.Outcome{Record: r.record(&kgo.Record{}), OperationName: "crmcom.purchases", Disposition: record.DispositionDelivered},
+			record.Outcome{Record: r.record(&kgo.Record{}), Disposition: record.DispositionSkipped},
 		)
-		if s := r.tracker.Standing(); s.Committable != 2 {
+		if s := r.tracker.Progress(); s.Committable != 2 {
 			t.Errorf("committable %d, want 2", s.Committable)
 		}
 		r.written(retryTopic, 0)
@@ -50,7 +50,7 @@ func TestWhatLeavesIsTheRecordByteForByte(t *testing.T) {
 	for name, raw := range tests {
 		for topic, leave := range map[string]func(*record.Record) record.Outcome{retryTopic: retry, deadTopic: dead} {
 			t.Run(name+" to "+topic, func(t *testing.T) {
-				testkit.Bubble(t, func(t *testing.T) {
+				testkit.RunInBubble(t, func(t *testing.T) {
 					r := newRig(t)
 					in := raw
 					r.settle(leave(r.record(&in)))
@@ -68,7 +68,7 @@ func TestWhatLeavesIsTheRecordByteForByte(t *testing.T) {
 }
 
 func TestARetryRecordSaysWhereItComesFromAndWhenItIsDue(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		rec := r.record(&kgo.Record{Value: []byte("v")})
 		now := time.Now().UTC()
@@ -84,14 +84,14 @@ func TestARetryRecordSaysWhereItComesFromAndWhenItIsDue(t *testing.T) {
 		if !out.Timestamp.Equal(now) {
 			t.Errorf("written with timestamp %v, want the time of writing %v", out.Timestamp, now)
 		}
-		if s := r.tracker.Standing(); s.Committable != 1 {
+		if s := r.tracker.Progress(); s.Committable != 1 {
 			t.Errorf("committable %d, want 1", s.Committable)
 		}
 	})
 }
 
 func TestADeadLetterSaysWhyItIsDeadInBothTongues(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		now := time.Now().UTC()
 		r.settle(dead(r.record(&kgo.Record{Headers: []kgo.RecordHeader{{Key: "__connect.errors.topic", Value: []byte("elsewhere")}}})))
@@ -116,7 +116,7 @@ func TestForgedHeadersAreReplaced(t *testing.T) {
 	}
 	for topic, leave := range map[string]func(*record.Record) record.Outcome{retryTopic: retry, deadTopic: dead} {
 		t.Run(topic, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				r := newRig(t)
 				r.settle(leave(r.record(&kgo.Record{Headers: forged})))
 				got := values(t, r.written(topic, 1)[0])
@@ -146,20 +146,20 @@ func TestTheStagesHaveKafkaConnectsNames(t *testing.T) {
 
 // From the tier to the dead-letter topic: what the tier's headers said is replaced, the origin stays, and what no longer holds is gone.
 func TestOnTheNextWayOutOursAreReplacedAndTheOriginStays(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		began := time.Now().UTC()
 		r.settle(retry(r.record(&kgo.Record{Key: []byte("k"), Headers: []kgo.RecordHeader{{Key: "trace", Value: []byte("1")}}})))
-		testkit.Advance(tier)
+		testkit.AdvanceClock(tier)
 		raw := r.written(retryTopic, 1)[0]
-		carried := record.ReadHeaders(raw)
+		carried := record.ParseRetryHeaders(raw)
 		rec := &record.Record{
-			Raw: raw, Origin: carried.Origin, Delay: tier, Attempt: carried.Attempt, Replays: 2, FirstFailed: carried.FirstFailed, Operation: carried.Operation,
-			Writer: "another", Life: r.life, Credits: r.credits,
+			Raw: raw, Origin: carried.Origin, TierDelay: tier, Attempt: carried.Attempt, Replays: 2, FirstFailed: carried.FirstFailed, OperationName: carried.OperationName,
+			WriterID: "another", AssignmentCtx: r.life, Credits: r.credits,
 		}
 		r.track(rec)
 		o := dead(rec)
-		o.Operation = "" // a tier's record that is no longer decodable is not routed again
+		o.OperationName = "" // a tier's record that is no longer decodable is not routed again
 		now := time.Now().UTC()
 		r.settle(o)
 		out := r.written(deadTopic, 1)[0]
@@ -180,7 +180,7 @@ func TestOnTheNextWayOutOursAreReplacedAndTheOriginStays(t *testing.T) {
 
 // A micro-batch may be refused as a whole. Its dead letters together are more than a topic takes in one batch; each alone is not.
 func TestDeadLettersLeaveAlsoWhenTogetherTheyAreMoreThanATopicTakes(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		var outcomes []record.Outcome
 		for i := range 10 {
@@ -199,7 +199,7 @@ func TestDeadLettersLeaveAlsoWhenTogetherTheyAreMoreThanATopicTakes(t *testing.T
 }
 
 func TestNothingOfThePayloadIsInAHeaderOrALogLine(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		r := newRig(t)
 		const secret = "ada@example.com"
 		refuseWrites(r, 1)

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// Class says what came back, for a call or for one item. The outcome table in package deliver has a row for each.
-type Class uint8
+// ResultClass says what came back, for a call or for one item. The outcome table in package deliver has a row for each.
+type ResultClass uint8
 
 // The classes. The zero value is none of them, so that a forgotten result is never taken for a delivery.
 const (
 	// Delivered: the vendor has accepted it. For a call: the answer was readable, and Answer.Items says what became of each item.
-	Delivered Class = iota + 1
+	Delivered ResultClass = iota + 1
 	// Rejected: refused for good. For a call: the whole batch was refused; Answer.Named lists the items blamed, if any.
 	Rejected
 	// Retryable: refused now, may be accepted later (an account that does not exist yet). Only for items.
@@ -42,7 +42,7 @@ const (
 var classNames = [...]string{"none", "delivered", "rejected", "retryable", "unknown", "too_large", "unauthorized", "misconfigured", "throttled", "unavailable"}
 
 // String is the class as it stands in metrics and logs.
-func (c Class) String() string {
+func (c ResultClass) String() string {
 	if int(c) < len(classNames) {
 		return classNames[c]
 	}
@@ -51,7 +51,7 @@ func (c Class) String() string {
 
 // Result is what came back for one item or for a call as a whole.
 type Result struct {
-	Class Class
+	Class ResultClass
 	// Status is the HTTP status, 0 where no answer came.
 	Status int
 	// Code is the vendor's own code, such as NotFoundAPIValueException or 10007; empty where it gave none.
@@ -62,28 +62,28 @@ type Result struct {
 	RequestID string
 }
 
-// Named is an item that a refused batch's answer blames, by its index in the call.
-type Named struct {
+// ItemError is an item that a refused batch's answer blames, by its index in the call.
+type ItemError struct {
 	Index int
 	Result
 }
 
-// Answer is what came back for one call.
-type Answer struct {
+// Response is what came back for one call.
+type Response struct {
 	// Result is the call as a whole. With class Delivered, Items holds the items' own results.
 	Result
-	// Items has, with class Delivered, exactly one result an item, in the order sent; each Delivered, Rejected, Retryable or Unknown.
+	// ItemResults has, with class Delivered, exactly one result an item, in the order sent; each Delivered, Rejected, Retryable or Unknown.
 	// It is nil with every other class.
-	Items []Result
-	// Named has, with class Rejected, the items that the answer blames; empty where it blames nobody. Indices are in range and distinct.
-	Named []Named
+	ItemResults []Result
+	// ItemErrors has, with class Rejected, the items that the answer blames; empty where it blames nobody. Indices are in range and distinct.
+	ItemErrors []ItemError
 	// RetryAfter is the wait that the vendor asked for (RFC 9110 10.2.3), 0 where it asked for none. It is not capped here.
 	RetryAfter time.Duration
 	// MayHaveActed says, with class Unavailable, that the vendor received the whole request (500 and 5xx other than 503), so that
 	// sending an item again may repeat it.
 	MayHaveActed bool
-	// Token names the credential that the call carried, for Authorizer.Renew; 0 where there is none.
-	Token uint64
+	// TokenVersion names the credential that the call carried, for Authorizer.Renew; 0 where there is none.
+	TokenVersion uint64
 	// Err is the cause for a log line, without token, payload or personal field; nil where the answer says all.
 	Err error
 }
@@ -111,11 +111,11 @@ type Item struct {
 	ID string
 	// Body is the item's JSON, exactly the bytes that will stand in the call's array (or, for one-item calls, be the body).
 	Body []byte
-	// Group names the envelope that the item needs (currency, source, test or not). Items of different groups never share a call.
-	Group string
-	// Entity names what the item writes (Propel: source and sourceId). Two items of one entity are never in one call, and keep their order
+	// EnvelopeKey names the envelope that the item needs (currency, source, test or not). Items of different groups never share a call.
+	EnvelopeKey string
+	// EntityKey names what the item writes (Propel: source and sourceId). Two items of one entity are never in one call, and keep their order
 	// where they have one order key, or none. Empty where items do not meet.
-	Entity string
+	EntityKey string
 }
 
 // UnknownPolicy is what is done with an item whose outcome cannot be known.
@@ -127,8 +127,8 @@ const (
 	UnknownDeadLetter UnknownPolicy = "dead_letter"
 )
 
-// Spec is what an operation is, apart from any account.
-type Spec struct {
+// OperationSpec is what an operation is, apart from any account.
+type OperationSpec struct {
 	// Name is the operation within its vendor, such as "purchases". The full name puts the account before it: "crmcom.purchases".
 	Name string
 	// Event is the full Avro name of its event, such as "sluice.crmcom.Purchase".
@@ -139,15 +139,15 @@ type Spec struct {
 	DefaultItems int
 	// Repeatable says that sending an item twice does no harm (an upsert).
 	Repeatable bool
-	// Unknown is the default policy for unknown outcomes, with Resends for UnknownRetry. Not used where Repeatable.
-	Unknown UnknownPolicy
-	Resends int
+	// UnknownPolicy is the default policy for unknown outcomes, with Resends for UnknownRetry. Not used where Repeatable.
+	UnknownPolicy UnknownPolicy
+	MaxResends    int
 }
 
 // Operation is one endpoint of one account. All methods are safe for concurrent use.
 type Operation interface {
 	// Spec says what the operation is. It never changes.
-	Spec() Spec
+	Spec() OperationSpec
 	// Encode makes the vendor's item of an event (a pointer to the type generated for Spec().Event). A record that the vendor would refuse for
 	// its shape is an *Invalid error that names every fault. A failure to get what encoding needs (Expoints' column catalogue) is an *Unready
 	// error: nothing is wrong with the record, the caller waits. Otherwise the error is ctx's.
@@ -156,61 +156,61 @@ type Operation interface {
 	EnvelopeSize(group string) int
 	// Send makes one call with 1 to MaxItems items, all of one group. It blocks until the answer is read or ctx ends; it makes exactly one
 	// attempt. A ctx that ends before the request was written gives class Unavailable, after that Unknown, with Err wrapping ctx.Err().
-	Send(ctx context.Context, items []Item) Answer
+	Send(ctx context.Context, items []Item) Response
 }
 
-// Authorizer is an operation whose calls carry a token that can be had anew.
-type Authorizer interface {
-	// Renew gets a token other than the one named used, at most one login at a time for the account; where a newer one is there already, that
+// TokenRefresher is an operation whose calls carry a token that can be had anew.
+type TokenRefresher interface {
+	// RefreshToken gets a token other than the one named used, at most one login at a time for the account; where a newer one is there already, that
 	// one is taken. The error is an *Unready whose class says whether the login was refused (Unauthorized) or could not be tried.
-	Renew(ctx context.Context, used uint64) error
+	RefreshToken(ctx context.Context, used uint64) error
 }
 
 // Prober is an operation whose vendor has a harmless call, made before a half-open breaker lets an item through.
 type Prober interface {
 	// Probe makes the harmless call; class Delivered means that the vendor is back.
-	Probe(ctx context.Context) Answer
+	Probe(ctx context.Context) Response
 }
 
-// Fault is one thing wrong with a record: where, and the rule that it breaks. It never holds the value.
-type Fault struct {
+// Violation is one thing wrong with a record: where, and the rule that it breaks. It never holds the value.
+type Violation struct {
 	// Path is the field, such as "products[2].net_amount".
 	Path string
 	// Rule says what is allowed, such as "is mandatory" or "exactly one of a, b is allowed".
 	Rule string
 }
 
-// Invalid is a record that the vendor would refuse for its shape, with every fault found.
-type Invalid struct{ Faults []Fault }
+// ValidationError is a record that the vendor would refuse for its shape, with every fault found.
+type ValidationError struct{ Violations []Violation }
 
 // Error lists the faults, "path: rule; path: rule".
-func (e *Invalid) Error() string {
-	parts := make([]string, len(e.Faults))
-	for i, f := range e.Faults {
+func (e *ValidationError) Error() string {
+	parts := make([]string, len(e.Violations))
+	for i, f := range e.Violations {
 		parts[i] = f.Path + ": " + f.Rule
 	}
 	return strings.Join(parts, "; ")
 }
 
-// Unready is a failure to get what is needed before a call (a token, a catalogue). No record is to blame.
-type Unready struct {
-	// Doing says what was being done, such as "fetching the column catalogue".
-	Doing string
-	// Answer is what came back; its class decides how to wait.
-	Answer Answer
+// DependencyError is a failure to get what is needed before a call (a token, a catalogue). No record is to blame.
+type DependencyError struct {
+	// Action says what was being done, such as "fetching the column catalogue".
+	Action string
+	// Response is what came back; its class decides how to wait.
+	Response Response
 }
 
 // Error says what was being done and what came back.
-func (e *Unready) Error() string {
-	s := e.Doing + ": " + e.Answer.Class.String()
-	if e.Answer.Status != 0 {
-		s += fmt.Sprintf(" (HTTP %d)", e.Answer.Status)
+func (e *DependencyError) Error() string {
+	s := e.Action + ": " + e.Response.Class.String()
+	if e.Response.Status != 0 {
+		s += fmt.Sprintf(" (HTTP %d)", e.Response.Status)
 	}
-	if e.Answer.Err != nil {
-		s += ": " + e.Answer.Err.Error()
+	if e.Response.Err != nil {
+		s += ": " + e.Response.Err.Error()
 	}
 	return s
 }
 
 // Unwrap gives the cause.
-func (e *Unready) Unwrap() error { return e.Answer.Err }
+func (e *DependencyError) Unwrap() error { return e.Response.Err }

@@ -10,16 +10,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Apply makes topics that are missing, adds partitions, and mends settings by which records could vanish or be refused, and returns when a
+// ApplyTopics makes topics that are missing, adds partitions, and mends settings by which records could vanish or be refused, and returns when a
 // broker describes them so. It gives what was changed, up to the error if there is one; with dryRun what would be. A source topic that does
 // not exist gives an *Unfit error before anything is changed. Applied again, it changes nothing; several instances may apply at once.
-func Apply(ctx context.Context, adm *kadm.Client, wanted []Topic, dryRun bool) ([]Change, error) {
+func ApplyTopics(ctx context.Context, adm *kadm.Client, wanted []Topic, dryRun bool) ([]Change, error) {
 	state, err := read(ctx, adm, wanted)
 	if err != nil {
 		return nil, err
 	}
 	if missing := missingSources(wanted, state); len(missing) > 0 {
-		return nil, &Unfit{Problems: missing}
+		return nil, &UnfitError{Problems: missing}
 	}
 	var done []Change
 	for _, t := range wanted {

@@ -16,8 +16,8 @@ const (
 	awaitPause = 100 * time.Millisecond
 )
 
-// Await waits until a broker lists all topics, for at most 30 s. After that the error is context.DeadlineExceeded, and says the last answer.
-func Await(ctx context.Context, adm *kadm.Client, names ...string) error {
+// AwaitTopics waits until a broker lists all topics, for at most 30 s. After that the error is context.DeadlineExceeded, and says the last answer.
+func AwaitTopics(ctx context.Context, adm *kadm.Client, names ...string) error {
 	return await(ctx, func(ctx context.Context) error {
 		if len(names) == 0 {
 			return nil // an empty request would list every topic
@@ -32,7 +32,7 @@ func Await(ctx context.Context, adm *kadm.Client, names ...string) error {
 
 // awaitFit returns when a broker describes all topics as they are wanted.
 func awaitFit(ctx context.Context, adm *kadm.Client, wanted []Topic) error {
-	return await(ctx, func(ctx context.Context) error { return Verify(ctx, adm, wanted) })
+	return await(ctx, func(ctx context.Context) error { return VerifyTopics(ctx, adm, wanted) })
 }
 
 // await asks until the answer is no error, or one that time does not mend.
@@ -63,5 +63,5 @@ func await(ctx context.Context, ask func(context.Context) error) error {
 
 // passing tells whether an error is that of a broker that has not heard of a change yet.
 func passing(err error) bool {
-	return errors.As(err, new(*Unfit)) || errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.LeaderNotAvailable)
+	return errors.As(err, new(*UnfitError)) || errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.LeaderNotAvailable)
 }

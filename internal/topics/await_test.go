@@ -48,15 +48,15 @@ func newLagging(t *testing.T) (*kfake.Cluster, *kadm.Client) {
 func purchasesOnly() []Topic {
 	cfg := testConfig()
 	cfg.Pipelines = cfg.Pipelines[:1]
-	return Wanted(cfg)
+	return RequiredTopics(cfg)
 }
 
 func TestApplyReturnsWhenTheBrokersSpeakOfWhatItMade(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		cluster, adm := newLagging(t)
 		wanted := purchasesOnly()
 		left := hide(cluster, 4, wanted[0].Name) // once before it is made, when it is truly not there
-		if _, err := Apply(t.Context(), adm, wanted, false); err != nil {
+		if _, err := ApplyTopics(t.Context(), adm, wanted, false); err != nil {
 			t.Fatal(err)
 		}
 		if *left != 0 {
@@ -66,13 +66,13 @@ func TestApplyReturnsWhenTheBrokersSpeakOfWhatItMade(t *testing.T) {
 }
 
 func TestApplyWaitsNoLongerThanItsBound(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		cluster, adm := newLagging(t)
 		wanted := purchasesOnly()
 		hide(cluster, 1<<30, wanted[0].Name)
 		began := time.Now()
-		done, err := Apply(t.Context(), adm, wanted, false)
-		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(*Unfit)) || len(done) != len(wanted) {
+		done, err := ApplyTopics(t.Context(), adm, wanted, false)
+		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(*UnfitError)) || len(done) != len(wanted) {
 			t.Errorf("changes %v, error %v, want all changes and the end of the wait", done, err)
 		}
 		if took := time.Since(began); took < awaitFor || took > awaitFor+time.Second {
@@ -82,37 +82,37 @@ func TestApplyWaitsNoLongerThanItsBound(t *testing.T) {
 }
 
 func TestApplyDoesNotWaitWhereNothingChanges(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		cluster, adm := newLagging(t)
 		wanted := purchasesOnly()
 		hide(cluster, 1<<30, wanted[0].Name)
 		began := time.Now()
-		if _, err := Apply(t.Context(), adm, wanted, true); err != nil || time.Since(began) > 0 {
+		if _, err := ApplyTopics(t.Context(), adm, wanted, true); err != nil || time.Since(began) > 0 {
 			t.Errorf("a dry run took %v and gave %v", time.Since(began), err)
 		}
 	})
 }
 
 func TestTopicsThatBrokersDoNotSpeakOfYetAreAwaited(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		cluster, adm := newLagging(t)
 		left := hide(cluster, 3, "purchases")
-		if err := Await(t.Context(), adm, "purchases"); err != nil || *left != 0 {
+		if err := AwaitTopics(t.Context(), adm, "purchases"); err != nil || *left != 0 {
 			t.Errorf("error %v, %d denials early", err, *left)
 		}
-		if err := Await(t.Context(), adm); err != nil {
+		if err := AwaitTopics(t.Context(), adm); err != nil {
 			t.Errorf("without a topic: %v", err)
 		}
 	})
 }
 
 func TestTheWaitForTopicsEndsWithItsContext(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		_, adm := newLagging(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		err := Await(ctx, adm, "none")
+		err := AwaitTopics(ctx, adm, "none")
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), kerr.UnknownTopicOrPartition.Message) || time.Since(began) != time.Second {
 			t.Errorf("after %v: %v, want the context's error and the brokers' last answer after 1 s", time.Since(began), err)
 		}
@@ -120,7 +120,7 @@ func TestTheWaitForTopicsEndsWithItsContext(t *testing.T) {
 }
 
 func TestAnErrorThatTimeDoesNotMendEndsTheWait(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		cluster, adm := newLagging(t)
 		cluster.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
 			asked := req.(*kmsg.MetadataRequest)
@@ -133,7 +133,7 @@ func TestAnErrorThatTimeDoesNotMendEndsTheWait(t *testing.T) {
 			resp.Topics = append(resp.Topics, refused)
 			return resp, nil, true
 		})
-		if err := Await(t.Context(), adm, "purchases"); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		if err := AwaitTopics(t.Context(), adm, "purchases"); !errors.Is(err, kerr.TopicAuthorizationFailed) {
 			t.Errorf("error %v, want the refusal", err)
 		}
 	})
@@ -146,11 +146,11 @@ func TestWhatTimeMendsIsAskedForAgain(t *testing.T) {
 	}{
 		"not known yet":    {kerr.UnknownTopicOrPartition, 2},
 		"no leader yet":    {kerr.LeaderNotAvailable, 2},
-		"not fit yet":      {&Unfit{}, 2},
+		"not fit yet":      {&UnfitError{}, 2},
 		"never to be seen": {kerr.TopicAuthorizationFailed, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				asked := 0
 				err := await(t.Context(), func(context.Context) error {
 					if asked++; asked == 1 {

@@ -21,15 +21,15 @@ type Leftover struct {
 	Configured bool
 }
 
-// Leftovers lists the retry and parked topics of the connector that the configuration does not want, by topic. Dead-letter topics are none:
+// FindLeftovers lists the retry and parked topics of the connector that the configuration does not want, by topic. Dead-letter topics are none:
 // they are kept on purpose.
-func Leftovers(ctx context.Context, adm *kadm.Client, cfg *config.Config) ([]Leftover, error) {
+func FindLeftovers(ctx context.Context, adm *kadm.Client, cfg *config.Config) ([]Leftover, error) {
 	details, err := list(ctx, adm)
 	if err != nil {
 		return nil, fmt.Errorf("listing topics: %w", err)
 	}
 	wanted, pipelines := map[string]bool{}, map[string]bool{}
-	for _, t := range Wanted(cfg) {
+	for _, t := range RequiredTopics(cfg) {
 		wanted[t.Name], pipelines[t.Pipeline] = true, true
 	}
 	var leftovers []Leftover
@@ -53,11 +53,11 @@ func parse(name, topic string) (Leftover, bool) {
 		return Leftover{}, false
 	}
 	l := Leftover{Topic: topic, Pipeline: pipeline}
-	if topic == Parked(name, pipeline) {
+	if topic == ParkedTopic(name, pipeline) {
 		return l, true
 	}
 	delay, isRetry := strings.CutPrefix(kind, "retry.")
 	d, err := time.ParseDuration(delay)
 	l.Delay = d
-	return l, isRetry && err == nil && topic == Retry(name, pipeline, d)
+	return l, isRetry && err == nil && topic == RetryTopic(name, pipeline, d)
 }

@@ -12,16 +12,16 @@ import (
 	"sluice/internal/config"
 )
 
-// Retry is the topic of one retry tier.
-func Retry(name, pipeline string, delay time.Duration) string {
+// RetryTopic is the topic of one retry tier.
+func RetryTopic(name, pipeline string, delay time.Duration) string {
 	return config.RetryTopic(name, pipeline, delay)
 }
 
-// Parked is the topic of records that wait for an earlier one of their key.
-func Parked(name, pipeline string) string { return config.ParkedTopic(name, pipeline) }
+// ParkedTopic is the topic of records that wait for an earlier one of their key.
+func ParkedTopic(name, pipeline string) string { return config.ParkedTopic(name, pipeline) }
 
-// DeadLetter is the topic of records that are given up.
-func DeadLetter(name, pipeline string) string { return config.DeadLetterTopic(name, pipeline) }
+// DeadLetterTopic is the topic of records that are given up.
+func DeadLetterTopic(name, pipeline string) string { return config.DeadLetterTopic(name, pipeline) }
 
 // HeaderRoom is what a topic takes beyond the source's max.message.bytes, for the headers that are added.
 const HeaderRoom = 64 << 10
@@ -55,8 +55,8 @@ type Topic struct {
 	Configs map[string]string
 }
 
-// Wanted lists the topics that a configuration needs, pipeline by pipeline.
-func Wanted(cfg *config.Config) []Topic {
+// RequiredTopics lists the topics that a configuration needs, pipeline by pipeline.
+func RequiredTopics(cfg *config.Config) []Topic {
 	var wanted []Topic
 	for _, p := range cfg.Pipelines {
 		add := func(name, retention string) {
@@ -66,12 +66,12 @@ func Wanted(cfg *config.Config) []Topic {
 			})
 		}
 		for _, d := range p.Retry.Delays {
-			add(Retry(cfg.Name, p.Name, d), unlimited)
+			add(RetryTopic(cfg.Name, p.Name, d), unlimited)
 		}
 		if p.Ordering == config.OrderingKey {
-			add(Parked(cfg.Name, p.Name), unlimited)
+			add(ParkedTopic(cfg.Name, p.Name), unlimited)
 		}
-		add(DeadLetter(cfg.Name, p.Name), strconv.FormatInt(cfg.Topics.DeadLetterRetention.Milliseconds(), 10))
+		add(DeadLetterTopic(cfg.Name, p.Name), strconv.FormatInt(cfg.Topics.DeadLetterRetention.Milliseconds(), 10))
 	}
 	return wanted
 }

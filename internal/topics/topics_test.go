@@ -77,7 +77,7 @@ func TestWantedNamesEachTopicOfAPipelineWithItsSettings(t *testing.T) {
 		{"sluice.changes.parked", "changes", "crm.changes", -1, forEver},
 		{"sluice.changes.dlq", "changes", "crm.changes", -1, anHour},
 	}
-	if got := Wanted(testConfig()); !reflect.DeepEqual(got, want) {
+	if got := RequiredTopics(testConfig()); !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
 }
@@ -86,18 +86,18 @@ func TestApplyMakesWhatVerifyAsksForAndThenChangesNothing(t *testing.T) {
 	_, adm := newCluster(t)
 	makeTopic(t, adm, "purchases", 3, map[string]string{"max.message.bytes": "2000000"})
 	makeTopic(t, adm, "crm.changes", 5, nil)
-	wanted := Wanted(testConfig())
-	if err := Verify(t.Context(), adm, wanted); !errors.As(err, new(*Unfit)) {
+	wanted := RequiredTopics(testConfig())
+	if err := VerifyTopics(t.Context(), adm, wanted); !errors.As(err, new(*UnfitError)) {
 		t.Fatalf("error %v, want *Unfit", err)
 	}
-	done, err := Apply(t.Context(), adm, wanted, false)
+	done, err := ApplyTopics(t.Context(), adm, wanted, false)
 	if err != nil || len(done) != len(wanted) {
 		t.Fatalf("changes %v, %v, want one for each of %d topics", done, err, len(wanted))
 	}
-	if err := Verify(t.Context(), adm, wanted); err != nil {
+	if err := VerifyTopics(t.Context(), adm, wanted); err != nil {
 		t.Error(err)
 	}
-	if again, err := Apply(t.Context(), adm, wanted, false); err != nil || len(again) != 0 {
+	if again, err := ApplyTopics(t.Context(), adm, wanted, false); err != nil || len(again) != 0 {
 		t.Errorf("applied again it changes %v, %v", again, err)
 	}
 	state := stateOf(t, adm, wanted)
@@ -116,16 +116,16 @@ func TestADryRunTellsWhatApplyDoesAndChangesNothing(t *testing.T) {
 	makeTopic(t, adm, "purchases", 3, nil)
 	makeTopic(t, adm, "crm.changes", 2, nil)
 	makeTopic(t, adm, "sluice.purchases.dlq", 1, nil)
-	wanted := Wanted(testConfig())
+	wanted := RequiredTopics(testConfig())
 	before := stateOf(t, adm, wanted)
-	would, err := Apply(t.Context(), adm, wanted, true)
+	would, err := ApplyTopics(t.Context(), adm, wanted, true)
 	if err != nil || len(would) == 0 {
 		t.Fatalf("changes %v, %v", would, err)
 	}
 	if after := stateOf(t, adm, wanted); !reflect.DeepEqual(before, after) {
 		t.Errorf("a dry run changed %v to %v", before, after)
 	}
-	did, err := Apply(t.Context(), adm, wanted, false)
+	did, err := ApplyTopics(t.Context(), adm, wanted, false)
 	if err != nil || !slices.Equal(would, did) {
 		t.Errorf("applied %v, %v, the dry run said %v", did, err, would)
 	}
@@ -137,8 +137,8 @@ func TestATopicIsMadeFitWhereTheClustersDefaultsAreNot(t *testing.T) {
 	makeTopic(t, adm, "purchases", 1, map[string]string{"unclean.leader.election.enable": "true", "min.insync.replicas": "2"})
 	cfg := testConfig()
 	cfg.Pipelines, cfg.Topics.ReplicationFactor = cfg.Pipelines[:1], 1
-	wanted := Wanted(cfg)
-	if _, err := Apply(t.Context(), adm, wanted, false); err != nil {
+	wanted := RequiredTopics(cfg)
+	if _, err := ApplyTopics(t.Context(), adm, wanted, false); err != nil {
 		t.Fatal(err)
 	}
 	for name, is := range stateOf(t, adm, wanted) {
@@ -178,7 +178,7 @@ func TestEachWayToLoseOrRefuseARecordIsFoundAndMended(t *testing.T) {
 			makeTopic(t, adm, "purchases", 3, nil)
 			cfg := testConfig()
 			cfg.Pipelines = cfg.Pipelines[:1]
-			wanted := Wanted(cfg)
+			wanted := RequiredTopics(cfg)
 			for _, w := range wanted {
 				count, configs := int32(3), w.settings(stateOf(t, adm, wanted)["purchases"])
 				if w.Name == row.topic {
@@ -187,8 +187,8 @@ func TestEachWayToLoseOrRefuseARecordIsFoundAndMended(t *testing.T) {
 				}
 				makeTopic(t, adm, w.Name, count, configs)
 			}
-			err := Verify(t.Context(), adm, wanted)
-			unfit := (*Unfit)(nil)
+			err := VerifyTopics(t.Context(), adm, wanted)
+			unfit := (*UnfitError)(nil)
 			if !errors.As(err, &unfit) || len(unfit.Problems) != 1 {
 				t.Fatalf("error %v, want one problem", err)
 			}
@@ -199,10 +199,10 @@ func TestEachWayToLoseOrRefuseARecordIsFoundAndMended(t *testing.T) {
 			if row.unmendable {
 				return
 			}
-			if done, err := Apply(t.Context(), adm, wanted, false); err != nil || len(done) != 1 {
+			if done, err := ApplyTopics(t.Context(), adm, wanted, false); err != nil || len(done) != 1 {
 				t.Errorf("changes %v, %v, want one", done, err)
 			}
-			if err := Verify(t.Context(), adm, wanted); err != nil {
+			if err := VerifyTopics(t.Context(), adm, wanted); err != nil {
 				t.Errorf("still unfit: %v", err)
 			}
 		})
@@ -228,17 +228,17 @@ func TestATopicThatKeepsMoreThanIsWantedIsLeftAlone(t *testing.T) {
 	makeTopic(t, adm, "purchases", 2, nil)
 	cfg := testConfig()
 	cfg.Pipelines = cfg.Pipelines[:1]
-	wanted := Wanted(cfg)
+	wanted := RequiredTopics(cfg)
 	for _, w := range wanted {
 		makeTopic(t, adm, w.Name, 4, map[string]string{
 			"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": "9000000",
 			"message.timestamp.type": "LogAppendTime", "message.timestamp.after.max.ms": "1",
 		})
 	}
-	if err := Verify(t.Context(), adm, wanted); err != nil {
+	if err := VerifyTopics(t.Context(), adm, wanted); err != nil {
 		t.Error(err)
 	}
-	if done, err := Apply(t.Context(), adm, wanted, false); err != nil || len(done) != 0 {
+	if done, err := ApplyTopics(t.Context(), adm, wanted, false); err != nil || len(done) != 0 {
 		t.Errorf("changes %v, %v, want none", done, err)
 	}
 }
@@ -246,16 +246,16 @@ func TestATopicThatKeepsMoreThanIsWantedIsLeftAlone(t *testing.T) {
 func TestASourceThatDoesNotExistIsNamedAndNothingIsMade(t *testing.T) {
 	_, adm := newCluster(t)
 	makeTopic(t, adm, "purchases", 1, nil)
-	wanted := Wanted(testConfig())
-	done, err := Apply(t.Context(), adm, wanted, false)
+	wanted := RequiredTopics(testConfig())
+	done, err := ApplyTopics(t.Context(), adm, wanted, false)
 	const want = "topic crm.changes: the source of pipeline changes does not exist: make it, or correct pipelines.changes.topic"
-	if !errors.As(err, new(*Unfit)) || err.Error() != want || len(done) != 0 {
+	if !errors.As(err, new(*UnfitError)) || err.Error() != want || len(done) != 0 {
 		t.Errorf("changes %v, error %v, want %s", done, err, want)
 	}
 	if state := stateOf(t, adm, wanted); len(state) != 1 {
 		t.Errorf("topics %v, want the one source", state)
 	}
-	if err := Verify(t.Context(), adm, wanted); err == nil || strings.Count(err.Error(), "crm.changes") != 1 || strings.Count(err.Error(), "topics apply") != 3 {
+	if err := VerifyTopics(t.Context(), adm, wanted); err == nil || strings.Count(err.Error(), "crm.changes") != 1 || strings.Count(err.Error(), "topics apply") != 3 {
 		t.Errorf("error %v, want the missing source once and three missing topics", err)
 	}
 }
@@ -265,11 +265,11 @@ func TestATopicThatAnotherInstanceHasJustMadeIsNoError(t *testing.T) {
 	cfg := testConfig()
 	cfg.Pipelines = cfg.Pipelines[:1]
 	makeTopic(t, adm, "purchases", 1, nil)
-	if _, err := Apply(t.Context(), adm, Wanted(cfg), false); err != nil {
+	if _, err := ApplyTopics(t.Context(), adm, RequiredTopics(cfg), false); err != nil {
 		t.Fatal(err)
 	}
 	hide(cluster, 1, "sluice.purchases.dlq")
-	done, err := Apply(t.Context(), adm, Wanted(cfg), false)
+	done, err := ApplyTopics(t.Context(), adm, RequiredTopics(cfg), false)
 	if err != nil || len(done) != 1 || done[0].Topic != "sluice.purchases.dlq" {
 		t.Errorf("changes %v, error %v, want the topic that was hidden when it was looked for", done, err)
 	}
@@ -315,7 +315,7 @@ func TestABrokersRefusalIsTold(t *testing.T) {
 	})
 	cfg := testConfig()
 	cfg.Pipelines = cfg.Pipelines[:1]
-	_, err := Apply(t.Context(), adm, Wanted(cfg), false)
+	_, err := ApplyTopics(t.Context(), adm, RequiredTopics(cfg), false)
 	if !errors.Is(err, kerr.PolicyViolation) || !strings.Contains(err.Error(), "3 replicas at least") || !strings.Contains(err.Error(), "sluice.purchases.retry.10s") {
 		t.Errorf("error %v", err)
 	}
@@ -325,8 +325,8 @@ func TestAClusterThatDoesNotAnswerIsNoUnfitTopic(t *testing.T) {
 	_, adm := newCluster(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := Verify(ctx, adm, Wanted(testConfig()))
-	if !errors.Is(err, context.Canceled) || errors.As(err, new(*Unfit)) {
+	err := VerifyTopics(ctx, adm, RequiredTopics(testConfig()))
+	if !errors.Is(err, context.Canceled) || errors.As(err, new(*UnfitError)) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -341,7 +341,7 @@ func TestLeftoversAreTiersAndPipelinesThatTheConfigurationHasNot(t *testing.T) {
 	} {
 		makeTopic(t, adm, name, 1, nil)
 	}
-	got, err := Leftovers(t.Context(), adm, testConfig())
+	got, err := FindLeftovers(t.Context(), adm, testConfig())
 	want := []Leftover{
 		{"sluice.old.parked", "old", 0, false},
 		{"sluice.old.retry.1m30s", "old", 90 * time.Second, false},

@@ -16,11 +16,11 @@ type Problem struct {
 	What, Do string
 }
 
-// Unfit are all the ways in which topics are not fit.
-type Unfit struct{ Problems []Problem }
+// UnfitError are all the ways in which topics are not fit.
+type UnfitError struct{ Problems []Problem }
 
 // Error is a line for each problem: "topic NAME: what: what to do".
-func (e *Unfit) Error() string {
+func (e *UnfitError) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
 		lines[i] = fmt.Sprintf("topic %s: %s: %s", p.Topic, p.What, p.Do)
@@ -33,9 +33,9 @@ const (
 	doSource = "make it, or correct pipelines.%s.topic"
 )
 
-// Verify checks that no record could vanish from the wanted topics or be refused by them. What is not fit gives an *Unfit error with all
+// VerifyTopics checks that no record could vanish from the wanted topics or be refused by them. What is not fit gives an *Unfit error with all
 // problems; another error means that the cluster could not be asked.
-func Verify(ctx context.Context, adm *kadm.Client, wanted []Topic) error {
+func VerifyTopics(ctx context.Context, adm *kadm.Client, wanted []Topic) error {
 	state, err := read(ctx, adm, wanted)
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func Verify(ctx context.Context, adm *kadm.Client, wanted []Topic) error {
 		}
 	}
 	if len(problems) > 0 {
-		return &Unfit{Problems: problems}
+		return &UnfitError{Problems: problems}
 	}
 	return nil
 }

@@ -56,8 +56,8 @@ type Platform struct {
 	served   chan error // why the registry's server ended; closed once read
 }
 
-// Start runs the cluster and the registry until Close.
-func Start(o Options) (*Platform, error) {
+// StartPlatform runs the cluster and the registry until Close.
+func StartPlatform(o Options) (*Platform, error) {
 	if o.Network == nil {
 		o.Network = loopback{}
 	}

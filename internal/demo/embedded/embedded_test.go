@@ -26,7 +26,7 @@ func TestRoundTripOverLoopback(t *testing.T) {
 }
 
 func TestRoundTripInABubble(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		roundTrip(t, embedded.Options{Brokers: 3, Network: &testkit.Network{}})
 	})
 }
@@ -63,9 +63,9 @@ func roundTrip(t *testing.T, o embedded.Options) {
 }
 
 func TestDataSurvivesARestartOnTheSamePorts(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		o := embedded.Options{Brokers: 2, Ports: []int{9092, 9093}, DataDir: t.TempDir(), Network: &testkit.Network{}}
-		first, err := embedded.Start(o)
+		first, err := embedded.StartPlatform(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +97,7 @@ func TestDataSurvivesARestartOnTheSamePorts(t *testing.T) {
 
 // What a killed process leaves is what its files hold at that moment.
 func TestDataSurvivesAKill(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
 		running, left := t.TempDir(), t.TempDir()
 		p := testkit.StartPlatform(t, embedded.Options{DataDir: running, Network: &testkit.Network{}})
 		if err := p.Cluster().CreateTopic(topic, 3, nil); err != nil {
@@ -121,7 +121,7 @@ func TestDataSurvivesAKill(t *testing.T) {
 func TestStartRefusesWhatCannotBe(t *testing.T) {
 	for _, o := range []embedded.Options{{Brokers: -1}, {Brokers: 2, Ports: []int{9092}}, {Ports: []int{1, 2}}} {
 		o.Network = &testkit.Network{}
-		if p, err := embedded.Start(o); err == nil {
+		if p, err := embedded.StartPlatform(o); err == nil {
 			_ = p.Close()
 			t.Errorf("%+v was taken", o)
 		}
@@ -134,7 +134,7 @@ func TestStartNamesAPortThatIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	p, err := embedded.Start(embedded.Options{Ports: []int{l.Addr().(*net.TCPAddr).Port}})
+	p, err := embedded.StartPlatform(embedded.Options{Ports: []int{l.Addr().(*net.TCPAddr).Port}})
 	if err == nil {
 		_ = p.Close()
 	}
@@ -145,7 +145,7 @@ func TestStartNamesAPortThatIsTaken(t *testing.T) {
 }
 
 func TestCloseTwiceIsOneClose(t *testing.T) {
-	p, err := embedded.Start(embedded.Options{Network: &testkit.Network{}})
+	p, err := embedded.StartPlatform(embedded.Options{Network: &testkit.Network{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,21 +67,21 @@ func Subjects(sources []Source) []Subject {
 // StraySubject is the schema that samples of kind Unmapped need.
 func StraySubject() Subject { return Subject{Name: Stray, Event: Stray, Schema: straySchema} }
 
-// Refused is a schema that the registry does not take.
-type Refused struct {
+// SubjectRefusedError is a schema that the registry does not take.
+type SubjectRefusedError struct {
 	Subject Subject
 	// Reason is what the registry says.
 	Reason string
 }
 
 // Error names the subject and the registry's reason.
-func (e *Refused) Error() string {
+func (e *SubjectRefusedError) Error() string {
 	return fmt.Sprintf("subject %s: the registry refuses the schema of %s as incompatible with a version that it has: %s", e.Subject.Name, e.Subject.Event, e.Reason)
 }
 
-// Register registers schemas and gives their ids by event. Registered again, a schema keeps its id. A schema that is not compatible
+// RegisterSchemas registers schemas and gives their ids by event. Registered again, a schema keeps its id. A schema that is not compatible
 // gives a *Refused error, with the ids of those before it; other errors are the registry's.
-func Register(ctx context.Context, registry *sr.Client, subjects ...Subject) (map[string]int, error) {
+func RegisterSchemas(ctx context.Context, registry *sr.Client, subjects ...Subject) (map[string]int, error) {
 	ids := map[string]int{}
 	for _, s := range subjects {
 		schema := sr.Schema{Schema: s.Schema, Type: sr.TypeAvro}
@@ -103,7 +103,7 @@ func refusal(ctx context.Context, registry *sr.Client, s Subject, schema sr.Sche
 	const latest = -1
 	check, asked := registry.CheckCompatibility(sr.WithParams(ctx, sr.Verbose), s.Name, latest, schema)
 	if asked == nil && len(check.Messages) > 0 {
-		return &Refused{Subject: s, Reason: strings.Join(check.Messages, "; ")}
+		return &SubjectRefusedError{Subject: s, Reason: strings.Join(check.Messages, "; ")}
 	}
-	return &Refused{Subject: s, Reason: answer.Message}
+	return &SubjectRefusedError{Subject: s, Reason: answer.Message}
 }

@@ -46,11 +46,11 @@ func TestRegisteringAgainChangesNothing(t *testing.T) {
 	registry := srfake.NewRegistry()
 	client := registryClient(t, registry.Handler())
 	subjects := Subjects([]Source{{Topic: "a", Events: []string{"sluice.crmcom.Purchase"}}, {Topic: "b", Events: []string{"sluice.crmcom.Referral"}}})
-	first, err := Register(t.Context(), client, subjects...)
+	first, err := RegisterSchemas(t.Context(), client, subjects...)
 	if err != nil || len(first) != 2 {
 		t.Fatalf("got %v, %v", first, err)
 	}
-	again, err := Register(t.Context(), client, subjects...)
+	again, err := RegisterSchemas(t.Context(), client, subjects...)
 	if err != nil || !reflect.DeepEqual(first, again) {
 		t.Errorf("got %v, %v, want %v", again, err, first)
 	}
@@ -72,8 +72,8 @@ func TestARefusedSchemaIsToldWithTheRegistrysReason(t *testing.T) {
 			}
 			io.WriteString(w, check)
 		})
-		_, err := Register(t.Context(), registryClient(t, mux), StraySubject())
-		var refused *Refused
+		_, err := RegisterSchemas(t.Context(), registryClient(t, mux), StraySubject())
+		var refused *SubjectRefusedError
 		if !errors.As(err, &refused) || refused.Reason != reason || refused.Subject.Event != Stray {
 			t.Errorf("got %v, want a refusal for %q", err, reason)
 		}
@@ -82,8 +82,8 @@ func TestARefusedSchemaIsToldWithTheRegistrysReason(t *testing.T) {
 
 func TestARegistryThatFailsIsNoRefusal(t *testing.T) {
 	client := registryClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusInternalServerError) }))
-	_, err := Register(t.Context(), client, StraySubject())
-	var refused *Refused
+	_, err := RegisterSchemas(t.Context(), client, StraySubject())
+	var refused *SubjectRefusedError
 	if err == nil || errors.As(err, &refused) {
 		t.Errorf("got %v, want an error that is no refusal", err)
 	}

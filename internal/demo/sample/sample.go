@@ -49,10 +49,10 @@ type Generator struct {
 }
 
 // encoder is one for all generators: reading the schemas costs more than many a sample.
-var encoder = sync.OnceValues(encode.New)
+var encoder = sync.OnceValues(encode.NewEncoder)
 
-// New makes a generator. Each event of each source needs an id.
-func New(o Options) (*Generator, error) {
+// NewGenerator makes a generator. Each event of each source needs an id.
+func NewGenerator(o Options) (*Generator, error) {
 	encoder, err := encoder()
 	if err != nil {
 		return nil, fmt.Errorf("preparing to encode samples: %w", err)
@@ -81,11 +81,13 @@ func (g *Generator) known(name string) error {
 	return nil
 }
 
-// Next makes a valid sample for a pipeline, of any of its events.
-func (g *Generator) Next(pipeline string) (Record, error) { return g.Make(pipeline, Valid) }
+// GenerateNext makes a valid sample for a pipeline, of any of its events.
+func (g *Generator) GenerateNext(pipeline string) (Record, error) {
+	return g.GenerateKind(pipeline, Valid)
+}
 
-// Make makes a sample of a kind for a pipeline, of any of its events that has the kind; see Has.
-func (g *Generator) Make(pipeline string, kind Kind) (Record, error) {
+// GenerateKind makes a sample of a kind for a pipeline, of any of its events that has the kind; see Has.
+func (g *Generator) GenerateKind(pipeline string, kind Kind) (Record, error) {
 	source, ok := g.sources[pipeline]
 	if !ok {
 		return Record{}, fmt.Errorf("no pipeline %q: those that there are: %s", pipeline, strings.Join(slices.Sorted(maps.Keys(g.sources)), ", "))

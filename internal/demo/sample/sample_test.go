@@ -44,13 +44,13 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{operations: map[string]sink.Operation{}}
-	for _, name := range event.Names() {
+	for _, name := range event.EventNames() {
 		r.sources = append(r.sources, Source{Pipeline: name, Topic: "topic-of-" + name, Events: []string{name}})
 	}
-	if r.ids, err = Register(t.Context(), client, append(Subjects(r.sources), StraySubject())...); err != nil {
+	if r.ids, err = RegisterSchemas(t.Context(), client, append(Subjects(r.sources), StraySubject())...); err != nil {
 		t.Fatal(err)
 	}
-	if r.decoder, err = decode.New(decode.Config{URLs: []string{web.URL}}); err != nil {
+	if r.decoder, err = decode.NewDecoder(decode.Config{URLs: []string{web.URL}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.decoder.Close)
@@ -60,7 +60,7 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) startVendors(t *testing.T) {
 	t.Helper()
-	options, err := Sandbox()
+	options, err := SandboxOptions()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func (r *rig) startVendors(t *testing.T) {
 
 func (r *rig) generator(t *testing.T, seed uint64) *Generator {
 	t.Helper()
-	g, err := New(Options{Seed: seed, Sources: r.sources, IDs: r.ids})
+	g, err := NewGenerator(Options{Seed: seed, Sources: r.sources, IDs: r.ids})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,17 +107,17 @@ func (r *rig) item(ctx context.Context, s Record, offset int64) (sink.Item, erro
 }
 
 // send gives what the vendor says of one item: of the item, or of the call where it was refused as a whole.
-func (r *rig) send(ctx context.Context, name string, it sink.Item) sink.Class {
+func (r *rig) send(ctx context.Context, name string, it sink.Item) sink.ResultClass {
 	answer := r.operations[name].Send(ctx, []sink.Item{it})
 	if answer.Class == sink.Delivered {
-		return answer.Items[0].Class
+		return answer.ItemResults[0].Class
 	}
 	return answer.Class
 }
 
 func make1(t *testing.T, g *Generator, pipeline string, kind Kind) Record {
 	t.Helper()
-	s, err := g.Make(pipeline, kind)
+	s, err := g.GenerateKind(pipeline, kind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestValidSamplesAreTakenByTheSinkAndByTheVendor(t *testing.T) {
 	r := newRig(t)
 	for seed := range uint64(seeds) {
 		g := r.generator(t, seed)
-		for i, name := range event.Names() {
+		for i, name := range event.EventNames() {
 			s := make1(t, g, name, Valid)
 			it, err := r.item(t.Context(), s, int64(seed))
 			if err != nil {
@@ -183,10 +183,10 @@ func (r *rig) fate(t *testing.T, name string, s Record) record.Cause {
 		return record.CauseTombstone
 	}
 	it, err := r.item(t.Context(), s, 1)
-	var poison *decode.Poison
-	var unmapped *decode.Unmapped
-	var unknown *decode.UnknownID
-	var invalid *sink.Invalid
+	var poison *decode.PoisonError
+	var unmapped *decode.UnmappedError
+	var unknown *decode.UnknownSchemaError
+	var invalid *sink.ValidationError
 	switch {
 	case errors.As(err, &poison), errors.As(err, &unknown):
 		return record.CausePoison
@@ -261,7 +261,7 @@ func TestWhatCannotBeMadeIsAnError(t *testing.T) {
 		pipeline string
 		kind     Kind
 	}{{"none", Valid}, {lock, Retryable}, {lock, Rejected}, {lock, "odd"}} {
-		if s, err := g.Make(c.pipeline, c.kind); err == nil {
+		if s, err := g.GenerateKind(c.pipeline, c.kind); err == nil {
 			t.Errorf("%s of %s: made %+v", c.kind, c.pipeline, s)
 		}
 	}
@@ -271,17 +271,17 @@ func TestWhatCannotBeMadeIsAnError(t *testing.T) {
 		{Sources: r.sources, IDs: withoutID},
 		{Sources: []Source{{Pipeline: "p", Topic: "t", Events: []string{"odd"}}}, IDs: map[string]int{"odd": 1}},
 	} {
-		if _, err := New(o); err == nil {
+		if _, err := NewGenerator(o); err == nil {
 			t.Error("no error")
 		}
 	}
 	withoutStray := maps.Clone(r.ids)
 	delete(withoutStray, Stray)
-	g, err := New(Options{Sources: r.sources, IDs: withoutStray})
+	g, err := NewGenerator(Options{Sources: r.sources, IDs: withoutStray})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.Make(lock, Unmapped); err == nil {
+	if _, err := g.GenerateKind(lock, Unmapped); err == nil {
 		t.Error("a stray without an id is no error")
 	}
 }

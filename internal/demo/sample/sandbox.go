@@ -8,9 +8,9 @@ import (
 	"sluice/internal/demo/sandbox"
 )
 
-// Sandbox gives the options of vendors whose data fit the samples: the valid ones are taken, and those of kinds Rejected and Retryable are refused
+// SandboxOptions gives the options of vendors whose data fit the samples: the valid ones are taken, and those of kinds Rejected and Retryable are refused
 // as they are meant to be. The rules come after those that this needs, whose names begin with "sample-". The error is a *sandbox.ScriptError.
-func Sandbox(rules ...sandbox.Rule) (sandbox.Options, error) {
+func SandboxOptions(rules ...sandbox.Rule) (sandbox.Options, error) {
 	script, err := sandbox.NewScript(slices.Concat(refusals(), rules)...)
 	if err != nil {
 		return sandbox.Options{}, fmt.Errorf("checking the script: %w", err)

@@ -58,7 +58,7 @@ type call struct {
 	extra    int
 
 	items, refused int
-	accepted       []Entry
+	accepted       []LedgerEntry
 	owed           []int // of the accepted ones those that the answer names, by their place in the ledger
 }
 

@@ -126,7 +126,7 @@ func TestAClientThatGivesUpEndsTheWait(t *testing.T) {
 func TestConcurrentCallsAreAllAccounted(t *testing.T) {
 	const callers, calls, items = 8, 20, 5
 	var hooked sync.Map
-	s := scripted(t, Options{OnAccept: func(e Entry) { hooked.Store(e.ID, true) }},
+	s := scripted(t, Options{OnAccept: func(e LedgerEntry) { hooked.Store(e.ID, true) }},
 		Rule{Name: "busy", Operation: "crmcom.purchases", When: When{Every: 7}, Do: Action{Fault: FaultStatus, Code: 503}},
 		Rule{Name: "missing", When: When{Items: Items{Field: "accounts_receivable_identifier.number", Modulus: 5}}, Do: Action{Fault: FaultRefuseItem}})
 	token := crmToken(t, s)

@@ -89,7 +89,7 @@ func TestCRMCOMTakesEveryFieldThatThePageNames(t *testing.T) {
 	for operation, item := range crmItems {
 		s := New(Options{})
 		a := crm(t, s, operation, crmToken(t, s), with(with(item, shared), optional[operation]))
-		entries := s.Ledger().Accepted("crmcom." + operation)
+		entries := s.Ledger().AcceptedEntries("crmcom." + operation)
 		if len(entries) != 1 || entries[0].Reference != "ref-1" || entries[0].ID == "" {
 			t.Errorf("%s: %s, ledger %+v", operation, a.body, entries)
 		}
@@ -181,7 +181,7 @@ func TestCRMCOMRefusesTheItemAlone(t *testing.T) {
 			if len(unprocessed) != 1 || !strings.Contains(fmt.Sprint(unprocessed[0]), tt.says) {
 				t.Errorf("got %s, want %q", a.body, tt.says)
 			}
-			if entries := s.Ledger().Accepted("crmcom." + tt.operation); len(entries) != 1 || entries[0].ID != "good" {
+			if entries := s.Ledger().AcceptedEntries("crmcom." + tt.operation); len(entries) != 1 || entries[0].ID != "good" {
 				t.Errorf("ledger has %+v, want the neighbour alone", entries)
 			}
 			if stats := s.Ledger().Calls("crmcom." + tt.operation); stats.Items != 2 || stats.Accepted != 1 || stats.Refused != 1 {
@@ -274,7 +274,7 @@ func TestAParticipantIsReferredOnce(t *testing.T) {
 	if !strings.Contains(a.body, `"error_code":"ReferredByAnotherParticipantException","error_description":"Error:Participant RP17 Was Already Referred by Another Participant.`) {
 		t.Errorf("got %s", a.body)
 	}
-	if e := s.Ledger().Accepted("crmcom.referrals"); len(e) != 1 || e[0].ID != "r-0-1" {
+	if e := s.Ledger().AcceptedEntries("crmcom.referrals"); len(e) != 1 || e[0].ID != "r-0-1" {
 		t.Errorf("ledger has %+v", e)
 	}
 }

@@ -28,7 +28,7 @@ func TestExpointsTakesThePagesSamples(t *testing.T) {
 			if a.status != http.StatusOK || a.body != "" {
 				t.Fatalf("got %d %q, want 200 and no body", a.status, a.body)
 			}
-			for e := range s.Ledger().All("expoints." + operation) {
+			for e := range s.Ledger().AllEntries("expoints." + operation) {
 				if e.ID != "sample string 3" {
 					t.Errorf("ledger has id %q", e.ID)
 				}
@@ -55,7 +55,7 @@ func TestExpointsTakesWhatThePageAllows(t *testing.T) {
 	}
 	for name, body := range tests {
 		s := New(Options{Expoints: ExpointsOptions{Columns: columns, EventIDColumn: "event_id"}})
-		if a := send(t, s, Expoints, expointsPath("add"), body); a.status != http.StatusOK || s.Ledger().Accepted("expoints.add")[0].ID != "e-1" {
+		if a := send(t, s, Expoints, expointsPath("add"), body); a.status != http.StatusOK || s.Ledger().AcceptedEntries("expoints.add")[0].ID != "e-1" {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}

@@ -60,7 +60,7 @@ func fuzzCall(t *testing.T, s *Server, vendor Vendor, e *endpoint, body string) 
 		r.Header.Set("Content-Type", formMedia)
 	}
 	a := do(s.Handler(vendor), r)
-	entries := s.Ledger().Accepted(e.operation)
+	entries := s.Ledger().AcceptedEntries(e.operation)
 	if s.opts.Instant {
 		if len(entries) != 0 {
 			t.Error("Instant keeps a ledger")

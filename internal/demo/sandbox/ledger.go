@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Entry is one item that a vendor accepted. An item accepted twice has two entries.
-type Entry struct {
+// LedgerEntry is one item that a vendor accepted. An item accepted twice has two entries.
+type LedgerEntry struct {
 	// Operation is the full name, such as "crmcom.purchases".
 	Operation string
 	// ID is what the vendor's form offers to tell items apart: CRM.COM's request_unique_identifier, Expoints' value in the event id column (empty
@@ -61,7 +61,7 @@ type Ledger struct {
 }
 
 type account struct {
-	entries []Entry
+	entries []LedgerEntry
 	items   map[identity]known
 	stats   CallStats
 }
@@ -78,11 +78,13 @@ type identity struct {
 	hash        [sha256.Size]byte
 }
 
-// Accepted are the entries of an operation, in the order accepted.
-func (l *Ledger) Accepted(operation string) []Entry { return slices.Collect(l.All(operation)) }
+// AcceptedEntries are the entries of an operation, in the order accepted.
+func (l *Ledger) AcceptedEntries(operation string) []LedgerEntry {
+	return slices.Collect(l.AllEntries(operation))
+}
 
-// All iterates over the entries that an operation has at the time of the call.
-func (l *Ledger) All(operation string) iter.Seq[Entry] {
+// AllEntries iterates over the entries that an operation has at the time of the call.
+func (l *Ledger) AllEntries(operation string) iter.Seq[LedgerEntry] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Values(l.account(operation).entries)
@@ -105,10 +107,10 @@ func (l *Ledger) Duplicates(operation string) int {
 
 // Unexplained are the acceptances beyond an item's first that no lost answer is a reason for: the client sent the item again although it was told of it, or
 // twice at a time and was told of both. It may be asked when no call runs.
-func (l *Ledger) Unexplained(operation string) []Entry {
+func (l *Ledger) Unexplained(operation string) []LedgerEntry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var out []Entry
+	var out []LedgerEntry
 	told := map[identity]bool{}
 	for _, e := range l.account(operation).entries {
 		if e.after || e.Told && told[e.item] {
@@ -142,8 +144,8 @@ func (l *Ledger) account(operation string) *account {
 }
 
 // accept records an item, and gives its entry and where it stands among the operation's.
-func (l *Ledger) accept(operation string, it item) (Entry, int) {
-	e := Entry{Operation: operation, ID: it.id, Reference: it.reference, Version: it.version, At: time.Now(), Hash: sha256.Sum256(it.object.raw)}
+func (l *Ledger) accept(operation string, it item) (LedgerEntry, int) {
+	e := LedgerEntry{Operation: operation, ID: it.id, Reference: it.reference, Version: it.version, At: time.Now(), Hash: sha256.Sum256(it.object.raw)}
 	if l.keepBodies {
 		e.Body = slices.Clone(it.object.raw)
 	}

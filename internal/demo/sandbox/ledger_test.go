@@ -14,7 +14,7 @@ func TestTheLedgerTellsDuplicatesFromUpdates(t *testing.T) {
 	token := crmToken(t, s)
 	crm(t, s, "purchases", token, purchases(2)...)
 	crm(t, s, "purchases", token, purchases(1)...)
-	entries := s.Ledger().Accepted("crmcom.purchases")
+	entries := s.Ledger().AcceptedEntries("crmcom.purchases")
 	if n := s.Ledger().Duplicates("crmcom.purchases"); n != 1 || entries[0].Times != 1 || entries[2].Times != 2 {
 		t.Errorf("%d duplicates in %+v", n, entries)
 	}

@@ -23,7 +23,7 @@ func TestPropelCreatesThenUpdates(t *testing.T) {
 			t.Error("no x-request-id")
 		}
 	}
-	entries := s.Ledger().Accepted("propel.customers")
+	entries := s.Ledger().AcceptedEntries("propel.customers")
 	if len(entries) != 2 || entries[0].ID != "MBC/3002196" || entries[0].Version != "v1" || entries[1].Times != 2 {
 		t.Errorf("ledger has %+v", entries)
 	}

@@ -74,7 +74,7 @@ func TestTimesOfAScriptCountFromTheStart(t *testing.T) {
 			wait time.Duration
 			want int
 		}{{0, 200}, {time.Minute, 503}, {time.Minute - 1, 503}, {1, 200}} {
-			testkit.Advance(step.wait)
+			testkit.AdvanceClock(step.wait)
 			a := crm(t, s, "web", token, item)
 			if a.status != step.want {
 				t.Errorf("at %s: got %d, want %d", time.Since(s.start), a.status, step.want)

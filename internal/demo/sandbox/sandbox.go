@@ -40,7 +40,7 @@ type Options struct {
 	// KeepBodies keeps each accepted item's JSON in the ledger.
 	KeepBodies bool
 	// OnAccept, where set, is called for each accepted item, after it stands in the ledger and before the call is answered. Calls may be concurrent.
-	OnAccept func(Entry)
+	OnAccept func(LedgerEntry)
 	// Instant answers calls with items at once, without checks, script, latency or ledger: a vendor that costs a benchmark next to nothing.
 	Instant bool
 }

@@ -175,7 +175,7 @@ func scripted(t testing.TB, o Options, rules ...Rule) *Server {
 
 func accepted(s *Server, operation string) []string {
 	var ids []string
-	for e := range s.Ledger().All(operation) {
+	for e := range s.Ledger().AllEntries(operation) {
 		ids = append(ids, e.ID)
 	}
 	return ids

@@ -68,11 +68,11 @@ func TestTokensEndAtTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{CRMCOM: CRMCOMOptions{TokenTTL: time.Hour}})
 		token, later := crmToken(t, s), crmToken(t, s)
-		testkit.Advance(time.Hour - 1)
+		testkit.AdvanceClock(time.Hour - 1)
 		if a := crm(t, s, "purchases", token, purchaseItem); !strings.Contains(a.body, `"code":"OK"`) {
 			t.Errorf("before its end: %s", a.body)
 		}
-		testkit.Advance(1)
+		testkit.AdvanceClock(1)
 		for _, token := range []string{token, later} {
 			if a := crm(t, s, "purchases", token, purchaseItem); !strings.Contains(a.body, crmInvalidToken) {
 				t.Errorf("at its end: %s", a.body)

@@ -21,11 +21,11 @@ type Encoder struct {
 	schemas map[reflect.Type]avro.Schema // by the pointer to the event's type
 }
 
-// New parses the schemas.
-func New() (*Encoder, error) {
+// NewEncoder parses the schemas.
+func NewEncoder() (*Encoder, error) {
 	e := &Encoder{api: avro.Config{}.Freeze(), schemas: map[reflect.Type]avro.Schema{}}
 	for _, s := range schemas.All() {
-		fresh, ok := event.New(s.Name)
+		fresh, ok := event.NewEvent(s.Name)
 		if !ok {
 			return nil, fmt.Errorf("schema %s: package event has no type %s", s.File, s.Name)
 		}

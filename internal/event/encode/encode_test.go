@@ -15,7 +15,7 @@ import (
 
 func newEncoder(t *testing.T) *Encoder {
 	t.Helper()
-	e, err := New()
+	e, err := NewEncoder()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,8 +57,8 @@ func TestARecordValueIsTheHeaderAndTheWholeEvent(t *testing.T) {
 
 func TestEveryEventHasAnEncoding(t *testing.T) {
 	e := newEncoder(t)
-	for _, name := range event.Names() {
-		fresh, _ := event.New(name)
+	for _, name := range event.EventNames() {
+		fresh, _ := event.NewEvent(name)
 		if _, ok := e.schemas[reflect.TypeOf(fresh)]; !ok {
 			t.Errorf("no schema for a %T", fresh)
 		}

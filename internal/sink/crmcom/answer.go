@@ -80,8 +80,8 @@ func told(s, token string) string {
 }
 
 // read makes the answer of a call with items of what came back.
-func (a *account) read(reply vendorhttp.Reply, items []sink.Item, token string) sink.Answer {
-	answer := vendorhttp.Classify(reply)
+func (a *account) read(reply vendorhttp.Exchange, items []sink.Item, token string) sink.Response {
+	answer := vendorhttp.ClassifyExchange(reply)
 	if reply.Body == nil {
 		return answer
 	}
@@ -92,7 +92,7 @@ func (a *account) read(reply vendorhttp.Reply, items []sink.Item, token string) 
 	case answer.Class == sink.Delivered && unreadable:
 		answer.Class, answer.Err = sink.Unknown, errUnreadable
 	case answer.Class == sink.Delivered && env.status.ok():
-		answer.Items = a.results(answer.Status, &env, items, token)
+		answer.ItemResults = a.results(answer.Status, &env, items, token)
 	case answer.Class == sink.Delivered, answer.Class == sink.Rejected && !unreadable:
 		a.refused(&answer, &env, items)
 	}

@@ -22,8 +22,8 @@ func anAccount(t testing.TB, codes map[string]Meaning) *account {
 	return op.account
 }
 
-func reply(status int, body string) vendorhttp.Reply {
-	return vendorhttp.Reply{Status: status, Header: http.Header{}, Body: []byte(body), Written: true}
+func reply(status int, body string) vendorhttp.Exchange {
+	return vendorhttp.Exchange{Status: status, Header: http.Header{}, Body: []byte(body), RequestWritten: true}
 }
 
 func done(ids ...string) string {
@@ -54,38 +54,38 @@ func TestEachItemGetsTheResultThatTheAnswerHasForIt(t *testing.T) {
 	a, b, c := "events-0-0", "events-0-1", "events-0-2"
 	for _, test := range []struct {
 		name, body string
-		want       [3]sink.Class
+		want       [3]sink.ResultClass
 	}{
-		{"all processed, in any order", answered(done(c, a, b), "[]"), [3]sink.Class{d, d, d}},
-		{"sets that are null", answered("null", "null"), [3]sink.Class{u, u, u}},
-		{"no data", `{"status":{"code":"ok"}}`, [3]sink.Class{u, u, u}},
-		{"data null", `{"data":null,"status":{"code":"OK"}}`, [3]sink.Class{u, u, u}},
-		{"not found may come", answered(done(a), undone("NotFoundAPIValueException", b, c)), [3]sink.Class{d, r, r}},
-		{"referred by another is for good", answered(done(a, b), undone("ReferredByAnotherParticipantException", c)), [3]sink.Class{d, d, x}},
-		{"the vendor's own trouble passes", answered(done(a), undone("LockTimeoutException", b, c)), [3]sink.Class{d, r, r}},
-		{"blocked is not locked", answered(done(a, b), undone("AccountBlockedException", c)), [3]sink.Class{d, d, x}},
-		{"an unknown code is for good", answered(done(a, b), undone("SomethingException", c)), [3]sink.Class{d, d, x}},
-		{"a code that is no string is for good", answered(done(a, b), strings.Replace(undone("?", c), `"?"`, "17", 1)), [3]sink.Class{d, d, x}},
-		{"a configured code", answered(done(a), undone("SeenException", b, c)), [3]sink.Class{d, d, d}},
-		{"configuration is over the defaults", answered(done(a, b), undone("DeadlockException", c)), [3]sink.Class{d, d, x}},
-		{"in neither set", answered(done(a), undone("SomethingException", c)), [3]sink.Class{d, u, x}},
-		{"in both sets", answered(done(a, b), undone("SomethingException", b, c)), [3]sink.Class{d, u, x}},
-		{"processed twice", answered(done(a, b, a), undone("SomethingException", c)), [3]sink.Class{u, d, x}},
-		{"unprocessed twice", answered(done(a), undone("SomethingException", b, b, c)), [3]sink.Class{d, u, x}},
-		{"processed three times", answered(done(a, a, a, b), undone("SomethingException", c)), [3]sink.Class{u, d, x}},
-		{"identifiers of nobody", answered(done("", "other-0-1", a), undone("SomethingException", "", "events-0-22")), [3]sink.Class{d, u, u}},
-		{"identifiers that are no strings", answered(`[{"request_unique_identifier":["events-0-0"]},{"request_unique_identifier":0}]`, "[]"), [3]sink.Class{u, u, u}},
-		{"other members, of any kind and order", answered(` [ { "x" : {"y":["]}\\\"",1e3,{}],"z":[]} , "request_unique_identifier" : "events-0-\u0030" , "n":null,"t":true } ] `, " [ ] "), [3]sink.Class{d, u, u}},
-		{"an identifier within another member", answered(`[{"x":{"request_unique_identifier":"events-0-0"}}]`, "[]"), [3]sink.Class{u, u, u}},
-		{"elements that are null", answered("[null]", "[null]"), [3]sink.Class{u, u, u}},
+		{"all processed, in any order", answered(done(c, a, b), "[]"), [3]sink.ResultClass{d, d, d}},
+		{"sets that are null", answered("null", "null"), [3]sink.ResultClass{u, u, u}},
+		{"no data", `{"status":{"code":"ok"}}`, [3]sink.ResultClass{u, u, u}},
+		{"data null", `{"data":null,"status":{"code":"OK"}}`, [3]sink.ResultClass{u, u, u}},
+		{"not found may come", answered(done(a), undone("NotFoundAPIValueException", b, c)), [3]sink.ResultClass{d, r, r}},
+		{"referred by another is for good", answered(done(a, b), undone("ReferredByAnotherParticipantException", c)), [3]sink.ResultClass{d, d, x}},
+		{"the vendor's own trouble passes", answered(done(a), undone("LockTimeoutException", b, c)), [3]sink.ResultClass{d, r, r}},
+		{"blocked is not locked", answered(done(a, b), undone("AccountBlockedException", c)), [3]sink.ResultClass{d, d, x}},
+		{"an unknown code is for good", answered(done(a, b), undone("SomethingException", c)), [3]sink.ResultClass{d, d, x}},
+		{"a code that is no string is for good", answered(done(a, b), strings.Replace(undone("?", c), `"?"`, "17", 1)), [3]sink.ResultClass{d, d, x}},
+		{"a configured code", answered(done(a), undone("SeenException", b, c)), [3]sink.ResultClass{d, d, d}},
+		{"configuration is over the defaults", answered(done(a, b), undone("DeadlockException", c)), [3]sink.ResultClass{d, d, x}},
+		{"in neither set", answered(done(a), undone("SomethingException", c)), [3]sink.ResultClass{d, u, x}},
+		{"in both sets", answered(done(a, b), undone("SomethingException", b, c)), [3]sink.ResultClass{d, u, x}},
+		{"processed twice", answered(done(a, b, a), undone("SomethingException", c)), [3]sink.ResultClass{u, d, x}},
+		{"unprocessed twice", answered(done(a), undone("SomethingException", b, b, c)), [3]sink.ResultClass{d, u, x}},
+		{"processed three times", answered(done(a, a, a, b), undone("SomethingException", c)), [3]sink.ResultClass{u, d, x}},
+		{"identifiers of nobody", answered(done("", "other-0-1", a), undone("SomethingException", "", "events-0-22")), [3]sink.ResultClass{d, u, u}},
+		{"identifiers that are no strings", answered(`[{"request_unique_identifier":["events-0-0"]},{"request_unique_identifier":0}]`, "[]"), [3]sink.ResultClass{u, u, u}},
+		{"other members, of any kind and order", answered(` [ { "x" : {"y":["]}\\\"",1e3,{}],"z":[]} , "request_unique_identifier" : "events-0-\u0030" , "n":null,"t":true } ] `, " [ ] "), [3]sink.ResultClass{d, u, u}},
+		{"an identifier within another member", answered(`[{"x":{"request_unique_identifier":"events-0-0"}}]`, "[]"), [3]sink.ResultClass{u, u, u}},
+		{"elements that are null", answered("[null]", "[null]"), [3]sink.ResultClass{u, u, u}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			codes := map[string]Meaning{"SeenException": MeansDelivered, "DeadlockException": MeansRejected}
 			got := anAccount(t, codes).read(reply(200, test.body), fakeItems(3), "tok")
-			if got.Class != sink.Delivered || got.Err != nil || len(got.Items) != 3 {
+			if got.Class != sink.Delivered || got.Err != nil || len(got.ItemResults) != 3 {
 				t.Fatalf("got %+v", got)
 			}
-			for i, r := range got.Items {
+			for i, r := range got.ItemResults {
 				if r.Class != test.want[i] || r.Status != 200 {
 					t.Errorf("item %d: got %v, want %v", i, r, test.want[i])
 				}
@@ -96,7 +96,7 @@ func TestEachItemGetsTheResultThatTheAnswerHasForIt(t *testing.T) {
 
 func TestAnItemsResultSaysWhatTheVendorSaid(t *testing.T) {
 	body := answered("[]", strings.Replace(undone("SomethingException", "events-0-0"), "(X)", "(jo@example.com)", 1))
-	got := anAccount(t, nil).read(reply(200, body), fakeItems(1), "tok").Items[0]
+	got := anAccount(t, nil).read(reply(200, body), fakeItems(1), "tok").ItemResults[0]
 	want := sink.Result{Class: sink.Rejected, Status: 200, Code: "SomethingException", Message: "Error:Account (***) Not Found."}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -122,7 +122,7 @@ func TestWhatTheVendorRepeatsOfTheRequestIsInNoResult(t *testing.T) {
 		row := `[{"error_code":"A` + token + `","error_description":` + string(text) + `,"request_unique_identifier":"events-0-0"}]`
 		call := `{"status":{"code":"A` + token + `","message":` + string(text) + `}}`
 		account := anAccount(t, nil)
-		item := account.read(reply(200, answered("[]", row)), fakeItems(1), token).Items[0]
+		item := account.read(reply(200, answered("[]", row)), fakeItems(1), token).ItemResults[0]
 		whole := account.read(reply(200, call), fakeItems(1), token).Result
 		for of, got := range map[string]sink.Result{"an item": item, "a call": whole} {
 			if got.Message != want || got.Code != "A***" {
@@ -143,7 +143,7 @@ func TestARefusedCallIsJudgedByWhatItSays(t *testing.T) {
 		status int
 		body   string
 		items  int
-		want   sink.Class
+		want   sink.ResultClass
 		named  []int
 	}{
 		{"a code that means login", 200, failed("InvalidTokenException", ""), 3, sink.Unauthorized, nil},
@@ -169,11 +169,11 @@ func TestARefusedCallIsJudgedByWhatItSays(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := anAccount(t, codes).read(reply(test.status, test.body), fakeItems(test.items), "tok")
-			if got.Class != test.want || got.Items != nil || got.Status != test.status {
+			if got.Class != test.want || got.ItemResults != nil || got.Status != test.status {
 				t.Errorf("got %+v, want %v", got, test.want)
 			}
 			var named []int
-			for _, n := range got.Named {
+			for _, n := range got.ItemErrors {
 				named = append(named, n.Index)
 				if n.Class != sink.Rejected {
 					t.Errorf("item %d is named with %v", n.Index, n.Class)
@@ -193,7 +193,7 @@ func TestARefusedCallIsJudgedByWhatItSays(t *testing.T) {
 func TestARefusalOfOneItemAloneIsThatItems(t *testing.T) {
 	got := anAccount(t, nil).read(reply(200, failed("NotFoundAPIValueException", "no such currency")), fakeItems(1), "tok")
 	want := sink.Result{Class: sink.Retryable, Status: 200, Code: "NotFoundAPIValueException", Message: "no such currency"}
-	if got.Class != sink.Delivered || len(got.Items) != 1 || got.Items[0] != want {
+	if got.Class != sink.Delivered || len(got.ItemResults) != 1 || got.ItemResults[0] != want {
 		t.Errorf("got %+v, want the item %+v", got, want)
 	}
 }
@@ -206,24 +206,24 @@ func TestAnAnswerThatCannotBeReadIsUnknown(t *testing.T) {
 		strings.Replace(answered(done("events-0-0"), "[]"), "unprocessed_", "processed_", 1),
 	} {
 		got := anAccount(t, nil).read(reply(200, body), fakeItems(1), "tok")
-		if got.Class != sink.Unknown || got.Items != nil || got.Err == nil {
+		if got.Class != sink.Unknown || got.ItemResults != nil || got.Err == nil {
 			t.Errorf("%s: got %+v", body, got)
 		}
 	}
 }
 
 func TestTheHTTPStatusDecidesWhereItIsNotA2xx(t *testing.T) {
-	for status, want := range map[int]sink.Class{
+	for status, want := range map[int]sink.ResultClass{
 		302: sink.Misconfigured, 401: sink.Unauthorized, 403: sink.Unauthorized, 404: sink.Misconfigured, 405: sink.Misconfigured,
 		415: sink.Misconfigured, 408: sink.Unavailable, 413: sink.TooLarge, 429: sink.Throttled, 500: sink.Unavailable,
 		502: sink.Unknown, 503: sink.Unavailable, 504: sink.Unknown,
 	} {
 		got := anAccount(t, nil).read(reply(status, answered(done("events-0-0"), "[]")), fakeItems(1), "tok")
-		if got.Class != want || got.Items != nil || got.Code != "OK" {
+		if got.Class != want || got.ItemResults != nil || got.Code != "OK" {
 			t.Errorf("%d: got %+v, want %v", status, got, want)
 		}
 	}
-	noBody := anAccount(t, nil).read(vendorhttp.Reply{Status: 200, Err: vendorhttp.ErrBodyTooLarge, Written: true}, fakeItems(1), "tok")
+	noBody := anAccount(t, nil).read(vendorhttp.Exchange{Status: 200, Err: vendorhttp.ErrBodyTooLarge, RequestWritten: true}, fakeItems(1), "tok")
 	if noBody.Class != sink.Unknown {
 		t.Errorf("a body that could not be read: got %+v", noBody)
 	}
@@ -236,12 +236,12 @@ func TestACodeOfARefusedLoginCanBeConfigured(t *testing.T) {
 		t.Fatal("not this package's operation")
 	}
 	for _, code := range codes {
-		if got := op.account.read(reply(200, failed(code, "refused")), fakeItems(1), "tok"); got.Class != sink.Unauthorized || got.Items != nil {
+		if got := op.account.read(reply(200, failed(code, "refused")), fakeItems(1), "tok"); got.Class != sink.Unauthorized || got.ItemResults != nil {
 			t.Errorf("%s: got %+v, want unauthorized", code, got)
 		}
 	}
-	if got := op.account.read(reply(200, answered("[]", undone(codes[1], "events-0-0"))), fakeItems(1), "tok"); got.Items[0].Class != sink.Retryable {
-		t.Errorf("an item's own code says %v", got.Items[0])
+	if got := op.account.read(reply(200, answered("[]", undone(codes[1], "events-0-0"))), fakeItems(1), "tok"); got.ItemResults[0].Class != sink.Retryable {
+		t.Errorf("an item's own code says %v", got.ItemResults[0])
 	}
 }
 
@@ -256,7 +256,7 @@ func BenchmarkAnswerOf1000(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if got := account.read(reply(200, body), items, "tok"); got.Items[999].Class != sink.Delivered {
+		if got := account.read(reply(200, body), items, "tok"); got.ItemResults[999].Class != sink.Delivered {
 			b.Fatal(got)
 		}
 	}

@@ -81,11 +81,11 @@ func TestTheSevenOperationsAreNotRepeatableAndHaveAnEventEach(t *testing.T) {
 	events := map[string]bool{}
 	for name, op := range ops {
 		spec := op.Spec()
-		if _, known := event.New(spec.Event); !known || events[spec.Event] {
+		if _, known := event.NewEvent(spec.Event); !known || events[spec.Event] {
 			t.Errorf("%s: its event %s is unknown or another's", name, spec.Event)
 		}
 		events[spec.Event] = true
-		if spec.MaxItems != 1000 || spec.Repeatable || spec.Unknown != sink.UnknownRetry || spec.Resends != 2 {
+		if spec.MaxItems != 1000 || spec.Repeatable || spec.UnknownPolicy != sink.UnknownRetry || spec.MaxResends != 2 {
 			t.Errorf("%s: got %+v", name, spec)
 		}
 	}

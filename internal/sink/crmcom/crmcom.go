@@ -23,7 +23,7 @@ const maxItems = 1000
 
 // definition is one bulk method of the vendor's page.
 type definition struct {
-	spec   sink.Spec
+	spec   sink.OperationSpec
 	set    string // the member of the call that holds the items
 	encode func(*writer, any) bool
 }
@@ -40,13 +40,13 @@ var definitions = [...]definition{
 
 // spec is what all seven share. They are not repeatable: the vendor books an event again each time it is sent, even with the same reference number
 // (the page's example of purchases, items 31 and 32).
-func spec(name, event string) sink.Spec {
-	return sink.Spec{Name: name, Event: "sluice.crmcom." + event, MaxItems: maxItems, Unknown: sink.UnknownRetry, Resends: 2}
+func spec(name, event string) sink.OperationSpec {
+	return sink.OperationSpec{Name: name, Event: "sluice.crmcom." + event, MaxItems: maxItems, UnknownPolicy: sink.UnknownRetry, MaxResends: 2}
 }
 
 // Specs gives the operations that New makes, in its order.
-func Specs() []sink.Spec {
-	specs := make([]sink.Spec, len(definitions))
+func Specs() []sink.OperationSpec {
+	specs := make([]sink.OperationSpec, len(definitions))
 	for i, d := range definitions {
 		specs[i] = d.spec
 	}
@@ -58,7 +58,7 @@ type account struct {
 	settings
 	base   string // without a slash at its end
 	client *http.Client
-	tokens *vendorhttp.Source
+	tokens *vendorhttp.TokenSource
 	codes  map[string]Meaning
 	logins []string // codes of a refused login, beside those that are found by their words
 }
@@ -103,14 +103,14 @@ func newAccount(cfg Config, client *http.Client) (*account, error) {
 	a.release, _ = parseRelease(cfg.Release) // checked
 	maps.Copy(a.codes, cfg.ErrorCodes)
 	a.logins = cfg.LoginCodes
-	a.tokens = vendorhttp.NewSource(a.login(cfg.Auth, cfg.TokenTTL), tokenMargin)
+	a.tokens = vendorhttp.NewTokenSource(a.login(cfg.Auth, cfg.TokenTTL), tokenMargin)
 	return a, nil
 }
 
 // Spec says what the operation is.
-func (o *operation) Spec() sink.Spec { return o.spec }
+func (o *operation) Spec() sink.OperationSpec { return o.spec }
 
-// Renew gets the account a token other than the one named used. It serves all operations of the account.
-func (o *operation) Renew(ctx context.Context, used uint64) error {
-	return o.account.tokens.Renew(ctx, used)
+// RefreshToken gets the account a token other than the one named used. It serves all operations of the account.
+func (o *operation) RefreshToken(ctx context.Context, used uint64) error {
+	return o.account.tokens.Refresh(ctx, used)
 }

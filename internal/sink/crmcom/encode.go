@@ -27,9 +27,9 @@ func (o *operation) Encode(_ context.Context, ev any, origin sink.Origin) (sink.
 	}
 	w.buf = append(w.buf, '}')
 	if w.faults != nil {
-		return sink.Item{}, &sink.Invalid{Faults: w.faults}
+		return sink.Item{}, &sink.ValidationError{Violations: w.faults}
 	}
-	return sink.Item{ID: w.origin, Body: slices.Clone(w.buf), Group: w.group}, nil
+	return sink.Item{ID: w.origin, Body: slices.Clone(w.buf), EnvelopeKey: w.group}, nil
 }
 
 // encoderOf makes an encoder of events of type E one of any event; false where the event is of another type.

@@ -31,7 +31,7 @@ func encoded(t *testing.T, op sink.Operation, ev any) map[string]any {
 func faults(t *testing.T, op sink.Operation, ev any) []string {
 	t.Helper()
 	item, err := op.Encode(t.Context(), ev, originAt(7))
-	var invalid *sink.Invalid
+	var invalid *sink.ValidationError
 	if err == nil {
 		return nil
 	}
@@ -39,7 +39,7 @@ func faults(t *testing.T, op sink.Operation, ev any) []string {
 		t.Fatalf("got %v and %s, want a *sink.Invalid and no item", err, item.Body)
 	}
 	var list []string
-	for _, f := range invalid.Faults {
+	for _, f := range invalid.Violations {
 		list = append(list, f.Path+": "+f.Rule)
 	}
 	return list
@@ -83,7 +83,7 @@ func fillNested(v reflect.Value) {
 // filled is an event with every field that the vendor takes at once.
 func filled(t *testing.T, name string) any {
 	t.Helper()
-	ev, known := event.New(name)
+	ev, known := event.NewEvent(name)
 	if !known {
 		t.Fatalf("no event %s", name)
 	}
@@ -205,13 +205,13 @@ func TestGroupIsTheCurrencyOfTheCall(t *testing.T) {
 	op := unsent(t, nil)["purchases"]
 	e := purchaseOf("A1")
 	plain, err := op.Encode(t.Context(), e, originAt(7))
-	if err != nil || plain.Group != "" {
-		t.Fatalf("got group %q, %v", plain.Group, err)
+	if err != nil || plain.EnvelopeKey != "" {
+		t.Fatalf("got group %q, %v", plain.EnvelopeKey, err)
 	}
 	e.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new("EUR")}
 	item, err := op.Encode(t.Context(), e, originAt(7))
-	if err != nil || item.Group != `{"code":"EUR"}` || string(item.Body) != string(plain.Body) {
-		t.Errorf("got group %q and %s, %v", item.Group, item.Body, err)
+	if err != nil || item.EnvelopeKey != `{"code":"EUR"}` || string(item.Body) != string(plain.Body) {
+		t.Errorf("got group %q and %s, %v", item.EnvelopeKey, item.Body, err)
 	}
 }
 
@@ -223,7 +223,7 @@ func TestAnyTextSurvivesAsJSON(t *testing.T) {
 		e.Description, e.UdfString16 = &text, &text
 		item, err := op.Encode(t.Context(), e, originAt(7))
 		if !utf8.ValidString(text) {
-			if !errors.As(err, new(*sink.Invalid)) {
+			if !errors.As(err, new(*sink.ValidationError)) {
 				rt.Fatalf("%q: %v, want it to be invalid, for it cannot be sent unchanged", text, err)
 			}
 			return

@@ -27,18 +27,18 @@ func FuzzAnswer(f *testing.F) {
 	account := anAccount(f, nil)
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		items := fakeItems(2)
-		got := account.read(vendorhttp.Reply{Status: status, Header: http.Header{}, Body: body, Written: true}, items, "tok")
-		if (got.Class == sink.Delivered) != (len(got.Items) == len(items)) || got.Class == 0 {
-			t.Fatalf("class %v with %d items", got.Class, len(got.Items))
+		got := account.read(vendorhttp.Exchange{Status: status, Header: http.Header{}, Body: body, RequestWritten: true}, items, "tok")
+		if (got.Class == sink.Delivered) != (len(got.ItemResults) == len(items)) || got.Class == 0 {
+			t.Fatalf("class %v with %d items", got.Class, len(got.ItemResults))
 		}
-		for i, r := range got.Items {
+		for i, r := range got.ItemResults {
 			if processed, unprocessed := mentions(body, items[i].ID); r.Class == sink.Delivered && (processed != 1 || unprocessed != 0) {
 				t.Fatalf("item %d is delivered, and stands %d times among the processed, %d times among the unprocessed", i, processed, unprocessed)
 			} else if r.Class == 0 {
 				t.Fatalf("item %d has no class", i)
 			}
 		}
-		for _, n := range got.Named {
+		for _, n := range got.ItemErrors {
 			if !strings.Contains(got.Class.String(), "rejected") || n.Index < 0 || n.Index >= len(items) {
 				t.Fatalf("%v names item %d", got.Class, n.Index)
 			}

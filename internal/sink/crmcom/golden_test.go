@@ -138,10 +138,10 @@ func TestEachExampleOfThePageIsSentAndItsAnswerRead(t *testing.T) {
 			if want := golden(t, g.operation+".request.json"); !reflect.DeepEqual(sent, want) {
 				t.Errorf("%s: sent\n%v\nwant\n%v", g.section, sent, want)
 			}
-			if got.Class != sink.Delivered || len(got.Items) != len(items) {
+			if got.Class != sink.Delivered || len(got.ItemResults) != len(items) {
 				t.Fatalf("%s: got %+v", g.section, got)
 			}
-			for i, r := range got.Items {
+			for i, r := range got.ItemResults {
 				want := sink.Result{Class: sink.Delivered, Status: 200}
 				if code, ok := g.unmet[i]; ok {
 					want = sink.Result{Class: defaultCodes[code].class(), Status: 200, Code: code, Message: r.Message}

@@ -33,13 +33,13 @@ type credentials struct {
 
 // login makes the account's logins: POST authentication/web_api_key/token (from R10.0.0, the vendor's recommendation) or
 // POST authentication/token.
-func (a *account) login(auth Auth, ttl time.Duration) vendorhttp.Fetch {
+func (a *account) login(auth Auth, ttl time.Duration) vendorhttp.FetchToken {
 	return func(ctx context.Context) (vendorhttp.Token, error) {
 		req, err := a.loginRequest(ctx, auth)
 		if err != nil {
-			return vendorhttp.Token{}, loginFailed(sink.Answer{Result: sink.Result{Class: sink.Misconfigured}, Err: err})
+			return vendorhttp.Token{}, loginFailed(sink.Response{Result: sink.Result{Class: sink.Misconfigured}, Err: err})
 		}
-		value, err := readLogin(vendorhttp.Do(ctx, a.client, req, loginBodyMax))
+		value, err := readLogin(vendorhttp.RoundTrip(ctx, a.client, req, loginBodyMax))
 		if err != nil {
 			return vendorhttp.Token{}, err
 		}
@@ -73,8 +73,8 @@ var (
 )
 
 // readLogin gives the token, or a *sink.Unready. The vendor's text is left out: it may name the user.
-func readLogin(reply vendorhttp.Reply) (string, error) {
-	answer := vendorhttp.Classify(reply)
+func readLogin(reply vendorhttp.Exchange) (string, error) {
+	answer := vendorhttp.ClassifyExchange(reply)
 	var login struct {
 		Data   struct{ Token string }
 		Status status
@@ -105,8 +105,8 @@ func readLogin(reply vendorhttp.Reply) (string, error) {
 	return "", loginFailed(answer)
 }
 
-func loginFailed(answer sink.Answer) error {
-	return &sink.Unready{Doing: "logging in to CRM.COM", Answer: answer}
+func loginFailed(answer sink.Response) error {
+	return &sink.DependencyError{Action: "logging in to CRM.COM", Response: answer}
 }
 
 // life is how long a token holds, as far as is known: the vendor names no expiry beside it, but from R12 on it is a JWT with one of its own. Nothing is

@@ -44,7 +44,7 @@ func TestBothLoginsAreAsTheVendorDocumentsThem(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v := &vendor{answer: allProcessed}
 			op := v.start(t, func(cfg *Config) { cfg.Auth = c.auth })["web"]
-			if got := op.Send(t.Context(), fakeItems(1)); got.Class != sink.Delivered || got.Token == 0 {
+			if got := op.Send(t.Context(), fakeItems(1)); got.Class != sink.Delivered || got.TokenVersion == 0 {
 				t.Fatalf("got %+v", got)
 			}
 			login := v.logins()[0]
@@ -70,21 +70,21 @@ func TestOperationsOfAnAccountShareOneTokenAndRenewItOnce(t *testing.T) {
 	ops := v.start(t, nil)
 	first := ops["purchases"].Send(t.Context(), fakeItems(1))
 	second := ops["web"].Send(t.Context(), fakeItems(1))
-	if len(v.logins()) != 1 || first.Token != second.Token {
-		t.Fatalf("%d logins, tokens %d and %d", len(v.logins()), first.Token, second.Token)
+	if len(v.logins()) != 1 || first.TokenVersion != second.TokenVersion {
+		t.Fatalf("%d logins, tokens %d and %d", len(v.logins()), first.TokenVersion, second.TokenVersion)
 	}
 	for _, name := range []string{"purchases", "web"} {
-		authorizer, ok := ops[name].(sink.Authorizer)
+		authorizer, ok := ops[name].(sink.TokenRefresher)
 		if !ok {
 			t.Fatalf("%s cannot renew its token", name)
 		}
-		if err := authorizer.Renew(t.Context(), first.Token); err != nil {
+		if err := authorizer.RefreshToken(t.Context(), first.TokenVersion); err != nil {
 			t.Fatal(err)
 		}
 	}
 	renewed := ops["referrals"].Send(t.Context(), fakeItems(1))
-	if len(v.logins()) != 2 || renewed.Token == first.Token {
-		t.Errorf("%d logins, token %d after %d", len(v.logins()), renewed.Token, first.Token)
+	if len(v.logins()) != 2 || renewed.TokenVersion == first.TokenVersion {
+		t.Errorf("%d logins, token %d after %d", len(v.logins()), renewed.TokenVersion, first.TokenVersion)
 	}
 	if body := v.calls()[2].body; !strings.HasPrefix(string(body), `{"token":"token-2",`) {
 		t.Errorf("the call begins %.40s", body)
@@ -139,7 +139,7 @@ func TestTokenIsRenewedBeforeItsExpiryOrAfterItsTTL(t *testing.T) {
 func startInBubble(t *testing.T, v *vendor, ttl time.Duration) sink.Operation {
 	t.Helper()
 	var n testkit.Network
-	base := testkit.Serve(t, &n, "crm.example:80", v)
+	base := testkit.ServeHTTP(t, &n, "crm.example:80", v)
 	cfg := accountAt(base+"/crmapi/rest/v2", userLogin)
 	cfg.TokenTTL = ttl
 	return operations(t, cfg, vendorhttp.Options{Transport: n.Transport()})["purchases"]
@@ -152,7 +152,7 @@ func TestAFailedLoginIsTheAnswerAndBacksOff(t *testing.T) {
 		start := time.Now()
 		for time.Since(start) < 6*time.Hour {
 			got := op.Send(t.Context(), fakeItems(1))
-			if got.Class != sink.Unauthorized || got.Token != 0 || got.Items != nil || got.Err == nil || got.RetryAfter > 15*time.Minute {
+			if got.Class != sink.Unauthorized || got.TokenVersion != 0 || got.ItemResults != nil || got.Err == nil || got.RetryAfter > 15*time.Minute {
 				t.Fatalf("got %+v", got)
 			}
 			if said := fmt.Sprintf("%+v", got); strings.Contains(said, "jo") || strings.Contains(said, "s3cret") {
@@ -172,7 +172,7 @@ func TestALoginsFailureSaysHowToWait(t *testing.T) {
 		name   string
 		status int
 		body   string
-		want   sink.Class
+		want   sink.ResultClass
 	}{
 		{"refused", 200, failed("ERROR", ""), sink.Unauthorized},
 		{"refused with 400", 400, failed("InvalidCredentialsException", ""), sink.Unauthorized},
@@ -191,8 +191,8 @@ func TestALoginsFailureSaysHowToWait(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v := &vendor{login: func(int) (int, string) { return c.status, c.body }}
 			got := v.start(t, nil)["purchases"].Send(t.Context(), fakeItems(1))
-			var unready *sink.Unready
-			if got.Class != c.want || got.Token != 0 || got.MayHaveActed || !errors.As(got.Err, &unready) {
+			var unready *sink.DependencyError
+			if got.Class != c.want || got.TokenVersion != 0 || got.MayHaveActed || !errors.As(got.Err, &unready) {
 				t.Errorf("got %+v, want %v", got, c.want)
 			}
 			if len(v.calls()) != 0 {

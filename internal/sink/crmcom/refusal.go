@@ -26,7 +26,7 @@ func (a *account) meaning(code string) Meaning {
 	return MeansRejected
 }
 
-func (m Meaning) class() sink.Class {
+func (m Meaning) class() sink.ResultClass {
 	switch m {
 	case MeansDelivered:
 		return sink.Delivered
@@ -69,7 +69,7 @@ var errContradiction = errors.New("the answer refuses the call and lists process
 
 // refused judges a call that was refused as a whole. The two kinds that are not the data's fault are found first; then the items that the text names; a code
 // that says more of one item than that it is refused for good is believed when the item is alone in the call.
-func (a *account) refused(answer *sink.Answer, env *envelope, items []sink.Item) {
+func (a *account) refused(answer *sink.Response, env *envelope, items []sink.Item) {
 	code, text := string(env.status.Code), env.status.text()
 	_, known := a.codes[code]
 	named := indicesNamed(text, items)
@@ -90,10 +90,10 @@ func (a *account) refused(answer *sink.Answer, env *envelope, items []sink.Item)
 	switch {
 	case one.Class == sink.Rejected:
 		for _, i := range named {
-			answer.Named = append(answer.Named, sink.Named{Index: i, Result: one})
+			answer.ItemErrors = append(answer.ItemErrors, sink.ItemError{Index: i, Result: one})
 		}
 	case len(items) == 1:
-		answer.Class, answer.Items = sink.Delivered, []sink.Result{one}
+		answer.Class, answer.ItemResults = sink.Delivered, []sink.Result{one}
 	}
 }
 

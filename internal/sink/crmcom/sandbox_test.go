@@ -19,7 +19,7 @@ func inSandbox(t *testing.T, o sandbox.CRMCOMOptions, auth Auth) (map[string]sin
 	return operations(t, accountAt(server.URL+"/crmapi/rest/v2", auth), vendorhttp.Options{}), s.Ledger()
 }
 
-func encodeAndSend(t *testing.T, op sink.Operation, events ...any) sink.Answer {
+func encodeAndSend(t *testing.T, op sink.Operation, events ...any) sink.Response {
 	t.Helper()
 	var items []sink.Item
 	for i, e := range events {
@@ -39,7 +39,7 @@ func TestTheSandboxTakesEveryFieldOfEveryEvent(t *testing.T) {
 		ops, ledger := inSandbox(t, sandbox.CRMCOMOptions{}, auth)
 		for name, op := range ops {
 			got := encodeAndSend(t, op, filled(t, op.Spec().Event))
-			if got.Class != sink.Delivered || got.Items[0].Class != sink.Delivered {
+			if got.Class != sink.Delivered || got.ItemResults[0].Class != sink.Delivered {
 				t.Errorf("%s: got %+v", name, got)
 			}
 			if n := ledger.Count("crmcom." + name); n != 1 {
@@ -53,19 +53,19 @@ func TestTheSandboxRefusesAndThisSideReadsIt(t *testing.T) {
 	exists := func(account string) bool { return account == "A1" }
 	ops, _ := inSandbox(t, sandbox.CRMCOMOptions{AccountExists: exists, Currency: "EUR"}, sandboxUser)
 	got := encodeAndSend(t, ops["purchases"], purchaseOf("A1"), purchaseOf("A2"), purchaseOf("A1"))
-	want := []sink.Class{sink.Delivered, sink.Retryable, sink.Delivered}
-	for i, r := range got.Items {
+	want := []sink.ResultClass{sink.Delivered, sink.Retryable, sink.Delivered}
+	for i, r := range got.ItemResults {
 		if r.Class != want[i] {
 			t.Errorf("item %d: got %+v, want %v", i, r, want[i])
 		}
 	}
 	inDollars := purchaseOf("A1")
 	inDollars.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new("USD")}
-	if got := encodeAndSend(t, ops["purchases"], inDollars); got.Class != sink.Rejected || got.Named != nil {
+	if got := encodeAndSend(t, ops["purchases"], inDollars); got.Class != sink.Rejected || got.ItemErrors != nil {
 		t.Errorf("another currency: got %+v", got)
 	}
 	strangers, _ := inSandbox(t, sandbox.CRMCOMOptions{}, Auth{WebAPIKey: "wrong"})
-	if got := encodeAndSend(t, strangers["purchases"], purchaseOf("A1")); got.Class != sink.Unauthorized || got.Token != 0 {
+	if got := encodeAndSend(t, strangers["purchases"], purchaseOf("A1")); got.Class != sink.Unauthorized || got.TokenVersion != 0 {
 		t.Errorf("a wrong key: got %+v", got)
 	}
 }

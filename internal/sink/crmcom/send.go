@@ -12,26 +12,26 @@ import (
 
 // Send makes one call: POST customer_events/bulk/<operation>/create, with the token as a member of the body. It logs in first where there is no
 // token; a login that failed is the answer then, and names no token.
-func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Answer {
+func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Response {
 	token, generation, err := o.account.tokens.Get(ctx)
 	if err != nil {
 		return loginAnswer(err)
 	}
 	req, err := o.request(ctx, token, items)
 	if err != nil {
-		return sink.Answer{Result: sink.Result{Class: sink.Misconfigured}, Token: generation, Err: err}
+		return sink.Response{Result: sink.Result{Class: sink.Misconfigured}, TokenVersion: generation, Err: err}
 	}
-	answer := o.account.read(vendorhttp.Do(ctx, o.account.client, req, 0), items, token)
-	answer.Token = generation
+	answer := o.account.read(vendorhttp.RoundTrip(ctx, o.account.client, req, 0), items, token)
+	answer.TokenVersion = generation
 	return answer
 }
 
-func loginAnswer(err error) sink.Answer {
-	var unready *sink.Unready
+func loginAnswer(err error) sink.Response {
+	var unready *sink.DependencyError
 	if !errors.As(err, &unready) {
-		return sink.Answer{Result: sink.Result{Class: sink.Unavailable}, Err: err}
+		return sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err}
 	}
-	answer := unready.Answer
+	answer := unready.Response
 	answer.Err = err
 	return answer
 }
@@ -41,7 +41,7 @@ func (o *operation) request(ctx context.Context, token string, items []sink.Item
 	if err != nil {
 		return nil, err
 	}
-	prefix := o.appendPrefix(nil, token, items[0].Group)
+	prefix := o.appendPrefix(nil, token, items[0].EnvelopeKey)
 	req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(prefix, items, []byte(callEnd))
 	return req, nil
 }

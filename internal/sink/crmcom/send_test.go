@@ -29,7 +29,7 @@ func TestACallIsItsItemsInTheEnvelopeOfTheirGroup(t *testing.T) {
 		}
 		items = append(items, item)
 	}
-	if got := op.Send(t.Context(), items); got.Class != sink.Delivered || got.Items[1].Class != sink.Delivered {
+	if got := op.Send(t.Context(), items); got.Class != sink.Delivered || got.ItemResults[1].Class != sink.Delivered {
 		t.Fatalf("got %+v", got)
 	}
 	call := v.calls()[0]
@@ -49,7 +49,7 @@ func TestEnvelopeSizeHoldsForTheLongestToken(t *testing.T) {
 	for name, op := range v.start(t, nil) {
 		for _, group := range []string{"", `{"code":"EUR"}`} {
 			items := fakeItems(3)
-			items[0].Group = group
+			items[0].EnvelopeKey = group
 			if got := op.Send(t.Context(), items); got.Class != sink.Delivered {
 				t.Fatalf("%s: got %+v", name, got)
 			}
@@ -86,7 +86,7 @@ func TestFinancialStatementsGoOutUnderTheConfiguredName(t *testing.T) {
 func TestAnExpiredTokenIsUnauthorizedAndNamesTheToken(t *testing.T) {
 	v := &vendor{answer: func(seen) (int, string) { return 200, failed("InvalidTokenException", "token {{token}} has expired") }}
 	got := v.start(t, nil)["purchases"].Send(t.Context(), fakeItems(2))
-	if got.Class != sink.Unauthorized || got.Token != 1 || got.Items != nil || got.Code != "InvalidTokenException" ||
+	if got.Class != sink.Unauthorized || got.TokenVersion != 1 || got.ItemResults != nil || got.Code != "InvalidTokenException" ||
 		got.Message != "token *** has expired" {
 		t.Errorf("got %+v", got)
 	}
@@ -116,7 +116,7 @@ func TestARefusedConnectionIsUnavailable(t *testing.T) {
 	var n testkit.Network
 	cfg := accountAt("http://crm.example:80/crmapi/rest/v2", userLogin)
 	op := operations(t, cfg, vendorhttp.Options{Transport: n.Transport()})["purchases"]
-	if got := op.Send(t.Context(), fakeItems(1)); got.Class != sink.Unavailable || got.MayHaveActed || got.Token != 0 {
+	if got := op.Send(t.Context(), fakeItems(1)); got.Class != sink.Unavailable || got.MayHaveActed || got.TokenVersion != 0 {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -20,7 +20,7 @@ type writer struct {
 	origin string
 	within [3]scope
 	depth  int
-	faults []sink.Fault
+	faults []sink.Violation
 }
 
 // settings are what an account's configuration says about an item's JSON.
@@ -46,7 +46,7 @@ func (w *writer) fault(name, rule string) {
 		}
 		path += "."
 	}
-	w.faults = append(w.faults, sink.Fault{Path: path + name, Rule: rule})
+	w.faults = append(w.faults, sink.Violation{Path: path + name, Rule: rule})
 }
 
 // from notes a fault where the account's release does not know a member yet.

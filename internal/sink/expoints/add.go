@@ -29,10 +29,10 @@ func encodeAdd(ctx context.Context, a *account, e *event.FeedbackRequest, origin
 	w.optBool("CopyAllAnswers", e.CopyAllAnswers)
 	w.b = append(w.b, '}')
 	if len(w.faults) > 0 {
-		return sink.Item{}, &sink.Invalid{Faults: w.faults}
+		return sink.Item{}, &sink.ValidationError{Violations: w.faults}
 	}
 	kind := group{test: or(e.IsTest, a.cfg.Batch.IsTest), concept: or(e.IsConcept, a.cfg.Batch.IsConcept)}
-	return sink.Item{Body: w.b, Group: kind.String(), Entity: a.entity(e.Email)}, nil
+	return sink.Item{Body: w.b, EnvelopeKey: kind.String(), EntityKey: a.entity(e.Email)}, nil
 }
 
 // entity keeps two customers with one e-mail address out of one call where the vendor would refuse or drop the second (AllowDuplicateEmail false).

@@ -16,21 +16,21 @@ import (
 
 // readAnswer says what came of a call with n items. The page documents statuses and no body: a 2xx takes the whole call, whatever its body, save
 // for a page for people. None of the formats of the API is HTML: a proxy's login or maintenance page says nothing of the call.
-func readAnswer(r vendorhttp.Reply, n int) sink.Answer {
-	a := vendorhttp.Classify(r)
+func readAnswer(r vendorhttp.Exchange, n int) sink.Response {
+	a := vendorhttp.ClassifyExchange(r)
 	if r.Status >= 200 && r.Status < 300 {
 		if isPage(r.Body) {
 			a.Class, a.Err = sink.Unknown, errPage
 			return a
 		}
 		a.Class, a.Err = sink.Delivered, nil
-		a.Items = slices.Repeat([]sink.Result{{Class: sink.Delivered, Status: r.Status}}, n)
+		a.ItemResults = slices.Repeat([]sink.Result{{Class: sink.Delivered, Status: r.Status}}, n)
 		return a
 	}
 	lines := messages(r.Body)
 	a.Message = message(lines)
 	if a.Class == sink.Rejected {
-		a.Named = named(lines, n, a.Result)
+		a.ItemErrors = named(lines, n, a.Result)
 	}
 	return a
 }
@@ -43,7 +43,7 @@ func isPage(body []byte) bool { return strings.HasPrefix(http.DetectContentType(
 var place = regexp.MustCompile(`(?i)\bCustomers\[(\d{1,9})\]`)
 
 // named gives a result to each customer that a line of the answer places, in the order of the call.
-func named(lines []string, n int, whole sink.Result) []sink.Named {
+func named(lines []string, n int, whole sink.Result) []sink.ItemError {
 	blame := make(map[int][]string)
 	for _, line := range lines {
 		for _, m := range place.FindAllStringSubmatch(line, -1) {
@@ -54,11 +54,11 @@ func named(lines []string, n int, whole sink.Result) []sink.Named {
 			blame[i] = append(blame[i], line)
 		}
 	}
-	var out []sink.Named
+	var out []sink.ItemError
 	for i, own := range blame {
 		result := whole
 		result.Message = message(own)
-		out = append(out, sink.Named{Index: i, Result: result})
+		out = append(out, sink.ItemError{Index: i, Result: result})
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Index < out[j].Index })
 	return out

@@ -15,37 +15,37 @@ import (
 func TestStatusDecidesWhatACallCameTo(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		reply vendorhttp.Reply
-		want  sink.Class
+		reply vendorhttp.Exchange
+		want  sink.ResultClass
 	}{
-		{"200, the page's only success", vendorhttp.Reply{Status: 200}, sink.Delivered},
-		{"200 with any body of an API", vendorhttp.Reply{Status: 200, Body: []byte(`[{"Id":1}]`)}, sink.Delivered},
-		{"200 with half a body", vendorhttp.Reply{Status: 200, Body: []byte(`{"data": {`)}, sink.Delivered},
-		{"200 with text", vendorhttp.Reply{Status: 200, Body: []byte(`OK`)}, sink.Delivered},
-		{"200 with XML", vendorhttp.Reply{Status: 200, Body: []byte(`<?xml version="1.0"?><ok/>`)}, sink.Delivered},
-		{"200 with a page for people, of something before the API", vendorhttp.Reply{Status: 200, Body: []byte("\r\n<!DOCTYPE html><html>We are back soon")}, sink.Unknown},
-		{"200 with a page to log in at", vendorhttp.Reply{Status: 200, Body: []byte(`<html>Please log in</html>`)}, sink.Unknown},
-		{"200 whose body was cut off", vendorhttp.Reply{Status: 200, Err: errors.New("reset")}, sink.Delivered},
-		{"201", vendorhttp.Reply{Status: 201}, sink.Delivered},
-		{"202", vendorhttp.Reply{Status: 202}, sink.Delivered},
-		{"204", vendorhttp.Reply{Status: 204}, sink.Delivered},
-		{"302", vendorhttp.Reply{Status: 302}, sink.Misconfigured},
-		{"400, request needs modification", vendorhttp.Reply{Status: 400}, sink.Rejected},
-		{"401, missing or invalid authentication token", vendorhttp.Reply{Status: 401}, sink.Unauthorized},
-		{"403, refuses to authorize", vendorhttp.Reply{Status: 403}, sink.Unauthorized},
-		{"404", vendorhttp.Reply{Status: 404}, sink.Misconfigured},
-		{"405", vendorhttp.Reply{Status: 405}, sink.Misconfigured},
-		{"408, timed out waiting for the request", vendorhttp.Reply{Status: 408}, sink.Unavailable},
-		{"413", vendorhttp.Reply{Status: 413}, sink.TooLarge},
-		{"415", vendorhttp.Reply{Status: 415}, sink.Misconfigured},
-		{"422", vendorhttp.Reply{Status: 422}, sink.Rejected},
-		{"429, too many requests", vendorhttp.Reply{Status: 429}, sink.Throttled},
-		{"500, unexpected condition", vendorhttp.Reply{Status: 500}, sink.Unavailable},
-		{"502", vendorhttp.Reply{Status: 502}, sink.Unknown},
-		{"503, try again later", vendorhttp.Reply{Status: 503}, sink.Unavailable},
-		{"504", vendorhttp.Reply{Status: 504}, sink.Unknown},
-		{"reset before the request was written", vendorhttp.Reply{Err: errors.New("reset")}, sink.Unavailable},
-		{"reset after the request was written", vendorhttp.Reply{Written: true, Err: errors.New("reset")}, sink.Unknown},
+		{"200, the page's only success", vendorhttp.Exchange{Status: 200}, sink.Delivered},
+		{"200 with any body of an API", vendorhttp.Exchange{Status: 200, Body: []byte(`[{"Id":1}]`)}, sink.Delivered},
+		{"200 with half a body", vendorhttp.Exchange{Status: 200, Body: []byte(`{"data": {`)}, sink.Delivered},
+		{"200 with text", vendorhttp.Exchange{Status: 200, Body: []byte(`OK`)}, sink.Delivered},
+		{"200 with XML", vendorhttp.Exchange{Status: 200, Body: []byte(`<?xml version="1.0"?><ok/>`)}, sink.Delivered},
+		{"200 with a page for people, of something before the API", vendorhttp.Exchange{Status: 200, Body: []byte("\r\n<!DOCTYPE html><html>We are back soon")}, sink.Unknown},
+		{"200 with a page to log in at", vendorhttp.Exchange{Status: 200, Body: []byte(`<html>Please log in</html>`)}, sink.Unknown},
+		{"200 whose body was cut off", vendorhttp.Exchange{Status: 200, Err: errors.New("reset")}, sink.Delivered},
+		{"201", vendorhttp.Exchange{Status: 201}, sink.Delivered},
+		{"202", vendorhttp.Exchange{Status: 202}, sink.Delivered},
+		{"204", vendorhttp.Exchange{Status: 204}, sink.Delivered},
+		{"302", vendorhttp.Exchange{Status: 302}, sink.Misconfigured},
+		{"400, request needs modification", vendorhttp.Exchange{Status: 400}, sink.Rejected},
+		{"401, missing or invalid authentication token", vendorhttp.Exchange{Status: 401}, sink.Unauthorized},
+		{"403, refuses to authorize", vendorhttp.Exchange{Status: 403}, sink.Unauthorized},
+		{"404", vendorhttp.Exchange{Status: 404}, sink.Misconfigured},
+		{"405", vendorhttp.Exchange{Status: 405}, sink.Misconfigured},
+		{"408, timed out waiting for the request", vendorhttp.Exchange{Status: 408}, sink.Unavailable},
+		{"413", vendorhttp.Exchange{Status: 413}, sink.TooLarge},
+		{"415", vendorhttp.Exchange{Status: 415}, sink.Misconfigured},
+		{"422", vendorhttp.Exchange{Status: 422}, sink.Rejected},
+		{"429, too many requests", vendorhttp.Exchange{Status: 429}, sink.Throttled},
+		{"500, unexpected condition", vendorhttp.Exchange{Status: 500}, sink.Unavailable},
+		{"502", vendorhttp.Exchange{Status: 502}, sink.Unknown},
+		{"503, try again later", vendorhttp.Exchange{Status: 503}, sink.Unavailable},
+		{"504", vendorhttp.Exchange{Status: 504}, sink.Unknown},
+		{"reset before the request was written", vendorhttp.Exchange{Err: errors.New("reset")}, sink.Unavailable},
+		{"reset after the request was written", vendorhttp.Exchange{RequestWritten: true, Err: errors.New("reset")}, sink.Unknown},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			answer := readAnswer(tt.reply, 2)
@@ -54,12 +54,12 @@ func TestStatusDecidesWhatACallCameTo(t *testing.T) {
 			}
 			if answer.Class == sink.Delivered {
 				one := sink.Result{Class: sink.Delivered, Status: tt.reply.Status}
-				wantEqual(t, answer.Items, []sink.Result{one, one})
+				wantEqual(t, answer.ItemResults, []sink.Result{one, one})
 				if answer.Err != nil {
 					t.Errorf("a call that was taken has the error %v", answer.Err)
 				}
-			} else if answer.Items != nil {
-				t.Errorf("items have results of their own: %v", answer.Items)
+			} else if answer.ItemResults != nil {
+				t.Errorf("items have results of their own: %v", answer.ItemResults)
 			}
 			if mayHave := tt.reply.Status == 500; answer.MayHaveActed != mayHave {
 				t.Errorf("MayHaveActed is %v", answer.MayHaveActed)
@@ -70,7 +70,7 @@ func TestStatusDecidesWhatACallCameTo(t *testing.T) {
 
 func TestRetryAfterIsKept(t *testing.T) {
 	for _, status := range []int{429, 503} {
-		answer := readAnswer(vendorhttp.Reply{Status: status, Header: http.Header{"Retry-After": {"7"}}}, 1)
+		answer := readAnswer(vendorhttp.Exchange{Status: status, Header: http.Header{"Retry-After": {"7"}}}, 1)
 		if answer.RetryAfter != 7*time.Second {
 			t.Errorf("status %d: waits %v, want 7s", status, answer.RetryAfter)
 		}
@@ -101,9 +101,9 @@ func TestRefusalNamesTheCustomersInAnyBody(t *testing.T) {
 	} {
 		for _, status := range []int{400, 422} {
 			t.Run(tt.name, func(t *testing.T) {
-				answer := readAnswer(vendorhttp.Reply{Status: status, Body: []byte(tt.body)}, 4)
+				answer := readAnswer(vendorhttp.Exchange{Status: status, Body: []byte(tt.body)}, 4)
 				var got map[int]string
-				for i, n := range answer.Named {
+				for i, n := range answer.ItemErrors {
 					if got == nil {
 						got = map[int]string{}
 					}
@@ -111,8 +111,8 @@ func TestRefusalNamesTheCustomersInAnyBody(t *testing.T) {
 					if n.Class != sink.Rejected || n.Status != status {
 						t.Errorf("customer %d has %v with status %d", n.Index, n.Class, n.Status)
 					}
-					if i > 0 && answer.Named[i-1].Index >= n.Index {
-						t.Errorf("customers are not in the order of the call: %v", answer.Named)
+					if i > 0 && answer.ItemErrors[i-1].Index >= n.Index {
+						t.Errorf("customers are not in the order of the call: %v", answer.ItemErrors)
 					}
 				}
 				wantEqual(t, got, tt.want)
@@ -123,8 +123,8 @@ func TestRefusalNamesTheCustomersInAnyBody(t *testing.T) {
 
 func TestOnlyARefusalNamesAnybody(t *testing.T) {
 	for _, status := range []int{401, 404, 413, 429, 500, 502, 503} {
-		if answer := readAnswer(vendorhttp.Reply{Status: status, Body: []byte("Customers[0]")}, 1); answer.Named != nil {
-			t.Errorf("status %d blames %v", status, answer.Named)
+		if answer := readAnswer(vendorhttp.Exchange{Status: status, Body: []byte("Customers[0]")}, 1); answer.ItemErrors != nil {
+			t.Errorf("status %d blames %v", status, answer.ItemErrors)
 		}
 	}
 }
@@ -140,10 +140,10 @@ func TestMessageRepeatsNothingThatWasSent(t *testing.T) {
 		`The Email field is required.`:                                                `The Email field is required.`,
 	} {
 		body, _ := json.Marshal(map[string]any{"ModelState": map[string]any{"request.Customers[0].X": []string{in}}})
-		answer := readAnswer(vendorhttp.Reply{Status: 400, Body: body}, 1)
+		answer := readAnswer(vendorhttp.Exchange{Status: 400, Body: body}, 1)
 		want = "ModelState: request.Customers[0].X: " + want
-		if answer.Message != want || answer.Named[0].Message != want {
-			t.Errorf("got %q and %q, want %q", answer.Message, answer.Named[0].Message, want)
+		if answer.Message != want || answer.ItemErrors[0].Message != want {
+			t.Errorf("got %q and %q, want %q", answer.Message, answer.ItemErrors[0].Message, want)
 		}
 	}
 }
@@ -156,21 +156,21 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(500, []byte("[[[[[[[["), uint8(2))
 	f.Fuzz(func(t *testing.T, status int, body []byte, items uint8) {
 		n := int(items)
-		answer := readAnswer(vendorhttp.Reply{Status: status, Body: body, Written: true}, n)
+		answer := readAnswer(vendorhttp.Exchange{Status: status, Body: body, RequestWritten: true}, n)
 		taken := status >= 200 && status < 300 && !isPage(body)
 		if (answer.Class == sink.Delivered) != taken {
 			t.Fatalf("status %d is %v", status, answer.Class)
 		}
-		if taken && len(answer.Items) != n || !taken && answer.Items != nil {
-			t.Fatalf("status %d gives %d results to %d items", status, len(answer.Items), n)
+		if taken && len(answer.ItemResults) != n || !taken && answer.ItemResults != nil {
+			t.Fatalf("status %d gives %d results to %d items", status, len(answer.ItemResults), n)
 		}
-		if answer.Class != sink.Rejected && answer.Named != nil {
-			t.Fatalf("%v blames %v", answer.Class, answer.Named)
+		if answer.Class != sink.Rejected && answer.ItemErrors != nil {
+			t.Fatalf("%v blames %v", answer.Class, answer.ItemErrors)
 		}
 		last := -1
-		for _, named := range answer.Named {
+		for _, named := range answer.ItemErrors {
 			if named.Index <= last || named.Index >= n || named.Class != sink.Rejected {
-				t.Fatalf("%d customers: wrong blame %+v", n, answer.Named)
+				t.Fatalf("%d customers: wrong blame %+v", n, answer.ItemErrors)
 			}
 			last = named.Index
 		}

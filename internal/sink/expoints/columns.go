@@ -103,13 +103,13 @@ func (c *columns) findByID(id *int32) (_ int32, field, rule string) {
 
 // resolve gives the rows with their columns' ids, and every fault. all says that every required column must be there, with a value: the vendor
 // needs it to address the customer.
-func (c *columns) resolve(rows []event.ExpointsData, all bool) ([]event.ExpointsData, []sink.Fault) {
-	var faults []sink.Fault
+func (c *columns) resolve(rows []event.ExpointsData, all bool) ([]event.ExpointsData, []sink.Violation) {
+	var faults []sink.Violation
 	resolved := slices.Clone(rows)
 	for i, row := range rows {
 		id, field, rule := c.find(&row)
 		if rule != "" {
-			faults = append(faults, sink.Fault{Path: fmt.Sprintf("Data[%d].%s", i, field), Rule: rule})
+			faults = append(faults, sink.Violation{Path: fmt.Sprintf("Data[%d].%s", i, field), Rule: rule})
 		}
 		resolved[i].CustomerDataColumnId = &id
 	}
@@ -120,9 +120,9 @@ func (c *columns) resolve(rows []event.ExpointsData, all bool) ([]event.Expoints
 		i := slices.IndexFunc(resolved, func(r event.ExpointsData) bool { return *r.CustomerDataColumnId == col.ID })
 		switch {
 		case i < 0:
-			faults = append(faults, sink.Fault{Path: "Data", Rule: fmt.Sprintf("column %q is mandatory", col.Name)})
+			faults = append(faults, sink.Violation{Path: "Data", Rule: fmt.Sprintf("column %q is mandatory", col.Name)})
 		case resolved[i].Value == "":
-			faults = append(faults, sink.Fault{Path: fmt.Sprintf("Data[%d].Value", i), Rule: fmt.Sprintf("must not be empty, column %q is mandatory", col.Name)})
+			faults = append(faults, sink.Violation{Path: fmt.Sprintf("Data[%d].Value", i), Rule: fmt.Sprintf("must not be empty, column %q is mandatory", col.Name)})
 		}
 	}
 	return resolved, faults

@@ -34,34 +34,34 @@ func TestAddResolvesNamesAndNamesEveryFault(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		rows []event.ExpointsData
-		want []sink.Fault
+		want []sink.Violation
 	}{
 		{"all is well", []event.ExpointsData{row("First name"), row("City")}, nil},
 		{"a name used again after its column was archived", []event.ExpointsData{row("First name"), row("Again")}, nil},
 		{"the id agrees", []event.ExpointsData{rowOf(15, "First name"), rowOf(21, "Twice")}, nil},
 		{"a required column is missing; an archived one is not", []event.ExpointsData{row("City")},
-			[]sink.Fault{{Path: "Data", Rule: `column "First name" is mandatory`}}},
+			[]sink.Violation{{Path: "Data", Rule: `column "First name" is mandatory`}}},
 		{"a required column is empty", []event.ExpointsData{{Name: "First name"}},
-			[]sink.Fault{{Path: "Data[0].Value", Rule: `must not be empty, column "First name" is mandatory`}}},
-		{"no data", nil, []sink.Fault{{Path: "Data", Rule: `column "First name" is mandatory`}}},
+			[]sink.Violation{{Path: "Data[0].Value", Rule: `must not be empty, column "First name" is mandatory`}}},
+		{"no data", nil, []sink.Violation{{Path: "Data", Rule: `column "First name" is mandatory`}}},
 		{"a column that does not exist", []event.ExpointsData{row("First name"), row("Nope")},
-			[]sink.Fault{{Path: "Data[1].Name", Rule: "must be a column of the account"}}},
+			[]sink.Violation{{Path: "Data[1].Name", Rule: "must be a column of the account"}}},
 		{"names are exact", []event.ExpointsData{row("First name"), row("city")},
-			[]sink.Fault{{Path: "Data[1].Name", Rule: "must be a column of the account"}}},
+			[]sink.Violation{{Path: "Data[1].Name", Rule: "must be a column of the account"}}},
 		{"an archived column", []event.ExpointsData{row("First name"), row("Old")},
-			[]sink.Fault{{Path: "Data[1].Name", Rule: "must be a column that is not archived"}}},
+			[]sink.Violation{{Path: "Data[1].Name", Rule: "must be a column that is not archived"}}},
 		{"another column's id", []event.ExpointsData{row("First name"), rowOf(15, "City")},
-			[]sink.Fault{{Path: "Data[1].CustomerDataColumnId", Rule: "must be the id of the column that Name names"}}},
+			[]sink.Violation{{Path: "Data[1].CustomerDataColumnId", Rule: "must be the id of the column that Name names"}}},
 		{"one name, two columns", []event.ExpointsData{row("First name"), row("Twice")},
-			[]sink.Fault{{Path: "Data[1].CustomerDataColumnId", Rule: "is mandatory where several columns have the name"}}},
+			[]sink.Violation{{Path: "Data[1].CustomerDataColumnId", Rule: "is mandatory where several columns have the name"}}},
 		{"by id alone", []event.ExpointsData{rowOf(15, ""), rowOf(16, ""), rowOf(21, "")}, nil},
 		{"an id that no column has", []event.ExpointsData{rowOf(15, ""), rowOf(99, "")},
-			[]sink.Fault{{Path: "Data[1].CustomerDataColumnId", Rule: "must be a column of the account"}}},
+			[]sink.Violation{{Path: "Data[1].CustomerDataColumnId", Rule: "must be a column of the account"}}},
 		{"an archived column by id", []event.ExpointsData{rowOf(15, ""), rowOf(18, "")},
-			[]sink.Fault{{Path: "Data[1].CustomerDataColumnId", Rule: "must be a column that is not archived"}}},
+			[]sink.Violation{{Path: "Data[1].CustomerDataColumnId", Rule: "must be a column that is not archived"}}},
 		{"neither name nor id", []event.ExpointsData{rowOf(15, ""), {Value: "v"}},
-			[]sink.Fault{{Path: "Data[1].Name", Rule: "is mandatory without CustomerDataColumnId"}}},
-		{"all at once", []event.ExpointsData{row("Nope"), row("Old")}, []sink.Fault{
+			[]sink.Violation{{Path: "Data[1].Name", Rule: "is mandatory without CustomerDataColumnId"}}},
+		{"all at once", []event.ExpointsData{row("Nope"), row("Old")}, []sink.Violation{
 			{Path: "Data[0].Name", Rule: "must be a column of the account"},
 			{Path: "Data[1].Name", Rule: "must be a column that is not archived"},
 			{Path: "Data", Rule: `column "First name" is mandatory`},
@@ -75,15 +75,15 @@ func TestAddResolvesNamesAndNamesEveryFault(t *testing.T) {
 	}
 }
 
-func wantFaults(t *testing.T, err error, want []sink.Fault) {
+func wantFaults(t *testing.T, err error, want []sink.Violation) {
 	t.Helper()
-	var invalid *sink.Invalid
+	var invalid *sink.ValidationError
 	if err != nil && !errors.As(err, &invalid) {
 		t.Fatalf("got the error %v, want *sink.Invalid", err)
 	}
-	var got []sink.Fault
+	var got []sink.Violation
 	if invalid != nil {
-		got = invalid.Faults
+		got = invalid.Violations
 	}
 	wantEqual(t, got, want)
 }
@@ -95,7 +95,7 @@ func TestRequiredColumnsAreAskedOfAddAlone(t *testing.T) {
 	_, err = lock.Encode(t.Context(), &event.FeedbackLock{Data: []event.ExpointsData{row("City")}}, origin)
 	wantFaults(t, err, nil)
 	_, err = lock.Encode(t.Context(), &event.FeedbackLock{Data: []event.ExpointsData{row("Nope")}}, origin)
-	wantFaults(t, err, []sink.Fault{{Path: "Data[0].Name", Rule: "must be a column of the account"}})
+	wantFaults(t, err, []sink.Violation{{Path: "Data[0].Name", Rule: "must be a column of the account"}})
 }
 
 func TestEventWithoutDataNeedsNoCatalogue(t *testing.T) {
@@ -165,10 +165,10 @@ func TestWrongEventIDColumnIsNotBlamedOnTheRecord(t *testing.T) {
 	}
 }
 
-func wantUnready(t *testing.T, err error, class sink.Class) {
+func wantUnready(t *testing.T, err error, class sink.ResultClass) {
 	t.Helper()
-	var unready *sink.Unready
-	if !errors.As(err, &unready) || unready.Answer.Class != class {
+	var unready *sink.DependencyError
+	if !errors.As(err, &unready) || unready.Response.Class != class {
 		t.Fatalf("got the error %v, want *sink.Unready with class %v", err, class)
 	}
 }
@@ -177,7 +177,7 @@ func TestNoCatalogueIsUnready(t *testing.T) {
 	for _, tt := range []struct {
 		name, catalogue string
 		status          int
-		want            sink.Class
+		want            sink.ResultClass
 	}{
 		{"503", "", 503, sink.Unavailable},
 		{"429", "", 429, sink.Throttled},
@@ -223,15 +223,15 @@ func TestUnknownNameReadsTheCatalogueAnewAtMostOnceAMinute(t *testing.T) {
 	v := newTenant(t, columnsOfTests)
 	synctest.Test(t, func(t *testing.T) {
 		add, _, _ := open(t, v.config())
-		refused := []sink.Fault{{Path: "Data[0].Name", Rule: "must be a column of the account"}, {Path: "Data", Rule: `column "First name" is mandatory`}}
+		refused := []sink.Violation{{Path: "Data[0].Name", Rule: "must be a column of the account"}, {Path: "Data", Rule: `column "First name" is mandatory`}}
 		wantFaults(t, encodeNew(t, add), refused)
 		v.set(withNew, 0)
-		testkit.Advance(verdictAge - time.Nanosecond)
+		testkit.AdvanceClock(verdictAge - time.Nanosecond)
 		wantFaults(t, encodeNew(t, add), refused)
 		if got := v.readCount(); got != 1 {
 			t.Fatalf("%d readings within the minute, want 1", got)
 		}
-		testkit.Advance(time.Nanosecond)
+		testkit.AdvanceClock(time.Nanosecond)
 		wantFaults(t, encodeNew(t, add), nil)
 		if got := v.readCount(); got != 2 {
 			t.Fatalf("%d readings after the minute, want 2", got)
@@ -248,7 +248,7 @@ func TestUnknownNameWaitsWhileTheCatalogueCannotBeRead(t *testing.T) {
 			t.Fatal("a name that is unknown was taken")
 		}
 		v.set("", http.StatusServiceUnavailable)
-		testkit.Advance(verdictAge)
+		testkit.AdvanceClock(verdictAge)
 		wantUnready(t, encodeNew(t, add), sink.Unavailable)
 	})
 }
@@ -267,7 +267,7 @@ func TestOldColumnsStandWhileARefreshFails(t *testing.T) {
 			reads int
 		}{{0, 1}, {cfg.ColumnsRefresh - 1, 1}, {1, 2}, {verdictAge - 1, 2}, {1, 3}}
 		for i, step := range steps {
-			testkit.Advance(step.wait)
+			testkit.AdvanceClock(step.wait)
 			if err := good(); err != nil {
 				t.Fatal(err)
 			}

@@ -93,11 +93,11 @@ func (a Auth) check(must func(ok bool, path, rule string)) {
 	must(a.ClientSecret.IsSet(), "auth.client_secret", "is mandatory")
 }
 
-func (a Auth) source(client *http.Client) *vendorhttp.Source {
+func (a Auth) source(client *http.Client) *vendorhttp.TokenSource {
 	if a.BearerToken.IsSet() {
-		return vendorhttp.Static(a.BearerToken.Reveal())
+		return vendorhttp.StaticToken(a.BearerToken.Reveal())
 	}
-	return vendorhttp.NewSource(vendorhttp.ClientCredentials(client, a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), a.Scope, vendorhttp.StyleBody), tokenMargin)
+	return vendorhttp.NewTokenSource(vendorhttp.ClientCredentials(client, a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), a.Scope, vendorhttp.AuthInBody), tokenMargin)
 }
 
 func isBaseURL(s string) bool {

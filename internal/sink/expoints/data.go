@@ -11,7 +11,7 @@ import (
 
 // data gives an event's rows with their columns' ids, the event id's row among them. all says that every required column must be there.
 // A record is refused only by a catalogue that is at most verdictAge old.
-func (a *account) data(ctx context.Context, rows []event.ExpointsData, id string, all bool) ([]event.ExpointsData, []sink.Fault, error) {
+func (a *account) data(ctx context.Context, rows []event.ExpointsData, id string, all bool) ([]event.ExpointsData, []sink.Violation, error) {
 	if len(rows) == 0 && a.cfg.EventIDColumn == "" && !all {
 		return rows, nil, nil
 	}
@@ -31,13 +31,13 @@ func (a *account) data(ctx context.Context, rows []event.ExpointsData, id string
 }
 
 // resolve adds the event id's row, unless the event has filled that column itself. A wrong column name there is not the record's fault.
-func (a *account) resolve(cols *columns, rows []event.ExpointsData, id string, all bool) ([]event.ExpointsData, []sink.Fault, error) {
+func (a *account) resolve(cols *columns, rows []event.ExpointsData, id string, all bool) ([]event.ExpointsData, []sink.Violation, error) {
 	name := a.cfg.EventIDColumn
 	if name != "" && !slices.ContainsFunc(rows, func(r event.ExpointsData) bool { return r.Name == name }) {
 		row := event.ExpointsData{Name: name, Value: id}
 		col, _, rule := cols.find(&row)
 		if rule != "" {
-			return nil, nil, &sink.Unready{Doing: "finding event_id_column", Answer: sink.Answer{
+			return nil, nil, &sink.DependencyError{Action: "finding event_id_column", Response: sink.Response{
 				Result: sink.Result{Class: sink.Misconfigured},
 				Err:    errors.New("event_id_column " + rule),
 			}}

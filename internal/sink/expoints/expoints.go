@@ -28,7 +28,7 @@ type account struct {
 	zone    *time.Location
 	sendAt  time.Time // the time of day of batch.send_time
 	client  *http.Client
-	tokens  *vendorhttp.Source
+	tokens  *vendorhttp.TokenSource
 	columns *catalogue
 }
 
@@ -60,19 +60,19 @@ func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error)
 
 // specs: the page advises at most 200 customers a call of add; the other two take one. Nothing is repeatable, and a second survey mail to a
 // real customer is worse than an operator's look.
-var specs = [...]sink.Spec{
-	{Name: "add", Event: "sluice.expoints.FeedbackRequest", MaxItems: 200, Unknown: sink.UnknownDeadLetter},
-	{Name: "addfinished", Event: "sluice.expoints.FeedbackFinished", MaxItems: 1, Unknown: sink.UnknownDeadLetter},
-	{Name: "addlock", Event: "sluice.expoints.FeedbackLock", MaxItems: 1, Unknown: sink.UnknownDeadLetter},
+var specs = [...]sink.OperationSpec{
+	{Name: "add", Event: "sluice.expoints.FeedbackRequest", MaxItems: 200, UnknownPolicy: sink.UnknownDeadLetter},
+	{Name: "addfinished", Event: "sluice.expoints.FeedbackFinished", MaxItems: 1, UnknownPolicy: sink.UnknownDeadLetter},
+	{Name: "addlock", Event: "sluice.expoints.FeedbackLock", MaxItems: 1, UnknownPolicy: sink.UnknownDeadLetter},
 }
 
 // Specs gives the operations that New makes, in its order.
-func Specs() []sink.Spec { return slices.Clone(specs[:]) }
+func Specs() []sink.OperationSpec { return slices.Clone(specs[:]) }
 
 // operation is one endpoint; E is its event.
 type operation[E any] struct {
 	account  *account
-	spec     sink.Spec
+	spec     sink.OperationSpec
 	encode   func(context.Context, *account, *E, sink.Origin) (sink.Item, error)
 	envelope func(g group, now time.Time) (prefix, suffix []byte)
 	size     int // bytes of an envelope at most
@@ -82,7 +82,7 @@ type operation[E any] struct {
 func bare(group, time.Time) (prefix, suffix []byte) { return nil, nil }
 
 // Spec says what the operation is.
-func (o *operation[E]) Spec() sink.Spec { return o.spec }
+func (o *operation[E]) Spec() sink.OperationSpec { return o.spec }
 
 // Encode makes the vendor's item of an event.
 func (o *operation[E]) Encode(ctx context.Context, ev any, origin sink.Origin) (sink.Item, error) {
@@ -97,21 +97,21 @@ func (o *operation[E]) Encode(ctx context.Context, ev any, origin sink.Origin) (
 func (o *operation[E]) EnvelopeSize(string) int { return o.size }
 
 // Send makes one call.
-func (o *operation[E]) Send(ctx context.Context, items []sink.Item) sink.Answer {
-	prefix, suffix := o.envelope(parseGroup(items[0].Group), time.Now())
+func (o *operation[E]) Send(ctx context.Context, items []sink.Item) sink.Response {
+	prefix, suffix := o.envelope(parseGroup(items[0].EnvelopeKey), time.Now())
 	body := &requestBody{prefix: prefix, items: items, suffix: suffix}
-	return o.account.call(ctx, http.MethodPost, "/external/api/v3/customer/"+o.spec.Name, body, func(r vendorhttp.Reply) sink.Answer {
+	return o.account.call(ctx, http.MethodPost, "/external/api/v3/customer/"+o.spec.Name, body, func(r vendorhttp.Exchange) sink.Response {
 		return readAnswer(r, len(items))
 	})
 }
 
 // Renew gets a token other than the one named used. A static bearer token has no other: the refusal stands.
 func (o *operation[E]) Renew(ctx context.Context, used uint64) error {
-	return o.account.tokens.Renew(ctx, used)
+	return o.account.tokens.Refresh(ctx, used)
 }
 
 // Probe reads the column catalogue, which changes nothing.
-func (o *operation[E]) Probe(ctx context.Context) sink.Answer {
+func (o *operation[E]) Probe(ctx context.Context) sink.Response {
 	_, answer := o.account.getColumns(ctx)
 	return answer
 }

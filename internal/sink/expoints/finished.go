@@ -30,7 +30,7 @@ func encodeFinished(ctx context.Context, a *account, e *event.FeedbackFinished, 
 	w.optBool("IsConcept", e.IsConcept)
 	w.b = append(w.b, "}}"...)
 	if len(w.faults) > 0 {
-		return sink.Item{}, &sink.Invalid{Faults: w.faults}
+		return sink.Item{}, &sink.ValidationError{Violations: w.faults}
 	}
 	return sink.Item{Body: w.b}, nil
 }

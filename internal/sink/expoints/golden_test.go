@@ -34,7 +34,7 @@ func twice[T any](v T) []T { return []T{v, v} }
 
 // body is the whole body of a call with items, made at now.
 func body(a *account, now time.Time, items ...sink.Item) []byte {
-	prefix, suffix := a.envelope(parseGroup(items[0].Group), now)
+	prefix, suffix := a.envelope(parseGroup(items[0].EnvelopeKey), now)
 	b := slices.Clone(prefix)
 	for i, item := range items {
 		if i > 0 {
@@ -104,7 +104,7 @@ func dataArray(t *testing.T, rows []event.ExpointsData) map[string]any {
 		t.Fatal(err)
 	}
 	resolved, faults := catalogue.resolve(rows, true)
-	wantEqual(t, faults, []sink.Fault{{Path: "Data", Rule: `column "Gender_customer" is mandatory`}})
+	wantEqual(t, faults, []sink.Violation{{Path: "Data", Rule: `column "Gender_customer" is mandatory`}})
 	w := &writer{b: []byte("{")}
 	list(w, "Data", resolved, dataMembers)
 	return object(t, append(w.b, '}'))

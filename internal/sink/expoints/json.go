@@ -15,7 +15,7 @@ type writer struct {
 	b      []byte
 	zone   *time.Location
 	path   []segment
-	faults []sink.Fault
+	faults []sink.Violation
 }
 
 // segment is one step of the path to the array item that is being written.
@@ -32,7 +32,7 @@ func (w *writer) fault(name, rule string) {
 		path = strconv.AppendInt(path, int64(s.index), 10)
 		path = append(path, "]."...)
 	}
-	w.faults = append(w.faults, sink.Fault{Path: string(append(path, name...)), Rule: rule})
+	w.faults = append(w.faults, sink.Violation{Path: string(append(path, name...)), Rule: rule})
 }
 
 func (w *writer) key(name string) {

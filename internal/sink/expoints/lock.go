@@ -23,7 +23,7 @@ func encodeLock(ctx context.Context, a *account, e *event.FeedbackLock, origin s
 	list(w, "Data", data, dataMembers)
 	w.b = append(w.b, '}')
 	if len(w.faults) > 0 {
-		return sink.Item{}, &sink.Invalid{Faults: w.faults}
+		return sink.Item{}, &sink.ValidationError{Violations: w.faults}
 	}
 	return sink.Item{Body: w.b}, nil
 }

@@ -49,8 +49,8 @@ func TestSendMakesTheDocumentedCall(t *testing.T) {
 			"/external/api/v3/customer/addlock", `{"Email":"a@example.org"}`},
 	} {
 		answer := tt.op.Send(t.Context(), tt.items)
-		if answer.Class != sink.Delivered || len(answer.Items) != len(tt.items) {
-			t.Fatalf("%s: got %v with %d results", tt.path, answer.Class, len(answer.Items))
+		if answer.Class != sink.Delivered || len(answer.ItemResults) != len(tt.items) {
+			t.Fatalf("%s: got %v with %d results", tt.path, answer.Class, len(answer.ItemResults))
 		}
 		got := v.calls[len(v.calls)-1]
 		if got.path != tt.path || string(got.body) != tt.body {
@@ -86,7 +86,7 @@ func TestGroupKeepsTestAndConceptApart(t *testing.T) {
 			item := encode(t, add, &event.FeedbackRequest{IsTest: tt.isTest, IsConcept: tt.isCon})
 			got := object(t, body(accountOf(t, cfg), time.Now(), item))
 			if got["IsTest"] != tt.test || got["IsConcept"] != tt.concept {
-				t.Errorf("IsTest %v, IsConcept %v in group %q", got["IsTest"], got["IsConcept"], item.Group)
+				t.Errorf("IsTest %v, IsConcept %v in group %q", got["IsTest"], got["IsConcept"], item.EnvelopeKey)
 			}
 		})
 	}
@@ -97,21 +97,21 @@ func TestOneAddressIsOneEntityUnlessDuplicatesAreAllowed(t *testing.T) {
 	add, _, _ := open(t, cfg)
 	one := encode(t, add, &event.FeedbackRequest{Email: new("Jane@Example.org ")})
 	two := encode(t, add, &event.FeedbackRequest{Email: new("jane@example.org")})
-	if one.Entity == "" || one.Entity != two.Entity {
-		t.Errorf("spellings of one address are the entities %q and %q", one.Entity, two.Entity)
+	if one.EntityKey == "" || one.EntityKey != two.EntityKey {
+		t.Errorf("spellings of one address are the entities %q and %q", one.EntityKey, two.EntityKey)
 	}
 	for _, none := range []*string{nil, new("")} {
-		if item := encode(t, add, &event.FeedbackRequest{Email: none}); item.Entity != "" {
-			t.Errorf("a customer without an address is the entity %q", item.Entity)
+		if item := encode(t, add, &event.FeedbackRequest{Email: none}); item.EntityKey != "" {
+			t.Errorf("a customer without an address is the entity %q", item.EntityKey)
 		}
 	}
-	if item := encode(t, add, &event.FeedbackRequest{Email: new(" ")}); item.Entity == "" {
+	if item := encode(t, add, &event.FeedbackRequest{Email: new(" ")}); item.EntityKey == "" {
 		t.Error("an address of spaces, which two customers may share, is no entity")
 	}
 	cfg.Batch.AllowDuplicateEmail = true
 	add, _, _ = open(t, cfg)
-	if item := encode(t, add, &event.FeedbackRequest{Email: new("jane@example.org")}); item.Entity != "" {
-		t.Errorf("with duplicates allowed the entity is %q", item.Entity)
+	if item := encode(t, add, &event.FeedbackRequest{Email: new("jane@example.org")}); item.EntityKey != "" {
+		t.Errorf("with duplicates allowed the entity is %q", item.EntityKey)
 	}
 }
 
@@ -181,7 +181,7 @@ func TestEveryFaultOfAnEventIsNamedByItsPath(t *testing.T) {
 		Data:    []event.ExpointsData{row("Nope")},
 	}, origin)
 	const guid, years = "must be a globally unique identifier, 8-4-4-4-12 hexadecimal digits", "must lie in the years 1 to 9999"
-	wantFaults(t, err, []sink.Fault{
+	wantFaults(t, err, []sink.Violation{
 		{Path: "Data[0].Name", Rule: "must be a column of the account"},
 		{Path: "QuestionnaireId", Rule: guid}, {Path: "FinishedDate", Rule: years},
 		{Path: "Answers[1].QuestionId", Rule: guid}, {Path: "Answers[1].DateAnswered", Rule: years},
@@ -197,7 +197,7 @@ func TestAnyTextBecomesValidJSON(t *testing.T) {
 			Email: &text, Data: []event.ExpointsData{{Name: "c", Value: text}}, Answers: []event.ExpointsAnswer{{Text: &text}},
 		}, origin)
 		if !utf8.ValidString(text) {
-			if !errors.As(err, new(*sink.Invalid)) {
+			if !errors.As(err, new(*sink.ValidationError)) {
 				r.Fatalf("%q: %v, want it to be invalid, for it cannot be sent unchanged", text, err)
 			}
 			return
@@ -253,10 +253,10 @@ func TestRefusedTokenIsRenewed(t *testing.T) {
 	_, _, lock := open(t, login(t, v.config()))
 	items := []sink.Item{encode(t, lock, &event.FeedbackLock{})}
 	refused := lock.Send(t.Context(), items)
-	if refused.Class != sink.Unauthorized || refused.Token == 0 {
-		t.Fatalf("got %v with token %d, want unauthorized with the token's name", refused.Class, refused.Token)
+	if refused.Class != sink.Unauthorized || refused.TokenVersion == 0 {
+		t.Fatalf("got %v with token %d, want unauthorized with the token's name", refused.Class, refused.TokenVersion)
 	}
-	if err := lock.(sink.Authorizer).Renew(t.Context(), refused.Token); err != nil {
+	if err := lock.(sink.TokenRefresher).RefreshToken(t.Context(), refused.TokenVersion); err != nil {
 		t.Fatal(err)
 	}
 	if again := lock.Send(t.Context(), items); again.Class != sink.Delivered {
@@ -270,8 +270,8 @@ func TestRefusedLoginIsTheAnswer(t *testing.T) {
 	cfg.Auth.ClientSecret = config.NewSecret("hunter2")
 	_, _, lock := open(t, cfg)
 	answer := lock.Send(t.Context(), []sink.Item{encode(t, lock, &event.FeedbackLock{})})
-	if answer.Class != sink.Unauthorized || answer.Token != 0 || len(v.calls) != 0 {
-		t.Errorf("got %v with token %d after %d calls, want unauthorized without any", answer.Class, answer.Token, len(v.calls))
+	if answer.Class != sink.Unauthorized || answer.TokenVersion != 0 || len(v.calls) != 0 {
+		t.Errorf("got %v with token %d after %d calls, want unauthorized without any", answer.Class, answer.TokenVersion, len(v.calls))
 	}
 	if answer.Err == nil || strings.Contains(answer.Err.Error(), "hunter2") {
 		t.Errorf("the error is %v", answer.Err)
@@ -280,8 +280,8 @@ func TestRefusedLoginIsTheAnswer(t *testing.T) {
 
 func TestStaticTokenIsNotRenewed(t *testing.T) {
 	add, _, _ := open(t, newTenant(t, noColumns).config())
-	used := add.(sink.Prober).Probe(t.Context()).Token
-	wantUnready(t, add.(sink.Authorizer).Renew(t.Context(), used), sink.Unauthorized)
+	used := add.(sink.Prober).Probe(t.Context()).TokenVersion
+	wantUnready(t, add.(sink.TokenRefresher).RefreshToken(t.Context(), used), sink.Unauthorized)
 }
 
 func TestContextThatEndsIsUnavailableBeforeAndUnknownAfterTheRequest(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 )
 
 // call makes one call of the account and hands the reply to read. body is nil for a GET.
-func (a *account) call(ctx context.Context, method, path string, body *requestBody, read func(vendorhttp.Reply) sink.Answer) sink.Answer {
+func (a *account) call(ctx context.Context, method, path string, body *requestBody, read func(vendorhttp.Exchange) sink.Response) sink.Response {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
 	defer cancel()
 	token, generation, err := a.tokens.Get(ctx)
@@ -20,7 +20,7 @@ func (a *account) call(ctx context.Context, method, path string, body *requestBo
 	}
 	req, err := http.NewRequestWithContext(ctx, method, a.base+path, http.NoBody)
 	if err != nil {
-		return sink.Answer{Result: sink.Result{Class: sink.Misconfigured}, Err: errors.New("building the request: base_url cannot be used"), Token: generation}
+		return sink.Response{Result: sink.Result{Class: sink.Misconfigured}, Err: errors.New("building the request: base_url cannot be used"), TokenVersion: generation}
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Authorization", "Bearer "+token)
@@ -28,8 +28,8 @@ func (a *account) call(ctx context.Context, method, path string, body *requestBo
 		req.Header.Set("Content-Type", "application/json; charset=utf-8")
 		req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(body.prefix, body.items, body.suffix)
 	}
-	answer := read(vendorhttp.Do(ctx, a.client, req, 0))
-	answer.Token = generation
+	answer := read(vendorhttp.RoundTrip(ctx, a.client, req, 0))
+	answer.TokenVersion = generation
 	return answer
 }
 
@@ -41,33 +41,33 @@ type requestBody struct {
 }
 
 // noToken says what a call came to that had no token to go with.
-func noToken(err error) sink.Answer {
-	var unready *sink.Unready
+func noToken(err error) sink.Response {
+	var unready *sink.DependencyError
 	if errors.As(err, &unready) {
-		answer := unready.Answer
+		answer := unready.Response
 		answer.Err = err
 		return answer
 	}
-	return sink.Answer{Result: sink.Result{Class: sink.Unavailable}, Err: err}
+	return sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err}
 }
 
 // fetchColumns reads the catalogue. A refused token is renewed once, as it is for any other call.
 func (a *account) fetchColumns(ctx context.Context) (*columns, error) {
 	cols, answer := a.getColumns(ctx)
-	if answer.Class == sink.Unauthorized && answer.Token != 0 && a.tokens.Renew(ctx, answer.Token) == nil {
+	if answer.Class == sink.Unauthorized && answer.TokenVersion != 0 && a.tokens.Refresh(ctx, answer.TokenVersion) == nil {
 		cols, answer = a.getColumns(ctx)
 	}
 	if answer.Class != sink.Delivered {
-		return nil, &sink.Unready{Doing: "fetching the column catalogue", Answer: answer}
+		return nil, &sink.DependencyError{Action: "fetching the column catalogue", Response: answer}
 	}
 	return cols, nil
 }
 
 // getColumns makes the call GET /external/api/v3/customerdatacolumn without filters: required or not, archived or not.
-func (a *account) getColumns(ctx context.Context) (*columns, sink.Answer) {
+func (a *account) getColumns(ctx context.Context) (*columns, sink.Response) {
 	var cols *columns
-	answer := a.call(ctx, http.MethodGet, "/external/api/v3/customerdatacolumn", nil, func(r vendorhttp.Reply) sink.Answer {
-		answer := harmless(vendorhttp.Classify(r))
+	answer := a.call(ctx, http.MethodGet, "/external/api/v3/customerdatacolumn", nil, func(r vendorhttp.Exchange) sink.Response {
+		answer := harmless(vendorhttp.ClassifyExchange(r))
 		if answer.Class != sink.Delivered {
 			return answer
 		}
@@ -82,7 +82,7 @@ func (a *account) getColumns(ctx context.Context) (*columns, sink.Answer) {
 }
 
 // harmless leaves the classes that say how to wait for a call that sends no data and changes nothing.
-func harmless(a sink.Answer) sink.Answer {
+func harmless(a sink.Response) sink.Response {
 	a.MayHaveActed = false
 	switch a.Class {
 	case sink.Unknown:

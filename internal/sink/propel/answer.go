@@ -13,15 +13,15 @@ import (
 )
 
 // readAnswer says what came of a call.
-func (a *account) readAnswer(r vendorhttp.Reply, items []sink.Item) sink.Answer {
-	answer := vendorhttp.Classify(r)
+func (a *account) readAnswer(r vendorhttp.Exchange, items []sink.Item) sink.Response {
+	answer := vendorhttp.ClassifyExchange(r)
 	answer.RequestID = word(r.Header.Get("X-Request-Id"))
 	if answer.Class == sink.Delivered {
 		results, err := readResults(r.Body, items, answer.Result, a.transient)
 		if err != nil {
 			answer.Class, answer.Err = sink.Unknown, err
 		}
-		answer.Items = results
+		answer.ItemResults = results
 		return answer
 	}
 	var texts []string
@@ -29,13 +29,13 @@ func (a *account) readAnswer(r vendorhttp.Reply, items []sink.Item) sink.Answer 
 	answer.Message = message(texts...)
 	answer.Class = a.class(answer.Result)
 	if answer.Class == sink.Rejected {
-		answer.Named = named(texts, len(items), answer.Result)
+		answer.ItemErrors = named(texts, len(items), answer.Result)
 	}
 	return answer
 }
 
 // class lets the vendor's code decide where one status is used both for the data and for the caller's set-up.
-func (a *account) class(r sink.Result) sink.Class {
+func (a *account) class(r sink.Result) sink.ResultClass {
 	switch {
 	case r.Class == sink.Rejected && a.codes[r.Code] == codeMisconfigured:
 		return sink.Misconfigured
@@ -105,7 +105,7 @@ func message(texts ...string) string {
 var place = regexp.MustCompile(`^#/customers/(\d{1,9})(?:[/:\s]|$)`)
 
 // named gives a result to each customer that a message points to, in the order of the call.
-func named(texts []string, n int, whole sink.Result) []sink.Named {
+func named(texts []string, n int, whole sink.Result) []sink.ItemError {
 	blame := make(map[int][]string)
 	for _, text := range texts {
 		m := place.FindStringSubmatch(text)
@@ -116,12 +116,12 @@ func named(texts []string, n int, whole sink.Result) []sink.Named {
 			blame[i] = append(blame[i], text)
 		}
 	}
-	var out []sink.Named
+	var out []sink.ItemError
 	for i := range n {
 		if own := blame[i]; own != nil {
 			result := whole
 			result.Class, result.Message = sink.Rejected, message(own...)
-			out = append(out, sink.Named{Index: i, Result: result})
+			out = append(out, sink.ItemError{Index: i, Result: result})
 		}
 	}
 	return out

@@ -33,22 +33,22 @@ func itemsOf(ids ...string) []sink.Item {
 	return items
 }
 
-func reply(status int, body string) vendorhttp.Reply {
-	return vendorhttp.Reply{Status: status, Body: []byte(body), Written: true, Header: http.Header{"X-Request-Id": {"r-1"}}}
+func reply(status int, body string) vendorhttp.Exchange {
+	return vendorhttp.Exchange{Status: status, Body: []byte(body), RequestWritten: true, Header: http.Header{"X-Request-Id": {"r-1"}}}
 }
 
 // Page "Bulk Customers by source id", section 200, Example.
 func TestPagesSuccessIsDelivered(t *testing.T) {
 	answer := reader(t, Default()).readAnswer(reply(200, string(golden(t, "bulk-customers-by-source-id-200.json"))), itemsOf("3002196"))
 	delivered := sink.Result{Class: sink.Delivered, Status: 200, RequestID: "r-1"}
-	wantEqual(t, answer, sink.Answer{Result: delivered, Items: []sink.Result{delivered}})
+	wantEqual(t, answer, sink.Response{Result: delivered, ItemResults: []sink.Result{delivered}})
 }
 
 // Page "Bulk Customers by source id", section 400 (invalid schema), Example.
 func TestPagesRefusalNamesTheCustomer(t *testing.T) {
 	answer := reader(t, Default()).readAnswer(reply(400, string(golden(t, "bulk-customers-by-source-id-400-invalid-schema.json"))), itemsOf("a", "b"))
 	refused := sink.Result{Class: sink.Rejected, Status: 400, Code: "10007", RequestID: "r-1", Message: "#/customers/0: extraneous key [company] is not permitted"}
-	wantEqual(t, answer, sink.Answer{Result: refused, Named: []sink.Named{{Index: 0, Result: refused}}})
+	wantEqual(t, answer, sink.Response{Result: refused, ItemErrors: []sink.ItemError{{Index: 0, Result: refused}}})
 }
 
 func TestResultsAreFoundByKey(t *testing.T) {
@@ -58,38 +58,38 @@ func TestResultsAreFoundByKey(t *testing.T) {
 		name string
 		ids  []string
 		data string
-		want []sink.Class
+		want []sink.ResultClass
 	}{
-		{"number and string keys, in any order", []string{"3002196", "K72334000"}, `{"key":"K72334000","success":true},{"key":3002196,"success":true}`, []sink.Class{d, d}},
-		{"a number as a string", []string{"7"}, `{"key":"7","success":true}`, []sink.Class{d}},
-		{"refused for good", []string{"a", "b"}, `{"key":"a","success":true},{"key":"b","success":false,"error":"Customer group with id [800] not found."}`, []sink.Class{d, r}},
-		{"refused for now", []string{"a"}, `{"key":"a","success":false,"error":"Lock wait timeout exceeded; try again"}`, []sink.Class{y}},
-		{"refused with a message instead of an error", []string{"a"}, `{"key":"a","success":false,"message":"temporarily out of order"}`, []sink.Class{y}},
-		{"refused without a word", []string{"a"}, `{"key":"a","success":false}`, []sink.Class{r}},
-		{"an error that is no text", []string{"a"}, `{"key":"a","success":false,"error":{"code":1}}`, []sink.Class{r}},
-		{"missing", []string{"a", "b"}, `{"key":"a","success":true}`, []sink.Class{d, u}},
-		{"answered twice", []string{"a", "b"}, `{"key":"a","success":true},{"key":"a","success":true}`, []sink.Class{u, u}},
-		{"answered twice, in two ways", []string{"a"}, `{"key":"a","success":true},{"key":"a","success":false}`, []sink.Class{u}},
-		{"one too many, of another", []string{"a"}, `{"key":"a","success":true},{"key":"x","success":true}`, []sink.Class{d}},
-		{"another's in its place", []string{"a"}, `{"key":"x","success":true}`, []sink.Class{u}},
-		{"no key", []string{"a"}, `{"success":true}`, []sink.Class{u}},
-		{"null key", []string{"a"}, `{"key":null,"success":true}`, []sink.Class{u}},
-		{"key of another kind", []string{"a"}, `{"key":["a"],"success":true}`, []sink.Class{u}},
-		{"no success", []string{"a"}, `{"key":"a"}`, []sink.Class{u}},
-		{"success that is no boolean", []string{"a", "b", "c"}, `{"key":"a","success":"true"},{"key":"b","success":1},{"key":"c","success":null}`, []sink.Class{u, u, u}},
-		{"no object", []string{"a"}, `"a"`, []sink.Class{u}},
-		{"none", []string{"a"}, ``, []sink.Class{u}},
-		{"leading zeros lost", []string{"007", "8"}, `{"key":7,"success":true},{"key":8,"success":true}`, []sink.Class{d, d}},
-		{"a string keeps its zeros", []string{"007"}, `{"key":"7","success":true}`, []sink.Class{u}},
-		{"precision lost, in order", []string{long1, long2}, `{"key":1.2345678901234567e19,"success":true},{"key":1.2345678901234567e19,"success":false}`, []sink.Class{d, r}},
-		{"precision lost, another number of results", []string{long1, long2}, `{"key":1.2345678901234567e19,"success":true}`, []sink.Class{u, u}},
-		{"one id twice, in order", []string{"a", "a"}, `{"key":"a","success":true},{"key":"a","success":false}`, []sink.Class{d, r}},
+		{"number and string keys, in any order", []string{"3002196", "K72334000"}, `{"key":"K72334000","success":true},{"key":3002196,"success":true}`, []sink.ResultClass{d, d}},
+		{"a number as a string", []string{"7"}, `{"key":"7","success":true}`, []sink.ResultClass{d}},
+		{"refused for good", []string{"a", "b"}, `{"key":"a","success":true},{"key":"b","success":false,"error":"Customer group with id [800] not found."}`, []sink.ResultClass{d, r}},
+		{"refused for now", []string{"a"}, `{"key":"a","success":false,"error":"Lock wait timeout exceeded; try again"}`, []sink.ResultClass{y}},
+		{"refused with a message instead of an error", []string{"a"}, `{"key":"a","success":false,"message":"temporarily out of order"}`, []sink.ResultClass{y}},
+		{"refused without a word", []string{"a"}, `{"key":"a","success":false}`, []sink.ResultClass{r}},
+		{"an error that is no text", []string{"a"}, `{"key":"a","success":false,"error":{"code":1}}`, []sink.ResultClass{r}},
+		{"missing", []string{"a", "b"}, `{"key":"a","success":true}`, []sink.ResultClass{d, u}},
+		{"answered twice", []string{"a", "b"}, `{"key":"a","success":true},{"key":"a","success":true}`, []sink.ResultClass{u, u}},
+		{"answered twice, in two ways", []string{"a"}, `{"key":"a","success":true},{"key":"a","success":false}`, []sink.ResultClass{u}},
+		{"one too many, of another", []string{"a"}, `{"key":"a","success":true},{"key":"x","success":true}`, []sink.ResultClass{d}},
+		{"another's in its place", []string{"a"}, `{"key":"x","success":true}`, []sink.ResultClass{u}},
+		{"no key", []string{"a"}, `{"success":true}`, []sink.ResultClass{u}},
+		{"null key", []string{"a"}, `{"key":null,"success":true}`, []sink.ResultClass{u}},
+		{"key of another kind", []string{"a"}, `{"key":["a"],"success":true}`, []sink.ResultClass{u}},
+		{"no success", []string{"a"}, `{"key":"a"}`, []sink.ResultClass{u}},
+		{"success that is no boolean", []string{"a", "b", "c"}, `{"key":"a","success":"true"},{"key":"b","success":1},{"key":"c","success":null}`, []sink.ResultClass{u, u, u}},
+		{"no object", []string{"a"}, `"a"`, []sink.ResultClass{u}},
+		{"none", []string{"a"}, ``, []sink.ResultClass{u}},
+		{"leading zeros lost", []string{"007", "8"}, `{"key":7,"success":true},{"key":8,"success":true}`, []sink.ResultClass{d, d}},
+		{"a string keeps its zeros", []string{"007"}, `{"key":"7","success":true}`, []sink.ResultClass{u}},
+		{"precision lost, in order", []string{long1, long2}, `{"key":1.2345678901234567e19,"success":true},{"key":1.2345678901234567e19,"success":false}`, []sink.ResultClass{d, r}},
+		{"precision lost, another number of results", []string{long1, long2}, `{"key":1.2345678901234567e19,"success":true}`, []sink.ResultClass{u, u}},
+		{"one id twice, in order", []string{"a", "a"}, `{"key":"a","success":true},{"key":"a","success":false}`, []sink.ResultClass{d, r}},
 		{"a word is no number", []string{"0"}, `{"key":NaN,"success":true}`, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			answer := reader(t, Default()).readAnswer(reply(200, `{"data":[`+tt.data+`],"messages":["Completed"],"total":1}`), itemsOf(tt.ids...))
-			var got []sink.Class
-			for _, item := range answer.Items {
+			var got []sink.ResultClass
+			for _, item := range answer.ItemResults {
 				got = append(got, item.Class)
 				if item.RequestID != "r-1" || item.Status != 200 {
 					t.Errorf("result without status or request id: %+v", item)
@@ -105,10 +105,10 @@ func TestTransientPatternsAreConfigured(t *testing.T) {
 	cfg.TransientErrors = []string{`^busy`}
 	body := `{"data":[{"key":"a","success":false,"error":"busy with jane@example.org"},{"key":"b","success":false,"error":"timeout"}]}`
 	answer := reader(t, cfg).readAnswer(reply(200, body), itemsOf("a", "b"))
-	if answer.Items[0].Class != sink.Retryable || answer.Items[1].Class != sink.Rejected {
-		t.Errorf("got %+v", answer.Items)
+	if answer.ItemResults[0].Class != sink.Retryable || answer.ItemResults[1].Class != sink.Rejected {
+		t.Errorf("got %+v", answer.ItemResults)
 	}
-	if m := answer.Items[0].Message; !strings.HasPrefix(m, "busy") || strings.Contains(m, "jane") {
+	if m := answer.ItemResults[0].Message; !strings.HasPrefix(m, "busy") || strings.Contains(m, "jane") {
 		t.Errorf("the message is %q", m)
 	}
 }
@@ -116,7 +116,7 @@ func TestTransientPatternsAreConfigured(t *testing.T) {
 func TestUnreadableSuccessIsUnknown(t *testing.T) {
 	for _, body := range []string{``, `<html>`, `{}`, `[]`, `null`, `{"data":null}`, `{"data":{}}`, `{"data":[{"key":"a","success":true}]`, `{"messages":["Completed"],"total":1}`} {
 		answer := reader(t, Default()).readAnswer(reply(200, body), itemsOf("a"))
-		if answer.Class != sink.Unknown || answer.Items != nil || answer.Err == nil {
+		if answer.Class != sink.Unknown || answer.ItemResults != nil || answer.Err == nil {
 			t.Errorf("%s: got %+v", body, answer)
 		}
 	}
@@ -131,7 +131,7 @@ func TestStatusAndCodeDecideWhatACallCameTo(t *testing.T) {
 	for _, tt := range []struct {
 		status int
 		body   string
-		want   sink.Class
+		want   sink.ResultClass
 		code   string
 	}{
 		{400, envelope(`10005`), sink.Misconfigured, "10005"},
@@ -169,12 +169,12 @@ func TestStatusAndCodeDecideWhatACallCameTo(t *testing.T) {
 			if answer.Class != tt.want || answer.Code != tt.code || answer.Status != tt.status || answer.RequestID != "r-1" {
 				t.Errorf("got %+v, want %v with code %q", answer.Result, tt.want, tt.code)
 			}
-			if answer.Items != nil {
-				t.Errorf("items have results of their own: %v", answer.Items)
+			if answer.ItemResults != nil {
+				t.Errorf("items have results of their own: %v", answer.ItemResults)
 			}
 		})
 	}
-	lost := reader(t, Default()).readAnswer(vendorhttp.Reply{Written: true, Err: errors.New("reset")}, itemsOf("a"))
+	lost := reader(t, Default()).readAnswer(vendorhttp.Exchange{RequestWritten: true, Err: errors.New("reset")}, itemsOf("a"))
 	if lost.Class != sink.Unknown {
 		t.Errorf("reset after the request: %v", lost.Class)
 	}
@@ -195,7 +195,7 @@ func TestCodesAreConfigured(t *testing.T) {
 	for _, tt := range []struct {
 		status int
 		code   string
-		want   sink.Class
+		want   sink.ResultClass
 	}{{400, "10017", sink.Misconfigured}, {400, "10005", sink.Rejected}, {404, "10008", sink.Rejected}, {404, "60006", sink.Misconfigured}, {400, "10006", sink.Misconfigured}} {
 		if got := a.readAnswer(reply(tt.status, envelope(tt.code)), itemsOf("a")).Class; got != tt.want {
 			t.Errorf("%d with %s: %v, want %v", tt.status, tt.code, got, tt.want)
@@ -223,7 +223,7 @@ func TestRefusalNamesTheCustomers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			answer := reader(t, Default()).readAnswer(reply(400, envelope(`10007`, tt.messages...)), itemsOf("a", "b", "c", "d"))
 			var got map[int]string
-			for _, n := range answer.Named {
+			for _, n := range answer.ItemErrors {
 				if got == nil {
 					got = map[int]string{}
 				}
@@ -236,11 +236,11 @@ func TestRefusalNamesTheCustomers(t *testing.T) {
 		})
 	}
 	alone := reader(t, Default()).readAnswer(reply(400, `{"error":{"code":10007,"messages":"#/customers/1: x"}}`), itemsOf("a", "b"))
-	if len(alone.Named) != 1 || alone.Named[0].Index != 1 {
-		t.Errorf("a message that is no list blames %+v", alone.Named)
+	if len(alone.ItemErrors) != 1 || alone.ItemErrors[0].Index != 1 {
+		t.Errorf("a message that is no list blames %+v", alone.ItemErrors)
 	}
-	if answer := reader(t, Default()).readAnswer(reply(400, envelope(`10005`, "#/customers/0: x")), itemsOf("a")); answer.Named != nil {
-		t.Errorf("a wrong set-up is blamed on %v", answer.Named)
+	if answer := reader(t, Default()).readAnswer(reply(400, envelope(`10005`, "#/customers/0: x")), itemsOf("a")); answer.ItemErrors != nil {
+		t.Errorf("a wrong set-up is blamed on %v", answer.ItemErrors)
 	}
 }
 
@@ -254,8 +254,8 @@ func TestMessageRepeatsNothingThatWasSent(t *testing.T) {
 		at + "expected type: String, found: Integer":          at + "expected type: String, found: Integer",
 	} {
 		answer := reader(t, Default()).readAnswer(reply(400, envelope(`10007`, in)), itemsOf("a"))
-		if answer.Message != want || answer.Named[0].Message != want {
-			t.Errorf("got %q and %q, want %q", answer.Message, answer.Named[0].Message, want)
+		if answer.Message != want || answer.ItemErrors[0].Message != want {
+			t.Errorf("got %q and %q, want %q", answer.Message, answer.ItemErrors[0].Message, want)
 		}
 	}
 }
@@ -281,7 +281,7 @@ func BenchmarkAnswer(b *testing.B) {
 	r, items := reply(200, `{"data":[`+strings.Join(rows, ",")+`],"messages":["Completed"],"total":100}`), itemsOf(ids...)
 	b.ReportAllocs()
 	for b.Loop() {
-		if answer := a.readAnswer(r, items); answer.Items[99].Class != sink.Delivered {
+		if answer := a.readAnswer(r, items); answer.ItemResults[99].Class != sink.Delivered {
 			b.Fatal(answer.Class)
 		}
 	}

@@ -91,12 +91,12 @@ func (c Config) Check(fault func(path, rule string, args ...any)) {
 
 const urlRule = "must be an absolute http or https URL without user, query and fragment"
 
-func (a Auth) source(client *http.Client) *vendorhttp.Source {
-	style := vendorhttp.StyleBody
+func (a Auth) source(client *http.Client) *vendorhttp.TokenSource {
+	style := vendorhttp.AuthInBody
 	if a.Style == styleBasic {
-		style = vendorhttp.StyleHeader
+		style = vendorhttp.AuthInHeader
 	}
-	return vendorhttp.NewSource(vendorhttp.ClientCredentials(client, a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), "", style), tokenMargin)
+	return vendorhttp.NewTokenSource(vendorhttp.ClientCredentials(client, a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), "", style), tokenMargin)
 }
 
 func isBaseURL(s string) bool {

@@ -33,9 +33,9 @@ func encode(cfg Config, e *event.CustomerChange) (sink.Item, error) {
 	w.addresses(e.Addresses)
 	w.close(outer)
 	if len(w.faults) > 0 {
-		return sink.Item{}, &sink.Invalid{Faults: w.faults}
+		return sink.Item{}, &sink.ValidationError{Violations: w.faults}
 	}
-	return sink.Item{ID: e.SourceId, Body: w.b, Group: e.Source, Entity: e.Source + "\x00" + canonical(e.SourceId)}, nil
+	return sink.Item{ID: e.SourceId, Body: w.b, EnvelopeKey: e.Source, EntityKey: e.Source + "\x00" + canonical(e.SourceId)}, nil
 }
 
 // canonical is a sourceId as the vendor's echo may spell it: a number without its leading zeros. Two that meet in it never share a call.

@@ -39,8 +39,8 @@ const everyFieldJSON = `{"source":"MBC","sourceId":"3002196","debtorId":"D1","fi
 func TestEveryFieldGoesOutUnderItsName(t *testing.T) {
 	item := mustEncode(t, open(t, newTenant(t).config()), everyField())
 	wantEqual(t, object(t, item.Body), object(t, []byte(everyFieldJSON)))
-	if item.ID != "3002196" || item.Group != "MBC" {
-		t.Errorf("got ID %q, Group %q", item.ID, item.Group)
+	if item.ID != "3002196" || item.EnvelopeKey != "MBC" {
+		t.Errorf("got ID %q, Group %q", item.ID, item.EnvelopeKey)
 	}
 }
 
@@ -102,13 +102,13 @@ func TestEveryFaultOfAnEventIsNamedByItsPath(t *testing.T) {
 		e := everyField()
 		tt.change(e)
 		_, err := encode(Default(), e)
-		wantFaults(t, err, sink.Fault{Path: tt.path, Rule: tt.rule})
+		wantFaults(t, err, sink.Violation{Path: tt.path, Rule: tt.rule})
 	}
 	e := everyField()
 	e.Source, e.Addresses[0].City, e.PrimaryLanguage = "", "", new("")
 	_, err := encode(Default(), e)
-	wantFaults(t, err, sink.Fault{Path: "source", Rule: "is mandatory"},
-		sink.Fault{Path: "primaryLanguage", Rule: "must be two letters (ISO 639-1)"}, sink.Fault{Path: "addresses[0].city", Rule: "is mandatory"})
+	wantFaults(t, err, sink.Violation{Path: "source", Rule: "is mandatory"},
+		sink.Violation{Path: "primaryLanguage", Rule: "must be two letters (ISO 639-1)"}, sink.Violation{Path: "addresses[0].city", Rule: "is mandatory"})
 }
 
 func TestSSNAsIntegerTakesDigitsAlone(t *testing.T) {
@@ -118,17 +118,17 @@ func TestSSNAsIntegerTakesDigitsAlone(t *testing.T) {
 		e := change("MBC", "1")
 		e.Ssn = &v
 		_, err := encode(cfg, e)
-		wantFaults(t, err, sink.Fault{Path: "ssn", Rule: "must be digits (ssn_type is integer)"})
+		wantFaults(t, err, sink.Violation{Path: "ssn", Rule: "must be digits (ssn_type is integer)"})
 	}
 }
 
-func wantFaults(t *testing.T, err error, want ...sink.Fault) {
+func wantFaults(t *testing.T, err error, want ...sink.Violation) {
 	t.Helper()
-	var invalid *sink.Invalid
+	var invalid *sink.ValidationError
 	if !errors.As(err, &invalid) {
 		t.Fatalf("got %v, want %v", err, want)
 	}
-	wantEqual(t, invalid.Faults, want)
+	wantEqual(t, invalid.Violations, want)
 }
 
 // The vendor echoes the sourceId alone, perhaps as a number: what could be mistaken for one another must not share a call.
@@ -138,7 +138,7 @@ func TestEntityKeepsApartWhatTheAnswerCannot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return item.Entity
+		return item.EntityKey
 	}
 	for _, same := range [][2]string{{"7", "7"}, {"7", "007"}, {"0", "00"}} {
 		if entity("MBC", same[0]) != entity("MBC", same[1]) {
@@ -164,7 +164,7 @@ func TestAnyTextBecomesValidJSON(t *testing.T) {
 		e.Addresses = []event.PropelAddress{{Type: "invoice", Code: "c" + text, Street: "s", City: "c", Country: "NL"}}
 		item, err := encode(Default(), e)
 		if !utf8.ValidString(text) {
-			if !errors.As(err, new(*sink.Invalid)) {
+			if !errors.As(err, new(*sink.ValidationError)) {
 				r.Fatalf("%q: %v, want it to be invalid, for it cannot be sent unchanged", text, err)
 			}
 			return

@@ -19,11 +19,11 @@ func FuzzAnswer(f *testing.F) {
 	a := reader(f, Default())
 	items := itemsOf("007", "12345678901234567890", "K7", "12345678901234567891")
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		answer := a.readAnswer(vendorhttp.Reply{Status: status, Body: body, Written: true}, items)
-		if (answer.Class == sink.Delivered) != (answer.Items != nil) || answer.Items != nil && len(answer.Items) != len(items) {
-			t.Fatalf("%v with %d results", answer.Class, len(answer.Items))
+		answer := a.readAnswer(vendorhttp.Exchange{Status: status, Body: body, RequestWritten: true}, items)
+		if (answer.Class == sink.Delivered) != (answer.ItemResults != nil) || answer.ItemResults != nil && len(answer.ItemResults) != len(items) {
+			t.Fatalf("%v with %d results", answer.Class, len(answer.ItemResults))
 		}
-		for i, r := range answer.Items {
+		for i, r := range answer.ItemResults {
 			if r.Class == sink.Delivered && !saysTrue(body, items[i].ID) {
 				t.Fatalf("%s is delivered without a reason: %s", items[i].ID, body)
 			}
@@ -32,9 +32,9 @@ func FuzzAnswer(f *testing.F) {
 			}
 		}
 		last := -1
-		for _, named := range answer.Named {
+		for _, named := range answer.ItemErrors {
 			if named.Index <= last || named.Index >= len(items) || answer.Class != sink.Rejected {
-				t.Fatalf("%v with wrong blame %+v", answer.Class, answer.Named)
+				t.Fatalf("%v with wrong blame %+v", answer.Class, answer.ItemErrors)
 			}
 			last = named.Index
 		}

@@ -15,11 +15,11 @@ import (
 type writer struct {
 	b      []byte
 	prefix string // path of the object that is being written, such as "addresses[2]."
-	faults []sink.Fault
+	faults []sink.Violation
 }
 
 func (w *writer) fault(name, rule string) {
-	w.faults = append(w.faults, sink.Fault{Path: w.prefix + name, Rule: rule})
+	w.faults = append(w.faults, sink.Violation{Path: w.prefix + name, Rule: rule})
 }
 
 func (w *writer) key(name string) {

@@ -28,8 +28,8 @@ type account struct {
 	codes     map[string]string
 	transient []*regexp.Regexp
 	client    *http.Client
-	tokens    *vendorhttp.Source
-	spec      sink.Spec
+	tokens    *vendorhttp.TokenSource
+	spec      sink.OperationSpec
 }
 
 const path = "/customers/bulk/sourceId"
@@ -56,12 +56,12 @@ func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error)
 }
 
 // Specs gives the operation that New makes of an account so configured.
-func Specs(cfg Config) []sink.Spec {
-	return []sink.Spec{{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: cfg.MaxItems, Repeatable: true}}
+func Specs(cfg Config) []sink.OperationSpec {
+	return []sink.OperationSpec{{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: cfg.MaxItems, Repeatable: true}}
 }
 
 // Spec says what the operation is.
-func (a *account) Spec() sink.Spec { return a.spec }
+func (a *account) Spec() sink.OperationSpec { return a.spec }
 
 // Encode makes the vendor's item of an event.
 func (a *account) Encode(_ context.Context, ev any, _ sink.Origin) (sink.Item, error) {
@@ -78,7 +78,7 @@ var prefix, suffix = []byte(`{"customers":[`), []byte(`]}`)
 func (a *account) EnvelopeSize(string) int { return len(prefix) + len(suffix) }
 
 // Send makes one call.
-func (a *account) Send(ctx context.Context, items []sink.Item) sink.Answer {
+func (a *account) Send(ctx context.Context, items []sink.Item) sink.Response {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
 	defer cancel()
 	token, generation, err := a.tokens.Get(ctx)
@@ -87,27 +87,27 @@ func (a *account) Send(ctx context.Context, items []sink.Item) sink.Answer {
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url, http.NoBody)
 	if err != nil {
-		return sink.Answer{Result: sink.Result{Class: sink.Misconfigured}, Err: errors.New("building the request: base_url cannot be used"), Token: generation}
+		return sink.Response{Result: sink.Result{Class: sink.Misconfigured}, Err: errors.New("building the request: base_url cannot be used"), TokenVersion: generation}
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(prefix, items, suffix)
-	answer := a.readAnswer(vendorhttp.Do(ctx, a.client, req, 0), items)
-	answer.Token = generation
+	answer := a.readAnswer(vendorhttp.RoundTrip(ctx, a.client, req, 0), items)
+	answer.TokenVersion = generation
 	return answer
 }
 
 // noToken says what a call came to that had no token to go with.
-func noToken(err error) sink.Answer {
-	var unready *sink.Unready
+func noToken(err error) sink.Response {
+	var unready *sink.DependencyError
 	if errors.As(err, &unready) {
-		answer := unready.Answer
+		answer := unready.Response
 		answer.Err = err
 		return answer
 	}
-	return sink.Answer{Result: sink.Result{Class: sink.Unavailable}, Err: err}
+	return sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err}
 }
 
 // Renew gets a token other than the one named used.
-func (a *account) Renew(ctx context.Context, used uint64) error { return a.tokens.Renew(ctx, used) }
+func (a *account) Renew(ctx context.Context, used uint64) error { return a.tokens.Refresh(ctx, used) }

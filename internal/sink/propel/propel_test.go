@@ -139,7 +139,7 @@ func TestSendMakesTheDocumentedCall(t *testing.T) {
 		if answer.Result != one || answer.Err != nil {
 			t.Fatalf("got %+v", answer)
 		}
-		wantEqual(t, answer.Items, []sink.Result{one, one})
+		wantEqual(t, answer.ItemResults, []sink.Result{one, one})
 		got := v.calls[0]
 		const body = `{"customers":[{"source":"MBC","sourceId":"a"},{"source":"MBC","sourceId":"b"}]}`
 		if got.path != "/v2/customers/bulk/sourceId" || string(got.body) != body || got.length != int64(len(body)) {
@@ -166,13 +166,13 @@ func TestRefusedTokenIsRenewed(t *testing.T) {
 	op := open(t, v.config())
 	items := []sink.Item{mustEncode(t, op, change("MBC", "a"))}
 	refused := op.Send(t.Context(), items)
-	if refused.Class != sink.Unauthorized || refused.Token == 0 {
-		t.Fatalf("got %v with token %d, want unauthorized with the token's name", refused.Class, refused.Token)
+	if refused.Class != sink.Unauthorized || refused.TokenVersion == 0 {
+		t.Fatalf("got %v with token %d, want unauthorized with the token's name", refused.Class, refused.TokenVersion)
 	}
-	if err := op.(sink.Authorizer).Renew(t.Context(), refused.Token); err != nil {
+	if err := op.(sink.TokenRefresher).RefreshToken(t.Context(), refused.TokenVersion); err != nil {
 		t.Fatal(err)
 	}
-	if again := op.Send(t.Context(), items); again.Class != sink.Delivered || again.Items[0].Class != sink.Delivered {
+	if again := op.Send(t.Context(), items); again.Class != sink.Delivered || again.ItemResults[0].Class != sink.Delivered {
 		t.Errorf("with the new token: %+v", again)
 	}
 }
@@ -183,8 +183,8 @@ func TestRefusedLoginIsTheAnswer(t *testing.T) {
 	cfg.Auth.ClientSecret = config.NewSecret("hunter2")
 	op := open(t, cfg)
 	answer := op.Send(t.Context(), []sink.Item{mustEncode(t, op, change("MBC", "a"))})
-	if answer.Class != sink.Unauthorized || answer.Token != 0 || len(v.calls) != 0 {
-		t.Errorf("got %v with token %d after %d calls, want unauthorized without any", answer.Class, answer.Token, len(v.calls))
+	if answer.Class != sink.Unauthorized || answer.TokenVersion != 0 || len(v.calls) != 0 {
+		t.Errorf("got %v with token %d after %d calls, want unauthorized without any", answer.Class, answer.TokenVersion, len(v.calls))
 	}
 	if answer.Err == nil || strings.Contains(answer.Err.Error(), "hunter2") {
 		t.Errorf("the error is %v", answer.Err)

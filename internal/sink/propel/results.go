@@ -54,7 +54,7 @@ func readResults(body []byte, items []sink.Item, whole sink.Result, transient []
 }
 
 // outcome takes nothing but the words true and false for an answer.
-func (r *result) outcome(transient []*regexp.Regexp) (sink.Class, string) {
+func (r *result) outcome(transient []*regexp.Regexp) (sink.ResultClass, string) {
 	switch {
 	case bytes.Equal(r.Success, []byte("true")):
 		return sink.Delivered, ""

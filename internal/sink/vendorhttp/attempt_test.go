@@ -22,8 +22,8 @@ func TestRefusedConnectionsAreUnavailable(t *testing.T) {
 	}
 	l.Close()
 	reply, answer := post(t, t.Context(), newClient(t, Options{}), "http://"+l.Addr().String(), 10)
-	if reply.Written || answer.Class != sink.Unavailable || reply.Err == nil {
-		t.Errorf("written %v, class %v, error %v", reply.Written, answer.Class, reply.Err)
+	if reply.RequestWritten || answer.Class != sink.Unavailable || reply.Err == nil {
+		t.Errorf("written %v, class %v, error %v", reply.RequestWritten, answer.Class, reply.Err)
 	}
 }
 
@@ -33,7 +33,7 @@ func TestAResetTellsWhetherTheRequestWasWritten(t *testing.T) {
 		size    int
 		handle  func(*net.TCPConn)
 		written bool
-		want    sink.Class
+		want    sink.ResultClass
 	}{
 		{"before all of it was read", large, func(conn *net.TCPConn) { io.CopyN(io.Discard, conn, 100); reset(conn) }, false, sink.Unavailable},
 		{"after it was read", 10, func(conn *net.TCPConn) { readRequest(conn); reset(conn) }, true, sink.Unknown},
@@ -47,8 +47,8 @@ func TestAResetTellsWhetherTheRequestWasWritten(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			reply, answer := post(t, t.Context(), newClient(t, Options{}), listen(t, c.handle), c.size)
-			if reply.Err == nil || reply.Body != nil || reply.Written != c.written || answer.Class != c.want {
-				t.Errorf("written %v, class %v, error %v; want %v, %v and an error", reply.Written, answer.Class, reply.Err, c.written, c.want)
+			if reply.Err == nil || reply.Body != nil || reply.RequestWritten != c.written || answer.Class != c.want {
+				t.Errorf("written %v, class %v, error %v; want %v, %v and an error", reply.RequestWritten, answer.Class, reply.Err, c.written, c.want)
 			}
 		})
 	}
@@ -61,7 +61,7 @@ func TestAContextThatEndsTellsWhetherTheRequestWasWritten(t *testing.T) {
 		size    int
 		until   func(*net.TCPConn)
 		written bool
-		want    sink.Class
+		want    sink.ResultClass
 	}{
 		{"before all of it was read", large, func(conn *net.TCPConn) { io.CopyN(io.Discard, conn, 100) }, false, sink.Unavailable},
 		{"before the answer", 10, func(conn *net.TCPConn) { readRequest(conn) }, true, sink.Unknown},
@@ -73,8 +73,8 @@ func TestAContextThatEndsTellsWhetherTheRequestWasWritten(t *testing.T) {
 				base := listen(t, func(conn *net.TCPConn) { c.until(conn); held <- conn; cancel(cause) })
 				reply, answer := post(t, ctx, newClient(t, Options{}), base, c.size)
 				(<-held).Close()
-				if reply.Written != c.written || answer.Class != c.want || !errors.Is(answer.Err, context.Canceled) {
-					t.Errorf("written %v, class %v, error %v; want %v, %v, canceled", reply.Written, answer.Class, answer.Err, c.written, c.want)
+				if reply.RequestWritten != c.written || answer.Class != c.want || !errors.Is(answer.Err, context.Canceled) {
+					t.Errorf("written %v, class %v, error %v; want %v, %v, canceled", reply.RequestWritten, answer.Class, answer.Err, c.written, c.want)
 				}
 			})
 		}
@@ -109,8 +109,8 @@ func TestAContextThatHasEndedSendsNothing(t *testing.T) {
 	cancel()
 	srv := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request came") })
 	reply, answer := post(t, ctx, newClient(t, Options{}), srv.URL, 10)
-	if reply.Written || answer.Class != sink.Unavailable || !errors.Is(answer.Err, context.Canceled) {
-		t.Errorf("written %v, class %v, error %v", reply.Written, answer.Class, answer.Err)
+	if reply.RequestWritten || answer.Class != sink.Unavailable || !errors.Is(answer.Err, context.Canceled) {
+		t.Errorf("written %v, class %v, error %v", reply.RequestWritten, answer.Class, answer.Err)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestAnEarlierConnectionDoesNotCountAsWritten(t *testing.T) {
 func TestACallWithoutABodyIsWrittenWhenItsHeadersAre(t *testing.T) {
 	base := listen(t, func(conn *net.TCPConn) { conn.Read(make([]byte, 4096)); reset(conn) })
 	req, _ := http.NewRequest(http.MethodGet, base, nil)
-	if reply := Do(t.Context(), newClient(t, Options{}), req, 0); !reply.Written || reply.Err == nil {
-		t.Errorf("written %v, error %v", reply.Written, reply.Err)
+	if reply := RoundTrip(t.Context(), newClient(t, Options{}), req, 0); !reply.RequestWritten || reply.Err == nil {
+		t.Errorf("written %v, error %v", reply.RequestWritten, reply.Err)
 	}
 }

@@ -9,13 +9,13 @@ import (
 	"sluice/internal/sink"
 )
 
-// Classify is the outcome table as far as transport and HTTP status decide it. Class Delivered means a 2xx whose body is there to be read;
+// ClassifyExchange is the outcome table as far as transport and HTTP status decide it. Class Delivered means a 2xx whose body is there to be read;
 // whether it says what is due is the caller's to find out, and so are the items, the vendor's code, message and request id.
 //
 // A 2xx whose body could not be read is Unknown; a refusal without a readable body is still that refusal. 1xx and 600 and above,
 // which HTTP does not know as final answers, are Unknown.
-func Classify(r Reply) sink.Answer {
-	a := sink.Answer{Result: sink.Result{Status: r.Status}, Err: r.Err}
+func ClassifyExchange(r Exchange) sink.Response {
+	a := sink.Response{Result: sink.Result{Status: r.Status}, Err: r.Err}
 	if r.Status == 0 {
 		a.Class = classifyError(r)
 		return a
@@ -25,14 +25,14 @@ func Classify(r Reply) sink.Answer {
 	case a.Class == sink.Delivered && r.Err != nil:
 		a.Class = sink.Unknown
 	case r.Status == http.StatusTooManyRequests, r.Status == http.StatusServiceUnavailable:
-		a.RetryAfter = RetryAfter(r.Header, time.Now())
+		a.RetryAfter = ParseRetryAfter(r.Header, time.Now())
 	case a.Class == sink.Unavailable:
 		a.MayHaveActed = r.Status >= 500
 	}
 	return a
 }
 
-func classifyStatus(status int) sink.Class {
+func classifyStatus(status int) sink.ResultClass {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return sink.Unauthorized
@@ -53,7 +53,7 @@ func classifyStatus(status int) sink.Class {
 	return classifyHundred(status)
 }
 
-func classifyHundred(status int) sink.Class {
+func classifyHundred(status int) sink.ResultClass {
 	switch status / 100 {
 	case 2:
 		return sink.Delivered
@@ -68,12 +68,12 @@ func classifyHundred(status int) sink.Class {
 }
 
 // classifyError: a name look-up that timed out or that the context ended does not say that the name is wrong.
-func classifyError(r Reply) sink.Class {
+func classifyError(r Exchange) sink.ResultClass {
 	var dns *net.DNSError
 	switch {
 	case errors.Is(r.Err, ErrTLS):
 		return sink.Misconfigured
-	case r.Written:
+	case r.RequestWritten:
 		return sink.Unknown
 	case errors.As(r.Err, &dns) && !cutShort(r.Err):
 		return sink.Misconfigured

@@ -11,8 +11,8 @@ import (
 )
 
 // The rows are written out, apart from the code's own order, so that each status stands in exactly one.
-func wantClass(status int) sink.Class {
-	rows := map[sink.Class][]int{
+func wantClass(status int) sink.ResultClass {
+	rows := map[sink.ResultClass][]int{
 		sink.Unauthorized:  {401, 403},
 		sink.Misconfigured: {404, 405, 407, 415, 421, 426},
 		sink.TooLarge:      {413},
@@ -27,14 +27,14 @@ func wantClass(status int) sink.Class {
 			}
 		}
 	}
-	hundreds := map[int]sink.Class{1: sink.Unknown, 2: sink.Delivered, 3: sink.Misconfigured, 4: sink.Rejected, 5: sink.Unavailable}
+	hundreds := map[int]sink.ResultClass{1: sink.Unknown, 2: sink.Delivered, 3: sink.Misconfigured, 4: sink.Rejected, 5: sink.Unavailable}
 	return hundreds[status/100]
 }
 
 func TestEachStatusHasItsRow(t *testing.T) {
 	for status := 100; status <= 599; status++ {
 		header := http.Header{"Retry-After": {"7"}}
-		a := Classify(Reply{Status: status, Header: header, Body: []byte{}, Written: true})
+		a := ClassifyExchange(Exchange{Status: status, Header: header, Body: []byte{}, RequestWritten: true})
 		if want := wantClass(status); a.Class != want {
 			t.Errorf("%d: class %v, want %v", status, a.Class, want)
 		}
@@ -57,7 +57,7 @@ func TestEachStatusHasItsRow(t *testing.T) {
 
 func TestAStatusOutsideHTTPIsUnknown(t *testing.T) {
 	for _, status := range []int{1, 99, 600, 999} {
-		if a := Classify(Reply{Status: status}); a.Class != sink.Unknown {
+		if a := ClassifyExchange(Exchange{Status: status}); a.Class != sink.Unknown {
 			t.Errorf("%d: class %v, want unknown", status, a.Class)
 		}
 	}
@@ -70,7 +70,7 @@ func TestOnlyASuccessNeedsItsBody(t *testing.T) {
 		if want == sink.Delivered {
 			want = sink.Unknown
 		}
-		a := Classify(Reply{Status: status, Written: true, Err: broken})
+		a := ClassifyExchange(Exchange{Status: status, RequestWritten: true, Err: broken})
 		if a.Class != want || !errors.Is(a.Err, broken) {
 			t.Errorf("%d: class %v, error %v, want %v with the cause", status, a.Class, a.Err, want)
 		}
@@ -80,18 +80,18 @@ func TestOnlyASuccessNeedsItsBody(t *testing.T) {
 func TestWithoutAnAnswerTheErrorDecides(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		reply Reply
-		want  sink.Class
+		reply Exchange
+		want  sink.ResultClass
 	}{
-		{"any error before the request was written", Reply{Err: errors.New("x")}, sink.Unavailable},
-		{"any error after it", Reply{Err: errors.New("x"), Written: true}, sink.Unknown},
-		{"a TLS failure", Reply{Err: ErrTLS}, sink.Misconfigured},
-		{"a TLS alert after the request", Reply{Err: ErrTLS, Written: true}, sink.Misconfigured},
-		{"a name that does not exist", Reply{Err: &net.DNSError{IsNotFound: true}}, sink.Misconfigured},
-		{"a name server that fails", Reply{Err: &net.DNSError{Err: "server misbehaving", IsTemporary: true}}, sink.Misconfigured},
-		{"a name server that does not answer", Reply{Err: &net.DNSError{IsTimeout: true}}, sink.Unavailable},
+		{"any error before the request was written", Exchange{Err: errors.New("x")}, sink.Unavailable},
+		{"any error after it", Exchange{Err: errors.New("x"), RequestWritten: true}, sink.Unknown},
+		{"a TLS failure", Exchange{Err: ErrTLS}, sink.Misconfigured},
+		{"a TLS alert after the request", Exchange{Err: ErrTLS, RequestWritten: true}, sink.Misconfigured},
+		{"a name that does not exist", Exchange{Err: &net.DNSError{IsNotFound: true}}, sink.Misconfigured},
+		{"a name server that fails", Exchange{Err: &net.DNSError{Err: "server misbehaving", IsTemporary: true}}, sink.Misconfigured},
+		{"a name server that does not answer", Exchange{Err: &net.DNSError{IsTimeout: true}}, sink.Unavailable},
 	} {
-		if a := Classify(c.reply); a.Class != c.want {
+		if a := ClassifyExchange(c.reply); a.Class != c.want {
 			t.Errorf("%s: class %v, want %v", c.name, a.Class, c.want)
 		}
 	}

@@ -60,8 +60,8 @@ func TestTLSFailuresAreMisconfigured(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			reply, answer := post(t, t.Context(), newClient(t, c.options), c.base, 10)
-			if answer.Class != sink.Misconfigured || reply.Written || !errors.Is(reply.Err, ErrTLS) {
-				t.Errorf("class %v, written %v, error %v", answer.Class, reply.Written, reply.Err)
+			if answer.Class != sink.Misconfigured || reply.RequestWritten || !errors.Is(reply.Err, ErrTLS) {
+				t.Errorf("class %v, written %v, error %v", answer.Class, reply.RequestWritten, reply.Err)
 			}
 		})
 	}
@@ -70,8 +70,8 @@ func TestTLSFailuresAreMisconfigured(t *testing.T) {
 func TestAHandshakeCutShortIsUnavailable(t *testing.T) {
 	base := listen(t, func(conn *net.TCPConn) { conn.Read(make([]byte, 64)); reset(conn) })
 	reply, answer := post(t, t.Context(), newClient(t, Options{}), "https"+base[len("http"):], 10)
-	if answer.Class != sink.Unavailable || reply.Written || errors.Is(reply.Err, ErrTLS) {
-		t.Errorf("class %v, written %v, error %v", answer.Class, reply.Written, reply.Err)
+	if answer.Class != sink.Unavailable || reply.RequestWritten || errors.Is(reply.Err, ErrTLS) {
+		t.Errorf("class %v, written %v, error %v", answer.Class, reply.RequestWritten, reply.Err)
 	}
 }
 
@@ -92,8 +92,8 @@ func TestANameThatCannotBeResolvedIsMisconfigured(t *testing.T) {
 	}}
 	client := newClient(t, Options{Transport: &http.Transport{DialContext: (&net.Dialer{Resolver: resolver}).DialContext}})
 	reply, answer := post(t, t.Context(), client, "http://vendor.invalid", 10)
-	if answer.Class != sink.Misconfigured || reply.Written {
-		t.Errorf("class %v, written %v, error %v", answer.Class, reply.Written, reply.Err)
+	if answer.Class != sink.Misconfigured || reply.RequestWritten {
+		t.Errorf("class %v, written %v, error %v", answer.Class, reply.RequestWritten, reply.Err)
 	}
 }
 
@@ -101,8 +101,8 @@ func TestTrustedServersAreReachedOverHTTP2(t *testing.T) {
 	srv := tlsServer(t, func(s *httptest.Server) { s.EnableHTTP2 = true })
 	for name, o := range map[string]Options{"by CA file": {CAFile: caFile(t, srv)}, "by opting out": {InsecureSkipVerify: true}} {
 		reply, answer := post(t, t.Context(), newClient(t, o), srv.URL, 100_000)
-		if answer.Class != sink.Delivered || string(reply.Body) != "HTTP/2.0" || !reply.Written {
-			t.Errorf("%s: class %v, %s, written %v, error %v", name, answer.Class, reply.Body, reply.Written, reply.Err)
+		if answer.Class != sink.Delivered || string(reply.Body) != "HTTP/2.0" || !reply.RequestWritten {
+			t.Errorf("%s: class %v, %s, written %v, error %v", name, answer.Class, reply.Body, reply.RequestWritten, reply.Err)
 		}
 	}
 }

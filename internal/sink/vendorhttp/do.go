@@ -16,16 +16,16 @@ import (
 // CRM.COM, is about a tenth of it.
 const DefaultMaxBody = 4 << 20
 
-// Reply is what one attempt came to.
-type Reply struct {
+// Exchange is what one attempt came to.
+type Exchange struct {
 	// Status is the HTTP status; 0 where no answer came.
 	Status int
 	// Header is the answer's; nil where none came.
 	Header http.Header
 	// Body is the whole body, decompressed; nil where it could not be read or was too large, which Err then says.
 	Body []byte
-	// Written says that the vendor may have the whole request. Where it is false, what the vendor got is at most a part, and nothing was done.
-	Written bool
+	// RequestWritten says that the vendor may have the whole request. Where it is false, what the vendor got is at most a part, and nothing was done.
+	RequestWritten bool
 	// Err is why there is no answer or no body. It wraps ctx.Err() where the context ended the attempt.
 	Err error
 }
@@ -38,10 +38,10 @@ var (
 	ErrTLS = errors.New("TLS failure")
 )
 
-// Do makes one attempt and reads the answer, at most maxBody bytes of body after decompression (0 or less: DefaultMaxBody). It follows no
+// RoundTrip makes one attempt and reads the answer, at most maxBody bytes of body after decompression (0 or less: DefaultMaxBody). It follows no
 // redirect, and uses neither the client's jar nor its time-out: the context is the only limit of time. The request's body must be in memory; it
 // is not read any more after Do has returned, so its bytes may be used again.
-func Do(ctx context.Context, client *http.Client, req *http.Request, maxBody int64) Reply {
+func RoundTrip(ctx context.Context, client *http.Client, req *http.Request, maxBody int64) Exchange {
 	a := &attempt{}
 	hasBody := req.Body != nil && req.Body != http.NoBody
 	req = req.WithContext(httptrace.WithClientTrace(ctx, a.trace()))
@@ -50,12 +50,12 @@ func Do(ctx context.Context, client *http.Client, req *http.Request, maxBody int
 	// be parsed is an error to it.
 	resp, err := transport(client).RoundTrip(req)
 	if err != nil {
-		return Reply{Written: a.seal(hasBody), Err: sendError(ctx, req, err, a.handshakeErr())}
+		return Exchange{RequestWritten: a.seal(hasBody), Err: sendError(ctx, req, err, a.handshakeErr())}
 	}
 	defer resp.Body.Close()
-	reply := Reply{Status: resp.StatusCode, Header: resp.Header}
+	reply := Exchange{Status: resp.StatusCode, Header: resp.Header}
 	reply.Body, reply.Err = readBody(ctx, resp.Body, maxBody)
-	reply.Written = a.seal(hasBody)
+	reply.RequestWritten = a.seal(hasBody)
 	return reply
 }
 

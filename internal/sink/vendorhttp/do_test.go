@@ -30,7 +30,7 @@ func newClient(t *testing.T, o Options) *http.Client {
 }
 
 // post has a secret wherever one could stand, and checks that none comes out.
-func post(t *testing.T, ctx context.Context, client *http.Client, base string, size int) (Reply, sink.Answer) {
+func post(t *testing.T, ctx context.Context, client *http.Client, base string, size int) (Exchange, sink.Response) {
 	t.Helper()
 	item := sink.Item{Body: []byte(secret + strings.Repeat("x", size))}
 	target := strings.Replace(base, "://", "://user:"+secret+"@", 1) + "/bulk?token=" + secret
@@ -39,11 +39,11 @@ func post(t *testing.T, ctx context.Context, client *http.Client, base string, s
 		t.Fatal(err)
 	}
 	req.Body, req.ContentLength, req.GetBody = Body([]byte("["), []sink.Item{item}, []byte("]"))
-	reply := Do(ctx, client, req, 1<<10)
+	reply := RoundTrip(ctx, client, req, 1<<10)
 	if reply.Err != nil && strings.Contains(reply.Err.Error(), secret) {
 		t.Errorf("the error tells a secret: %v", reply.Err)
 	}
-	return reply, Classify(reply)
+	return reply, ClassifyExchange(reply)
 }
 
 func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
@@ -100,7 +100,7 @@ func TestAnAnswerIsReadWhole(t *testing.T) {
 		fmt.Fprintf(w, "%d of %d", len(body), r.ContentLength)
 	})
 	reply, answer := post(t, t.Context(), newClient(t, Options{}), srv.URL, 10)
-	if reply.Err != nil || string(reply.Body) != "18 of 18" || !reply.Written || reply.Header.Get("X-Request-Id") != "r1" {
+	if reply.Err != nil || string(reply.Body) != "18 of 18" || !reply.RequestWritten || reply.Header.Get("X-Request-Id") != "r1" {
 		t.Errorf("got %+v", reply)
 	}
 	if answer.Class != sink.Delivered || answer.Status != 200 {
@@ -161,7 +161,7 @@ func TestABodyOverTheBoundKeepsTheStatusOnly(t *testing.T) {
 			if reply.Status != 200 || (reply.Body == nil) != c.tooLarge {
 				t.Errorf("status %d, %d bytes of body", reply.Status, len(reply.Body))
 			}
-			if want := map[bool]sink.Class{true: sink.Unknown, false: sink.Delivered}[c.tooLarge]; answer.Class != want {
+			if want := map[bool]sink.ResultClass{true: sink.Unknown, false: sink.Delivered}[c.tooLarge]; answer.Class != want {
 				t.Errorf("class %v, want %v", answer.Class, want)
 			}
 		})

@@ -14,7 +14,7 @@ import (
 func TestFailedLoginsBackOffToAQuarterOfAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{err: refusal(sink.Unauthorized)}
-		s := NewSource(v.fetch, time.Minute)
+		s := NewTokenSource(v.fetch, time.Minute)
 		most := time.Second
 		for n := 1; n <= 15; n++ {
 			_, _, err := s.Get(t.Context())
@@ -30,7 +30,7 @@ func TestFailedLoginsBackOffToAQuarterOfAnHour(t *testing.T) {
 			if left := checkUnready(t, err, sink.Unauthorized).RetryAfter; left != 1 {
 				t.Errorf("failure %d: %v is left, want 1ns", n, left)
 			}
-			checkUnready(t, s.Renew(t.Context(), 0), sink.Unauthorized)
+			checkUnready(t, s.Refresh(t.Context(), 0), sink.Unauthorized)
 			if v.logins != n {
 				t.Fatalf("a login within the back-off")
 			}
@@ -40,7 +40,7 @@ func TestFailedLoginsBackOffToAQuarterOfAnHour(t *testing.T) {
 		v.err = nil
 		checkGet(t, s, "t16", 1)
 		v.err = refusal(sink.Unavailable)
-		a := checkUnready(t, s.Renew(t.Context(), 1), sink.Unavailable)
+		a := checkUnready(t, s.Refresh(t.Context(), 1), sink.Unavailable)
 		if a.RetryAfter > time.Second {
 			t.Errorf("a success did not end the row of failures: wait %v", a.RetryAfter)
 		}
@@ -51,8 +51,8 @@ func TestAVendorsRetryAfterLengthensTheBackoffUpToItsEnd(t *testing.T) {
 	for asked, want := range map[time.Duration]time.Duration{time.Minute: time.Minute, 100 * time.Hour: 15 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			u := refusal(sink.Throttled)
-			u.Answer.RetryAfter = asked
-			_, _, err := NewSource((&vendor{err: u}).fetch, 0).Get(t.Context())
+			u.Response.RetryAfter = asked
+			_, _, err := NewTokenSource((&vendor{err: u}).fetch, 0).Get(t.Context())
 			if got := checkUnready(t, err, sink.Throttled).RetryAfter; got != want {
 				t.Errorf("asked %v: wait %v, want %v", asked, got, want)
 			}
@@ -63,7 +63,7 @@ func TestAVendorsRetryAfterLengthensTheBackoffUpToItsEnd(t *testing.T) {
 func TestWaitersHonourTheirOwnContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{takes: time.Hour}
-		s := NewSource(v.fetch, time.Minute)
+		s := NewTokenSource(v.fetch, time.Minute)
 		var wg sync.WaitGroup
 		wg.Go(func() { checkGet(t, s, "t1", 1) })
 		synctest.Wait()
@@ -75,7 +75,7 @@ func TestWaitersHonourTheirOwnContext(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
-		if err := s.Renew(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
+		if err := s.Refresh(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Renew: %v", err)
 		}
 		wg.Wait()
@@ -85,7 +85,7 @@ func TestWaitersHonourTheirOwnContext(t *testing.T) {
 func TestALoginCalledOffIsNoFailureAndTheNextWaiterTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{takes: time.Minute}
-		s := NewSource(v.fetch, time.Minute)
+		s := NewTokenSource(v.fetch, time.Minute)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -109,7 +109,7 @@ func TestALoginCalledOffIsNoFailureAndTheNextWaiterTakesOver(t *testing.T) {
 func TestALoginThatRunsIntoItsDeadlineBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{takes: time.Hour}
-		s := NewSource(v.fetch, time.Minute)
+		s := NewTokenSource(v.fetch, time.Minute)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, _, err := s.Get(ctx)
@@ -123,16 +123,16 @@ func TestALoginThatRunsIntoItsDeadlineBacksOff(t *testing.T) {
 }
 
 func TestAnUnreadyLoginSaysHowToWait(t *testing.T) {
-	for class, want := range map[sink.Class]sink.Class{
+	for class, want := range map[sink.ResultClass]sink.ResultClass{
 		sink.Unauthorized: sink.Unauthorized, sink.Misconfigured: sink.Misconfigured, sink.Throttled: sink.Throttled,
 		sink.Unavailable: sink.Unavailable, sink.Unknown: sink.Unavailable, sink.Rejected: sink.Misconfigured,
 		sink.TooLarge: sink.Misconfigured, sink.Delivered: sink.Misconfigured, 0: sink.Misconfigured,
 	} {
-		_, _, err := NewSource((&vendor{err: refusal(class)}).fetch, 0).Get(t.Context())
+		_, _, err := NewTokenSource((&vendor{err: refusal(class)}).fetch, 0).Get(t.Context())
 		checkUnready(t, err, want)
 	}
 	other := errors.New("no route")
-	_, _, err := NewSource((&vendor{err: other}).fetch, 0).Get(t.Context())
+	_, _, err := NewTokenSource((&vendor{err: other}).fetch, 0).Get(t.Context())
 	if checkUnready(t, err, sink.Unavailable); !errors.Is(err, other) {
 		t.Errorf("the cause is lost: %v", err)
 	}
@@ -148,7 +148,7 @@ func TestATokenThatCannotBeUsedIsRefusedAtOnce(t *testing.T) {
 		"accent":  {Token{Value: "é"}, errTokenChars},
 		"expired": {Token{Value: "abc", Expires: time.Now()}, errTokenExpired},
 	} {
-		_, _, err := NewSource(func(context.Context) (Token, error) { return c.token, nil }, time.Minute).Get(t.Context())
+		_, _, err := NewTokenSource(func(context.Context) (Token, error) { return c.token, nil }, time.Minute).Get(t.Context())
 		if checkUnready(t, err, sink.Misconfigured); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -157,9 +157,9 @@ func TestATokenThatCannotBeUsedIsRefusedAtOnce(t *testing.T) {
 
 func TestAStaticTokenCannotBeRenewedButIsTriedAgainLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := Static("given")
+		s := StaticToken("given")
 		checkGet(t, s, "given", 1)
-		a := checkUnready(t, s.Renew(t.Context(), 1), sink.Unauthorized)
+		a := checkUnready(t, s.Refresh(t.Context(), 1), sink.Unauthorized)
 		_, _, err := s.Get(t.Context())
 		checkUnready(t, err, sink.Unauthorized)
 		<-time.After(a.RetryAfter)

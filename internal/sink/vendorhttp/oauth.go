@@ -14,13 +14,13 @@ import (
 	"sluice/internal/sink"
 )
 
-// Style is where a client puts its id and secret (RFC 6749 2.3.1).
-type Style string
+// ClientAuthStyle is where a client puts its id and secret (RFC 6749 2.3.1).
+type ClientAuthStyle string
 
 // The styles. Empty is StyleBody, which the vendors document.
 const (
-	StyleBody   Style = "body"
-	StyleHeader Style = "header"
+	AuthInBody   ClientAuthStyle = "body"
+	AuthInHeader ClientAuthStyle = "header"
 )
 
 // errTokenURL leaves the cause out, which quotes the URL: it may carry a password.
@@ -31,33 +31,33 @@ const tokenMaxBody = 64 << 10
 
 // ClientCredentials fetches tokens by the OAuth 2.0 client credentials grant (RFC 6749 4.4). scope may be empty. The token's type is not looked at:
 // gateways name it Bearer, bearer and BearerToken. An answer without expires_in is a token used until it is refused.
-func ClientCredentials(client *http.Client, tokenURL, id, secret, scope string, style Style) Fetch {
+func ClientCredentials(client *http.Client, tokenURL, id, secret, scope string, style ClientAuthStyle) FetchToken {
 	return func(ctx context.Context) (Token, error) {
 		req, err := tokenRequest(ctx, tokenURL, id, secret, scope, style)
 		if err != nil {
 			return Token{}, unready(sink.Misconfigured, err)
 		}
 		asked := time.Now()
-		reply := Do(ctx, client, req, tokenMaxBody)
-		if a := Classify(reply); a.Class != sink.Delivered {
+		reply := RoundTrip(ctx, client, req, tokenMaxBody)
+		if a := ClassifyExchange(reply); a.Class != sink.Delivered {
 			return Token{}, loginRefused(reply, a)
 		}
 		token, err := parseToken(reply.Body, asked)
 		if err != nil {
 			u := unready(sink.Misconfigured, err)
-			u.Answer.Status = reply.Status
+			u.Response.Status = reply.Status
 			return Token{}, u
 		}
 		return token, nil
 	}
 }
 
-func tokenRequest(ctx context.Context, tokenURL, id, secret, scope string, style Style) (*http.Request, error) {
+func tokenRequest(ctx context.Context, tokenURL, id, secret, scope string, style ClientAuthStyle) (*http.Request, error) {
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if scope != "" {
 		form.Set("scope", scope)
 	}
-	if style != StyleHeader {
+	if style != AuthInHeader {
 		form.Set("client_id", id)
 		form.Set("client_secret", secret)
 	}
@@ -67,14 +67,14 @@ func tokenRequest(ctx context.Context, tokenURL, id, secret, scope string, style
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
-	if style == StyleHeader {
+	if style == AuthInHeader {
 		req.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
 	}
 	return req, nil
 }
 
 // loginRefused reads the error answer of RFC 6749 5.2, where there is one. These codes are about the client's credential, the others about the request.
-func loginRefused(reply Reply, a sink.Answer) *sink.Unready {
+func loginRefused(reply Exchange, a sink.Response) *sink.DependencyError {
 	var refusal struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
@@ -88,7 +88,7 @@ func loginRefused(reply Reply, a sink.Answer) *sink.Unready {
 			a.Class = sink.Unauthorized
 		}
 	}
-	return &sink.Unready{Doing: "logging in", Answer: a}
+	return &sink.DependencyError{Action: "logging in", Response: a}
 }
 
 func parseToken(body []byte, asked time.Time) (Token, error) {

@@ -14,12 +14,12 @@ import (
 
 func TestClientCredentialsAreSentInTheConfiguredStyle(t *testing.T) {
 	for _, c := range []struct {
-		style             Style
+		style             ClientAuthStyle
 		scope, form, user string
 	}{
 		{"", "", "client_id=id%3A1&client_secret=s%26%C3%A9&grant_type=client_credentials", ""},
-		{StyleBody, "api://x/.default", "client_id=id%3A1&client_secret=s%26%C3%A9&grant_type=client_credentials&scope=api%3A%2F%2Fx%2F.default", ""},
-		{StyleHeader, "", "grant_type=client_credentials", "id%3A1 s%26%C3%A9"},
+		{AuthInBody, "api://x/.default", "client_id=id%3A1&client_secret=s%26%C3%A9&grant_type=client_credentials&scope=api%3A%2F%2Fx%2F.default", ""},
+		{AuthInHeader, "", "grant_type=client_credentials", "id%3A1 s%26%C3%A9"},
 	} {
 		var form, user, kind string
 		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +83,7 @@ func TestARefusedLoginIsToldFromOneThatCouldNotBeTried(t *testing.T) {
 	for _, c := range []struct {
 		status     int
 		body, code string
-		want       sink.Class
+		want       sink.ResultClass
 	}{
 		{400, `{"error":"invalid_client","error_description":"id jan@example.nl"}`, "invalid_client", sink.Unauthorized},
 		{400, `{"error":"unauthorized_client"}`, "unauthorized_client", sink.Unauthorized},
@@ -103,7 +103,7 @@ func TestARefusedLoginIsToldFromOneThatCouldNotBeTried(t *testing.T) {
 			w.WriteHeader(c.status)
 			io.WriteString(w, c.body)
 		})
-		_, _, err := NewSource(ClientCredentials(newClient(t, Options{}), srv.URL, "id", secret, "", ""), 0).Get(t.Context())
+		_, _, err := NewTokenSource(ClientCredentials(newClient(t, Options{}), srv.URL, "id", secret, "", ""), 0).Get(t.Context())
 		srv.Close()
 		a := checkUnready(t, err, c.want)
 		if a.Status != c.status || a.Code != c.code || a.MayHaveActed {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// RetryAfter is the wait that a Retry-After header asks for, as seconds or as a date (RFC 9110 10.2.3). It is 0 where there is none, it cannot
+// ParseRetryAfter is the wait that a Retry-After header asks for, as seconds or as a date (RFC 9110 10.2.3). It is 0 where there is none, it cannot
 // be read, or it is past, and never negative; more seconds than a Duration holds is the longest Duration. The caller caps it.
-func RetryAfter(h http.Header, now time.Time) time.Duration {
+func ParseRetryAfter(h http.Header, now time.Time) time.Duration {
 	v := strings.Trim(h.Get("Retry-After"), " \t")
 	if v == "" {
 		return 0

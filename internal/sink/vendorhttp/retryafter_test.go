@@ -37,11 +37,11 @@ func TestRetryAfterReadsSecondsAndDates(t *testing.T) {
 	} {
 		h := http.Header{}
 		h.Set("Retry-After", c.value)
-		if got := RetryAfter(h, now); got != c.want {
+		if got := ParseRetryAfter(h, now); got != c.want {
 			t.Errorf("Retry-After %q: got %v, want %v", c.value, got, c.want)
 		}
 	}
-	if got := RetryAfter(nil, now); got != 0 {
+	if got := ParseRetryAfter(nil, now); got != 0 {
 		t.Errorf("no header: got %v, want 0", got)
 	}
 }
@@ -52,7 +52,7 @@ func FuzzRetryAfter(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value string, unix int64) {
 		now := time.Unix(unix%(1<<33), 0)
-		got := RetryAfter(http.Header{"Retry-After": {value}}, now)
+		got := ParseRetryAfter(http.Header{"Retry-After": {value}}, now)
 		if got < 0 {
 			t.Fatalf("Retry-After %q: %v is negative", value, got)
 		}

@@ -18,8 +18,8 @@ type Token struct {
 	Expires time.Time
 }
 
-// Fetch logs in, in one attempt. Its error is a *sink.Unready, or any other one, which then counts as Unavailable.
-type Fetch func(ctx context.Context) (Token, error)
+// FetchToken logs in, in one attempt. Its error is a *sink.Unready, or any other one, which then counts as Unavailable.
+type FetchToken func(ctx context.Context) (Token, error)
 
 // The waits after failed logins: vendors lock accounts that try too often.
 const (
@@ -27,10 +27,10 @@ const (
 	loginBackoffMax = 15 * time.Minute
 )
 
-// Source is the token of one account: one login at a time, and one for everybody. It holds no goroutine: a login runs in the
+// TokenSource is the token of one account: one login at a time, and one for everybody. It holds no goroutine: a login runs in the
 // call that needs it. Safe for concurrent use.
-type Source struct {
-	fetch  Fetch
+type TokenSource struct {
+	fetch  FetchToken
 	margin time.Duration
 	login  chan struct{} // one place: its holder may log in. Taken before mu
 
@@ -40,24 +40,24 @@ type Source struct {
 	generation uint64    // names the token; 0 before the first
 	failures   int       // logins that failed in a row
 	retryAt    time.Time // no login before
-	failed     sink.Unready
+	failed     sink.DependencyError
 }
 
-// NewSource makes a source that renews a token by margin before it expires, or at half of its life where that is later.
-func NewSource(fetch Fetch, margin time.Duration) *Source {
-	return &Source{fetch: fetch, margin: margin, login: make(chan struct{}, 1)}
+// NewTokenSource makes a source that renews a token by margin before it expires, or at half of its life where that is later.
+func NewTokenSource(fetch FetchToken, margin time.Duration) *TokenSource {
+	return &TokenSource{fetch: fetch, margin: margin, login: make(chan struct{}, 1)}
 }
 
-// Static is the source of a token that was given and not had by logging in. Renew cannot get another one and says Unauthorized; after the
+// StaticToken is the source of a token that was given and not had by logging in. Renew cannot get another one and says Unauthorized; after the
 // back-off the same token is tried again, since the vendor may have put it right.
-func Static(token string) *Source {
-	return NewSource(func(context.Context) (Token, error) { return Token{Value: token}, nil }, 0)
+func StaticToken(token string) *TokenSource {
+	return NewTokenSource(func(context.Context) (Token, error) { return Token{Value: token}, nil }, 0)
 }
 
 // Get is the token, and the generation that names it for Renew. It logs in where there is none or the margin is reached. While a token still
 // holds, nobody waits for another's login, and a failed one is not reported. The error is a *sink.Unready that wraps ctx.Err() where ctx ended.
 // After a failed login it is the remembered one, at once, until the back-off is over; its Answer.RetryAfter says what is left of that.
-func (s *Source) Get(ctx context.Context) (value string, generation uint64, err error) {
+func (s *TokenSource) Get(ctx context.Context) (value string, generation uint64, err error) {
 	value, generation, due := s.current()
 	switch {
 	case value != "" && !due:
@@ -82,9 +82,9 @@ func (s *Source) Get(ctx context.Context) (value string, generation uint64, err 
 	return value, generation, nil
 }
 
-// Renew gets a token other than the one that generation used names, which the vendor has refused. Where a newer one is there already, that one is
+// Refresh gets a token other than the one that generation used names, which the vendor has refused. Where a newer one is there already, that one is
 // taken. The error is a *sink.Unready as with Get; Unauthorized also where a login gives the refused token again.
-func (s *Source) Renew(ctx context.Context, used uint64) error {
+func (s *TokenSource) Refresh(ctx context.Context, used uint64) error {
 	if err := s.lock(ctx); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (s *Source) Renew(ctx context.Context, used uint64) error {
 	return s.logIn(ctx, value)
 }
 
-func (s *Source) current() (value string, generation uint64, due bool) {
+func (s *TokenSource) current() (value string, generation uint64, due bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -112,7 +112,7 @@ func (s *Source) current() (value string, generation uint64, due bool) {
 var errSameToken = errors.New("the login gave the refused token again")
 
 // logIn fetches a token other than refused, or gives the remembered error. The caller holds the login.
-func (s *Source) logIn(ctx context.Context, refused string) error {
+func (s *TokenSource) logIn(ctx context.Context, refused string) error {
 	if err := s.remembered(); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (s *Source) logIn(ctx context.Context, refused string) error {
 	return nil
 }
 
-func (s *Source) accept(t Token) {
+func (s *TokenSource) accept(t Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.token, s.renewAt = t, time.Time{}
@@ -144,24 +144,24 @@ func (s *Source) accept(t Token) {
 }
 
 // fail remembers the failure, unless the caller called its login off, which says nothing about the vendor.
-func (s *Source) fail(ctx context.Context, err error) error {
+func (s *TokenSource) fail(ctx context.Context, err error) error {
 	u := asUnready(err)
 	if errors.Is(ctx.Err(), context.Canceled) {
-		u.Answer.Err = withContext(ctx, u.Answer.Err)
+		u.Response.Err = withContext(ctx, u.Response.Err)
 		return &u
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wait := min(loginBackoffMin<<min(s.failures, 20), loginBackoffMax)
 	wait = wait/2 + rand.N(wait/2+1)
-	wait = max(wait, min(u.Answer.RetryAfter, loginBackoffMax))
+	wait = max(wait, min(u.Response.RetryAfter, loginBackoffMax))
 	s.failures++
 	s.failed, s.retryAt = u, time.Now().Add(wait)
-	u.Answer.RetryAfter = wait
+	u.Response.RetryAfter = wait
 	return &u
 }
 
-func (s *Source) remembered() error {
+func (s *TokenSource) remembered() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	left := time.Until(s.retryAt)
@@ -169,11 +169,11 @@ func (s *Source) remembered() error {
 		return nil
 	}
 	u := s.failed
-	u.Answer.RetryAfter = left
+	u.Response.RetryAfter = left
 	return &u
 }
 
-func (s *Source) tryLock() bool {
+func (s *TokenSource) tryLock() bool {
 	select {
 	case s.login <- struct{}{}:
 		return true
@@ -182,37 +182,37 @@ func (s *Source) tryLock() bool {
 	}
 }
 
-func (s *Source) lock(ctx context.Context) error {
+func (s *TokenSource) lock(ctx context.Context) error {
 	select {
 	case s.login <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return &sink.Unready{Doing: "waiting for a login", Answer: sink.Answer{Result: sink.Result{Class: sink.Unavailable}, Err: ctx.Err()}}
+		return &sink.DependencyError{Action: "waiting for a login", Response: sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: ctx.Err()}}
 	}
 }
 
-func (s *Source) unlock() { <-s.login }
+func (s *TokenSource) unlock() { <-s.login }
 
-func unready(class sink.Class, err error) *sink.Unready {
-	return &sink.Unready{Doing: "logging in", Answer: sink.Answer{Result: sink.Result{Class: class}, Err: err}}
+func unready(class sink.ResultClass, err error) *sink.DependencyError {
+	return &sink.DependencyError{Action: "logging in", Response: sink.Response{Result: sink.Result{Class: class}, Err: err}}
 }
 
 // asUnready leaves the four classes that say how to wait for a login. A login that may have reached the vendor does no harm when it is
 // made again; one that was refused as such is made wrongly.
-func asUnready(err error) sink.Unready {
-	var found *sink.Unready
+func asUnready(err error) sink.DependencyError {
+	var found *sink.DependencyError
 	if !errors.As(err, &found) {
 		return *unready(sink.Unavailable, err)
 	}
 	u := *found
-	switch u.Answer.Class {
+	switch u.Response.Class {
 	case sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable:
 	case sink.Unknown:
-		u.Answer.Class = sink.Unavailable
+		u.Response.Class = sink.Unavailable
 	default:
-		u.Answer.Class = sink.Misconfigured
+		u.Response.Class = sink.Misconfigured
 	}
-	u.Answer.MayHaveActed = false
+	u.Response.MayHaveActed = false
 	return u
 }
 

@@ -43,11 +43,11 @@ func (v *vendor) fetch(ctx context.Context) (Token, error) {
 	return token, err
 }
 
-func refusal(class sink.Class) *sink.Unready {
-	return &sink.Unready{Doing: "logging in", Answer: sink.Answer{Result: sink.Result{Class: class}}}
+func refusal(class sink.ResultClass) *sink.DependencyError {
+	return &sink.DependencyError{Action: "logging in", Response: sink.Response{Result: sink.Result{Class: class}}}
 }
 
-func checkGet(t *testing.T, s *Source, value string, generation uint64) {
+func checkGet(t *testing.T, s *TokenSource, value string, generation uint64) {
 	t.Helper()
 	v, g, err := s.Get(t.Context())
 	if v != value || g != generation || err != nil {
@@ -56,22 +56,22 @@ func checkGet(t *testing.T, s *Source, value string, generation uint64) {
 }
 
 // checkUnready gives what came back.
-func checkUnready(t *testing.T, err error, class sink.Class) sink.Answer {
+func checkUnready(t *testing.T, err error, class sink.ResultClass) sink.Response {
 	t.Helper()
-	var u *sink.Unready
+	var u *sink.DependencyError
 	if !errors.As(err, &u) {
 		t.Fatalf("error %v is no *sink.Unready", err)
 	}
-	if u.Answer.Class != class {
-		t.Errorf("class %v, want %v (%v)", u.Answer.Class, class, err)
+	if u.Response.Class != class {
+		t.Errorf("class %v, want %v (%v)", u.Response.Class, class, err)
 	}
-	return u.Answer
+	return u.Response
 }
 
 func TestManyCallersShareOneLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{takes: time.Second}
-		s := NewSource(v.fetch, time.Minute)
+		s := NewTokenSource(v.fetch, time.Minute)
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() { checkGet(t, s, "t1", 1) })
@@ -90,7 +90,7 @@ func TestATokenIsRenewedEarlyByTheMarginOrAtHalfItsLife(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			v := &vendor{life: c.life}
-			s := NewSource(v.fetch, c.margin)
+			s := NewTokenSource(v.fetch, c.margin)
 			checkGet(t, s, "t1", 1)
 			<-time.After(c.at - 1)
 			checkGet(t, s, "t1", 1)
@@ -102,11 +102,11 @@ func TestATokenIsRenewedEarlyByTheMarginOrAtHalfItsLife(t *testing.T) {
 
 func TestATokenOfUnknownLifeIsUsedUntilItIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := NewSource((&vendor{}).fetch, time.Minute)
+		s := NewTokenSource((&vendor{}).fetch, time.Minute)
 		checkGet(t, s, "t1", 1)
 		<-time.After(1000 * time.Hour)
 		checkGet(t, s, "t1", 1)
-		if err := s.Renew(t.Context(), 1); err != nil {
+		if err := s.Refresh(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
 		checkGet(t, s, "t2", 2)
@@ -116,7 +116,7 @@ func TestATokenOfUnknownLifeIsUsedUntilItIsRefused(t *testing.T) {
 func TestNobodyWaitsForAnEarlyRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{takes: 10 * time.Second, life: 10 * time.Minute}
-		s := NewSource(v.fetch, time.Minute)
+		s := NewTokenSource(v.fetch, time.Minute)
 		checkGet(t, s, "t1", 1)
 		<-time.After(9 * time.Minute)
 		var wg sync.WaitGroup
@@ -134,7 +134,7 @@ func TestNobodyWaitsForAnEarlyRenewal(t *testing.T) {
 func TestAFailedEarlyRenewalIsNotReportedWhileTheTokenHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{life: 10 * time.Minute}
-		s := NewSource(v.fetch, time.Minute)
+		s := NewTokenSource(v.fetch, time.Minute)
 		checkGet(t, s, "t1", 1)
 		v.err = refusal(sink.Unavailable)
 		<-time.After(9*time.Minute + 59*time.Second)
@@ -148,12 +148,12 @@ func TestAFailedEarlyRenewalIsNotReportedWhileTheTokenHolds(t *testing.T) {
 func TestRenewTakesANewerTokenWhereThereIsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{takes: time.Second}
-		s := NewSource(v.fetch, time.Minute)
+		s := NewTokenSource(v.fetch, time.Minute)
 		checkGet(t, s, "t1", 1)
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				if err := s.Renew(t.Context(), 1); err != nil {
+				if err := s.Refresh(t.Context(), 1); err != nil {
 					t.Error(err)
 				}
 			})
@@ -169,13 +169,13 @@ func TestRenewTakesANewerTokenWhereThereIsOne(t *testing.T) {
 func TestRenewDoesNotTakeANewerTokenThatHasExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{life: time.Hour}
-		s := NewSource(v.fetch, time.Minute)
+		s := NewTokenSource(v.fetch, time.Minute)
 		checkGet(t, s, "t1", 1)
-		if err := s.Renew(t.Context(), 1); err != nil {
+		if err := s.Refresh(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(2 * time.Hour)
-		if err := s.Renew(t.Context(), 1); err != nil || v.logins != 3 {
+		if err := s.Refresh(t.Context(), 1); err != nil || v.logins != 3 {
 			t.Errorf("error %v after %d logins, want 3", err, v.logins)
 		}
 	})

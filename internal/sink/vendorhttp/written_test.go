@@ -92,7 +92,7 @@ func (v *reader) attempt(t *testing.T, client *http.Client, c call) (written, ha
 	c.end, c.ended = end, make(chan struct{})
 	v.calls <- c
 	// The server may answer while the connection is being closed, so that an answer is no fault here.
-	reply := Do(ctx, client, req, 0)
+	reply := RoundTrip(ctx, client, req, 0)
 	close(c.ended)
-	return reply.Written, <-v.had
+	return reply.RequestWritten, <-v.had
 }

@@ -61,7 +61,7 @@ func BenchmarkLine(b *testing.B) {
 	web := httptest.NewServer(server.Handler(sandbox.CRMCOM))
 	defer web.Close()
 	cfg := benchConfig(b, p, web.URL)
-	c, err := pipeline.New(cfg, pipeline.Options{Observe: observe.New(prometheus.NewRegistry()), Log: zap.NewNop()})
+	c, err := pipeline.NewConnector(cfg, pipeline.Options{Observe: observe.NewRegistry(prometheus.NewRegistry()), Log: zap.NewNop()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func fill(b *testing.B, p *embedded.Platform, n int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	enc, err := encode.New()
+	enc, err := encode.NewEncoder()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 type way struct {
 	name  string
 	do    sandbox.Action
-	class sink.Class
+	class sink.ResultClass
 	code  string // of the answer; empty: any
 	// after is the wait that the vendor asks for, mayHaveActed whether it may have done what it was asked.
 	after        time.Duration
@@ -60,7 +60,7 @@ func refuse(code, text string) sandbox.Action {
 }
 
 // unread: 2xx answers whose body is not what is due. A page for people is of something before the vendor, whatever is due.
-func unread(class sink.Class) []way {
+func unread(class sink.ResultClass) []way {
 	return []way{
 		{name: "200 with half an answer", do: sandbox.Action{Fault: sandbox.FaultGarbageBody}, class: class},
 		{name: "200 with a page", do: sandbox.Action{Fault: sandbox.FaultGarbageBody, Body: "<html>Please log in</html>"}, class: sink.Unknown},
@@ -107,11 +107,11 @@ func (o operation) call(t *testing.T, w way) {
 	items := o.encode(t, op, 1, 1+min(op.Spec().MaxItems, 3))
 	a := op.Send(t.Context(), items)
 	want(t, a, w.class)
-	if a.RetryAfter != w.after || a.MayHaveActed != w.mayHaveActed || w.code != "" && a.Code != w.code || a.Token == 0 {
-		t.Errorf("wait %v, may have acted %t, code %q, token %d; want %v, %t, %q", a.RetryAfter, a.MayHaveActed, a.Code, a.Token, w.after, w.mayHaveActed, w.code)
+	if a.RetryAfter != w.after || a.MayHaveActed != w.mayHaveActed || w.code != "" && a.Code != w.code || a.TokenVersion == 0 {
+		t.Errorf("wait %v, may have acted %t, code %q, token %d; want %v, %t, %q", a.RetryAfter, a.MayHaveActed, a.Code, a.TokenVersion, w.after, w.mayHaveActed, w.code)
 	}
-	if (a.Items != nil) != (w.class == sink.Delivered) || a.Named != nil {
-		t.Errorf("%d results and %d names with class %s", len(a.Items), len(a.Named), a.Class)
+	if (a.ItemResults != nil) != (w.class == sink.Delivered) || a.ItemErrors != nil {
+		t.Errorf("%d results and %d names with class %s", len(a.ItemResults), len(a.ItemErrors), a.Class)
 	}
 	if fired := v.sandbox.Faults()["fault"]; fired != 1 {
 		t.Errorf("the fault fired %d times", fired)
@@ -139,7 +139,7 @@ func (o operation) cut(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	accepted := 0
-	s := setup{onAccept: func(sandbox.Entry) {
+	s := setup{onAccept: func(sandbox.LedgerEntry) {
 		if accepted++; accepted == 2 {
 			cancel()
 		}
@@ -159,13 +159,13 @@ func (o operation) tokens(t *testing.T) {
 			v, op := o.calmly(t, setup{}, sandbox.Rule{Do: do, Times: 1})
 			refused := op.Send(t.Context(), o.encode(t, op, 1, 2))
 			want(t, refused, sink.Unauthorized)
-			if err := op.(sink.Authorizer).Renew(t.Context(), refused.Token); err != nil {
+			if err := op.(sink.TokenRefresher).RefreshToken(t.Context(), refused.TokenVersion); err != nil {
 				t.Fatal(err)
 			}
 			again := op.Send(t.Context(), o.encode(t, op, 1, 2))
 			wantItems(t, again, sink.Delivered)
-			if again.Token == refused.Token || v.sandbox.Ledger().Calls(o.loginName()).Calls != 2 {
-				t.Errorf("token %d after %d, and %d logins", again.Token, refused.Token, v.sandbox.Ledger().Calls(o.loginName()).Calls)
+			if again.TokenVersion == refused.TokenVersion || v.sandbox.Ledger().Calls(o.loginName()).Calls != 2 {
+				t.Errorf("token %d after %d, and %d logins", again.TokenVersion, refused.TokenVersion, v.sandbox.Ledger().Calls(o.loginName()).Calls)
 			}
 		})
 	}
@@ -179,21 +179,21 @@ func (o operation) refusedForGood(t *testing.T) {
 	for range 2 {
 		a := op.Send(t.Context(), o.encode(t, op, 1, 2))
 		want(t, a, sink.Unauthorized)
-		if err := op.(sink.Authorizer).Renew(t.Context(), a.Token); err != nil {
+		if err := op.(sink.TokenRefresher).RefreshToken(t.Context(), a.TokenVersion); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 // withoutLogin makes a call for which no login succeeds: it is never made. The item is encoded elsewhere, for Expoints cannot encode without a login.
-func (o operation) withoutLogin(t *testing.T, s setup) sink.Answer {
+func (o operation) withoutLogin(t *testing.T, s setup) sink.Response {
 	t.Helper()
 	elsewhere := open(t, setup{})
 	items := o.encode(t, elsewhere.operations[o.name], 0, 1)
 	v := open(t, s)
 	a := v.operations[o.name].Send(t.Context(), items)
-	if a.Token != 0 || a.MayHaveActed || v.sandbox.Ledger().Calls(o.name).Calls != 0 {
-		t.Errorf("token %d, may have acted %t, and %d calls without a login", a.Token, a.MayHaveActed, v.sandbox.Ledger().Calls(o.name).Calls)
+	if a.TokenVersion != 0 || a.MayHaveActed || v.sandbox.Ledger().Calls(o.name).Calls != 0 {
+		t.Errorf("token %d, may have acted %t, and %d calls without a login", a.TokenVersion, a.MayHaveActed, v.sandbox.Ledger().Calls(o.name).Calls)
 	}
 	return a
 }

@@ -23,19 +23,19 @@ type ends struct {
 	sent     int
 }
 
-func (e *ends) Sent(ctx context.Context, records []*record.Record) error {
+func (e *ends) LogIntent(ctx context.Context, records []*record.Record) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sent += len(records)
 	for _, r := range records {
-		r.Entry.MarkSent()
+		r.Entry.MarkIntent()
 	}
 	return ctx.Err()
 }
 
-func (e *ends) Unsent(records []*record.Record) {
+func (e *ends) ClearIntent(records []*record.Record) {
 	for _, r := range records {
-		r.Entry.MarkUnsent()
+		r.Entry.ClearIntent()
 	}
 }
 
@@ -47,8 +47,8 @@ func (e *ends) Settle(ctx context.Context, outcomes []record.Outcome) error {
 		if had, twice := e.outcomes[id]; twice {
 			return fmt.Errorf("settling %s: it was %s before", id, had)
 		}
-		e.outcomes[id] = fmt.Sprint(o.Kind, " ", o.Cause, o.Reason)
-		o.Record.Done()
+		e.outcomes[id] = fmt.Sprint(o.Disposition, " ", o.Cause, o.Reason)
+		o.Record.Settle()
 	}
 	return ctx.Err()
 }
@@ -79,28 +79,28 @@ func (o operation) deliver(t *testing.T, op sink.Operation, from, n int) {
 	t.Helper()
 	border := &ends{outcomes: map[string]string{}}
 	spec := op.Spec()
-	lanes := deliver.New(op, deliver.Config{
-		Operation: o.name, Concurrency: 1, MaxItems: spec.MaxItems, MaxBytes: 8 << 20, Linger: time.Minute, Timeout: time.Minute,
-		Unknown: sink.UnknownDeadLetter, RetryDelays: []time.Duration{time.Minute},
-		Breaker: deliver.Breaker{Failures: 5, Ratio: 0.5, Window: time.Minute, OpenFor: time.Minute},
+	lanes := deliver.NewDispatcher(op, deliver.Config{
+		OperationName: o.name, Concurrency: 1, MaxItems: spec.MaxItems, MaxBytes: 8 << 20, Linger: time.Minute, Timeout: time.Minute,
+		UnknownPolicy: sink.UnknownDeadLetter, RetryDelays: []time.Duration{time.Minute},
+		Breaker: deliver.BreakerConfig{Failures: 5, Ratio: 0.5, Window: time.Minute, OpenFor: time.Minute},
 	}, border, border, nil, zap.NewNop())
 	tracker := offset.NewTracker([16]byte{1}, int64(from), nil)
 	for i, item := range o.encode(t, op, from, from+n) {
-		r := &record.Record{Raw: &kgo.Record{}, Origin: originOf(from + i), Life: t.Context()}
+		r := &record.Record{Raw: &kgo.Record{}, Origin: originOf(from + i), AssignmentCtx: t.Context()}
 		tracker.Track(&r.Entry, int64(from+i), 0, time.Now())
-		lanes.Dispatch(deliver.Job{Record: r, Item: item})
+		lanes.Dispatch(deliver.Delivery{Record: r, Item: item})
 	}
 	lanes.Close()
 	if err := lanes.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	<-tracker.Idle()
-	commit, ok := tracker.Pending()
+	commit, ok := tracker.PendingCommit()
 	if !ok || commit.Offset != int64(from+n) {
 		t.Fatalf("of offsets %d to %d the commit is %d", from, from+n, commit.Offset)
 	}
 	for id, outcome := range border.outcomes {
-		if outcome != record.Delivered.String()+" " {
+		if outcome != record.DispositionDelivered.String()+" " {
 			t.Fatalf("%s is %s", id, outcome)
 		}
 	}

@@ -16,17 +16,17 @@ func (o operation) clean(t *testing.T) {
 	items := o.encode(t, op, 0, n)
 	a := op.Send(t.Context(), items)
 	want(t, a, sink.Delivered)
-	if len(a.Items) != n {
-		t.Fatalf("%d results for %d items", len(a.Items), n)
+	if len(a.ItemResults) != n {
+		t.Fatalf("%d results for %d items", len(a.ItemResults), n)
 	}
-	entries := v.sandbox.Ledger().Accepted(o.name)
+	entries := v.sandbox.Ledger().AcceptedEntries(o.name)
 	if len(entries) != n {
 		t.Fatalf("the sandbox accepted %d of %d", len(entries), n)
 	}
-	size := op.EnvelopeSize(items[0].Group) + n - 1
+	size := op.EnvelopeSize(items[0].EnvelopeKey) + n - 1
 	for i, item := range items {
-		if a.Items[i].Class != sink.Delivered {
-			t.Errorf("item %d is %s", i, a.Items[i].Class)
+		if a.ItemResults[i].Class != sink.Delivered {
+			t.Errorf("item %d is %s", i, a.ItemResults[i].Class)
 		}
 		if string(entries[i].Body) != string(item.Body) || !json.Valid(item.Body) {
 			t.Errorf("item %d arrived as %s, was encoded as %s", i, entries[i].Body, item.Body)

@@ -89,7 +89,7 @@ func (o operation) arrive(t *testing.T, v *vendors, i int, set func(any) bool) (
 		t.Fatal(err)
 	}
 	wantItems(t, op.Send(t.Context(), []sink.Item{item}), sink.Delivered)
-	entries := v.sandbox.Ledger().Accepted(o.name)
+	entries := v.sandbox.Ledger().AcceptedEntries(o.name)
 	return string(entries[len(entries)-1].Body), n
 }
 

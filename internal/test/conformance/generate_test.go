@@ -76,7 +76,7 @@ type drawer struct {
 
 // valid draws an event of the full Avro name.
 func (d drawer) valid(name string) any {
-	ev, ok := event.New(name)
+	ev, ok := event.NewEvent(name)
 	if !ok {
 		d.t.Fatalf("no event %s", name)
 	}

@@ -34,7 +34,7 @@ func (o operation) answeredByItem(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		do    sandbox.Action
-		class sink.Class
+		class sink.ResultClass
 	}{
 		{"refused for good", refused, sink.Rejected},
 		{"refused for now", later, sink.Retryable},
@@ -43,7 +43,7 @@ func (o operation) answeredByItem(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := o.sendTo(t, 4, blamed, c.do)
 			wantItems(t, a, sink.Delivered, c.class, sink.Delivered, sink.Delivered)
-			if r := a.Items[1]; r.Status != 200 || c.class != sink.Unknown && r.Message == "" {
+			if r := a.ItemResults[1]; r.Status != 200 || c.class != sink.Unknown && r.Message == "" {
 				t.Errorf("the item's result is %+v", r)
 			}
 		})
@@ -69,13 +69,13 @@ func (o operation) answeredByItem(t *testing.T) {
 func (o operation) named(t *testing.T, do sandbox.Action, item int) {
 	a := o.sendTo(t, 4, item, do)
 	want(t, a, sink.Rejected)
-	if len(a.Named) != 1 || a.Named[0].Index != 1 || a.Named[0].Class != sink.Rejected || a.Items != nil {
-		t.Errorf("named are %+v, want the item at index 1", a.Named)
+	if len(a.ItemErrors) != 1 || a.ItemErrors[0].Index != 1 || a.ItemErrors[0].Class != sink.Rejected || a.ItemResults != nil {
+		t.Errorf("named are %+v, want the item at index 1", a.ItemErrors)
 	}
 }
 
 // sendTo sends n items to a vendor with a fault about the item numbered so; 0: about the call.
-func (o operation) sendTo(t *testing.T, n, item int, do sandbox.Action) sink.Answer {
+func (o operation) sendTo(t *testing.T, n, item int, do sandbox.Action) sink.Response {
 	t.Helper()
 	rule := sandbox.Rule{Do: do}
 	from := 1

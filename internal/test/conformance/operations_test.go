@@ -144,7 +144,7 @@ func customerChange(i int) any {
 // An operation that is added to a vendor has to be added here.
 func TestTheTableHasEveryOperation(t *testing.T) {
 	var all, rows []string
-	for account, specs := range map[string][]sink.Spec{"crmcom": crmcom.Specs(), "expoints": expoints.Specs(), "propel": propel.Specs(propel.Default())} {
+	for account, specs := range map[string][]sink.OperationSpec{"crmcom": crmcom.Specs(), "expoints": expoints.Specs(), "propel": propel.Specs(propel.Default())} {
 		for _, s := range specs {
 			all = append(all, account+"."+s.Name)
 		}

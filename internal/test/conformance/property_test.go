@@ -57,19 +57,19 @@ func (o operation) taken(v *vendors) func(*rapid.T) {
 			if err != nil {
 				t.Fatalf("the event %+v is refused: %v", ev, err)
 			}
-			if item.Entity == "" || !entities[item.Entity] {
-				calls[item.Group] = append(calls[item.Group], item)
+			if item.EntityKey == "" || !entities[item.EntityKey] {
+				calls[item.EnvelopeKey] = append(calls[item.EnvelopeKey], item)
 			}
-			entities[item.Entity] = true
+			entities[item.EntityKey] = true
 		}
 		for group, items := range calls {
 			a := op.Send(t.Context(), items)
-			for i, r := range a.Items {
+			for i, r := range a.ItemResults {
 				if r.Class != sink.Delivered {
 					t.Fatalf("the item is %s (%s %s): %s", r.Class, r.Code, r.Message, items[i].Body)
 				}
 			}
-			if a.Class != sink.Delivered || len(a.Items) != len(items) {
+			if a.Class != sink.Delivered || len(a.ItemResults) != len(items) {
 				t.Fatalf("the call of group %s is %s (%s %s, %v): %s", group, a.Class, a.Code, a.Message, a.Err, bodies(items))
 			}
 		}
@@ -142,13 +142,13 @@ func TestNoBrokenEventReachesAVendor(t *testing.T) {
 // refusedAt tells how an event was not refused as one with a fault at the path.
 func refusedAt(t testing.TB, op sink.Operation, ev any, path string) error {
 	item, err := op.Encode(t.Context(), ev, originOf(0))
-	invalid := new(sink.Invalid)
+	invalid := new(sink.ValidationError)
 	switch {
 	case err == nil:
 		return fmt.Errorf("it was encoded as %s", item.Body)
 	case !errors.As(err, &invalid):
 		return fmt.Errorf("want a *sink.Invalid: %w", err)
-	case !slices.ContainsFunc(invalid.Faults, func(f sink.Fault) bool { return f.Path == path && f.Rule != "" }):
+	case !slices.ContainsFunc(invalid.Violations, func(f sink.Violation) bool { return f.Path == path && f.Rule != "" }):
 		return fmt.Errorf("other fields are blamed: %w", err)
 	}
 	return nil

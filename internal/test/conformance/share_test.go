@@ -39,8 +39,8 @@ func TestItemsThatCannotShareACallSaySo(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			op := open(t, setup{}).operations[c.operation]
 			a, b := encoded(t, op, c.a), encoded(t, op, c.b)
-			if (a.Group != b.Group) != c.otherGroup || (a.Entity != "" && a.Entity == b.Entity) != c.sameEntity {
-				t.Errorf("groups %q and %q, entities %q and %q", a.Group, b.Group, a.Entity, b.Entity)
+			if (a.EnvelopeKey != b.EnvelopeKey) != c.otherGroup || (a.EntityKey != "" && a.EntityKey == b.EntityKey) != c.sameEntity {
+				t.Errorf("groups %q and %q, entities %q and %q", a.EnvelopeKey, b.EnvelopeKey, a.EntityKey, b.EntityKey)
 			}
 		})
 	}

@@ -43,7 +43,7 @@ func columnID(name string) int32 {
 // setup is how the vendors and the accounts at them are made. The zero value is the default.
 type setup struct {
 	script   []sandbox.Rule
-	onAccept func(sandbox.Entry)
+	onAccept func(sandbox.LedgerEntry)
 	zone     string // of the accounts; empty: their default
 	tls      bool   // the servers have certificates that no account trusts
 	crmcom   func(*crmcom.Config)
@@ -198,7 +198,7 @@ func (o operation) encode(t testing.TB, op sink.Operation, from, to int) []sink.
 }
 
 // want stops the test where an answer is not of the class.
-func want(t testing.TB, a sink.Answer, class sink.Class) {
+func want(t testing.TB, a sink.Response, class sink.ResultClass) {
 	t.Helper()
 	if a.Class != class {
 		t.Fatalf("the call is %s (HTTP %d, code %q, message %q, error %v), want %s", a.Class, a.Status, a.Code, a.Message, a.Err, class)
@@ -206,11 +206,11 @@ func want(t testing.TB, a sink.Answer, class sink.Class) {
 }
 
 // wantItems stops the test where the items' classes are others.
-func wantItems(t testing.TB, a sink.Answer, classes ...sink.Class) {
+func wantItems(t testing.TB, a sink.Response, classes ...sink.ResultClass) {
 	t.Helper()
 	want(t, a, sink.Delivered)
-	got := make([]sink.Class, len(a.Items))
-	for i, r := range a.Items {
+	got := make([]sink.ResultClass, len(a.ItemResults))
+	for i, r := range a.ItemResults {
 		got[i] = r.Class
 	}
 	if !slices.Equal(got, classes) {

@@ -25,7 +25,7 @@ import (
 // produced is a record as the broker confirmed it, and what is to become of it.
 type produced struct {
 	pipeline string
-	kind     record.Kind
+	kind     record.Disposition
 	cause    record.Cause // with kind Dead
 	payload  string
 	vendorID string // by which the vendor's ledger knows it; empty: its origin
@@ -39,12 +39,12 @@ type books struct {
 
 	mu      sync.Mutex
 	records map[string]produced
-	wanted  map[record.Kind]int
+	wanted  map[record.Disposition]int
 }
 
 func newBooks(t *testing.T, cfg *config.Config) *books {
 	t.Helper()
-	b := &books{byEvent: map[string]string{}, schemas: map[string]avro.Schema{}, records: map[string]produced{}, wanted: map[record.Kind]int{}}
+	b := &books{byEvent: map[string]string{}, schemas: map[string]avro.Schema{}, records: map[string]produced{}, wanted: map[record.Disposition]int{}}
 	for _, p := range cfg.Pipelines {
 		for _, r := range p.Routes {
 			b.operations = append(b.operations, r.FullName())
@@ -73,7 +73,7 @@ func (b *books) enter(origin string, p produced) {
 }
 
 // of gives how many records are to become of a kind.
-func (b *books) of(k record.Kind) int {
+func (b *books) of(k record.Disposition) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.wanted[k]
@@ -98,12 +98,12 @@ func (b *books) vendorID(t *testing.T, s sample.Record) string {
 		t.Fatalf("reading a sample of %s: %v", s.Event, err)
 	}
 	if vendor == string(sandbox.Expoints) {
-		return entryID(sandbox.Entry{Operation: operation, ID: *e.EventID})
+		return entryID(sandbox.LedgerEntry{Operation: operation, ID: *e.EventID})
 	}
-	return entryID(sandbox.Entry{Operation: operation, ID: e.Source + "/" + e.SourceID, Version: *e.DebtorID})
+	return entryID(sandbox.LedgerEntry{Operation: operation, ID: e.Source + "/" + e.SourceID, Version: *e.DebtorID})
 }
 
-func entryID(e sandbox.Entry) string { return e.Operation + " " + e.ID + " " + e.Version }
+func entryID(e sandbox.LedgerEntry) string { return e.Operation + " " + e.ID + " " + e.Version }
 
 // produce writes so many valid records to each pipeline, and among them two of each bad kind that the pipeline can have, where they are asked for.
 func (s *stage) produce(n int, bad bool) {
@@ -142,19 +142,19 @@ func (s *stage) produceLate(n int) {
 
 func (s *stage) make(source sample.Source, kind sample.Kind, late bool) {
 	s.t.Helper()
-	made, err := s.samples.Make(source.Pipeline, kind)
+	made, err := s.samples.GenerateKind(source.Pipeline, kind)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p := produced{pipeline: source.Pipeline, kind: record.Dead, cause: kind.Cause(), payload: payload(made.Key, made.Value)}
+	p := produced{pipeline: source.Pipeline, kind: record.DispositionDead, cause: kind.Cause(), payload: payload(made.Key, made.Value)}
 	switch {
 	case kind == sample.Valid:
-		p.kind, p.vendorID = record.Delivered, s.books.vendorID(s.t, made)
+		p.kind, p.vendorID = record.DispositionDelivered, s.books.vendorID(s.t, made)
 	case late:
-		p.kind = record.Delivered
+		p.kind = record.DispositionDelivered
 		s.late.add(string(made.Key))
 	case kind == sample.Tombstone && source.Pipeline == skipping:
-		p.kind = record.Skipped
+		p.kind = record.DispositionSkipped
 	}
 	s.client.Produce(context.WithoutCancel(s.t.Context()), &kgo.Record{Topic: made.Topic, Key: made.Key, Value: made.Value}, func(r *kgo.Record, err error) {
 		if err != nil {
@@ -175,24 +175,24 @@ func (s *stage) audit(dead []*kgo.Record, duplicates int) testkit.Report {
 		if p.vendorID != "" {
 			origins[p.vendorID] = origin
 		}
-		if p.kind == record.Skipped { // the commits are checked to be past it
+		if p.kind == record.DispositionSkipped { // the commits are checked to be past it
 			ledger.Skipped(origin)
 		}
 	}
 	for _, operation := range s.books.operations {
-		for e := range s.vendors.Ledger().All(operation) {
+		for e := range s.vendors.Ledger().AllEntries(operation) {
 			origin, ok := origins[entryID(e)]
 			if !ok {
 				origin = e.ID
 			}
 			ledger.Delivered(origin, "")
-			if p := s.books.records[origin]; p.kind != record.Delivered {
+			if p := s.books.records[origin]; p.kind != record.DispositionDelivered {
 				s.t.Errorf("%s was delivered, and was to be %v", origin, p.kind)
 			}
 		}
 	}
 	for _, r := range dead {
-		ledger.Dead(record.ReadHeaders(r).Origin.ID(), payload(r.Key, r.Value))
+		ledger.Dead(record.ParseRetryHeaders(r).Origin.ID(), payload(r.Key, r.Value))
 	}
 	if err := ledger.Check(); err != nil {
 		s.t.Error(err)

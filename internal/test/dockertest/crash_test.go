@@ -37,8 +37,8 @@ func TestAfterAKillOnlyWhatWasBeingSentMayBeDouble(t *testing.T) {
 	}
 
 	again := s.run(binary)
-	s.awaitDelivered(s.books.of(record.Delivered))
-	dead := s.deadLetters(p, s.books.of(record.Dead))
+	s.awaitDelivered(s.books.of(record.DispositionDelivered))
+	dead := s.deadLetters(p, s.books.of(record.DispositionDead))
 	again.stop()
 
 	for _, origin := range s.wantHeaders(dead) {
@@ -50,7 +50,7 @@ func TestAfterAKillOnlyWhatWasBeingSentMayBeDouble(t *testing.T) {
 	// A customer change is an upsert: what was in flight at the kill may come again.
 	const lanes, items = 2, 40
 	report := s.audit(dead, len(sent)+lanes*items)
-	for e := range s.vendors.Ledger().All("crmcom.purchases") {
+	for e := range s.vendors.Ledger().AllEntries("crmcom.purchases") {
 		if e.Times > 1 && !sent[e.ID] {
 			t.Errorf("%s was delivered twice, and was not being sent at the kill", e.ID)
 		}

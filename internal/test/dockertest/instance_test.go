@@ -11,9 +11,9 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"sluice/internal/notify"
 	"sluice/internal/observe"
 	"sluice/internal/pipeline"
-	"sluice/internal/wake"
 )
 
 // instance is a connector in this process, as one of several of a group.
@@ -21,7 +21,7 @@ type instance struct {
 	s      *stage
 	name   string
 	logs   *observer.ObservedLogs
-	said   wake.Broadcast
+	said   notify.Broadcaster
 	end    context.CancelFunc
 	result chan error
 }
@@ -31,10 +31,10 @@ func (s *stage) start(name string) *instance {
 	core, logs := observer.New(zap.InfoLevel)
 	i := &instance{s: s, name: name, logs: logs, result: make(chan error, 1)}
 	log := zap.New(core, zap.Hooks(func(zapcore.Entry) error {
-		i.said.Send()
+		i.said.Notify()
 		return nil
 	}))
-	connector, err := pipeline.New(s.cfg, pipeline.Options{Observe: observe.New(prometheus.NewRegistry()), Log: log})
+	connector, err := pipeline.NewConnector(s.cfg, pipeline.Options{Observe: observe.NewRegistry(prometheus.NewRegistry()), Log: log})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func (i *instance) await(message string, n int) {
 	i.s.t.Helper()
 	ctx := i.s.deadline()
 	for {
-		next := i.said.Wait()
+		next := i.said.Next()
 		got := i.logs.FilterMessage(message).Len()
 		if got >= n {
 			return

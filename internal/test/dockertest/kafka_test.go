@@ -20,7 +20,7 @@ func (s *stage) deadLetters(p platform, n int) []*kgo.Record {
 	s.t.Helper()
 	var names []string
 	for _, pipeline := range s.cfg.Pipelines {
-		names = append(names, topics.DeadLetter(s.cfg.Name, pipeline.Name))
+		names = append(names, topics.DeadLetterTopic(s.cfg.Name, pipeline.Name))
 	}
 	reader := newClient(s.t, p.kafka, kgo.ConsumeTopics(names...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	ctx := s.deadline()
@@ -44,7 +44,7 @@ func (s *stage) wantHeaders(dead []*kgo.Record) (again []string) {
 		for _, h := range r.Headers {
 			headers[h.Key] = string(h.Value)
 		}
-		origin := record.ReadHeaders(r).Origin
+		origin := record.ParseRetryHeaders(r).Origin
 		p := s.books.records[origin.ID()]
 		if headers[record.HeaderCause] != string(p.cause) {
 			s.t.Errorf("%s is dead for %q, want %q", origin.ID(), headers[record.HeaderCause], p.cause)
@@ -53,13 +53,13 @@ func (s *stage) wantHeaders(dead []*kgo.Record) (again []string) {
 			s.t.Errorf("%s: partition %d and headers %v", origin.ID(), r.Partition, headers)
 		}
 		attempts := map[record.Cause]int{record.CauseExhausted: 3, record.CauseRejected: 1}[p.cause]
-		got := record.ReadHeaders(r)
+		got := record.ParseRetryHeaders(r)
 		switch {
 		case attempts == 0: // it was never at a vendor
 		case got.Attempt == attempts+1:
 			again = append(again, origin.ID())
-		case got.Attempt != attempts || !strings.Contains(got.Operation, "."):
-			s.t.Errorf("%s: attempt %d of %q, want %d", origin.ID(), got.Attempt, got.Operation, attempts)
+		case got.Attempt != attempts || !strings.Contains(got.OperationName, "."):
+			s.t.Errorf("%s: attempt %d of %q, want %d", origin.ID(), got.Attempt, got.OperationName, attempts)
 		}
 	}
 	return again
@@ -75,7 +75,7 @@ func (s *stage) wantAllCommitted() {
 		}
 		names := []string{p.Topic}
 		for _, d := range p.Retry.Delays {
-			names = append(names, topics.Retry(s.cfg.Name, p.Name, d))
+			names = append(names, topics.RetryTopic(s.cfg.Name, p.Name, d))
 		}
 		ends, err := s.adm.ListEndOffsets(s.t.Context(), names...)
 		if err != nil {
@@ -110,12 +110,12 @@ func (s *stage) sent(group, topic string) map[string]bool {
 			return
 		}
 		tracker := offset.NewTracker(details[topic].ID, o.At, nil)
-		if err := tracker.Restore(o.Metadata); err != nil {
+		if err := tracker.RestoreMetadata(o.Metadata); err != nil {
 			s.t.Errorf("%s partition %d: %v", topic, o.Partition, err)
 		}
 		end, _ := ends.Lookup(topic, o.Partition)
 		for at := o.At; at < end.Offset; at++ {
-			if tracker.Track(new(offset.Entry), at, 0, time.Time{}) == offset.Sent {
+			if tracker.Track(new(offset.Entry), at, 0, time.Time{}) == offset.PriorIntent {
 				origins[sink.Origin{Topic: topic, Partition: o.Partition, Offset: at}.ID()] = true
 			}
 		}

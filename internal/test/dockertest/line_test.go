@@ -53,8 +53,8 @@ func TestEveryRecordIsFoundOnceThroughFaultsAndARebalance(t *testing.T) {
 			s.produce(60, false)
 			a.stop()
 			s.produce(60, false)
-			s.awaitDelivered(s.books.of(record.Delivered))
-			dead := s.deadLetters(p, s.books.of(record.Dead))
+			s.awaitDelivered(s.books.of(record.DispositionDelivered))
+			dead := s.deadLetters(p, s.books.of(record.DispositionDead))
 			b.stop()
 
 			again := s.wantHeaders(dead)

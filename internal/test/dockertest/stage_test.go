@@ -21,9 +21,9 @@ import (
 	"sluice/internal/config"
 	"sluice/internal/demo/sample"
 	"sluice/internal/demo/sandbox"
+	"sluice/internal/notify"
 	"sluice/internal/pipeline"
 	"sluice/internal/topics"
-	"sluice/internal/wake"
 )
 
 // patience bounds every wait of these tests.
@@ -80,13 +80,13 @@ type stage struct {
 	late    *lateAccounts
 	books   *books
 	gate    gate
-	grown   wake.Broadcast // the vendors have accepted something
+	grown   notify.Broadcaster // the vendors have accepted something
 }
 
 func newStage(t *testing.T, p platform, name, protocol string, pipelines map[string]string, rules ...sandbox.Rule) *stage {
 	t.Helper()
-	s := &stage{t: t, late: &lateAccounts{refused: map[string]bool{}}, gate: gate{held: make(chan sandbox.Entry, 1), open: make(chan struct{})}}
-	options, err := sample.Sandbox(rules...)
+	s := &stage{t: t, late: &lateAccounts{refused: map[string]bool{}}, gate: gate{held: make(chan sandbox.LedgerEntry, 1), open: make(chan struct{})}}
+	options, err := sample.SandboxOptions(rules...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func (s *stage) makeSources() {
 		}
 		names = append(names, p.Topic)
 	}
-	if err := topics.Await(s.t.Context(), s.adm, names...); err != nil {
+	if err := topics.AwaitTopics(s.t.Context(), s.adm, names...); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -150,11 +150,11 @@ func (s *stage) register(url string) {
 		s.t.Fatal(err)
 	}
 	sources := sample.Sources(s.cfg)
-	ids, err := sample.Register(s.t.Context(), registry, append(sample.Subjects(sources), sample.StraySubject())...)
+	ids, err := sample.RegisterSchemas(s.t.Context(), registry, append(sample.Subjects(sources), sample.StraySubject())...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if s.samples, err = sample.New(sample.Options{Seed: 1, Sources: sources, IDs: ids}); err != nil {
+	if s.samples, err = sample.NewGenerator(sample.Options{Seed: 1, Sources: sources, IDs: ids}); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -194,7 +194,7 @@ func (a *lateAccounts) exist(identifier string) bool {
 type gate struct {
 	operation string // whose call; set before anything is produced
 	at        int    // the acceptance of that operation that is held, counted from 1; 0: none
-	held      chan sandbox.Entry
+	held      chan sandbox.LedgerEntry
 	open      chan struct{} // closed by free
 	once      sync.Once
 
@@ -205,7 +205,7 @@ type gate struct {
 func (g *gate) free() { g.once.Do(func() { close(g.open) }) }
 
 // due counts an acceptance and tells whether it is the one.
-func (g *gate) due(e sandbox.Entry) bool {
+func (g *gate) due(e sandbox.LedgerEntry) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if e.Operation != g.operation {
@@ -215,8 +215,8 @@ func (g *gate) due(e sandbox.Entry) bool {
 	return g.seen == g.at
 }
 
-func (s *stage) onAccept(e sandbox.Entry) {
-	s.grown.Send()
+func (s *stage) onAccept(e sandbox.LedgerEntry) {
+	s.grown.Notify()
 	if s.gate.due(e) {
 		s.gate.held <- e
 		<-s.gate.open
@@ -224,14 +224,14 @@ func (s *stage) onAccept(e sandbox.Entry) {
 }
 
 // awaitHeld waits for the call that the gate holds.
-func (s *stage) awaitHeld() sandbox.Entry {
+func (s *stage) awaitHeld() sandbox.LedgerEntry {
 	s.t.Helper()
 	select {
 	case e := <-s.gate.held:
 		return e
 	case <-s.deadline().Done():
 		s.t.Fatalf("no call of %s was made", s.gate.operation)
-		return sandbox.Entry{}
+		return sandbox.LedgerEntry{}
 	}
 }
 
@@ -246,7 +246,7 @@ func (s *stage) awaitAccepted(n int, operations ...string) {
 	s.t.Helper()
 	ctx := s.deadline()
 	for {
-		next, got := s.grown.Wait(), 0
+		next, got := s.grown.Next(), 0
 		for _, operation := range operations {
 			got += s.vendors.Ledger().Count(operation) - s.vendors.Ledger().Duplicates(operation)
 		}

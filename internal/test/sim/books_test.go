@@ -35,7 +35,7 @@ type place struct {
 // answers, and by the tap before a write is answered. Safe for concurrent use.
 type books struct {
 	line    *line
-	commits *testkit.Commits
+	commits *testkit.CommitOracle
 	ledger  testkit.Ledger
 
 	mu        sync.Mutex
@@ -49,7 +49,7 @@ type books struct {
 	faults    []string
 }
 
-func newBooks(l *line, commits *testkit.Commits) *books {
+func newBooks(l *line, commits *testkit.CommitOracle) *books {
 	return &books{
 		line: l, commits: commits, records: map[string]*produced{}, bySeq: map[int]*produced{}, copies: map[string][]place{}, attempts: map[string]int{},
 		delivered: map[string]int{}, dead: map[string]int{}, versions: map[string][]int{},
@@ -77,7 +77,7 @@ func (b *books) enter(p *produced, skipped bool) {
 }
 
 // accept is the vendor's hook: it runs when an item stands in the vendor's ledger and is not answered yet.
-func (b *books) accept(e sandbox.Entry) {
+func (b *books) accept(e sandbox.LedgerEntry) {
 	b.mu.Lock()
 	p := b.of(e)
 	if p == nil {
@@ -96,7 +96,7 @@ func (b *books) accept(e sandbox.Entry) {
 	b.settle(id)
 }
 
-func (b *books) of(e sandbox.Entry) *produced {
+func (b *books) of(e sandbox.LedgerEntry) *produced {
 	if b.line.vendor != "propel" {
 		return b.records[e.ID]
 	}

@@ -132,7 +132,7 @@ type values struct {
 }
 
 // newEncoder is the one of all worlds: reading the schemas costs as much as many a run.
-var newEncoder = sync.OnceValues(encode.New)
+var newEncoder = sync.OnceValues(encode.NewEncoder)
 
 func newValues(t *testing.T, l *line, registry *srfake.Registry) *values {
 	t.Helper()

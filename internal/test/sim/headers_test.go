@@ -33,7 +33,7 @@ func headersOf(r *kgo.Record, p *produced) (added map[string]string, kept bool) 
 
 // judgeCopy holds a record in a retry or dead-letter topic against the one that it is a copy of; nil where it is of none.
 func (w *world) judgeCopy(v *verdict, r *kgo.Record) (*produced, map[string]string) {
-	id := record.ReadHeaders(r).Origin.ID()
+	id := record.ParseRetryHeaders(r).Origin.ID()
 	p := w.books.find(id)
 	if p == nil {
 		v.add("%s-%d-%d is of %s, which was never produced", r.Topic, r.Partition, r.Offset, id)
@@ -50,7 +50,7 @@ func (w *world) judgeCopy(v *verdict, r *kgo.Record) (*produced, map[string]stri
 	}
 	w.same(v, id, h, map[string]string{
 		record.HeaderOriginTopic:     p.origin.Topic,
-		record.HeaderOriginTopicID:   record.TopicIDText(w.topicID),
+		record.HeaderOriginTopicID:   record.FormatTopicID(w.topicID),
 		record.HeaderOriginPartition: strconv.Itoa(int(p.origin.Partition)),
 		record.HeaderOriginOffset:    strconv.FormatInt(p.origin.Offset, 10),
 		record.HeaderOriginTimestamp: p.origin.Timestamp.UTC().Format(time.RFC3339Nano),
@@ -159,7 +159,7 @@ func (w *world) judgeRetry(v *verdict, r *kgo.Record) {
 func (w *world) originAt(at place) string {
 	for _, r := range w.tap.written(false) {
 		if (place{r.Topic, r.Partition, r.Offset}) == at {
-			return record.ReadHeaders(r).Origin.ID()
+			return record.ParseRetryHeaders(r).Origin.ID()
 		}
 	}
 	return at.topic + "-" + strconv.Itoa(int(at.partition)) + "-" + strconv.FormatInt(at.offset, 10)

@@ -19,8 +19,8 @@ import (
 // member is a running instance of the connector.
 type member struct {
 	w          *world
-	brokers    *testkit.Line
-	web        *testkit.Line // to the vendors and the registry
+	brokers    *testkit.Uplink
+	web        *testkit.Uplink // to the vendors and the registry
 	transport  *http.Transport
 	metrics    *prometheus.Registry
 	take, work context.CancelFunc
@@ -36,7 +36,7 @@ type runner interface {
 func (w *world) join() *member {
 	w.Helper()
 	return w.start(func(o pipeline.Options) runner {
-		c, err := pipeline.New(w.cfg, o)
+		c, err := pipeline.NewConnector(w.cfg, o)
 		w.must(err)
 		return c
 	})
@@ -45,14 +45,14 @@ func (w *world) join() *member {
 func (w *world) start(build func(pipeline.Options) runner) *member {
 	w.Helper()
 	m := &member{
-		w: w, brokers: testkit.NewLine(w.network.DialContext), web: testkit.NewLine(w.network.DialContext),
+		w: w, brokers: testkit.NewUplink(w.network.DialContext), web: testkit.NewUplink(w.network.DialContext),
 		metrics: prometheus.NewRegistry(), over: make(chan struct{}),
 	}
 	// As between the connector and a vendor: an idle connection is given up before the vendor would.
 	m.transport = &http.Transport{DialContext: m.web.Dial, IdleConnTimeout: 4 * time.Second, MaxIdleConnsPerHost: 8}
 	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
 	run := build(pipeline.Options{
-		Dial: m.brokers.Dial, Transport: m.transport, Observe: observe.New(m.metrics),
+		Dial: m.brokers.Dial, Transport: m.transport, Observe: observe.NewRegistry(m.metrics),
 		Log: zap.New(zapcore.NewCore(encoder, zapcore.AddSync(w.logs), zapcore.InfoLevel)),
 	})
 	take, stopTake := context.WithCancel(context.Background())
@@ -116,7 +116,7 @@ func (w *world) noteCrash() {
 		}
 		c := info.Commits[at.topic][at.partition]
 		tracker := offset.NewTracker(w.platform.Cluster().TopicInfo(at.topic).TopicID, c.Offset, nil)
-		if err := tracker.Restore(c.Metadata); err != nil {
+		if err := tracker.RestoreMetadata(c.Metadata); err != nil {
 			w.Errorf("reading the metadata of %s-%d: %v", at.topic, at.partition, err)
 		}
 		for o := c.Offset; o < end; o++ {
@@ -142,13 +142,13 @@ func (w *world) running() int {
 	return n
 }
 
-func (w *world) noteOpen(at place, fate offset.Fate) {
-	if fate != offset.Fresh && fate != offset.Sent {
+func (w *world) noteOpen(at place, fate offset.PriorState) {
+	if fate != offset.PriorNone && fate != offset.PriorIntent {
 		return
 	}
 	id := w.originAt(at)
 	w.open[id] = true
-	if fate == offset.Sent {
+	if fate == offset.PriorIntent {
 		w.sent[id] = true
 	}
 }

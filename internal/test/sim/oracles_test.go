@@ -136,7 +136,7 @@ func (w *world) again() repeats {
 			r.needless[p.origin.ID()]++
 		}
 	}
-	for e := range w.vendors.Ledger().All(w.line.operation) {
+	for e := range w.vendors.Ledger().AllEntries(w.line.operation) {
 		if p := w.books.of(e); p != nil && e.Told {
 			r.told[p.origin.ID()] = true
 		}

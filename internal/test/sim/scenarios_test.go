@@ -138,7 +138,7 @@ func steady(w *world) {
 	w.produce(len(w.plan) / 2)
 	m := w.join()
 	for range 2 {
-		testkit.Advance(w.random(2 * time.Second))
+		testkit.AdvanceClock(w.random(2 * time.Second))
 		w.produce(len(w.plan) / 2)
 	}
 	w.produce(0)
@@ -151,7 +151,7 @@ func crashing(w *world) {
 	w.produce(len(w.plan) / 2)
 	for i := range 1 + w.rng.IntN(3) {
 		m := w.join()
-		testkit.Advance(w.random(3 * time.Second))
+		testkit.AdvanceClock(w.random(3 * time.Second))
 		w.awaitMembers(1)
 		w.produce(len(w.plan) / 3)
 		if i == 0 && w.seed%2 == 0 {
@@ -161,7 +161,7 @@ func crashing(w *world) {
 			w.fired["crash in a call"] = func() int { return open }
 			continue
 		}
-		testkit.Advance(w.random(3 * time.Second))
+		testkit.AdvanceClock(w.random(3 * time.Second))
 		m.crash()
 	}
 	w.produce(0)
@@ -175,13 +175,13 @@ func joining(w *world) {
 	w.produce(len(w.plan) / 3)
 	a := w.join()
 	for range 2 {
-		testkit.Advance(w.random(3 * time.Second))
+		testkit.AdvanceClock(w.random(3 * time.Second))
 		b := w.join()
 		w.produce(len(w.plan) / 2)
 		if w.rng.IntN(2) == 0 {
 			w.awaitMembers(2)
 		}
-		testkit.Advance(w.random(8 * time.Second))
+		testkit.AdvanceClock(w.random(8 * time.Second))
 		a.leave()
 		a = b
 	}
@@ -203,8 +203,8 @@ func cutOffAndBack(w *world) {
 	w.fired["cut off"] = func() int { return open }
 	w.awaitMembers(1)
 	w.produce(0)
-	testkit.Advance(w.random(20 * time.Second))
-	a.brokers.Mend()
+	testkit.AdvanceClock(w.random(20 * time.Second))
+	a.brokers.Restore()
 	w.awaitMembers(2)
 	w.await()
 	a.leave()
@@ -234,7 +234,7 @@ func withoutRegistry(w *world) {
 	down.Store(true)
 	w.produce(len(w.plan) / 2)
 	m := w.join()
-	testkit.Advance(time.Minute + w.random(time.Minute))
+	testkit.AdvanceClock(time.Minute + w.random(time.Minute))
 	if n := w.vendors.Ledger().Count(w.line.operation); n > 0 {
 		w.Errorf("%d items reached the vendor without a schema", n)
 	}
@@ -250,11 +250,11 @@ func withoutCommits(w *world) {
 	var h *kfake.FaultHandle
 	w.produce(len(w.plan) / 2)
 	m := w.join()
-	testkit.Advance(w.random(time.Second))
+	testkit.AdvanceClock(w.random(time.Second))
 	h = w.platform.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: w.group(), Err: err, Count: -1})
 	w.fired["commits refused with "+err.Message] = h.Hits
 	w.produce(0)
-	testkit.Advance(5*time.Second + w.random(10*time.Second))
+	testkit.AdvanceClock(5*time.Second + w.random(10*time.Second))
 	h.Remove()
 	w.await()
 	m.leave()
@@ -266,19 +266,19 @@ func storm(w *world) {
 	w.fired["dead letters refused"] = h.Hits
 	w.produce(len(w.plan) / 3)
 	a := w.join()
-	testkit.Advance(w.random(3 * time.Second))
+	testkit.AdvanceClock(w.random(3 * time.Second))
 	b := w.join()
 	w.produce(len(w.plan) / 2)
-	testkit.Advance(2*time.Second + w.random(5*time.Second))
+	testkit.AdvanceClock(2*time.Second + w.random(5*time.Second))
 	w.awaitMembers(2)
 	if w.rng.IntN(2) == 0 {
 		a, b = b, a
 	}
 	a.crash()
 	w.produce(0)
-	testkit.Advance(w.random(20 * time.Second))
+	testkit.AdvanceClock(w.random(20 * time.Second))
 	c := w.join()
-	testkit.Advance(w.random(time.Minute))
+	testkit.AdvanceClock(w.random(time.Minute))
 	b.leave()
 	w.await()
 	c.leave()

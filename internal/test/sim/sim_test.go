@@ -25,7 +25,7 @@ func seeds(t *testing.T) []int {
 	}
 	n := *manySeeds
 	if n == 0 {
-		n = testkit.Seeds(t, fewSeeds)
+		n = testkit.SeedCount(t, fewSeeds)
 	}
 	out := make([]int, n)
 	for i := range out {
@@ -44,7 +44,7 @@ func TestSim(t *testing.T) {
 			for _, seed := range seeds(t) {
 				t.Run(fmt.Sprint("seed_", seed), func(t *testing.T) {
 					t.Parallel()
-					testkit.Bubble(t, func(t *testing.T) { run(t, s, seed) })
+					testkit.RunInBubble(t, func(t *testing.T) { run(t, s, seed) })
 				})
 			}
 		})

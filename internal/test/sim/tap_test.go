@@ -130,7 +130,7 @@ func (t *tap) batch(topic string, p kmsg.ProduceRequestTopicPartition) {
 		r.Offset = t.next[at]
 		t.next[at]++
 		t.records = append(t.records, r)
-		h := record.ReadHeaders(r)
+		h := record.ParseRetryHeaders(r)
 		t.books.moved(h.Origin.ID(), place{topic, p.Partition, r.Offset}, topic == t.dead, h.Attempt)
 	}
 }

@@ -42,7 +42,7 @@ type world struct {
 
 	books     *books
 	tap       *tap
-	commits   *testkit.Commits
+	commits   *testkit.CommitOracle
 	committed chan struct{}   // signals a commit
 	accepted  chan struct{}   // signals an acceptance that is not answered yet
 	highest   map[place]int64 // commits that the broker had, by place with offset 0
@@ -105,11 +105,11 @@ func (w *world) must(err error) {
 	}
 }
 
-func (w *world) group() string     { return config.Group(w.cfg.Name, w.line.pipeline) }
-func (w *world) deadTopic() string { return topics.DeadLetter(w.cfg.Name, w.line.pipeline) }
+func (w *world) group() string     { return config.GroupName(w.cfg.Name, w.line.pipeline) }
+func (w *world) deadTopic() string { return topics.DeadLetterTopic(w.cfg.Name, w.line.pipeline) }
 
 func (w *world) retryTopics() []string {
-	return []string{topics.Retry(w.cfg.Name, w.line.pipeline, firstDelay), topics.Retry(w.cfg.Name, w.line.pipeline, lastDelay)}
+	return []string{topics.RetryTopic(w.cfg.Name, w.line.pipeline, firstDelay), topics.RetryTopic(w.cfg.Name, w.line.pipeline, lastDelay)}
 }
 
 func (w *world) startVendors() {
@@ -120,12 +120,12 @@ func (w *world) startVendors() {
 		Expoints: sandbox.ExpointsOptions{Columns: []sandbox.Column{{ID: 1, Name: "event"}, {ID: 2, Name: "store"}}, EventIDColumn: "event"},
 		Propel:   sandbox.PropelOptions{VersionField: "debtorId"},
 		Script:   script, Latency: sandbox.Latency{Fixed: 10 * time.Millisecond, Jitter: 300 * time.Millisecond, Seed: w.seed},
-		KeepBodies: true, OnAccept: func(e sandbox.Entry) {
+		KeepBodies: true, OnAccept: func(e sandbox.LedgerEntry) {
 			w.books.accept(e)
 			signal(w.accepted)
 		},
 	})
-	testkit.Serve(w, w.network, w.line.vendor+":80", w.vendors.Handler(sandbox.Vendor(w.line.vendor)))
+	testkit.ServeHTTP(w, w.network, w.line.vendor+":80", w.vendors.Handler(sandbox.Vendor(w.line.vendor)))
 }
 
 // rules are the script's: those that the kinds of records need, and the scenario's own.
@@ -181,7 +181,7 @@ func (w *world) skips() string {
 
 func (w *world) makeTopics() {
 	w.must(w.platform.Cluster().CreateTopic(w.line.pipeline, int32(w.parts), nil))
-	_, err := topics.Apply(w.Context(), kadm.NewClient(w.client), topics.Wanted(w.cfg), false)
+	_, err := topics.ApplyTopics(w.Context(), kadm.NewClient(w.client), topics.RequiredTopics(w.cfg), false)
 	w.must(err)
 }
 

@@ -14,10 +14,10 @@ import (
 // misread is an operation whose answers are taken for what they are not.
 type misread struct {
 	sink.Operation
-	as func(items []sink.Item, a sink.Answer) sink.Answer
+	as func(items []sink.Item, a sink.Response) sink.Response
 }
 
-func (m misread) Send(ctx context.Context, items []sink.Item) sink.Answer {
+func (m misread) Send(ctx context.Context, items []sink.Item) sink.Response {
 	return m.as(items, m.Operation.Send(ctx, items))
 }
 
@@ -34,7 +34,7 @@ func wantFound(t *testing.T, s *scenario, operation func(sink.Operation) sink.Op
 
 // Guarantee 2: an outage is taken for a refusal.
 func TestAnOutageThatIsBlamedOnTheDataIsCaught(t *testing.T) {
-	blame := func(_ []sink.Item, a sink.Answer) sink.Answer {
+	blame := func(_ []sink.Item, a sink.Response) sink.Response {
 		if a.Class == sink.Unavailable || a.Class == sink.Misconfigured {
 			a.Class = sink.Rejected
 		}
@@ -46,11 +46,11 @@ func TestAnOutageThatIsBlamedOnTheDataIsCaught(t *testing.T) {
 
 // Guarantee 3: a batch is blamed for its culprit.
 func TestABatchThatDiesForOneRecordIsCaught(t *testing.T) {
-	all := func(items []sink.Item, a sink.Answer) sink.Answer {
+	all := func(items []sink.Item, a sink.Response) sink.Response {
 		if a.Class == sink.Rejected {
-			a.Named = nil
+			a.ItemErrors = nil
 			for i := range items {
-				a.Named = append(a.Named, sink.Named{Index: i, Result: a.Result})
+				a.ItemErrors = append(a.ItemErrors, sink.ItemError{Index: i, Result: a.Result})
 			}
 		}
 		return a
@@ -62,7 +62,7 @@ func TestABatchThatDiesForOneRecordIsCaught(t *testing.T) {
 // twice makes each call again.
 type twice struct{ sink.Operation }
 
-func (o twice) Send(ctx context.Context, items []sink.Item) sink.Answer {
+func (o twice) Send(ctx context.Context, items []sink.Item) sink.Response {
 	o.Operation.Send(ctx, items)
 	return o.Operation.Send(ctx, items)
 }
@@ -78,7 +78,7 @@ func TestAnOrderThatIsNotKeptIsCaught(t *testing.T) {
 	s := &scenario{name: "unordered", records: 60, mix: map[kind]int{later: 8}}
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed_", seed), func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
 				w := newWorld(t, s, &changes, seed)
 				w.cfg.Pipelines[0].Ordering = config.OrderingNone
 				steady(w)

@@ -45,23 +45,23 @@ func (w *world) joinVariant(v variant) *member {
 	return w.start(func(o pipeline.Options) runner {
 		kafka, err := pipeline.KafkaOptions(w.cfg.Kafka, o.Dial, o.Log)
 		w.must(err)
-		decoder, err := decode.New(decode.Config{URLs: w.cfg.SchemaRegistry.URLs, Transport: o.Transport})
+		decoder, err := decode.NewDecoder(decode.Config{URLs: w.cfg.SchemaRegistry.URLs, Transport: o.Transport})
 		w.must(err)
 		p := w.cfg.Pipelines[0]
-		tiers, retry := []consume.Tier{}, map[time.Duration]string{}
+		tiers, retry := []consume.RetryTier{}, map[time.Duration]string{}
 		for i, d := range p.Retry.Delays {
-			tiers, retry[d] = append(tiers, consume.Tier{Topic: w.retryTopics()[i], Delay: d}), w.retryTopics()[i]
+			tiers, retry[d] = append(tiers, consume.RetryTier{Topic: w.retryTopics()[i], Delay: d}), w.retryTopics()[i]
 		}
-		line, err := pipeline.Assemble(pipeline.Settings{
+		line, err := pipeline.NewPipeline(pipeline.Config{
 			Name: p.Name,
 			Consume: consume.Config{
-				Topic: p.Topic, Group: p.Group, Client: append(kafka, v.kafka...), Tiers: tiers, Lost: consume.LostStop,
+				Topic: p.Topic, Group: p.Group, ClientOptions: append(kafka, v.kafka...), RetryTiers: tiers, OnOffsetLost: consume.LostOffsetStop,
 				MaxInFlight: p.MaxInFlight, MaxInFlightBytes: int(p.MaxInFlightBytes), MaxRecordBytes: 1 << 20,
 				DrainTimeout: w.cfg.DrainTimeout, RebalanceTimeout: w.cfg.Kafka.RebalanceTimeout,
 			},
 			Route:      route.Config{UnknownIDWait: unknownIDWait},
-			Operations: []pipeline.Operation{{Operation: w.purchases(v, o), Deliver: w.delivery(v)}},
-			Settle:     settle.Config{Connector: p.Group, DeadLetter: w.deadTopic(), Retry: retry},
+			Operations: []pipeline.OperationSettings{{Operation: w.purchases(v, o), Deliver: w.delivery(v)}},
+			Settle:     settle.Config{ConnectorName: p.Group, DeadLetterTopic: w.deadTopic(), RetryTopics: retry},
 			Decoder:    decoder,
 		}, o.Observe.Pipeline(p.Name), o.Log)
 		w.must(err)
@@ -75,9 +75,9 @@ func (w *world) delivery(v variant) deliver.Config {
 		p.Concurrency, p.Batch.MaxItems, p.Batch.Linger = 1, 1000, time.Second
 	}
 	return deliver.Config{
-		Operation: w.line.operation, Concurrency: p.Concurrency, MaxItems: p.Batch.MaxItems, MaxBytes: int(p.Batch.MaxBytes), Linger: p.Batch.Linger,
-		Timeout: vendorTimeout, Unknown: sink.UnknownRetry, Resends: 2, RetryDelays: p.Retry.Delays, MaxAge: p.Retry.MaxAge,
-		Breaker: deliver.Breaker{Failures: p.Breaker.Failures, Ratio: p.Breaker.Ratio, Window: p.Breaker.Window, OpenFor: p.Breaker.OpenFor},
+		OperationName: w.line.operation, Concurrency: p.Concurrency, MaxItems: p.Batch.MaxItems, MaxBytes: int(p.Batch.MaxBytes), Linger: p.Batch.Linger,
+		Timeout: vendorTimeout, UnknownPolicy: sink.UnknownRetry, MaxResends: 2, RetryDelays: p.Retry.Delays, MaxAge: p.Retry.MaxAge,
+		Breaker: deliver.BreakerConfig{Failures: p.Breaker.Failures, Ratio: p.Breaker.Ratio, Window: p.Breaker.Window, OpenFor: p.Breaker.OpenFor},
 	}
 }
 
@@ -107,7 +107,7 @@ func (w *world) purchases(v variant, o pipeline.Options) sink.Operation {
 func inWorlds(t *testing.T, s *scenario, f func(w *world)) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed_", seed), func(t *testing.T) {
-			testkit.Bubble(t, func(t *testing.T) { f(newWorld(t, s, &purchases, seed)) })
+			testkit.RunInBubble(t, func(t *testing.T) { f(newWorld(t, s, &purchases, seed)) })
 		})
 	}
 }
@@ -136,7 +136,7 @@ type early struct {
 	held []sink.Item
 }
 
-func (e *early) Send(ctx context.Context, items []sink.Item) sink.Answer {
+func (e *early) Send(ctx context.Context, items []sink.Item) sink.Response {
 	e.mu.Lock()
 	due := e.held
 	e.held = append([]sink.Item(nil), items...)
@@ -147,10 +147,10 @@ func (e *early) Send(ctx context.Context, items []sink.Item) sink.Answer {
 	return delivered(len(items))
 }
 
-func delivered(n int) sink.Answer {
-	a := sink.Answer{Result: sink.Result{Class: sink.Delivered, Status: 200}}
+func delivered(n int) sink.Response {
+	a := sink.Response{Result: sink.Result{Class: sink.Delivered, Status: 200}}
 	for range n {
-		a.Items = append(a.Items, a.Result)
+		a.ItemResults = append(a.ItemResults, a.Result)
 	}
 	return a
 }
@@ -170,11 +170,11 @@ func TestACommitBeforeTheVendorHasAnsweredIsCaught(t *testing.T) {
 // gullible takes an item that the answer forgot for delivered.
 type gullible struct{ sink.Operation }
 
-func (g gullible) Send(ctx context.Context, items []sink.Item) sink.Answer {
+func (g gullible) Send(ctx context.Context, items []sink.Item) sink.Response {
 	a := g.Operation.Send(ctx, items)
-	for i := range a.Items {
-		if a.Items[i].Class == sink.Unknown {
-			a.Items[i].Class = sink.Delivered
+	for i := range a.ItemResults {
+		if a.ItemResults[i].Class == sink.Unknown {
+			a.ItemResults[i].Class = sink.Delivered
 		}
 	}
 	return a
@@ -218,7 +218,7 @@ type unfenced struct {
 	late chan struct{}
 }
 
-func (u unfenced) Send(ctx context.Context, items []sink.Item) sink.Answer {
+func (u unfenced) Send(ctx context.Context, items []sink.Item) sink.Response {
 	a := u.Operation.Send(ctx, items)
 	<-u.late
 	offsets := map[int32]kgo.EpochOffset{}
@@ -243,16 +243,16 @@ func TestALateSettleAfterARevokeIsCaught(t *testing.T) {
 			oneCall:   true,
 		})
 		w.awaitMembers(1)
-		testkit.Advance(5 * time.Second) // its call is made, and not answered
+		testkit.AdvanceClock(5 * time.Second) // its call is made, and not answered
 		b := w.join()
 		w.awaitMembers(2)
 		w.produce(0)
-		testkit.Advance(time.Minute) // the new owner has settled what it took over
+		testkit.AdvanceClock(time.Minute) // the new owner has settled what it took over
 		if err := w.commits.Check(); err != nil || w.commits.Rewinds() > 0 {
 			w.Errorf("before the late settle: %v, and %d commits go back", err, w.commits.Rewinds())
 		}
 		close(late)
-		testkit.Advance(time.Minute)
+		testkit.AdvanceClock(time.Minute)
 		if err := w.commits.Check(); err == nil || w.commits.Rewinds() == 0 {
 			w.Errorf("the oracle of commits saw %v and %d commits that go back (%d partitions)", err, w.commits.Rewinds(), w.parts)
 		}

@@ -14,11 +14,11 @@ func TestAdvanceReturnsWhenWhatCameDueIsDone(t *testing.T) {
 		start := time.Now()
 		var done atomic.Bool
 		time.AfterFunc(time.Minute, func() { done.Store(true) })
-		testkit.Advance(time.Minute - 1)
+		testkit.AdvanceClock(time.Minute - 1)
 		if done.Load() {
 			t.Error("done before it was due")
 		}
-		testkit.Advance(1)
+		testkit.AdvanceClock(1)
 		if !done.Load() || time.Since(start) != time.Minute {
 			t.Errorf("done: %v, after %v; want it done after 1m0s", done.Load(), time.Since(start))
 		}
@@ -31,5 +31,5 @@ func TestAdvanceNeverTakesRealTime(t *testing.T) {
 			t.Error("no panic outside a bubble")
 		}
 	}()
-	testkit.Advance(time.Hour)
+	testkit.AdvanceClock(time.Hour)
 }

@@ -14,9 +14,9 @@ import (
 // MaxMetadata is the most that a Kafka broker takes as a commit's metadata, in bytes (offset.metadata.max.bytes, default 4,096).
 const MaxMetadata = 4096
 
-// Commits is an oracle at the broker's border: it sees each offset commit before the cluster does, and judges it by what the test has called
+// CommitOracle is an oracle at the broker's border: it sees each offset commit before the cluster does, and judges it by what the test has called
 // settled at that moment. A commit is judged as it was sent, whether or not the broker takes it. Safe for concurrent use.
-type Commits struct {
+type CommitOracle struct {
 	cluster *kfake.Cluster
 
 	mu           sync.Mutex
@@ -66,8 +66,8 @@ func (p *prefix) advance() {
 
 // WatchCommits watches the commits of every group from now on. A partition starts with nothing settled and its first offset 0. Commits that an
 // earlier control function of the cluster answers are not seen; those that a kfake.Fault refuses are.
-func WatchCommits(c *kfake.Cluster) *Commits {
-	o := &Commits{
+func WatchCommits(c *kfake.Cluster) *CommitOracle {
+	o := &CommitOracle{
 		cluster:    c,
 		names:      map[[16]byte]string{},
 		topics:     map[string]bool{},
@@ -83,7 +83,7 @@ func WatchCommits(c *kfake.Cluster) *Commits {
 }
 
 // StartAt says that everything before the offset is none of the test's business: where a group starts at the end, or the log begins later.
-func (o *Commits) StartAt(topic string, part int32, offset int64) {
+func (o *CommitOracle) StartAt(topic string, part int32, offset int64) {
 	o.update(topic, part, func(p *prefix) {
 		p.next = max(p.next, offset)
 		p.advance()
@@ -93,26 +93,26 @@ func (o *Commits) StartAt(topic string, part int32, offset int64) {
 // Settled says that a record's fate is known. Call it before whoever commits can know: in a vendor's handler before it answers, or when a
 // record is seen in a retry or dead-letter topic. Also for offsets that hold no record (control records, compacted ones). Not to be called from
 // a function that the cluster calls.
-func (o *Commits) Settled(topic string, part int32, offset int64) {
+func (o *CommitOracle) Settled(topic string, part int32, offset int64) {
 	o.update(topic, part, func(p *prefix) { p.settle(offset) })
 }
 
 // AllowRewinds lets Check pass although a commit went backwards.
-func (o *Commits) AllowRewinds() {
+func (o *CommitOracle) AllowRewinds() {
 	o.mu.Lock()
 	o.allowRewinds = true
 	o.mu.Unlock()
 }
 
 // Rewinds counts commits lower than the one before for the same group and partition.
-func (o *Commits) Rewinds() int {
+func (o *CommitOracle) Rewinds() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.rewinds
 }
 
 // Seen counts commits, one a partition.
-func (o *Commits) Seen() int {
+func (o *CommitOracle) Seen() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.seen
@@ -120,7 +120,7 @@ func (o *Commits) Seen() int {
 
 // Check lists the commits that passed an unsettled offset, had too much metadata or went backwards. That no commit was seen at all is an
 // error too, since then nothing was proved.
-func (o *Commits) Check() error {
+func (o *CommitOracle) Check() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.seen == 0 {
@@ -156,7 +156,7 @@ func WaitCommitted(ctx context.Context, c *kfake.Cluster, group, topic string, p
 }
 
 // update learns the topic's id first: the cluster may be asked here, but not while it hands a request to judge.
-func (o *Commits) update(topic string, part int32, f func(*prefix)) {
+func (o *CommitOracle) update(topic string, part int32, f func(*prefix)) {
 	o.mu.Lock()
 	known := o.topics[topic]
 	o.mu.Unlock()
@@ -173,7 +173,7 @@ func (o *Commits) update(topic string, part int32, f func(*prefix)) {
 	f(o.prefix(partition{topic, part}))
 }
 
-func (o *Commits) prefix(k partition) *prefix {
+func (o *CommitOracle) prefix(k partition) *prefix {
 	p := o.partitions[k]
 	if p == nil {
 		p = &prefix{beyond: map[int64]struct{}{}}
@@ -182,7 +182,7 @@ func (o *Commits) prefix(k partition) *prefix {
 	return p
 }
 
-func (o *Commits) judge(r *kmsg.OffsetCommitRequest) {
+func (o *CommitOracle) judge(r *kmsg.OffsetCommitRequest) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, t := range r.Topics {
@@ -197,7 +197,7 @@ func (o *Commits) judge(r *kmsg.OffsetCommitRequest) {
 	}
 }
 
-func (o *Commits) judgePartition(k groupPartition, offset int64, metadata *string) {
+func (o *CommitOracle) judgePartition(k groupPartition, offset int64, metadata *string) {
 	if settled := o.prefix(k.partition).next; offset > settled {
 		o.violate("%s: committed %d while %d is unsettled", k, offset, settled)
 	}
@@ -211,7 +211,7 @@ func (o *Commits) judgePartition(k groupPartition, offset int64, metadata *strin
 }
 
 // name is the topic's name, or its id where the test never named the topic: then nothing of it is settled.
-func (o *Commits) name(id [16]byte) string {
+func (o *CommitOracle) name(id [16]byte) string {
 	if name, ok := o.names[id]; ok {
 		return name
 	}
@@ -221,7 +221,7 @@ func (o *Commits) name(id [16]byte) string {
 // maxListed bounds what an error lists of one kind.
 const maxListed = 10
 
-func (o *Commits) violate(format string, args ...any) {
+func (o *CommitOracle) violate(format string, args ...any) {
 	if len(o.violations) < maxListed {
 		o.violations = append(o.violations, fmt.Sprintf(format, args...))
 	}

@@ -20,7 +20,7 @@ const (
 	group = "sluice.orders"
 )
 
-func newWatched(t *testing.T) (*testkit.Commits, *embedded.Platform) {
+func newWatched(t *testing.T) (*testkit.CommitOracle, *embedded.Platform) {
 	t.Helper()
 	p := testkit.StartPlatform(t, embedded.Options{Network: &testkit.Network{}})
 	if err := p.Cluster().CreateTopic(topic, 2, nil); err != nil {
@@ -58,7 +58,7 @@ func commit(t *testing.T, p *embedded.Platform, byID bool, offset int64, metadat
 func TestCommitsAreJudgedByWhatIsSettled(t *testing.T) {
 	tests := []struct {
 		name    string
-		prepare func(*testkit.Commits)
+		prepare func(*testkit.CommitOracle)
 		commits []int64
 		meta    int
 		want    string // part of the error; empty for none
@@ -68,11 +68,11 @@ func TestCommitsAreJudgedByWhatIsSettled(t *testing.T) {
 		{"whole prefix", settle(2, 0, 1), []int64{3}, 0, ""},
 		{"part of the prefix", settle(0, 1, 2), []int64{1, 2, 2}, 0, ""},
 		{"past a gap", settle(0, 2), []int64{3}, 0, "committed 3 while 1 is unsettled"},
-		{"start at the end", func(o *testkit.Commits) { o.StartAt(topic, 0, 7) }, []int64{7}, 0, ""},
-		{"start after what was settled beyond it", func(o *testkit.Commits) { settle(7, 8)(o); o.StartAt(topic, 0, 7) }, []int64{9}, 0, ""},
-		{"start at the end, past it", func(o *testkit.Commits) { o.StartAt(topic, 0, 7) }, []int64{8}, 0, "committed 8 while 7 is unsettled"},
+		{"start at the end", func(o *testkit.CommitOracle) { o.StartAt(topic, 0, 7) }, []int64{7}, 0, ""},
+		{"start after what was settled beyond it", func(o *testkit.CommitOracle) { settle(7, 8)(o); o.StartAt(topic, 0, 7) }, []int64{9}, 0, ""},
+		{"start at the end, past it", func(o *testkit.CommitOracle) { o.StartAt(topic, 0, 7) }, []int64{8}, 0, "committed 8 while 7 is unsettled"},
 		{"backwards", settle(0, 1, 2), []int64{3, 1, 3, 2}, 0, "2 commits went backwards"},
-		{"backwards, allowed", func(o *testkit.Commits) { settle(0, 1)(o); o.AllowRewinds() }, []int64{2, 1}, 0, ""},
+		{"backwards, allowed", func(o *testkit.CommitOracle) { settle(0, 1)(o); o.AllowRewinds() }, []int64{2, 1}, 0, ""},
 		{"metadata at the limit", settle(0), []int64{1}, 4096, ""},
 		{"metadata over the limit", settle(0), []int64{1}, 4097, "4097 bytes of metadata"},
 		{"no commit at all", settle(0), nil, 0, "none was seen"},
@@ -96,8 +96,8 @@ func TestCommitsAreJudgedByWhatIsSettled(t *testing.T) {
 	}
 }
 
-func settle(offsets ...int64) func(*testkit.Commits) {
-	return func(o *testkit.Commits) {
+func settle(offsets ...int64) func(*testkit.CommitOracle) {
+	return func(o *testkit.CommitOracle) {
 		for _, offset := range offsets {
 			o.Settled(topic, 0, offset)
 		}

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// Line is one process's connections, which can be cut all at once: what a crash looks like from outside. Nothing is said to the other side
+// Uplink is one process's connections, which can be cut all at once: what a crash looks like from outside. Nothing is said to the other side
 // but that the connections ended, and no new one comes about before Mend. Safe for concurrent use.
-type Line struct {
+type Uplink struct {
 	dial func(context.Context, string, string) (net.Conn, error)
 
 	mu    sync.Mutex
@@ -17,13 +17,13 @@ type Line struct {
 	cut   bool
 }
 
-// NewLine makes connections by dial until it is cut.
-func NewLine(dial func(context.Context, string, string) (net.Conn, error)) *Line {
-	return &Line{dial: dial}
+// NewUplink makes connections by dial until it is cut.
+func NewUplink(dial func(context.Context, string, string) (net.Conn, error)) *Uplink {
+	return &Uplink{dial: dial}
 }
 
 // Dial connects; it fits kgo.Dialer and http.Transport.DialContext.
-func (l *Line) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (l *Uplink) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := l.dial(ctx, network, address)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -39,7 +39,7 @@ func (l *Line) Dial(ctx context.Context, network, address string) (net.Conn, err
 }
 
 // Cut ends all connections and refuses new ones, until Mend.
-func (l *Line) Cut() {
+func (l *Uplink) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cut = true
@@ -49,8 +49,8 @@ func (l *Line) Cut() {
 	l.conns = nil
 }
 
-// Mend lets new connections come about again.
-func (l *Line) Mend() {
+// Restore lets new connections come about again.
+func (l *Uplink) Restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cut = false

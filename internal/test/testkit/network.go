@@ -116,8 +116,8 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// Serve runs an HTTP server at host:port of the network until the test ends, and gives its base URL.
-func Serve(t TB, n *Network, address string, h http.Handler) string {
+// ServeHTTP runs an HTTP server at host:port of the network until the test ends, and gives its base URL.
+func ServeHTTP(t TB, n *Network, address string, h http.Handler) string {
 	t.Helper()
 	l, err := n.Listen("tcp", address)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 func TestHTTPInABubbleTakesNoRealTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n testkit.Network
-		url := testkit.Serve(t, &n, "vendor.example:80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		url := testkit.ServeHTTP(t, &n, "vendor.example:80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			<-time.After(time.Minute)
 			_, _ = io.Copy(w, r.Body)
 		}))
@@ -43,7 +43,7 @@ func TestHTTPInABubbleTakesNoRealTime(t *testing.T) {
 func TestClientTimeoutIsExactInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n testkit.Network
-		url := testkit.Serve(t, &n, "vendor.example:80", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		url := testkit.ServeHTTP(t, &n, "vendor.example:80", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
 		}))
 		client := &http.Client{Transport: n.Transport(), Timeout: 7 * time.Second}

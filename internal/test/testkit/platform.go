@@ -10,9 +10,9 @@ import (
 	"sluice/internal/demo/embedded"
 )
 
-// Bubble runs f in a testing/synctest bubble, whose clock stands still while anything can run. Kafka clients work in it only with build tag
+// RunInBubble runs f in a testing/synctest bubble, whose clock stands still while anything can run. Kafka clients work in it only with build tag
 // synctests (without it kgo locks in a way that the bubble cannot see); where the tag is missing the test is skipped.
-func Bubble(t *testing.T, f func(*testing.T)) {
+func RunInBubble(t *testing.T, f func(*testing.T)) {
 	t.Helper()
 	if !bubbles {
 		t.Skip("needs -tags synctests")
@@ -20,9 +20,9 @@ func Bubble(t *testing.T, f func(*testing.T)) {
 	synctest.Test(t, f)
 }
 
-// Advance lets the bubble's clock run on by d, and returns when all that came due by then has been done as far as it goes. For the test's own
+// AdvanceClock lets the bubble's clock run on by d, and returns when all that came due by then has been done as far as it goes. For the test's own
 // goroutine alone; outside a bubble it panics rather than take real time.
-func Advance(d time.Duration) {
+func AdvanceClock(d time.Duration) {
 	synctest.Wait()
 	time.Sleep(d) //nolint:forbidigo // the one place: Wait has made sure that the clock is a bubble's
 	synctest.Wait()
@@ -31,7 +31,7 @@ func Advance(d time.Duration) {
 // StartPlatform runs an embedded cluster and registry until the test ends.
 func StartPlatform(t TB, o embedded.Options) *embedded.Platform {
 	t.Helper()
-	p, err := embedded.Start(o)
+	p, err := embedded.StartPlatform(o)
 	if err != nil {
 		t.Fatalf("starting the platform: %v", err)
 	}
@@ -54,9 +54,9 @@ func NewClient(t TB, p *embedded.Platform, opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
-// Volume is for tests named TestVolume...: they synchronise millions of times, after which the race detector's runtime may end the process with a failed check of
+// SkipUnlessVolume is for tests named TestVolume...: they synchronise millions of times, after which the race detector's runtime may end the process with a failed check of
 // its own. Under it they are skipped; `make test` runs them once more without it.
-func Volume(t *testing.T) {
+func SkipUnlessVolume(t *testing.T) {
 	t.Helper()
 	if raceDetector {
 		t.Skip("runs without the race detector")

@@ -8,8 +8,8 @@ import (
 // seedsVariable is how `make sim` asks for more seeds.
 const seedsVariable = "SLUICE_SIM_SEEDS"
 
-// Seeds is how many seeds a simulation (a test named TestSim...) takes: few, unless SLUICE_SIM_SEEDS names another number.
-func Seeds(t TB, few int) int {
+// SeedCount is how many seeds a simulation (a test named TestSim...) takes: few, unless SLUICE_SIM_SEEDS names another number.
+func SeedCount(t TB, few int) int {
 	t.Helper()
 	value, ok := os.LookupEnv(seedsVariable)
 	if !ok {

@@ -8,16 +8,16 @@ import (
 )
 
 func TestSeedsAreFewUnlessTheEnvironmentSaysOtherwise(t *testing.T) {
-	if got := testkit.Seeds(t, 3); got != 3 {
+	if got := testkit.SeedCount(t, 3); got != 3 {
 		t.Errorf("got %d seeds, want 3", got)
 	}
 	t.Setenv("SLUICE_SIM_SEEDS", "50")
-	if got := testkit.Seeds(t, 3); got != 50 {
+	if got := testkit.SeedCount(t, 3); got != 50 {
 		t.Errorf("got %d seeds, want 50", got)
 	}
 	t.Setenv("SLUICE_SIM_SEEDS", "0")
 	var f fatal
-	testkit.Seeds(&f, 3)
+	testkit.SeedCount(&f, 3)
 	if want := `SLUICE_SIM_SEEDS is "0": a number from 1 is allowed`; string(f) != want {
 		t.Errorf("failed with %q, want %q", f, want)
 	}
