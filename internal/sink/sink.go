@@ -24,8 +24,9 @@ const (
 	Rejected
 	// Retryable: refused now, may be accepted later (an account that does not exist yet). Only for items.
 	Retryable
-	// Unknown: it cannot be known whether the vendor acted on it: 502, 504, a timeout or reset after the request was written,
-	// a 2xx answer that cannot be read where one is due, an item missing in the answer or answered twice.
+	// Unknown: it cannot be known whether the vendor acted on it: 502, 504, 520, 524, 598, 599, a
+	// timeout or reset after the request was written, a 2xx answer that cannot be read where one is
+	// due, an item missing in the answer or answered twice.
 	Unknown
 	// TooLarge: 413. Only for calls.
 	TooLarge

@@ -47,11 +47,20 @@ func classifyStatus(status int) sink.ResultClass {
 		return sink.TooLarge
 	case http.StatusTooManyRequests:
 		return sink.Throttled
-	case http.StatusBadGateway, http.StatusGatewayTimeout:
+	case http.StatusBadGateway, http.StatusGatewayTimeout, statusOriginError, statusOriginTimeout, statusReadTimeout, statusConnectTimeout:
 		return sink.Unknown
 	}
 	return classifyHundred(status)
 }
+
+// Statuses of proxies that no RFC defines. As with 502 and 504, the proxy forwarded the request, or may
+// have, and knows nothing of what the vendor made of it.
+const (
+	statusOriginError    = 520 // Cloudflare: the origin reset the connection or gave an answer that is not HTTP
+	statusOriginTimeout  = 524 // Cloudflare: the origin was connected and did not answer in time
+	statusReadTimeout    = 598 // by convention: no answer was read in time
+	statusConnectTimeout = 599 // by convention: no connection in time; some use it for any failure
+)
 
 func classifyHundred(status int) sink.ResultClass {
 	switch status / 100 {

@@ -18,7 +18,7 @@ func wantClass(status int) sink.ResultClass {
 		sink.TooLarge:      {413},
 		sink.Throttled:     {429},
 		sink.Unavailable:   {408, 425, 503},
-		sink.Unknown:       {502, 504},
+		sink.Unknown:       {502, 504, 520, 524, 598, 599},
 	}
 	for class, statuses := range rows {
 		for _, s := range statuses {
@@ -35,13 +35,14 @@ func TestEachStatusHasItsRow(t *testing.T) {
 	for status := 100; status <= 599; status++ {
 		header := http.Header{"Retry-After": {"7"}}
 		a := ClassifyExchange(Exchange{Status: status, Header: header, Body: []byte{}, RequestWritten: true})
-		if want := wantClass(status); a.Class != want {
+		want := wantClass(status)
+		if a.Class != want {
 			t.Errorf("%d: class %v, want %v", status, a.Class, want)
 		}
 		if a.Status != status {
 			t.Errorf("%d: status %d in the answer", status, a.Status)
 		}
-		acted := status >= 500 && status != 502 && status != 503 && status != 504
+		acted := status >= 500 && want == sink.Unavailable && status != 503
 		if a.MayHaveActed != acted {
 			t.Errorf("%d: MayHaveActed %v, want %v", status, a.MayHaveActed, acted)
 		}

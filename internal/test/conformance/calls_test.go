@@ -49,6 +49,10 @@ var everywhere = []way{
 	{name: "503", do: status(503), class: sink.Unavailable},
 	{name: "503 with seconds", do: statusAfter(503, 3*time.Second), class: sink.Unavailable, after: 3 * time.Second},
 	{name: "504", do: status(504), class: sink.Unknown},
+	{name: "520", do: status(520), class: sink.Unknown},
+	{name: "524", do: status(524), class: sink.Unknown},
+	{name: "598", do: status(598), class: sink.Unknown},
+	{name: "599", do: status(599), class: sink.Unknown},
 	// The client has written its whole request by the time at which the vendor looks at its head.
 	{name: "a reset before the body was read", do: sandbox.Action{Fault: sandbox.FaultResetBefore}, class: sink.Unknown},
 	{name: "a reset after the body was read", do: sandbox.Action{Fault: sandbox.FaultResetAfter}, class: sink.Unknown},
