@@ -105,8 +105,11 @@ func (o *operation[E]) Send(ctx context.Context, items []sink.Item) sink.Respons
 	})
 }
 
-// Renew gets a token other than the one named used. A static bearer token has no other: the refusal stands.
-func (o *operation[E]) Renew(ctx context.Context, used uint64) error {
+// The interface is found by a type assertion, so nothing else fails to build without it.
+var _ sink.TokenRefresher = (*operation[event.FeedbackLock])(nil)
+
+// RefreshToken gets a token other than the one named used. A static bearer token has no other: the refusal stands.
+func (o *operation[E]) RefreshToken(ctx context.Context, used uint64) error {
 	return o.account.tokens.Refresh(ctx, used)
 }
 

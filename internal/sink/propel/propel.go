@@ -109,5 +109,10 @@ func noToken(err error) sink.Response {
 	return sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err}
 }
 
-// Renew gets a token other than the one named used.
-func (a *account) Renew(ctx context.Context, used uint64) error { return a.tokens.Refresh(ctx, used) }
+// The interface is found by a type assertion, so nothing else fails to build without it.
+var _ sink.TokenRefresher = (*account)(nil)
+
+// RefreshToken gets a token other than the one named used.
+func (a *account) RefreshToken(ctx context.Context, used uint64) error {
+	return a.tokens.Refresh(ctx, used)
+}
