@@ -42,14 +42,14 @@ func exampleVendors() map[string]VendorType {
 				{Name: "parcels", Event: "sluice.post.Parcel", MaxItems: 1, Unknown: Unknown{Policy: UnknownRetry, Resends: 3}},
 			}
 		})
-	// shop takes two of the standard pipelines' events.
+	// shop has operations with a default pipeline.
 	shop := Vendor(
 		func() postConfig { return postConfig{TimeZone: "UTC", Timeout: time.Minute} },
 		postConfig.check,
 		func(postConfig) []OperationSpec {
 			return []OperationSpec{
-				{Name: "purchases", Event: "sluice.crmcom.Purchase", MaxItems: 1000, Unknown: Unknown{Policy: UnknownRetry}},
-				{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: 1000, DefaultItems: 100, Repeatable: true},
+				{Name: "purchases", Event: "sluice.crmcom.Purchase", MaxItems: 1000, Unknown: Unknown{Policy: UnknownRetry}, DefaultPipeline: "purchases"},
+				{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: 1000, DefaultItems: 100, Repeatable: true, DefaultPipeline: "customer-changes", KeepOrder: true},
 			}
 		})
 	return map[string]VendorType{"post": post, "shop": shop}

@@ -2,6 +2,8 @@ package config
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -165,19 +167,41 @@ func DefaultPipeline(name string) Pipeline {
 	}
 }
 
-// standard are the pipelines that stand without being configured, where an account takes their events. A pipeline that has the name of
-// one gets its events and ordering.
-var standard = []struct {
+// defaultPipeline is a pipeline that exists without being configured, where an account takes its
+// events. A configured pipeline of the same name inherits its events and ordering.
+type defaultPipeline struct {
 	name     string
 	ordering string
 	events   []string
-}{
-	{"purchases", OrderingNone, []string{"sluice.crmcom.Purchase"}},
-	{"referrals", OrderingNone, []string{"sluice.crmcom.Referral"}},
-	{"feedback", OrderingNone, []string{"sluice.expoints.FeedbackRequest", "sluice.expoints.FeedbackFinished", "sluice.expoints.FeedbackLock"}},
-	{"customer-changes", OrderingKey, []string{"sluice.propel.CustomerChange"}},
-	{"activities", OrderingNone, []string{
-		"sluice.crmcom.Achievement", "sluice.crmcom.SocialMediaAction", "sluice.crmcom.WebVisit",
-		"sluice.crmcom.FinancialAchievement", "sluice.crmcom.FinancialStatement",
-	}},
+}
+
+// defaultPipelines collects the default pipelines that the operations of all vendors name: by vendor,
+// in the order of their operations.
+func defaultPipelines(vendors map[string]VendorType) []defaultPipeline {
+	var pipelines []defaultPipeline
+	for _, vendor := range slices.Sorted(maps.Keys(vendors)) {
+		kind := vendors[vendor]
+		for _, operation := range kind.Operations(kind.NewConfig()) {
+			if operation.DefaultPipeline != "" {
+				pipelines = addToDefaultPipeline(pipelines, operation)
+			}
+		}
+	}
+	return pipelines
+}
+
+func addToDefaultPipeline(pipelines []defaultPipeline, operation OperationSpec) []defaultPipeline {
+	i := slices.IndexFunc(pipelines, func(p defaultPipeline) bool { return p.name == operation.DefaultPipeline })
+	if i < 0 {
+		i = len(pipelines)
+		pipelines = append(pipelines, defaultPipeline{name: operation.DefaultPipeline, ordering: OrderingNone})
+	}
+	p := &pipelines[i]
+	if operation.KeepOrder {
+		p.ordering = OrderingKey
+	}
+	if !slices.Contains(p.events, operation.Event) {
+		p.events = append(p.events, operation.Event)
+	}
+	return pipelines
 }

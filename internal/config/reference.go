@@ -29,7 +29,7 @@ func ReferenceMarkdown(vendors map[string]VendorType) string {
 	table(&b, "", reflect.ValueOf(&cfg))
 	b.WriteString("\n## Pipelines\n\nWithout the key `pipelines` there are these, for the events that an account of `vendors` takes. " +
 		"A pipeline with such a name has its events and ordering by default.\n\n| pipeline | events | ordering |\n| --- | --- | --- |\n")
-	for _, s := range standard {
+	for _, s := range defaultPipelines(vendors) {
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", s.name, strings.Join(s.events, "`, `"), s.ordering)
 	}
 	b.WriteString("\nA pipeline's name has letters, digits, `_` and `-`. Pipelines that share a topic each skip what the others send (`unmapped: skip`). Its keys, below `pipelines.<name>`:\n\n")

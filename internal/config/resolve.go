@@ -17,10 +17,10 @@ type resolver struct {
 	kinds    map[string]VendorType
 }
 
-// pipelines decodes the section, or gives the standard pipelines where there is none.
+// pipelines decodes the section, or returns the default pipelines where there is none.
 func (r *resolver) pipelines(n *yaml.Node, connector string) []Pipeline {
 	if isNull(n) {
-		return r.standard(connector)
+		return r.defaultPipelines(connector)
 	}
 	r.faults.note("pipelines", n.Line, "")
 	if n.Kind != yaml.MappingNode || len(n.Content) == 0 {
@@ -40,12 +40,12 @@ func (r *resolver) pipelines(n *yaml.Node, connector string) []Pipeline {
 	return pipelines
 }
 
-// standard gives the standard pipelines for the events that some account takes.
-func (r *resolver) standard(connector string) []Pipeline {
+// defaultPipelines returns the default pipelines for the events that some account takes.
+func (r *resolver) defaultPipelines(connector string) []Pipeline {
 	var pipelines []Pipeline
-	for _, s := range standard {
-		if slices.ContainsFunc(s.events, r.taken) {
-			pipelines = append(pipelines, r.pipeline(s.name, nil, join("pipelines", s.name), connector))
+	for _, d := range defaultPipelines(r.kinds) {
+		if slices.ContainsFunc(d.events, r.taken) {
+			pipelines = append(pipelines, r.pipeline(d.name, nil, join("pipelines", d.name), connector))
 		}
 	}
 	if len(pipelines) == 0 {
@@ -58,9 +58,9 @@ func (r *resolver) pipeline(name string, n *yaml.Node, path, connector string) P
 	p := DefaultPipeline(name)
 	p.Group = GroupName(connector, name)
 	var inherited []string
-	for _, s := range standard {
-		if s.name == name {
-			p.Ordering, inherited = s.ordering, s.events
+	for _, d := range defaultPipelines(r.kinds) {
+		if d.name == name {
+			p.Ordering, inherited = d.ordering, d.events
 		}
 	}
 	r.section(n, fieldsOf(reflect.ValueOf(&p)), path)

@@ -32,6 +32,10 @@ type OperationSpec struct {
 	// Repeatable says that sending an item twice does no harm. Unknown is the default policy otherwise; empty: dead_letter.
 	Repeatable bool
 	Unknown    Unknown
+	// DefaultPipeline names the pipeline that delivers the event where the file lists no pipelines;
+	// empty: none. KeepOrder gives that pipeline ordering by key.
+	DefaultPipeline string
+	KeepOrder       bool
 }
 
 // Vendor makes a VendorType of a struct's defaults, its check and its operations. The check calls its argument as Faults.Add is called.

@@ -52,7 +52,8 @@ func operations(specs []sink.OperationSpec) []config.OperationSpec {
 	for i, s := range specs {
 		out[i] = config.OperationSpec{
 			Name: s.Name, Event: s.Event, MaxItems: s.MaxItems, DefaultItems: s.DefaultItems, Repeatable: s.Repeatable,
-			Unknown: config.Unknown{Policy: string(s.UnknownPolicy), Resends: s.MaxResends},
+			Unknown:         config.Unknown{Policy: string(s.UnknownPolicy), Resends: s.MaxResends},
+			DefaultPipeline: s.DefaultPipeline, KeepOrder: s.KeepOrder,
 		}
 	}
 	return out

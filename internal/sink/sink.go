@@ -143,6 +143,11 @@ type OperationSpec struct {
 	// UnknownPolicy is the default policy for unknown outcomes, with Resends for UnknownRetry. Not used where Repeatable.
 	UnknownPolicy UnknownPolicy
 	MaxResends    int
+	// DefaultPipeline names the pipeline that delivers the operation's event where the configuration
+	// lists no pipelines. Operations of one name share the pipeline. Empty: there is none.
+	DefaultPipeline string
+	// KeepOrder makes that pipeline deliver the records of one Kafka key in order.
+	KeepOrder bool
 }
 
 // Operation is one endpoint of one account. All methods are safe for concurrent use.

@@ -29,19 +29,22 @@ type definition struct {
 }
 
 var definitions = [...]definition{
-	{spec("purchases", "Purchase"), "purchase_customer_events_set", encoderOf(encodePurchase)},
-	{spec("referrals", "Referral"), "referral_customer_events_set", encoderOf(encodeReferral)},
-	{spec("achievements", "Achievement"), "achievement_customer_events_set", encoderOf(encodeAchievement)},
-	{spec("social_media", "SocialMediaAction"), "social_media_customer_events_set", encoderOf(encodeSocialMediaAction)},
-	{spec("web", "WebVisit"), "web_customer_events_set", encoderOf(encodeWebVisit)},
-	{spec("financial_achievements", "FinancialAchievement"), "financial_achievement_customer_events_set", encoderOf(encodeFinancialAchievement)},
-	{spec("financial_statements", "FinancialStatement"), statementsSet, encoderOf(encodeFinancialStatement)},
+	{spec("purchases", "Purchase", "purchases"), "purchase_customer_events_set", encoderOf(encodePurchase)},
+	{spec("referrals", "Referral", "referrals"), "referral_customer_events_set", encoderOf(encodeReferral)},
+	{spec("achievements", "Achievement", "activities"), "achievement_customer_events_set", encoderOf(encodeAchievement)},
+	{spec("social_media", "SocialMediaAction", "activities"), "social_media_customer_events_set", encoderOf(encodeSocialMediaAction)},
+	{spec("web", "WebVisit", "activities"), "web_customer_events_set", encoderOf(encodeWebVisit)},
+	{spec("financial_achievements", "FinancialAchievement", "activities"), "financial_achievement_customer_events_set", encoderOf(encodeFinancialAchievement)},
+	{spec("financial_statements", "FinancialStatement", "activities"), statementsSet, encoderOf(encodeFinancialStatement)},
 }
 
 // spec is what all seven share. They are not repeatable: the vendor books an event again each time it is sent, even with the same reference number
 // (the page's example of purchases, items 31 and 32).
-func spec(name, event string) sink.OperationSpec {
-	return sink.OperationSpec{Name: name, Event: "sluice.crmcom." + event, MaxItems: maxItems, UnknownPolicy: sink.UnknownRetry, MaxResends: 2}
+func spec(name, event, defaultPipeline string) sink.OperationSpec {
+	return sink.OperationSpec{
+		Name: name, Event: "sluice.crmcom." + event, MaxItems: maxItems,
+		UnknownPolicy: sink.UnknownRetry, MaxResends: 2, DefaultPipeline: defaultPipeline,
+	}
 }
 
 // Specs gives the operations that New makes, in its order.

@@ -61,9 +61,9 @@ func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error)
 // specs: the page advises at most 200 customers a call of add; the other two take one. Nothing is repeatable, and a second survey mail to a
 // real customer is worse than an operator's look.
 var specs = [...]sink.OperationSpec{
-	{Name: "add", Event: "sluice.expoints.FeedbackRequest", MaxItems: 200, UnknownPolicy: sink.UnknownDeadLetter},
-	{Name: "addfinished", Event: "sluice.expoints.FeedbackFinished", MaxItems: 1, UnknownPolicy: sink.UnknownDeadLetter},
-	{Name: "addlock", Event: "sluice.expoints.FeedbackLock", MaxItems: 1, UnknownPolicy: sink.UnknownDeadLetter},
+	{Name: "add", Event: "sluice.expoints.FeedbackRequest", MaxItems: 200, UnknownPolicy: sink.UnknownDeadLetter, DefaultPipeline: "feedback"},
+	{Name: "addfinished", Event: "sluice.expoints.FeedbackFinished", MaxItems: 1, UnknownPolicy: sink.UnknownDeadLetter, DefaultPipeline: "feedback"},
+	{Name: "addlock", Event: "sluice.expoints.FeedbackLock", MaxItems: 1, UnknownPolicy: sink.UnknownDeadLetter, DefaultPipeline: "feedback"},
 }
 
 // Specs gives the operations that New makes, in its order.

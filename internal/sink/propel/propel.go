@@ -57,7 +57,7 @@ func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error)
 
 // Specs gives the operation that New makes of an account so configured.
 func Specs(cfg Config) []sink.OperationSpec {
-	return []sink.OperationSpec{{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: cfg.MaxItems, Repeatable: true}}
+	return []sink.OperationSpec{{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: cfg.MaxItems, Repeatable: true, DefaultPipeline: "customer-changes", KeepOrder: true}}
 }
 
 // Spec says what the operation is.
