@@ -171,7 +171,7 @@ drain_timeout: 40s
 	}
 	eu := c.Accounts["eu"]
 	settings, ok := eu.Settings().(*postConfig)
-	if !ok || eu.Type != "post" || eu.Timeout != 30*time.Second || eu.RequestsPerSecond != 2.5 || settings.Auth.APIKey != "a$b$c" {
+	if !ok || eu.Type != "post" || eu.Timeout != 30*time.Second || eu.RequestsPerSecond != 2.5 || settings.Auth.APIKey.Reveal() != "a$b$c" {
 		t.Errorf("account %+v, settings %+v", eu, settings)
 	}
 	if want := map[string]string{"1": "retryable", "7": "rejected"}; !reflect.DeepEqual(settings.ErrorCodes, want) {
@@ -219,7 +219,7 @@ func TestAFileReferenceIsCutAtItsLastNewline(t *testing.T) {
 	}
 	c := mustParse(t, strings.Replace(minimal, "k1234", `"${file:`+file+`}"`, 1))
 	settings, ok := c.Accounts["shop"].Settings().(*postConfig)
-	if !ok || settings.Auth.APIKey != "line one\nline two" {
+	if !ok || settings.Auth.APIKey.Reveal() != "line one\nline two" {
 		t.Errorf("settings %+v", settings)
 	}
 }

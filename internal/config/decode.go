@@ -29,6 +29,8 @@ type field struct {
 	doc    string
 	secret bool
 	scalar bool // the section may be written as this key's value alone
+	// required is about accounts that a pipeline uses; see CheckTags.
+	required bool
 }
 
 // fieldsOf lists a struct's keys in their order, those of embedded structs in place.
@@ -45,18 +47,12 @@ func fieldsOf(v reflect.Value) []field {
 		default:
 			fields = append(fields, field{
 				key: key, value: v.Field(i), allow: f.Tag.Get("allow"), doc: f.Tag.Get("doc"),
-				secret: f.Type == reflect.TypeFor[Secret]() || f.Type.Kind() == reflect.String && soundsSecret(key),
-				scalar: f.Tag.Get("scalar") == "true",
+				secret: f.Type == reflect.TypeFor[Secret](), scalar: f.Tag.Get("scalar") == "true",
+				required: f.Tag.Get("required") == "true",
 			})
 		}
 	}
 	return fields
-}
-
-// soundsSecret keeps a plain text out of faults by its key, for a vendor's struct need not know type Secret.
-func soundsSecret(key string) bool {
-	last := key[strings.LastIndex(key, "_")+1:]
-	return slices.Contains([]string{"password", "passphrase", "secret", "token", "key"}, last)
 }
 
 // section sets fields from a mapping. A missing or empty section leaves the defaults.

@@ -2,7 +2,7 @@ package config
 
 import "time"
 
-// postConfig is an example vendor's struct: it holds one secret as plain text and one as Secret.
+// postConfig is an example vendor's struct.
 type postConfig struct {
 	BaseURL           string            `yaml:"base_url" allow:"url" doc:"the API's address"`
 	TimeZone          string            `yaml:"time_zone" allow:"zone" doc:"zone of the instants that are sent"`
@@ -14,7 +14,7 @@ type postConfig struct {
 }
 
 type postAuth struct {
-	APIKey   string `yaml:"api_key" doc:"the key"`
+	APIKey   Secret `yaml:"api_key" doc:"the key"`
 	Password Secret `yaml:"password"`
 }
 
@@ -22,7 +22,7 @@ func (c postConfig) check(fault func(path, rule string, args ...any)) {
 	if c.BaseURL == "" {
 		fault("base_url", "must be given")
 	}
-	if c.Auth.APIKey == "" {
+	if !c.Auth.APIKey.IsSet() {
 		fault("auth.api_key", "must be given")
 	}
 	if c.TimeZone == "Asia/Tokyo" {

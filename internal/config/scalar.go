@@ -171,7 +171,11 @@ func allowed(allow string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
+// within refuses NaN, which a number set in code may be and which is neither below nor above any bound.
 func within(v reflect.Value, low, high string) bool {
+	if v.Kind() == reflect.Float64 && math.IsNaN(v.Float()) {
+		return false
+	}
 	return (low == "" || !less(v, bound(v, low))) && (high == "" || !less(bound(v, high), v))
 }
 

@@ -12,7 +12,7 @@ import (
 // VendorType is what the configuration has to know of a kind of vendor.
 type VendorType interface {
 	// NewConfig gives a pointer to the vendor's own struct with its defaults. Tags: yaml (the key), doc, and allow (see the reference:
-	// "a|b", "1..10", "url", "file", "zone"). A text whose key ends in password, secret, token or key is treated as a secret; Secret always is.
+	// "a|b", "1..10", "url", "file", "zone"), and required. Secrets are of type Secret.
 	// Keys timeout (a duration) and requests_per_second (a number) become the account's.
 	NewConfig() any
 	// Validate notes what is wrong with a decoded struct, beyond what its tags say.
@@ -80,7 +80,7 @@ type Account struct {
 	Timeout           time.Duration
 	RequestsPerSecond float64
 
-	// settings is a function, for a vendor's struct may hold its secrets as plain text and would be printed with the rest.
+	// settings is a function, so that printing an account never prints its settings.
 	settings func() any
 }
 

@@ -71,7 +71,7 @@ func (r *rig) startVendors(t *testing.T) {
 		return s.URL
 	}
 	crm, exp, pro := crmcom.Default(), expoints.Default(), propel.Default()
-	crm.BaseURL, crm.Auth.WebAPIKey = base(sandbox.CRMCOM)+"/crmapi/rest/v2", sandbox.DefaultWebAPIKey
+	crm.BaseURL, crm.Auth.WebAPIKey = base(sandbox.CRMCOM)+"/crmapi/rest/v2", config.NewSecret(sandbox.DefaultWebAPIKey)
 	exp.BaseURL = base(sandbox.Expoints)
 	exp.Auth = expoints.Auth{TokenURL: exp.BaseURL + sandbox.ExpointsTokenPath, ClientID: sandbox.DefaultClientID, ClientSecret: config.NewSecret(sandbox.DefaultClientSecret)}
 	host := base(sandbox.Propel)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/config"
 	"sluice/internal/event"
 	"sluice/internal/sink"
 )
@@ -14,23 +15,23 @@ func TestEveryFaultOfAConfigurationIsNamedAtOnce(t *testing.T) {
 	_, err := New("crm2", Config{
 		BaseURL: "https://jo:s3cret@crm.example.com", TimeZone: "Europe/Atlantis", Timeout: -time.Second, RequestsPerSecond: math.NaN(),
 		ErrorCodes: map[string]Meaning{"AException": "dead", "BException": MeansDelivered}, LoginCodes: []string{"CException", "BException", ""}, Release: "11", TokenTTL: time.Second,
-		FinancialStatementsSet: "sets", Auth: Auth{WebAPIKey: "k3y", Username: "jo"},
+		FinancialStatementsSet: "sets", Auth: Auth{WebAPIKey: config.NewSecret("k3y"), Username: "jo"},
 	}, nil)
 	if err == nil {
 		t.Fatal("no error")
 	}
 	want := `configuring the CRM.COM account crm2: base_url: must be an absolute http or https URL without user, query and fragment
-auth: must have web_api_key, or username, password and organisation
-time_zone: must be an IANA zone such as Europe/Nicosia
-timeout: must be over 0
+time_zone: must be a time zone of the IANA database such as Europe/Amsterdam
+timeout: must be 1s or more
 requests_per_second: must be 0 or more
 error_codes.AException: must be rejected, retryable or delivered
+token_ttl: must be 5m or more
+external_system: is mandatory
+financial_statements_set: must be financial_statement_customer_events_set or financial_achievement_customer_events_set
+auth: must have web_api_key, or username, password and organisation
 login_codes[1]: must be a code, and not one of error_codes
 login_codes[2]: must be a code, and not one of error_codes
-release: must be R10 or newer, such as R11 or R10.1
-token_ttl: must be 5m or more
-external_system: must not be empty
-financial_statements_set: must be financial_statement_customer_events_set or financial_achievement_customer_events_set`
+release: must be R10 or newer, such as R11 or R10.1`
 	if err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
@@ -49,9 +50,9 @@ func TestALoginIsAKeyOrAWholeUser(t *testing.T) {
 	}{
 		{Auth{}, []string{"auth"}},
 		{Auth{Unit: "u"}, []string{"auth"}},
-		{Auth{WebAPIKey: "k", Password: "s3cret"}, []string{"auth"}},
-		{Auth{WebAPIKey: "k", Unit: "u"}, nil},
-		{Auth{Password: "s3cret"}, []string{"auth.username", "auth.organisation"}},
+		{Auth{WebAPIKey: config.NewSecret("k"), Password: config.NewSecret("s3cret")}, []string{"auth"}},
+		{Auth{WebAPIKey: config.NewSecret("k"), Unit: "u"}, nil},
+		{Auth{Password: config.NewSecret("s3cret")}, []string{"auth.username", "auth.organisation"}},
 		{Auth{Username: "jo", Organisation: "org"}, []string{"auth.password"}},
 		{userLogin, nil},
 	} {

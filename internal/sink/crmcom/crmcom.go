@@ -7,13 +7,13 @@ package crmcom
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"strings"
 	"time"
 
+	"sluice/internal/config"
 	"sluice/internal/sink"
 	"sluice/internal/sink/vendorhttp"
 )
@@ -90,12 +90,8 @@ func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error)
 }
 
 func newAccount(cfg Config, client *http.Client) (*account, error) {
-	var faults []error
-	cfg.Check(func(path, rule string, args ...any) {
-		faults = append(faults, fmt.Errorf("%s: %s", path, fmt.Sprintf(rule, args...)))
-	})
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+	if err := config.CheckSettings(cfg.Check); err != nil {
+		return nil, err
 	}
 	zone, err := time.LoadLocation(cfg.TimeZone)
 	if err != nil {

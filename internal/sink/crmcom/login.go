@@ -37,7 +37,7 @@ func (a *account) login(auth Auth, ttl time.Duration) vendorhttp.FetchToken {
 	return func(ctx context.Context) (vendorhttp.Token, error) {
 		req, err := a.loginRequest(ctx, auth)
 		if err != nil {
-			return vendorhttp.Token{}, loginFailed(sink.Response{Result: sink.Result{Class: sink.Misconfigured}, Err: err})
+			return vendorhttp.Token{}, vendorhttp.LoginError(sink.Response{Result: sink.Result{Class: sink.Misconfigured}, Err: err})
 		}
 		value, err := readLogin(vendorhttp.RoundTrip(ctx, a.client, req, loginBodyMax))
 		if err != nil {
@@ -49,10 +49,10 @@ func (a *account) login(auth Auth, ttl time.Duration) vendorhttp.FetchToken {
 
 func (a *account) loginRequest(ctx context.Context, auth Auth) (*http.Request, error) {
 	path := "/authentication/token"
-	if auth.WebAPIKey != "" {
+	if auth.WebAPIKey.IsSet() {
 		path = "/authentication/web_api_key/token"
 	}
-	body, err := json.Marshal(credentials{auth.Username, auth.Password, auth.Organisation, auth.Unit})
+	body, err := json.Marshal(credentials{auth.Username, auth.Password.Reveal(), auth.Organisation, auth.Unit})
 	if err != nil {
 		return nil, fmt.Errorf("making the login's body: %w", err)
 	}
@@ -60,8 +60,8 @@ func (a *account) loginRequest(ctx context.Context, auth Auth) (*http.Request, e
 	if err != nil {
 		return nil, err
 	}
-	if auth.WebAPIKey != "" {
-		req.SetBasicAuth(auth.WebAPIKey, "")
+	if auth.WebAPIKey.IsSet() {
+		req.SetBasicAuth(auth.WebAPIKey.Reveal(), "")
 	}
 	req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(body, nil, nil)
 	return req, nil
@@ -85,7 +85,7 @@ func readLogin(reply vendorhttp.Exchange) (string, error) {
 	switch answer.Class {
 	case sink.Delivered, sink.Rejected: // judged by the body
 	default:
-		return "", loginFailed(answer)
+		return "", vendorhttp.LoginError(answer)
 	}
 	switch {
 	case unreadable || code == "":
@@ -102,11 +102,7 @@ func readLogin(reply vendorhttp.Exchange) (string, error) {
 	default:
 		return login.Data.Token, nil
 	}
-	return "", loginFailed(answer)
-}
-
-func loginFailed(answer sink.Response) error {
-	return &sink.DependencyError{Action: "logging in to CRM.COM", Response: answer}
+	return "", vendorhttp.LoginError(answer)
 }
 
 // life is how long a token holds, as far as is known: the vendor names no expiry beside it, but from R12 on it is a JWT with one of its own. Nothing is

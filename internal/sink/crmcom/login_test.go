@@ -11,12 +11,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sluice/internal/config"
 	"sluice/internal/sink"
 	"sluice/internal/sink/vendorhttp"
 	"sluice/internal/test/testkit"
 )
 
-var userLogin = Auth{Username: "jo", Password: "s3cret", Organisation: "org", Unit: "u1"}
+var userLogin = Auth{Username: "jo", Password: config.NewSecret("s3cret"), Organisation: "org", Unit: "u1"}
 
 func allProcessed(call seen) (int, string) {
 	var ids []string
@@ -34,9 +35,9 @@ func TestBothLoginsAreAsTheVendorDocumentsThem(t *testing.T) {
 		authorization string
 		body          map[string]any
 	}{
-		{"web API key", Auth{WebAPIKey: "key", Unit: "u1"}, "/crmapi/rest/v2/authentication/web_api_key/token",
+		{"web API key", Auth{WebAPIKey: config.NewSecret("key"), Unit: "u1"}, "/crmapi/rest/v2/authentication/web_api_key/token",
 			"Basic " + base64.StdEncoding.EncodeToString([]byte("key:")), map[string]any{"unit": "u1"}},
-		{"web API key without unit", Auth{WebAPIKey: "key"}, "/crmapi/rest/v2/authentication/web_api_key/token",
+		{"web API key without unit", Auth{WebAPIKey: config.NewSecret("key")}, "/crmapi/rest/v2/authentication/web_api_key/token",
 			"Basic " + base64.StdEncoding.EncodeToString([]byte("key:")), map[string]any{}},
 		{"user", userLogin, "/crmapi/rest/v2/authentication/token", "",
 			map[string]any{"username": "jo", "password": "s3cret", "organisation": "org", "unit": "u1"}},

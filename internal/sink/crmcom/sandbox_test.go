@@ -4,6 +4,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"sluice/internal/config"
 	"sluice/internal/demo/sandbox"
 	"sluice/internal/event"
 	"sluice/internal/sink"
@@ -32,10 +33,10 @@ func encodeAndSend(t *testing.T, op sink.Operation, events ...any) sink.Response
 	return op.Send(t.Context(), items)
 }
 
-var sandboxUser = Auth{Username: sandbox.DefaultUsername, Password: sandbox.DefaultPassword, Organisation: sandbox.DefaultOrganisation}
+var sandboxUser = Auth{Username: sandbox.DefaultUsername, Password: config.NewSecret(sandbox.DefaultPassword), Organisation: sandbox.DefaultOrganisation}
 
 func TestTheSandboxTakesEveryFieldOfEveryEvent(t *testing.T) {
-	for _, auth := range []Auth{{WebAPIKey: sandbox.DefaultWebAPIKey}, sandboxUser} {
+	for _, auth := range []Auth{{WebAPIKey: config.NewSecret(sandbox.DefaultWebAPIKey)}, sandboxUser} {
 		ops, ledger := inSandbox(t, sandbox.CRMCOMOptions{}, auth)
 		for name, op := range ops {
 			got := encodeAndSend(t, op, filled(t, op.Spec().Event))
@@ -64,7 +65,7 @@ func TestTheSandboxRefusesAndThisSideReadsIt(t *testing.T) {
 	if got := encodeAndSend(t, ops["purchases"], inDollars); got.Class != sink.Rejected || got.ItemErrors != nil {
 		t.Errorf("another currency: got %+v", got)
 	}
-	strangers, _ := inSandbox(t, sandbox.CRMCOMOptions{}, Auth{WebAPIKey: "wrong"})
+	strangers, _ := inSandbox(t, sandbox.CRMCOMOptions{}, Auth{WebAPIKey: config.NewSecret("wrong")})
 	if got := encodeAndSend(t, strangers["purchases"], purchaseOf("A1")); got.Class != sink.Unauthorized || got.TokenVersion != 0 {
 		t.Errorf("a wrong key: got %+v", got)
 	}

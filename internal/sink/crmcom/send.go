@@ -2,7 +2,6 @@ package crmcom
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -10,30 +9,16 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// Send makes one call: POST customer_events/bulk/<operation>/create, with the token as a member of the body. It logs in first where there is no
-// token; a login that failed is the answer then, and names no token.
+// Send makes one call: POST customer_events/bulk/<operation>/create, with the token as a member of the
+// body.
 func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Response {
-	token, generation, err := o.account.tokens.Get(ctx)
-	if err != nil {
-		return loginAnswer(err)
-	}
-	req, err := o.request(ctx, token, items)
-	if err != nil {
-		return sink.Response{Result: sink.Result{Class: sink.Misconfigured}, TokenVersion: generation, Err: err}
-	}
-	answer := o.account.read(vendorhttp.RoundTrip(ctx, o.account.client, req, 0), items, token)
-	answer.TokenVersion = generation
-	return answer
-}
-
-func loginAnswer(err error) sink.Response {
-	var unready *sink.DependencyError
-	if !errors.As(err, &unready) {
-		return sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err}
-	}
-	answer := unready.Response
-	answer.Err = err
-	return answer
+	return o.account.tokens.CallWithToken(ctx, func(token string) sink.Response {
+		req, err := o.request(ctx, token, items)
+		if err != nil {
+			return sink.Response{Result: sink.Result{Class: sink.Misconfigured}, Err: err}
+		}
+		return o.account.read(vendorhttp.RoundTrip(ctx, o.account.client, req, 0), items, token)
+	})
 }
 
 func (o *operation) request(ctx context.Context, token string, items []sink.Item) (*http.Request, error) {

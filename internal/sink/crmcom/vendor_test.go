@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"sluice/internal/config"
 	"sluice/internal/sink"
 	"sluice/internal/sink/vendorhttp"
 )
@@ -82,7 +83,7 @@ func (v *vendor) start(t *testing.T, change func(*Config)) map[string]sink.Opera
 	t.Helper()
 	server := httptest.NewServer(v)
 	t.Cleanup(server.Close)
-	cfg := accountAt(server.URL+"/crmapi/rest/v2/", Auth{WebAPIKey: "key"})
+	cfg := accountAt(server.URL+"/crmapi/rest/v2/", Auth{WebAPIKey: config.NewSecret("key")})
 	if change != nil {
 		change(&cfg)
 	}
@@ -116,7 +117,7 @@ func operations(t testing.TB, cfg Config, o vendorhttp.Options) map[string]sink.
 // unsent gives the operations of an account that is never called.
 func unsent(t testing.TB, change func(*Config)) map[string]sink.Operation {
 	t.Helper()
-	cfg := accountAt("http://crm.invalid/crmapi/rest/v2", Auth{WebAPIKey: "key"})
+	cfg := accountAt("http://crm.invalid/crmapi/rest/v2", Auth{WebAPIKey: config.NewSecret("key")})
 	if change != nil {
 		change(&cfg)
 	}

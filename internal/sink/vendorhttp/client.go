@@ -1,7 +1,25 @@
-// Package vendorhttp is what the sinks share of HTTP and tokens: one bounded attempt, the class of what came back as far as
-// transport and status decide it, and a token cache that logs in once for everybody.
+// Package vendorhttp is the HTTP part of the vendor kit: one bounded attempt of a call, the result class
+// that transport and HTTP status imply, and one access token per account.
 //
-// It retries nothing, logs nothing and holds no goroutine. Its errors carry no token, no query and no body.
+// A vendor's Send is usually this:
+//
+//	func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Response {
+//		return o.account.tokens.CallWithToken(ctx, func(token string) sink.Response {
+//			req := ... // req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(prefix, items, suffix)
+//			exchange := vendorhttp.RoundTrip(ctx, o.account.client, req, 0)
+//			response := vendorhttp.ClassifyExchange(exchange)
+//			... // the vendor's body decides what the status leaves open
+//			return response
+//		})
+//	}
+//
+// and its RefreshToken calls TokenSource.Refresh. Vendors with OAuth 2.0 client credentials take their
+// tokens from ClientCredentials. Others write a FetchToken, whose error LoginError makes from the
+// classified response of the login. A call that carries no items and changes nothing (a catalogue, a
+// probe) passes its response through DependencyResponse.
+//
+// The package retries nothing, logs nothing and holds no goroutine. Its errors carry no token, no query
+// and no body.
 package vendorhttp
 
 import (

@@ -35,7 +35,7 @@ func ClientCredentials(client *http.Client, tokenURL, id, secret, scope string, 
 	return func(ctx context.Context) (Token, error) {
 		req, err := tokenRequest(ctx, tokenURL, id, secret, scope, style)
 		if err != nil {
-			return Token{}, unready(sink.Misconfigured, err)
+			return Token{}, loginErrorOf(sink.Misconfigured, err)
 		}
 		asked := time.Now()
 		reply := RoundTrip(ctx, client, req, tokenMaxBody)
@@ -44,7 +44,7 @@ func ClientCredentials(client *http.Client, tokenURL, id, secret, scope string, 
 		}
 		token, err := parseToken(reply.Body, asked)
 		if err != nil {
-			u := unready(sink.Misconfigured, err)
+			u := loginErrorOf(sink.Misconfigured, err)
 			u.Response.Status = reply.Status
 			return Token{}, u
 		}
@@ -88,7 +88,7 @@ func loginRefused(reply Exchange, a sink.Response) *sink.DependencyError {
 			a.Class = sink.Unauthorized
 		}
 	}
-	return &sink.DependencyError{Action: "logging in", Response: a}
+	return LoginError(a)
 }
 
 func parseToken(body []byte, asked time.Time) (Token, error) {

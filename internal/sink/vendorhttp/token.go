@@ -120,7 +120,7 @@ func (s *TokenSource) logIn(ctx context.Context, refused string) error {
 	switch {
 	case err != nil:
 	case refused != "" && token.Value == refused:
-		err = unready(sink.Unauthorized, errSameToken)
+		err = loginErrorOf(sink.Unauthorized, errSameToken)
 	default:
 		err = checkToken(token)
 	}
@@ -145,7 +145,7 @@ func (s *TokenSource) accept(t Token) {
 
 // fail remembers the failure, unless the caller called its login off, which says nothing about the vendor.
 func (s *TokenSource) fail(ctx context.Context, err error) error {
-	u := asUnready(err)
+	u := narrowLoginError(err)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		u.Response.Err = withContext(ctx, u.Response.Err)
 		return &u
@@ -193,27 +193,18 @@ func (s *TokenSource) lock(ctx context.Context) error {
 
 func (s *TokenSource) unlock() { <-s.login }
 
-func unready(class sink.ResultClass, err error) *sink.DependencyError {
-	return &sink.DependencyError{Action: "logging in", Response: sink.Response{Result: sink.Result{Class: class}, Err: err}}
-}
-
-// asUnready leaves the four classes that say how to wait for a login. A login that may have reached the vendor does no harm when it is
-// made again; one that was refused as such is made wrongly.
-func asUnready(err error) sink.DependencyError {
+// narrowLoginError returns any error of a FetchToken as one whose class says how to wait.
+func narrowLoginError(err error) sink.DependencyError {
 	var found *sink.DependencyError
 	if !errors.As(err, &found) {
-		return *unready(sink.Unavailable, err)
+		return *loginErrorOf(sink.Unavailable, err)
 	}
-	u := *found
-	switch u.Response.Class {
-	case sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable:
-	case sink.Unknown:
-		u.Response.Class = sink.Unavailable
-	default:
-		u.Response.Class = sink.Misconfigured
+	narrowed := *found
+	narrowed.Response = DependencyResponse(narrowed.Response)
+	if narrowed.Response.Class == sink.Delivered {
+		narrowed.Response.Class = sink.Misconfigured
 	}
-	u.Response.MayHaveActed = false
-	return u
+	return narrowed
 }
 
 var (
@@ -226,11 +217,11 @@ var (
 func checkToken(t Token) error {
 	switch {
 	case t.Value == "":
-		return unready(sink.Misconfigured, errNoToken)
+		return loginErrorOf(sink.Misconfigured, errNoToken)
 	case strings.ContainsFunc(t.Value, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return unready(sink.Misconfigured, errTokenChars)
+		return loginErrorOf(sink.Misconfigured, errTokenChars)
 	case !t.Expires.IsZero() && !time.Now().Before(t.Expires):
-		return unready(sink.Misconfigured, errTokenExpired)
+		return loginErrorOf(sink.Misconfigured, errTokenExpired)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"sluice/internal/config"
 	"sluice/internal/demo/sandbox"
 	"sluice/internal/event"
 	"sluice/internal/sink"
@@ -112,7 +113,7 @@ func bareParts(vendor string) (*avro.Schema, sink.Operation, error) {
 		return nil, nil, err
 	}
 	cfg := crmcom.Default()
-	cfg.BaseURL, cfg.Auth.WebAPIKey = vendor, sandbox.DefaultWebAPIKey
+	cfg.BaseURL, cfg.Auth.WebAPIKey = vendor, config.NewSecret(sandbox.DefaultWebAPIKey)
 	ops, err := crmcom.New("crmcom", cfg, http.DefaultClient)
 	if err != nil {
 		return nil, nil, err

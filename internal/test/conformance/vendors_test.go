@@ -149,7 +149,7 @@ func (v *vendors) requested(path string) []byte {
 
 func crmcomAt(url string, s setup) crmcom.Config {
 	cfg := crmcom.Default()
-	cfg.BaseURL, cfg.Auth.WebAPIKey = url+"/crmapi/rest/v2", sandbox.DefaultWebAPIKey
+	cfg.BaseURL, cfg.Auth.WebAPIKey = url+"/crmapi/rest/v2", config.NewSecret(sandbox.DefaultWebAPIKey)
 	if s.zone != "" {
 		cfg.TimeZone = s.zone
 	}

@@ -1,0 +1,60 @@
+package vendorhttp
+
+import (
+	"context"
+	"errors"
+
+	"sluice/internal/sink"
+)
+
+// LoginError makes the error of a FetchToken from the response to its login call. The token source
+// narrows the response's class to those that say how to wait; see DependencyResponse.
+func LoginError(response sink.Response) *sink.DependencyError {
+	return &sink.DependencyError{Action: "logging in", Response: response}
+}
+
+// loginErrorOf makes a LoginError that has a class and a cause but no HTTP response.
+func loginErrorOf(class sink.ResultClass, cause error) *sink.DependencyError {
+	return LoginError(sink.Response{Result: sink.Result{Class: class}, Err: cause})
+}
+
+// DependencyResponse narrows the class of a response to a call that carries no items and changes
+// nothing at the vendor, such as a login or a catalogue request. An unknown outcome is harmless there
+// and becomes Unavailable. A call that the vendor rejects although it has no data is made wrongly and
+// becomes Misconfigured. MayHaveActed is cleared. Delivered stays as it is.
+func DependencyResponse(response sink.Response) sink.Response {
+	response.MayHaveActed = false
+	switch response.Class {
+	case sink.Delivered, sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable:
+	case sink.Unknown:
+		response.Class = sink.Unavailable
+	case sink.Rejected, sink.Retryable, sink.TooLarge:
+		response.Class = sink.Misconfigured
+	default: // the zero class of a response that was never classified
+		response.Class = sink.Misconfigured
+	}
+	return response
+}
+
+// CallWithToken runs call with the account's token and records the token's version in the response.
+// If there is no token to be had, call does not run: the response is then that of the failed login,
+// with TokenVersion 0 and the *sink.DependencyError as Err.
+func (s *TokenSource) CallWithToken(ctx context.Context, call func(token string) sink.Response) sink.Response {
+	token, version, err := s.Get(ctx)
+	if err != nil {
+		return failedLoginResponse(err)
+	}
+	response := call(token)
+	response.TokenVersion = version
+	return response
+}
+
+func failedLoginResponse(err error) sink.Response {
+	var dependency *sink.DependencyError
+	if !errors.As(err, &dependency) {
+		return sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err}
+	}
+	response := dependency.Response
+	response.Err = err
+	return response
+}
