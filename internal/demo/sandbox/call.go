@@ -13,27 +13,27 @@ import (
 
 // endpoint is one path of a vendor.
 type endpoint struct {
-	operation string // full name
-	method    string
-	path      string
-	vendor    vendor
-	form      bool // the body is a form, not JSON
-	whole     bool // the vendor answers for the call as a whole, with no result an item
-	handle    func(*call) reply
-	instant   func(http.ResponseWriter, *http.Request)
+	operation  string // full name
+	method     string
+	path       string
+	vendor     vendorBehavior
+	formBody   bool // the body is a form, not JSON
+	wholeBatch bool // the vendor answers for the call as a whole, with no result an item
+	handle     func(*vendorCall) response
+	instant    func(http.ResponseWriter, *http.Request)
 }
 
-// vendor is what a fault needs to speak as the vendor would.
-type vendor interface {
-	logins() *tokens
-	// scripted is the refusal of one item; refuse is the whole call's, naming items where the vendor's answer has a place for that.
-	scripted(Action) *refusal
-	refuse(c *call, a Action, named []int) reply
+// vendorBehavior is what a fault needs to speak as the vendor would.
+type vendorBehavior interface {
+	tokenStore() *tokenStore
+	// itemRefusal is the refusal of one item; refuse is the whole call's, naming items where the vendor's answer has a place for that.
+	itemRefusal(Action) *refusal
+	refuseCall(call *vendorCall, action Action, named []int) response
 }
 
-// item is one element of a call, well formed.
-type item struct {
-	object                 *object
+// callItem is one element of a call, well formed.
+type callItem struct {
+	object                 *jsonObject
 	id, reference, version string
 	upsert                 bool     // the item is meant to come again
 	refusal                *refusal // its shape is wrong; nil where it is right
@@ -42,251 +42,251 @@ type item struct {
 // refusal is why an item is not accepted.
 type refusal struct{ code, description string }
 
-// call is one request on its way. Only the goroutine that serves it touches it.
-type call struct {
-	endpoint *endpoint
-	request  *http.Request
-	body     []byte
-	header   http.Header // of the answer
+// vendorCall is one request on its way. Only the goroutine that serves it touches it.
+type vendorCall struct {
+	endpoint       *endpoint
+	request        *http.Request
+	body           []byte
+	responseHeader http.Header // of the answer
 
-	pending  []*ruleState // rules that wait for the items
-	end      *Action      // the fault that takes the answer's place; nil where there is none
-	matched  []int        // the items that it is about
-	delay    time.Duration
-	refusals map[int]*refusal
-	dropped  map[int]bool
-	extra    int
+	pendingRules []*ruleState // rules that wait for the items
+	endingFault  *Action      // the fault that takes the answer's place; nil where there is none
+	matchedItems []int        // the items that it is about
+	delay        time.Duration
+	refusals     map[int]*refusal
+	droppedItems map[int]bool
+	extraItems   int
 
-	items, refused int
-	accepted       []LedgerEntry
-	owed           []int // of the accepted ones those that the answer names, by their place in the ledger
+	itemCount, refusedCount int
+	accepted                []LedgerEntry
+	confirmable             []int // of the accepted ones those that the answer names, by their place in the ledger
 }
 
-// reply is an answer, or the lack of one.
-type reply struct {
-	status  int
-	media   string
-	body    []byte
-	failed  bool          // CRM.COM: 200 with another status.code than OK
-	hangs   bool          // no answer while the client stays
-	atMost  time.Duration // how long it hangs
-	aborted bool          // no answer, the connection is closed
+// response is an answer, or the lack of one.
+type response struct {
+	status         int
+	contentType    string
+	body           []byte
+	envelopeFailed bool          // CRM.COM: 200 with another status.code than OK
+	hangs          bool          // no answer while the client stays
+	hangFor        time.Duration // how long it hangs
+	aborted        bool          // no answer, the connection is closed
 }
 
-func (r reply) closes() bool { return r.hangs || r.aborted }
+func (r response) closesConnection() bool { return r.hangs || r.aborted }
 
-const hangAtMost = 10 * time.Minute
+const maxHang = 10 * time.Minute
 
-func (s *Server) serve(e *endpoint, w http.ResponseWriter, r *http.Request) {
-	if s.opts.Instant && e.instant != nil {
-		e.instant(w, r)
+func (s *Server) serveCall(target *endpoint, w http.ResponseWriter, r *http.Request) {
+	if s.opts.Instant && target.instant != nil {
+		target.instant(w, r)
 		return
 	}
-	c := &call{endpoint: e, request: r, header: w.Header(), refusals: map[int]*refusal{}, dropped: map[int]bool{}}
+	call := &vendorCall{endpoint: target, request: r, responseHeader: w.Header(), refusals: map[int]*refusal{}, droppedItems: map[int]bool{}}
 	s.mu.Lock()
-	s.arrive(c)
-	c.delay += s.latency()
+	s.applyCallRules(call)
+	call.delay += s.drawLatency()
 	s.mu.Unlock()
 
-	rep, ok := s.read(c, w)
+	resp, ok := s.readBody(call, w)
 	if ok {
-		rep = s.answer(c)
+		resp = s.respondTo(call)
 	}
-	s.ledger.count(c, rep)
+	s.ledger.recordCall(call, resp)
 	if s.opts.OnAccept != nil {
-		for _, e := range c.accepted {
-			s.opts.OnAccept(e)
+		for _, entry := range call.accepted {
+			s.opts.OnAccept(entry)
 		}
 	}
-	if !rep.due(c) {
+	if !resp.waitUntilDue(call) {
 		panic(http.ErrAbortHandler) // net/http's way to close a connection without an answer
 	}
-	if c.end == nil {
-		s.ledger.tell(e.operation, c.owed)
+	if call.endingFault == nil {
+		s.ledger.confirmEntries(target.operation, call.confirmable)
 	}
-	rep.send(w)
+	resp.writeTo(w)
 }
 
-// latency draws the wait of one call. mu must be held.
-func (s *Server) latency() time.Duration {
-	d := s.opts.Latency.Fixed
+// drawLatency draws the wait of one call. mu must be held.
+func (s *Server) drawLatency() time.Duration {
+	delay := s.opts.Latency.Fixed
 	if s.opts.Latency.Jitter > 0 {
-		d += time.Duration(s.jitter.Int64N(int64(s.opts.Latency.Jitter)))
+		delay += time.Duration(s.latencyRand.Int64N(int64(s.opts.Latency.Jitter)))
 	}
-	return d
+	return delay
 }
 
-// read takes the body in; where there is nothing more to do it gives the answer and false.
-func (s *Server) read(c *call, w http.ResponseWriter) (reply, bool) {
-	if c.end != nil && c.end.Fault == FaultResetBefore {
-		return reply{aborted: true}, false
+// readBody takes the body in; where there is nothing more to do it gives the answer and false.
+func (s *Server) readBody(call *vendorCall, w http.ResponseWriter) (response, bool) {
+	if call.endingFault != nil && call.endingFault.Fault == FaultResetBefore {
+		return response{aborted: true}, false
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, c.request.Body, s.opts.MaxBodyBytes))
-	c.body = body
+	body, err := io.ReadAll(http.MaxBytesReader(w, call.request.Body, s.opts.MaxBodyBytes))
+	call.body = body
 	switch tooLong := new(http.MaxBytesError); {
 	case errors.As(err, &tooLong):
-		return textReply(http.StatusRequestEntityTooLarge, "Request Entity Too Large"), false
+		return textResponse(http.StatusRequestEntityTooLarge, "Request Entity Too Large"), false
 	case err != nil:
-		return reply{aborted: true}, false
+		return response{aborted: true}, false
 	}
-	return reply{}, true
+	return response{}, true
 }
 
-// answer is what the call is answered, faults and all.
-func (s *Server) answer(c *call) reply {
-	if c.end != nil && !c.end.Apply {
-		return c.ending()
+// respondTo is what the call is answered, faults and all.
+func (s *Server) respondTo(call *vendorCall) response {
+	if call.endingFault != nil && !call.endingFault.Apply {
+		return call.faultResponse()
 	}
-	rep := c.plain()
-	if c.end != nil {
-		return c.ending()
+	resp := call.regularResponse()
+	if call.endingFault != nil {
+		return call.faultResponse()
 	}
-	return rep
+	return resp
 }
 
-// plain is the answer of a vendor that is well.
-func (c *call) plain() reply {
+// regularResponse is the answer of a vendor that is well.
+func (c *vendorCall) regularResponse() response {
 	if c.request.Method != c.endpoint.method {
-		c.header.Set("Allow", c.endpoint.method)
-		return textReply(http.StatusMethodNotAllowed, "Method Not Allowed")
+		c.responseHeader.Set("Allow", c.endpoint.method)
+		return textResponse(http.StatusMethodNotAllowed, "Method Not Allowed")
 	}
 	media, _, _ := mime.ParseMediaType(c.request.Header.Get("Content-Type"))
-	if c.request.Method == http.MethodPost && !c.endpoint.form && media != "application/json" {
-		return textReply(http.StatusUnsupportedMediaType, "Unsupported Media Type")
+	if c.request.Method == http.MethodPost && !c.endpoint.formBody && media != "application/json" {
+		return textResponse(http.StatusUnsupportedMediaType, "Unsupported Media Type")
 	}
 	return c.endpoint.handle(c)
 }
 
-// ending is the answer that a fault gives in place of the vendor's.
-func (c *call) ending() reply {
-	a := c.end
-	switch a.Fault {
+// faultResponse is the answer that a fault gives in place of the vendor's.
+func (c *vendorCall) faultResponse() response {
+	action := c.endingFault
+	switch action.Fault {
 	case FaultStatus:
-		c.retryAfter()
-		return textReply(a.Code, a.Body)
+		c.setRetryAfter()
+		return textResponse(action.Code, action.Body)
 	case FaultTooLarge:
-		return textReply(http.StatusRequestEntityTooLarge, "Request Entity Too Large")
+		return textResponse(http.StatusRequestEntityTooLarge, "Request Entity Too Large")
 	case FaultRedirect:
-		c.header.Set("Location", a.Location)
-		return reply{status: http.StatusTemporaryRedirect}
+		c.responseHeader.Set("Location", action.Location)
+		return response{status: http.StatusTemporaryRedirect}
 	case FaultTimeout:
-		if a.Delay > 0 {
-			return reply{hangs: true, atMost: a.Delay}
+		if action.Delay > 0 {
+			return response{hangs: true, hangFor: action.Delay}
 		}
-		return reply{hangs: true, atMost: hangAtMost}
+		return response{hangs: true, hangFor: maxHang}
 	case FaultGarbageBody:
-		if a.Body != "" {
-			return textReply(http.StatusOK, a.Body)
+		if action.Body != "" {
+			return textResponse(http.StatusOK, action.Body)
 		}
-		return textReply(http.StatusOK, `{"data": {`)
+		return textResponse(http.StatusOK, `{"data": {`)
 	case FaultEmptyBody:
-		return reply{status: http.StatusOK}
+		return response{status: http.StatusOK}
 	case FaultRefuseBatch:
-		if a.Named {
-			return c.endpoint.vendor.refuse(c, *a, c.matched)
+		if action.Named {
+			return c.endpoint.vendor.refuseCall(c, *action, c.matchedItems)
 		}
-		return c.endpoint.vendor.refuse(c, *a, nil)
+		return c.endpoint.vendor.refuseCall(c, *action, nil)
 	default: // FaultResetBefore, FaultResetAfter
-		return reply{aborted: true}
+		return response{aborted: true}
 	}
 }
 
-func (c *call) retryAfter() {
-	switch a := c.end; {
-	case a.RetryAfter == 0:
-	case a.RetryAfterDate:
-		c.header.Set("Retry-After", time.Now().Add(a.RetryAfter).UTC().Format(http.TimeFormat))
+func (c *vendorCall) setRetryAfter() {
+	switch action := c.endingFault; {
+	case action.RetryAfter == 0:
+	case action.RetryAfterDate:
+		c.responseHeader.Set("Retry-After", time.Now().Add(action.RetryAfter).UTC().Format(http.TimeFormat))
 	default:
-		c.header.Set("Retry-After", strconv.Itoa(int(a.RetryAfter/time.Second)))
+		c.responseHeader.Set("Retry-After", strconv.Itoa(int(action.RetryAfter/time.Second)))
 	}
 }
 
-// judge settles the items: the script's refusals, the shape's, then the vendor's own. It gives one verdict an item, nil for accepted, and false
+// judgeItems settles the items: the script's refusals, the shape's, then the vendor's own. It gives one verdict an item, nil for accepted, and false
 // where nothing was done, because a fault ended the call, or the vendor takes only whole batches and an item was refused. decide runs with
 // Server.mu held, right before its item is accepted, in the order of the items.
-func (s *Server) judge(c *call, items []item, decide func(item) *refusal) ([]*refusal, bool) {
+func (s *Server) judgeItems(call *vendorCall, items []callItem, decide func(callItem) *refusal) ([]*refusal, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.items = len(items)
-	s.onItems(c, items)
+	call.itemCount = len(items)
+	s.applyItemRules(call, items)
 	verdicts := make([]*refusal, len(items))
-	if c.end != nil && !c.end.Apply || c.endpoint.whole && len(c.refusals) > 0 {
-		if c.end == nil || c.end.Fault == FaultRefuseBatch {
-			c.refused = len(items)
+	if call.endingFault != nil && !call.endingFault.Apply || call.endpoint.wholeBatch && len(call.refusals) > 0 {
+		if call.endingFault == nil || call.endingFault.Fault == FaultRefuseBatch {
+			call.refusedCount = len(items)
 		}
-		for i, r := range c.refusals {
-			verdicts[i] = r
+		for i, refused := range call.refusals {
+			verdicts[i] = refused
 		}
 		return verdicts, false
 	}
-	for i, it := range items {
-		if verdicts[i] = s.verdict(c, i, it, decide); verdicts[i] != nil {
-			c.refused++
+	for i, item := range items {
+		if verdicts[i] = s.judgeItem(call, i, item, decide); verdicts[i] != nil {
+			call.refusedCount++
 			continue
 		}
-		e, at := s.ledger.accept(c.endpoint.operation, it)
-		c.accepted = append(c.accepted, e)
-		if !c.dropped[i] {
-			c.owed = append(c.owed, at)
+		entry, at := s.ledger.recordAccepted(call.endpoint.operation, item)
+		call.accepted = append(call.accepted, entry)
+		if !call.droppedItems[i] {
+			call.confirmable = append(call.confirmable, at)
 		}
 	}
 	return verdicts, true
 }
 
-func (s *Server) verdict(c *call, i int, it item, decide func(item) *refusal) *refusal {
-	if scripted := c.refusals[i]; scripted != nil {
+func (s *Server) judgeItem(call *vendorCall, index int, item callItem, decide func(callItem) *refusal) *refusal {
+	if scripted := call.refusals[index]; scripted != nil {
 		return scripted
 	}
-	if it.refusal != nil || decide == nil {
-		return it.refusal
+	if item.refusal != nil || decide == nil {
+		return item.refusal
 	}
-	return decide(it)
+	return decide(item)
 }
 
-// due waits for as long as the call takes, and tells whether there is an answer and a client that still waits for it.
-func (r reply) due(c *call) bool {
-	stayed := pause(c.request, c.delay)
+// waitUntilDue waits for as long as the call takes, and tells whether there is an answer and a client that still waits for it.
+func (r response) waitUntilDue(call *vendorCall) bool {
+	stayed := waitFor(call.request, call.delay)
 	if r.hangs {
-		pause(c.request, r.atMost)
+		waitFor(call.request, r.hangFor)
 	}
-	return stayed && !r.closes()
+	return stayed && !r.closesConnection()
 }
 
-func (r reply) send(w http.ResponseWriter) {
-	if r.media != "" {
-		w.Header().Set("Content-Type", r.media)
+func (r response) writeTo(w http.ResponseWriter) {
+	if r.contentType != "" {
+		w.Header().Set("Content-Type", r.contentType)
 	}
 	w.WriteHeader(r.status)
 	_, _ = w.Write(r.body) // a client that left is its own matter
 }
 
-// pause waits, and tells whether the client stayed.
-func pause(r *http.Request, d time.Duration) bool {
-	if d <= 0 {
+// waitFor waits, and tells whether the client stayed.
+func waitFor(request *http.Request, delay time.Duration) bool {
+	if delay <= 0 {
 		return true
 	}
-	timer := time.NewTimer(d)
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
-	case <-r.Context().Done():
+	case <-request.Context().Done():
 		return false
 	}
 }
 
-func textReply(status int, body string) reply {
+func textResponse(status int, body string) response {
 	media := "text/plain; charset=utf-8"
 	if json.Valid([]byte(body)) {
 		media = "application/json"
 	}
-	return reply{status: status, media: media, body: []byte(body)}
+	return response{status: status, contentType: media, body: []byte(body)}
 }
 
-func jsonReply(status int, v any) reply {
-	body, err := json.Marshal(v)
+func jsonResponse(status int, value any) response {
+	body, err := json.Marshal(value)
 	if err != nil {
-		return textReply(http.StatusInternalServerError, fmt.Sprint("encoding the answer: ", err))
+		return textResponse(http.StatusInternalServerError, fmt.Sprint("encoding the answer: ", err))
 	}
-	return reply{status: status, media: "application/json", body: body}
+	return response{status: status, contentType: "application/json", body: body}
 }

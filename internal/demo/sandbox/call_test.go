@@ -16,16 +16,16 @@ import (
 func TestLatencyIsExactAndSeeded(t *testing.T) {
 	waits := func(seed uint64) (ds []time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
-			s := scripted(t, Options{Latency: Latency{Fixed: time.Second, Jitter: time.Second, Seed: seed}},
+			s := newScriptedServer(t, Options{Latency: Latency{Fixed: time.Second, Jitter: time.Second, Seed: seed}},
 				Rule{Name: "slow", When: When{Every: 2}, Do: Action{Fault: FaultLatency, Delay: time.Minute}})
 			for i := range 4 {
 				start := time.Now()
-				do(s.Handler(Propel), post(propelPath, jsonMedia, ""))
-				d := time.Since(start) - time.Duration(i%2)*time.Minute
-				if d < time.Second || d >= 2*time.Second {
-					t.Errorf("call %d took %s", i, d)
+				serveRequest(s.Handler(Propel), newPost(propelPath, jsonMedia, ""))
+				delay := time.Since(start) - time.Duration(i%2)*time.Minute
+				if delay < time.Second || delay >= 2*time.Second {
+					t.Errorf("call %d took %s", i, delay)
 				}
-				ds = append(ds, d)
+				ds = append(ds, delay)
 			}
 		})
 		return ds
@@ -41,11 +41,11 @@ func TestLatencyIsExactAndSeeded(t *testing.T) {
 func TestATimeoutGivesNoAnswerAndMayHaveActed(t *testing.T) {
 	for _, apply := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			s := scripted(t, Options{}, Rule{Name: "r", Operation: "crmcom.purchases", Do: Action{Fault: FaultTimeout, Apply: apply}})
-			token := crmToken(t, s)
+			s := newScriptedServer(t, Options{}, Rule{Name: "r", Operation: "crmcom.purchases", Do: Action{Fault: FaultTimeout, Apply: apply}})
+			token := loginCRM(t, s)
 			start := time.Now()
-			if a := crm(t, s, "purchases", token, purchaseItem); a.status != 0 || time.Since(start) != hangAtMost {
-				t.Errorf("got %d after %s", a.status, time.Since(start))
+			if resp := postCRMItems(t, s, "purchases", token, purchaseItem); resp.status != 0 || time.Since(start) != maxHang {
+				t.Errorf("got %d after %s", resp.status, time.Since(start))
 			}
 			if got := s.Ledger().Count("crmcom.purchases") == 1; got != apply {
 				t.Errorf("accepted: %t, want %t", got, apply)
@@ -66,14 +66,14 @@ type pipeListener struct {
 
 func (l *pipeListener) Accept() (net.Conn, error) {
 	select {
-	case c := <-l.conns:
-		return c, nil
+	case conn := <-l.conns:
+		return conn, nil
 	case <-l.closed.Done():
 		return nil, net.ErrClosed
 	}
 }
 
-func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+func (l *pipeListener) dialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
 	case l.conns <- server:
@@ -90,13 +90,13 @@ func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 // TestAClientThatGivesUpEndsTheWait serves a vendor in a bubble, over connections in memory.
 func TestAClientThatGivesUpEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := scripted(t, Options{}, Rule{Name: "r", Times: 1, Do: Action{Fault: FaultTimeout}})
-		l := &pipeListener{conns: make(chan net.Conn)}
-		l.closed, l.cancel = context.WithCancel(t.Context())
+		s := newScriptedServer(t, Options{}, Rule{Name: "r", Times: 1, Do: Action{Fault: FaultTimeout}})
+		listener := &pipeListener{conns: make(chan net.Conn)}
+		listener.closed, listener.cancel = context.WithCancel(t.Context())
 		server := &http.Server{Handler: s.Handler(Propel)}
 		var serving sync.WaitGroup
-		serving.Go(func() { _ = server.Serve(l) })
-		transport := &http.Transport{DialContext: l.dial}
+		serving.Go(func() { _ = server.Serve(listener) })
+		transport := &http.Transport{DialContext: listener.dialContext}
 		client := &http.Client{Transport: transport, Timeout: 3 * time.Second}
 
 		start := time.Now()
@@ -116,7 +116,7 @@ func TestAClientThatGivesUpEndsTheWait(t *testing.T) {
 			t.Errorf("then %d", resp.StatusCode)
 		}
 		transport.CloseIdleConnections()
-		if err := server.Shutdown(t.Context()); err != nil || time.Since(start) >= hangAtMost {
+		if err := server.Shutdown(t.Context()); err != nil || time.Since(start) >= maxHang {
 			t.Errorf("stopping: %v after %s", err, time.Since(start))
 		}
 		serving.Wait()
@@ -126,10 +126,10 @@ func TestAClientThatGivesUpEndsTheWait(t *testing.T) {
 func TestConcurrentCallsAreAllAccounted(t *testing.T) {
 	const callers, calls, items = 8, 20, 5
 	var hooked sync.Map
-	s := scripted(t, Options{OnAccept: func(e LedgerEntry) { hooked.Store(e.ID, true) }},
+	s := newScriptedServer(t, Options{OnAccept: func(entry LedgerEntry) { hooked.Store(entry.ID, true) }},
 		Rule{Name: "busy", Operation: "crmcom.purchases", When: When{Every: 7}, Do: Action{Fault: FaultStatus, Code: 503}},
 		Rule{Name: "missing", When: When{Items: Items{Field: "accounts_receivable_identifier.number", Modulus: 5}}, Do: Action{Fault: FaultRefuseItem}})
-	token := crmToken(t, s)
+	token := loginCRM(t, s)
 	var wg sync.WaitGroup
 	for caller := range callers {
 		wg.Go(func() {
@@ -137,9 +137,9 @@ func TestConcurrentCallsAreAllAccounted(t *testing.T) {
 				batch := make([]string, items)
 				for i := range batch {
 					id := fmt.Sprintf("%d-%d-%d", caller, call, i)
-					batch[i] = with(purchaseItem, fields{"request_unique_identifier": id, "accounts_receivable_identifier": fields{"id": id}})
+					batch[i] = withChanges(purchaseItem, fields{"request_unique_identifier": id, "accounts_receivable_identifier": fields{"id": id}})
 				}
-				crm(t, s, "purchases", token, batch...)
+				postCRMItems(t, s, "purchases", token, batch...)
 				s.Faults()
 				s.Ledger().Duplicates("crmcom.purchases")
 			}
@@ -154,9 +154,9 @@ func TestConcurrentCallsAreAllAccounted(t *testing.T) {
 	if stats.Accepted != (callers*calls-failed)*items || s.Ledger().Count("crmcom.purchases") != stats.Accepted {
 		t.Errorf("stats %+v, ledger %d", stats, s.Ledger().Count("crmcom.purchases"))
 	}
-	n := 0
-	hooked.Range(func(any, any) bool { n++; return true })
-	if n != stats.Accepted {
-		t.Errorf("the hook saw %d, want %d", n, stats.Accepted)
+	count := 0
+	hooked.Range(func(any, any) bool { count++; return true })
+	if count != stats.Accepted {
+		t.Errorf("the hook saw %d, want %d", count, stats.Accepted)
 	}
 }

@@ -14,122 +14,122 @@ import (
 type problem uint8
 
 const (
-	missing      problem = iota + 1 // a mandatory key is not there
-	extraneous                      // a key that the page does not name
-	mistyped                        // another JSON type
-	unfit                           // the type, but not a value that is allowed
-	notExactly1                     // none or several of keys that exclude each other
-	wrongLength                     // too few or too many elements
-	unknownValue                    // well formed, but nothing the vendor has
+	missingKey    problem = iota + 1 // a mandatory key is not there
+	extraneousKey                    // a key that the page does not name
+	wrongType                        // another JSON type
+	invalidValue                     // the type, but not a value that is allowed
+	notExactlyOne                    // none or several of keys that exclude each other
+	wrongLength                      // too few or too many elements
+	unknownValue                     // well formed, but nothing the vendor has
 )
 
 // violation is one broken rule. It never holds the value.
 type violation struct {
-	path    []string // keys and indices down to the value at fault, or to the object that holds key
-	problem problem
-	key     string // with missing and extraneous
-	want    string // what is allowed
-	found   string // with mistyped: the type found
+	path      []string // keys and indices down to the value at fault, or to the object that holds key
+	problem   problem
+	key       string // with missing and extraneous
+	allowed   string // what is allowed
+	foundType string // with mistyped: the type found
 }
 
-// at is the path down to the key meant.
-func (v violation) at() []string {
+// fullPath is the path down to the key meant.
+func (v violation) fullPath() []string {
 	if v.key == "" {
 		return v.path
 	}
 	return append(slices.Clone(v.path), v.key)
 }
 
-// check gives what is wrong with a value, with paths relative to it.
-type check func(v any) []violation
+// validator gives what is wrong with a value, with paths relative to it.
+type validator func(value any) []violation
 
-// shape is what a page says about an object.
-type shape struct {
-	fields    map[string]check
-	mandatory []string
-	present   []string   // mandatory too, though an empty text will do
-	exclusive [][]string // of each group exactly one key must be there
+// objectSchema is what a page says about an object.
+type objectSchema struct {
+	fields      map[string]validator
+	mandatory   []string
+	presentKeys []string   // mandatory too, though an empty text will do
+	exclusive   [][]string // of each group exactly one key must be there
 }
 
-func (s shape) check(v any) []violation {
-	o, ok := v.(*object)
+func (s objectSchema) validate(input any) []violation {
+	object, ok := input.(*jsonObject)
 	if !ok {
-		return mistype("JSONObject", v)
+		return typeViolation("JSONObject", input)
 	}
-	var vs []violation
-	for key, value := range o.fields {
-		c, known := s.fields[key]
+	var violations []violation
+	for key, value := range object.fields {
+		validateField, known := s.fields[key]
 		if !known {
-			vs = append(vs, violation{problem: extraneous, key: key})
+			violations = append(violations, violation{problem: extraneousKey, key: key})
 			continue
 		}
-		vs = append(vs, under(key, c(value))...)
+		violations = append(violations, prefixPaths(key, validateField(value))...)
 	}
 	for _, key := range s.mandatory {
-		if value, there := o.fields[key]; !there || value == "" {
-			vs = append(vs, violation{problem: missing, key: key})
+		if value, there := object.fields[key]; !there || value == "" {
+			violations = append(violations, violation{problem: missingKey, key: key})
 		}
 	}
-	for _, key := range s.present {
-		if _, there := o.fields[key]; !there {
-			vs = append(vs, violation{problem: missing, key: key})
+	for _, key := range s.presentKeys {
+		if _, there := object.fields[key]; !there {
+			violations = append(violations, violation{problem: missingKey, key: key})
 		}
 	}
 	for _, group := range s.exclusive {
-		if !exactlyOne(o, group) {
-			vs = append(vs, violation{problem: notExactly1, want: "exactly one of " + strings.Join(group, ", ")})
+		if !hasExactlyOne(object, group) {
+			violations = append(violations, violation{problem: notExactlyOne, allowed: "exactly one of " + strings.Join(group, ", ")})
 		}
 	}
-	return vs
+	return violations
 }
 
-func exactlyOne(o *object, keys []string) bool {
-	n, filled := 0, false
+func hasExactlyOne(object *jsonObject, keys []string) bool {
+	count, filled := 0, false
 	for _, key := range keys {
-		if value, there := o.fields[key]; there {
-			n++
+		if value, there := object.fields[key]; there {
+			count++
 			filled = value != ""
 		}
 	}
-	return n == 1 && filled
+	return count == 1 && filled
 }
 
-// inspect runs a check and gives its violations in a stable order.
-func inspect(c check, v any) []violation {
-	vs := c(v)
-	slices.SortFunc(vs, func(a, b violation) int {
-		if n := slices.Compare(a.path, b.path); n != 0 {
-			return n
+// validateSorted runs a check and gives its violations in a stable order.
+func validateSorted(validate validator, value any) []violation {
+	violations := validate(value)
+	slices.SortFunc(violations, func(a, b violation) int {
+		if count := slices.Compare(a.path, b.path); count != 0 {
+			return count
 		}
-		if n := int(a.problem) - int(b.problem); n != 0 {
-			return n
+		if count := int(a.problem) - int(b.problem); count != 0 {
+			return count
 		}
 		return strings.Compare(a.key, b.key)
 	})
-	return vs
+	return violations
 }
 
-func under(segment string, vs []violation) []violation {
-	for i := range vs {
-		vs[i].path = append([]string{segment}, vs[i].path...)
+func prefixPaths(segment string, violations []violation) []violation {
+	for i := range violations {
+		violations[i].path = append([]string{segment}, violations[i].path...)
 	}
-	return vs
+	return violations
 }
 
-func mistype(want string, v any) []violation {
-	return []violation{{problem: mistyped, want: want, found: typeName(v)}}
+func typeViolation(want string, value any) []violation {
+	return []violation{{problem: wrongType, allowed: want, foundType: jsonTypeName(value)}}
 }
 
-func unfitUnless(ok bool, want string) []violation {
+func violationUnless(ok bool, want string) []violation {
 	if ok {
 		return nil
 	}
-	return []violation{{problem: unfit, want: want}}
+	return []violation{{problem: invalidValue, allowed: want}}
 }
 
-// typeName names JSON types as everit-org/json-schema does, whose messages Propel's documents show.
-func typeName(v any) string {
-	switch v := v.(type) {
+// jsonTypeName names JSON types as everit-org/json-schema does, whose messages Propel's documents show.
+func jsonTypeName(value any) string {
+	switch v := value.(type) {
 	case string:
 		return "String"
 	case bool:
@@ -141,134 +141,136 @@ func typeName(v any) string {
 		return "Integer"
 	case []any:
 		return "JSONArray"
-	case *object:
+	case *jsonObject:
 		return "JSONObject"
 	default:
 		return "Null"
 	}
 }
 
-func text(v any) []violation { return textThat(func(string) bool { return true }, "a string")(v) }
+func anyText(value any) []violation {
+	return textMatching(func(string) bool { return true }, "a string")(value)
+}
 
-func textThat(ok func(string) bool, want string) check {
-	return func(v any) []violation {
-		s, isText := v.(string)
+func textMatching(ok func(string) bool, want string) validator {
+	return func(value any) []violation {
+		text, isText := value.(string)
 		if !isText {
-			return mistype("String", v)
+			return typeViolation("String", value)
 		}
-		return unfitUnless(ok(s), want)
+		return violationUnless(ok(text), want)
 	}
 }
 
-func oneOf(allowed ...string) check {
-	return textThat(func(s string) bool { return slices.Contains(allowed, s) }, "one of "+strings.Join(allowed, ", "))
+func oneOf(allowed ...string) validator {
+	return textMatching(func(text string) bool { return slices.Contains(allowed, text) }, "one of "+strings.Join(allowed, ", "))
 }
 
-func boolean(v any) []violation {
-	if _, ok := v.(bool); !ok {
-		return mistype("Boolean", v)
+func anyBoolean(value any) []violation {
+	if _, ok := value.(bool); !ok {
+		return typeViolation("Boolean", value)
 	}
 	return nil
 }
 
-// number is a plain decimal. An exponent is refused: an amount that came as 1E+2 was a binary float on its way.
-func number(v any) []violation {
-	n, ok := v.(json.Number)
+// plainNumber is a plain decimal. An exponent is refused: an amount that came as 1E+2 was a binary float on its way.
+func plainNumber(value any) []violation {
+	n, ok := value.(json.Number)
 	if !ok {
-		return mistype("Number", v)
+		return typeViolation("Number", value)
 	}
-	return unfitUnless(!strings.ContainsAny(n.String(), "eE"), "a number without exponent")
+	return violationUnless(!strings.ContainsAny(n.String(), "eE"), "a number without exponent")
 }
 
-// integer is a signed 32-bit number, what .NET's int takes.
-func integer(v any) []violation {
-	n, ok := v.(json.Number)
+// int32Number is a signed 32-bit number, what .NET's int takes.
+func int32Number(value any) []violation {
+	n, ok := value.(json.Number)
 	if !ok {
-		return mistype("Integer", v)
+		return typeViolation("Integer", value)
 	}
 	_, err := strconv.ParseInt(n.String(), 10, 32)
-	return unfitUnless(err == nil, "a 32-bit integer")
+	return violationUnless(err == nil, "a 32-bit integer")
 }
 
 // textOrInteger is for what a page calls "integer or string", with no word on how large.
-func textOrInteger(v any) []violation {
-	switch v := v.(type) {
+func textOrInteger(value any) []violation {
+	switch v := value.(type) {
 	case string:
 		return nil
 	case json.Number:
-		return unfitUnless(!strings.ContainsAny(v.String(), ".eE"), "an integer")
+		return violationUnless(!strings.ContainsAny(v.String(), ".eE"), "an integer")
 	default:
-		return mistype("Integer", v)
+		return typeViolation("Integer", v)
 	}
 }
 
-func nullable(c check) check {
-	return func(v any) []violation {
-		if v == nil {
+func nullable(validate validator) validator {
+	return func(value any) []violation {
+		if value == nil {
 			return nil
 		}
-		return c(v)
+		return validate(value)
 	}
 }
 
-// list is an array with at least so many elements.
-func list(atLeast int, c check) check {
-	return func(v any) []violation {
-		l, ok := v.([]any)
+// listOf is an array with at least so many elements.
+func listOf(atLeast int, validate validator) validator {
+	return func(value any) []violation {
+		elements, ok := value.([]any)
 		if !ok {
-			return mistype("JSONArray", v)
+			return typeViolation("JSONArray", value)
 		}
-		var vs []violation
-		if len(l) < atLeast {
-			vs = append(vs, violation{problem: wrongLength, want: "at least " + strconv.Itoa(atLeast)})
+		var violations []violation
+		if len(elements) < atLeast {
+			violations = append(violations, violation{problem: wrongLength, allowed: "at least " + strconv.Itoa(atLeast)})
 		}
-		for i, element := range l {
-			vs = append(vs, under(strconv.Itoa(i), c(element))...)
+		for i, element := range elements {
+			violations = append(violations, prefixPaths(strconv.Itoa(i), validate(element))...)
 		}
-		return vs
+		return violations
 	}
 }
 
-func layout(form string) check {
-	return textThat(func(s string) bool {
-		t, err := time.Parse(form, s)
-		return err == nil && t.Format(form) == s
+func dateInLayout(form string) validator {
+	return textMatching(func(text string) bool {
+		parsed, err := time.Parse(form, text)
+		return err == nil && parsed.Format(form) == text
 	}, "a date such as "+form)
 }
 
-// dotNetInstant is what .NET's DateTime reads without loss: an offset, at most 7 digits of a second, or a date alone.
-var dotNetInstant = textThat(func(s string) bool {
-	if _, err := time.Parse(time.DateOnly, s); err == nil {
+// dotNetDateTime is what .NET's DateTime reads without loss: an offset, at most 7 digits of a second, or a date alone.
+var dotNetDateTime = textMatching(func(text string) bool {
+	if _, err := time.Parse(time.DateOnly, text); err == nil {
 		return true
 	}
-	_, err := time.Parse(time.RFC3339, s)
-	return err == nil && dotNetForm.MatchString(s)
+	_, err := time.Parse(time.RFC3339, text)
+	return err == nil && dotNetPattern.MatchString(text)
 }, "RFC 3339 with at most 7 digits of a second, or yyyy-MM-dd")
 
 var (
-	dotNetForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?(Z|[+-]\d\d:\d\d)$`)
-	guidForm   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+	dotNetPattern = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?(Z|[+-]\d\d:\d\d)$`)
+	guidPattern   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 )
 
 var (
-	guid       = textThat(guidForm.MatchString, "a globally unique identifier")
-	base64Text = textThat(func(s string) bool { _, err := base64.StdEncoding.DecodeString(s); return err == nil }, "base64")
+	guidText   = textMatching(guidPattern.MatchString, "a globally unique identifier")
+	base64Text = textMatching(func(text string) bool { _, err := base64.StdEncoding.DecodeString(text); return err == nil }, "base64")
 )
 
-// rule says what is allowed.
-func (v violation) rule() string {
+// describeRule says what is allowed.
+func (v violation) describeRule() string {
 	switch v.problem {
-	case missing:
+	case missingKey:
 		return "is mandatory"
-	case extraneous:
+	case extraneousKey:
 		return "is not a parameter of this method"
-	case mistyped:
-		return "must be of type " + v.want + ", not " + v.found
+	case wrongType:
+		return "must be of type " + v.allowed + ", not " + v.foundType
 	case unknownValue:
 		return "does not exist"
 	case wrongLength:
-		return "must have " + v.want + " elements"
+		return "must have " + v.allowed + " elements"
 	default:
-		return "must be " + v.want
+		return "must be " + v.allowed
 	}
 }

@@ -52,141 +52,141 @@ const crmBase = "/crmapi/rest/v2/"
 type crmcom struct {
 	server *Server
 	opts   CRMCOMOptions
-	tokens *tokens
+	tokens *tokenStore
 
 	// Server.mu covers both.
-	referred map[string]bool
-	number   int
+	referred   map[string]bool
+	lastNumber int
 }
 
-func newCRMCOM(s *Server, o CRMCOMOptions) *crmcom {
-	orDefault(&o.WebAPIKey, DefaultWebAPIKey)
-	orDefault(&o.Username, DefaultUsername)
-	orDefault(&o.Password, DefaultPassword)
-	orDefault(&o.Organisation, DefaultOrganisation)
-	v := &crmcom{server: s, opts: o, tokens: newTokens("", o.TokenTTL, 2*time.Hour), referred: map[string]bool{}}
-	for _, participant := range o.Referred {
-		v.referred[participant] = true
+func newCRMCOM(server *Server, opts CRMCOMOptions) *crmcom {
+	setDefault(&opts.WebAPIKey, DefaultWebAPIKey)
+	setDefault(&opts.Username, DefaultUsername)
+	setDefault(&opts.Password, DefaultPassword)
+	setDefault(&opts.Organisation, DefaultOrganisation)
+	vendor := &crmcom{server: server, opts: opts, tokens: newTokenStore("", opts.TokenTTL, 2*time.Hour), referred: map[string]bool{}}
+	for _, participant := range opts.Referred {
+		vendor.referred[participant] = true
 	}
-	return v
+	return vendor
 }
 
-func orDefault(s *string, standard string) {
-	if *s == "" {
-		*s = standard
+func setDefault(target *string, standard string) {
+	if *target == "" {
+		*target = standard
 	}
 }
 
 func (v *crmcom) endpoints() []*endpoint {
-	login := func(path string, handle func(*call) reply) *endpoint {
+	login := func(path string, handle func(*vendorCall) response) *endpoint {
 		return &endpoint{operation: "crmcom.login", method: http.MethodPost, path: crmBase + "authentication/" + path, vendor: v, handle: handle}
 	}
-	es := []*endpoint{login("web_api_key/token", v.keyLogin), login("token", v.userLogin)}
+	list := []*endpoint{login("web_api_key/token", v.keyLogin), login("token", v.userLogin)}
 	for _, page := range crmPages {
-		es = append(es, &endpoint{
+		list = append(list, &endpoint{
 			operation: "crmcom." + page.operation,
 			method:    http.MethodPost,
 			path:      crmBase + "customer_events/bulk/" + page.path + "/create",
 			vendor:    v,
-			handle:    func(c *call) reply { return v.create(c, page) },
-			instant:   v.server.instant("request_unique_identifier", crmInstant),
+			handle:    func(call *vendorCall) response { return v.createEvents(call, page) },
+			instant:   v.server.instantHandler("request_unique_identifier", writeInstantCRM),
 		})
 	}
-	return es
+	return list
 }
 
-func (v *crmcom) logins() *tokens { return v.tokens }
+func (v *crmcom) tokenStore() *tokenStore { return v.tokens }
 
 // keyLogin is POST authentication/web_api_key/token: the key is the user name of Basic credentials with an empty password, the body is optional.
-func (v *crmcom) keyLogin(c *call) reply {
-	if c.request.Header.Get("Authorization") != basic(v.opts.WebAPIKey) {
-		return crmFailure(crmLoginFailed, "The web API key is not valid.")
+func (v *crmcom) keyLogin(call *vendorCall) response {
+	if call.request.Header.Get("Authorization") != basicAuthorization(v.opts.WebAPIKey) {
+		return crmFailedEnvelope(crmLoginFailed, "The web API key is not valid.")
 	}
-	if len(c.body) > 0 {
-		if rep, ok := crmShaped(c.body, shape{fields: map[string]check{"unit": text}}); !ok {
-			return rep
+	if len(call.body) > 0 {
+		if resp, ok := crmValidateBody(call.body, objectSchema{fields: map[string]validator{"unit": anyText}}); !ok {
+			return resp
 		}
 	}
-	return crmReply("OK", "", map[string]any{"token": v.tokens.issue()})
+	return crmResponse("OK", "", map[string]any{"token": v.tokens.issueToken()})
 }
 
 // userLogin is POST authentication/token, whose sample has null for the texts that the other login leaves empty.
-func (v *crmcom) userLogin(c *call) reply {
-	page := shape{
-		fields:    map[string]check{"username": text, "password": text, "organisation": text, "unit": text},
+func (v *crmcom) userLogin(call *vendorCall) response {
+	page := objectSchema{
+		fields:    map[string]validator{"username": anyText, "password": anyText, "organisation": anyText, "unit": anyText},
 		mandatory: []string{"username", "password", "organisation"},
 	}
-	if rep, ok := crmShaped(c.body, page); !ok {
-		return rep
+	if resp, ok := crmValidateBody(call.body, page); !ok {
+		return resp
 	}
-	o, _ := parseObject(c.body)
-	if o.text("username") != v.opts.Username || o.text("password") != v.opts.Password || o.text("organisation") != v.opts.Organisation {
-		return crmFailure(crmLoginFailed, "The user name, password or organisation is not valid.")
+	object, _ := parseObject(call.body)
+	if object.textAt("username") != v.opts.Username || object.textAt("password") != v.opts.Password || object.textAt("organisation") != v.opts.Organisation {
+		return crmFailedEnvelope(crmLoginFailed, "The user name, password or organisation is not valid.")
 	}
-	return crmReply("OK", nil, map[string]any{"token": v.tokens.issue()})
+	return crmResponse("OK", nil, map[string]any{"token": v.tokens.issueToken()})
 }
 
-// create is POST customer_events/bulk/.../create. fields_set is taken and changes nothing: how it would narrow the two sets is not documented.
-func (v *crmcom) create(c *call, page crmPage) reply {
-	env, err := parseObject(c.body)
+// createEvents is POST customer_events/bulk/.../create. fields_set is taken and changes nothing: how it would narrow the two sets is not documented.
+func (v *crmcom) createEvents(call *vendorCall, page crmPage) response {
+	env, err := parseObject(call.body)
 	if err != nil {
-		return crmFailure(crmInvalidJSON, "The body is "+err.Error()+".")
+		return crmFailedEnvelope(crmInvalidJSON, "The body is "+err.Error()+".")
 	}
-	page = page.of(env)
-	c.items = len(env.list(page.set))
-	if !v.tokens.valid(env.text("token")) {
-		return crmFailure(crmInvalidToken, "The token is invalid or has expired.")
+	page = page.forBody(env)
+	call.itemCount = len(env.listAt(page.set))
+	if !v.tokens.isValid(env.textAt("token")) {
+		return crmFailedEnvelope(crmInvalidToken, "The token is invalid or has expired.")
 	}
-	items, problem := v.decode(env, page)
+	items, problem := v.decodeItems(env, page)
 	if problem != nil {
-		c.refused = c.items
-		return crmFailure(problem.code, problem.description)
+		call.refusedCount = call.itemCount
+		return crmFailedEnvelope(problem.code, problem.description)
 	}
-	verdicts, done := v.server.judge(c, items, v.decide)
+	verdicts, done := v.server.judgeItems(call, items, v.checkItem)
 	if !done {
-		return reply{}
+		return response{}
 	}
-	return v.results(c, items, verdicts)
+	return v.resultSets(call, items, verdicts)
 }
 
-// decode reads the envelope; the refusal is the whole call's. An item of the wrong shape is refused by itself, as long as the answer can name it.
-func (v *crmcom) decode(env *object, page crmPage) ([]item, *refusal) {
-	if vs := inspect(page.envelope().check, env); len(vs) > 0 {
-		return nil, crmMalformed(vs)
+// decodeItems reads the envelope; the refusal is the whole call's. An item of the wrong shape is refused by itself, as long as the answer can name it.
+func (v *crmcom) decodeItems(env *jsonObject, page crmPage) ([]callItem, *refusal) {
+	if violations := validateSorted(page.envelopeSchema().validate, env); len(violations) > 0 {
+		return nil, crmParameterRefusal(violations)
 	}
-	set := env.list(page.set)
+	set := env.listAt(page.set)
 	if len(set) > crmMaxItems {
 		return nil, &refusal{crmInvalidParameter, fmt.Sprintf("%s has more than %d elements", page.set, crmMaxItems)}
 	}
-	currency := env.object("intended_currency_identifier").text("code")
+	currency := env.objectAt("intended_currency_identifier").textAt("code")
 	if currency != "" && v.opts.Currency != "" && currency != v.opts.Currency {
 		return nil, &refusal{crmCurrency, "The intended currency is not the currency of the unit"}
 	}
-	items, seen := make([]item, len(set)), make(map[string]bool, len(set))
+	items, seen := make([]callItem, len(set)), make(map[string]bool, len(set))
 	for i, element := range set {
-		o := element.(*object)
-		id := o.text("request_unique_identifier")
+		object := element.(*jsonObject)
+		id := object.textAt("request_unique_identifier")
 		if id == "" || seen[id] {
 			return nil, &refusal{crmInvalidParameter, fmt.Sprintf("%s[%d].request_unique_identifier is mandatory, a string and unique in the call", page.set, i)}
 		}
 		seen[id] = true
-		items[i] = item{object: o, id: id, reference: o.text("external_system_reference_number")}
-		if vs := inspect(page.item.check, o); len(vs) > 0 {
-			items[i].refusal = crmMalformed(vs)
+		items[i] = callItem{object: object, id: id, reference: object.textAt("external_system_reference_number")}
+		if violations := validateSorted(page.itemSchema.validate, object); len(violations) > 0 {
+			items[i].refusal = crmParameterRefusal(violations)
 		}
 	}
 	return items, nil
 }
 
-// decide refuses what does not exist and what was referred before. Server.mu is held.
-func (v *crmcom) decide(it item) *refusal {
+// checkItem refuses what does not exist and what was referred before. Server.mu is held.
+func (v *crmcom) checkItem(item callItem) *refusal {
 	for _, key := range []string{"accounts_receivable_identifier", "rewards_participant_identifier",
 		"referred_by_rewards_participant_identifier", "referred_rewards_participant_identifier"} {
-		if who := only(it.object.object(key)); who != "" && v.opts.AccountExists != nil && !v.opts.AccountExists(who) {
+		if who := onlyValue(item.object.objectAt(key)); who != "" && v.opts.AccountExists != nil && !v.opts.AccountExists(who) {
 			return crmRefusal(crmNotFound, "Account ("+who+") Not Found.", "The specified API value was not found.")
 		}
 	}
-	who := only(it.object.object("referred_rewards_participant_identifier"))
+	who := onlyValue(item.object.objectAt("referred_rewards_participant_identifier"))
 	if who == "" {
 		return nil
 	}
@@ -198,88 +198,88 @@ func (v *crmcom) decide(it item) *refusal {
 	return nil
 }
 
-// only is the one value of an identifier; empty where there is none.
-func only(o *object) string {
-	for key := range o.fields {
-		if s := o.text(key); s != "" {
-			return s
+// onlyValue is the one value of an identifier; empty where there is none.
+func onlyValue(object *jsonObject) string {
+	for key := range object.fields {
+		if text := object.textAt(key); text != "" {
+			return text
 		}
 	}
 	return ""
 }
 
-// results are the processed and unprocessed sets, the latter first, as the page's examples have them.
-func (v *crmcom) results(c *call, items []item, verdicts []*refusal) reply {
+// resultSets are the processed and unprocessed sets, the latter first, as the page's examples have them.
+func (v *crmcom) resultSets(call *vendorCall, items []callItem, verdicts []*refusal) response {
 	processed, unprocessed := []map[string]string{}, []map[string]string{}
 	v.server.mu.Lock()
 	defer v.server.mu.Unlock()
-	for i, it := range items {
-		row := map[string]string{"request_unique_identifier": it.id}
-		if r := verdicts[i]; r != nil {
-			row["error_code"], row["error_description"] = r.code, r.description
+	for i, item := range items {
+		row := map[string]string{"request_unique_identifier": item.id}
+		if refused := verdicts[i]; refused != nil {
+			row["error_code"], row["error_description"] = refused.code, refused.description
 		} else {
-			v.number++
-			row["number"], row["id"] = strconv.Itoa(v.number), fmt.Sprintf("%032X", v.number)
+			v.lastNumber++
+			row["number"], row["id"] = strconv.Itoa(v.lastNumber), fmt.Sprintf("%032X", v.lastNumber)
 		}
 		switch {
-		case c.dropped[i]:
+		case call.droppedItems[i]:
 		case verdicts[i] != nil:
 			unprocessed = append(unprocessed, row)
 		default:
 			processed = append(processed, row)
 		}
 	}
-	for i := range c.extra {
+	for i := range call.extraItems {
 		processed = append(processed, map[string]string{"request_unique_identifier": fmt.Sprint("extra-", i), "number": "0", "id": fmt.Sprintf("%032X", 0)})
 	}
-	return crmReply("OK", "", map[string]any{"unprocessed_customer_events_set": unprocessed, "processed_customer_events_set": processed})
+	return crmResponse("OK", "", map[string]any{"unprocessed_customer_events_set": unprocessed, "processed_customer_events_set": processed})
 }
 
-func (v *crmcom) scripted(a Action) *refusal {
-	orDefault(&a.ErrorCode, crmNotFound)
-	orDefault(&a.Description, "The specified API value was not found.")
-	return crmRefusal(a.ErrorCode, "Refused.", a.Description)
+func (v *crmcom) itemRefusal(action Action) *refusal {
+	setDefault(&action.ErrorCode, crmNotFound)
+	setDefault(&action.Description, "The specified API value was not found.")
+	return crmRefusal(action.ErrorCode, "Refused.", action.Description)
 }
 
-// refuse is a failed envelope; it has no place to name items.
-func (v *crmcom) refuse(_ *call, a Action, _ []int) reply {
-	orDefault(&a.ErrorCode, crmInvalidParameter)
-	return crmFailure(a.ErrorCode, a.Description)
+// refuseCall is a failed envelope; it has no place to name items.
+func (v *crmcom) refuseCall(_ *vendorCall, action Action, _ []int) response {
+	setDefault(&action.ErrorCode, crmInvalidParameter)
+	return crmFailedEnvelope(action.ErrorCode, action.Description)
 }
 
 func crmRefusal(code, specific, generic string) *refusal {
 	return &refusal{code, "Error:" + specific + " - Description:" + generic}
 }
 
-func crmMalformed(vs []violation) *refusal {
-	parts := make([]string, len(vs))
-	for i, v := range vs {
-		parts[i] = strings.Join(v.at(), ".") + " " + v.rule()
+func crmParameterRefusal(violations []violation) *refusal {
+	parts := make([]string, len(violations))
+	for i, found := range violations {
+		parts[i] = strings.Join(found.fullPath(), ".") + " " + found.describeRule()
 	}
 	return crmRefusal(crmInvalidParameter, strings.Join(parts, "; ")+".", "The parameters are not valid.")
 }
 
-func crmShaped(body []byte, page shape) (reply, bool) {
-	o, err := parseObject(body)
+func crmValidateBody(body []byte, page objectSchema) (response, bool) {
+	object, err := parseObject(body)
 	if err != nil {
-		return crmFailure(crmInvalidJSON, "The body is "+err.Error()+"."), false
+		return crmFailedEnvelope(crmInvalidJSON, "The body is "+err.Error()+"."), false
 	}
-	if vs := inspect(page.check, o); len(vs) > 0 {
-		r := crmMalformed(vs)
-		return crmFailure(r.code, r.description), false
+	if violations := validateSorted(page.validate, object); len(violations) > 0 {
+		refusal := crmParameterRefusal(violations)
+		return crmFailedEnvelope(refusal.code, refusal.description), false
 	}
-	return reply{}, true
+	return response{}, true
 }
 
-// crmFailure is an envelope with another status.code than OK. No sample is published; clients that are show HTTP 200 and the code in the body.
-func crmFailure(code, description string) reply {
-	rep := crmReply(code, description, map[string]any{})
-	rep.failed = true
-	return rep
+// crmFailedEnvelope is an envelope with another status.code than OK. No sample is published; clients that are show HTTP 200 and the code in the body.
+func crmFailedEnvelope(code, description string) response {
+	resp := crmResponse(code, description, map[string]any{})
+	resp.envelopeFailed = true
+	return resp
 }
 
-func crmReply(code string, description any, data map[string]any) reply {
-	return jsonReply(http.StatusOK, map[string]any{
+func crmResponse(code string, description any, data map[string]any) response {
+	return jsonResponse(http.StatusOK, map[string]any{
 		"data":   data,
 		"status": map[string]any{"code": code, "description": description, "message": description},
 	})

@@ -8,85 +8,85 @@ import (
 
 // crmPage is what the page "customer_events/bulk" (CRM.COM, version 24) says about one of its seven methods.
 type crmPage struct {
-	operation string
-	path      string // below customer_events/bulk
-	set       string // the key of the items
-	printed   string // the key where the page has another one than its later versions; empty: the same
-	item      shape
-	extra     map[string]check // keys of the envelope besides token, set and fields_set
+	operation      string
+	path           string // below customer_events/bulk
+	set            string // the key of the items
+	printedSet     string // the key where the page has another one than its later versions; empty: the same
+	itemSchema     objectSchema
+	envelopeFields map[string]validator // keys of the envelope besides token, set and fields_set
 }
 
 // crmMaxItems is the page's "maximum number of customer events that can be specified within a single Web API call".
 const crmMaxItems = 1000
 
 // crmDate is the form of every example on the page; it has no zone and no fraction.
-var crmDate = layout("2006-01-02T15:04:05")
+var crmDate = dateInLayout("2006-01-02T15:04:05")
 
-// identifier is an object of which exactly one key may be given: the page calls them all "semi-optional".
-func identifier(keys ...string) check {
-	s := shape{fields: map[string]check{}, exclusive: [][]string{keys}}
+// identifierOf is an object of which exactly one key may be given: the page calls them all "semi-optional".
+func identifierOf(keys ...string) validator {
+	schema := objectSchema{fields: map[string]validator{}, exclusive: [][]string{keys}}
 	for _, key := range keys {
-		s.fields[key] = text
+		schema.fields[key] = anyText
 	}
-	return s.check
+	return schema.validate
 }
 
 var (
-	byName        = identifier("id", "name", "alternative_code")
-	byCode        = identifier("id", "code", "alternative_code")
-	byParticipant = identifier("id", "number")
-	byAccount     = identifier("id", "number", "name")
+	byName        = identifierOf("id", "name", "alternative_code")
+	byCode        = identifierOf("id", "code", "alternative_code")
+	byParticipant = identifierOf("id", "number")
+	byAccount     = identifierOf("id", "number", "name")
 )
 
-// crmEvent is what all seven methods share; strings is the number of udf_string fields.
-func crmEvent(strings int) shape {
-	s := shape{
-		fields: map[string]check{
-			"request_unique_identifier":        text,
+// crmEventSchema is what all seven methods share; strings is the number of udf_string fields.
+func crmEventSchema(strings int) objectSchema {
+	schema := objectSchema{
+		fields: map[string]validator{
+			"request_unique_identifier":        anyText,
 			"classification_identifier":        byName,
 			"performed_by_unit_identifier":     byName,
 			"performed_on":                     crmDate,
-			"description":                      text,
-			"external_system":                  text,
-			"external_system_reference_number": text,
+			"description":                      anyText,
+			"external_system":                  anyText,
+			"external_system_reference_number": anyText,
 		},
 		mandatory: []string{"request_unique_identifier", "performed_by_unit_identifier", "performed_on"},
 	}
 	for prefix, udf := range map[string]struct {
 		n int
-		c check
-	}{"udf_string_": {strings, text}, "udf_float_": {4, number}, "udf_date_": {4, crmDate}} {
+		c validator
+	}{"udf_string_": {strings, anyText}, "udf_float_": {4, plainNumber}, "udf_date_": {4, crmDate}} {
 		for i := range udf.n {
-			s.fields[fmt.Sprint(prefix, i+1)] = udf.c
+			schema.fields[fmt.Sprint(prefix, i+1)] = udf.c
 		}
 	}
-	return s
+	return schema
 }
 
-// owned adds the account or participant that the event belongs to, one of the two.
-func (s shape) owned() shape {
-	s = s.with(map[string]check{"accounts_receivable_identifier": byAccount, "rewards_participant_identifier": byParticipant})
+// withOwner adds the account or participant that the event belongs to, one of the two.
+func (s objectSchema) withOwner() objectSchema {
+	s = s.withFields(map[string]validator{"accounts_receivable_identifier": byAccount, "rewards_participant_identifier": byParticipant})
 	s.exclusive = append(slices.Clone(s.exclusive), []string{"accounts_receivable_identifier", "rewards_participant_identifier"})
 	return s
 }
 
-func (s shape) with(fields map[string]check, mandatory ...string) shape {
+func (s objectSchema) withFields(fields map[string]validator, mandatory ...string) objectSchema {
 	s.fields = maps.Clone(s.fields)
 	maps.Copy(s.fields, fields)
 	s.mandatory = append(slices.Clone(s.mandatory), mandatory...)
 	return s
 }
 
-var crmProduct = shape{
-	fields: map[string]check{
-		"product_identifier": byCode, "quantity": number, "net_amount": number, "vat_amount": number, "total_amount": number,
+var crmProduct = objectSchema{
+	fields: map[string]validator{
+		"product_identifier": byCode, "quantity": plainNumber, "net_amount": plainNumber, "vat_amount": plainNumber, "total_amount": plainNumber,
 	},
 	mandatory: []string{"product_identifier", "net_amount", "vat_amount", "total_amount"},
 }
 
-var crmMeasure = shape{
-	fields: map[string]check{
-		"key_performance_indicator_identifier": byName, "value": number, "product_identifier": byCode,
+var crmMeasure = objectSchema{
+	fields: map[string]validator{
+		"key_performance_indicator_identifier": byName, "value": plainNumber, "product_identifier": byCode,
 	},
 	mandatory: []string{"key_performance_indicator_identifier", "value"},
 }
@@ -95,62 +95,62 @@ var crmMeasure = shape{
 // versions, and the second payment_medium_type_identifier of financial achievements is payment_medium_brand_identifier, as later versions have it.
 var crmPages = []crmPage{
 	{operation: "purchases", path: "purchases", set: "purchase_customer_events_set",
-		extra: map[string]check{"intended_currency_identifier": identifier("id", "code")},
-		item: crmEvent(16).owned().with(map[string]check{
-			"reference_number":                text,
+		envelopeFields: map[string]validator{"intended_currency_identifier": identifierOf("id", "code")},
+		itemSchema: crmEventSchema(16).withOwner().withFields(map[string]validator{
+			"reference_number":                anyText,
 			"payment_medium_brand_identifier": byName,
 			"payment_medium_type_identifier":  byName,
-			"payment_medium_identifier":       text,
-			"invoice_identifier":              identifier("id", "number", "reference_number", "back_office_code"),
-			"products_set":                    list(1, crmProduct.check),
+			"payment_medium_identifier":       anyText,
+			"invoice_identifier":              identifierOf("id", "number", "reference_number", "back_office_code"),
+			"products_set":                    listOf(1, crmProduct.validate),
 		}, "reference_number", "products_set")},
 	{operation: "referrals", path: "referrals", set: "referral_customer_events_set",
-		item: crmEvent(8).with(map[string]check{
+		itemSchema: crmEventSchema(8).withFields(map[string]validator{
 			"referred_rewards_participant_identifier":    byParticipant,
 			"referred_by_rewards_participant_identifier": byParticipant,
 		}, "referred_rewards_participant_identifier", "referred_by_rewards_participant_identifier")},
 	{operation: "achievements", path: "achievements", set: "achievement_customer_events_set",
-		item: crmEvent(8).owned().with(nil, "classification_identifier")},
+		itemSchema: crmEventSchema(8).withOwner().withFields(nil, "classification_identifier")},
 	{operation: "social_media", path: "social_media", set: "social_media_customer_events_set",
-		item: crmEvent(8).owned().with(map[string]check{
-			"social_media": oneOf("FACEBOOK"), "profile": text, "action": oneOf("LIKE"),
+		itemSchema: crmEventSchema(8).withOwner().withFields(map[string]validator{
+			"social_media": oneOf("FACEBOOK"), "profile": anyText, "action": oneOf("LIKE"),
 		}, "social_media", "profile", "action")},
 	{operation: "web", path: "web", set: "web_customer_events_set",
-		item: crmEvent(8).owned().with(map[string]check{"website": text}, "website")},
+		itemSchema: crmEventSchema(8).withOwner().withFields(map[string]validator{"website": anyText}, "website")},
 	{operation: "financial_achievements", path: "financial_achievements", set: "financial_achievement_customer_events_set",
-		item: crmEvent(8).owned().with(map[string]check{
+		itemSchema: crmEventSchema(8).withOwner().withFields(map[string]validator{
 			"product_identifier":              byCode,
 			"payment_medium_type_identifier":  byName,
 			"payment_medium_brand_identifier": byName,
-			"payment_medium_identifier":       text,
-			"amount":                          number,
+			"payment_medium_identifier":       anyText,
+			"amount":                          plainNumber,
 		}, "classification_identifier")},
-	{operation: "financial_statements", path: "financial_statements", set: "financial_statement_customer_events_set", printed: "financial_achievement_customer_events_set",
-		item: crmEvent(8).owned().with(map[string]check{
-			"measured_key_performance_indicators_set": list(0, crmMeasure.check),
+	{operation: "financial_statements", path: "financial_statements", set: "financial_statement_customer_events_set", printedSet: "financial_achievement_customer_events_set",
+		itemSchema: crmEventSchema(8).withOwner().withFields(map[string]validator{
+			"measured_key_performance_indicators_set": listOf(0, crmMeasure.validate),
 		}, "classification_identifier")},
 }
 
-// of is the page for a body: with the set's printed name where the body has that one alone.
-func (p crmPage) of(body *object) crmPage {
+// forBody is the page for a body: with the set's printed name where the body has that one alone.
+func (p crmPage) forBody(body *jsonObject) crmPage {
 	_, later := body.fields[p.set]
-	if _, printed := body.fields[p.printed]; printed && !later && p.printed != "" {
-		p.set = p.printed
+	if _, printed := body.fields[p.printedSet]; printed && !later && p.printedSet != "" {
+		p.set = p.printedSet
 	}
 	return p
 }
 
-// envelope is the body around the items; the items themselves are checked one by one.
-func (p crmPage) envelope() shape {
-	return shape{
-		fields:    map[string]check{"token": text, "fields_set": text, p.set: list(1, anyObject)},
+// envelopeSchema is the body around the items; the items themselves are checked one by one.
+func (p crmPage) envelopeSchema() objectSchema {
+	return objectSchema{
+		fields:    map[string]validator{"token": anyText, "fields_set": anyText, p.set: listOf(1, anyObject)},
 		mandatory: []string{"token", p.set},
-	}.with(p.extra)
+	}.withFields(p.envelopeFields)
 }
 
-func anyObject(v any) []violation {
-	if _, ok := v.(*object); !ok {
-		return mistype("JSONObject", v)
+func anyObject(value any) []violation {
+	if _, ok := value.(*jsonObject); !ok {
+		return typeViolation("JSONObject", value)
 	}
 	return nil
 }

@@ -9,24 +9,24 @@ import (
 	"testing"
 )
 
-const activity = `{"request_unique_identifier":"a-0-1","accounts_receivable_identifier":{"number":"ACR1"},"classification_identifier":{"name":"C"},"performed_by_unit_identifier":{"name":"Admin Unit"},"performed_on":"2016-06-22T15:00:00"}`
+const activityItem = `{"request_unique_identifier":"a-0-1","accounts_receivable_identifier":{"number":"ACR1"},"classification_identifier":{"name":"C"},"performed_by_unit_identifier":{"name":"Admin Unit"},"performed_on":"2016-06-22T15:00:00"}`
 
 // crmItems are the smallest items that the page allows.
 var crmItems = map[string]string{
 	"purchases":              purchaseItem,
 	"referrals":              referralItem,
-	"achievements":           activity,
-	"social_media":           with(activity, fields{"social_media": "FACEBOOK", "profile": "p", "action": "LIKE", "classification_identifier": absent}),
-	"web":                    with(activity, fields{"website": "www.crm.com", "classification_identifier": absent}),
-	"financial_achievements": activity,
-	"financial_statements":   activity,
+	"achievements":           activityItem,
+	"social_media":           withChanges(activityItem, fields{"social_media": "FACEBOOK", "profile": "p", "action": "LIKE", "classification_identifier": absent}),
+	"web":                    withChanges(activityItem, fields{"website": "www.crm.com", "classification_identifier": absent}),
+	"financial_achievements": activityItem,
+	"financial_statements":   activityItem,
 }
 
-// purchases are n items with the ids p-0-0, p-0-1, ... and the accounts ACR0, ACR1, ...
-func purchases(n int) []string {
-	items := make([]string, n)
+// purchaseItems are n items with the ids p-0-0, p-0-1, ... and the accounts ACR0, ACR1, ...
+func purchaseItems(count int) []string {
+	items := make([]string, count)
 	for i := range items {
-		items[i] = with(purchaseItem, fields{
+		items[i] = withChanges(purchaseItem, fields{
 			"request_unique_identifier":      fmt.Sprint("p-0-", i),
 			"accounts_receivable_identifier": fields{"number": fmt.Sprint("ACR", i)},
 		})
@@ -42,25 +42,25 @@ func TestCRMCOMAnswersThePagesExamplesAsThePageDoes(t *testing.T) {
 				AccountExists: func(id string) bool { return strings.HasPrefix(id, "RP") || len(id) == len("ACR0000000228") },
 				Referred:      []string{"RP0000000004"},
 			}})
-			a := send(t, s, CRMCOM, crmPath(operation), golden(t, "crmcom."+operation+".request.json"))
-			want := answer{body: golden(t, "crmcom."+operation+".response.json")}.json(t)
-			if got := a.json(t); !reflect.DeepEqual(anonymous(got), anonymous(want)) {
+			resp := postWithLogin(t, s, CRMCOM, crmPath(operation), readTestdata(t, "crmcom."+operation+".request.json"))
+			want := clientResponse{body: readTestdata(t, "crmcom."+operation+".response.json")}.decodeJSON(t)
+			if got := resp.decodeJSON(t); !reflect.DeepEqual(maskVendorNumbers(got), maskVendorNumbers(want)) {
 				t.Errorf("got %v\nwant %v", got, want)
 			}
 			processed := want["data"].(map[string]any)["processed_customer_events_set"].([]any)
-			if n := s.Ledger().Count("crmcom." + operation); n != len(processed) {
-				t.Errorf("ledger has %d, want %d", n, len(processed))
+			if count := s.Ledger().Count("crmcom." + operation); count != len(processed) {
+				t.Errorf("ledger has %d, want %d", count, len(processed))
 			}
 		})
 	}
 }
 
-// anonymous takes out what the vendor numbers itself.
-func anonymous(v map[string]any) map[string]any {
+// maskVendorNumbers takes out what the vendor numbers itself.
+func maskVendorNumbers(v map[string]any) map[string]any {
 	for _, row := range v["data"].(map[string]any)["processed_customer_events_set"].([]any) {
 		m := row.(map[string]any)
 		for _, key := range []string{"id", "number"} {
-			if s, _ := m[key].(string); s != "" {
+			if text, _ := m[key].(string); text != "" {
 				m[key] = "given"
 			}
 		}
@@ -88,21 +88,21 @@ func TestCRMCOMTakesEveryFieldThatThePageNames(t *testing.T) {
 	}
 	for operation, item := range crmItems {
 		s := New(Options{})
-		a := crm(t, s, operation, crmToken(t, s), with(with(item, shared), optional[operation]))
+		resp := postCRMItems(t, s, operation, loginCRM(t, s), withChanges(withChanges(item, shared), optional[operation]))
 		entries := s.Ledger().AcceptedEntries("crmcom." + operation)
 		if len(entries) != 1 || entries[0].Reference != "ref-1" || entries[0].ID == "" {
-			t.Errorf("%s: %s, ledger %+v", operation, a.body, entries)
+			t.Errorf("%s: %s, ledger %+v", operation, resp.body, entries)
 		}
 	}
 }
 
-func product(changes fields) fields {
-	return fields{"products_set": []json.RawMessage{json.RawMessage(with(
+func productWith(changes fields) fields {
+	return fields{"products_set": []json.RawMessage{json.RawMessage(withChanges(
 		`{"product_identifier":{"code":"B"},"net_amount":1,"vat_amount":1,"total_amount":2}`, changes))}}
 }
 
-func measure(changes fields) fields {
-	return fields{"measured_key_performance_indicators_set": []json.RawMessage{json.RawMessage(with(
+func measureWith(changes fields) fields {
+	return fields{"measured_key_performance_indicators_set": []json.RawMessage{json.RawMessage(withChanges(
 		`{"key_performance_indicator_identifier":{"id":"1"},"value":1}`, changes))}}
 }
 
@@ -120,15 +120,15 @@ var crmItemRules = []struct {
 	{"purchases", fields{"products_set": []int{}}, "products_set must have at least 1 elements"},
 	{"purchases", fields{"products_set": "x"}, "products_set must be of type JSONArray, not String"},
 	{"purchases", fields{"products_set": []int{1}}, "products_set.0 must be of type JSONObject, not Integer"},
-	{"purchases", product(fields{"product_identifier": absent}), "products_set.0.product_identifier is mandatory"},
-	{"purchases", product(fields{"net_amount": absent}), "products_set.0.net_amount is mandatory"},
-	{"purchases", product(fields{"vat_amount": absent}), "products_set.0.vat_amount is mandatory"},
-	{"purchases", product(fields{"total_amount": absent}), "products_set.0.total_amount is mandatory"},
-	{"purchases", product(fields{"total_amount": "2"}), "products_set.0.total_amount must be of type Number, not String"},
-	{"purchases", product(fields{"total_amount": json.Number("1E+2")}), "products_set.0.total_amount must be a number without exponent"},
-	{"purchases", product(fields{"quantity": nil}), "products_set.0.quantity must be of type Number, not Null"},
-	{"purchases", product(fields{"price": 1}), "products_set.0.price is not a parameter"},
-	{"purchases", product(fields{"product_identifier": fields{"name": "x"}}), "products_set.0.product_identifier.name is not a parameter"},
+	{"purchases", productWith(fields{"product_identifier": absent}), "products_set.0.product_identifier is mandatory"},
+	{"purchases", productWith(fields{"net_amount": absent}), "products_set.0.net_amount is mandatory"},
+	{"purchases", productWith(fields{"vat_amount": absent}), "products_set.0.vat_amount is mandatory"},
+	{"purchases", productWith(fields{"total_amount": absent}), "products_set.0.total_amount is mandatory"},
+	{"purchases", productWith(fields{"total_amount": "2"}), "products_set.0.total_amount must be of type Number, not String"},
+	{"purchases", productWith(fields{"total_amount": json.Number("1E+2")}), "products_set.0.total_amount must be a number without exponent"},
+	{"purchases", productWith(fields{"quantity": nil}), "products_set.0.quantity must be of type Number, not Null"},
+	{"purchases", productWith(fields{"price": 1}), "products_set.0.price is not a parameter"},
+	{"purchases", productWith(fields{"product_identifier": fields{"name": "x"}}), "products_set.0.product_identifier.name is not a parameter"},
 	{"purchases", fields{"accounts_receivable_identifier": absent}, "exactly one of accounts_receivable_identifier, rewards_participant_identifier"},
 	{"purchases", fields{"rewards_participant_identifier": fields{"id": "1"}}, "exactly one of accounts_receivable_identifier, rewards_participant_identifier"},
 	{"purchases", fields{"accounts_receivable_identifier": fields{"id": "1", "number": "2"}}, "accounts_receivable_identifier must be exactly one of id, number, name"},
@@ -164,8 +164,8 @@ var crmItemRules = []struct {
 	{"financial_achievements", fields{"classification_identifier": absent}, "classification_identifier is mandatory"},
 	{"financial_achievements", fields{"amount": true}, "amount must be of type Number, not Boolean"},
 	{"financial_statements", fields{"classification_identifier": absent}, "classification_identifier is mandatory"},
-	{"financial_statements", measure(fields{"key_performance_indicator_identifier": absent}), "key_performance_indicator_identifier is mandatory"},
-	{"financial_statements", measure(fields{"value": absent}), "measured_key_performance_indicators_set.0.value is mandatory"},
+	{"financial_statements", measureWith(fields{"key_performance_indicator_identifier": absent}), "key_performance_indicator_identifier is mandatory"},
+	{"financial_statements", measureWith(fields{"value": absent}), "measured_key_performance_indicators_set.0.value is mandatory"},
 	{"financial_statements", fields{"amount": 1}, "amount is not a parameter"},
 }
 
@@ -174,12 +174,12 @@ func TestCRMCOMRefusesTheItemAlone(t *testing.T) {
 	for _, tt := range crmItemRules {
 		t.Run(tt.operation+"/"+tt.says, func(t *testing.T) {
 			s := New(Options{})
-			neighbour := with(crmItems[tt.operation], fields{"request_unique_identifier": "good"})
-			a := crm(t, s, tt.operation, crmToken(t, s), with(crmItems[tt.operation], tt.change), neighbour)
-			data, _ := a.json(t)["data"].(map[string]any)
+			neighbour := withChanges(crmItems[tt.operation], fields{"request_unique_identifier": "good"})
+			resp := postCRMItems(t, s, tt.operation, loginCRM(t, s), withChanges(crmItems[tt.operation], tt.change), neighbour)
+			data, _ := resp.decodeJSON(t)["data"].(map[string]any)
 			unprocessed, _ := data["unprocessed_customer_events_set"].([]any)
 			if len(unprocessed) != 1 || !strings.Contains(fmt.Sprint(unprocessed[0]), tt.says) {
-				t.Errorf("got %s, want %q", a.body, tt.says)
+				t.Errorf("got %s, want %q", resp.body, tt.says)
 			}
 			if entries := s.Ledger().AcceptedEntries("crmcom." + tt.operation); len(entries) != 1 || entries[0].ID != "good" {
 				t.Errorf("ledger has %+v, want the neighbour alone", entries)
@@ -224,10 +224,10 @@ func TestCRMCOMFailsTheEnvelope(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := New(Options{CRMCOM: CRMCOMOptions{Currency: "EUR"}})
-			a := send(t, s, CRMCOM, crmPath("purchases"), tt.body)
-			status, _ := a.json(t)["status"].(map[string]any)
-			if a.status != http.StatusOK || status["code"] != tt.code || !strings.Contains(fmt.Sprint(status["description"]), tt.says) {
-				t.Errorf("got %d %s, want %s %q", a.status, a.body, tt.code, tt.says)
+			resp := postWithLogin(t, s, CRMCOM, crmPath("purchases"), tt.body)
+			status, _ := resp.decodeJSON(t)["status"].(map[string]any)
+			if resp.status != http.StatusOK || status["code"] != tt.code || !strings.Contains(fmt.Sprint(status["description"]), tt.says) {
+				t.Errorf("got %d %s, want %s %q", resp.status, resp.body, tt.code, tt.says)
 			}
 			stats := s.Ledger().Calls("crmcom.purchases")
 			if s.Ledger().Count("crmcom.purchases") != 0 || stats.EnvelopeFailures != 1 || stats.Accepted != 0 {
@@ -236,12 +236,12 @@ func TestCRMCOMFailsTheEnvelope(t *testing.T) {
 		})
 	}
 	s := New(Options{CRMCOM: CRMCOMOptions{Currency: "EUR"}})
-	send(t, s, CRMCOM, crmPath("purchases"), one+`,"intended_currency_identifier":{"code":"EUR"},"fields_set":"id,number"}`)
+	postWithLogin(t, s, CRMCOM, crmPath("purchases"), one+`,"intended_currency_identifier":{"code":"EUR"},"fields_set":"id,number"}`)
 	if s.Ledger().Count("crmcom.purchases") != 1 {
 		t.Error("the unit's own currency is refused")
 	}
-	if a := do(s.Handler(CRMCOM), post(crmPath("purchases"), "text/plain", one+"}")); a.status != http.StatusUnsupportedMediaType {
-		t.Errorf("text/plain: %d", a.status)
+	if resp := serveRequest(s.Handler(CRMCOM), newPost(crmPath("purchases"), "text/plain", one+"}")); resp.status != http.StatusUnsupportedMediaType {
+		t.Errorf("text/plain: %d", resp.status)
 	}
 }
 
@@ -251,28 +251,28 @@ func TestFinancialStatementsAreTakenByBothNamesOfTheirSet(t *testing.T) {
 	s := New(Options{})
 	one := crmItems["financial_statements"]
 	for i, set := range []string{printed + one + "]", later + one + "]"} {
-		a := send(t, s, CRMCOM, crmPath("financial_statements"), `{"token":"{{token}}",`+set+`}`)
-		if n := s.Ledger().Count("crmcom.financial_statements"); n != i+1 {
-			t.Errorf("%s: %d accepted, %s", set, n, a.body)
+		resp := postWithLogin(t, s, CRMCOM, crmPath("financial_statements"), `{"token":"{{token}}",`+set+`}`)
+		if count := s.Ledger().Count("crmcom.financial_statements"); count != i+1 {
+			t.Errorf("%s: %d accepted, %s", set, count, resp.body)
 		}
 	}
-	a := send(t, s, CRMCOM, crmPath("financial_statements"), `{"token":"{{token}}",`+printed+one+"],"+later+one+`]}`)
-	if !strings.Contains(a.body, "financial_achievement_customer_events_set is not a parameter") {
-		t.Errorf("both at once: %s", a.body)
+	resp := postWithLogin(t, s, CRMCOM, crmPath("financial_statements"), `{"token":"{{token}}",`+printed+one+"],"+later+one+`]}`)
+	if !strings.Contains(resp.body, "financial_achievement_customer_events_set is not a parameter") {
+		t.Errorf("both at once: %s", resp.body)
 	}
-	a = send(t, s, CRMCOM, crmPath("financial_achievements"), `{"token":"{{token}}",`+later+one+`]}`)
-	if !strings.Contains(a.body, crmInvalidParameter) {
-		t.Errorf("financial achievements by the name of statements: %s", a.body)
+	resp = postWithLogin(t, s, CRMCOM, crmPath("financial_achievements"), `{"token":"{{token}}",`+later+one+`]}`)
+	if !strings.Contains(resp.body, crmInvalidParameter) {
+		t.Errorf("financial achievements by the name of statements: %s", resp.body)
 	}
 }
 
 func TestAParticipantIsReferredOnce(t *testing.T) {
 	s := New(Options{})
-	token := crmToken(t, s)
-	again := with(referralItem, fields{"request_unique_identifier": "r-0-2", "referred_by_rewards_participant_identifier": fields{"number": "RP11"}})
-	a := crm(t, s, "referrals", token, referralItem, again)
-	if !strings.Contains(a.body, `"error_code":"ReferredByAnotherParticipantException","error_description":"Error:Participant RP17 Was Already Referred by Another Participant.`) {
-		t.Errorf("got %s", a.body)
+	token := loginCRM(t, s)
+	again := withChanges(referralItem, fields{"request_unique_identifier": "r-0-2", "referred_by_rewards_participant_identifier": fields{"number": "RP11"}})
+	resp := postCRMItems(t, s, "referrals", token, referralItem, again)
+	if !strings.Contains(resp.body, `"error_code":"ReferredByAnotherParticipantException","error_description":"Error:Participant RP17 Was Already Referred by Another Participant.`) {
+		t.Errorf("got %s", resp.body)
 	}
 	if e := s.Ledger().AcceptedEntries("crmcom.referrals"); len(e) != 1 || e[0].ID != "r-0-1" {
 		t.Errorf("ledger has %+v", e)

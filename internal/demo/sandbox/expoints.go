@@ -46,60 +46,60 @@ const (
 type expoints struct {
 	server *Server
 	opts   ExpointsOptions
-	tokens *tokens
+	tokens *tokenStore
 }
 
-func newExpoints(s *Server, o ExpointsOptions) *expoints {
-	orDefault(&o.ClientID, DefaultClientID)
-	orDefault(&o.ClientSecret, DefaultClientSecret)
-	return &expoints{server: s, opts: o, tokens: newTokens("expoints.", o.TokenTTL, time.Hour)}
+func newExpoints(server *Server, opts ExpointsOptions) *expoints {
+	setDefault(&opts.ClientID, DefaultClientID)
+	setDefault(&opts.ClientSecret, DefaultClientSecret)
+	return &expoints{server: server, opts: opts, tokens: newTokenStore("expoints.", opts.TokenTTL, time.Hour)}
 }
 
 func (v *expoints) endpoints() []*endpoint {
-	post := func(name, path string, handle func(*call, *object) reply) *endpoint {
+	post := func(name, path string, handle func(*vendorCall, *jsonObject) response) *endpoint {
 		return &endpoint{
-			operation: "expoints." + name, method: http.MethodPost, path: expointsBase + path, vendor: v, whole: true,
-			handle:  func(c *call) reply { return v.body(c, handle) },
-			instant: expointsInstant,
+			operation: "expoints." + name, method: http.MethodPost, path: expointsBase + path, vendor: v, wholeBatch: true,
+			handle:  func(call *vendorCall) response { return v.handleJSON(call, handle) },
+			instant: serveInstantExpoints,
 		}
 	}
 	return []*endpoint{
-		{operation: "expoints.token", method: http.MethodPost, path: ExpointsTokenPath, vendor: v, form: true, handle: v.token},
-		{operation: "expoints.columns", method: http.MethodGet, path: expointsBase + "customerdatacolumn", vendor: v, handle: v.columns},
-		post("add", "customer/add", v.add),
+		{operation: "expoints.token", method: http.MethodPost, path: ExpointsTokenPath, vendor: v, formBody: true, handle: v.issueToken},
+		{operation: "expoints.columns", method: http.MethodGet, path: expointsBase + "customerdatacolumn", vendor: v, handle: v.listColumns},
+		post("add", "customer/add", v.addCustomers),
 		post("addfinished", "customer/addfinished", v.addFinished),
 		post("addlock", "customer/addlock", v.addLock),
 	}
 }
 
-func (v *expoints) logins() *tokens { return v.tokens }
+func (v *expoints) tokenStore() *tokenStore { return v.tokens }
 
-func (v *expoints) token(c *call) reply {
-	form, _ := url.ParseQuery(string(c.body)) // a malformed form is refused by grant
+func (v *expoints) issueToken(call *vendorCall) response {
+	form, _ := url.ParseQuery(string(call.body)) // a malformed form is refused by grant
 	if v.opts.Scope != "" && !slices.Contains(strings.Fields(form.Get("scope")), v.opts.Scope) {
 		return oauthError(http.StatusBadRequest, "invalid_scope")
 	}
-	return v.tokens.grant(c, client{v.opts.ClientID, v.opts.ClientSecret}, map[string]any{"ext_expires_in": int(v.tokens.ttl / time.Second)})
+	return v.tokens.grantToken(call, oauthClient{v.opts.ClientID, v.opts.ClientSecret}, map[string]any{"ext_expires_in": int(v.tokens.lifetime / time.Second)})
 }
 
-func (v *expoints) authorized(c *call) bool {
-	token := bearer(c.request)
-	return token != "" && (token == v.opts.BearerToken || v.tokens.valid(token))
+func (v *expoints) isAuthorized(call *vendorCall) bool {
+	token := bearerToken(call.request)
+	return token != "" && (token == v.opts.BearerToken || v.tokens.isValid(token))
 }
 
-// denied is ASP.NET Web API's answer to a missing or invalid token.
-func denied() reply {
-	return jsonReply(http.StatusUnauthorized, map[string]string{"Message": "Authorization has been denied for this request."})
+// authorizationDenied is ASP.NET Web API's answer to a missing or invalid token.
+func authorizationDenied() response {
+	return jsonResponse(http.StatusUnauthorized, map[string]string{"Message": "Authorization has been denied for this request."})
 }
 
-// columns is GET customerdatacolumn; its three query parameters narrow the list.
-func (v *expoints) columns(c *call) reply {
-	if !v.authorized(c) {
-		return denied()
+// listColumns is GET customerdatacolumn; its three query parameters narrow the list.
+func (v *expoints) listColumns(call *vendorCall) response {
+	if !v.isAuthorized(call) {
+		return authorizationDenied()
 	}
-	keep, faults := columnFilter(c.request.URL.Query())
+	keep, faults := columnFilter(call.request.URL.Query())
 	if len(faults) > 0 {
-		return modelState(faults)
+		return modelStateResponse(faults)
 	}
 	columns := []Column{}
 	for _, column := range v.opts.Columns {
@@ -107,10 +107,10 @@ func (v *expoints) columns(c *call) reply {
 			columns = append(columns, column)
 		}
 	}
-	return jsonReply(http.StatusOK, map[string]any{"CustomerDataColumns": columns})
+	return jsonResponse(http.StatusOK, map[string]any{"CustomerDataColumns": columns})
 }
 
-func columnFilter(query map[string][]string) (keep func(Column) bool, faults []fault) {
+func columnFilter(query map[string][]string) (keep func(Column) bool, faults []modelError) {
 	flags := map[string]bool{}
 	var ids []int
 	for key, values := range query {
@@ -127,94 +127,94 @@ func columnFilter(query map[string][]string) (keep func(Column) bool, faults []f
 				err = strconv.ErrSyntax
 			}
 			if err != nil {
-				faults = append(faults, fault{key, "The value is not valid for " + key + "."})
+				faults = append(faults, modelError{key, "The value is not valid for " + key + "."})
 			}
 		}
 	}
-	return func(c Column) bool {
+	return func(column Column) bool {
 		required, byRequired := flags["Required"]
 		archived, byArchived := flags["Archived"]
-		return (!byRequired || c.Required == required) && (!byArchived || c.Archived == archived) &&
-			(len(ids) == 0 || slices.Contains(ids, c.ID))
+		return (!byRequired || column.Required == required) && (!byArchived || column.Archived == archived) &&
+			(len(ids) == 0 || slices.Contains(ids, column.ID))
 	}, faults
 }
 
-// body checks the token and reads the JSON of a POST.
-func (v *expoints) body(c *call, handle func(*call, *object) reply) reply {
-	if !v.authorized(c) {
-		return denied()
+// handleJSON checks the token and reads the JSON of a POST.
+func (v *expoints) handleJSON(call *vendorCall, handle func(*vendorCall, *jsonObject) response) response {
+	if !v.isAuthorized(call) {
+		return authorizationDenied()
 	}
-	o, err := parseObject(c.body)
+	object, err := parseObject(call.body)
 	if err != nil {
-		return modelState([]fault{{"request", "The body is " + err.Error() + "."}})
+		return modelStateResponse([]modelError{{"request", "The body is " + err.Error() + "."}})
 	}
-	return handle(c, o)
+	return handle(call, object)
 }
 
-// add is POST customer/add.
-func (v *expoints) add(c *call, batch *object) reply {
-	customers := batch.list("Customers")
-	c.items = len(customers)
-	vs := inspect(expointsAdd.check, batch)
+// addCustomers is POST customer/add.
+func (v *expoints) addCustomers(call *vendorCall, batch *jsonObject) response {
+	customers := batch.listAt("Customers")
+	call.itemCount = len(customers)
+	violations := validateSorted(expointsAdd.validate, batch)
 	if len(customers) > expointsMaxCustomers {
-		vs = append(vs, violation{path: []string{"Customers"}, problem: wrongLength, want: fmt.Sprint("at most ", expointsMaxCustomers)})
+		violations = append(violations, violation{path: []string{"Customers"}, problem: wrongLength, allowed: fmt.Sprint("at most ", expointsMaxCustomers)})
 	}
-	if len(vs) == 0 {
-		vs = v.customers(batch, customers)
+	if len(violations) == 0 {
+		violations = v.batchViolations(batch, customers)
 	}
-	items := make([]item, 0, len(customers))
+	items := make([]callItem, 0, len(customers))
 	for _, customer := range customers {
-		if o, ok := customer.(*object); ok {
-			items = append(items, item{object: o, id: v.eventID(o)})
+		if object, ok := customer.(*jsonObject); ok {
+			items = append(items, callItem{object: object, id: v.eventID(object)})
 		}
 	}
-	return v.whole(c, items, vs)
+	return v.acceptAll(call, items, violations)
 }
 
-// customers gives what the page asks of a batch beyond its shape: no address twice unless allowed, and the tenant's columns. It does not ask for
+// batchViolations gives what the page asks of a batch beyond its shape: no address twice unless allowed, and the tenant's columns. It does not ask for
 // an address: a customer whose address is not valid is taken and gets a fault status.
-func (v *expoints) customers(batch *object, customers []any) []violation {
-	var vs []violation
+func (v *expoints) batchViolations(batch *jsonObject, customers []any) []violation {
+	var violations []violation
 	twice, _ := batch.fields["AllowDuplicateEmail"].(bool)
 	seen := make(map[string]bool, len(customers))
 	for i, element := range customers {
-		customer := element.(*object)
-		at := []string{"Customers", strconv.Itoa(i)}
-		email := strings.ToLower(customer.text("Email"))
+		customer := element.(*jsonObject)
+		path := []string{"Customers", strconv.Itoa(i)}
+		email := strings.ToLower(customer.textAt("Email"))
 		if email != "" && seen[email] && !twice {
-			vs = append(vs, violation{path: append(at, "Email"), problem: unfit, want: "unique in the batch"})
+			violations = append(violations, violation{path: append(path, "Email"), problem: invalidValue, allowed: "unique in the batch"})
 		}
 		seen[email] = true
-		vs = append(vs, v.known(at, customer)...)
-		vs = append(vs, v.complete(at, customer)...)
+		violations = append(violations, v.unknownColumns(path, customer)...)
+		violations = append(violations, v.missingColumns(path, customer)...)
 	}
-	return vs
+	return violations
 }
 
-// known refuses data for columns that the tenant has not or has archived.
-func (v *expoints) known(at []string, o *object) []violation {
-	var vs []violation
-	for i, element := range o.list("Data") {
-		if _, ok := v.column(element.(*object)); !ok {
-			vs = append(vs, violation{path: append(slices.Clone(at), "Data", strconv.Itoa(i), "CustomerDataColumnId"), problem: unknownValue})
+// unknownColumns refuses data for columns that the tenant has not or has archived.
+func (v *expoints) unknownColumns(path []string, object *jsonObject) []violation {
+	var violations []violation
+	for i, element := range object.listAt("Data") {
+		if _, ok := v.findColumn(element.(*jsonObject)); !ok {
+			violations = append(violations, violation{path: append(slices.Clone(path), "Data", strconv.Itoa(i), "CustomerDataColumnId"), problem: unknownValue})
 		}
 	}
-	return vs
+	return violations
 }
 
-// complete refuses a customer without data for a required column ("this will result in a validation error").
-func (v *expoints) complete(at []string, o *object) []violation {
-	var vs []violation
+// missingColumns refuses a customer without data for a required column ("this will result in a validation error").
+func (v *expoints) missingColumns(path []string, object *jsonObject) []violation {
+	var violations []violation
 	for _, column := range v.opts.Columns {
-		if column.Required && !column.Archived && v.value(o, column.Name) == "" {
-			vs = append(vs, violation{path: append(slices.Clone(at), "Data"), problem: missing, key: column.Name})
+		if column.Required && !column.Archived && v.columnValue(object, column.Name) == "" {
+			violations = append(violations, violation{path: append(slices.Clone(path), "Data"), problem: missingKey, key: column.Name})
 		}
 	}
-	return vs
+	return violations
 }
 
-// column is the live column that a data element is for.
-func (v *expoints) column(data *object) (Column, bool) {
+// findColumn is the live column that a data element is for.
+func (v *expoints) findColumn(data *jsonObject) (Column, bool) {
 	id, _ := data.fields["CustomerDataColumnId"].(json.Number)
 	for _, column := range v.opts.Columns {
 		if strconv.Itoa(column.ID) == id.String() && !column.Archived {
@@ -224,56 +224,56 @@ func (v *expoints) column(data *object) (Column, bool) {
 	return Column{}, false
 }
 
-// value is what an object's data hold for a column; empty where they have none.
-func (v *expoints) value(o *object, name string) string {
-	for _, element := range o.list("Data") {
-		data, ok := element.(*object)
+// columnValue is what an object's data hold for a column; empty where they have none.
+func (v *expoints) columnValue(object *jsonObject, name string) string {
+	for _, element := range object.listAt("Data") {
+		data, ok := element.(*jsonObject)
 		if !ok {
 			continue
 		}
-		if column, ok := v.column(data); ok && column.Name == name {
-			return data.text("Value")
+		if column, ok := v.findColumn(data); ok && column.Name == name {
+			return data.textAt("Value")
 		}
 	}
 	return ""
 }
 
-func (v *expoints) eventID(o *object) string {
+func (v *expoints) eventID(object *jsonObject) string {
 	if v.opts.EventIDColumn == "" {
 		return ""
 	}
-	return v.value(o, v.opts.EventIDColumn)
+	return v.columnValue(object, v.opts.EventIDColumn)
 }
 
 // addFinished is POST customer/addfinished: one customer a call.
-func (v *expoints) addFinished(c *call, body *object) reply {
-	vs := inspect(expointsAddFinished.check, body)
-	customer := body.object("Customer")
-	if len(vs) == 0 {
-		vs = v.known([]string{"Customer"}, customer)
+func (v *expoints) addFinished(call *vendorCall, body *jsonObject) response {
+	violations := validateSorted(expointsAddFinished.validate, body)
+	customer := body.objectAt("Customer")
+	if len(violations) == 0 {
+		violations = v.unknownColumns([]string{"Customer"}, customer)
 	}
-	return v.whole(c, []item{{object: body, id: v.eventID(customer)}}, vs)
+	return v.acceptAll(call, []callItem{{object: body, id: v.eventID(customer)}}, violations)
 }
 
 // addLock is POST customer/addlock: one lock a call.
-func (v *expoints) addLock(c *call, body *object) reply {
-	vs := inspect(expointsAddLock.check, body)
-	if len(vs) == 0 {
-		vs = v.known(nil, body)
+func (v *expoints) addLock(call *vendorCall, body *jsonObject) response {
+	violations := validateSorted(expointsAddLock.validate, body)
+	if len(violations) == 0 {
+		violations = v.unknownColumns(nil, body)
 	}
-	return v.whole(c, []item{{object: body, id: v.eventID(body)}}, vs)
+	return v.acceptAll(call, []callItem{{object: body, id: v.eventID(body)}}, violations)
 }
 
-// whole accepts all items or refuses all. The answer to success is a 200 without a body ("Resource Description: None").
-func (v *expoints) whole(c *call, items []item, vs []violation) reply {
-	c.items = len(items)
-	if len(vs) > 0 {
-		c.refused = len(items)
-		return modelState(expointsFaults(vs))
+// acceptAll accepts all items or refuses all. The answer to success is a 200 without a body ("Resource Description: None").
+func (v *expoints) acceptAll(call *vendorCall, items []callItem, violations []violation) response {
+	call.itemCount = len(items)
+	if len(violations) > 0 {
+		call.refusedCount = len(items)
+		return modelStateResponse(modelErrors(violations))
 	}
-	verdicts, done := v.server.judge(c, items, nil)
+	verdicts, done := v.server.judgeItems(call, items, nil)
 	if !done {
-		return v.refused(c, verdicts)
+		return v.refuseNamedItems(call, verdicts)
 	}
-	return reply{status: http.StatusOK}
+	return response{status: http.StatusOK}
 }

@@ -12,89 +12,89 @@ const expointsMaxCustomers = 200
 // expointsBatchTypes are the "available values" of TypeBatch, in the page's order.
 var expointsBatchTypes = []string{"0", "1", "email", "portal"}
 
-// typeBatch is a string by the page's table, and "set to 0" by its text.
-func typeBatch(v any) []violation {
-	switch v := v.(type) {
+// batchType is a string by the page's table, and "set to 0" by its text.
+func batchType(value any) []violation {
+	switch v := value.(type) {
 	case string:
-		return unfitUnless(slices.Contains(expointsBatchTypes, strings.ToLower(v)), "one of "+strings.Join(expointsBatchTypes, ", "))
+		return violationUnless(slices.Contains(expointsBatchTypes, strings.ToLower(v)), "one of "+strings.Join(expointsBatchTypes, ", "))
 	case json.Number:
-		return unfitUnless(v == "0" || v == "1", "0 or 1")
+		return violationUnless(v == "0" || v == "1", "0 or 1")
 	default:
-		return mistype("String", v)
+		return typeViolation("String", v)
 	}
 }
 
-var expointsData = shape{
-	fields: map[string]check{
-		"CustomerDataColumnId": integer, "Name": text, "Value": text,
-		"IsEncrypted": boolean, "CertificateThumbprint": text, "EncryptionKey": text,
+var expointsData = objectSchema{
+	fields: map[string]validator{
+		"CustomerDataColumnId": int32Number, "Name": anyText, "Value": anyText,
+		"IsEncrypted": anyBoolean, "CertificateThumbprint": anyText, "EncryptionKey": anyText,
 	},
-	mandatory: []string{"CustomerDataColumnId"},
-	present:   []string{"Value"},
+	mandatory:   []string{"CustomerDataColumnId"},
+	presentKeys: []string{"Value"},
 }
 
-var expointsScale = shape{fields: map[string]check{"Id": integer, "Label": text, "Value": integer, "Ranking": integer}}
+var expointsScale = objectSchema{fields: map[string]validator{"Id": int32Number, "Label": anyText, "Value": int32Number, "Ranking": int32Number}}
 
-var expointsFile = shape{fields: map[string]check{
-	"Id": integer, "AnswerId": integer, "FileName": text, "FileSize": integer, "FileType": text, "Data": base64Text,
-	"IsEncrypted": boolean, "CertificateThumbprint": text, "EncryptionKey": text,
+var expointsFile = objectSchema{fields: map[string]validator{
+	"Id": int32Number, "AnswerId": int32Number, "FileName": anyText, "FileSize": int32Number, "FileType": anyText, "Data": base64Text,
+	"IsEncrypted": anyBoolean, "CertificateThumbprint": anyText, "EncryptionKey": anyText,
 }}
 
-// expointsAnswer is an answer of a survey, whose question has an integer or a GUID by endpoint.
-func expointsAnswer(more map[string]check) shape {
-	return shape{fields: map[string]check{
-		"Text": text, "SelectedScalePositions": list(0, expointsScale.check), "DateAnswered": dotNetInstant,
-		"FileAnswers": list(0, expointsFile.check), "PageRepetition": integer, "SectionRepetition": integer,
-	}}.with(more)
+// expointsAnswerSchema is an answer of a survey, whose question has an integer or a GUID by endpoint.
+func expointsAnswerSchema(more map[string]validator) objectSchema {
+	return objectSchema{fields: map[string]validator{
+		"Text": anyText, "SelectedScalePositions": listOf(0, expointsScale.validate), "DateAnswered": dotNetDateTime,
+		"FileAnswers": listOf(0, expointsFile.validate), "PageRepetition": int32Number, "SectionRepetition": int32Number,
+	}}.withFields(more)
 }
 
-var expointsCustomer = shape{fields: map[string]check{
-	"Email":           text,
-	"PhoneNumber":     text,
-	"SendDate":        dotNetInstant,
-	"TransactionDate": nullable(dotNetInstant),
-	"EndDate":         dotNetInstant,
-	"Priority":        integer,
-	"PreviousId":      integer,
-	"Data":            list(0, expointsData.check),
-	"Answers":         list(0, expointsAnswer(map[string]check{"BaseQuestionId": integer, "IsNotApplicableSelected": boolean}).check),
-	"AnswersToCopy":   list(0, integer),
-	"CopyAllAnswers":  boolean,
+var expointsCustomer = objectSchema{fields: map[string]validator{
+	"Email":           anyText,
+	"PhoneNumber":     anyText,
+	"SendDate":        dotNetDateTime,
+	"TransactionDate": nullable(dotNetDateTime),
+	"EndDate":         dotNetDateTime,
+	"Priority":        int32Number,
+	"PreviousId":      int32Number,
+	"Data":            listOf(0, expointsData.validate),
+	"Answers":         listOf(0, expointsAnswerSchema(map[string]validator{"BaseQuestionId": int32Number, "IsNotApplicableSelected": anyBoolean}).validate),
+	"AnswersToCopy":   listOf(0, int32Number),
+	"CopyAllAnswers":  anyBoolean,
 }}
 
 // expointsAdd is ImportCustomersRequest, the body of POST customer/add.
-var expointsAdd = shape{
-	fields: map[string]check{
-		"ApproveAutomatically":       boolean,
-		"EndDate":                    nullable(dotNetInstant),
-		"SendTime":                   nullable(dotNetInstant),
-		"IsTest":                     boolean,
-		"TypeBatch":                  typeBatch,
-		"AllowDuplicateEmail":        boolean,
-		"NotificationEmailAddresses": text,
-		"BatchName":                  text,
-		"Customers":                  list(1, expointsCustomer.check),
-		"IsConcept":                  boolean,
+var expointsAdd = objectSchema{
+	fields: map[string]validator{
+		"ApproveAutomatically":       anyBoolean,
+		"EndDate":                    nullable(dotNetDateTime),
+		"SendTime":                   nullable(dotNetDateTime),
+		"IsTest":                     anyBoolean,
+		"TypeBatch":                  batchType,
+		"AllowDuplicateEmail":        anyBoolean,
+		"NotificationEmailAddresses": anyText,
+		"BatchName":                  anyText,
+		"Customers":                  listOf(1, expointsCustomer.validate),
+		"IsConcept":                  anyBoolean,
 	},
 	mandatory: []string{"Customers"},
 }
 
 // expointsAddFinished is ImportFinishedCustomerRequest, the body of POST customer/addfinished; Customer is the one field marked "Required".
-var expointsAddFinished = shape{
-	fields: map[string]check{
-		"IsTest": boolean,
-		"Customer": shape{fields: map[string]check{
-			"QuestionnaireId": guid, "FinishedDate": dotNetInstant,
-			"Answers": list(0, expointsAnswer(map[string]check{"QuestionId": guid}).check),
-			"Email":   text, "TransactionDate": dotNetInstant, "SurveyClosedDate": dotNetInstant,
-			"Data": list(0, expointsData.check), "Language": text, "IsContactRequested": boolean, "IsConcept": boolean,
-		}}.check,
+var expointsAddFinished = objectSchema{
+	fields: map[string]validator{
+		"IsTest": anyBoolean,
+		"Customer": objectSchema{fields: map[string]validator{
+			"QuestionnaireId": guidText, "FinishedDate": dotNetDateTime,
+			"Answers": listOf(0, expointsAnswerSchema(map[string]validator{"QuestionId": guidText}).validate),
+			"Email":   anyText, "TransactionDate": dotNetDateTime, "SurveyClosedDate": dotNetDateTime,
+			"Data": listOf(0, expointsData.validate), "Language": anyText, "IsContactRequested": anyBoolean, "IsConcept": anyBoolean,
+		}}.validate,
 	},
 	mandatory: []string{"Customer"},
 }
 
 // expointsAddLock is AddLockRequest, the body of POST customer/addlock, of which nothing is marked as required.
-var expointsAddLock = shape{fields: map[string]check{
-	"CreationDate": nullable(dotNetInstant), "OptIn": nullable(boolean), "QuestionnaireId": nullable(guid), "CustomerId": nullable(integer),
-	"Email": text, "Data": list(0, expointsData.check),
+var expointsAddLock = objectSchema{fields: map[string]validator{
+	"CreationDate": nullable(dotNetDateTime), "OptIn": nullable(anyBoolean), "QuestionnaireId": nullable(guidText), "CustomerId": nullable(int32Number),
+	"Email": anyText, "Data": listOf(0, expointsData.validate),
 }}

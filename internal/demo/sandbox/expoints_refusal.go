@@ -7,65 +7,67 @@ import (
 	"strings"
 )
 
-// fault is one key of ASP.NET Web API's model state and its message.
-type fault struct{ key, message string }
+// modelError is one key of ASP.NET Web API's model state and its message.
+type modelError struct{ key, message string }
 
-// modelState is the body of ASP.NET Web API's BadRequest(ModelState). Expoints publishes no sample; its help pages are made by that framework.
-func modelState(faults []fault) reply {
+// modelStateResponse is the body of ASP.NET Web API's BadRequest(ModelState). Expoints publishes no sample; its help pages are made by that framework.
+func modelStateResponse(faults []modelError) response {
 	state := map[string][]string{}
-	for _, f := range faults {
-		state[f.key] = append(state[f.key], f.message)
+	for _, modelErr := range faults {
+		state[modelErr.key] = append(state[modelErr.key], modelErr.message)
 	}
-	return jsonReply(http.StatusBadRequest, map[string]any{"Message": "The request is invalid.", "ModelState": state})
+	return jsonResponse(http.StatusBadRequest, map[string]any{"Message": "The request is invalid.", "ModelState": state})
 }
 
-// expointsFaults turns violations into model state: "request.Customers[3].Email".
-func expointsFaults(vs []violation) []fault {
-	faults := make([]fault, len(vs))
-	for i, v := range vs {
-		key := modelKey(v.at())
-		faults[i] = fault{key, "The " + key[strings.LastIndexByte(key, '.')+1:] + " field " + v.rule() + "."}
+// modelErrors turns violations into model state: "request.Customers[3].Email".
+func modelErrors(violations []violation) []modelError {
+	faults := make([]modelError, len(violations))
+	for i, found := range violations {
+		key := modelKey(found.fullPath())
+		faults[i] = modelError{key, "The " + key[strings.LastIndexByte(key, '.')+1:] + " field " + found.describeRule() + "."}
 	}
 	return faults
 }
 
 func modelKey(path []string) string {
-	var b strings.Builder
-	b.WriteString("request")
+	var key strings.Builder
+	key.WriteString("request")
 	for _, segment := range path {
 		if _, err := strconv.Atoi(segment); err == nil {
-			b.WriteString("[" + segment + "]")
+			key.WriteString("[" + segment + "]")
 		} else {
-			b.WriteString("." + segment)
+			key.WriteString("." + segment)
 		}
 	}
-	return b.String()
+	return key.String()
 }
 
-// refused is the answer where the script refused items: the batch is, with them named.
-func (v *expoints) refused(c *call, verdicts []*refusal) reply {
-	var a Action
+// refuseNamedItems is the answer where the script refused items: the batch is, with them named.
+func (v *expoints) refuseNamedItems(call *vendorCall, verdicts []*refusal) response {
+	var action Action
 	var named []int
-	for i, r := range verdicts {
-		if r != nil {
-			a.Description = r.description
+	for i, refused := range verdicts {
+		if refused != nil {
+			action.Description = refused.description
 			named = append(named, i)
 		}
 	}
-	return v.refuse(c, a, named)
+	return v.refuseCall(call, action, named)
 }
 
-func (v *expoints) scripted(a Action) *refusal { return &refusal{a.ErrorCode, a.Description} }
+func (v *expoints) itemRefusal(action Action) *refusal {
+	return &refusal{action.ErrorCode, action.Description}
+}
 
-// refuse names the customers of a batch through their model state, else gives BadRequest(text)'s body. Expoints has no error codes.
-func (v *expoints) refuse(c *call, a Action, named []int) reply {
-	orDefault(&a.Description, "The customer is not valid.")
-	if c.endpoint.operation != expointsAddName || len(named) == 0 {
-		return jsonReply(http.StatusBadRequest, map[string]string{"Message": a.Description})
+// refuseCall names the customers of a batch through their model state, else gives BadRequest(text)'s body. Expoints has no error codes.
+func (v *expoints) refuseCall(call *vendorCall, action Action, named []int) response {
+	setDefault(&action.Description, "The customer is not valid.")
+	if call.endpoint.operation != expointsAddName || len(named) == 0 {
+		return jsonResponse(http.StatusBadRequest, map[string]string{"Message": action.Description})
 	}
-	faults := make([]fault, len(named))
-	for i, n := range named {
-		faults[i] = fault{fmt.Sprintf("request.Customers[%d]", n), a.Description}
+	faults := make([]modelError, len(named))
+	for i, count := range named {
+		faults[i] = modelError{fmt.Sprintf("request.Customers[%d]", count), action.Description}
 	}
-	return modelState(faults)
+	return modelStateResponse(faults)
 }

@@ -10,27 +10,27 @@ import (
 	"testing"
 )
 
-// batch is a call of customer/add.
-func batch(customers ...string) string {
+// customerBatch is a call of customer/add.
+func customerBatch(customers ...string) string {
 	return `{"ApproveAutomatically":true,"IsTest":false,"Customers":[` + strings.Join(customers, ",") + `]}`
 }
 
-const other = `{"Email":"b@example.com","Data":[{"CustomerDataColumnId":15,"Value":"J"}]}`
+const otherFeedbackItem = `{"Email":"b@example.com","Data":[{"CustomerDataColumnId":15,"Value":"J"}]}`
 
 func TestExpointsTakesThePagesSamples(t *testing.T) {
 	// The samples' placeholders break rules that the same pages state: a batch type, an address twice.
 	stated := strings.NewReplacer(`"TypeBatch": "sample string 3"`, `"TypeBatch": "email"`, `"AllowDuplicateEmail": false`, `"AllowDuplicateEmail": true`)
 	for _, operation := range []string{"add", "addfinished", "addlock"} {
 		t.Run(operation, func(t *testing.T) {
-			s := New(Options{Expoints: ExpointsOptions{Columns: columns[:1], EventIDColumn: "event_id"}})
-			body := stated.Replace(golden(t, "expoints."+operation+".request.json"))
-			a := send(t, s, Expoints, expointsPath(operation), body)
-			if a.status != http.StatusOK || a.body != "" {
-				t.Fatalf("got %d %q, want 200 and no body", a.status, a.body)
+			s := New(Options{Expoints: ExpointsOptions{Columns: testColumns[:1], EventIDColumn: "event_id"}})
+			body := stated.Replace(readTestdata(t, "expoints."+operation+".request.json"))
+			resp := postWithLogin(t, s, Expoints, expointsPath(operation), body)
+			if resp.status != http.StatusOK || resp.body != "" {
+				t.Fatalf("got %d %q, want 200 and no body", resp.status, resp.body)
 			}
-			for e := range s.Ledger().AllEntries("expoints." + operation) {
-				if e.ID != "sample string 3" {
-					t.Errorf("ledger has id %q", e.ID)
+			for entry := range s.Ledger().AllEntries("expoints." + operation) {
+				if entry.ID != "sample string 3" {
+					t.Errorf("ledger has id %q", entry.ID)
 				}
 			}
 			if s.Ledger().Count("expoints."+operation) == 0 {
@@ -41,44 +41,46 @@ func TestExpointsTakesThePagesSamples(t *testing.T) {
 }
 
 func TestExpointsTakesWhatThePageAllows(t *testing.T) {
-	twice := strings.Replace(batch(feedbackItem, feedbackItem), "{", `{"AllowDuplicateEmail":true,`, 1)
+	twice := strings.Replace(customerBatch(feedbackItem, feedbackItem), "{", `{"AllowDuplicateEmail":true,`, 1)
 	tests := map[string]string{
 		"an address twice where allowed":    twice,
-		"a portal batch":                    strings.Replace(batch(feedbackItem), "{", `{"TypeBatch":"portal",`, 1),
-		"customers without an address":      batch(with(feedbackItem, fields{"Email": absent}), with(other, fields{"Email": ""})),
-		"a column's value that is empty":    batch(with(feedbackItem, fields{"Data": json.RawMessage(`[{"CustomerDataColumnId":15,"Value":"J"},{"CustomerDataColumnId":1,"Value":"e-1"},{"CustomerDataColumnId":1,"Value":""}]`)})),
-		"batch type as number":              strings.Replace(batch(feedbackItem), "{", `{"TypeBatch":0,`, 1),
-		"an address that is not valid":      batch(with(feedbackItem, fields{"Email": "nobody"})),
-		"no transaction date":               batch(with(feedbackItem, fields{"TransactionDate": nil})),
-		"dates without time, and in UTC":    batch(with(feedbackItem, fields{"SendDate": "2025-01-18", "EndDate": "2025-01-18T05:53:05Z"})),
-		"a batch without end and send time": strings.Replace(batch(feedbackItem), "{", `{"EndDate":null,"SendTime":null,`, 1),
+		"a portal batch":                    strings.Replace(customerBatch(feedbackItem), "{", `{"TypeBatch":"portal",`, 1),
+		"customers without an address":      customerBatch(withChanges(feedbackItem, fields{"Email": absent}), withChanges(otherFeedbackItem, fields{"Email": ""})),
+		"a column's value that is empty":    customerBatch(withChanges(feedbackItem, fields{"Data": json.RawMessage(`[{"CustomerDataColumnId":15,"Value":"J"},{"CustomerDataColumnId":1,"Value":"e-1"},{"CustomerDataColumnId":1,"Value":""}]`)})),
+		"batch type as number":              strings.Replace(customerBatch(feedbackItem), "{", `{"TypeBatch":0,`, 1),
+		"an address that is not valid":      customerBatch(withChanges(feedbackItem, fields{"Email": "nobody"})),
+		"no transaction date":               customerBatch(withChanges(feedbackItem, fields{"TransactionDate": nil})),
+		"dates without time, and in UTC":    customerBatch(withChanges(feedbackItem, fields{"SendDate": "2025-01-18", "EndDate": "2025-01-18T05:53:05Z"})),
+		"a batch without end and send time": strings.Replace(customerBatch(feedbackItem), "{", `{"EndDate":null,"SendTime":null,`, 1),
 	}
 	for name, body := range tests {
-		s := New(Options{Expoints: ExpointsOptions{Columns: columns, EventIDColumn: "event_id"}})
-		if a := send(t, s, Expoints, expointsPath("add"), body); a.status != http.StatusOK || s.Ledger().AcceptedEntries("expoints.add")[0].ID != "e-1" {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+		s := New(Options{Expoints: ExpointsOptions{Columns: testColumns, EventIDColumn: "event_id"}})
+		if resp := postWithLogin(t, s, Expoints, expointsPath("add"), body); resp.status != http.StatusOK || s.Ledger().AcceptedEntries("expoints.add")[0].ID != "e-1" {
+			t.Errorf("%s: %d %s", name, resp.status, resp.body)
 		}
 	}
 }
 
 func TestExpointsRefusesTheWholeBatch(t *testing.T) {
-	change := func(changes fields) string { return batch(feedbackItem, with(other, changes)) }
+	change := func(changes fields) string {
+		return customerBatch(feedbackItem, withChanges(otherFeedbackItem, changes))
+	}
 	data := func(elements ...string) fields {
 		return fields{"Data": json.RawMessage("[" + strings.Join(append(elements, `{"CustomerDataColumnId":15,"Value":"J"}`), ",") + "]")}
 	}
 	tests := []struct {
 		name, body, key, says string
 	}{
-		{"over the cap", batch(strings.Split(strings.Repeat(feedbackItem+"\n", 201), "\n")[:201]...), "request.Customers", "at most 200"},
+		{"over the cap", customerBatch(strings.Split(strings.Repeat(feedbackItem+"\n", 201), "\n")[:201]...), "request.Customers", "at most 200"},
 		{"no customers", `{"IsTest":true}`, "request.Customers", "is mandatory"},
-		{"an empty batch", batch(), "request.Customers", "at least 1"},
-		{"unknown key", strings.Replace(batch(feedbackItem), "{", `{"Source":"x",`, 1), "request.Source", "not a parameter"},
-		{"key in another case", strings.Replace(batch(feedbackItem), "IsTest", "isTest", 1), "request.isTest", "not a parameter"},
-		{"null where the table has none", strings.Replace(batch(feedbackItem), "false", "null", 1), "request.IsTest", "type Boolean"},
-		{"unknown batch type", strings.Replace(batch(feedbackItem), "{", `{"TypeBatch":"sms",`, 1), "request.TypeBatch", "one of"},
-		{"batch type 2", strings.Replace(batch(feedbackItem), "{", `{"TypeBatch":2,`, 1), "request.TypeBatch", "0 or 1"},
-		{"end date", strings.Replace(batch(feedbackItem), "{", `{"EndDate":"soon",`, 1), "request.EndDate", "RFC 3339"},
-		{"the same address", batch(feedbackItem, strings.Replace(feedbackItem, "a@", "A@", 1)), "request.Customers[1].Email", "unique"},
+		{"an empty batch", customerBatch(), "request.Customers", "at least 1"},
+		{"unknown key", strings.Replace(customerBatch(feedbackItem), "{", `{"Source":"x",`, 1), "request.Source", "not a parameter"},
+		{"key in another case", strings.Replace(customerBatch(feedbackItem), "IsTest", "isTest", 1), "request.isTest", "not a parameter"},
+		{"null where the table has none", strings.Replace(customerBatch(feedbackItem), "false", "null", 1), "request.IsTest", "type Boolean"},
+		{"unknown batch type", strings.Replace(customerBatch(feedbackItem), "{", `{"TypeBatch":"sms",`, 1), "request.TypeBatch", "one of"},
+		{"batch type 2", strings.Replace(customerBatch(feedbackItem), "{", `{"TypeBatch":2,`, 1), "request.TypeBatch", "0 or 1"},
+		{"end date", strings.Replace(customerBatch(feedbackItem), "{", `{"EndDate":"soon",`, 1), "request.EndDate", "RFC 3339"},
+		{"the same address", customerBatch(feedbackItem, strings.Replace(feedbackItem, "a@", "A@", 1)), "request.Customers[1].Email", "unique"},
 		{"address of another type", change(fields{"Email": 1}), "request.Customers[1].Email", "type String"},
 		{"unknown customer key", change(fields{"Name": "x"}), "request.Customers[1].Name", "not a parameter"},
 		{"nine digits of a second", change(fields{"SendDate": "2025-01-18T05:53:05.461846712+01:00"}), "request.Customers[1].SendDate", "7 digits"},
@@ -98,19 +100,19 @@ func TestExpointsRefusesTheWholeBatch(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := New(Options{Expoints: ExpointsOptions{Columns: columns, EventIDColumn: "event_id"}})
-			refusedByExpoints(t, s, "add", tt.body, tt.key, tt.says)
+			s := New(Options{Expoints: ExpointsOptions{Columns: testColumns, EventIDColumn: "event_id"}})
+			checkExpointsRefusal(t, s, "add", tt.body, tt.key, tt.says)
 		})
 	}
 }
 
-// refusedByExpoints fails the test unless the call is a 400 that says so at a key, and nothing is in the ledger.
-func refusedByExpoints(t *testing.T, s *Server, operation, body, key, says string) {
+// checkExpointsRefusal fails the test unless the call is a 400 that says so at a key, and nothing is in the ledger.
+func checkExpointsRefusal(t *testing.T, s *Server, operation, body, key, says string) {
 	t.Helper()
-	a := send(t, s, Expoints, expointsPath(operation), body)
-	state, _ := a.json(t)["ModelState"].(map[string]any)
-	if a.status != http.StatusBadRequest || !strings.Contains(fmt.Sprint(state[key]), says) {
-		t.Errorf("got %d %s, want %s: %q", a.status, a.body, key, says)
+	resp := postWithLogin(t, s, Expoints, expointsPath(operation), body)
+	state, _ := resp.decodeJSON(t)["ModelState"].(map[string]any)
+	if resp.status != http.StatusBadRequest || !strings.Contains(fmt.Sprint(state[key]), says) {
+		t.Errorf("got %d %s, want %s: %q", resp.status, resp.body, key, says)
 	}
 	if stats := s.Ledger().Calls("expoints." + operation); s.Ledger().Count("expoints."+operation) != 0 || stats.Failures[400] != 1 {
 		t.Errorf("ledger: %+v", stats)
@@ -131,7 +133,7 @@ func TestExpointsRefusesFinishedCustomersAndLocks(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.operation+"/"+tt.says, func(t *testing.T) {
-			refusedByExpoints(t, New(Options{Expoints: ExpointsOptions{Columns: columns}}), tt.operation, tt.body, tt.key, tt.says)
+			checkExpointsRefusal(t, New(Options{Expoints: ExpointsOptions{Columns: testColumns}}), tt.operation, tt.body, tt.key, tt.says)
 		})
 	}
 }
@@ -144,12 +146,12 @@ func TestTheColumnCatalogueIsFiltered(t *testing.T) {
 		"?Required=true&Archived=false": {15},
 		"?CustomerDataColumnIds=1&CustomerDataColumnIds=16": {1, 16},
 	}
-	s := New(Options{Expoints: ExpointsOptions{Columns: columns, BearerToken: "static"}})
+	s := New(Options{Expoints: ExpointsOptions{Columns: testColumns, BearerToken: "static"}})
 	for query, want := range tests {
 		r := httptest.NewRequest(http.MethodGet, "/external/api/v3/customerdatacolumn"+query, nil)
 		r.Header.Set("Authorization", "Bearer static")
 		var ids []float64
-		for _, column := range do(s.Handler(Expoints), r).json(t)["CustomerDataColumns"].([]any) {
+		for _, column := range serveRequest(s.Handler(Expoints), r).decodeJSON(t)["CustomerDataColumns"].([]any) {
 			ids = append(ids, column.(map[string]any)["Id"].(float64))
 		}
 		if !reflect.DeepEqual(ids, want) {
@@ -162,8 +164,8 @@ func TestTheColumnCatalogueIsFiltered(t *testing.T) {
 		if want != http.StatusUnauthorized {
 			r.Header.Set("Authorization", "Bearer static")
 		}
-		if a := do(s.Handler(Expoints), r); a.status != want {
-			t.Errorf("%q: got %d, want %d", query, a.status, want)
+		if resp := serveRequest(s.Handler(Expoints), r); resp.status != want {
+			t.Errorf("%q: got %d, want %d", query, resp.status, want)
 		}
 	}
 }

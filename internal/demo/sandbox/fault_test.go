@@ -47,23 +47,23 @@ func TestEachFaultShowsAndIsCounted(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := scripted(t, Options{}, Rule{Name: "r", Operation: "crmcom.purchases", When: tt.when, Times: 1, Do: tt.do})
-			token := crmToken(t, s)
-			a := crm(t, s, "purchases", token, purchases(2)...)
-			if a.status != tt.status || !strings.Contains(a.body, tt.has) || tt.not != "" && strings.Contains(a.body, tt.not) {
-				t.Errorf("got %d %s", a.status, a.body)
+			s := newScriptedServer(t, Options{}, Rule{Name: "r", Operation: "crmcom.purchases", When: tt.when, Times: 1, Do: tt.do})
+			token := loginCRM(t, s)
+			resp := postCRMItems(t, s, "purchases", token, purchaseItems(2)...)
+			if resp.status != tt.status || !strings.Contains(resp.body, tt.has) || tt.not != "" && strings.Contains(resp.body, tt.not) {
+				t.Errorf("got %d %s", resp.status, resp.body)
 			}
-			if name, value, ok := strings.Cut(tt.header, ": "); ok && a.header.Get(name) != value {
-				t.Errorf("header %s is %q, want %q", name, a.header.Get(name), value)
+			if name, value, ok := strings.Cut(tt.header, ": "); ok && resp.header.Get(name) != value {
+				t.Errorf("header %s is %q, want %q", name, resp.header.Get(name), value)
 			}
-			if got := accepted(s, "crmcom.purchases"); !slices.Equal(got, tt.accepted) {
+			if got := acceptedIDs(s, "crmcom.purchases"); !slices.Equal(got, tt.accepted) {
 				t.Errorf("accepted %v, want %v", got, tt.accepted)
 			}
 			if s.Faults()["r"] != 1 {
 				t.Errorf("fired %v", s.Faults())
 			}
-			if a = crm(t, s, "purchases", crmToken(t, s), purchases(2)...); !strings.Contains(a.body, `"code":"OK"`) || s.Faults()["r"] != 1 {
-				t.Errorf("the second call fares no better: %d %s, fired %v", a.status, a.body, s.Faults())
+			if resp = postCRMItems(t, s, "purchases", loginCRM(t, s), purchaseItems(2)...); !strings.Contains(resp.body, `"code":"OK"`) || s.Faults()["r"] != 1 {
+				t.Errorf("the second call fares no better: %d %s, fired %v", resp.status, resp.body, s.Faults())
 			}
 		})
 	}
@@ -78,10 +78,10 @@ func TestARefusedItemRefusesExpointsBatchByName(t *testing.T) {
 	}
 	for want, do := range tests {
 		rule.Do = do
-		s := scripted(t, Options{Expoints: ExpointsOptions{Columns: columns}}, rule)
-		a := send(t, s, Expoints, expointsPath("add"), batch(feedbackItem, other))
-		if a.status != http.StatusBadRequest || a.body != want || s.Ledger().Count("expoints.add") != 0 || s.Faults()["r"] != 1 {
-			t.Errorf("got %d %s, want %s; fired %v", a.status, a.body, want, s.Faults())
+		s := newScriptedServer(t, Options{Expoints: ExpointsOptions{Columns: testColumns}}, rule)
+		resp := postWithLogin(t, s, Expoints, expointsPath("add"), customerBatch(feedbackItem, otherFeedbackItem))
+		if resp.status != http.StatusBadRequest || resp.body != want || s.Ledger().Count("expoints.add") != 0 || s.Faults()["r"] != 1 {
+			t.Errorf("got %d %s, want %s; fired %v", resp.status, resp.body, want, s.Faults())
 		}
 		if stats := s.Ledger().Calls("expoints.add"); stats.Refused != 2 || stats.Accepted != 0 {
 			t.Errorf("stats %+v", stats)
@@ -90,7 +90,7 @@ func TestARefusedItemRefusesExpointsBatchByName(t *testing.T) {
 }
 
 func TestPropelShowsItemFaults(t *testing.T) {
-	second := with(customerItem, fields{"sourceId": "K73"})
+	second := withChanges(customerItem, fields{"sourceId": "K73"})
 	rule := Rule{Name: "r", When: When{Items: Items{Field: "sourceId", Prefix: "K73"}}}
 	tests := []struct {
 		do       Action
@@ -106,17 +106,17 @@ func TestPropelShowsItemFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		rule.Do = tt.do
-		s := scripted(t, Options{}, rule)
-		a := send(t, s, Propel, propelPath, `{"customers":[`+customerItem+`,`+second+`]}`)
-		if a.status != tt.status || !strings.Contains(a.body, tt.has) || s.Ledger().Count("propel.customers") != tt.accepted || s.Faults()["r"] != 1 {
-			t.Errorf("%s: got %d %s, accepted %d, fired %v", tt.do.Fault, a.status, a.body, s.Ledger().Count("propel.customers"), s.Faults())
+		s := newScriptedServer(t, Options{}, rule)
+		resp := postWithLogin(t, s, Propel, propelPath, `{"customers":[`+customerItem+`,`+second+`]}`)
+		if resp.status != tt.status || !strings.Contains(resp.body, tt.has) || s.Ledger().Count("propel.customers") != tt.accepted || s.Faults()["r"] != 1 {
+			t.Errorf("%s: got %d %s, accepted %d, fired %v", tt.do.Fault, resp.status, resp.body, s.Ledger().Count("propel.customers"), s.Faults())
 		}
 	}
 }
 
 // TestAFaultThatCannotActIsNotCounted keeps a test from believing in a fault that never showed.
 func TestAFaultThatCannotActIsNotCounted(t *testing.T) {
-	s := scripted(t, Options{Expoints: ExpointsOptions{Columns: columns}},
+	s := newScriptedServer(t, Options{Expoints: ExpointsOptions{Columns: testColumns}},
 		Rule{Name: "drop", Operation: "expoints", Do: Action{Fault: FaultDropItems}},
 		Rule{Name: "ended", Operation: "propel", When: When{Items: Items{Field: "source"}}, Do: Action{Fault: FaultStatus, Code: 500}},
 		Rule{Name: "late", Operation: "propel", When: When{Items: Items{Field: "source"}}, Do: Action{Fault: FaultRefuseItem}},
@@ -125,11 +125,11 @@ func TestAFaultThatCannotActIsNotCounted(t *testing.T) {
 		Rule{Name: "first", Operation: "expoints.addlock", Do: Action{Fault: FaultTooLarge}},
 		Rule{Name: "second", Operation: "expoints.addlock", Do: Action{Fault: FaultEmptyBody}},
 	)
-	if a := send(t, s, Expoints, expointsPath("add"), batch(feedbackItem)); a.status != http.StatusOK {
-		t.Fatalf("got %d %s", a.status, a.body)
+	if resp := postWithLogin(t, s, Expoints, expointsPath("add"), customerBatch(feedbackItem)); resp.status != http.StatusOK {
+		t.Fatalf("got %d %s", resp.status, resp.body)
 	}
-	send(t, s, Expoints, expointsPath("addlock"), `{}`)
-	send(t, s, Propel, propelPath, `{"customers":[`+customerItem+`]}`)
+	postWithLogin(t, s, Expoints, expointsPath("addlock"), `{}`)
+	postWithLogin(t, s, Propel, propelPath, `{"customers":[`+customerItem+`]}`)
 	want := map[string]int{"late": 0, "ended": 1, "drop": 0, "other": 0, "miss": 0, "first": 1, "second": 0}
 	if got := s.Faults(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -138,7 +138,7 @@ func TestAFaultThatCannotActIsNotCounted(t *testing.T) {
 
 // TestResetsCloseTheConnection needs a network: the client must see no answer at all.
 func TestResetsCloseTheConnection(t *testing.T) {
-	s := scripted(t, Options{},
+	s := newScriptedServer(t, Options{},
 		Rule{Name: "before", Operation: "propel.token", Times: 1, Do: Action{Fault: FaultResetBefore}},
 		Rule{Name: "after", Operation: "propel.token", Times: 1, Do: Action{Fault: FaultResetAfter}})
 	server := httptest.NewServer(s.Handler(Propel))

@@ -12,12 +12,12 @@ import (
 // FuzzCall holds the answer against the ledger: what was accepted is exactly what the answer calls accepted, and stands in the body sent.
 func FuzzCall(f *testing.F) {
 	for _, operation := range []string{"purchases", "referrals", "achievements", "social_media", "web", "financial_achievements"} {
-		f.Add(golden(f, "crmcom."+operation+".request.json"), "crmcom."+operation)
+		f.Add(readTestdata(f, "crmcom."+operation+".request.json"), "crmcom."+operation)
 	}
 	for _, operation := range []string{"add", "addfinished", "addlock"} {
-		f.Add(golden(f, "expoints."+operation+".request.json"), "expoints."+operation)
+		f.Add(readTestdata(f, "expoints."+operation+".request.json"), "expoints."+operation)
 	}
-	f.Add(batch(feedbackItem, other), "expoints.add")
+	f.Add(customerBatch(feedbackItem, otherFeedbackItem), "expoints.add")
 	f.Add(`{"customers":[`+customerItem+`,`+customerItem+`]}`, "propel.customers")
 	f.Add(`{"username":"sandbox-user","password":"sandbox-password","organisation":"sandbox-organisation"}`, "crmcom.login")
 	f.Add(grantForm, "propel.token")
@@ -25,11 +25,11 @@ func FuzzCall(f *testing.F) {
 	f.Add("", "expoints.columns")
 	f.Fuzz(func(t *testing.T, body, operation string) {
 		for _, instant := range []bool{true, false} {
-			s := New(Options{Instant: instant, KeepBodies: true, Expoints: ExpointsOptions{Columns: columns, BearerToken: "static"}})
+			s := New(Options{Instant: instant, KeepBodies: true, Expoints: ExpointsOptions{Columns: testColumns, BearerToken: "static"}})
 			for _, vendor := range []Vendor{CRMCOM, Expoints, Propel} {
-				for _, e := range endpointsOf(s, vendor) {
-					if e.operation == operation {
-						fuzzCall(t, s, vendor, e, body)
+				for _, endpoint := range endpointsOf(s, vendor) {
+					if endpoint.operation == operation {
+						checkFuzzedCall(t, s, vendor, endpoint, body)
 					}
 				}
 			}
@@ -37,30 +37,30 @@ func FuzzCall(f *testing.F) {
 	})
 }
 
-func endpointsOf(s *Server, v Vendor) []*endpoint {
+func endpointsOf(s *Server, vendor Vendor) []*endpoint {
 	return map[Vendor][]*endpoint{
 		CRMCOM:   newCRMCOM(s, CRMCOMOptions{}).endpoints(),
 		Expoints: newExpoints(s, ExpointsOptions{}).endpoints(),
 		Propel:   newPropel(s, PropelOptions{}).endpoints(),
-	}[v]
+	}[vendor]
 }
 
-func fuzzCall(t *testing.T, s *Server, vendor Vendor, e *endpoint, body string) {
+func checkFuzzedCall(t *testing.T, s *Server, vendor Vendor, target *endpoint, body string) {
 	token := "static"
 	switch vendor {
 	case CRMCOM:
-		token = crmToken(t, s)
+		token = loginCRM(t, s)
 	case Propel:
-		token = oauthToken(t, s, Propel)
+		token = loginOAuth(t, s, Propel)
 	}
 	body = strings.ReplaceAll(body, "{{token}}", token)
-	r := bearing(e.path, token, body)
-	r.Method = e.method
-	if e.form {
+	r := newBearerPost(target.path, token, body)
+	r.Method = target.method
+	if target.formBody {
 		r.Header.Set("Content-Type", formMedia)
 	}
-	a := do(s.Handler(vendor), r)
-	entries := s.Ledger().AcceptedEntries(e.operation)
+	resp := serveRequest(s.Handler(vendor), r)
+	entries := s.Ledger().AcceptedEntries(target.operation)
 	if s.opts.Instant {
 		if len(entries) != 0 {
 			t.Error("Instant keeps a ledger")
@@ -72,25 +72,25 @@ func fuzzCall(t *testing.T, s *Server, vendor Vendor, e *endpoint, body string) 
 			t.Errorf("the ledger has %q, which was not sent", entry.Body)
 		}
 	}
-	stats := s.Ledger().Calls(e.operation)
-	if got := confirmed(t, a, stats.Items); got != len(entries) || stats.Accepted != got || stats.Accepted+stats.Refused > stats.Items {
-		t.Errorf("%d %s confirms %d, the ledger has %d, stats %+v", a.status, a.body, got, len(entries), stats)
+	stats := s.Ledger().Calls(target.operation)
+	if got := countConfirmed(t, resp, stats.Items); got != len(entries) || stats.Accepted != got || stats.Accepted+stats.Refused > stats.Items {
+		t.Errorf("%d %s confirms %d, the ledger has %d, stats %+v", resp.status, resp.body, got, len(entries), stats)
 	}
 }
 
-// confirmed is the number of items that an answer calls accepted; a whole batch's answer is a 200 without a body.
-func confirmed(t *testing.T, a answer, items int) int {
-	if a.status != http.StatusOK {
+// countConfirmed is the number of items that an answer calls accepted; a whole batch's answer is a 200 without a body.
+func countConfirmed(t *testing.T, resp clientResponse, items int) int {
+	if resp.status != http.StatusOK {
 		return 0
 	}
-	if a.body == "" {
+	if resp.body == "" {
 		return items
 	}
 	var rep struct {
 		Data json.RawMessage
 	}
-	if err := json.Unmarshal([]byte(a.body), &rep); err != nil {
-		t.Fatalf("the answer %q: %v", a.body, err)
+	if err := json.Unmarshal([]byte(resp.body), &rep); err != nil {
+		t.Fatalf("the answer %q: %v", resp.body, err)
 	}
 	var crm struct {
 		Processed []any `json:"processed_customer_events_set"`
@@ -99,13 +99,13 @@ func confirmed(t *testing.T, a answer, items int) int {
 	if json.Unmarshal(rep.Data, &rows) != nil {
 		_ = json.Unmarshal(rep.Data, &crm) // a login's data has no rows
 	}
-	n := len(crm.Processed)
+	count := len(crm.Processed)
 	for _, row := range rows {
 		if row.Success {
-			n++
+			count++
 		}
 	}
-	return n
+	return count
 }
 
 // FuzzParseObject holds the parser against encoding/json, which it must agree with wherever no key occurs twice.
@@ -115,7 +115,7 @@ func FuzzParseObject(f *testing.F) {
 	f.Add([]byte(`{"a":1,"a":2}`))
 	f.Add([]byte(`{"a":"\ud800"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		o, err := parseObject(body)
+		object, err := parseObject(body)
 		if err != nil {
 			return
 		}
@@ -125,11 +125,11 @@ func FuzzParseObject(f *testing.F) {
 		if err := dec.Decode(&want); err != nil {
 			t.Fatalf("encoding/json refuses it: %v", err)
 		}
-		if got := plainValue(o); !reflect.DeepEqual(got, want) {
+		if got := plainValue(object); !reflect.DeepEqual(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
-		if !json.Valid(o.raw) {
-			t.Errorf("raw is %q", o.raw)
+		if !json.Valid(object.raw) {
+			t.Errorf("raw is %q", object.raw)
 		}
 	})
 }
@@ -137,18 +137,18 @@ func FuzzParseObject(f *testing.F) {
 // plainValue is a value as encoding/json gives it.
 func plainValue(v any) any {
 	switch v := v.(type) {
-	case *object:
-		m := make(map[string]any, len(v.fields))
+	case *jsonObject:
+		fields := make(map[string]any, len(v.fields))
 		for key, value := range v.fields {
-			m[key] = plainValue(value)
+			fields[key] = plainValue(value)
 		}
-		return m
+		return fields
 	case []any:
-		l := make([]any, len(v))
+		elements := make([]any, len(v))
 		for i := range v {
-			l[i] = plainValue(v[i])
+			elements[i] = plainValue(v[i])
 		}
-		return l
+		return elements
 	default:
 		return v
 	}

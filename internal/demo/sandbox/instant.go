@@ -9,11 +9,11 @@ import (
 // itemDepth is where an item's own keys are: body, array, item.
 const itemDepth = 3
 
-// instant answers a call at once: write makes the answer of the ids found under key in the items, each in its quotes.
-func (s *Server) instant(key string, write func(out *bytes.Buffer, ids [][]byte)) func(http.ResponseWriter, *http.Request) {
+// instantHandler answers a call at once: write makes the answer of the ids found under key in the items, each in its quotes.
+func (s *Server) instantHandler(key string, write func(out *bytes.Buffer, ids [][]byte)) func(http.ResponseWriter, *http.Request) {
 	quoted := []byte(`"` + key + `"`)
 	return func(w http.ResponseWriter, r *http.Request) {
-		in, out := s.buffer(), s.buffer()
+		in, out := s.borrowBuffer(), s.borrowBuffer()
 		defer s.buffers.Put(in)
 		defer s.buffers.Put(out)
 		if _, err := in.ReadFrom(http.MaxBytesReader(w, r.Body, s.opts.MaxBodyBytes)); err != nil {
@@ -26,10 +26,10 @@ func (s *Server) instant(key string, write func(out *bytes.Buffer, ids [][]byte)
 	}
 }
 
-func (s *Server) buffer() *bytes.Buffer {
-	if b, ok := s.buffers.Get().(*bytes.Buffer); ok {
-		b.Reset()
-		return b
+func (s *Server) borrowBuffer() *bytes.Buffer {
+	if buffer, ok := s.buffers.Get().(*bytes.Buffer); ok {
+		buffer.Reset()
+		return buffer
 	}
 	return new(bytes.Buffer)
 }
@@ -49,7 +49,7 @@ func itemTexts(in, key []byte) [][]byte {
 		case ',':
 			wanted = false
 		case '"':
-			end := textEnd(in, i)
+			end := endOfText(in, i)
 			text := in[i:end]
 			if wanted {
 				texts = append(texts, text)
@@ -61,43 +61,43 @@ func itemTexts(in, key []byte) [][]byte {
 	return texts
 }
 
-// textEnd is the index after the closing quote of the string at start, or the input's end.
-func textEnd(in []byte, start int) int {
+// endOfText is the index after the closing quote of the string at start, or the input's end.
+func endOfText(in []byte, start int) int {
 	for i := start + 1; i < len(in); {
-		n := bytes.IndexByte(in[i:], '"')
-		if n < 0 {
+		count := bytes.IndexByte(in[i:], '"')
+		if count < 0 {
 			break
 		}
-		i += n + 1
-		if !escaped(in, start+1, i-1) {
+		i += count + 1
+		if !isEscaped(in, start+1, i-1) {
 			return i
 		}
 	}
 	return len(in)
 }
 
-// escaped tells whether an odd number of backslashes stands before the quote.
-func escaped(in []byte, start, quote int) bool {
-	n := 0
-	for quote-1-n >= start && in[quote-1-n] == '\\' {
-		n++
+// isEscaped tells whether an odd number of backslashes stands before the quote.
+func isEscaped(in []byte, start, quote int) bool {
+	count := 0
+	for quote-1-count >= start && in[quote-1-count] == '\\' {
+		count++
 	}
-	return n%2 == 1
+	return count%2 == 1
 }
 
-func crmInstant(out *bytes.Buffer, ids [][]byte) {
+func writeInstantCRM(out *bytes.Buffer, ids [][]byte) {
 	out.WriteString(`{"data":{"unprocessed_customer_events_set":[],"processed_customer_events_set":[`)
-	separated(out, ids, `{"number":"1","id":"00000000000000000000000000000001","request_unique_identifier":`, `}`)
+	writeSeparated(out, ids, `{"number":"1","id":"00000000000000000000000000000001","request_unique_identifier":`, `}`)
 	out.WriteString(`]},"status":{"code":"OK","description":"","message":""}}`)
 }
 
-func propelInstant(out *bytes.Buffer, ids [][]byte) {
+func writeInstantPropel(out *bytes.Buffer, ids [][]byte) {
 	out.WriteString(`{"data":[`)
-	separated(out, ids, `{"action":"update","id":1,"lookupKey":"sourceId","success":true,"key":`, `}`)
+	writeSeparated(out, ids, `{"action":"update","id":1,"lookupKey":"sourceId","success":true,"key":`, `}`)
 	out.WriteString(`],"messages":["Completed"]}`)
 }
 
-func separated(out *bytes.Buffer, ids [][]byte, before, after string) {
+func writeSeparated(out *bytes.Buffer, ids [][]byte, before, after string) {
 	for i, id := range ids {
 		if i > 0 {
 			out.WriteByte(',')
@@ -108,6 +108,6 @@ func separated(out *bytes.Buffer, ids [][]byte, before, after string) {
 	}
 }
 
-func expointsInstant(_ http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // whatever was sent is answered 200
+func serveInstantExpoints(_ http.ResponseWriter, request *http.Request) {
+	_, _ = io.Copy(io.Discard, request.Body) // whatever was sent is answered 200
 }

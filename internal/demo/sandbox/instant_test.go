@@ -13,22 +13,22 @@ import (
 // TestInstantAnswersEveryItemOnce keeps a benchmark from being met by an answer that a sink could not use.
 func TestInstantAnswersEveryItemOnce(t *testing.T) {
 	s := New(Options{Instant: true})
-	token := crmToken(t, s)
-	a := crm(t, s, "purchases", token, purchaseItem, strings.Replace(purchaseItem, "p-0-1", `q\"\\`, 1))
+	token := loginCRM(t, s)
+	resp := postCRMItems(t, s, "purchases", token, purchaseItem, strings.Replace(purchaseItem, "p-0-1", `q\"\\`, 1))
 	var ids []any
-	for _, row := range a.json(t)["data"].(map[string]any)["processed_customer_events_set"].([]any) {
+	for _, row := range resp.decodeJSON(t)["data"].(map[string]any)["processed_customer_events_set"].([]any) {
 		ids = append(ids, row.(map[string]any)["request_unique_identifier"])
 	}
 	if want := []any{"p-0-1", `q"\`}; !reflect.DeepEqual(ids, want) {
 		t.Errorf("CRM.COM: got %v, want %v", ids, want)
 	}
 	nested := `{"customers":[{"parent":{"source":"X","sourceId":"no"},"source":"sourceId","sourceId":"1"}]}`
-	a = do(s.Handler(Propel), post(propelPath, jsonMedia, nested))
-	if rows := a.json(t)["data"].([]any); len(rows) != 1 || rows[0].(map[string]any)["key"] != "1" {
-		t.Errorf("Propel: %s", a.body)
+	resp = serveRequest(s.Handler(Propel), newPost(propelPath, jsonMedia, nested))
+	if rows := resp.decodeJSON(t)["data"].([]any); len(rows) != 1 || rows[0].(map[string]any)["key"] != "1" {
+		t.Errorf("Propel: %s", resp.body)
 	}
-	if a = do(s.Handler(Expoints), post(expointsPath("add"), jsonMedia, "{}")); a.status != http.StatusOK {
-		t.Errorf("Expoints: %d", a.status)
+	if resp = serveRequest(s.Handler(Expoints), newPost(expointsPath("add"), jsonMedia, "{}")); resp.status != http.StatusOK {
+		t.Errorf("Expoints: %d", resp.status)
 	}
 }
 
@@ -37,22 +37,22 @@ func BenchmarkInstantPurchases(b *testing.B) { benchmarkPurchases(b, Options{Ins
 func BenchmarkStrictPurchases(b *testing.B) { benchmarkPurchases(b, Options{}) }
 
 // benchmarkPurchases sends 1000 items a call through the handler, without a network.
-func benchmarkPurchases(b *testing.B, o Options) {
-	s := New(o)
-	token := crmToken(b, s)
+func benchmarkPurchases(b *testing.B, opts Options) {
+	s := New(opts)
+	token := loginCRM(b, s)
 	items := make([]string, crmMaxItems)
 	for i := range items {
 		items[i] = strings.Replace(purchaseItem, "p-0-1", fmt.Sprint("p-0-", i), 1)
 	}
 	body := []byte(fmt.Sprintf(`{"token":%q,"purchase_customer_events_set":[%s]}`, token, strings.Join(items, ",")))
-	h := s.Handler(CRMCOM)
+	handler := s.Handler(CRMCOM)
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
 		r := httptest.NewRequest(http.MethodPost, crmPath("purchases"), bytes.NewReader(body))
 		r.Header.Set("Content-Type", jsonMedia)
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 		if w.Code != http.StatusOK {
 			b.Fatal(w.Code)
 		}

@@ -30,12 +30,12 @@ type LedgerEntry struct {
 	Hash [sha256.Size]byte
 	// Body is the item's JSON; nil without Options.KeepBodies.
 	Body []byte
-	// Told says that the answer that names the item accepted was on its way to a client that still waited. It is false where a fault took the answer's place
+	// Confirmed says that the answer that names the item accepted was on its way to a client that still waited. It is false where a fault took the answer's place
 	// or left the item out, where the client had gone, and as long as the call runs.
-	Told bool
+	Confirmed bool
 
-	item  identity
-	after bool // the client had been told of the item before
+	item              itemIdentity
+	afterConfirmation bool // the client had been told of the item before
 }
 
 // CallStats count what was asked of one operation.
@@ -57,23 +57,23 @@ type Ledger struct {
 	keepBodies bool
 
 	mu         sync.Mutex // covers all below
-	operations map[string]*account
+	operations map[string]*operationLedger
 }
 
-type account struct {
+type operationLedger struct {
 	entries []LedgerEntry
-	items   map[identity]known
+	items   map[itemIdentity]itemHistory
 	stats   CallStats
 }
 
-// known is what an account has of one item.
-type known struct {
-	times int
-	told  bool // the client was told of one acceptance at least
+// itemHistory is what an account has of one item.
+type itemHistory struct {
+	times     int
+	confirmed bool // the client was told of one acceptance at least
 }
 
-// identity tells whether two items are the same one.
-type identity struct {
+// itemIdentity tells whether two items are the same one.
+type itemIdentity struct {
 	id, version string
 	hash        [sha256.Size]byte
 }
@@ -87,22 +87,22 @@ func (l *Ledger) AcceptedEntries(operation string) []LedgerEntry {
 func (l *Ledger) AllEntries(operation string) iter.Seq[LedgerEntry] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Values(l.account(operation).entries)
+	return slices.Values(l.operationLedger(operation).entries)
 }
 
 // Count is the number of acceptances, duplicates included.
 func (l *Ledger) Count(operation string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.account(operation).entries)
+	return len(l.operationLedger(operation).entries)
 }
 
 // Duplicates is the number of acceptances of items that had been accepted before.
 func (l *Ledger) Duplicates(operation string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := l.account(operation)
-	return len(a.entries) - len(a.items)
+	ops := l.operationLedger(operation)
+	return len(ops.entries) - len(ops.items)
 }
 
 // Unexplained are the acceptances beyond an item's first that no lost answer is a reason for: the client sent the item again although it was told of it, or
@@ -111,12 +111,12 @@ func (l *Ledger) Unexplained(operation string) []LedgerEntry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []LedgerEntry
-	told := map[identity]bool{}
-	for _, e := range l.account(operation).entries {
-		if e.after || e.Told && told[e.item] {
-			out = append(out, e)
+	told := map[itemIdentity]bool{}
+	for _, entry := range l.operationLedger(operation).entries {
+		if entry.afterConfirmation || entry.Confirmed && told[entry.item] {
+			out = append(out, entry)
 		}
-		told[e.item] = told[e.item] || e.Told
+		told[entry.item] = told[entry.item] || entry.Confirmed
 	}
 	return out
 }
@@ -125,74 +125,74 @@ func (l *Ledger) Unexplained(operation string) []LedgerEntry {
 func (l *Ledger) Calls(operation string) CallStats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	stats := l.account(operation).stats
+	stats := l.operationLedger(operation).stats
 	stats.Failures = maps.Clone(stats.Failures)
 	return stats
 }
 
-// account must be called with mu held.
-func (l *Ledger) account(operation string) *account {
-	a, ok := l.operations[operation]
+// operationLedger must be called with mu held.
+func (l *Ledger) operationLedger(operation string) *operationLedger {
+	ops, ok := l.operations[operation]
 	if !ok {
-		a = &account{items: map[identity]known{}, stats: CallStats{Failures: map[int]int{}}}
+		ops = &operationLedger{items: map[itemIdentity]itemHistory{}, stats: CallStats{Failures: map[int]int{}}}
 		if l.operations == nil {
-			l.operations = map[string]*account{}
+			l.operations = map[string]*operationLedger{}
 		}
-		l.operations[operation] = a
+		l.operations[operation] = ops
 	}
-	return a
+	return ops
 }
 
-// accept records an item, and gives its entry and where it stands among the operation's.
-func (l *Ledger) accept(operation string, it item) (LedgerEntry, int) {
-	e := LedgerEntry{Operation: operation, ID: it.id, Reference: it.reference, Version: it.version, At: time.Now(), Hash: sha256.Sum256(it.object.raw)}
+// recordAccepted records an item, and gives its entry and where it stands among the operation's.
+func (l *Ledger) recordAccepted(operation string, item callItem) (LedgerEntry, int) {
+	entry := LedgerEntry{Operation: operation, ID: item.id, Reference: item.reference, Version: item.version, At: time.Now(), Hash: sha256.Sum256(item.object.raw)}
 	if l.keepBodies {
-		e.Body = slices.Clone(it.object.raw)
+		entry.Body = slices.Clone(item.object.raw)
 	}
-	e.item = identity{id: it.id, version: it.version}
-	if it.id == "" || it.upsert && it.version == "" {
-		e.item.hash = e.Hash
+	entry.item = itemIdentity{id: item.id, version: item.version}
+	if item.id == "" || item.upsert && item.version == "" {
+		entry.item.hash = entry.Hash
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := l.account(operation)
-	k := a.items[e.item]
-	k.times++
-	a.items[e.item] = k
-	e.Times, e.after = k.times, k.told
-	a.entries = append(a.entries, e)
-	return e, len(a.entries) - 1
+	ops := l.operationLedger(operation)
+	history := ops.items[entry.item]
+	history.times++
+	ops.items[entry.item] = history
+	entry.Times, entry.afterConfirmation = history.times, history.confirmed
+	ops.entries = append(ops.entries, entry)
+	return entry, len(ops.entries) - 1
 }
 
-// tell notes that the client is about to be told of the entries that stand there.
-func (l *Ledger) tell(operation string, at []int) {
+// confirmEntries notes that the client is about to be told of the entries that stand there.
+func (l *Ledger) confirmEntries(operation string, at []int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := l.account(operation)
+	ops := l.operationLedger(operation)
 	for _, i := range at {
-		a.entries[i].Told = true
-		k := a.items[a.entries[i].item]
-		k.told = true
-		a.items[a.entries[i].item] = k
+		ops.entries[i].Confirmed = true
+		history := ops.items[ops.entries[i].item]
+		history.confirmed = true
+		ops.items[ops.entries[i].item] = history
 	}
 }
 
-// count records a call that is about to be answered.
-func (l *Ledger) count(c *call, rep reply) {
+// recordCall records a call that is about to be answered.
+func (l *Ledger) recordCall(call *vendorCall, resp response) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	stats := &l.account(c.endpoint.operation).stats
+	stats := &l.operationLedger(call.endpoint.operation).stats
 	stats.Calls++
-	stats.Items += c.items
-	stats.MaxItems = max(stats.MaxItems, c.items)
-	stats.Accepted += len(c.accepted)
-	stats.Refused += c.refused
+	stats.Items += call.itemCount
+	stats.MaxItems = max(stats.MaxItems, call.itemCount)
+	stats.Accepted += len(call.accepted)
+	stats.Refused += call.refusedCount
 	switch {
-	case rep.closes():
+	case resp.closesConnection():
 		stats.Failures[0]++
-	case rep.status >= http.StatusMultipleChoices:
-		stats.Failures[rep.status]++
-	case rep.failed:
+	case resp.status >= http.StatusMultipleChoices:
+		stats.Failures[resp.status]++
+	case resp.envelopeFailed:
 		stats.EnvelopeFailures++
 	}
 }

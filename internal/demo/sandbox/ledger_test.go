@@ -10,27 +10,27 @@ import (
 )
 
 func TestTheLedgerTellsDuplicatesFromUpdates(t *testing.T) {
-	s := New(Options{KeepBodies: true, Expoints: ExpointsOptions{Columns: columns}})
-	token := crmToken(t, s)
-	crm(t, s, "purchases", token, purchases(2)...)
-	crm(t, s, "purchases", token, purchases(1)...)
+	s := New(Options{KeepBodies: true, Expoints: ExpointsOptions{Columns: testColumns}})
+	token := loginCRM(t, s)
+	postCRMItems(t, s, "purchases", token, purchaseItems(2)...)
+	postCRMItems(t, s, "purchases", token, purchaseItems(1)...)
 	entries := s.Ledger().AcceptedEntries("crmcom.purchases")
-	if n := s.Ledger().Duplicates("crmcom.purchases"); n != 1 || entries[0].Times != 1 || entries[2].Times != 2 {
-		t.Errorf("%d duplicates in %+v", n, entries)
+	if count := s.Ledger().Duplicates("crmcom.purchases"); count != 1 || entries[0].Times != 1 || entries[2].Times != 2 {
+		t.Errorf("%d duplicates in %+v", count, entries)
 	}
 	if entries[0].Hash != entries[2].Hash || entries[0].Hash == entries[1].Hash || !json.Valid(entries[0].Body) {
 		t.Errorf("hashes or bodies of %+v", entries)
 	}
 	for _, name := range []string{"A", "B", "A"} {
-		send(t, s, Propel, propelPath, `{"customers":[`+with(customerItem, fields{"firstName": name})+`]}`)
+		postWithLogin(t, s, Propel, propelPath, `{"customers":[`+withChanges(customerItem, fields{"firstName": name})+`]}`)
 	}
-	if n := s.Ledger().Duplicates("propel.customers"); n != 1 {
-		t.Errorf("Propel: %d duplicates, want 1: two states, one of them twice", n)
+	if count := s.Ledger().Duplicates("propel.customers"); count != 1 {
+		t.Errorf("Propel: %d duplicates, want 1: two states, one of them twice", count)
 	}
-	send(t, s, Expoints, expointsPath("add"), batch(feedbackItem, other))
-	send(t, s, Expoints, expointsPath("add"), batch(other))
-	if n := s.Ledger().Duplicates("expoints.add"); n != 1 {
-		t.Errorf("Expoints without event id: %d duplicates, want 1", n)
+	postWithLogin(t, s, Expoints, expointsPath("add"), customerBatch(feedbackItem, otherFeedbackItem))
+	postWithLogin(t, s, Expoints, expointsPath("add"), customerBatch(otherFeedbackItem))
+	if count := s.Ledger().Duplicates("expoints.add"); count != 1 {
+		t.Errorf("Expoints without event id: %d duplicates, want 1", count)
 	}
 	want := CallStats{Calls: 2, Items: 3, MaxItems: 2, Accepted: 3, Failures: map[int]int{}}
 	if got := s.Ledger().Calls("crmcom.purchases"); fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
@@ -61,21 +61,21 @@ func TestOnlyALostAnswerExplainsASecondAcceptance(t *testing.T) {
 			for i := range c.rules {
 				c.rules[i].Name, c.rules[i].Operation = fmt.Sprint("r", i), "crmcom.purchases"
 			}
-			s := scripted(t, Options{}, c.rules...)
-			token := crmToken(t, s)
+			s := newScriptedServer(t, Options{}, c.rules...)
+			token := loginCRM(t, s)
 			for range c.calls {
-				crm(t, s, "purchases", token, purchases(2)...)
+				postCRMItems(t, s, "purchases", token, purchaseItems(2)...)
 			}
-			wantUnexplained(t, s, c.want)
+			checkUnexplained(t, s, c.want)
 		})
 	}
 }
 
-func wantUnexplained(t *testing.T, s *Server, want []string) {
+func checkUnexplained(t *testing.T, s *Server, want []string) {
 	t.Helper()
 	var got []string
-	for _, e := range s.Ledger().Unexplained("crmcom.purchases") {
-		got = append(got, e.ID)
+	for _, entry := range s.Ledger().Unexplained("crmcom.purchases") {
+		got = append(got, entry.ID)
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("unexplained are %v, want %v", got, want)
@@ -86,14 +86,14 @@ func wantUnexplained(t *testing.T, s *Server, want []string) {
 func TestAnItemThatIsSentTwiceAtATimeIsUnexplained(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{Latency: Latency{Fixed: time.Second}})
-		token := crmToken(t, s)
+		token := loginCRM(t, s)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			crm(t, s, "purchases", token, purchases(1)...)
+			postCRMItems(t, s, "purchases", token, purchaseItems(1)...)
 		}()
-		crm(t, s, "purchases", token, purchases(1)...)
+		postCRMItems(t, s, "purchases", token, purchaseItems(1)...)
 		<-done
-		wantUnexplained(t, s, []string{"p-0-0"})
+		checkUnexplained(t, s, []string{"p-0-0"})
 	})
 }

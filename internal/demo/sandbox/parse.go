@@ -8,39 +8,39 @@ import (
 	"unicode/utf8"
 )
 
-// object is a JSON object with the bytes that it was read from. Values are *object, []any, string, json.Number, bool or nil.
-type object struct {
+// jsonObject is a JSON object with the bytes that it was read from. Values are *object, []any, string, json.Number, bool or nil.
+type jsonObject struct {
 	fields map[string]any
 	raw    []byte
 }
 
-// text is the string at key; empty where there is none or another type.
-func (o *object) text(key string) string {
-	s, _ := o.fields[key].(string)
-	return s
+// textAt is the string at key; empty where there is none or another type.
+func (o *jsonObject) textAt(key string) string {
+	text, _ := o.fields[key].(string)
+	return text
 }
 
-// list is the array at key; nil where there is none or another type.
-func (o *object) list(key string) []any {
-	l, _ := o.fields[key].([]any)
-	return l
+// listAt is the array at key; nil where there is none or another type.
+func (o *jsonObject) listAt(key string) []any {
+	elements, _ := o.fields[key].([]any)
+	return elements
 }
 
-// object is the object at key; an empty one where there is none or another type.
-func (o *object) object(key string) *object {
-	if sub, ok := o.fields[key].(*object); ok {
+// objectAt is the object at key; an empty one where there is none or another type.
+func (o *jsonObject) objectAt(key string) *jsonObject {
+	if sub, ok := o.fields[key].(*jsonObject); ok {
 		return sub
 	}
-	return &object{}
+	return &jsonObject{}
 }
 
-// scalar is the text of the string, number or boolean at a dotted path such as "accounts_receivable_identifier.number".
-func (o *object) scalar(path string) (string, bool) {
+// scalarAt is the text of the string, number or boolean at a dotted path such as "accounts_receivable_identifier.number".
+func (o *jsonObject) scalarAt(path string) (string, bool) {
 	head, rest, nested := strings.Cut(path, ".")
 	switch v := o.fields[head].(type) {
-	case *object:
+	case *jsonObject:
 		if nested {
-			return v.scalar(rest)
+			return v.scalarAt(rest)
 		}
 	case string, json.Number, bool:
 		if !nested {
@@ -58,116 +58,116 @@ var (
 
 // parseObject reads a body that is one JSON object. Keys that occur twice are refused (RFC 8259, section 4, leaves their meaning open), and
 // numbers keep their text.
-func parseObject(body []byte) (*object, error) {
+func parseObject(body []byte) (*jsonObject, error) {
 	if !utf8.Valid(body) || !json.Valid(body) {
 		return nil, errSyntax
 	}
-	p := parser{in: body}
-	o, ok := p.value().(*object)
+	parser := jsonParser{in: body}
+	object, ok := parser.readValue().(*jsonObject)
 	switch {
-	case p.duplicate:
+	case parser.duplicate:
 		return nil, errDuplicateKey
 	case !ok:
 		return nil, errNoObject
 	}
-	return o, nil
+	return object, nil
 }
 
-// parser walks JSON that json.Valid has passed, which also bounds its depth.
-type parser struct {
+// jsonParser walks JSON that json.Valid has passed, which also bounds its depth.
+type jsonParser struct {
 	in        []byte
-	at        int
+	position  int
 	duplicate bool
 }
 
-func (p *parser) value() any {
-	p.space()
-	switch p.in[p.at] {
+func (p *jsonParser) readValue() any {
+	p.skipSpace()
+	switch p.in[p.position] {
 	case '{':
-		return p.object()
+		return p.readObject()
 	case '[':
-		return p.array()
+		return p.readArray()
 	case '"':
-		return p.text()
+		return p.readText()
 	case 't':
-		p.at += len("true")
+		p.position += len("true")
 		return true
 	case 'f':
-		p.at += len("false")
+		p.position += len("false")
 		return false
 	case 'n':
-		p.at += len("null")
+		p.position += len("null")
 		return nil
 	default:
-		return p.number()
+		return p.readNumber()
 	}
 }
 
-func (p *parser) object() *object {
-	start := p.at
-	o := &object{fields: make(map[string]any)}
-	for p.more('}') {
-		key := p.text()
-		p.space()
-		p.at++ // the colon
-		if _, twice := o.fields[key]; twice {
+func (p *jsonParser) readObject() *jsonObject {
+	start := p.position
+	object := &jsonObject{fields: make(map[string]any)}
+	for p.hasMore('}') {
+		key := p.readText()
+		p.skipSpace()
+		p.position++ // the colon
+		if _, twice := object.fields[key]; twice {
 			p.duplicate = true
 		}
-		o.fields[key] = p.value()
+		object.fields[key] = p.readValue()
 	}
-	o.raw = p.in[start:p.at]
-	return o
+	object.raw = p.in[start:p.position]
+	return object
 }
 
-func (p *parser) array() []any {
+func (p *jsonParser) readArray() []any {
 	list := []any{}
-	for p.more(']') {
-		list = append(list, p.value())
+	for p.hasMore(']') {
+		list = append(list, p.readValue())
 	}
 	return list
 }
 
-// more passes the opening bracket or a comma and stops at the next element; at the closing bracket it passes that and gives false.
-func (p *parser) more(closing byte) bool {
-	p.space()
-	if p.in[p.at] != closing {
-		p.at++
-		p.space()
+// hasMore passes the opening bracket or a comma and stops at the next element; at the closing bracket it passes that and gives false.
+func (p *jsonParser) hasMore(closing byte) bool {
+	p.skipSpace()
+	if p.in[p.position] != closing {
+		p.position++
+		p.skipSpace()
 	}
-	if p.in[p.at] != closing {
+	if p.in[p.position] != closing {
 		return true
 	}
-	p.at++
+	p.position++
 	return false
 }
 
-func (p *parser) text() string {
-	start, escaped := p.at, false
-	for p.at++; p.in[p.at] != '"'; p.at++ {
-		if p.in[p.at] == '\\' {
+func (p *jsonParser) readText() string {
+	start, escaped := p.position, false
+	for p.position++; p.in[p.position] != '"'; p.position++ {
+		if p.in[p.position] == '\\' {
 			escaped = true
-			p.at++
+			p.position++
 		}
 	}
-	p.at++
+	p.position++
 	if !escaped {
-		return string(p.in[start+1 : p.at-1])
+		return string(p.in[start+1 : p.position-1])
 	}
-	var s string
-	_ = json.Unmarshal(p.in[start:p.at], &s) // cannot fail: json.Valid has passed it
-	return s
+	var text string
+	_ = json.Unmarshal(p.in[start:p.position], &text) // cannot fail: json.Valid has passed it
+	return text
 }
 
-func (p *parser) number() json.Number {
-	start := p.at
-	for p.at < len(p.in) && strings.IndexByte("+-0123456789.eE", p.in[p.at]) >= 0 {
-		p.at++
+func (p *jsonParser) readNumber() json.Number {
+	start := p.position
+	for p.position < len(p.in) && strings.IndexByte("+-0123456789.eE", p.in[p.position]) >= 0 {
+		p.position++
 	}
-	return json.Number(p.in[start:p.at])
+	return json.Number(p.in[start:p.position])
 }
 
-func (p *parser) space() {
-	for p.at < len(p.in) && strings.IndexByte(" \t\r\n", p.in[p.at]) >= 0 {
-		p.at++
+func (p *jsonParser) skipSpace() {
+	for p.position < len(p.in) && strings.IndexByte(" \t\r\n", p.in[p.position]) >= 0 {
+		p.position++
 	}
 }

@@ -41,105 +41,105 @@ var propelTypes = map[int]string{
 type propel struct {
 	server *Server
 	opts   PropelOptions
-	tokens *tokens
+	tokens *tokenStore
 
 	// Server.mu covers both.
-	ids   map[string]int // by source and sourceId
-	calls int
+	ids       map[string]int // by source and sourceId
+	callCount int
 }
 
-func newPropel(s *Server, o PropelOptions) *propel {
-	orDefault(&o.ClientID, DefaultClientID)
-	orDefault(&o.ClientSecret, DefaultClientSecret)
-	return &propel{server: s, opts: o, tokens: newTokens("propel.", o.TokenTTL, 30*time.Minute), ids: map[string]int{}}
+func newPropel(server *Server, opts PropelOptions) *propel {
+	setDefault(&opts.ClientID, DefaultClientID)
+	setDefault(&opts.ClientSecret, DefaultClientSecret)
+	return &propel{server: server, opts: opts, tokens: newTokenStore("propel.", opts.TokenTTL, 30*time.Minute), ids: map[string]int{}}
 }
 
 func (v *propel) endpoints() []*endpoint {
 	return []*endpoint{
-		{operation: "propel.token", method: http.MethodPost, path: PropelTokenPath, vendor: v, form: true, handle: v.token},
-		{operation: "propel.customers", method: http.MethodPost, path: "/v2/customers/bulk/sourceId", vendor: v, handle: v.customers,
-			instant: v.server.instant("sourceId", propelInstant)},
+		{operation: "propel.token", method: http.MethodPost, path: PropelTokenPath, vendor: v, formBody: true, handle: v.issueToken},
+		{operation: "propel.customers", method: http.MethodPost, path: "/v2/customers/bulk/sourceId", vendor: v, handle: v.upsertCustomers,
+			instant: v.server.instantHandler("sourceId", writeInstantPropel)},
 	}
 }
 
-func (v *propel) logins() *tokens { return v.tokens }
+func (v *propel) tokenStore() *tokenStore { return v.tokens }
 
-func (v *propel) token(c *call) reply {
-	return v.tokens.grant(c, client{v.opts.ClientID, v.opts.ClientSecret}, map[string]any{"scope": "profile"})
+func (v *propel) issueToken(call *vendorCall) response {
+	return v.tokens.grantToken(call, oauthClient{v.opts.ClientID, v.opts.ClientSecret}, map[string]any{"scope": "profile"})
 }
 
-// customers is POST customers/bulk/sourceId.
-func (v *propel) customers(c *call) reply {
+// upsertCustomers is POST customers/bulk/sourceId.
+func (v *propel) upsertCustomers(call *vendorCall) response {
 	v.server.mu.Lock()
-	v.calls++
-	c.header.Set("x-request-id", fmt.Sprintf("%032x", v.calls))
+	v.callCount++
+	call.responseHeader.Set("x-request-id", fmt.Sprintf("%032x", v.callCount))
 	v.server.mu.Unlock()
-	if !v.tokens.valid(bearer(c.request)) {
+	if !v.tokens.isValid(bearerToken(call.request)) {
 		return propelDenied()
 	}
-	body, err := parseObject(c.body)
+	body, err := parseObject(call.body)
 	if err != nil {
 		return propelError(propelBadJSON, []string{err.Error()})
 	}
-	c.items = len(body.list("customers"))
-	if rep, ok := v.malformed(body, c.items); !ok {
-		c.refused = c.items
-		return rep
+	call.itemCount = len(body.listAt("customers"))
+	if resp, ok := v.validateCall(body, call.itemCount); !ok {
+		call.refusedCount = call.itemCount
+		return resp
 	}
-	items := make([]item, c.items)
-	for i, element := range body.list("customers") {
-		o := element.(*object)
-		version, _ := o.scalar(v.opts.VersionField)
-		items[i] = item{object: o, id: o.text("source") + "/" + o.text("sourceId"), version: version, upsert: true}
+	items := make([]callItem, call.itemCount)
+	for i, element := range body.listAt("customers") {
+		object := element.(*jsonObject)
+		version, _ := object.scalarAt(v.opts.VersionField)
+		items[i] = callItem{object: object, id: object.textAt("source") + "/" + object.textAt("sourceId"), version: version, upsert: true}
 	}
-	verdicts, done := v.server.judge(c, items, nil)
+	verdicts, done := v.server.judgeItems(call, items, nil)
 	if !done {
-		return reply{}
+		return response{}
 	}
-	return v.results(c, items, verdicts)
+	return v.resultRows(call, items, verdicts)
 }
 
-// malformed refuses the whole call for the shape of any customer, before anything is written.
-func (v *propel) malformed(body *object, n int) (reply, bool) {
-	if vs := inspect(propelBody.check, body); len(vs) > 0 {
-		messages := make([]string, len(vs))
-		for i, violation := range vs {
-			messages[i] = everit(violation)
+// validateCall refuses the whole call for the shape of any customer, before anything is written.
+func (v *propel) validateCall(body *jsonObject, count int) (response, bool) {
+	if violations := validateSorted(propelBody.validate, body); len(violations) > 0 {
+		messages := make([]string, len(violations))
+		for i, violation := range violations {
+			messages[i] = everitMessage(violation)
 		}
 		return propelError(propelSchema, messages), false
 	}
-	if v.opts.MaxItems > 0 && n > v.opts.MaxItems {
+	if v.opts.MaxItems > 0 && count > v.opts.MaxItems {
 		return propelError(propelBadPayload, []string{fmt.Sprintf("customers has more than %d elements", v.opts.MaxItems)}), false
 	}
-	return reply{}, true
+	return response{}, true
 }
 
-// results has one row a customer. A refused one has "error" and no id, as on the sister endpoint attributes/bulk/id.
-func (v *propel) results(c *call, items []item, verdicts []*refusal) reply {
+// resultRows has one row a customer. A refused one has "error" and no id, as on the sister endpoint attributes/bulk/id.
+func (v *propel) resultRows(call *vendorCall, items []callItem, verdicts []*refusal) response {
 	rows := []map[string]any{}
 	v.server.mu.Lock()
 	defer v.server.mu.Unlock()
-	for i, it := range items {
-		id, exists := v.ids[it.id]
+	for i, item := range items {
+		id, exists := v.ids[item.id]
 		action := "update"
 		if !exists {
 			id, action = 25494+len(v.ids), "create"
 		}
-		row := map[string]any{"action": action, "key": propelKey(it.object.text("sourceId")), "lookupKey": "sourceId", "success": verdicts[i] == nil}
-		if r := verdicts[i]; r != nil {
-			row["error"] = r.description
+		row := map[string]any{"action": action, "key": propelKey(item.object.textAt("sourceId")), "lookupKey": "sourceId", "success": verdicts[i] == nil}
+		if refused := verdicts[i]; refused != nil {
+			row["error"] = refused.description
 		} else {
-			v.ids[it.id] = id
+			v.ids[item.id] = id
 			row["id"] = id
 		}
-		if !c.dropped[i] {
+		if !call.droppedItems[i] {
 			rows = append(rows, row)
 		}
 	}
-	for i := range c.extra {
+	for i := range call.extraItems {
 		rows = append(rows, map[string]any{"action": "update", "id": i, "key": fmt.Sprint("extra-", i), "lookupKey": "sourceId", "success": true})
 	}
-	return jsonReply(http.StatusOK, map[string]any{"data": rows, "messages": []string{"Completed"}, "total": len(items)})
+	return jsonResponse(http.StatusOK, map[string]any{"data": rows, "messages": []string{"Completed"}, "total": len(items)})
 }
 
 // propelKey is the sourceId as the answer echoes it: the documents show numbers for those that look like one, and strings.
@@ -150,57 +150,57 @@ func propelKey(sourceID string) any {
 	return sourceID
 }
 
-func (v *propel) scripted(a Action) *refusal {
-	orDefault(&a.Description, propelItemNotValid)
-	return &refusal{a.ErrorCode, a.Description}
+func (v *propel) itemRefusal(action Action) *refusal {
+	setDefault(&action.Description, propelItemNotValid)
+	return &refusal{action.ErrorCode, action.Description}
 }
 
-// refuse is a 400 with the action's code (default 10017), which names customers as the schema check does.
-func (v *propel) refuse(_ *call, a Action, named []int) reply {
-	code, err := strconv.Atoi(a.ErrorCode)
+// refuseCall is a 400 with the action's code (default 10017), which names customers as the schema check does.
+func (v *propel) refuseCall(_ *vendorCall, action Action, named []int) response {
+	code, err := strconv.Atoi(action.ErrorCode)
 	if err != nil {
 		code = propelBadPayload
 	}
-	orDefault(&a.Description, propelItemNotValid)
-	messages := []string{a.Description}
-	for i, n := range named {
-		messages = append(messages[:i], fmt.Sprintf("#/customers/%d: %s", n, a.Description))
+	setDefault(&action.Description, propelItemNotValid)
+	messages := []string{action.Description}
+	for i, count := range named {
+		messages = append(messages[:i], fmt.Sprintf("#/customers/%d: %s", count, action.Description))
 	}
 	return propelError(code, messages)
 }
 
 // propelError is the envelope of page "errors".
-func propelError(code int, messages []string) reply {
+func propelError(code int, messages []string) response {
 	kind, ok := propelTypes[code]
 	if !ok {
 		kind = "Error"
 	}
-	return jsonReply(http.StatusBadRequest, map[string]any{"error": map[string]any{
+	return jsonResponse(http.StatusBadRequest, map[string]any{"error": map[string]any{
 		"code": code, "messages": messages, "moreInfo": fmt.Sprint("https://www.propel.us/docs/errors/", code), "status": http.StatusBadRequest, "type": kind,
 	}})
 }
 
 // propelDenied has the form of Apigee, whose token responses the older documents show; no sample of Propel's own is published.
-func propelDenied() reply {
-	return jsonReply(http.StatusUnauthorized, map[string]any{"fault": map[string]any{
+func propelDenied() response {
+	return jsonResponse(http.StatusUnauthorized, map[string]any{"fault": map[string]any{
 		"faultstring": "Invalid Access Token", "detail": map[string]string{"errorcode": "keymanagement.service.invalid_access_token"},
 	}})
 }
 
-// everit words a violation as the library everit-org/json-schema does, whose messages the page shows.
-func everit(v violation) string {
-	at := "#"
-	if len(v.path) > 0 {
-		at += "/" + strings.Join(v.path, "/")
+// everitMessage words a violation as the library everit-org/json-schema does, whose messages the page shows.
+func everitMessage(found violation) string {
+	path := "#"
+	if len(found.path) > 0 {
+		path += "/" + strings.Join(found.path, "/")
 	}
-	switch v.problem {
-	case missing:
-		return at + ": required key [" + v.key + "] not found"
-	case extraneous:
-		return at + ": extraneous key [" + v.key + "] is not permitted"
-	case mistyped:
-		return at + ": expected type: " + v.want + ", found: " + v.found
+	switch found.problem {
+	case missingKey:
+		return path + ": required key [" + found.key + "] not found"
+	case extraneousKey:
+		return path + ": extraneous key [" + found.key + "] is not permitted"
+	case wrongType:
+		return path + ": expected type: " + found.allowed + ", found: " + found.foundType
 	default:
-		return at + ": " + v.rule()
+		return path + ": " + found.describeRule()
 	}
 }

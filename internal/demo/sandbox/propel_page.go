@@ -6,45 +6,45 @@ import (
 )
 
 var (
-	languageForm = regexp.MustCompile(`^[A-Za-z]{2}$`)
-	countryForm  = regexp.MustCompile(`^[A-Z]{2}$`)
-	emailForm    = regexp.MustCompile(`(?s)^(".+"|[^@\s]+)@[^@\s]+$`) // RFC 5321: only quotes let a space or another @ in
+	languagePattern = regexp.MustCompile(`^[A-Za-z]{2}$`)
+	countryPattern  = regexp.MustCompile(`^[A-Z]{2}$`)
+	emailPattern    = regexp.MustCompile(`(?s)^(".+"|[^@\s]+)@[^@\s]+$`) // RFC 5321: only quotes let a space or another @ in
 )
 
 var (
 	propelGender = oneOf("m", "f", "u", "M", "F", "U") // the documents show both cases
-	yesNo        = oneOf("Y", "N")
+	propelYesNo  = oneOf("Y", "N")
 )
 
 // propelAddress is page "customer-addresses"; code is required in the bulk form, where an address without one would be added at each call.
-var propelAddress = shape{
-	fields: map[string]check{
-		"type": oneOf("delivery", "invoice"), "code": text, "company": text, "firstName": text, "middleName": text, "lastName": text,
-		"gender": propelGender, "street": text, "number": text, "numberExtension": text, "postalCode": text, "city": text, "region": text,
-		"country": textThat(countryForm.MatchString, "an ISO 3166-1 alpha-2 code"), "icp": yesNo, "phone": text, "mobile": text,
-		"email": text, "url": text, "isDefault": yesNo, "notes": text,
+var propelAddress = objectSchema{
+	fields: map[string]validator{
+		"type": oneOf("delivery", "invoice"), "code": anyText, "company": anyText, "firstName": anyText, "middleName": anyText, "lastName": anyText,
+		"gender": propelGender, "street": anyText, "number": anyText, "numberExtension": anyText, "postalCode": anyText, "city": anyText, "region": anyText,
+		"country": textMatching(countryPattern.MatchString, "an ISO 3166-1 alpha-2 code"), "icp": propelYesNo, "phone": anyText, "mobile": anyText,
+		"email": anyText, "url": anyText, "isDefault": propelYesNo, "notes": anyText,
 	},
 	mandatory: []string{"type", "code", "street", "city", "country"},
 }
 
 // propelParent is either the parent's id, or its source and sourceId.
-var propelParent = shape{
-	fields:    map[string]check{"id": textOrInteger, "source": text, "sourceId": text},
+var propelParent = objectSchema{
+	fields:    map[string]validator{"id": textOrInteger, "source": anyText, "sourceId": anyText},
 	exclusive: [][]string{{"id", "source"}, {"id", "sourceId"}},
 }
 
 // propelCustomer has the fields of page "bulk-customers-by-source-id", with the types of page "customers".
-var propelCustomer = shape{
-	fields: map[string]check{
-		"source": text, "sourceId": text, "debtorId": textOrInteger, "firstName": text, "middleName": text, "lastName": text,
-		"abbreviation": text, "title": text, "dateOfBirth": layout(time.DateOnly), "gender": propelGender, "ssn": textOrInteger,
-		"phone": text, "email": textThat(emailForm.MatchString, "a valid email address"), "parent": propelParent.check,
-		"primaryLanguage": textThat(languageForm.MatchString, "an ISO 639-1 code"), "addresses": list(0, propelAddress.check),
+var propelCustomer = objectSchema{
+	fields: map[string]validator{
+		"source": anyText, "sourceId": anyText, "debtorId": textOrInteger, "firstName": anyText, "middleName": anyText, "lastName": anyText,
+		"abbreviation": anyText, "title": anyText, "dateOfBirth": dateInLayout(time.DateOnly), "gender": propelGender, "ssn": textOrInteger,
+		"phone": anyText, "email": textMatching(emailPattern.MatchString, "a valid email address"), "parent": propelParent.validate,
+		"primaryLanguage": textMatching(languagePattern.MatchString, "an ISO 639-1 code"), "addresses": listOf(0, propelAddress.validate),
 	},
 	mandatory: []string{"source", "sourceId"},
 }
 
-var propelBody = shape{
-	fields:    map[string]check{"customers": list(1, propelCustomer.check)},
+var propelBody = objectSchema{
+	fields:    map[string]validator{"customers": listOf(1, propelCustomer.validate)},
 	mandatory: []string{"customers"},
 }

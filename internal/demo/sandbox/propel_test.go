@@ -14,12 +14,12 @@ func TestPropelCreatesThenUpdates(t *testing.T) {
 		"dateOfBirth":"1980-02-29","gender":"F","ssn":"1","phone":"1","email":"a@example.com","primaryLanguage":"NL","parent":{"id":1},
 		"addresses":[{"type":"delivery","code":"D1","street":"S","city":"C","country":"NL","icp":"N","isDefault":"Y","gender":"U"}]}]}`
 	for _, action := range []string{"create", "update"} {
-		a := send(t, s, Propel, propelPath, full)
+		resp := postWithLogin(t, s, Propel, propelPath, full)
 		want := `{"data":[{"action":"` + action + `","id":25494,"key":3002196,"lookupKey":"sourceId","success":true}],"messages":["Completed"],"total":1}`
-		if a.status != http.StatusOK || a.body != want {
-			t.Errorf("got %d %s, want %s", a.status, a.body, want)
+		if resp.status != http.StatusOK || resp.body != want {
+			t.Errorf("got %d %s, want %s", resp.status, resp.body, want)
 		}
-		if a.header.Get("x-request-id") == "" {
+		if resp.header.Get("x-request-id") == "" {
 			t.Error("no x-request-id")
 		}
 	}
@@ -32,10 +32,10 @@ func TestPropelCreatesThenUpdates(t *testing.T) {
 // TestPropelsDocumentedRefusalIsGivenWordForWord holds the answer against the page's example.
 func TestPropelsDocumentedRefusalIsGivenWordForWord(t *testing.T) {
 	s := New(Options{})
-	a := send(t, s, Propel, propelPath, `{"customers":[{"source":"MBC","sourceId":"1","company":"x"}]}`)
+	resp := postWithLogin(t, s, Propel, propelPath, `{"customers":[{"source":"MBC","sourceId":"1","company":"x"}]}`)
 	want := `{"error":{"code":10007,"messages":["#/customers/0: extraneous key [company] is not permitted"],"moreInfo":"https://www.propel.us/docs/errors/10007","status":400,"type":"SchemaValidationException"}}`
-	if a.status != http.StatusBadRequest || a.body != want {
-		t.Errorf("got %d %s", a.status, a.body)
+	if resp.status != http.StatusBadRequest || resp.body != want {
+		t.Errorf("got %d %s", resp.status, resp.body)
 	}
 	if s.Ledger().Count("propel.customers") != 0 {
 		t.Error("the ledger holds a refused item")
@@ -44,7 +44,7 @@ func TestPropelsDocumentedRefusalIsGivenWordForWord(t *testing.T) {
 
 func TestPropelRefusesBeforeAnythingIsWritten(t *testing.T) {
 	address := func(changes fields) fields {
-		return fields{"addresses": []json.RawMessage{json.RawMessage(with(
+		return fields{"addresses": []json.RawMessage{json.RawMessage(withChanges(
 			`{"type":"invoice","code":"I","street":"S","city":"C","country":"NL"}`, changes))}}
 	}
 	tests := []struct {
@@ -79,13 +79,13 @@ func TestPropelRefusesBeforeAnythingIsWritten(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.says, func(t *testing.T) {
 			s := New(Options{})
-			refusedByPropel(t, s, `{"customers":[`+customerItem+`,`+with(customerItem, tt.change)+`]}`, "SchemaValidationException", tt.says)
+			checkPropelRefusal(t, s, `{"customers":[`+customerItem+`,`+withChanges(customerItem, tt.change)+`]}`, "SchemaValidationException", tt.says)
 		})
 	}
-	refusedByPropel(t, New(Options{}), `{`, "InvalidJSONPayload", "not valid JSON")
-	refusedByPropel(t, New(Options{}), `{"customers":[]}`, "SchemaValidationException", "#/customers: must have at least 1")
-	refusedByPropel(t, New(Options{}), `{"customers":[`+customerItem+`],"source":"x"}`, "SchemaValidationException", "#: extraneous key [source]")
-	refusedByPropel(t, New(Options{Propel: PropelOptions{MaxItems: 1}}), `{"customers":[`+customerItem+`,`+customerItem+`]}`, "PayloadValidationError", "more than 1")
+	checkPropelRefusal(t, New(Options{}), `{`, "InvalidJSONPayload", "not valid JSON")
+	checkPropelRefusal(t, New(Options{}), `{"customers":[]}`, "SchemaValidationException", "#/customers: must have at least 1")
+	checkPropelRefusal(t, New(Options{}), `{"customers":[`+customerItem+`],"source":"x"}`, "SchemaValidationException", "#: extraneous key [source]")
+	checkPropelRefusal(t, New(Options{Propel: PropelOptions{MaxItems: 1}}), `{"customers":[`+customerItem+`,`+customerItem+`]}`, "PayloadValidationError", "more than 1")
 }
 
 func TestPropelTakesBothFormsOfWhatTheDocumentsNameTwice(t *testing.T) {
@@ -94,22 +94,22 @@ func TestPropelTakesBothFormsOfWhatTheDocumentsNameTwice(t *testing.T) {
 		{"parent": fields{"id": 1 << 40}}, {"gender": "u"}, {"debtorId": "D1"}, {"ssn": 1}, {"ssn": 93051822361}, {"sourceId": "007"}, {"addresses": []int{}},
 	} {
 		s := New(Options{})
-		a := send(t, s, Propel, propelPath, `{"customers":[`+with(customerItem, change)+`]}`)
-		if a.status != http.StatusOK || s.Ledger().Count("propel.customers") != 1 {
-			t.Errorf("%v: %d %s", change, a.status, a.body)
+		resp := postWithLogin(t, s, Propel, propelPath, `{"customers":[`+withChanges(customerItem, change)+`]}`)
+		if resp.status != http.StatusOK || s.Ledger().Count("propel.customers") != 1 {
+			t.Errorf("%v: %d %s", change, resp.status, resp.body)
 		}
-		if strings.Contains(a.body, `"key":007`) || strings.Contains(a.body, `"key":7`) {
-			t.Errorf("the key lost its zeros: %s", a.body)
+		if strings.Contains(resp.body, `"key":007`) || strings.Contains(resp.body, `"key":7`) {
+			t.Errorf("the key lost its zeros: %s", resp.body)
 		}
 	}
 }
 
-func refusedByPropel(t *testing.T, s *Server, body, kind, says string) {
+func checkPropelRefusal(t *testing.T, s *Server, body, kind, says string) {
 	t.Helper()
-	a := send(t, s, Propel, propelPath, body)
-	e, _ := a.json(t)["error"].(map[string]any)
-	if a.status != http.StatusBadRequest || e["type"] != kind || !strings.Contains(fmt.Sprint(e["messages"]), says) {
-		t.Errorf("got %d %s, want %s %q", a.status, a.body, kind, says)
+	resp := postWithLogin(t, s, Propel, propelPath, body)
+	e, _ := resp.decodeJSON(t)["error"].(map[string]any)
+	if resp.status != http.StatusBadRequest || e["type"] != kind || !strings.Contains(fmt.Sprint(e["messages"]), says) {
+		t.Errorf("got %d %s, want %s %q", resp.status, resp.body, kind, says)
 	}
 	if s.Ledger().Count("propel.customers") != 0 {
 		t.Error("the ledger holds a refused item")

@@ -91,17 +91,17 @@ type Action struct {
 
 func (i Items) isZero() bool { return i == Items{} }
 
-func (i Items) matches(o *object) bool {
-	value, ok := o.scalar(i.Field)
+func (i Items) matchesItem(object *jsonObject) bool {
+	value, ok := object.scalarAt(i.Field)
 	if !ok || !strings.HasPrefix(value, i.Prefix) {
 		return false
 	}
 	if i.Modulus == 0 {
 		return true
 	}
-	h := fnv.New32a()
-	h.Write([]byte(value))
-	return h.Sum32()%i.Modulus == i.Remainder
+	hash := fnv.New32a()
+	hash.Write([]byte(value))
+	return hash.Sum32()%i.Modulus == i.Remainder
 }
 
 // needsItems tells whether the rule can be judged only when the call's items are known.
@@ -114,12 +114,12 @@ func (r Rule) needsItems() bool {
 	}
 }
 
-func (r Rule) covers(operation string) bool {
+func (r Rule) coversOperation(operation string) bool {
 	return r.Operation == "" || r.Operation == operation || strings.HasPrefix(operation, r.Operation+".")
 }
 
-// ends tells whether the fault takes the place of the call's answer.
-func (f Fault) ends() bool {
+// endsCall tells whether the fault takes the place of the call's answer.
+func (f Fault) endsCall() bool {
 	switch f {
 	case FaultRefuseItem, FaultDropItems, FaultExtraItems, FaultExpireTokens, FaultLatency:
 		return false
@@ -134,84 +134,84 @@ type ruleState struct {
 	calls, fired int
 }
 
-// due counts a call and tells whether the rule may fire on it, as far as can be told without its items.
-func (r *ruleState) due(elapsed time.Duration) bool {
+// countAndMatch counts a call and tells whether the rule may fire on it, as far as can be told without its items.
+func (r *ruleState) countAndMatch(elapsed time.Duration) bool {
 	r.calls++
-	n := r.calls - r.When.AfterCalls
-	return r.left() && n > 0 && n%max(r.When.Every, 1) == 0 &&
+	count := r.calls - r.When.AfterCalls
+	return r.hasFiringsLeft() && count > 0 && count%max(r.When.Every, 1) == 0 &&
 		elapsed >= r.When.From && (r.When.Until == 0 || elapsed < r.When.Until)
 }
 
-func (r *ruleState) left() bool { return r.Times == 0 || r.fired < r.Times }
+func (r *ruleState) hasFiringsLeft() bool { return r.Times == 0 || r.fired < r.Times }
 
-// arrive runs the rules that need no items, and keeps the others for onItems. Server.mu must be held.
-func (s *Server) arrive(c *call) {
-	elapsed := time.Since(s.start)
-	for _, r := range s.rules {
-		if !r.covers(c.endpoint.operation) || !r.due(elapsed) {
+// applyCallRules runs the rules that need no items, and keeps the others for onItems. Server.mu must be held.
+func (s *Server) applyCallRules(call *vendorCall) {
+	elapsed := time.Since(s.startedAt)
+	for _, rule := range s.rules {
+		if !rule.coversOperation(call.endpoint.operation) || !rule.countAndMatch(elapsed) {
 			continue
 		}
-		if r.needsItems() {
-			c.pending = append(c.pending, r)
+		if rule.needsItems() {
+			call.pendingRules = append(call.pendingRules, rule)
 			continue
 		}
-		c.strike(r, nil)
+		call.applyRule(rule, nil)
 	}
 }
 
-// onItems runs the rules that need items. Server.mu must be held.
-func (s *Server) onItems(c *call, items []item) {
-	for _, r := range c.pending {
-		if c.end != nil && !c.end.Apply {
+// applyItemRules runs the rules that need items. Server.mu must be held.
+func (s *Server) applyItemRules(call *vendorCall, items []callItem) {
+	for _, rule := range call.pendingRules {
+		if call.endingFault != nil && !call.endingFault.Apply {
 			return // nothing more can show
 		}
 		var matched []int
-		for i, it := range items {
-			if !r.When.Items.isZero() && r.When.Items.matches(it.object) {
+		for i, item := range items {
+			if !rule.When.Items.isZero() && rule.When.Items.matchesItem(item.object) {
 				matched = append(matched, i)
 			}
 		}
-		if r.When.Items.isZero() {
-			matched = last(len(items), r.Do.Count)
+		if rule.When.Items.isZero() {
+			matched = lastIndexes(len(items), rule.Do.Count)
 		}
-		if len(matched) > 0 && r.left() {
-			c.strike(r, matched)
+		if len(matched) > 0 && rule.hasFiringsLeft() {
+			call.applyRule(rule, matched)
 		}
 	}
 }
 
-func last(n, count int) []int {
-	var is []int
-	for i := max(0, n-max(count, 1)); i < n; i++ {
-		is = append(is, i)
+func lastIndexes(total, count int) []int {
+	var indexes []int
+	for i := max(0, total-max(count, 1)); i < total; i++ {
+		indexes = append(indexes, i)
 	}
-	return is
+	return indexes
 }
 
-// strike lets a rule fire on a call, unless it cannot act there.
-func (c *call) strike(r *ruleState, matched []int) {
-	switch a := r.Do; {
-	case a.Fault.ends():
-		if c.end != nil {
+// applyRule lets a rule fire on a call, unless it cannot act there.
+func (c *vendorCall) applyRule(rule *ruleState, matched []int) {
+	switch action := rule.Do; {
+	case action.Fault.endsCall():
+		if c.endingFault != nil {
 			return
 		}
-		c.end, c.matched = &r.Do, matched
-	case a.Fault == FaultLatency:
-		c.delay += a.Delay
-	case a.Fault == FaultExpireTokens:
-		c.endpoint.vendor.logins().expire()
-	case a.Fault == FaultRefuseItem:
+		c.endingFault, c.matchedItems = &rule.Do, matched
+	case action.Fault == FaultLatency:
+		c.delay += action.Delay
+	case action.Fault == FaultExpireTokens:
+		c.endpoint.vendor.tokenStore().expireAll()
+	case action.Fault == FaultRefuseItem:
 		for _, i := range matched {
-			c.refusals[i] = c.endpoint.vendor.scripted(a)
+			c.refusals[i] = c.endpoint.vendor.itemRefusal(action)
 		}
-	case c.endpoint.whole: // no results to drop or add
+	case c.endpoint.wholeBatch: // no results to drop or add
 		return
-	case a.Fault == FaultExtraItems:
-		c.extra += max(a.Count, 1)
+	case action.Fault == FaultExtraItems:
+		c.extraItems += max(action.Count, 1)
 	default:
 		for _, i := range matched {
-			c.dropped[i] = true
+			c.droppedItems[i] = true
 		}
 	}
-	r.fired++
+	rule.fired++
 }

@@ -24,11 +24,11 @@ func TestWhenCountsTheRulesOwnCalls(t *testing.T) {
 	}
 	for _, tt := range tests {
 		tt.rule.Name, tt.rule.Operation, tt.rule.Do = "r", "crmcom.purchases", Action{Fault: FaultTooLarge}
-		s := scripted(t, Options{}, tt.rule)
-		token, got := crmToken(t, s), ""
+		s := newScriptedServer(t, Options{}, tt.rule)
+		token, got := loginCRM(t, s), ""
 		for range 9 {
-			crm(t, s, "web", token, activity)
-			if crm(t, s, "purchases", token, purchaseItem).status == http.StatusRequestEntityTooLarge {
+			postCRMItems(t, s, "web", token, activityItem)
+			if postCRMItems(t, s, "purchases", token, purchaseItem).status == http.StatusRequestEntityTooLarge {
 				got += "x"
 			} else {
 				got += "."
@@ -46,15 +46,15 @@ func TestAHashPicksTheSameItemsEachTime(t *testing.T) {
 		return Rule{Name: fmt.Sprint(remainder), Do: Action{Fault: FaultRefuseItem},
 			When: When{Items: Items{Field: "accounts_receivable_identifier.number", Modulus: 3, Remainder: remainder}}}
 	}
-	items := purchases(30)
+	items := purchaseItems(30)
 	var all []string
 	for remainder := range uint32(3) {
-		s := scripted(t, Options{}, rule(remainder))
-		token := crmToken(t, s)
-		crm(t, s, "purchases", token, items...)
-		once := accepted(s, "crmcom.purchases")
-		crm(t, s, "purchases", token, items...)
-		if twice := accepted(s, "crmcom.purchases"); !slices.Equal(twice, append(slices.Clone(once), once...)) {
+		s := newScriptedServer(t, Options{}, rule(remainder))
+		token := loginCRM(t, s)
+		postCRMItems(t, s, "purchases", token, items...)
+		once := acceptedIDs(s, "crmcom.purchases")
+		postCRMItems(t, s, "purchases", token, items...)
+		if twice := acceptedIDs(s, "crmcom.purchases"); !slices.Equal(twice, append(slices.Clone(once), once...)) {
 			t.Errorf("remainder %d: %v, then %v", remainder, once, twice)
 		}
 		all = append(all, once...)
@@ -66,21 +66,21 @@ func TestAHashPicksTheSameItemsEachTime(t *testing.T) {
 
 func TestTimesOfAScriptCountFromTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := scripted(t, Options{}, Rule{Name: "down", Operation: "crmcom.web",
+		s := newScriptedServer(t, Options{}, Rule{Name: "down", Operation: "crmcom.web",
 			When: When{From: time.Minute, Until: 2 * time.Minute}, Do: Action{Fault: FaultStatus, Code: 503, RetryAfter: time.Minute, RetryAfterDate: true}})
-		token := crmToken(t, s)
-		item := with(activity, fields{"website": "w", "classification_identifier": absent})
+		token := loginCRM(t, s)
+		item := withChanges(activityItem, fields{"website": "w", "classification_identifier": absent})
 		for _, step := range []struct {
 			wait time.Duration
 			want int
 		}{{0, 200}, {time.Minute, 503}, {time.Minute - 1, 503}, {1, 200}} {
 			testkit.AdvanceClock(step.wait)
-			a := crm(t, s, "web", token, item)
-			if a.status != step.want {
-				t.Errorf("at %s: got %d, want %d", time.Since(s.start), a.status, step.want)
+			resp := postCRMItems(t, s, "web", token, item)
+			if resp.status != step.want {
+				t.Errorf("at %s: got %d, want %d", time.Since(s.startedAt), resp.status, step.want)
 			}
-			if at, err := http.ParseTime(a.header.Get("Retry-After")); a.status == 503 && (err != nil || !at.Equal(time.Now().Add(time.Minute).Truncate(time.Second))) {
-				t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
+			if at, err := http.ParseTime(resp.header.Get("Retry-After")); resp.status == 503 && (err != nil || !at.Equal(time.Now().Add(time.Minute).Truncate(time.Second))) {
+				t.Errorf("Retry-After %q", resp.header.Get("Retry-After"))
 			}
 		}
 	})

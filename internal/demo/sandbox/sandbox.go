@@ -59,38 +59,38 @@ type Server struct {
 	ledger   Ledger
 	buffers  sync.Pool // of *bytes.Buffer, for Instant
 
-	mu     sync.Mutex // covers the rules' counts, the vendors' states and jitter; taken before the ledger's own
-	rules  []*ruleState
-	jitter *rand.Rand
-	start  time.Time
+	mu          sync.Mutex // covers the rules' counts, the vendors' states and jitter; taken before the ledger's own
+	rules       []*ruleState
+	latencyRand *rand.Rand
+	startedAt   time.Time
 }
 
 const defaultMaxBodyBytes = 10 << 20
 
 // New makes a server. The script's times count from here.
-func New(o Options) *Server {
-	if o.MaxBodyBytes == 0 {
-		o.MaxBodyBytes = defaultMaxBodyBytes
+func New(opts Options) *Server {
+	if opts.MaxBodyBytes == 0 {
+		opts.MaxBodyBytes = defaultMaxBodyBytes
 	}
 	s := &Server{
-		opts:   o,
-		rules:  o.Script.states(),
-		jitter: rand.New(rand.NewPCG(o.Latency.Seed, 0)),
-		start:  time.Now(),
+		opts:        opts,
+		rules:       opts.Script.newRuleStates(),
+		latencyRand: rand.New(rand.NewPCG(opts.Latency.Seed, 0)),
+		startedAt:   time.Now(),
 	}
-	s.ledger.keepBodies = o.KeepBodies
+	s.ledger.keepBodies = opts.KeepBodies
 	s.handlers = map[Vendor]http.Handler{
-		CRMCOM:   s.mux(newCRMCOM(s, o.CRMCOM).endpoints()),
-		Expoints: s.mux(newExpoints(s, o.Expoints).endpoints()),
-		Propel:   s.mux(newPropel(s, o.Propel).endpoints()),
+		CRMCOM:   s.newMux(newCRMCOM(s, opts.CRMCOM).endpoints()),
+		Expoints: s.newMux(newExpoints(s, opts.Expoints).endpoints()),
+		Propel:   s.newMux(newPropel(s, opts.Propel).endpoints()),
 	}
 	return s
 }
 
 // Handler is one vendor. The caller serves it on a listener of its choice; for a vendor that is none of the three it answers 404.
-func (s *Server) Handler(v Vendor) http.Handler {
-	if h, ok := s.handlers[v]; ok {
-		return h
+func (s *Server) Handler(vendor Vendor) http.Handler {
+	if handler, ok := s.handlers[vendor]; ok {
+		return handler
 	}
 	return http.NotFoundHandler()
 }
@@ -103,16 +103,16 @@ func (s *Server) Faults() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fired := make(map[string]int, len(s.rules))
-	for _, r := range s.rules {
-		fired[r.Name] = r.fired
+	for _, rule := range s.rules {
+		fired[rule.Name] = rule.fired
 	}
 	return fired
 }
 
-func (s *Server) mux(endpoints []*endpoint) http.Handler {
+func (s *Server) newMux(endpoints []*endpoint) http.Handler {
 	mux := http.NewServeMux()
-	for _, e := range endpoints {
-		mux.HandleFunc(e.path, func(w http.ResponseWriter, r *http.Request) { s.serve(e, w, r) })
+	for _, target := range endpoints {
+		mux.HandleFunc(target.path, func(w http.ResponseWriter, r *http.Request) { s.serveCall(target, w, r) })
 	}
 	return mux
 }

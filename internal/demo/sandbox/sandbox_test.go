@@ -12,22 +12,22 @@ import (
 	"testing"
 )
 
-// columns are a tenant's; 1 is the column of the vendor's samples.
-var columns = []Column{
+// testColumns are a tenant's; 1 is the column of the vendor's samples.
+var testColumns = []Column{
 	{ID: 1, Name: "event_id"},
 	{ID: 15, Name: "First_name_customer", DisplayName: "First name customer", Required: true},
 	{ID: 16, Name: "Old", Archived: true, Required: true},
 }
 
-// answer is what a client saw; status 0 is a connection closed without an answer.
-type answer struct {
+// clientResponse is what a client saw; status 0 is a connection closed without an answer.
+type clientResponse struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// json reads the body.
-func (a answer) json(t testing.TB) map[string]any {
+// decodeJSON reads the body.
+func (a clientResponse) decodeJSON(t testing.TB) map[string]any {
 	t.Helper()
 	var v map[string]any
 	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
@@ -36,22 +36,22 @@ func (a answer) json(t testing.TB) map[string]any {
 	return v
 }
 
-// do calls a handler without a network, so that it works in a bubble too.
-func do(h http.Handler, r *http.Request) (a answer) {
+// serveRequest calls a handler without a network, so that it works in a bubble too.
+func serveRequest(handler http.Handler, r *http.Request) (resp clientResponse) {
 	w := httptest.NewRecorder()
 	defer func() {
 		if p := recover(); p != nil {
 			if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
-			a = answer{}
+			resp = clientResponse{}
 		}
 	}()
-	h.ServeHTTP(w, r)
-	return answer{w.Code, w.Header(), w.Body.String()}
+	handler.ServeHTTP(w, r)
+	return clientResponse{w.Code, w.Header(), w.Body.String()}
 }
 
-func post(path, media, body string, headers ...string) *http.Request {
+func newPost(path, media, body string, headers ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", media)
 	for i := 0; i+1 < len(headers); i += 2 {
@@ -79,63 +79,63 @@ func crmPath(operation string) string {
 
 func expointsPath(operation string) string { return "/external/api/v3/customer/" + operation }
 
-// crmToken logs in with the web API key.
-func crmToken(t testing.TB, s *Server) string {
+// loginCRM logs in with the web API key.
+func loginCRM(t testing.TB, s *Server) string {
 	t.Helper()
-	a := do(s.Handler(CRMCOM), post(keyLoginPath, jsonMedia, "", "Authorization", basic(DefaultWebAPIKey)))
-	data, _ := a.json(t)["data"].(map[string]any)
+	resp := serveRequest(s.Handler(CRMCOM), newPost(keyLoginPath, jsonMedia, "", "Authorization", basicAuthorization(DefaultWebAPIKey)))
+	data, _ := resp.decodeJSON(t)["data"].(map[string]any)
 	token, _ := data["token"].(string)
 	if token == "" {
-		t.Fatalf("login: %d %s", a.status, a.body)
+		t.Fatalf("login: %d %s", resp.status, resp.body)
 	}
 	return token
 }
 
-// oauthToken logs in as the default client.
-func oauthToken(t *testing.T, s *Server, v Vendor) string {
+// loginOAuth logs in as the default client.
+func loginOAuth(t *testing.T, s *Server, vendor Vendor) string {
 	t.Helper()
-	path := map[Vendor]string{Expoints: ExpointsTokenPath, Propel: PropelTokenPath}[v]
-	a := do(s.Handler(v), post(path, formMedia, grantForm))
-	token, _ := a.json(t)["access_token"].(string)
+	path := map[Vendor]string{Expoints: ExpointsTokenPath, Propel: PropelTokenPath}[vendor]
+	resp := serveRequest(s.Handler(vendor), newPost(path, formMedia, grantForm))
+	token, _ := resp.decodeJSON(t)["access_token"].(string)
 	if token == "" {
-		t.Fatalf("login: %d %s", a.status, a.body)
+		t.Fatalf("login: %d %s", resp.status, resp.body)
 	}
 	return token
 }
 
-// crm sends items to a method of CRM.COM, each as JSON.
-func crm(t *testing.T, s *Server, operation, token string, items ...string) answer {
+// postCRMItems sends items to a method of CRM.COM, each as JSON.
+func postCRMItems(t *testing.T, s *Server, operation, token string, items ...string) clientResponse {
 	t.Helper()
 	for _, page := range crmPages {
 		if page.operation == operation {
 			body := fmt.Sprintf(`{"token":%q,%q:[%s]}`, token, page.set, strings.Join(items, ","))
-			return do(s.Handler(CRMCOM), post(crmPath(page.path), jsonMedia, body))
+			return serveRequest(s.Handler(CRMCOM), newPost(crmPath(page.path), jsonMedia, body))
 		}
 	}
 	t.Fatalf("no operation %q", operation)
-	return answer{}
+	return clientResponse{}
 }
 
-func bearing(path, token, body string) *http.Request {
-	return post(path, jsonMedia, body, "Authorization", "Bearer "+token)
+func newBearerPost(path, token, body string) *http.Request {
+	return newPost(path, jsonMedia, body, "Authorization", "Bearer "+token)
 }
 
-// send posts a body with a fresh token for its vendor; {{token}} in a CRM.COM body is the token's place.
-func send(t *testing.T, s *Server, v Vendor, path, body string) answer {
+// postWithLogin posts a body with a fresh token for its vendor; {{token}} in a CRM.COM body is the token's place.
+func postWithLogin(t *testing.T, s *Server, vendor Vendor, path, body string) clientResponse {
 	t.Helper()
-	if v == CRMCOM {
-		return do(s.Handler(v), post(path, jsonMedia, strings.ReplaceAll(body, "{{token}}", crmToken(t, s))))
+	if vendor == CRMCOM {
+		return serveRequest(s.Handler(vendor), newPost(path, jsonMedia, strings.ReplaceAll(body, "{{token}}", loginCRM(t, s))))
 	}
-	return do(s.Handler(v), bearing(path, oauthToken(t, s, v), body))
+	return serveRequest(s.Handler(vendor), newBearerPost(path, loginOAuth(t, s, vendor), body))
 }
 
-func golden(t testing.TB, name string) string {
+func readTestdata(t testing.TB, name string) string {
 	t.Helper()
-	b, err := os.ReadFile("testdata/" + name)
+	data, err := os.ReadFile("testdata/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
+	return string(data)
 }
 
 // fields are the keys to change in a JSON object; absent takes a key out.
@@ -145,8 +145,8 @@ type absence struct{}
 
 var absent any = absence{}
 
-// with is a JSON object's text with keys changed.
-func with(item string, changes fields) string {
+// withChanges is a JSON object's text with keys changed.
+func withChanges(item string, changes fields) string {
 	var o map[string]any
 	dec := json.NewDecoder(strings.NewReader(item))
 	dec.UseNumber()
@@ -154,59 +154,59 @@ func with(item string, changes fields) string {
 		panic(err) // the test's own text
 	}
 	maps.Copy(o, changes)
-	maps.DeleteFunc(o, func(_ string, v any) bool { return v == absent })
-	b, err := json.Marshal(o)
+	maps.DeleteFunc(o, func(_ string, value any) bool { return value == absent })
+	data, err := json.Marshal(o)
 	if err != nil {
 		panic(err)
 	}
-	return string(b)
+	return string(data)
 }
 
-// scripted is a server with rules, which must be valid.
-func scripted(t testing.TB, o Options, rules ...Rule) *Server {
+// newScriptedServer is a server with rules, which must be valid.
+func newScriptedServer(t testing.TB, opts Options, rules ...Rule) *Server {
 	t.Helper()
 	script, err := NewScript(rules...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Script = script
-	return New(o)
+	opts.Script = script
+	return New(opts)
 }
 
-func accepted(s *Server, operation string) []string {
+func acceptedIDs(s *Server, operation string) []string {
 	var ids []string
-	for e := range s.Ledger().AllEntries(operation) {
-		ids = append(ids, e.ID)
+	for entry := range s.Ledger().AllEntries(operation) {
+		ids = append(ids, entry.ID)
 	}
 	return ids
 }
 
 func TestAnUnknownVendorAnswers404(t *testing.T) {
-	if a := do(New(Options{}).Handler("other"), post("/", jsonMedia, "{}")); a.status != http.StatusNotFound {
-		t.Errorf("got %d", a.status)
+	if resp := serveRequest(New(Options{}).Handler("other"), newPost("/", jsonMedia, "{}")); resp.status != http.StatusNotFound {
+		t.Errorf("got %d", resp.status)
 	}
 }
 
 func TestCallsWithoutLoginAreRefused(t *testing.T) {
-	s := New(Options{Expoints: ExpointsOptions{Columns: columns, BearerToken: "static"}})
+	s := New(Options{Expoints: ExpointsOptions{Columns: testColumns, BearerToken: "static"}})
 	tests := []struct {
 		vendor     Vendor
 		path, body string
 	}{
-		{Expoints, expointsPath("add"), batch(feedbackItem)},
+		{Expoints, expointsPath("add"), customerBatch(feedbackItem)},
 		{Expoints, expointsPath("addfinished"), `{"Customer":{}}`},
 		{Expoints, expointsPath("addlock"), `{}`},
 		{Propel, propelPath, `{"customers":[` + customerItem + `]}`},
 	}
 	for _, tt := range tests {
 		for _, header := range []string{"", "Bearer", "Bearer x", "Basic static"} {
-			if a := do(s.Handler(tt.vendor), post(tt.path, jsonMedia, tt.body, "Authorization", header)); a.status != http.StatusUnauthorized {
-				t.Errorf("%s with %q: %d %s", tt.path, header, a.status, a.body)
+			if resp := serveRequest(s.Handler(tt.vendor), newPost(tt.path, jsonMedia, tt.body, "Authorization", header)); resp.status != http.StatusUnauthorized {
+				t.Errorf("%s with %q: %d %s", tt.path, header, resp.status, resp.body)
 			}
 		}
 	}
-	if a := do(s.Handler(Expoints), bearing(expointsPath("add"), "static", batch(feedbackItem))); a.status != http.StatusOK {
-		t.Errorf("the static token: %d %s", a.status, a.body)
+	if resp := serveRequest(s.Handler(Expoints), newBearerPost(expointsPath("add"), "static", customerBatch(feedbackItem))); resp.status != http.StatusOK {
+		t.Errorf("the static token: %d %s", resp.status, resp.body)
 	}
 	if s.Ledger().Count("propel.customers")+s.Ledger().Count("expoints.add") != 1 {
 		t.Error("the ledger holds a call without login")
@@ -215,18 +215,18 @@ func TestCallsWithoutLoginAreRefused(t *testing.T) {
 
 func TestABodyOverTheBoundIs413(t *testing.T) {
 	s := New(Options{MaxBodyBytes: 100})
-	if a := do(s.Handler(CRMCOM), post(crmPath("web"), jsonMedia, strings.Repeat(" ", 101))); a.status != http.StatusRequestEntityTooLarge {
-		t.Errorf("got %d", a.status)
+	if resp := serveRequest(s.Handler(CRMCOM), newPost(crmPath("web"), jsonMedia, strings.Repeat(" ", 101))); resp.status != http.StatusRequestEntityTooLarge {
+		t.Errorf("got %d", resp.status)
 	}
-	if n := s.Ledger().Calls("crmcom.web").Failures[413]; n != 1 {
-		t.Errorf("counted %d", n)
+	if count := s.Ledger().Calls("crmcom.web").Failures[413]; count != 1 {
+		t.Errorf("counted %d", count)
 	}
 }
 
 func TestAnotherMethodIs405(t *testing.T) {
-	r := post(propelPath, jsonMedia, "")
+	r := newPost(propelPath, jsonMedia, "")
 	r.Method = http.MethodPut
-	if a := do(New(Options{}).Handler(Propel), r); a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != http.MethodPost {
-		t.Errorf("got %d %v", a.status, a.header)
+	if resp := serveRequest(New(Options{}).Handler(Propel), r); resp.status != http.StatusMethodNotAllowed || resp.header.Get("Allow") != http.MethodPost {
+		t.Errorf("got %d %v", resp.status, resp.header)
 	}
 }

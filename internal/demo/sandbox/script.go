@@ -16,16 +16,16 @@ type Script struct{ rules []Rule }
 // Rules are the script's rules, in the order tried.
 func (s Script) Rules() []Rule { return slices.Clone(s.rules) }
 
-func (s Script) states() []*ruleState {
+func (s Script) newRuleStates() []*ruleState {
 	states := make([]*ruleState, len(s.rules))
-	for i, r := range s.rules {
-		states[i] = &ruleState{Rule: r}
+	for i, rule := range s.rules {
+		states[i] = &ruleState{Rule: rule}
 	}
 	return states
 }
 
-// ScriptFault is one thing wrong with a script.
-type ScriptFault struct {
+// ScriptViolation is one thing wrong with a script.
+type ScriptViolation struct {
 	// Path is the place, such as "rules[2].do.code".
 	Path string
 	// Value is what stands there; empty where nothing does.
@@ -35,38 +35,38 @@ type ScriptFault struct {
 }
 
 // ScriptError is a script that is not valid, with every fault found.
-type ScriptError struct{ Faults []ScriptFault }
+type ScriptError struct{ Violations []ScriptViolation }
 
 // Error lists the faults, one a line.
 func (e *ScriptError) Error() string {
-	lines := make([]string, len(e.Faults))
-	for i, f := range e.Faults {
-		lines[i] = fmt.Sprintf("%s: %q: %s", f.Path, f.Value, f.Allowed)
+	lines := make([]string, len(e.Violations))
+	for i, violation := range e.Violations {
+		lines[i] = fmt.Sprintf("%s: %q: %s", violation.Path, violation.Value, violation.Allowed)
 	}
 	return strings.Join(lines, "\n")
 }
 
 // NewScript checks rules; the error is a *ScriptError that names every fault.
 func NewScript(rules ...Rule) (Script, error) {
-	var faults []ScriptFault
-	for i, r := range rules {
-		faults = append(faults, r.faults(fmt.Sprintf("rules[%d].", i))...)
+	var faults []ScriptViolation
+	for i, rule := range rules {
+		faults = append(faults, rule.checkRule(fmt.Sprintf("rules[%d].", i))...)
 	}
-	faults = append(faults, repeated(rules)...)
+	faults = append(faults, repeatedNames(rules)...)
 	if len(faults) > 0 {
 		return Script{}, &ScriptError{faults}
 	}
 	return Script{slices.Clone(rules)}, nil
 }
 
-func repeated(rules []Rule) []ScriptFault {
-	var faults []ScriptFault
+func repeatedNames(rules []Rule) []ScriptViolation {
+	var faults []ScriptViolation
 	seen := map[string]bool{}
-	for i, r := range rules {
-		if seen[r.Name] {
-			faults = append(faults, ScriptFault{fmt.Sprintf("rules[%d].name", i), r.Name, "must be unique in the script"})
+	for i, rule := range rules {
+		if seen[rule.Name] {
+			faults = append(faults, ScriptViolation{fmt.Sprintf("rules[%d].name", i), rule.Name, "must be unique in the script"})
 		}
-		seen[r.Name] = r.Name != ""
+		seen[rule.Name] = rule.Name != ""
 	}
 	return faults
 }
@@ -81,34 +81,34 @@ func Operations() []string {
 	return names
 }
 
-// parameters are the fields of Action by their name in a script, and how their value is shown in an error; empty for the zero value.
-func (a Action) parameters() map[string]string {
+// parameterTexts are the fields of Action by their name in a script, and how their value is shown in an error; empty for the zero value.
+func (a Action) parameterTexts() map[string]string {
 	shown := map[string]string{"body": a.Body, "location": a.Location, "error_code": a.ErrorCode, "description": a.Description}
 	for name, set := range map[string]bool{"apply": a.Apply, "named": a.Named, "retry_after_date": a.RetryAfterDate} {
 		if set {
 			shown[name] = "true"
 		}
 	}
-	for name, n := range map[string]int{"code": a.Code, "count": a.Count} {
-		if n != 0 {
-			shown[name] = strconv.Itoa(n)
+	for name, count := range map[string]int{"code": a.Code, "count": a.Count} {
+		if count != 0 {
+			shown[name] = strconv.Itoa(count)
 		}
 	}
-	for name, d := range map[string]time.Duration{"retry_after": a.RetryAfter, "delay": a.Delay} {
-		if d != 0 {
-			shown[name] = d.String()
+	for name, delay := range map[string]time.Duration{"retry_after": a.RetryAfter, "delay": a.Delay} {
+		if delay != 0 {
+			shown[name] = delay.String()
 		}
 	}
 	return shown
 }
 
-// faultForm is what an action of this fault takes and needs.
-type faultForm struct {
+// faultParameters is what an action of this fault takes and needs.
+type faultParameters struct {
 	takes, needs []string
 	items        string // when.items: "needed", "allowed" or empty for neither
 }
 
-var faultForms = map[Fault]faultForm{
+var parametersByFault = map[Fault]faultParameters{
 	FaultStatus:       {takes: []string{"code", "retry_after", "retry_after_date", "body", "apply"}, needs: []string{"code"}, items: "allowed"},
 	FaultTooLarge:     {items: "allowed"},
 	FaultRedirect:     {takes: []string{"location"}, needs: []string{"location"}, items: "allowed"},
@@ -125,63 +125,63 @@ var faultForms = map[Fault]faultForm{
 	FaultLatency:      {takes: []string{"delay"}, needs: []string{"delay"}, items: "allowed"},
 }
 
-func (r Rule) faults(at string) []ScriptFault {
-	var faults []ScriptFault
+func (r Rule) checkRule(rulePath string) []ScriptViolation {
+	var faults []ScriptViolation
 	must := func(ok bool, path, value, allowed string) {
 		if !ok {
-			faults = append(faults, ScriptFault{at + path, value, allowed})
+			faults = append(faults, ScriptViolation{rulePath + path, value, allowed})
 		}
 	}
 	must(r.Name != "", "name", "", "is mandatory")
-	must(knownOperation(r.Operation), "operation", r.Operation,
+	must(isKnownOperation(r.Operation), "operation", r.Operation,
 		"must be empty for all, a vendor (crmcom, expoints, propel), or one of "+strings.Join(Operations(), ", "))
 	must(r.Times >= 0, "times", strconv.Itoa(r.Times), "must be 0 (no bound) or more")
-	w := r.When
-	must(w.AfterCalls >= 0, "when.after_calls", strconv.Itoa(w.AfterCalls), "must be 0 or more")
-	must(w.Every >= 0, "when.every", strconv.Itoa(w.Every), "must be 0 (each call) or more")
-	must(w.From >= 0, "when.from", w.From.String(), "must be 0 or more")
-	must(w.Until == 0 || w.Until > w.From, "when.until", w.Until.String(), "must be 0 (for ever) or later than when.from")
-	must(w.Items.isZero() || w.Items.Field != "", "when.items.field", "", "is mandatory with when.items")
-	must(w.Items.Remainder == 0 || w.Items.Remainder < w.Items.Modulus, "when.items.remainder", fmt.Sprint(w.Items.Remainder), "must be less than when.items.modulus")
-	return append(faults, r.actionFaults(at)...)
+	when := r.When
+	must(when.AfterCalls >= 0, "when.after_calls", strconv.Itoa(when.AfterCalls), "must be 0 or more")
+	must(when.Every >= 0, "when.every", strconv.Itoa(when.Every), "must be 0 (each call) or more")
+	must(when.From >= 0, "when.from", when.From.String(), "must be 0 or more")
+	must(when.Until == 0 || when.Until > when.From, "when.until", when.Until.String(), "must be 0 (for ever) or later than when.from")
+	must(when.Items.isZero() || when.Items.Field != "", "when.items.field", "", "is mandatory with when.items")
+	must(when.Items.Remainder == 0 || when.Items.Remainder < when.Items.Modulus, "when.items.remainder", fmt.Sprint(when.Items.Remainder), "must be less than when.items.modulus")
+	return append(faults, r.actionViolations(rulePath)...)
 }
 
-func knownOperation(name string) bool {
+func isKnownOperation(name string) bool {
 	return name == "" || slices.Contains([]Vendor{CRMCOM, Expoints, Propel}, Vendor(name)) || slices.Contains(Operations(), name)
 }
 
-func (r Rule) actionFaults(at string) []ScriptFault {
-	form, known := faultForms[r.Do.Fault]
+func (r Rule) actionViolations(path string) []ScriptViolation {
+	form, known := parametersByFault[r.Do.Fault]
 	if !known {
-		names := slices.Sorted(maps.Keys(faultForms))
-		return []ScriptFault{{at + "do.fault", string(r.Do.Fault), fmt.Sprint("must be one of ", names)}}
+		names := slices.Sorted(maps.Keys(parametersByFault))
+		return []ScriptViolation{{path + "do.fault", string(r.Do.Fault), fmt.Sprint("must be one of ", names)}}
 	}
-	var faults []ScriptFault
-	shown := r.Do.parameters()
+	var faults []ScriptViolation
+	shown := r.Do.parameterTexts()
 	for _, name := range slices.Sorted(maps.Keys(shown)) {
 		if shown[name] != "" && !slices.Contains(form.takes, name) {
-			faults = append(faults, ScriptFault{at + "do." + name, shown[name], fmt.Sprintf("%s takes only %v", r.Do.Fault, form.takes)})
+			faults = append(faults, ScriptViolation{path + "do." + name, shown[name], fmt.Sprintf("%s takes only %v", r.Do.Fault, form.takes)})
 		}
 	}
 	for _, name := range form.needs {
 		if shown[name] == "" {
-			faults = append(faults, ScriptFault{at + "do." + name, "", "is mandatory with " + string(r.Do.Fault)})
+			faults = append(faults, ScriptViolation{path + "do." + name, "", "is mandatory with " + string(r.Do.Fault)})
 		}
 	}
 	if form.items == "" && !r.When.Items.isZero() {
-		faults = append(faults, ScriptFault{at + "when.items", r.When.Items.Field, "is not allowed with " + string(r.Do.Fault)})
+		faults = append(faults, ScriptViolation{path + "when.items", r.When.Items.Field, "is not allowed with " + string(r.Do.Fault)})
 	}
 	if form.items == "needed" && r.When.Items.isZero() || r.Do.Named && r.When.Items.isZero() {
-		faults = append(faults, ScriptFault{at + "when.items", "", "is mandatory with refuse_item, and with refuse_batch where named is set"})
+		faults = append(faults, ScriptViolation{path + "when.items", "", "is mandatory with refuse_item, and with refuse_batch where named is set"})
 	}
-	return append(faults, r.Do.rangeFaults(at+"do.")...)
+	return append(faults, r.Do.rangeViolations(path+"do.")...)
 }
 
-func (a Action) rangeFaults(at string) []ScriptFault {
-	var faults []ScriptFault
+func (a Action) rangeViolations(path string) []ScriptViolation {
+	var faults []ScriptViolation
 	must := func(ok bool, name, allowed string) {
 		if !ok {
-			faults = append(faults, ScriptFault{at + name, a.parameters()[name], allowed})
+			faults = append(faults, ScriptViolation{path + name, a.parameterTexts()[name], allowed})
 		}
 	}
 	must(a.Code == 0 || a.Code >= http.StatusOK && a.Code < 600, "code", "must be 200 to 599")

@@ -88,10 +88,10 @@ func TestEveryFaultOfAScriptIsNamedAtOnce(t *testing.T) {
 		_, err := ParseScript([]byte(text))
 		var paths []string
 		if target := new(ScriptError); errors.As(err, &target) {
-			for _, f := range target.Faults {
-				paths = append(paths, f.Path)
-				if f.Allowed == "" || !strings.Contains(err.Error(), f.Path) {
-					t.Errorf("%q says not what is allowed: %v", f.Path, err)
+			for _, violation := range target.Violations {
+				paths = append(paths, violation.Path)
+				if violation.Allowed == "" || !strings.Contains(err.Error(), violation.Path) {
+					t.Errorf("%q says not what is allowed: %v", violation.Path, err)
 				}
 			}
 		} else if err != nil {
@@ -113,7 +113,7 @@ func TestTextThatIsNoYAMLIsAnErrorOfReading(t *testing.T) {
 
 func TestAScriptErrorIsFoundByItsType(t *testing.T) {
 	_, err := NewScript(Rule{})
-	if target := new(ScriptError); !errors.As(err, &target) || len(target.Faults) == 0 {
+	if target := new(ScriptError); !errors.As(err, &target) || len(target.Violations) == 0 {
 		t.Errorf("got %v", err)
 	}
 }

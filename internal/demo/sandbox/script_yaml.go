@@ -12,8 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// targets are the keys of a rule in a script and where their values go.
-func (r *Rule) targets() map[string]any {
+// yamlTargets are the keys of a rule in a script and where their values go.
+func (r *Rule) yamlTargets() map[string]any {
 	return map[string]any{
 		"name":                 &r.Name,
 		"operation":            &r.Operation,
@@ -52,81 +52,81 @@ func ParseScript(text []byte) (Script, error) {
 	} else if err != nil {
 		return Script{}, fmt.Errorf("reading the script: %w", err)
 	}
-	var p scriptParser
+	var parser scriptParser
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		p.fault("", "---", "must be one document")
+		parser.addViolation("", "---", "must be one document")
 	}
-	rules := p.rules(document.Content[0])
+	rules := parser.parseRules(document.Content[0])
 	script, err := NewScript(rules...)
 	if checked := new(ScriptError); errors.As(err, &checked) {
-		p.merge(checked.Faults)
+		parser.mergeViolations(checked.Violations)
 	}
-	if len(p.faults) > 0 {
-		return Script{}, &ScriptError{p.faults}
+	if len(parser.violations) > 0 {
+		return Script{}, &ScriptError{parser.violations}
 	}
 	return script, nil
 }
 
-type scriptParser struct{ faults []ScriptFault }
+type scriptParser struct{ violations []ScriptViolation }
 
-func (p *scriptParser) fault(path, value, allowed string) {
-	p.faults = append(p.faults, ScriptFault{path, value, allowed})
+func (p *scriptParser) addViolation(path, value, allowed string) {
+	p.violations = append(p.violations, ScriptViolation{path, value, allowed})
 }
 
-// merge adds what is wrong with the values, save where the place is at fault already: a value that could not be read would be called missing.
-func (p *scriptParser) merge(more []ScriptFault) {
+// mergeViolations adds what is wrong with the values, save where the place is at fault already: a value that could not be read would be called missing.
+func (p *scriptParser) mergeViolations(more []ScriptViolation) {
 	at := map[string]bool{}
-	for _, f := range p.faults {
-		at[f.Path] = true
+	for _, violation := range p.violations {
+		at[violation.Path] = true
 	}
-	for _, f := range more {
-		if !at[f.Path] {
-			p.faults = append(p.faults, f)
+	for _, violation := range more {
+		if !at[violation.Path] {
+			p.violations = append(p.violations, violation)
 		}
 	}
 }
 
-func (p *scriptParser) rules(root *yaml.Node) []Rule {
+func (p *scriptParser) parseRules(root *yaml.Node) []Rule {
 	var rules []Rule
-	p.mapping("", root, func(key, path string, value *yaml.Node) {
+	p.eachKey("", root, func(key, path string, value *yaml.Node) {
 		if key != "rules" {
-			p.fault(path, value.Value, "unknown key; the only one is rules")
+			p.addViolation(path, value.Value, "unknown key; the only one is rules")
 			return
 		}
 		if value.Kind != yaml.SequenceNode {
-			p.fault(path, value.Value, "must be a list of rules")
+			p.addViolation(path, value.Value, "must be a list of rules")
 			return
 		}
 		rules = make([]Rule, len(value.Content))
 		for i, node := range value.Content {
-			p.keys(fmt.Sprintf("rules[%d]", i), "", node, rules[i].targets())
+			p.parseKeys(fmt.Sprintf("rules[%d]", i), "", node, rules[i].yamlTargets())
 		}
 	})
 	return rules
 }
 
-// keys reads a mapping into the targets below prefix.
-func (p *scriptParser) keys(at, prefix string, node *yaml.Node, targets map[string]any) {
-	p.mapping(at, node, func(key, path string, value *yaml.Node) {
+// parseKeys reads a mapping into the targets below prefix.
+func (p *scriptParser) parseKeys(parent, prefix string, node *yaml.Node, targets map[string]any) {
+	p.eachKey(parent, node, func(key, path string, value *yaml.Node) {
 		name := prefix + key
 		if target, leaf := targets[name]; leaf {
 			if err := value.Decode(target); err != nil || value.Kind != yaml.ScalarNode {
-				p.fault(path, value.Value, fmt.Sprintf("must be of type %s", strings.TrimPrefix(fmt.Sprintf("%T", target), "*")))
+				p.addViolation(path, value.Value, fmt.Sprintf("must be of type %s", strings.TrimPrefix(fmt.Sprintf("%T", target), "*")))
 			}
 			return
 		}
 		for known := range targets {
 			if strings.HasPrefix(known, name+".") {
-				p.keys(path, name+".", value, targets)
+				p.parseKeys(path, name+".", value, targets)
 				return
 			}
 		}
-		p.fault(path, value.Value, "unknown key; allowed are "+strings.Join(below(targets, prefix), ", "))
+		p.addViolation(path, value.Value, "unknown key; allowed are "+strings.Join(keysBelow(targets, prefix), ", "))
 	})
 }
 
-// below are the keys that may stand in the mapping at prefix, sorted.
-func below(targets map[string]any, prefix string) []string {
+// keysBelow are the keys that may stand in the mapping at prefix, sorted.
+func keysBelow(targets map[string]any, prefix string) []string {
 	keys := map[string]bool{}
 	for target := range targets {
 		if rest, ok := strings.CutPrefix(target, prefix); ok {
@@ -137,28 +137,28 @@ func below(targets map[string]any, prefix string) []string {
 	return slices.Sorted(maps.Keys(keys))
 }
 
-// mapping calls each for the keys of a mapping, once a key.
-func (p *scriptParser) mapping(at string, node *yaml.Node, each func(key, path string, value *yaml.Node)) {
-	node = resolved(node)
+// eachKey calls each for the keys of a mapping, once a key.
+func (p *scriptParser) eachKey(parent string, node *yaml.Node, each func(key, path string, value *yaml.Node)) {
+	node = resolveAlias(node)
 	if node.Kind != yaml.MappingNode {
-		p.fault(at, node.Value, "must be a mapping")
+		p.addViolation(parent, node.Value, "must be a mapping")
 		return
 	}
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key := node.Content[i].Value
-		path := strings.TrimPrefix(at+"."+key, ".")
+		path := strings.TrimPrefix(parent+"."+key, ".")
 		if seen[key] {
-			p.fault(path, node.Content[i+1].Value, "the key occurs twice")
+			p.addViolation(path, node.Content[i+1].Value, "the key occurs twice")
 			continue
 		}
 		seen[key] = true
-		each(key, path, resolved(node.Content[i+1]))
+		each(key, path, resolveAlias(node.Content[i+1]))
 	}
 }
 
-// resolved follows an alias to what it stands for.
-func resolved(node *yaml.Node) *yaml.Node {
+// resolveAlias follows an alias to what it stands for.
+func resolveAlias(node *yaml.Node) *yaml.Node {
 	for node.Kind == yaml.AliasNode {
 		node = node.Alias
 	}

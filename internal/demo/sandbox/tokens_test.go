@@ -24,11 +24,11 @@ func TestLogins(t *testing.T) {
 		status int
 		has    string
 	}{
-		{"key", CRMCOM, keyLoginPath, jsonMedia, `{"unit":"1"}`, basic(DefaultWebAPIKey), 200, `"code":"OK"`},
-		{"key without body", CRMCOM, keyLoginPath, jsonMedia, ``, basic(DefaultWebAPIKey), 200, `"code":"OK"`},
-		{"wrong key", CRMCOM, keyLoginPath, jsonMedia, ``, basic("other"), 200, `"code":"AuthenticationException"`},
+		{"key", CRMCOM, keyLoginPath, jsonMedia, `{"unit":"1"}`, basicAuthorization(DefaultWebAPIKey), 200, `"code":"OK"`},
+		{"key without body", CRMCOM, keyLoginPath, jsonMedia, ``, basicAuthorization(DefaultWebAPIKey), 200, `"code":"OK"`},
+		{"wrong key", CRMCOM, keyLoginPath, jsonMedia, ``, basicAuthorization("other"), 200, `"code":"AuthenticationException"`},
 		{"no key", CRMCOM, keyLoginPath, jsonMedia, ``, "", 200, `"code":"AuthenticationException"`},
-		{"key with an unknown parameter", CRMCOM, keyLoginPath, jsonMedia, `{"units":"1"}`, basic(DefaultWebAPIKey), 200, `"code":"InvalidAPIParameterException"`},
+		{"key with an unknown parameter", CRMCOM, keyLoginPath, jsonMedia, `{"units":"1"}`, basicAuthorization(DefaultWebAPIKey), 200, `"code":"InvalidAPIParameterException"`},
 		{"user's texts", CRMCOM, userLoginPath, jsonMedia, fmt.Sprintf(user, ""), "", 200, `"message":null`},
 		{"user", CRMCOM, userLoginPath, jsonMedia, fmt.Sprintf(user, ""), "", 200, `"code":"OK"`},
 		{"user with unit", CRMCOM, userLoginPath, jsonMedia, fmt.Sprintf(user, `,"unit":"1"`), "", 200, `"code":"OK"`},
@@ -45,37 +45,37 @@ func TestLogins(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			a := do(New(Options{}).Handler(tt.vendor), post(tt.path, tt.media, tt.body, "Authorization", tt.header))
-			if a.status != tt.status || !strings.Contains(a.body, tt.has) {
-				t.Errorf("got %d %s, want %d with %s", a.status, a.body, tt.status, tt.has)
+			resp := serveRequest(New(Options{}).Handler(tt.vendor), newPost(tt.path, tt.media, tt.body, "Authorization", tt.header))
+			if resp.status != tt.status || !strings.Contains(resp.body, tt.has) {
+				t.Errorf("got %d %s, want %d with %s", resp.status, resp.body, tt.status, tt.has)
 			}
 		})
 	}
 }
 
 func TestAScopeThatIsConfiguredMustBeAskedFor(t *testing.T) {
-	h := New(Options{Expoints: ExpointsOptions{Scope: "api://x/.default"}}).Handler(Expoints)
-	if a := do(h, post(ExpointsTokenPath, formMedia, grantForm)); a.status != http.StatusBadRequest {
-		t.Errorf("without scope: %d", a.status)
+	handler := New(Options{Expoints: ExpointsOptions{Scope: "api://x/.default"}}).Handler(Expoints)
+	if resp := serveRequest(handler, newPost(ExpointsTokenPath, formMedia, grantForm)); resp.status != http.StatusBadRequest {
+		t.Errorf("without scope: %d", resp.status)
 	}
 	with := grantForm + "&scope=" + url.QueryEscape("api://x/.default")
-	if a := do(h, post(ExpointsTokenPath, formMedia, with)); a.status != http.StatusOK {
-		t.Errorf("with scope: %d", a.status)
+	if resp := serveRequest(handler, newPost(ExpointsTokenPath, formMedia, with)); resp.status != http.StatusOK {
+		t.Errorf("with scope: %d", resp.status)
 	}
 }
 
 func TestTokensEndAtTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{CRMCOM: CRMCOMOptions{TokenTTL: time.Hour}})
-		token, later := crmToken(t, s), crmToken(t, s)
+		token, later := loginCRM(t, s), loginCRM(t, s)
 		testkit.AdvanceClock(time.Hour - 1)
-		if a := crm(t, s, "purchases", token, purchaseItem); !strings.Contains(a.body, `"code":"OK"`) {
-			t.Errorf("before its end: %s", a.body)
+		if resp := postCRMItems(t, s, "purchases", token, purchaseItem); !strings.Contains(resp.body, `"code":"OK"`) {
+			t.Errorf("before its end: %s", resp.body)
 		}
 		testkit.AdvanceClock(1)
 		for _, token := range []string{token, later} {
-			if a := crm(t, s, "purchases", token, purchaseItem); !strings.Contains(a.body, crmInvalidToken) {
-				t.Errorf("at its end: %s", a.body)
+			if resp := postCRMItems(t, s, "purchases", token, purchaseItem); !strings.Contains(resp.body, crmInvalidToken) {
+				t.Errorf("at its end: %s", resp.body)
 			}
 		}
 	})

@@ -137,7 +137,7 @@ func (w *world) again() repeats {
 		}
 	}
 	for e := range w.vendors.Ledger().AllEntries(w.line.operation) {
-		if p := w.books.of(e); p != nil && e.Told {
+		if p := w.books.of(e); p != nil && e.Confirmed {
 			r.told[p.origin.ID()] = true
 		}
 	}
