@@ -18,36 +18,36 @@ import (
 
 // auditor looks records up from outside: in the vendors' ledgers, in the connector's topics and in the groups' commits. For one goroutine.
 type auditor struct {
-	vendors    *sandbox.Server
-	operations []string
-	groups     []string
-	sources    []string
-	dead       map[string]bool // the dead-letter topics; the others that it reads are retry topics
-	reader     *kgo.Client
-	admin      *kadm.Client
-	names      []string // of the topics that it reads
+	vendors          *sandbox.Server
+	operations       []string
+	groups           []string
+	sourceTopics     []string
+	deadLetterTopics map[string]bool // the dead-letter topics; the others that it reads are retry topics
+	reader           *kgo.Client
+	admin            *kadm.Client
+	topics           []string // of the topics that it reads
 
-	found places
-	next  map[string]map[int32]int64 // offset to read next, by topic and partition
-	taken map[string]int             // entries of the vendor's ledger read, by operation
+	found       findings
+	nextOffsets map[string]map[int32]int64 // offset to read next, by topic and partition
+	entriesRead map[string]int             // entries of the vendor's ledger read, by operation
 }
 
 func newAuditor(cfg *config.Config, brokers []string, vendors *sandbox.Server) (*auditor, error) {
-	a := &auditor{vendors: vendors, dead: map[string]bool{}, found: newPlaces(), next: map[string]map[int32]int64{}, taken: map[string]int{}}
+	a := &auditor{vendors: vendors, deadLetterTopics: map[string]bool{}, found: newFindings(), nextOffsets: map[string]map[int32]int64{}, entriesRead: map[string]int{}}
 	for _, p := range cfg.Pipelines {
 		a.groups = append(a.groups, p.Group)
-		a.sources = append(a.sources, p.Topic)
-		a.dead[topics.DeadLetterTopic(cfg.Name, p.Name)] = true
+		a.sourceTopics = append(a.sourceTopics, p.Topic)
+		a.deadLetterTopics[topics.DeadLetterTopic(cfg.Name, p.Name)] = true
 		for _, r := range p.Routes {
 			a.operations = append(a.operations, r.FullName())
 		}
 	}
 	for _, t := range topics.RequiredTopics(cfg) {
-		a.names = append(a.names, t.Name)
-		a.next[t.Name] = map[int32]int64{}
+		a.topics = append(a.topics, t.Name)
+		a.nextOffsets[t.Name] = map[int32]int64{}
 	}
 	var err error
-	if a.reader, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(a.names...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())); err != nil {
+	if a.reader, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(a.topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())); err != nil {
 		return nil, fmt.Errorf("making the auditor's client: %w", err)
 	}
 	a.admin = kadm.NewClient(a.reader)
@@ -56,9 +56,9 @@ func newAuditor(cfg *config.Config, brokers []string, vendors *sandbox.Server) (
 
 func (a *auditor) close() { a.reader.Close() }
 
-// look brings what it has found up to now. Commits are read first: where a record is committed past, it had its next place before, and the places are
+// collectFindings brings what it has found up to now. Commits are read first: where a record is committed past, it had its next place before, and the places are
 // read after. So a record on its way from one place to the next is seen in one of them at least.
-func (a *auditor) look(ctx context.Context) (places, error) {
+func (a *auditor) collectFindings(ctx context.Context) (findings, error) {
 	if err := a.readCommits(ctx); err != nil {
 		return a.found, err
 	}
@@ -68,7 +68,7 @@ func (a *auditor) look(ctx context.Context) (places, error) {
 	if err := a.readTopics(ctx); err != nil {
 		return a.found, err
 	}
-	a.readVendors()
+	a.readVendorLedgers()
 	return a.found, nil
 }
 
@@ -81,11 +81,11 @@ func (a *auditor) readCommits(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reading the commits of group %s: %w", group, err)
 		}
-		offsets.Each(func(o kadm.OffsetResponse) {
-			if a.found.commits[o.Topic] == nil {
-				a.found.commits[o.Topic] = map[int32]int64{}
+		offsets.Each(func(committed kadm.OffsetResponse) {
+			if a.found.commits[committed.Topic] == nil {
+				a.found.commits[committed.Topic] = map[int32]int64{}
 			}
-			a.found.commits[o.Topic][o.Partition] = o.At
+			a.found.commits[committed.Topic][committed.Partition] = committed.At
 		})
 	}
 	return nil
@@ -93,7 +93,7 @@ func (a *auditor) readCommits(ctx context.Context) error {
 
 // readLag holds the ends of the source topics against the commits, of which there may be none.
 func (a *auditor) readLag(ctx context.Context) error {
-	ends, err := a.admin.ListEndOffsets(ctx, a.sources...)
+	ends, err := a.admin.ListEndOffsets(ctx, a.sourceTopics...)
 	if err != nil {
 		return fmt.Errorf("reading the ends of the source topics: %w", err)
 	}
@@ -106,19 +106,19 @@ func (a *auditor) readLag(ctx context.Context) error {
 
 // readTopics reads the connector's topics to where they end now.
 func (a *auditor) readTopics(ctx context.Context) error {
-	ends, err := a.admin.ListEndOffsets(ctx, a.names...)
+	ends, err := a.admin.ListEndOffsets(ctx, a.topics...)
 	if err != nil {
 		return fmt.Errorf("reading the ends of the connector's topics: %w", err)
 	}
 	for {
-		starts, err := a.admin.ListStartOffsets(ctx, a.names...)
+		starts, err := a.admin.ListStartOffsets(ctx, a.topics...)
 		if err != nil {
 			return fmt.Errorf("reading the starts of the connector's topics: %w", err)
 		}
-		if a.reached(starts, ends) {
+		if a.hasReached(starts, ends) {
 			return nil
 		}
-		if err := a.poll(ctx); err != nil {
+		if err := a.pollRecords(ctx); err != nil {
 			return fmt.Errorf("reading the connector's topics: %w", err)
 		}
 	}
@@ -127,47 +127,47 @@ func (a *auditor) readTopics(ctx context.Context) error {
 // pollFor bounds one poll: what it waits for may have been deleted since the topic's start was read.
 const pollFor = 200 * time.Millisecond
 
-func (a *auditor) poll(ctx context.Context) error {
+func (a *auditor) pollRecords(ctx context.Context) error {
 	timed, cancel := context.WithTimeout(ctx, pollFor)
 	defer cancel()
 	fetches := a.reader.PollFetches(timed)
-	fetches.EachRecord(a.see)
+	fetches.EachRecord(a.noteRecord)
 	if err := fetches.Err0(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return ctx.Err()
 }
 
-// reached tells whether everything before the ends was read, or is deleted: owners delete what is settled from retry topics.
-func (a *auditor) reached(starts, ends kadm.ListedOffsets) bool {
+// hasReached tells whether everything before the ends was read, or is deleted: owners delete what is settled from retry topics.
+func (a *auditor) hasReached(starts, ends kadm.ListedOffsets) bool {
 	done := true
 	ends.Each(func(end kadm.ListedOffset) {
 		start, _ := starts.Lookup(end.Topic, end.Partition)
-		done = done && max(a.next[end.Topic][end.Partition], start.Offset) >= end.Offset
+		done = done && max(a.nextOffsets[end.Topic][end.Partition], start.Offset) >= end.Offset
 	})
 	return done
 }
 
-func (a *auditor) see(r *kgo.Record) {
-	a.next[r.Topic][r.Partition] = r.Offset + 1
-	origin := record.ParseRetryHeaders(r).Origin.ID()
-	if a.dead[r.Topic] {
+func (a *auditor) noteRecord(copied *kgo.Record) {
+	a.nextOffsets[copied.Topic][copied.Partition] = copied.Offset + 1
+	origin := record.ParseRetryHeaders(copied).Origin.ID()
+	if a.deadLetterTopics[copied.Topic] {
 		a.found.dead[origin]++
 		return
 	}
-	a.found.retries[origin] = append(a.found.retries[origin], position{r.Topic, r.Partition, r.Offset})
+	a.found.retries[origin] = append(a.found.retries[origin], recordPosition{copied.Topic, copied.Partition, copied.Offset})
 }
 
-// readVendors takes in what the vendors have accepted since the last look.
-func (a *auditor) readVendors() {
+// readVendorLedgers takes in what the vendors have accepted since the last look.
+func (a *auditor) readVendorLedgers() {
 	ledger := a.vendors.Ledger()
 	for _, operation := range a.operations {
-		seen, i := a.taken[operation], 0
+		seen, i := a.entriesRead[operation], 0
 		for e := range ledger.AllEntries(operation) {
 			if i++; i <= seen {
 				continue
 			}
-			key := item{operation, versionID(e.ID, e.Version)}
+			key := vendorItem{operation, versionID(e.ID, e.Version)}
 			got := a.found.accepted[key]
 			if got.times == 0 {
 				got.first = e.At
@@ -175,15 +175,15 @@ func (a *auditor) readVendors() {
 			got.times++
 			a.found.accepted[key] = got
 		}
-		a.taken[operation] = i
+		a.entriesRead[operation] = i
 		calls := ledger.Calls(operation)
-		a.found.asked[operation] = requests{calls.Calls, calls.Accepted}
+		a.found.calls[operation] = callCount{calls.Calls, calls.Accepted}
 	}
 }
 
-// readDoubled asks the vendors what they accepted without need. No call may run.
-func (a *auditor) readDoubled() {
+// readUnexplained asks the vendors what they accepted without need. No call may run.
+func (a *auditor) readUnexplained() {
 	for _, operation := range a.operations {
-		a.found.doubled[operation] = len(a.vendors.Ledger().Unexplained(operation))
+		a.found.unexplained[operation] = len(a.vendors.Ledger().Unexplained(operation))
 	}
 }

@@ -49,59 +49,61 @@ func (o Options) Check() error {
 
 // round is how long the script takes in a run without an end, and rounds how often it comes; then the vendors are well.
 const (
-	round  = time.Minute
-	rounds = 60
+	scriptRound  = time.Minute
+	scriptRounds = 60
 )
 
-// producing is for how long records are produced: the last seconds are for those that are on their way, through each retry delay at worst.
-func (o Options) producing() time.Duration { return max(o.Duration*6/10, o.Duration-8*time.Second) }
+// produceDuration is for how long records are produced: the last seconds are for those that are on their way, through each retry delay at worst.
+func (o Options) produceDuration() time.Duration {
+	return max(o.Duration*6/10, o.Duration-8*time.Second)
+}
 
-func (o Options) script() script {
+func (o Options) newScript() script {
 	if o.Duration == 0 {
-		return newScript(o.Seed, round, rounds)
+		return newScript(o.Seed, scriptRound, scriptRounds)
 	}
-	return newScript(o.Seed, o.producing(), 1)
+	return newScript(o.Seed, o.produceDuration(), 1)
 }
 
 // RunDemo runs the demo to its end, or until take ends; then it drains and reports what there is. The end of work cuts the drain short. The error says why
 // there is no report; promises that were not kept stand in the report.
-func RunDemo(take, work context.Context, o Options) (Report, error) {
-	if err := o.Check(); err != nil {
+func RunDemo(fetchCtx, workCtx context.Context, opts Options) (Report, error) {
+	if err := opts.Check(); err != nil {
 		return Report{}, err
 	}
-	if o.Log == nil {
-		o.Log = zap.NewNop()
+	if opts.Log == nil {
+		opts.Log = zap.NewNop()
 	}
-	s := o.script()
-	w, err := newWorld(take, o, s)
+	script := opts.newScript()
+	env, err := startEnvironment(fetchCtx, opts, script)
 	if err != nil {
 		return Report{}, fmt.Errorf("starting the demo: %w", err)
 	}
-	r, err := play(take, work, o, s, w)
-	return r, errors.Join(err, w.close())
+	report, err := runConnector(fetchCtx, workCtx, opts, script, env)
+	return report, errors.Join(err, env.close())
 }
 
-// play runs traffic and connector, looks on, and adds up when both have ended, the traffic first.
-func play(take, work context.Context, o Options, script script, w *world) (Report, error) {
-	s, err := newStage(o, script, w)
+// runConnector runs traffic and connector, looks on, and adds up when both have ended, the traffic first.
+func runConnector(fetchCtx, workCtx context.Context, opts Options, script script, env *environment) (Report, error) {
+	run, err := newDemoRun(opts, script, env)
 	if err != nil {
 		return Report{}, err
 	}
-	defer s.auditor.close()
-	connector := s.startConnector(work)
-	traffic := s.startTraffic(take)
-	running, stop := o.until(take, o.Duration)
+	defer run.auditor.close()
+	connector := run.startConnector(workCtx)
+	traffic := run.startTraffic(fetchCtx)
+	running, stop := opts.withTimeLimit(fetchCtx, opts.Duration)
 	defer stop()
-	failure := s.watch(running, connector)
+	failure := run.watchRun(running, connector)
 	traffic.stop()
 	failure = errors.Join(failure, <-traffic.ended)
-	failure = errors.Join(failure, s.show(context.WithoutCancel(work), "draining"))
+	failure = errors.Join(failure, run.drawView(context.WithoutCancel(workCtx), "draining"))
 	connector.stop()
 	failure = errors.Join(failure, <-connector.ended)
 	if failure != nil {
 		return Report{}, failure
 	}
-	return s.report(context.WithoutCancel(work), take.Err() == nil)
+	return run.finalReport(context.WithoutCancel(workCtx), fetchCtx.Err() == nil)
 }
 
 // activity is something that runs beside: stop asks it to end, ended gives its error once, and nil after that.
@@ -111,31 +113,31 @@ type activity struct {
 }
 
 // startConnector runs the connector until it is stopped.
-func (s *stage) startConnector(work context.Context) activity {
-	take, stop := context.WithCancel(work)
-	a := activity{stop, make(chan error, 1)}
+func (s *demoRun) startConnector(workCtx context.Context) activity {
+	fetchCtx, stop := context.WithCancel(workCtx)
+	started := activity{stop, make(chan error, 1)}
 	go func() {
-		defer close(a.ended)
-		a.ended <- s.world.connector.Run(take, work)
+		defer close(started.ended)
+		started.ended <- s.env.connector.Run(fetchCtx, workCtx)
 	}()
-	return a
+	return started
 }
 
 // startTraffic produces for its time, or until it is stopped.
-func (s *stage) startTraffic(ctx context.Context) activity {
-	ctx, stop := s.opts.until(ctx, s.opts.producing())
-	a := activity{stop, make(chan error, 1)}
+func (s *demoRun) startTraffic(ctx context.Context) activity {
+	ctx, stop := s.opts.withTimeLimit(ctx, s.opts.produceDuration())
+	started := activity{stop, make(chan error, 1)}
 	go func() {
-		defer close(a.ended)
-		a.ended <- s.traffic.run(ctx, s.world.started)
+		defer close(started.ended)
+		started.ended <- s.traffic.produceUntilDone(ctx, s.env.startedAt)
 	}()
-	return a
+	return started
 }
 
-// until is ctx with an end, where the run has one.
-func (o Options) until(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+// withTimeLimit is ctx with an end, where the run has one.
+func (o Options) withTimeLimit(ctx context.Context, duration time.Duration) (context.Context, context.CancelFunc) {
 	if o.Duration == 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, d)
+	return context.WithTimeout(ctx, duration)
 }

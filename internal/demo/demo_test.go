@@ -17,8 +17,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// figures are those of one pipeline or operation as the JSON has them.
-type figures map[string]float64
+// jsonFigures are those of one pipeline or operation as the JSON has them.
+type jsonFigures map[string]float64
 
 // A whole run: nothing is lost, every operation delivers, everything that the script has in store happens, and the JSON says so.
 func TestARunKeepsEveryPromise(t *testing.T) {
@@ -37,9 +37,9 @@ func TestARunKeepsEveryPromise(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got struct {
-		Pipelines  map[string]figures `json:"pipelines"`
-		Operations map[string]figures `json:"operations"`
-		Faults     map[string]int     `json:"faults"`
+		Pipelines  map[string]jsonFigures `json:"pipelines"`
+		Operations map[string]jsonFigures `json:"operations"`
+		Faults     map[string]int         `json:"faults"`
 	}
 	dec := json.NewDecoder(&out)
 	dec.DisallowUnknownFields()
@@ -61,7 +61,7 @@ func TestARunKeepsEveryPromise(t *testing.T) {
 	checkFaults(t, got.Faults)
 }
 
-func checkFigures(t *testing.T, name string, f figures) {
+func checkFigures(t *testing.T, name string, f jsonFigures) {
 	t.Helper()
 	for _, key := range []string{
 		"produced", "delivered", "retrying", "dead", "skipped", "unsettled", "lost", "duplicates", "calls", "records_per_call", "delay_p50_ms", "delay_p99_ms",
@@ -93,13 +93,13 @@ func checkFaults(t *testing.T, faults map[string]int) {
 	}
 }
 
-// stopper is a screen that stops the run when it has been drawn on three times.
-type stopper struct {
+// stoppingWriter is a screen that stops the run when it has been drawn on three times.
+type stoppingWriter struct {
 	stop  context.CancelFunc
 	lines int
 }
 
-func (s *stopper) Write(p []byte) (int, error) {
+func (s *stoppingWriter) Write(p []byte) (int, error) {
 	if s.lines++; s.lines == 3 {
 		s.stop()
 	}
@@ -108,9 +108,9 @@ func (s *stopper) Write(p []byte) (int, error) {
 
 func TestARunThatIsStoppedDrainsAndLosesNothing(t *testing.T) {
 	t.Parallel()
-	take, stop := context.WithCancel(t.Context())
+	fetchCtx, stop := context.WithCancel(t.Context())
 	defer stop()
-	r, err := demo.RunDemo(take, t.Context(), demo.Options{Rate: 200, Seed: 3, Log: zaptest.NewLogger(t), Screen: demo.Screen{Writer: &stopper{stop: stop}}})
+	r, err := demo.RunDemo(fetchCtx, t.Context(), demo.Options{Rate: 200, Seed: 3, Log: zaptest.NewLogger(t), Screen: demo.Screen{Writer: &stoppingWriter{stop: stop}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,8 +33,8 @@ const (
 	activities = "activities"
 )
 
-// partitions is the partition count of each topic.
-const partitions = 4
+// partitionCount is the partition count of each topic.
+const partitionCount = 4
 
 // retryDelays are short, so that a run sees records pass all of them.
 var retryDelays = []time.Duration{time.Second, 3 * time.Second}
@@ -42,8 +42,8 @@ var retryDelays = []time.Duration{time.Second, 3 * time.Second}
 // drainTimeout is how long the connector may take to stop.
 const drainTimeout = 15 * time.Second
 
-// configuration is the connector's file. Breakers open sooner and for less time than by default, so that a run sees them close again.
-const configuration = `
+// configTemplate is the connector's file. Breakers open sooner and for less time than by default, so that a run sees them close again.
+const configTemplate = `
 kafka: {brokers: [%q], rebalance_timeout: 30s}
 schema_registry: {urls: [%q], unknown_id_wait: 1s}
 drain_timeout: %s
@@ -66,92 +66,92 @@ pipelines:
   activities: {concurrency: 2, retry: *retry, breaker: *breaker, tombstones: skip}
 `
 
-// vendors are the sandbox on its listeners.
-type vendors struct {
+// vendorServers are the sandbox on its listeners.
+type vendorServers struct {
 	listeners map[sandbox.Vendor]net.Listener
 	server    *sandbox.Server
 	servers   []*http.Server
 	served    chan error // why each server ended
 }
 
-// world is everything that a run needs, in this process.
-type world struct {
+// environment is everything that a run needs, in this process.
+type environment struct {
 	platform  *embedded.Platform
-	vendors   vendors
-	accounts  *accounts
+	vendors   vendorServers
+	accounts  *missingAccounts
 	cfg       *config.Config
 	client    *kgo.Client // the producer, and the administrator
 	admin     *kadm.Client
 	samples   *sample.Generator
 	observe   *observe.Registry
 	connector *pipeline.Connector
-	started   time.Time // when the vendors' script began
+	startedAt time.Time // when the vendors' script began
 }
 
-// newWorld starts the broker, the registry and the vendors, makes topics and schemas, and puts the connector together without running it.
-func newWorld(ctx context.Context, o Options, s script) (w *world, err error) {
-	w = &world{accounts: newAccounts(), observe: observe.NewRegistry(prometheus.NewRegistry())}
+// startEnvironment starts the broker, the registry and the vendors, makes topics and schemas, and puts the connector together without running it.
+func startEnvironment(ctx context.Context, opts Options, demoScript script) (env *environment, err error) {
+	env = &environment{accounts: newMissingAccounts(), observe: observe.NewRegistry(prometheus.NewRegistry())}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.close())
+			err = errors.Join(err, env.close())
 		}
 	}()
-	if w.platform, err = embedded.StartPlatform(embedded.Options{}); err != nil {
-		return w, err
+	if env.platform, err = embedded.StartPlatform(embedded.Options{}); err != nil {
+		return env, err
 	}
-	if w.vendors, err = listen(ctx); err != nil {
-		return w, err
+	if env.vendors, err = listenForVendors(ctx); err != nil {
+		return env, err
 	}
-	if w.cfg, err = w.configure(); err != nil {
-		return w, err
+	if env.cfg, err = env.parseConfig(); err != nil {
+		return env, err
 	}
-	if w.client, err = kgo.NewClient(kgo.SeedBrokers(w.platform.Brokers()...), kgo.ProducerLinger(0), kgo.RequiredAcks(kgo.AllISRAcks())); err != nil {
-		return w, fmt.Errorf("making the producer: %w", err)
+	if env.client, err = kgo.NewClient(kgo.SeedBrokers(env.platform.Brokers()...), kgo.ProducerLinger(0), kgo.RequiredAcks(kgo.AllISRAcks())); err != nil {
+		return env, fmt.Errorf("making the producer: %w", err)
 	}
-	w.admin = kadm.NewClient(w.client)
-	if err = w.makeTopics(ctx); err != nil {
-		return w, err
+	env.admin = kadm.NewClient(env.client)
+	if err = env.createTopics(ctx); err != nil {
+		return env, err
 	}
-	if w.samples, err = w.register(ctx, o.Seed); err != nil {
-		return w, err
+	if env.samples, err = env.registerSchemas(ctx, opts.Seed); err != nil {
+		return env, err
 	}
-	if w.connector, err = pipeline.NewConnector(w.cfg, pipeline.Options{Observe: w.observe, Log: o.Log}); err != nil {
-		return w, err
+	if env.connector, err = pipeline.NewConnector(env.cfg, pipeline.Options{Observe: env.observe, Log: opts.Log}); err != nil {
+		return env, err
 	}
-	return w, w.open(o, s)
+	return env, env.serveVendors(opts, demoScript)
 }
 
-func listen(ctx context.Context) (vendors, error) {
-	v := vendors{listeners: map[sandbox.Vendor]net.Listener{}}
+func listenForVendors(ctx context.Context) (vendorServers, error) {
+	servers := vendorServers{listeners: map[sandbox.Vendor]net.Listener{}}
 	for _, name := range []sandbox.Vendor{sandbox.CRMCOM, sandbox.Expoints, sandbox.Propel} {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
-			return v, fmt.Errorf("listening for %s: %w", name, err)
+			return servers, fmt.Errorf("listening for %s: %w", name, err)
 		}
-		v.listeners[name] = l
+		servers.listeners[name] = listener
 	}
-	return v, nil
+	return servers, nil
 }
 
-func (v vendors) url(name sandbox.Vendor) string {
+func (v vendorServers) baseURL(name sandbox.Vendor) string {
 	return "http://" + v.listeners[name].Addr().String()
 }
 
-func (w *world) configure() (*config.Config, error) {
+func (w *environment) parseConfig() (*config.Config, error) {
 	delays := make([]string, len(retryDelays))
-	for i, d := range retryDelays {
-		delays[i] = d.String()
+	for i, duration := range retryDelays {
+		delays[i] = duration.String()
 	}
-	text := fmt.Sprintf(configuration, w.platform.Brokers()[0], w.platform.RegistryURL(), drainTimeout,
-		w.vendors.url(sandbox.CRMCOM), w.vendors.url(sandbox.Expoints), w.vendors.url(sandbox.Propel),
+	text := fmt.Sprintf(configTemplate, w.platform.Brokers()[0], w.platform.RegistryURL(), drainTimeout,
+		w.vendors.baseURL(sandbox.CRMCOM), w.vendors.baseURL(sandbox.Expoints), w.vendors.baseURL(sandbox.Propel),
 		sandbox.DefaultWebAPIKey, sandbox.ExpointsTokenPath, sandbox.DefaultClientID, sandbox.DefaultClientSecret, sandbox.PropelTokenPath,
 		strings.Join(delays, ", "))
 	return config.Parse("demo", []byte(text), config.Options{Vendors: pipeline.VendorTypes()})
 }
 
-func (w *world) makeTopics(ctx context.Context) error {
+func (w *environment) createTopics(ctx context.Context) error {
 	for _, p := range w.cfg.Pipelines {
-		answer, err := w.admin.CreateTopic(ctx, partitions, -1, nil, p.Topic)
+		answer, err := w.admin.CreateTopic(ctx, partitionCount, -1, nil, p.Topic)
 		if err = errors.Join(err, answer.Err); err != nil {
 			return fmt.Errorf("making topic %s: %w", p.Topic, err)
 		}
@@ -162,7 +162,7 @@ func (w *world) makeTopics(ctx context.Context) error {
 	return nil
 }
 
-func (w *world) register(ctx context.Context, seed uint64) (*sample.Generator, error) {
+func (w *environment) registerSchemas(ctx context.Context, seed uint64) (*sample.Generator, error) {
 	registry, err := sr.NewClient(sr.URLs(w.platform.RegistryURL()))
 	if err != nil {
 		return nil, fmt.Errorf("making the registry's client: %w", err)
@@ -175,15 +175,15 @@ func (w *world) register(ctx context.Context, seed uint64) (*sample.Generator, e
 	return sample.NewGenerator(sample.Options{Seed: seed, Sources: sources, IDs: ids})
 }
 
-// open begins the vendors' script and serves them.
-func (w *world) open(o Options, s script) error {
-	opts, err := sample.SandboxOptions(s.rules...)
+// serveVendors begins the vendors' script and serves them.
+func (w *environment) serveVendors(options Options, demoScript script) error {
+	opts, err := sample.SandboxOptions(demoScript.rules...)
 	if err != nil {
 		return err
 	}
-	opts.CRMCOM.AccountExists = w.accounts.exists
-	opts.Latency = sandbox.Latency{Fixed: 15 * time.Millisecond, Jitter: 30 * time.Millisecond, Seed: o.Seed}
-	w.vendors.server, w.started = sandbox.New(opts), time.Now()
+	opts.CRMCOM.AccountExists = w.accounts.accountExists
+	opts.Latency = sandbox.Latency{Fixed: 15 * time.Millisecond, Jitter: 30 * time.Millisecond, Seed: options.Seed}
+	w.vendors.server, w.startedAt = sandbox.New(opts), time.Now()
 	w.vendors.served = make(chan error, len(w.vendors.listeners))
 	for name, listener := range w.vendors.listeners {
 		server := &http.Server{Handler: w.vendors.server.Handler(name), ReadHeaderTimeout: 10 * time.Second, ErrorLog: zap.NewStdLog(zap.NewNop())}
@@ -194,7 +194,7 @@ func (w *world) open(o Options, s script) error {
 }
 
 // close ends all that was started, as far as it was.
-func (w *world) close() error {
+func (w *environment) close() error {
 	var errs []error
 	if w.client != nil {
 		w.client.Close()
@@ -208,8 +208,8 @@ func (w *world) close() error {
 		}
 	}
 	if len(w.vendors.servers) == 0 {
-		for _, l := range w.vendors.listeners {
-			errs = append(errs, l.Close())
+		for _, listener := range w.vendors.listeners {
+			errs = append(errs, listener.Close())
 		}
 	}
 	if w.platform != nil {
@@ -218,8 +218,8 @@ func (w *world) close() error {
 	return errors.Join(errs...)
 }
 
-// routes are the operations of each pipeline, and the operation of each event.
-func (w *world) routes() (byPipeline map[string][]string, byEvent map[string]string) {
+// operationRoutes are the operations of each pipeline, and the operation of each event.
+func (w *environment) operationRoutes() (byPipeline map[string][]string, byEvent map[string]string) {
 	byPipeline, byEvent = map[string][]string{}, map[string]string{}
 	for _, p := range w.cfg.Pipelines {
 		for _, r := range p.Routes {

@@ -8,154 +8,156 @@ import (
 	"sluice/internal/sink"
 )
 
-var noon = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
+var testTime = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
 
-// one is a purchase at offset 5 of partition 0.
-var one = produced{origin: sink.Origin{Topic: purchases, Offset: 5, Timestamp: noon}, pipeline: purchases, operation: "crmcom.purchases"}
+// testRecord is a purchase at offset 5 of partition 0.
+var testRecord = producedRecord{origin: sink.Origin{Topic: purchases, Offset: 5, Timestamp: testTime}, pipeline: purchases, operation: "crmcom.purchases"}
 
 const (
-	oneID     = "purchases-0-5"
-	retry     = "sluice.purchases.retry.1s"
-	oneOp     = "crmcom.purchases"
-	another   = "purchases-0-6"
-	settled   = 6 // a commit past the record
-	standing5 = 5 // a commit that is not
+	testRecordID   = "purchases-0-5"
+	testRetryTopic = "sluice.purchases.retry.1s"
+	testOperation  = "crmcom.purchases"
+	otherRecordID  = "purchases-0-6"
+	commitAfter    = 6 // a commit past the record
+	commitBefore   = 5 // a commit that is not
 )
 
 // Each row is one record and where it is found. The rows of a record that is nowhere are what a connector that commits too early leaves behind.
 func TestARecordIsCountedWhereItIs(t *testing.T) {
-	skip, dead := one, one
-	skip.fate, dead.fate = toSkip, toDie
-	accepted := func(times int) func(*places) {
-		return func(p *places) { p.accepted[item{oneOp, oneID}] = acceptance{times, noon.Add(time.Second)} }
-	}
-	died := func(copies int) func(*places) { return func(p *places) { p.dead[oneID] = copies } }
-	waits := func(committed int64) func(*places) {
-		return func(p *places) {
-			p.retries[oneID] = []position{{retry, 0, 2}}
-			p.commits[retry] = map[int32]int64{0: committed}
+	skip, dead := testRecord, testRecord
+	skip.expected, dead.expected = expectSkipped, expectDead
+	accepted := func(times int) func(*findings) {
+		return func(p *findings) {
+			p.accepted[vendorItem{testOperation, testRecordID}] = acceptance{times, testTime.Add(time.Second)}
 		}
 	}
-	for _, c := range []struct {
+	died := func(copies int) func(*findings) { return func(p *findings) { p.dead[testRecordID] = copies } }
+	waits := func(committed int64) func(*findings) {
+		return func(p *findings) {
+			p.retries[testRecordID] = []recordPosition{{testRetryTopic, 0, 2}}
+			p.commits[testRetryTopic] = map[int32]int64{0: committed}
+		}
+	}
+	for _, tt := range []struct {
 		name   string
-		record produced
+		record producedRecord
 		commit int64
-		put    []func(*places)
+		put    []func(*findings)
 		want   Figures
 		wrong  int
 	}{
-		{"accepted", one, settled, put(accepted(1)), Figures{Delivered: 1}, 0},
-		{"accepted and not committed", one, standing5, put(accepted(1)), Figures{Delivered: 1}, 0},
-		{"accepted twice", one, settled, put(accepted(2)), Figures{Delivered: 1, Duplicates: 1}, 0},
-		{"accepted under another's name", one, settled, put(func(p *places) { p.accepted[item{oneOp, another}] = acceptance{times: 1} }), Figures{Lost: 1}, 0},
-		{"accepted for another operation", one, settled, put(func(p *places) { p.accepted[item{"crmcom.web", oneID}] = acceptance{times: 1} }), Figures{Lost: 1}, 0},
-		{"dead", dead, settled, put(died(1)), Figures{Dead: 1}, 0},
-		{"dead twice", dead, settled, put(died(2)), Figures{Dead: 1, Duplicates: 1}, 0},
-		{"dead without a fault of its own", one, settled, put(died(1)), Figures{Dead: 1}, 1},
-		{"delivered though refused", dead, settled, put(accepted(1)), Figures{Delivered: 1}, 1},
-		{"delivered and dead", one, settled, put(accepted(1), died(1)), Figures{Delivered: 1, Duplicates: 1}, 1},
-		{"in a tier", one, settled, put(waits(2)), Figures{Retrying: 1}, 0},
-		{"in a tier that was never committed", one, settled, put(func(p *places) { p.retries[oneID] = []position{{retry, 0, 0}} }), Figures{Retrying: 1}, 0},
-		{"gone from a tier", one, settled, put(waits(3)), Figures{Lost: 1}, 0},
-		{"delivered from a tier that is not committed", one, settled, put(waits(2), accepted(1)), Figures{Delivered: 1}, 0},
-		{"skipped", skip, settled, nil, Figures{Skipped: 1}, 0},
-		{"to be skipped and not reached", skip, standing5, nil, Figures{Unsettled: 1}, 0},
-		{"to be skipped and delivered", skip, settled, put(accepted(1)), Figures{Delivered: 1}, 1},
-		{"not settled", one, standing5, nil, Figures{Unsettled: 1}, 0},
-		{"nowhere", one, settled, nil, Figures{Lost: 1}, 0},
-		{"nowhere, to be dead", dead, settled, nil, Figures{Lost: 1}, 0},
+		{"accepted", testRecord, commitAfter, listOfSetups(accepted(1)), Figures{Delivered: 1}, 0},
+		{"accepted and not committed", testRecord, commitBefore, listOfSetups(accepted(1)), Figures{Delivered: 1}, 0},
+		{"accepted twice", testRecord, commitAfter, listOfSetups(accepted(2)), Figures{Delivered: 1, Duplicates: 1}, 0},
+		{"accepted under another's name", testRecord, commitAfter, listOfSetups(func(p *findings) { p.accepted[vendorItem{testOperation, otherRecordID}] = acceptance{times: 1} }), Figures{Lost: 1}, 0},
+		{"accepted for another operation", testRecord, commitAfter, listOfSetups(func(p *findings) { p.accepted[vendorItem{"crmcom.web", testRecordID}] = acceptance{times: 1} }), Figures{Lost: 1}, 0},
+		{"dead", dead, commitAfter, listOfSetups(died(1)), Figures{Dead: 1}, 0},
+		{"dead twice", dead, commitAfter, listOfSetups(died(2)), Figures{Dead: 1, Duplicates: 1}, 0},
+		{"dead without a fault of its own", testRecord, commitAfter, listOfSetups(died(1)), Figures{Dead: 1}, 1},
+		{"delivered though refused", dead, commitAfter, listOfSetups(accepted(1)), Figures{Delivered: 1}, 1},
+		{"delivered and dead", testRecord, commitAfter, listOfSetups(accepted(1), died(1)), Figures{Delivered: 1, Duplicates: 1}, 1},
+		{"in a tier", testRecord, commitAfter, listOfSetups(waits(2)), Figures{Retrying: 1}, 0},
+		{"in a tier that was never committed", testRecord, commitAfter, listOfSetups(func(p *findings) { p.retries[testRecordID] = []recordPosition{{testRetryTopic, 0, 0}} }), Figures{Retrying: 1}, 0},
+		{"gone from a tier", testRecord, commitAfter, listOfSetups(waits(3)), Figures{Lost: 1}, 0},
+		{"delivered from a tier that is not committed", testRecord, commitAfter, listOfSetups(waits(2), accepted(1)), Figures{Delivered: 1}, 0},
+		{"skipped", skip, commitAfter, nil, Figures{Skipped: 1}, 0},
+		{"to be skipped and not reached", skip, commitBefore, nil, Figures{Unsettled: 1}, 0},
+		{"to be skipped and delivered", skip, commitAfter, listOfSetups(accepted(1)), Figures{Delivered: 1}, 1},
+		{"not settled", testRecord, commitBefore, nil, Figures{Unsettled: 1}, 0},
+		{"nowhere", testRecord, commitAfter, nil, Figures{Lost: 1}, 0},
+		{"nowhere, to be dead", dead, commitAfter, nil, Figures{Lost: 1}, 0},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			p := newPlaces()
-			p.commits[purchases] = map[int32]int64{0: c.commit}
-			for _, put := range c.put {
-				put(&p)
+		t.Run(tt.name, func(t *testing.T) {
+			found := newFindings()
+			found.commits[purchases] = map[int32]int64{0: tt.commit}
+			for _, put := range tt.put {
+				put(&found)
 			}
-			s := addUp([]produced{c.record}, p, map[string][]string{purchases: {oneOp}})
-			c.want.Produced = 1
-			if c.want.Delivered > 0 {
-				c.want.DelayP50, c.want.DelayP99 = 1000, 1000
+			sums := computeTotals([]producedRecord{tt.record}, found, map[string][]string{purchases: {testOperation}})
+			tt.want.Produced = 1
+			if tt.want.Delivered > 0 {
+				tt.want.DelayP50, tt.want.DelayP99 = 1000, 1000
 			}
-			for where, b := range map[string]*balance{"pipeline": s.pipelines[purchases], "operation": s.operations[oneOp], "total": &s.total} {
-				if got := b.close(); got != c.want || b.wrong != c.wrong {
-					t.Errorf("%s: %+v with %d wrong, want %+v with %d", where, got, b.wrong, c.want, c.wrong)
+			for where, b := range map[string]*balance{"pipeline": sums.pipelines[purchases], "operation": sums.operations[testOperation], "total": &sums.total} {
+				if got := b.computeFigures(); got != tt.want || b.unexpected != tt.wrong {
+					t.Errorf("%s: %+v with %d wrong, want %+v with %d", where, got, b.unexpected, tt.want, tt.wrong)
 				}
 			}
 		})
 	}
 }
 
-func put(each ...func(*places)) []func(*places) { return each }
+func listOfSetups(each ...func(*findings)) []func(*findings) { return each }
 
 // A group that has committed nothing has passed nothing.
 func TestWithoutACommitNothingIsLost(t *testing.T) {
-	s := addUp([]produced{one}, newPlaces(), map[string][]string{purchases: {oneOp}})
-	if got := s.total.close(); got.Unsettled != 1 || got.Lost != 0 {
+	sums := computeTotals([]producedRecord{testRecord}, newFindings(), map[string][]string{purchases: {testOperation}})
+	if got := sums.total.computeFigures(); got.Unsettled != 1 || got.Lost != 0 {
 		t.Errorf("%+v, want one record not settled", got)
 	}
 }
 
 func TestCallsAndDelaysAreTakenOverAllOperationsOfAPipeline(t *testing.T) {
-	p := newPlaces()
-	p.asked = map[string]requests{"expoints.add": {3, 7}, "expoints.addlock": {5, 5}, "crmcom.web": {9, 9}}
-	p.commits[feedback] = map[int32]int64{0: 100}
-	var records []produced
+	found := newFindings()
+	found.calls = map[string]callCount{"expoints.add": {3, 7}, "expoints.addlock": {5, 5}, "crmcom.web": {9, 9}}
+	found.commits[feedback] = map[int32]int64{0: 100}
+	var records []producedRecord
 	for i := range 100 {
-		r := produced{origin: sink.Origin{Topic: feedback, Offset: int64(i), Timestamp: noon}, pipeline: feedback, operation: "expoints.add", vendorID: string(rune('a' + i))}
-		p.accepted[item{r.operation, r.vendorID}] = acceptance{1, noon.Add(time.Duration(i+1) * time.Millisecond)}
-		records = append(records, r)
+		record := producedRecord{origin: sink.Origin{Topic: feedback, Offset: int64(i), Timestamp: testTime}, pipeline: feedback, operation: "expoints.add", vendorID: string(rune('a' + i))}
+		found.accepted[vendorItem{record.operation, record.vendorID}] = acceptance{1, testTime.Add(time.Duration(i+1) * time.Millisecond)}
+		records = append(records, record)
 	}
-	s := addUp(records, p, map[string][]string{feedback: {"expoints.add", "expoints.addlock"}})
+	sums := computeTotals(records, found, map[string][]string{feedback: {"expoints.add", "expoints.addlock"}})
 	want := Figures{Produced: 100, Delivered: 100, Calls: 8, RecordsPerCall: 1.5, DelayP50: 51, DelayP99: 100}
-	if got := s.pipelines[feedback].close(); got != want {
+	if got := sums.pipelines[feedback].computeFigures(); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got := s.operations["expoints.addlock"].close(); got != (Figures{Calls: 5, RecordsPerCall: 1}) {
+	if got := sums.operations["expoints.addlock"].computeFigures(); got != (Figures{Calls: 5, RecordsPerCall: 1}) {
 		t.Errorf("an operation without records: %+v", got)
 	}
 }
 
 func TestAClassCountsWhatWasProducedAndWhatIsDead(t *testing.T) {
-	bad := one
-	bad.class, bad.fate, bad.operation = classPoison, toDie, ""
+	bad := testRecord
+	bad.class, bad.expected, bad.operation = classPoison, expectDead, ""
 	lost := bad
 	lost.origin.Offset = 4
-	p := newPlaces()
-	p.commits[purchases] = map[int32]int64{0: settled}
-	p.dead[oneID] = 2
-	s := addUp([]produced{bad, lost}, p, map[string][]string{purchases: {oneOp}})
-	if got := s.classes[classPoison]; got != (classCount{produced: 2, dead: 1}) {
+	found := newFindings()
+	found.commits[purchases] = map[int32]int64{0: commitAfter}
+	found.dead[testRecordID] = 2
+	sums := computeTotals([]producedRecord{bad, lost}, found, map[string][]string{purchases: {testOperation}})
+	if got := sums.classes[classPoison]; got != (classCount{produced: 2, dead: 1}) {
 		t.Errorf("%+v, want 2 produced and 1 dead: a second copy is no second record", got)
 	}
 }
 
 // What is twice at the vendor has a reason or none, and the vendor knows; twice in a dead-letter topic it never has.
 func TestADoubleWithoutAReasonFailsTheRun(t *testing.T) {
-	routes := map[string][]string{purchases: {oneOp}}
-	dead := one
-	dead.fate = toDie
-	for name, c := range map[string]struct {
-		record  produced
-		put     func(*places)
+	routes := map[string][]string{purchases: {testOperation}}
+	dead := testRecord
+	dead.expected = expectDead
+	for name, tt := range map[string]struct {
+		record  producedRecord
+		put     func(*findings)
 		failure string
 	}{
-		"accepted twice after a lost answer": {one, func(p *places) { p.accepted[item{oneOp, oneID}] = acceptance{2, noon} }, ""},
-		"accepted twice": {one, func(p *places) {
-			p.accepted[item{oneOp, oneID}], p.doubled[oneOp] = acceptance{2, noon}, 1
+		"accepted twice after a lost answer": {testRecord, func(p *findings) { p.accepted[vendorItem{testOperation, testRecordID}] = acceptance{2, testTime} }, ""},
+		"accepted twice": {testRecord, func(p *findings) {
+			p.accepted[vendorItem{testOperation, testRecordID}], p.unexplained[testOperation] = acceptance{2, testTime}, 1
 		}, "pipeline purchases: 1 records are double"},
-		"dead twice": {dead, func(p *places) { p.dead[oneID] = 2 }, "pipeline purchases: 1 records are double"},
-		"another's item at the vendor": {one, func(p *places) {
-			p.accepted[item{oneOp, oneID}], p.accepted[item{oneOp, another}] = acceptance{1, noon}, acceptance{1, noon}
+		"dead twice": {dead, func(p *findings) { p.dead[testRecordID] = 2 }, "pipeline purchases: 1 records are double"},
+		"another's item at the vendor": {testRecord, func(p *findings) {
+			p.accepted[vendorItem{testOperation, testRecordID}], p.accepted[vendorItem{testOperation, otherRecordID}] = acceptance{1, testTime}, acceptance{1, testTime}
 		}, "1 items at the vendors or dead letters are of no record"},
-		"another's dead letter": {dead, func(p *places) { p.dead[oneID], p.dead[another] = 1, 1 }, "1 items at the vendors or dead letters are of no record"},
+		"another's dead letter": {dead, func(p *findings) { p.dead[testRecordID], p.dead[otherRecordID] = 1, 1 }, "1 items at the vendors or dead letters are of no record"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPlaces()
-			p.commits[purchases] = map[int32]int64{0: settled}
-			c.put(&p)
-			got := report(addUp([]produced{c.record}, p, routes), map[string]int{}, script{}, false).Failures
-			if len(got) > 1 || !strings.Contains(strings.Join(got, ""), c.failure) || (c.failure == "") != (len(got) == 0) {
-				t.Errorf("the failures are %q, want %q", got, c.failure)
+			found := newFindings()
+			found.commits[purchases] = map[int32]int64{0: commitAfter}
+			tt.put(&found)
+			got := newReport(computeTotals([]producedRecord{tt.record}, found, routes), map[string]int{}, script{}, false).Failures
+			if len(got) > 1 || !strings.Contains(strings.Join(got, ""), tt.failure) || (tt.failure == "") != (len(got) == 0) {
+				t.Errorf("the failures are %q, want %q", got, tt.failure)
 			}
 		})
 	}

@@ -46,8 +46,8 @@ type Report struct {
 }
 
 // WriteJSON writes the report as one JSON object and a newline.
-func (r Report) WriteJSON(w io.Writer) error {
-	if err := json.NewEncoder(w).Encode(r); err != nil {
+func (r Report) WriteJSON(out io.Writer) error {
+	if err := json.NewEncoder(out).Encode(r); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
@@ -86,66 +86,66 @@ func (r Report) Err() error {
 	if len(r.Failures) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s", ErrBroken, strings.Join(r.Failures, "; "))
+	return fmt.Errorf("%w: %s", ErrPromiseBroken, strings.Join(r.Failures, "; "))
 }
 
-// ErrBroken is a run that did not keep its promises.
-var ErrBroken = errors.New("the run did not keep its promises")
+// ErrPromiseBroken is a run that did not keep its promises.
+var ErrPromiseBroken = errors.New("the run did not keep its promises")
 
 // producedSuffix follows a class's name in Report.Faults.
 const producedSuffix = "_produced"
 
-// report puts a run's sums into their public form and judges them. A run that was cut short owes neither the whole script nor an end to each record.
-func report(s sums, fired map[string]int, script script, complete bool) Report {
-	r := Report{Pipelines: closed(s.pipelines), Operations: closed(s.operations), Faults: maps.Clone(fired), Total: s.total.close(), cutShort: !complete}
-	r.Faults[faultSkipped] = r.Total.Skipped
+// newReport puts a run's sums into their public form and judges them. A run that was cut short owes neither the whole script nor an end to each record.
+func newReport(sums totals, fired map[string]int, script script, complete bool) Report {
+	report := Report{Pipelines: figuresByName(sums.pipelines), Operations: figuresByName(sums.operations), Faults: maps.Clone(fired), Total: sums.total.computeFigures(), cutShort: !complete}
+	report.Faults[faultSkipped] = report.Total.Skipped
 	for _, class := range classes {
-		c := s.classes[class]
-		r.Faults[class], r.Faults[class+producedSuffix] = c.dead, c.produced
+		count := sums.classes[class]
+		report.Faults[class], report.Faults[class+producedSuffix] = count.dead, count.produced
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.Pipelines)) {
-		r.Failures = append(r.Failures, broken(name, r.Pipelines[name], s.pipelines[name], complete)...)
+	for _, name := range slices.Sorted(maps.Keys(report.Pipelines)) {
+		report.Failures = append(report.Failures, pipelineFailures(name, report.Pipelines[name], sums.pipelines[name], complete)...)
 	}
-	if s.strangers != 0 {
-		r.Failures = append(r.Failures, fmt.Sprintf("%d items at the vendors or dead letters are of no record that was produced", s.strangers))
+	if sums.unknownRecords != 0 {
+		report.Failures = append(report.Failures, fmt.Sprintf("%d items at the vendors or dead letters are of no record that was produced", sums.unknownRecords))
 	}
 	if complete {
-		r.Failures = append(r.Failures, missing(r.Faults, script)...)
+		report.Failures = append(report.Failures, scriptFailures(report.Faults, script)...)
 	}
-	return r
+	return report
 }
 
-func closed(balances map[string]*balance) map[string]Figures {
+func figuresByName(balances map[string]*balance) map[string]Figures {
 	out := make(map[string]Figures, len(balances))
-	for name, b := range balances {
-		out[name] = b.close()
+	for name, sum := range balances {
+		out[name] = sum.computeFigures()
 	}
 	return out
 }
 
-func broken(pipeline string, f Figures, b *balance, complete bool) []string {
+func pipelineFailures(pipeline string, figures Figures, sum *balance, complete bool) []string {
 	var failures []string
-	must := func(ok bool, n int, what string) {
+	must := func(ok bool, count int, what string) {
 		if !ok {
-			failures = append(failures, fmt.Sprintf("pipeline %s: %d records %s", pipeline, n, what))
+			failures = append(failures, fmt.Sprintf("pipeline %s: %d records %s", pipeline, count, what))
 		}
 	}
-	must(f.Lost == 0, f.Lost, "are lost: committed past, and in no vendor's ledger, retry topic or dead-letter topic")
-	must(b.doubled == 0, b.doubled, "are double without a reason: at the vendor again though it had confirmed them, or again in a dead-letter topic")
-	must(b.wrong == 0, b.wrong, "met another end than the script has for them: delivered and to be refused, or dead and to be delivered")
-	must(!complete || f.Unsettled == 0, f.Unsettled, "were not settled at the end of the drain")
+	must(figures.Lost == 0, figures.Lost, "are lost: committed past, and in no vendor's ledger, retry topic or dead-letter topic")
+	must(sum.unexplained == 0, sum.unexplained, "are double without a reason: at the vendor again though it had confirmed them, or again in a dead-letter topic")
+	must(sum.unexpected == 0, sum.unexpected, "met another end than the script has for them: delivered and to be refused, or dead and to be delivered")
+	must(!complete || figures.Unsettled == 0, figures.Unsettled, "were not settled at the end of the drain")
 	return failures
 }
 
-func missing(faults map[string]int, script script) []string {
+func scriptFailures(faults map[string]int, script script) []string {
 	var failures []string
 	for _, name := range script.faultNames() {
-		if least := script.least(name); faults[name] < least {
+		if least := script.minimumCount(name); faults[name] < least {
 			failures = append(failures, fmt.Sprintf("scripted fault %s happened %d times, at least %d was due", name, faults[name], least))
 		}
 	}
 	for _, class := range classes {
-		if found, made, due := faults[class], faults[class+producedSuffix], script.least(class); found != made || made != due {
+		if found, made, due := faults[class], faults[class+producedSuffix], script.minimumCount(class); found != made || made != due {
 			failures = append(failures, fmt.Sprintf("class %s: %d records were due, %d were produced and %d are in a dead-letter topic", class, due, made, found))
 		}
 	}

@@ -16,48 +16,48 @@ import (
 	"sluice/schemas"
 )
 
-// mix is the order in which the pipelines get their records, again and again.
-var mix = []string{
+// pipelineMix is the order in which the pipelines get their records, again and again.
+var pipelineMix = []string{
 	purchases, customers, feedback, purchases, activities, purchases, customers, referrals, purchases, customers,
 	feedback, purchases, activities, customers, purchases, referrals, feedback, customers, activities, purchases,
 }
 
-// tick is how often records are produced.
-const tick = 50 * time.Millisecond
+// produceInterval is how often records are produced.
+const produceInterval = 50 * time.Millisecond
 
 // traffic produces the records of a run, and enters each in the ledger when the broker has confirmed it.
 type traffic struct {
-	client   *kgo.Client
-	samples  *sample.Generator
-	routes   map[string]string // operation by event
-	names    *names
-	accounts *accounts
-	ledger   *ledger
-	rate     int
-	acts     []act // bad records to come
-	made     int
+	client        *kgo.Client
+	samples       *sample.Generator
+	operations    map[string]string // operation by event
+	vendorIDs     *vendorIDs
+	accounts      *missingAccounts
+	ledger        *ledger
+	rate          int
+	events        []scriptEvent // bad records to come
+	producedCount int
 
 	mu     sync.Mutex
 	failed error // the first record that was not confirmed
 }
 
-// run produces until ctx ends, then waits for what the broker has yet to confirm. The error is one that spoils the figures.
-func (t *traffic) run(ctx context.Context, start time.Time) error {
-	beat := time.NewTicker(tick)
+// produceUntilDone produces until ctx ends, then waits for what the broker has yet to confirm. The error is one that spoils the figures.
+func (t *traffic) produceUntilDone(ctx context.Context, start time.Time) error {
+	beat := time.NewTicker(produceInterval)
 	defer beat.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return t.finish(context.WithoutCancel(ctx))
+			return t.flushRecords(context.WithoutCancel(ctx))
 		case <-beat.C:
 		}
-		if err := t.produce(ctx, time.Since(start)); err != nil {
-			return errors.Join(err, t.finish(context.WithoutCancel(ctx)))
+		if err := t.produceDue(ctx, time.Since(start)); err != nil {
+			return errors.Join(err, t.flushRecords(context.WithoutCancel(ctx)))
 		}
 	}
 }
 
-func (t *traffic) finish(ctx context.Context) error {
+func (t *traffic) flushRecords(ctx context.Context) error {
 	if err := t.client.Flush(ctx); err != nil {
 		return fmt.Errorf("waiting for the broker's answers: %w", err)
 	}
@@ -66,85 +66,85 @@ func (t *traffic) finish(ctx context.Context) error {
 	return t.failed
 }
 
-// produce makes what is due by now: the script's bad records, and as many good ones as the rate asks for.
-func (t *traffic) produce(ctx context.Context, elapsed time.Duration) error {
-	for ; len(t.acts) > 0 && t.acts[0].at <= elapsed; t.acts = t.acts[1:] {
-		if b := t.acts[0].bad; b != nil {
-			if err := t.make(ctx, t.acts[0].name, *b); err != nil {
+// produceDue makes what is due by now: the script's bad records, and as many good ones as the rate asks for.
+func (t *traffic) produceDue(ctx context.Context, elapsed time.Duration) error {
+	for ; len(t.events) > 0 && t.events[0].startsAt <= elapsed; t.events = t.events[1:] {
+		if bad := t.events[0].record; bad != nil {
+			if err := t.produceRecord(ctx, t.events[0].name, *bad); err != nil {
 				return err
 			}
 		}
 	}
-	for ; t.made < int(elapsed.Seconds()*float64(t.rate)); t.made++ {
-		if err := t.make(ctx, "", bad{pipeline: mix[t.made%len(mix)], kind: sample.Valid}); err != nil {
+	for ; t.producedCount < int(elapsed.Seconds()*float64(t.rate)); t.producedCount++ {
+		if err := t.produceRecord(ctx, "", badRecord{pipeline: pipelineMix[t.producedCount%len(pipelineMix)], kind: sample.Valid}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *traffic) make(ctx context.Context, name string, b bad) error {
-	s, err := t.samples.GenerateKind(b.pipeline, b.kind)
+func (t *traffic) produceRecord(ctx context.Context, name string, bad badRecord) error {
+	generated, err := t.samples.GenerateKind(bad.pipeline, bad.kind)
 	if err != nil {
-		return fmt.Errorf("making a record for pipeline %s: %w", b.pipeline, err)
+		return fmt.Errorf("making a record for pipeline %s: %w", bad.pipeline, err)
 	}
-	if b.kind == sample.Retryable {
-		t.accounts.miss(string(s.Key), b.fate)
+	if bad.kind == sample.Retryable {
+		t.accounts.addAccount(string(generated.Key), bad.expected)
 	}
-	p := produced{pipeline: b.pipeline, fate: b.fate}
-	switch b.kind.Cause() {
+	entry := producedRecord{pipeline: bad.pipeline, expected: bad.expected}
+	switch bad.kind.Cause() {
 	case record.CausePoison, record.CauseUnmapped, record.CauseTombstone: // no operation will be found for it
 	default:
-		p.operation = t.routes[s.Event]
-		if p.vendorID, err = t.names.of(s); err != nil {
+		entry.operation = t.operations[generated.Event]
+		if entry.vendorID, err = t.vendorIDs.vendorID(generated); err != nil {
 			return err
 		}
 	}
-	if b.fate == toDie {
-		p.class = classOf(name)
+	if bad.expected == expectDead {
+		entry.class = classOf(name)
 	}
 	// A record that is on its way is awaited by finish, not given up with ctx.
-	t.client.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: s.Topic, Key: s.Key, Value: s.Value}, func(r *kgo.Record, err error) { t.confirm(p, r, err) })
+	t.client.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: generated.Topic, Key: generated.Key, Value: generated.Value}, func(kafkaRecord *kgo.Record, err error) { t.recordConfirmed(entry, kafkaRecord, err) })
 	return nil
 }
 
-func (t *traffic) confirm(p produced, r *kgo.Record, err error) {
+func (t *traffic) recordConfirmed(record producedRecord, kafkaRecord *kgo.Record, err error) {
 	if err != nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.failed = errors.Join(t.failed, fmt.Errorf("producing to topic %s: %w", r.Topic, err))
+		t.failed = errors.Join(t.failed, fmt.Errorf("producing to topic %s: %w", kafkaRecord.Topic, err))
 		return
 	}
-	p.origin = sink.Origin{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}
-	t.ledger.enter(p)
+	record.origin = sink.Origin{Topic: kafkaRecord.Topic, Partition: kafkaRecord.Partition, Offset: kafkaRecord.Offset, Timestamp: kafkaRecord.Timestamp}
+	t.ledger.recordProduced(record)
 }
 
-// names finds the name by which a vendor's ledger knows an event. Where there is none, it is the record's origin.
-type names struct{ schemas map[string]avro.Schema }
+// vendorIDs finds the name by which a vendor's ledger knows an event. Where there is none, it is the record's origin.
+type vendorIDs struct{ schemas map[string]avro.Schema }
 
-func newNames() (*names, error) {
-	n := &names{schemas: map[string]avro.Schema{}}
+func newVendorIDs() (*vendorIDs, error) {
+	ids := &vendorIDs{schemas: map[string]avro.Schema{}}
 	for _, s := range schemas.All() {
 		schema, err := avro.ParseWithCache(s.JSON, "", &avro.SchemaCache{})
 		if err != nil {
 			return nil, fmt.Errorf("parsing schema %s: %w", s.File, err)
 		}
-		n.schemas[s.Name] = schema
+		ids.schemas[s.Name] = schema
 	}
-	return n, nil
+	return ids, nil
 }
 
 const wireHeader = 5 // Confluent's wire format: 0x00 and a 4-byte schema id
 
-func (n *names) of(s sample.Record) (string, error) {
-	switch s.Event {
+func (n *vendorIDs) vendorID(generated sample.Record) (string, error) {
+	switch generated.Event {
 	case "sluice.expoints.FeedbackRequest", "sluice.expoints.FeedbackFinished", "sluice.expoints.FeedbackLock":
 		var e struct {
 			EventID *string `avro:"event_id"`
 		}
-		err := n.read(s, &e)
+		err := n.decodeEvent(generated, &e)
 		if err != nil || e.EventID == nil {
-			return "", errors.Join(err, fmt.Errorf("naming an event %s: it must have an event_id", s.Event))
+			return "", errors.Join(err, fmt.Errorf("naming an event %s: it must have an event_id", generated.Event))
 		}
 		return *e.EventID, nil
 	case "sluice.propel.CustomerChange":
@@ -153,9 +153,9 @@ func (n *names) of(s sample.Record) (string, error) {
 			SourceID string  `avro:"sourceId"`
 			DebtorID *string `avro:"debtorId"`
 		}
-		err := n.read(s, &e)
+		err := n.decodeEvent(generated, &e)
 		if err != nil || e.DebtorID == nil {
-			return "", errors.Join(err, fmt.Errorf("naming an event %s: it must have a debtorId", s.Event))
+			return "", errors.Join(err, fmt.Errorf("naming an event %s: it must have a debtorId", generated.Event))
 		}
 		return versionID(e.Source+"/"+e.SourceID, *e.DebtorID), nil
 	default:
@@ -163,9 +163,9 @@ func (n *names) of(s sample.Record) (string, error) {
 	}
 }
 
-func (n *names) read(s sample.Record, into any) error {
-	if err := avro.Unmarshal(n.schemas[s.Event], s.Value[wireHeader:], into); err != nil {
-		return fmt.Errorf("reading an event %s: %w", s.Event, err)
+func (n *vendorIDs) decodeEvent(generated sample.Record, into any) error {
+	if err := avro.Unmarshal(n.schemas[generated.Event], generated.Value[wireHeader:], into); err != nil {
+		return fmt.Errorf("reading an event %s: %w", generated.Event, err)
 	}
 	return nil
 }

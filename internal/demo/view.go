@@ -17,8 +17,8 @@ type Screen struct {
 	Width func() int
 }
 
-// scene is what the view shows.
-type scene struct {
+// viewState is what the view shows.
+type viewState struct {
 	elapsed, length time.Duration // length 0: until it is stopped
 	phase           string
 	pipelines       []string // in the order shown
@@ -26,25 +26,25 @@ type scene struct {
 	lag             map[string]int64
 	states          map[string]string // by the connector's own account
 	total           Figures
-	acts            []act
+	events          []scriptEvent
 }
 
-// state is a pipeline's in a few words; what needs a person first.
-func state(s observe.PipelineStatus) string {
-	if s.Hold != nil {
-		return "held: " + s.Hold.Reason
+// pipelineState is a pipeline's in a few words; what needs a person first.
+func pipelineState(status observe.PipelineStatus) string {
+	if status.Hold != nil {
+		return "held: " + status.Hold.Reason
 	}
 	var parts []string
-	for _, o := range s.Operations {
-		if o.Hold != nil && (o.Breaker == "" || o.Breaker == closedBreaker) {
-			parts = append(parts, fmt.Sprintf("held: %s (%s)", o.Hold.Reason, short(o.Operation)))
+	for _, operation := range status.Operations {
+		if operation.Hold != nil && (operation.Breaker == "" || operation.Breaker == closedBreaker) {
+			parts = append(parts, fmt.Sprintf("held: %s (%s)", operation.Hold.Reason, shortName(operation.Operation)))
 		}
 	}
 	for _, breaker := range []string{"open", "half-open"} {
 		var names []string
-		for _, o := range s.Operations {
-			if o.Breaker == breaker {
-				names = append(names, short(o.Operation))
+		for _, operation := range status.Operations {
+			if operation.Breaker == breaker {
+				names = append(names, shortName(operation.Operation))
 			}
 		}
 		if len(names) > 0 {
@@ -54,79 +54,81 @@ func state(s observe.PipelineStatus) string {
 	switch {
 	case len(parts) > 0:
 		return strings.Join(parts, ", ")
-	case !s.Started:
-		return stopped
+	case !status.Started:
+		return stateStopped
 	}
-	return running
+	return stateRunning
 }
 
 const (
-	running       = "running"
-	stopped       = "stopped"
+	stateRunning  = "running"
+	stateStopped  = "stopped"
 	closedBreaker = "closed"
 )
 
-// short is an operation's name without its account.
-func short(operation string) string { return operation[strings.LastIndexByte(operation, '.')+1:] }
+// shortName is an operation's name without its account.
+func shortName(operation string) string { return operation[strings.LastIndexByte(operation, '.')+1:] }
 
-const row = "%-16s %8s %9s %8s %4s %7s %4s  %s"
+const tableRow = "%-16s %8s %9s %8s %4s %7s %4s  %s"
 
-// table draws the scene, a line an element.
-func (s scene) table() []string {
-	lines := []string{"Sluice demo  " + s.clock() + "  " + s.phase, "",
-		fmt.Sprintf(row, "pipeline", "produced", "delivered", "retrying", "dead", "skipped", "lag", "state")}
+// tableLines draws the scene, a line an element.
+func (s viewState) tableLines() []string {
+	lines := []string{"Sluice demo  " + s.elapsedText() + "  " + s.phase, "",
+		fmt.Sprintf(tableRow, "pipeline", "produced", "delivered", "retrying", "dead", "skipped", "lag", "state")}
 	for _, name := range s.pipelines {
-		f := s.figures[name]
-		lines = append(lines, fmt.Sprintf(row, name, count(f.Produced), count(f.Delivered), count(f.Retrying), count(f.Dead), count(f.Skipped),
+		figures := s.figures[name]
+		lines = append(lines, fmt.Sprintf(tableRow, name, formatCount(figures.Produced), formatCount(figures.Delivered), formatCount(figures.Retrying), formatCount(figures.Dead), formatCount(figures.Skipped),
 			fmt.Sprint(s.lag[name]), s.states[name]))
 	}
 	lines = append(lines, "", "script")
-	for _, a := range s.acts {
-		lines = append(lines, "  "+a.line())
+	for _, event := range s.events {
+		lines = append(lines, "  "+event.summaryLine())
 	}
-	for range actLines - len(s.acts) {
+	for range eventLines - len(s.events) {
 		lines = append(lines, "")
 	}
-	return append(append(lines, ""), s.total.lines()...)
+	return append(append(lines, ""), s.total.ledgerLines()...)
 }
 
-// actLines is how many acts are shown, so that the table keeps its height.
-const actLines = 5
+// eventLines is how many acts are shown, so that the table keeps its height.
+const eventLines = 5
 
-func (s scene) clock() string {
+func (s viewState) elapsedText() string {
 	if s.length == 0 {
 		return fmt.Sprintf("%d s (Ctrl-C ends it)", int(s.elapsed.Seconds()))
 	}
 	return fmt.Sprintf("%d s of %d s", int(s.elapsed.Seconds()), int(s.length.Seconds()))
 }
 
-func (a act) line() string { return fmt.Sprintf("%d s: %s", int(a.at.Seconds()), a.words) }
+func (a scriptEvent) summaryLine() string {
+	return fmt.Sprintf("%d s: %s", int(a.startsAt.Seconds()), a.description)
+}
 
-// lines are the ledger's, short enough for a terminal of 80 columns.
-func (f Figures) lines() []string {
+// ledgerLines are the ledger's, short enough for a terminal of 80 columns.
+func (f Figures) ledgerLines() []string {
 	return []string{
 		fmt.Sprintf("ledger  produced %d = delivered %d + retrying %d + dead %d + skipped %d", f.Produced, f.Delivered, f.Retrying, f.Dead, f.Skipped),
 		fmt.Sprintf("        + not yet settled %d + lost %d; duplicates %d", f.Unsettled, f.Lost, f.Duplicates),
 	}
 }
 
-func (f Figures) line() string {
-	lines := f.lines()
+func (f Figures) ledgerLine() string {
+	lines := f.ledgerLines()
 	return lines[0] + " " + strings.TrimSpace(lines[1])
 }
 
-func count(n int) string { return fmt.Sprint(n) }
+func formatCount(count int) string { return fmt.Sprint(count) }
 
-// plain is the scene in one line, for what is no terminal.
-func (s scene) plain() string {
-	parts := []string{s.clock(), s.total.line()}
+// plainLine is the scene in one line, for what is no terminal.
+func (s viewState) plainLine() string {
+	parts := []string{s.elapsedText(), s.total.ledgerLine()}
 	for _, name := range s.pipelines {
-		if state := s.states[name]; state != running && state != stopped {
+		if state := s.states[name]; state != stateRunning && state != stateStopped {
 			parts = append(parts, name+" "+state)
 		}
 	}
-	if len(s.acts) > 0 {
-		parts = append(parts, "script "+s.acts[len(s.acts)-1].line())
+	if len(s.events) > 0 {
+		parts = append(parts, "script "+s.events[len(s.events)-1].summaryLine())
 	}
 	return strings.Join(parts, " | ")
 }
@@ -144,32 +146,32 @@ type view struct {
 	drawn  int // lines of the last table
 }
 
-func (v *view) draw(s scene) error {
+func (v *view) drawState(state viewState) error {
 	if v.screen.Width == nil {
-		return v.write(s.plain() + "\n")
+		return v.writeText(state.plainLine() + "\n")
 	}
-	var b strings.Builder
+	var drawing strings.Builder
 	if v.drawn > 0 {
-		fmt.Fprintf(&b, cursorUp, v.drawn)
+		fmt.Fprintf(&drawing, cursorUp, v.drawn)
 	}
-	lines, width := s.table(), v.screen.Width()
+	lines, width := state.tableLines(), v.screen.Width()
 	for _, line := range lines {
-		b.WriteString(cut(line, width) + eraseLine + "\n")
+		drawing.WriteString(truncateLine(line, width) + eraseLine + "\n")
 	}
-	b.WriteString(eraseBelow)
+	drawing.WriteString(eraseBelow)
 	v.drawn = len(lines)
-	return v.write(b.String())
+	return v.writeText(drawing.String())
 }
 
-func (v *view) write(text string) error {
+func (v *view) writeText(text string) error {
 	if _, err := io.WriteString(v.screen, text); err != nil {
 		return fmt.Errorf("drawing the view: %w", err)
 	}
 	return nil
 }
 
-// cut keeps a line from wrapping, which would spoil the count of lines.
-func cut(line string, width int) string {
+// truncateLine keeps a line from wrapping, which would spoil the count of lines.
+func truncateLine(line string, width int) string {
 	if width <= 0 || utf8.RuneCountInString(line) <= width {
 		return line
 	}

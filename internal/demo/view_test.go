@@ -9,7 +9,7 @@ import (
 	"sluice/internal/observe"
 )
 
-var shown = scene{
+var testViewState = viewState{
 	elapsed: 12*time.Second + 400*time.Millisecond, length: 20 * time.Second, phase: "running",
 	pipelines: []string{purchases, customers},
 	figures: map[string]Figures{
@@ -19,7 +19,7 @@ var shown = scene{
 	lag:    map[string]int64{purchases: 11},
 	states: map[string]string{purchases: "running", customers: "open breaker (customers)"},
 	total:  Figures{Produced: 972, Delivered: 952, Retrying: 3, Dead: 5, Skipped: 1, Unsettled: 11, Duplicates: 2},
-	acts:   []act{{at: 11 * time.Second, words: "CRM.COM ends all its tokens"}, {at: 12 * time.Second, words: "Expoints is down for 4 s"}},
+	events: []scriptEvent{{startsAt: 11 * time.Second, description: "CRM.COM ends all its tokens"}, {startsAt: 12 * time.Second, description: "Expoints is down for 4 s"}},
 }
 
 func TestTheTableShowsEachPipelineTheScriptAndTheLedger(t *testing.T) {
@@ -38,7 +38,7 @@ script
 
 ledger  produced 972 = delivered 952 + retrying 3 + dead 5 + skipped 1
         + not yet settled 11 + lost 0; duplicates 2`
-	if got := strings.Join(shown.table(), "\n"); got != want {
+	if got := strings.Join(testViewState.tableLines(), "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
@@ -47,7 +47,7 @@ func TestATerminalIsDrawnOverWithoutWrapping(t *testing.T) {
 	var out bytes.Buffer
 	v := view{screen: Screen{Writer: &out, Width: func() int { return 40 }}}
 	for range 2 {
-		if err := v.draw(shown); err != nil {
+		if err := v.drawState(testViewState); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -68,10 +68,10 @@ func TestATerminalIsDrawnOverWithoutWrapping(t *testing.T) {
 func TestWhatIsNoTerminalGetsOneLineWithoutControlCharacters(t *testing.T) {
 	var out bytes.Buffer
 	v := view{screen: Screen{Writer: &out}}
-	if err := v.draw(shown); err != nil {
+	if err := v.drawState(testViewState); err != nil {
 		t.Fatal(err)
 	}
-	want := "12 s of 20 s | " + shown.total.line() + " | customer-changes open breaker (customers) | script 12 s: Expoints is down for 4 s\n"
+	want := "12 s of 20 s | " + testViewState.total.ledgerLine() + " | customer-changes open breaker (customers) | script 12 s: Expoints is down for 4 s\n"
 	if out.String() != want {
 		t.Errorf("got  %q\nwant %q", out.String(), want)
 	}
@@ -79,7 +79,7 @@ func TestWhatIsNoTerminalGetsOneLineWithoutControlCharacters(t *testing.T) {
 
 func TestTheStateSaysFirstWhatNeedsAPerson(t *testing.T) {
 	held := &observe.Hold{Reason: "unauthorized"}
-	for _, c := range []struct {
+	for _, tt := range []struct {
 		status observe.PipelineStatus
 		want   string
 	}{
@@ -91,8 +91,8 @@ func TestTheStateSaysFirstWhatNeedsAPerson(t *testing.T) {
 			"held: unauthorized (c), half-open breaker (b)"},
 		{observe.PipelineStatus{Started: true, Hold: held, Operations: []observe.OperationStatus{{Operation: "a.b", Breaker: "open"}}}, "held: unauthorized"},
 	} {
-		if got := state(c.status); got != c.want {
-			t.Errorf("%q, want %q", got, c.want)
+		if got := pipelineState(tt.status); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
 		}
 	}
 }
@@ -100,7 +100,7 @@ func TestTheStateSaysFirstWhatNeedsAPerson(t *testing.T) {
 // On a machine with much else to do a look takes seconds: the view must not stand still for a minute after it.
 func TestTheViewIsDrawnAgainSoonHoweverLongALookTook(t *testing.T) {
 	for took, want := range map[time.Duration]time.Duration{0: 0, 10 * time.Millisecond: 200 * time.Millisecond, 3 * time.Second: 5 * time.Second} {
-		if got := pause(took); got != want {
+		if got := redrawDelay(took); got != want {
 			t.Errorf("after a drawing of %s the next one waits %s, want %s", took, got, want)
 		}
 	}

@@ -57,43 +57,43 @@ type Platform struct {
 }
 
 // StartPlatform runs the cluster and the registry until Close.
-func StartPlatform(o Options) (*Platform, error) {
-	if o.Network == nil {
-		o.Network = loopback{}
+func StartPlatform(opts Options) (*Platform, error) {
+	if opts.Network == nil {
+		opts.Network = loopbackNetwork{}
 	}
-	cluster, err := startCluster(o)
+	cluster, err := newCluster(opts)
 	if err != nil {
 		return nil, fmt.Errorf("starting the embedded cluster: %w", err)
 	}
-	listener, err := o.Network.Listen("tcp", "127.0.0.1:0")
+	listener, err := opts.Network.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		cluster.Close()
 		return nil, fmt.Errorf("listening for the embedded registry: %w", err)
 	}
-	p := &Platform{
+	platform := &Platform{
 		cluster:  cluster,
 		brokers:  cluster.ListenAddrs(),
 		registry: srfake.NewRegistry(),
 		url:      "http://" + listener.Addr().String(),
-		network:  o.Network,
+		network:  opts.Network,
 		served:   make(chan error, 1),
 	}
-	p.server = &http.Server{Handler: p.registry.Handler(), ReadHeaderTimeout: 10 * time.Second}
-	go func() { p.served <- p.server.Serve(listener) }()
-	return p, nil
+	platform.server = &http.Server{Handler: platform.registry.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	go func() { platform.served <- platform.server.Serve(listener) }()
+	return platform, nil
 }
 
-func startCluster(o Options) (*kfake.Cluster, error) {
-	brokers := max(o.Brokers, 1)
-	if o.Brokers < 0 || (o.Ports != nil && len(o.Ports) != brokers) {
-		return nil, fmt.Errorf("%d brokers with %d ports: allowed are 1 or more brokers, and one port a broker or none", o.Brokers, len(o.Ports))
+func newCluster(options Options) (*kfake.Cluster, error) {
+	brokers := max(options.Brokers, 1)
+	if options.Brokers < 0 || (options.Ports != nil && len(options.Ports) != brokers) {
+		return nil, fmt.Errorf("%d brokers with %d ports: allowed are 1 or more brokers, and one port a broker or none", options.Brokers, len(options.Ports))
 	}
-	opts := []kfake.Opt{kfake.NumBrokers(brokers), kfake.ListenFn(o.Network.Listen)}
-	if o.Ports != nil {
-		opts = append(opts, kfake.Ports(o.Ports...))
+	opts := []kfake.Opt{kfake.NumBrokers(brokers), kfake.ListenFn(options.Network.Listen)}
+	if options.Ports != nil {
+		opts = append(opts, kfake.Ports(options.Ports...))
 	}
-	if o.DataDir != "" {
-		opts = append(opts, kfake.DataDir(o.DataDir))
+	if options.DataDir != "" {
+		opts = append(opts, kfake.DataDir(options.DataDir))
 	}
 	return kfake.NewCluster(opts...)
 }
@@ -130,12 +130,12 @@ func (p *Platform) Close() error {
 	return nil
 }
 
-type loopback struct{}
+type loopbackNetwork struct{}
 
-func (loopback) Listen(network, address string) (net.Listener, error) {
+func (loopbackNetwork) Listen(network, address string) (net.Listener, error) {
 	return new(net.ListenConfig).Listen(context.Background(), network, address)
 }
 
-func (loopback) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+func (loopbackNetwork) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, network, address)
 }

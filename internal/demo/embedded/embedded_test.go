@@ -22,32 +22,32 @@ const (
 )
 
 func TestRoundTripOverLoopback(t *testing.T) {
-	roundTrip(t, embedded.Options{Brokers: 3})
+	checkRoundTrip(t, embedded.Options{Brokers: 3})
 }
 
 func TestRoundTripInABubble(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		roundTrip(t, embedded.Options{Brokers: 3, Network: &testkit.Network{}})
+		checkRoundTrip(t, embedded.Options{Brokers: 3, Network: &testkit.Network{}})
 	})
 }
 
-// roundTrip produces, reads back as a group, commits, and fetches a schema by the id under which it was registered.
-func roundTrip(t *testing.T, o embedded.Options) {
-	p := testkit.StartPlatform(t, o)
-	if len(p.Brokers()) != o.Brokers {
-		t.Errorf("brokers %v, want %d", p.Brokers(), o.Brokers)
+// checkRoundTrip produces, reads back as a group, commits, and fetches a schema by the id under which it was registered.
+func checkRoundTrip(t *testing.T, opts embedded.Options) {
+	platform := testkit.StartPlatform(t, opts)
+	if len(platform.Brokers()) != opts.Brokers {
+		t.Errorf("brokers %v, want %d", platform.Brokers(), opts.Brokers)
 	}
-	if err := p.Cluster().CreateTopic(topic, 3, nil); err != nil {
+	if err := platform.Cluster().CreateTopic(topic, 3, nil); err != nil {
 		t.Fatal(err)
 	}
-	produce(t, p, 100)
-	cl := consume(t, p, 100)
-	if err := cl.CommitUncommittedOffsets(t.Context()); err != nil {
+	produceRecords(t, platform, 100)
+	client := consumeRecords(t, platform, 100)
+	if err := client.CommitUncommittedOffsets(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	checkCommitted(t, p, 100)
+	checkCommitted(t, platform, 100)
 
-	rc := registryClient(t, p)
+	rc := newRegistryClient(t, platform)
 	want := sr.Schema{Schema: `{"type":"record","name":"Order","fields":[]}`, Type: sr.TypeAvro}
 	registered, err := rc.CreateSchema(t.Context(), topic+"-value", want)
 	if err != nil {
@@ -57,15 +57,15 @@ func roundTrip(t *testing.T, o embedded.Options) {
 	if err != nil || got.Schema != want.Schema {
 		t.Errorf("schema %d is %q, %v; want %q", registered.ID, got.Schema, err, want.Schema)
 	}
-	if !p.Registry().SubjectExists(topic + "-value") {
+	if !platform.Registry().SubjectExists(topic + "-value") {
 		t.Error("the registry that Registry gives is not the one that was served")
 	}
 }
 
 func TestDataSurvivesARestartOnTheSamePorts(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		o := embedded.Options{Brokers: 2, Ports: []int{9092, 9093}, DataDir: t.TempDir(), Network: &testkit.Network{}}
-		first, err := embedded.StartPlatform(o)
+		opts := embedded.Options{Brokers: 2, Ports: []int{9092, 9093}, DataDir: t.TempDir(), Network: &testkit.Network{}}
+		first, err := embedded.StartPlatform(opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,22 +73,22 @@ func TestDataSurvivesARestartOnTheSamePorts(t *testing.T) {
 			t.Fatal(err)
 		}
 		id := first.Cluster().TopicInfo(topic).TopicID
-		produce(t, first, 100)
-		cl := consume(t, first, 40)
-		if err := cl.CommitUncommittedOffsets(t.Context()); err != nil {
+		produceRecords(t, first, 100)
+		client := consumeRecords(t, first, 40)
+		if err := client.CommitUncommittedOffsets(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		cl.Close()
+		client.Close()
 		if err := first.Close(); err != nil {
 			t.Fatal(err)
 		}
 
-		second := testkit.StartPlatform(t, o)
+		second := testkit.StartPlatform(t, opts)
 		if got := second.Cluster().TopicInfo(topic); got == nil || got.TopicID != id {
 			t.Fatalf("topic after the restart: %+v, want id %x", got, id)
 		}
 		checkCommitted(t, second, 40)
-		consume(t, second, 60)
+		consumeRecords(t, second, 60)
 		if fmt.Sprint(first.Brokers()) != fmt.Sprint(second.Brokers()) {
 			t.Errorf("brokers moved from %v to %v", first.Brokers(), second.Brokers())
 		}
@@ -99,13 +99,13 @@ func TestDataSurvivesARestartOnTheSamePorts(t *testing.T) {
 func TestDataSurvivesAKill(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		running, left := t.TempDir(), t.TempDir()
-		p := testkit.StartPlatform(t, embedded.Options{DataDir: running, Network: &testkit.Network{}})
-		if err := p.Cluster().CreateTopic(topic, 3, nil); err != nil {
+		platform := testkit.StartPlatform(t, embedded.Options{DataDir: running, Network: &testkit.Network{}})
+		if err := platform.Cluster().CreateTopic(topic, 3, nil); err != nil {
 			t.Fatal(err)
 		}
-		produce(t, p, 100)
-		cl := consume(t, p, 40)
-		if err := cl.CommitUncommittedOffsets(t.Context()); err != nil {
+		produceRecords(t, platform, 100)
+		client := consumeRecords(t, platform, 40)
+		if err := client.CommitUncommittedOffsets(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.CopyFS(left, os.DirFS(running)); err != nil {
@@ -114,29 +114,29 @@ func TestDataSurvivesAKill(t *testing.T) {
 
 		after := testkit.StartPlatform(t, embedded.Options{DataDir: left, Network: &testkit.Network{}})
 		checkCommitted(t, after, 40)
-		consume(t, after, 60)
+		consumeRecords(t, after, 60)
 	})
 }
 
 func TestStartRefusesWhatCannotBe(t *testing.T) {
-	for _, o := range []embedded.Options{{Brokers: -1}, {Brokers: 2, Ports: []int{9092}}, {Ports: []int{1, 2}}} {
-		o.Network = &testkit.Network{}
-		if p, err := embedded.StartPlatform(o); err == nil {
-			_ = p.Close()
-			t.Errorf("%+v was taken", o)
+	for _, opts := range []embedded.Options{{Brokers: -1}, {Brokers: 2, Ports: []int{9092}}, {Ports: []int{1, 2}}} {
+		opts.Network = &testkit.Network{}
+		if platform, err := embedded.StartPlatform(opts); err == nil {
+			_ = platform.Close()
+			t.Errorf("%+v was taken", opts)
 		}
 	}
 }
 
 func TestStartNamesAPortThatIsTaken(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	p, err := embedded.StartPlatform(embedded.Options{Ports: []int{l.Addr().(*net.TCPAddr).Port}})
+	defer func() { _ = listener.Close() }()
+	platform, err := embedded.StartPlatform(embedded.Options{Ports: []int{listener.Addr().(*net.TCPAddr).Port}})
 	if err == nil {
-		_ = p.Close()
+		_ = platform.Close()
 	}
 	var op *net.OpError
 	if !errors.As(err, &op) {
@@ -145,61 +145,61 @@ func TestStartNamesAPortThatIsTaken(t *testing.T) {
 }
 
 func TestCloseTwiceIsOneClose(t *testing.T) {
-	p, err := embedded.StartPlatform(embedded.Options{Network: &testkit.Network{}})
+	platform, err := embedded.StartPlatform(embedded.Options{Network: &testkit.Network{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(p.Close(), p.Close()); err != nil {
+	if err := errors.Join(platform.Close(), platform.Close()); err != nil {
 		t.Error(err)
 	}
 }
 
-func produce(t *testing.T, p *embedded.Platform, records int) {
+func produceRecords(t *testing.T, platform *embedded.Platform, records int) {
 	t.Helper()
-	cl := testkit.NewClient(t, p)
+	client := testkit.NewClient(t, platform)
 	for i := range records {
-		cl.Produce(t.Context(), &kgo.Record{Topic: topic, Key: fmt.Append(nil, i), Value: fmt.Append(nil, i)}, func(_ *kgo.Record, err error) {
+		client.Produce(t.Context(), &kgo.Record{Topic: topic, Key: fmt.Append(nil, i), Value: fmt.Append(nil, i)}, func(_ *kgo.Record, err error) {
 			if err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	if err := cl.Flush(t.Context()); err != nil {
+	if err := client.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	cl.Close()
+	client.Close()
 }
 
-// consume reads exactly so many records as a member of the group, which it has not left when it returns.
-func consume(t *testing.T, p *embedded.Platform, records int) *kgo.Client {
+// consumeRecords reads exactly so many records as a member of the group, which it has not left when it returns.
+func consumeRecords(t *testing.T, platform *embedded.Platform, records int) *kgo.Client {
 	t.Helper()
-	cl := testkit.NewClient(t, p, kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	client := testkit.NewClient(t, platform, kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	for got := 0; got < records; {
-		fetches := cl.PollRecords(t.Context(), records-got)
+		fetches := client.PollRecords(t.Context(), records-got)
 		if err := fetches.Err0(); err != nil {
 			t.Fatal(err)
 		}
 		got += fetches.NumRecords()
 	}
-	return cl
+	return client
 }
 
-func checkCommitted(t *testing.T, p *embedded.Platform, want int64) {
+func checkCommitted(t *testing.T, platform *embedded.Platform, want int64) {
 	t.Helper()
 	var got int64
-	for _, c := range p.Cluster().GroupInfo(group).Commits[topic] {
-		got += c.Offset
+	for _, tt := range platform.Cluster().GroupInfo(group).Commits[topic] {
+		got += tt.Offset
 	}
 	if got != want {
 		t.Errorf("committed %d records, want %d", got, want)
 	}
 }
 
-func registryClient(t *testing.T, p *embedded.Platform) *sr.Client {
+func newRegistryClient(t *testing.T, platform *embedded.Platform) *sr.Client {
 	t.Helper()
-	transport := &http.Transport{DialContext: p.Dial}
+	transport := &http.Transport{DialContext: platform.Dial}
 	t.Cleanup(transport.CloseIdleConnections)
-	rc, err := sr.NewClient(sr.URLs(p.RegistryURL()), sr.HTTPClient(&http.Client{Transport: transport, Timeout: 5 * time.Second}))
+	rc, err := sr.NewClient(sr.URLs(platform.RegistryURL()), sr.HTTPClient(&http.Client{Transport: transport, Timeout: 5 * time.Second}))
 	if err != nil {
 		t.Fatal(err)
 	}
