@@ -9,7 +9,6 @@ import (
 	"github.com/twmb/avro"
 
 	"sluice/internal/event"
-	"sluice/schemas"
 )
 
 // rawDecimals has decimals handed over as their bytes, which is what event.Decimal is. Without it each would become a big.Rat first.
@@ -25,20 +24,30 @@ type reader struct {
 // readers finds the reader of a writer's record name. It does not change once made.
 type readers struct{ byFull, byShort, byAlias map[string]*reader }
 
-// embeddedReaders are those of schemas/, parsed once a process. They never change.
-var embeddedReaders = sync.OnceValues(func() (*readers, error) {
+// builtinReaders are the readers of the generated events. They are parsed once a process and never
+// change.
+var builtinReaders = sync.OnceValues(func() (*readers, error) { return parseReaders(event.BuiltinTypes()) })
+
+// readersOf returns the readers of the given events, or of the generated ones where none are given.
+func readersOf(types event.Types) (*readers, error) {
+	if types == nil {
+		return builtinReaders()
+	}
+	return parseReaders(types)
+}
+
+func parseReaders(types event.Types) (*readers, error) {
 	r := newReaders()
-	for _, s := range schemas.All() {
-		if _, ok := event.NewEvent(s.Name); !ok {
-			return nil, fmt.Errorf("schema %s: package event has no type %s", s.File, s.Name)
+	for _, t := range types {
+		if t.New() == nil {
+			return nil, fmt.Errorf("schema %s: package event has no such type", t.Name)
 		}
-		fresh := func() any { e, _ := event.NewEvent(s.Name); return e }
-		if err := r.add(s.JSON, fresh); err != nil {
-			return nil, fmt.Errorf("schema %s: %w", s.File, err)
+		if err := r.add(t.Schema, t.New); err != nil {
+			return nil, fmt.Errorf("schema %s: %w", t.Name, err)
 		}
 	}
 	return r, nil
-})
+}
 
 func newReaders() *readers {
 	return &readers{byFull: map[string]*reader{}, byShort: map[string]*reader{}, byAlias: map[string]*reader{}}

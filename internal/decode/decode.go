@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"sluice/internal/event"
 )
 
 // Config is how a Decoder reaches its registry and what it takes. The zero value of a field means its default.
@@ -33,6 +35,8 @@ type Config struct {
 	UnknownIDCacheTTL time.Duration
 	// Transport makes the requests; default a copy of http.DefaultTransport.
 	Transport http.RoundTripper
+	// Events are the types that records are decoded to; default event.BuiltinTypes.
+	Events event.Types
 }
 
 func (c Config) withDefaults() Config {
@@ -88,9 +92,9 @@ type lookup struct {
 	abandoned bool
 }
 
-// NewDecoder makes a Decoder for the events of schemas/. It makes no request.
+// NewDecoder makes a Decoder for cfg.Events. It makes no request.
 func NewDecoder(cfg Config) (*Decoder, error) {
-	readers, err := embeddedReaders()
+	readers, err := readersOf(cfg.Events)
 	if err != nil {
 		return nil, err
 	}

@@ -98,7 +98,7 @@ func newTestDecoder(t testing.TB, cfg Config, r *readers, texts ...string) *Deco
 
 func newPurchaseDecoder(t testing.TB, cfg Config) (d *Decoder, wire []byte) {
 	t.Helper()
-	r, err := embeddedReaders()
+	r, err := builtinReaders()
 	if err != nil {
 		t.Fatal(err)
 	}

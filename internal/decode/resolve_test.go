@@ -176,7 +176,7 @@ func TestAReaderIsFoundByFullNameBeforeShortNameBeforeAlias(t *testing.T) {
 }
 
 func TestEverySchemaHasAReader(t *testing.T) {
-	r, err := embeddedReaders()
+	r, err := builtinReaders()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ package event
 import "strconv"
 import "time"
 
-// EventNames are the full Avro names of the events, in the order of their files.
+// EventNames returns the full Avro names of the events, in the order of their files.
 func EventNames() []string {
 	return []string{
 		"sluice.crmcom.Achievement",
@@ -22,7 +22,7 @@ func EventNames() []string {
 	}
 }
 
-// NewEvent gives a pointer to a fresh event by its full Avro name, false where there is none of that name.
+// NewEvent returns a pointer to a new, empty event of the given full Avro name, false where there is none.
 func NewEvent(fullName string) (any, bool) {
 	switch fullName {
 	case "sluice.crmcom.Achievement":

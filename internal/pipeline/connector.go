@@ -35,8 +35,11 @@ type Options struct {
 	Dial Dial
 	// Transport reaches the vendors and the registry; nil: HTTP, with a transport for each account.
 	Transport http.RoundTripper
-	Observe   *observe.Registry
-	Log       *zap.Logger
+	// Vendors are the vendors that the configuration's accounts may have; nil: BuiltinVendors. They
+	// must be those that the configuration was checked with.
+	Vendors Vendors
+	Observe *observe.Registry
+	Log     *zap.Logger
 }
 
 // Connector is all pipelines of a configuration.
@@ -60,12 +63,16 @@ type account struct {
 
 // NewConnector puts a connector together for a configuration that was checked.
 func NewConnector(cfg *config.Config, opts Options) (*Connector, error) {
+	if opts.Vendors == nil {
+		opts.Vendors = builtinVendors
+	}
 	kafka, err := KafkaOptions(cfg.Kafka, opts.Dial, opts.Log)
 	if err != nil {
 		return nil, err
 	}
 	decoder, err := decode.NewDecoder(decode.Config{
 		URLs: cfg.SchemaRegistry.URLs, Username: cfg.SchemaRegistry.Username, Password: cfg.SchemaRegistry.Password.Reveal(), Transport: opts.Transport,
+		Events: opts.Vendors.Events(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("schema_registry: %w", err)
@@ -84,7 +91,7 @@ func (c *Connector) open(a config.Account) (account, error) {
 	if err != nil {
 		return account{}, err
 	}
-	operations, err := vendors[a.Type].open(a.Name, a.Settings(), client)
+	operations, err := c.opts.Vendors[a.Type].Open(a.Name, a.Settings(), client)
 	if err != nil {
 		return account{}, err
 	}
@@ -219,7 +226,7 @@ func (c *Connector) settings(p config.Pipeline, drained []consume.RetryTier, bat
 		Consume: c.consume(p, drained, batchLimit),
 		Route: route.Config{
 			SkipUnmapped: p.Unmapped == config.Skip, SkipTombstones: p.Tombstones == config.Skip,
-			UnknownIDWait: c.cfg.SchemaRegistry.UnknownIDWait, KeepKeyOrder: ordered,
+			UnknownIDWait: c.cfg.SchemaRegistry.UnknownIDWait, KeepKeyOrder: ordered, Events: c.opts.Vendors.Events(),
 		},
 		Settle: settle.Config{
 			ConnectorName: config.GroupName(c.cfg.Name, p.Name), DeadLetterTopic: topics.DeadLetterTopic(c.cfg.Name, p.Name), RetryTopics: map[time.Duration]string{},

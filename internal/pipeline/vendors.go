@@ -2,37 +2,89 @@ package pipeline
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"sluice/internal/config"
+	"sluice/internal/event"
 	"sluice/internal/sink"
 	"sluice/internal/sink/crmcom"
 	"sluice/internal/sink/expoints"
 	"sluice/internal/sink/propel"
 )
 
-// vendors are all that there are. A new vendor is its folder and a line here.
-var vendors = map[string]vendor{
-	"crmcom":   wire(crmcom.Default, always[crmcom.Config](crmcom.Specs), crmcom.New),
-	"expoints": wire(expoints.Default, always[expoints.Config](expoints.Specs), expoints.New),
-	"propel":   wire(propel.Default, propel.Specs, propel.New),
+// builtinVendors are the vendors of the product, by type. A new vendor is its folder under
+// internal/sink/, its schemas in schemas/ and one line here. Package demo/sample has the same list for
+// what plays a vendor in the demo and in tests.
+var builtinVendors = Vendors{
+	"crmcom":   NewVendor(crmcom.Default, fixedSpecs[crmcom.Config](crmcom.Specs), crmcom.New),
+	"expoints": NewVendor(expoints.Default, fixedSpecs[expoints.Config](expoints.Specs), expoints.New),
+	"propel":   NewVendor(propel.Default, propel.Specs, propel.New),
 }
 
-// vendor is a vendor's package as the configuration and the wiring see it.
-type vendor struct {
+// Vendors are the vendors that a connector can deliver to, by type.
+type Vendors map[string]Vendor
+
+// BuiltinVendors returns the vendors of the product. The caller may add to the map.
+func BuiltinVendors() Vendors { return maps.Clone(builtinVendors) }
+
+// ConfigTypes returns what the configuration has to know of the vendors.
+func (v Vendors) ConfigTypes() map[string]config.VendorType {
+	types := make(map[string]config.VendorType, len(v))
+	for name, vendor := range v {
+		types[name] = vendor.VendorType
+	}
+	return types
+}
+
+// Events returns the types of all events that the vendors' operations take, in the order of the
+// vendors' names.
+func (v Vendors) Events() event.Types {
+	var all event.Types
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		all = append(all, v[name].Events...)
+	}
+	return all
+}
+
+// VendorTypes returns what the configuration has to know of the product's vendors.
+func VendorTypes() map[string]config.VendorType { return builtinVendors.ConfigTypes() }
+
+// Vendor is a vendor's package as the configuration and the pipelines see it.
+type Vendor struct {
 	config.VendorType
-	open func(account string, settings any, client *http.Client) ([]sink.Operation, error)
+	// Specs returns the operations of an account with the vendor's default settings.
+	Specs func() []sink.OperationSpec
+	// Events are the types of the operations' events.
+	Events event.Types
+	// Open opens the operations of one account. settings is what NewConfig returned, decoded.
+	Open func(account string, settings any, client *http.Client) ([]sink.Operation, error)
 }
 
-// settings is a vendor's configuration: Check notes all that is wrong with it, by path.
-type settings interface {
+// Settings is a vendor's section of the configuration. Check reports every setting that cannot be
+// used, with its path in the section and the rule that it breaks.
+type Settings interface {
 	Check(fault func(path, rule string, args ...any))
 }
 
-func wire[C settings](defaults func() C, specs func(C) []sink.OperationSpec, open func(string, C, *http.Client) ([]sink.Operation, error)) vendor {
-	return vendor{
-		VendorType: config.Vendor(defaults, C.Check, func(c C) []config.OperationSpec { return operations(specs(c)) }),
-		open: func(account string, settings any, client *http.Client) ([]sink.Operation, error) {
+// NewVendor makes a Vendor of what its package offers: the default settings, the operations of an
+// account with given settings, and the function that opens them. events are the types of the
+// operations' events; where none are given they are those generated from schemas/.
+func NewVendor[C Settings](
+	defaults func() C,
+	specs func(C) []sink.OperationSpec,
+	open func(account string, settings C, client *http.Client) ([]sink.Operation, error),
+	events ...event.Type,
+) Vendor {
+	if len(events) == 0 {
+		events = generatedEvents(specs(defaults()))
+	}
+	return Vendor{
+		VendorType: config.Vendor(defaults, C.Check, func(c C) []config.OperationSpec { return configSpecs(specs(c)) }),
+		Specs:      func() []sink.OperationSpec { return specs(defaults()) },
+		Events:     events,
+		Open: func(account string, settings any, client *http.Client) ([]sink.Operation, error) {
 			c, ok := settings.(*C)
 			if !ok {
 				return nil, fmt.Errorf("account %s: its settings are %T, not %T", account, settings, c)
@@ -42,28 +94,33 @@ func wire[C settings](defaults func() C, specs func(C) []sink.OperationSpec, ope
 	}
 }
 
-// always is for operations that no setting changes.
-func always[C any](specs func() []sink.OperationSpec) func(C) []sink.OperationSpec {
+// generatedEvents returns the types of the operations' events. An event without a generated type is
+// left out; a pipeline that routes it is refused, and a test of this package reports it.
+func generatedEvents(specs []sink.OperationSpec) event.Types {
+	var types event.Types
+	for _, spec := range specs {
+		if t, ok := event.BuiltinTypes().Find(spec.Event); ok {
+			types = append(types, t)
+		}
+	}
+	return types
+}
+
+// fixedSpecs adapts a list of operations that no setting changes.
+func fixedSpecs[C any](specs func() []sink.OperationSpec) func(C) []sink.OperationSpec {
 	return func(C) []sink.OperationSpec { return specs() }
 }
 
-func operations(specs []sink.OperationSpec) []config.OperationSpec {
+func configSpecs(specs []sink.OperationSpec) []config.OperationSpec {
 	out := make([]config.OperationSpec, len(specs))
 	for i, s := range specs {
 		out[i] = config.OperationSpec{
-			Name: s.Name, Event: s.Event, MaxItems: s.MaxItems, DefaultItems: s.DefaultItems, Repeatable: s.Repeatable,
+			Name: s.Name, Event: s.Event,
+			MaxItems: s.MaxItems, DefaultItems: s.DefaultItems,
+			Repeatable:      s.Repeatable,
 			Unknown:         config.Unknown{Policy: string(s.UnknownPolicy), Resends: s.MaxResends},
 			DefaultPipeline: s.DefaultPipeline, KeepOrder: s.KeepOrder,
 		}
 	}
 	return out
-}
-
-// VendorTypes are the vendors for the configuration to know, by type.
-func VendorTypes() map[string]config.VendorType {
-	types := make(map[string]config.VendorType, len(vendors))
-	for name, v := range vendors {
-		types[name] = v.VendorType
-	}
-	return types
 }

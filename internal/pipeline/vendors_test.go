@@ -3,6 +3,7 @@ package pipeline
 import (
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"testing"
 
@@ -13,8 +14,8 @@ import (
 // An account of each vendor can be configured with its defaults, and each event has an operation that takes it.
 func TestEveryVendorIsOfferedWithItsDefaults(t *testing.T) {
 	types := VendorTypes()
-	if got, want := slices.Sorted(maps.Keys(types)), []string{"crmcom", "expoints", "propel"}; !slices.Equal(got, want) {
-		t.Fatalf("vendors %v, want %v", got, want)
+	if got, want := slices.Sorted(maps.Keys(types)), vendorFolders(t); !slices.Equal(got, want) {
+		t.Fatalf("got vendors %v, want one for each folder of internal/sink: %v; add a line to builtinVendors", got, want)
 	}
 	events := map[string]string{}
 	for name, v := range types {
@@ -42,11 +43,59 @@ func TestEveryVendorIsOfferedWithItsDefaults(t *testing.T) {
 	}
 }
 
+// vendorFolders returns the names of the vendors' packages.
+func vendorFolders(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir("../sink")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.IsDir() && entry.Name() != "vendorhttp" { // HTTP for all vendors
+			names = append(names, entry.Name())
+		}
+	}
+	return names
+}
+
+// Every event of schemas/ belongs to one vendor, and a vendor's records can be decoded.
+func TestEveryOperationHasItsEventType(t *testing.T) {
+	for name, vendor := range builtinVendors {
+		for _, spec := range vendor.Specs() {
+			if _, ok := vendor.Events.Find(spec.Event); !ok {
+				t.Errorf("%s.%s: no type for event %s: add its schema to schemas/ and run go generate ./internal/event",
+					name, spec.Name, spec.Event)
+			}
+		}
+	}
+	if got, want := len(builtinVendors.Events()), len(event.BuiltinTypes()); got != want {
+		t.Errorf("got %d event types over all vendors, want the %d of schemas/", got, want)
+	}
+}
+
+// An ordered pipeline has one operation, so a default pipeline that keeps order must have one event.
+func TestOrderedDefaultPipelinesHaveOneOperation(t *testing.T) {
+	operations := map[string][]string{}
+	ordered := map[string]bool{}
+	for name, vendor := range builtinVendors {
+		for _, spec := range vendor.Specs() {
+			operations[spec.DefaultPipeline] = append(operations[spec.DefaultPipeline], name+"."+spec.Name)
+			ordered[spec.DefaultPipeline] = ordered[spec.DefaultPipeline] || spec.KeepOrder
+		}
+	}
+	for pipeline, names := range operations {
+		if ordered[pipeline] && len(names) != 1 {
+			t.Errorf("default pipeline %s keeps order and has %d operations, want 1: %v", pipeline, len(names), names)
+		}
+	}
+}
+
 // The operations that an account opens are those that the configuration was checked against.
 func TestAnAccountOpensTheOperationsThatItsVendorLists(t *testing.T) {
-	for name, v := range vendors {
+	for name, v := range builtinVendors {
 		cfg := v.NewConfig()
-		opened, err := v.open("account", cfg, http.DefaultClient)
+		opened, err := v.Open("account", cfg, http.DefaultClient)
 		if err != nil {
 			continue // its defaults alone are no account; what is missing is the vendor's to say
 		}
@@ -74,7 +123,7 @@ vendors: {propel: {` + given + `auth: {client_id: c, client_secret: s}}}
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := vendors["propel"].open("propel", cfg.Accounts["propel"].Settings(), http.DefaultClient)
+		opened, err := builtinVendors["propel"].Open("propel", cfg.Accounts["propel"].Settings(), http.DefaultClient)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,9 +134,9 @@ vendors: {propel: {` + given + `auth: {client_id: c, client_secret: s}}}
 }
 
 func TestSettingsOfAnotherTypeAreRefused(t *testing.T) {
-	for name, v := range vendors {
+	for name, v := range builtinVendors {
 		for _, settings := range []any{nil, 42, "text", struct{}{}} {
-			if opened, err := v.open("account", settings, http.DefaultClient); err == nil || opened != nil {
+			if opened, err := v.Open("account", settings, http.DefaultClient); err == nil || opened != nil {
 				t.Errorf("%s: settings %#v gave %v, error %v", name, settings, opened, err)
 			}
 		}

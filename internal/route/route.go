@@ -59,6 +59,8 @@ type Config struct {
 	KeepKeyOrder bool
 	// Guard is told of each record that goes on or is refused here; while it is tripped nothing is dead-lettered here. nil: none.
 	Guard *guard.Guard
+	// Events are the types of the targets' events; default event.BuiltinTypes.
+	Events event.Types
 }
 
 // Router routes the records of one pipeline. Handle may be called by several goroutines.
@@ -79,8 +81,12 @@ func NewRouter(cfg Config, decoder Decoder, targets []Target, settler Settler, o
 		cfg: cfg, decoder: decoder, targets: map[reflect.Type]Target{}, settler: settler, obs: obs,
 		aside: newAside(), holds: &holds{obs: obs, log: log, reasons: map[any]string{}},
 	}
+	events := cfg.Events
+	if events == nil {
+		events = event.BuiltinTypes()
+	}
 	for _, t := range targets {
-		fresh, ok := event.NewEvent(t.Operation.Spec().Event)
+		fresh, ok := events.NewEvent(t.Operation.Spec().Event)
 		if !ok {
 			return nil, fmt.Errorf("operation %s: there is no event %s", t.OperationName, t.Operation.Spec().Event)
 		}

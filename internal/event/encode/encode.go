@@ -1,6 +1,8 @@
-// Package encode writes events as record values, for what produces them: sample events and the demo. Sluice's own line never writes Avro.
+// Package encode writes events as record values, for producers of sample events. The connector itself
+// never writes Avro.
 //
-// It uses hamba/avro where package decode uses twmb/avro, so that what one writes the other has to read the same.
+// It uses hamba/avro where package decode uses twmb/avro, so that each library has to read what the
+// other wrote.
 package encode
 
 import (
@@ -12,35 +14,38 @@ import (
 	"github.com/hamba/avro/v2"
 
 	"sluice/internal/event"
-	"sluice/schemas"
 )
 
-// Encoder encodes every event of package event. Safe for concurrent use.
+// Encoder encodes events of the types that it was made for. It is safe for concurrent use.
 type Encoder struct {
 	api     avro.API
-	schemas map[reflect.Type]avro.Schema // by the pointer to the event's type
+	schemas map[reflect.Type]avro.Schema // by the pointer type of the event
 }
 
-// NewEncoder parses the schemas.
-func NewEncoder() (*Encoder, error) {
+// NewEncoder returns an Encoder for the events that are generated from schemas/.
+func NewEncoder() (*Encoder, error) { return NewEncoderFor(event.BuiltinTypes()) }
+
+// NewEncoderFor returns an Encoder for the given events.
+func NewEncoderFor(types event.Types) (*Encoder, error) {
 	e := &Encoder{api: avro.Config{}.Freeze(), schemas: map[reflect.Type]avro.Schema{}}
-	for _, s := range schemas.All() {
-		fresh, ok := event.NewEvent(s.Name)
-		if !ok {
-			return nil, fmt.Errorf("schema %s: package event has no type %s", s.File, s.Name)
+	for _, t := range types {
+		empty := t.New()
+		if empty == nil {
+			return nil, fmt.Errorf("schema %s: package event has no such type", t.Name)
 		}
-		// A cache of its own: two files may define the same nested type.
-		schema, err := avro.ParseWithCache(s.JSON, "", &avro.SchemaCache{})
+		// Each schema has its own cache, because two files may define the same nested type.
+		schema, err := avro.ParseWithCache(t.Schema, "", &avro.SchemaCache{})
 		if err != nil {
-			return nil, fmt.Errorf("parsing schema %s: %w", s.File, err)
+			return nil, fmt.Errorf("parsing schema %s: %w", t.Name, err)
 		}
-		e.schemas[reflect.TypeOf(fresh)] = schema
+		e.schemas[reflect.TypeOf(empty)] = schema
 	}
 	return e, nil
 }
 
-// Encode gives the record value of an event (a pointer to a type of package event) in Confluent's wire format: 0x00, the 4-byte big-endian
-// id that the registry gave the event's schema, and the Avro binary. Every Decimal that is not nullable must be set.
+// Encode returns the record value of an event, which is a pointer to its Go type, in Confluent's wire
+// format: 0x00, the schema ID as 4 big-endian bytes, and the Avro binary. id is the one under which
+// the registry has the event's schema. Every Decimal that is not nullable must be set.
 func (e *Encoder) Encode(id int, evt any) ([]byte, error) {
 	schema, ok := e.schemas[reflect.TypeOf(evt)]
 	if !ok {

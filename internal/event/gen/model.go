@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -31,11 +32,13 @@ type goField struct {
 	typ             typeRef
 }
 
-// namespaces are those of the vendors; a record elsewhere is a mistake.
-var namespaces = []string{"sluice.crmcom", "sluice.expoints", "sluice.propel"}
+// vendorNamespace is the form of a vendor's namespace; a record in any other is a mistake.
+var vendorNamespace = regexp.MustCompile(`^sluice\.[a-z][a-z0-9]*$`)
 
-// taken are the names that package event has already.
-var taken = []string{"Decimal", "Millionths", "ParseDecimal", "Scale", "New", "Names"}
+// taken are the names that package event declares itself.
+var taken = []string{
+	"Decimal", "Millionths", "ParseDecimal", "Scale", "NewEvent", "EventNames", "Type", "Types", "BuiltinTypes",
+}
 
 // readModel reads every schema of the directory.
 func readModel(dir fs.FS) (*model, error) {
@@ -87,8 +90,8 @@ func fullName(n *avro.SchemaNode) string {
 func (m *model) addRecord(file string, n *avro.SchemaNode) (*goType, error) {
 	full := fullName(n)
 	namespace, short := full[:max(0, strings.LastIndexByte(full, '.'))], full[strings.LastIndexByte(full, '.')+1:]
-	if !slices.Contains(namespaces, namespace) {
-		return nil, fmt.Errorf("record %s: namespace %q, allowed are %s", short, namespace, strings.Join(namespaces, ", "))
+	if !vendorNamespace.MatchString(namespace) {
+		return nil, fmt.Errorf("record %s: namespace %q, want sluice.<vendor>, such as sluice.crmcom", short, namespace)
 	}
 	if slices.Contains(taken, short) || goName(short) != short {
 		return nil, fmt.Errorf("record %s: the name must be an exported Go name other than %s", short, strings.Join(taken, ", "))

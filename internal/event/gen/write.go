@@ -47,16 +47,16 @@ func (w *writer) imports(body string) {
 	}
 }
 
-// names writes the list of events and New.
+// names writes EventNames and NewEvent.
 func (w *writer) names(m *model) {
-	w.line("// Names are the full Avro names of the events, in the order of their files.")
-	w.line("func Names() []string {\nreturn []string{")
+	w.line("// EventNames returns the full Avro names of the events, in the order of their files.")
+	w.line("func EventNames() []string {\nreturn []string{")
 	for _, name := range m.events {
 		w.line("%q,", name)
 	}
 	w.line("}\n}\n")
-	w.line("// New gives a pointer to a fresh event by its full Avro name, false where there is none of that name.")
-	w.line("func New(fullName string) (any, bool) {\nswitch fullName {")
+	w.line("// NewEvent returns a pointer to a new, empty event of the given full Avro name, false where there is none.")
+	w.line("func NewEvent(fullName string) (any, bool) {\nswitch fullName {")
 	for _, name := range m.events {
 		w.line("case %q:\nreturn new(%s), true", name, name[strings.LastIndexByte(name, '.')+1:])
 	}
