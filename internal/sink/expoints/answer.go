@@ -1,33 +1,66 @@
 package expoints
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"regexp"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"sluice/internal/sink"
 	"sluice/internal/sink/vendorhttp"
 )
 
-// readAnswer says what came of a call with n items. The page documents statuses and no body: a 2xx takes the whole call, whatever its body, save
-// for a page for people. None of the formats of the API is HTML: a proxy's login or maintenance page says nothing of the call.
+// readAnswer says what came of a call with n items. The page documents statuses and no body: a 2xx
+// takes the whole call, unless its body shows that it does not mean so.
 func readAnswer(r vendorhttp.Exchange, n int) sink.Response {
 	a := vendorhttp.ClassifyExchange(r)
+	text := vendorhttp.BodyText(r.Body)
+	if a.Class == sink.Delivered {
+		return readSuccess(r, a, text, n)
+	}
 	if r.Status >= 200 && r.Status < 300 {
-		if isPage(r.Body) {
-			a.Class, a.Err = sink.Unknown, errPage
-			return a
-		}
-		a.Class, a.Err = sink.Delivered, nil
-		a.ItemResults = slices.Repeat([]sink.Result{{Class: sink.Delivered, Status: r.Status}}, n)
 		return a
 	}
-	lines := messages(r.Body)
+	return refuse(a, text, n)
+}
+
+// readSuccess reads the body of a 2xx. None is documented, so any is taken, save for what no API
+// responds to a call that it has taken: a page of something before it, a body that is cut off or not
+// text, and a failure in JSON.
+func readSuccess(r vendorhttp.Exchange, a sink.Response, text []byte, n int) sink.Response {
+	if vendorhttp.IsPage(r) {
+		a.Class, a.Err = sink.Unknown, errPage
+		return a
+	}
+	body, err := readBody(text)
+	if err != nil {
+		a.Class, a.Err = sink.Unknown, err
+		return a
+	}
+	switch c := readClaims(body, n); {
+	case c.partial, c.success && (c.failure || c.status != 0):
+		a.Class, a.Err = sink.Unknown, errContradiction
+		return a
+	case c.status != 0:
+		stated := vendorhttp.ClassifyExchange(vendorhttp.Exchange{Status: c.status, Header: r.Header, RequestWritten: true})
+		a.Class, a.MayHaveActed, a.RetryAfter = stated.Class, stated.MayHaveActed, stated.RetryAfter
+		return refuse(a, text, n)
+	case c.failure:
+		a.Class = sink.Rejected
+		return refuse(a, text, n)
+	}
+	a.ItemResults = slices.Repeat([]sink.Result{{Class: sink.Delivered, Status: r.Status}}, n)
+	return a
+}
+
+// refuse adds to a call that was not taken what its response says, and of whom.
+func refuse(a sink.Response, text []byte, n int) sink.Response {
+	lines := messages(text)
 	a.Message = message(lines)
 	if a.Class == sink.Rejected {
 		a.ItemErrors = named(lines, n, a.Result)
@@ -35,9 +68,27 @@ func readAnswer(r vendorhttp.Exchange, n int) sink.Response {
 	return a
 }
 
-var errPage = errors.New("reading the answer: it is an HTML page, which the API never gives")
+var (
+	errPage          = errors.New("reading the response: it is an HTML page, which the API never gives")
+	errCutOff        = errors.New("reading the response: its JSON is cut off or broken")
+	errNotText       = errors.New("reading the response: it is no text")
+	errContradiction = errors.New("reading the response: it states a failure of a part of the call, or success and failure at once")
+)
 
-func isPage(body []byte) bool { return strings.HasPrefix(http.DetectContentType(body), "text/html") }
+// readBody gives the JSON of a response; nil where it is none, such as plain text or XML.
+func readBody(text []byte) (any, error) {
+	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
+		return nil, errNotText
+	}
+	var body any
+	if err := json.Unmarshal(text, &body); err == nil {
+		return body, nil
+	}
+	if trimmed := bytes.TrimSpace(text); len(trimmed) > 0 && strings.IndexByte(`{["`, trimmed[0]) >= 0 {
+		return nil, errCutOff
+	}
+	return nil, nil
+}
 
 // place finds the customer in a model path such as "request.Customers[3].Email", however the action names its parameter.
 var place = regexp.MustCompile(`(?i)\bCustomers\[(\d{1,9})\]`)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"regexp"
+	"strings"
 	"syscall"
 )
 
@@ -34,6 +35,9 @@ type Exchange struct {
 var (
 	// ErrBodyTooLarge: the answer's body is over the bound. The status holds.
 	ErrBodyTooLarge = errors.New("the answer's body is too large")
+	// ErrContentCoding: the body is compressed in a way that was not asked for, and cannot be read.
+	// The status holds.
+	ErrContentCoding = errors.New("the answer's body has a content coding that was not asked for")
 	// ErrTLS: no secure connection could be agreed on.
 	ErrTLS = errors.New("TLS failure")
 )
@@ -55,6 +59,10 @@ func RoundTrip(ctx context.Context, client *http.Client, req *http.Request, maxB
 	defer resp.Body.Close()
 	reply := Exchange{Status: resp.StatusCode, Header: resp.Header}
 	reply.Body, reply.Err = readBody(ctx, resp.Body, maxBody)
+	if coding := resp.Header.Get("Content-Encoding"); len(reply.Body) > 0 && coding != "" && !strings.EqualFold(coding, "identity") {
+		// The transport removes the header of what it decoded. The rest was not asked for.
+		reply.Body, reply.Err = nil, fmt.Errorf("reading the answer: %w", ErrContentCoding)
+	}
 	reply.RequestWritten = a.seal(hasBody)
 	return reply
 }

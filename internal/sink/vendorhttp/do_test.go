@@ -168,6 +168,26 @@ func TestABodyOverTheBoundKeepsTheStatusOnly(t *testing.T) {
 	}
 }
 
+func TestBodyThatCannotBeReadToItsEndKeepsTheStatusOnly(t *testing.T) {
+	for name, text := range map[string]string{
+		"shorter than its length":  "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}",
+		"chunks without an end":    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+		"half a gzip member":       "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x00\x00\x00",
+		"coding that nobody asked": "HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}",
+		"gzip twice over":          "HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: 2\r\n\r\n{}",
+	} {
+		base := listen(t, func(conn *net.TCPConn) {
+			readRequest(conn)
+			io.WriteString(conn, text)
+			conn.Close()
+		})
+		reply, answer := post(t, t.Context(), newClient(t, Options{}), base, 10)
+		if answer.Class != sink.Unknown || reply.Status != 200 || reply.Err == nil || reply.Body != nil {
+			t.Errorf("%s: class %v, %d bytes of body, error %v", name, answer.Class, len(reply.Body), reply.Err)
+		}
+	}
+}
+
 func TestAnErrorRepeatsNothingOfAnAnswerThatIsNoHTTP(t *testing.T) {
 	for _, text := range []string{
 		`{"email": "` + secret + `"}`,

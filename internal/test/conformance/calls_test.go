@@ -72,6 +72,10 @@ func unread(class sink.ResultClass) []way {
 	}
 }
 
+func garbage(body string) sandbox.Action {
+	return sandbox.Action{Fault: sandbox.FaultGarbageBody, Body: body}
+}
+
 // own are the rows that a vendor's body decides.
 var own = map[string][]way{
 	"crmcom": append(unread(sink.Unknown),
@@ -80,8 +84,16 @@ var own = map[string][]way{
 		way{name: "200 with a status of the data", do: refuse("NotFoundAPIValueException", "Unit (token) Not Found."), class: sink.Rejected},
 		way{name: "200 with a status of the vendor's machinery", do: refuse("LockTimeoutException", ""), class: sink.Unavailable, mayHaveActed: true},
 	),
-	// The page documents no body of an answer: a 2xx takes the call.
-	"expoints": unread(sink.Delivered),
+	// The page documents no body: a 2xx takes the call, unless its body says otherwise or is cut off.
+	"expoints": {
+		{name: "200 with half a response", do: garbage(""), class: sink.Unknown},
+		{name: "200 with a page", do: garbage("<html>Please log in</html>"), class: sink.Unknown},
+		{name: "200 with a page in XML", do: garbage(`<?xml version="1.0"?><!DOCTYPE html><html/>`), class: sink.Unknown},
+		{name: "200 with a stated failure", do: garbage(`{"Success":false,"Errors":["refused"]}`), class: sink.Rejected},
+		{name: "200 with nothing", do: sandbox.Action{Fault: sandbox.FaultEmptyBody}, class: sink.Delivered},
+		{name: "200 with JSON", do: garbage(`{"Id":1}`), class: sink.Delivered},
+		{name: "200 with text", do: garbage("OK"), class: sink.Delivered},
+	},
 	"propel": append(unread(sink.Unknown),
 		way{name: "InvalidJSONPayload", do: refuse("10005", ""), class: sink.Misconfigured, code: "10005"},
 		way{name: "InvalidLookupKey", do: refuse("10006", ""), class: sink.Misconfigured, code: "10006"},
