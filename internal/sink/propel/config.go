@@ -13,7 +13,7 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// Config is an account's section of the configuration. Default gives it with its defaults.
+// Config is an account's section of the configuration file.
 type Config struct {
 	BaseURL           string            `yaml:"base_url" allow:"url" doc:"the API's address with its version"`
 	Auth              Auth              `yaml:"auth" doc:"OAuth2 client credentials (Backoffice > Admin > API Key Management; new keys are inactive)"`
@@ -36,67 +36,76 @@ type Auth struct {
 }
 
 const (
-	caseUpper, caseLower            = "upper", "lower"
-	ssnString, ssnInteger           = "string", "integer"
-	styleBody, styleBasic           = "body", "basic"
-	codeRejected, codeMisconfigured = "rejected", "misconfigured"
-	tokenMargin                     = 2 * time.Minute // tokens hold for 30 minutes
-	mostItems                       = 1000
+	genderUpper, genderLower              = "upper", "lower"
+	ssnString, ssnInteger                 = "string", "integer"
+	authStyleBody, authStyleBasic         = "body", "basic"
+	meaningRejected, meaningMisconfigured = "rejected", "misconfigured"
+
+	// maxItemsLimit bounds max_items. The vendor documents no limit.
+	maxItemsLimit = 1000
+	// tokenRefreshMargin is how long before its expiry a token is refreshed. The vendor's tokens are
+	// valid for 30 minutes.
+	tokenRefreshMargin = 2 * time.Minute
 )
 
-// defaultCodes: InvalidJSONPayload and InvalidLookupKey. No customer can be the cause of them.
-var defaultCodes = map[string]string{"10005": codeMisconfigured, "10006": codeMisconfigured}
+// defaultCodeMeanings has InvalidJSONPayload and InvalidLookupKey, which no customer can cause.
+var defaultCodeMeanings = map[string]string{"10005": meaningMisconfigured, "10006": meaningMisconfigured}
 
-// Default is a Config with its defaults; the credentials have none.
+// Default returns a Config with the defaults. The credentials have none.
 func Default() Config {
 	return Config{
 		BaseURL:    "https://api.helice.cloud/v2",
-		Auth:       Auth{TokenURL: "https://api.helice.cloud/oauth2/token", Style: styleBody},
+		Auth:       Auth{TokenURL: "https://api.helice.cloud/oauth2/token", Style: authStyleBody},
 		Timeout:    60 * time.Second,
 		MaxItems:   100,
-		GenderCase: caseUpper,
+		GenderCase: genderUpper,
 		SSNType:    ssnString,
 		// CustomerNotFound, ParentCustomerNotFound, CustomerNotAllowed.
-		DataCodes:       []string{"60006", "60007", "60008"},
-		TransientErrors: []string{`(?i)time-?out|timed out|dead-?lock|\block(ed)?\b|temporar|try again|unavailable|connection`},
+		DataCodes: []string{"60006", "60007", "60008"},
+		TransientErrors: []string{
+			`(?i)time-?out|timed out|dead-?lock|\block(ed)?\b|temporar|try again|unavailable|connection`,
+		},
 	}
 }
 
-// Check calls fault for every setting that cannot be used, with its path in the account's section and what is allowed.
-func (c Config) Check(fault func(path, rule string, args ...any)) {
+// Check calls report for every invalid setting, with its path within the account's section and the
+// rule that it violates, a format for args.
+func (c Config) Check(report func(path, rule string, args ...any)) {
 	must := func(ok bool, path, rule string, args ...any) {
 		if !ok {
-			fault(path, rule, args...)
+			report(path, rule, args...)
 		}
 	}
 	must(isBaseURL(c.BaseURL), "base_url", urlRule)
 	must(isBaseURL(c.Auth.TokenURL), "auth.token_url", urlRule)
 	must(c.Auth.ClientID != "", "auth.client_id", "is mandatory")
 	must(c.Auth.ClientSecret.IsSet(), "auth.client_secret", "is mandatory")
-	must(c.Auth.Style == styleBody || c.Auth.Style == styleBasic, "auth.style", "must be body or basic")
+	must(c.Auth.Style == authStyleBody || c.Auth.Style == authStyleBasic, "auth.style", "must be body or basic")
 	must(c.Timeout > 0, "timeout", "must be over 0")
 	must(c.RequestsPerSecond >= 0, "requests_per_second", "must be 0 or more")
-	must(c.MaxItems >= 1 && c.MaxItems <= mostItems, "max_items", "must be 1 to %d", mostItems)
-	must(c.GenderCase == caseUpper || c.GenderCase == caseLower, "gender_case", "must be upper or lower")
+	must(c.MaxItems >= 1 && c.MaxItems <= maxItemsLimit, "max_items", "must be 1 to %d", maxItemsLimit)
+	must(c.GenderCase == genderUpper || c.GenderCase == genderLower, "gender_case", "must be upper or lower")
 	must(c.SSNType == ssnString || c.SSNType == ssnInteger, "ssn_type", "must be string or integer")
 	for _, code := range slices.Sorted(maps.Keys(c.ErrorCodes)) {
-		class := c.ErrorCodes[code]
-		must(class == codeRejected || class == codeMisconfigured, "error_codes."+code, "must be rejected or misconfigured")
+		meaning := c.ErrorCodes[code]
+		isKnown := meaning == meaningRejected || meaning == meaningMisconfigured
+		must(isKnown, "error_codes."+code, "must be rejected or misconfigured")
 	}
-	for i, p := range c.TransientErrors {
-		_, err := regexp.Compile(p)
+	for i, pattern := range c.TransientErrors {
+		_, err := regexp.Compile(pattern)
 		must(err == nil, fmt.Sprintf("transient_errors[%d]", i), "must be a regular expression (RE2)")
 	}
 }
 
 const urlRule = "must be an absolute http or https URL without user, query and fragment"
 
-func (a Auth) source(client *http.Client) *vendorhttp.TokenSource {
+func (a Auth) newTokenSource(client *http.Client) *vendorhttp.TokenSource {
 	style := vendorhttp.AuthInBody
-	if a.Style == styleBasic {
+	if a.Style == authStyleBasic {
 		style = vendorhttp.AuthInHeader
 	}
-	return vendorhttp.NewTokenSource(vendorhttp.ClientCredentials(client, a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), "", style), tokenMargin)
+	fetch := vendorhttp.ClientCredentials(client, a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), "", style)
+	return vendorhttp.NewTokenSource(fetch, tokenRefreshMargin)
 }
 
 func isBaseURL(s string) bool {

@@ -10,13 +10,13 @@ import (
 	"sluice/internal/config"
 )
 
-// faults are the paths of what Check finds.
-func faults(cfg Config) (paths []string) {
+// violatedPaths returns the path of each violation that Check reports.
+func violatedPaths(cfg Config) (paths []string) {
 	cfg.Check(func(path, _ string, _ ...any) { paths = append(paths, path) })
 	return paths
 }
 
-func TestCheckNamesTheSetting(t *testing.T) {
+func TestCheckNamesTheInvalidSetting(t *testing.T) {
 	for _, tt := range []struct {
 		want   string
 		change func(*Config)
@@ -38,22 +38,25 @@ func TestCheckNamesTheSetting(t *testing.T) {
 	} {
 		cfg := Default()
 		cfg.Auth.ClientID, cfg.Auth.ClientSecret = "id", config.NewSecret("secret")
-		if got := faults(cfg); got != nil {
-			t.Fatalf("the defaults with a login: %v", got)
+		if got := violatedPaths(cfg); got != nil {
+			t.Fatalf("defaults with credentials: got violations of %v, want none", got)
 		}
 		tt.change(&cfg)
-		if got := faults(cfg); !slices.Equal(got, []string{tt.want}) {
-			t.Errorf("got %v, want %s", got, tt.want)
+		if got := violatedPaths(cfg); !slices.Equal(got, []string{tt.want}) {
+			t.Errorf("got violations of %v, want %s", got, tt.want)
 		}
 		if _, err := New("propel", cfg, nil); err == nil || !strings.Contains(err.Error(), " "+tt.want+": ") {
-			t.Errorf("New gives %v, want a fault of %s", err, tt.want)
+			t.Errorf("got error %v from New, want one that names %s", err, tt.want)
 		}
 	}
 }
 
-func TestCheckNamesAllFaultsAtOnce(t *testing.T) {
-	want := []string{"base_url", "auth.token_url", "auth.client_id", "auth.client_secret", "auth.style", "timeout", "max_items", "gender_case", "ssn_type"}
-	if got := faults(Config{}); !slices.Equal(got, want) {
+func TestCheckReportsAllViolationsAtOnce(t *testing.T) {
+	want := []string{
+		"base_url", "auth.token_url", "auth.client_id", "auth.client_secret", "auth.style", "timeout", "max_items",
+		"gender_case", "ssn_type",
+	}
+	if got := violatedPaths(Config{}); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -66,6 +69,6 @@ func TestPrintedConfigShowsNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := fmt.Sprintf("%v %+v %#v %s", cfg, cfg, cfg, b); strings.Contains(s, "canary") {
-		t.Error(s)
+		t.Errorf("the secret is in %s", s)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"sluice/internal/sink"
 )
 
-// encode makes a customer of customers/bulk/sourceId, with the fields that the page lists and no others: a key that the vendor
+// encodeCustomer makes a customer of customers/bulk/sourceId, with the fields that the page lists and no others: a key that the vendor
 // does not know refuses the whole call (10007).
-func encode(cfg Config, e *event.CustomerChange) (sink.Item, error) {
+func encodeCustomer(cfg Config, e *event.CustomerChange) (sink.Item, error) {
 	w := &writer{b: make([]byte, 0, 512)}
 	outer := w.open("")
 	w.mandatory("source", e.Source)
@@ -32,14 +32,14 @@ func encode(cfg Config, e *event.CustomerChange) (sink.Item, error) {
 	}
 	w.addresses(e.Addresses)
 	w.close(outer)
-	if len(w.faults) > 0 {
-		return sink.Item{}, &sink.ValidationError{Violations: w.faults}
+	if len(w.violations) > 0 {
+		return sink.Item{}, &sink.ValidationError{Violations: w.violations}
 	}
-	return sink.Item{ID: e.SourceId, Body: w.b, EnvelopeKey: e.Source, EntityKey: e.Source + "\x00" + canonical(e.SourceId)}, nil
+	return sink.Item{ID: e.SourceId, Body: w.b, EnvelopeKey: e.Source, EntityKey: e.Source + "\x00" + canonicalSourceID(e.SourceId)}, nil
 }
 
-// canonical is a sourceId as the vendor's echo may spell it: a number without its leading zeros. Two that meet in it never share a call.
-func canonical(id string) string {
+// canonicalSourceID is a sourceId as the vendor's echo may spell it: a number without its leading zeros. Two that meet in it never share a call.
+func canonicalSourceID(id string) string {
 	if isDigits(id) {
 		return strings.TrimLeft(id[:len(id)-1], "0") + id[len(id)-1:]
 	}
@@ -51,10 +51,10 @@ func (w *writer) gender(spelling string, v *string) {
 		return
 	}
 	if *v != "M" && *v != "F" && *v != "U" {
-		w.fault("gender", "must be one of M, F, U")
+		w.addViolation("gender", "must be one of M, F, U")
 		return
 	}
-	if spelling == caseLower {
+	if spelling == genderLower {
 		w.text("gender", strings.ToLower(*v))
 		return
 	}
@@ -71,7 +71,7 @@ func (w *writer) ssn(form string, v *string) {
 	}
 	n, err := strconv.ParseUint(*v, 10, 63)
 	if err != nil {
-		w.fault("ssn", "must be digits (ssn_type is integer)")
+		w.addViolation("ssn", "must be digits (ssn_type is integer)")
 		return
 	}
 	w.key("ssn")
@@ -83,14 +83,14 @@ func (w *writer) email(v *string) {
 	if v == nil {
 		return
 	}
-	if !isAddress(*v) {
-		w.fault("email", "must be an e-mail address")
+	if !isEmailAddress(*v) {
+		w.addViolation("email", "must be an e-mail address")
 	}
 	w.text("email", *v)
 }
 
-// isAddress takes any local part and domain of RFC 5321: only quotes around the local part let white space or another @ in.
-func isAddress(s string) bool {
+// isEmailAddress takes any local part and domain of RFC 5321: only quotes around the local part let white space or another @ in.
+func isEmailAddress(s string) bool {
 	at := strings.LastIndexByte(s, '@')
 	if at < 1 {
 		return false
@@ -108,7 +108,7 @@ func (w *writer) parent(p *event.PropelParent) {
 	}
 	byID, bySource := p.Id != nil, p.Source != nil || p.SourceId != nil
 	if byID == bySource || bySource && (p.Source == nil || p.SourceId == nil) {
-		w.fault("parent", "exactly one of id, or source and sourceId together, is allowed")
+		w.addViolation("parent", "exactly one of id, or source and sourceId together, is allowed")
 		return
 	}
 	w.key("parent")

@@ -13,8 +13,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// everyField has each field of the page "Bulk Customers by source id", section Fields, and of its addresses.
-func everyField() *event.CustomerChange {
+// fullCustomerChange has each field of the page "Bulk Customers by source id", section Fields, and of its addresses.
+func fullCustomerChange() *event.CustomerChange {
 	born := time.Date(1987, 6, 5, 0, 0, 0, 0, time.UTC)
 	return &event.CustomerChange{
 		EventId: new("not sent"), Source: "MBC", SourceId: "3002196", DebtorId: new("D1"), FirstName: new("Jane"), MiddleName: new("van"),
@@ -28,7 +28,7 @@ func everyField() *event.CustomerChange {
 	}
 }
 
-const everyFieldJSON = `{"source":"MBC","sourceId":"3002196","debtorId":"D1","firstName":"Jane","middleName":"van",
+const fullCustomerJSON = `{"source":"MBC","sourceId":"3002196","debtorId":"D1","firstName":"Jane","middleName":"van",
 	"lastName":"\"Doe\"","abbreviation":"J.","title":"Dr","dateOfBirth":"1987-06-05","gender":"F","ssn":"012",
 	"phone":"1","email":"jane@example.org","parent":{"id":7},"primaryLanguage":"NL",
 	"addresses":[{"type":"invoice","code":"A1","company":"C","firstName":"F","middleName":"M","lastName":"L","gender":"U",
@@ -36,33 +36,33 @@ const everyFieldJSON = `{"source":"MBC","sourceId":"3002196","debtorId":"D1","fi
 	"phone":"2","mobile":"3","email":"e@example.org","url":"u","notes":"n","isDefault":"Y"},
 	{"type":"delivery","code":"A2","street":"S","city":"C","country":"BE"}]}`
 
-func TestEveryFieldGoesOutUnderItsName(t *testing.T) {
-	item := mustEncode(t, open(t, newTenant(t).config()), everyField())
-	wantEqual(t, object(t, item.Body), object(t, []byte(everyFieldJSON)))
+func TestEveryFieldIsEncodedUnderItsName(t *testing.T) {
+	item := mustEncode(t, openOperation(t, newFakeVendor(t).accountConfig()), fullCustomerChange())
+	wantEqual(t, decodeObject(t, item.Body), decodeObject(t, []byte(fullCustomerJSON)))
 	if item.ID != "3002196" || item.EnvelopeKey != "MBC" {
 		t.Errorf("got ID %q, Group %q", item.ID, item.EnvelopeKey)
 	}
 }
 
-func TestAbsentStaysAbsent(t *testing.T) {
-	item := mustEncode(t, open(t, newTenant(t).config()), change("MBC", "1"))
+func TestAbsentFieldsAreOmitted(t *testing.T) {
+	item := mustEncode(t, openOperation(t, newFakeVendor(t).accountConfig()), newCustomerChange("MBC", "1"))
 	if got, want := string(item.Body), `{"source":"MBC","sourceId":"1"}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
 func TestSpellingsFollowTheConfiguration(t *testing.T) {
-	cfg := newTenant(t).config()
+	cfg := newFakeVendor(t).accountConfig()
 	cfg.GenderCase, cfg.SSNType = "lower", "integer"
-	e := change("MBC", "1")
+	e := newCustomerChange("MBC", "1")
 	e.Gender, e.Ssn, e.Parent = new("F"), new("012"), &event.PropelParent{Source: new("MBC"), SourceId: new("9")}
-	item := mustEncode(t, open(t, cfg), e)
+	item := mustEncode(t, openOperation(t, cfg), e)
 	if got, want := string(item.Body), `{"source":"MBC","sourceId":"1","gender":"f","ssn":12,"parent":{"source":"MBC","sourceId":"9"}}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
-func TestEveryFaultOfAnEventIsNamedByItsPath(t *testing.T) {
+func TestEveryViolationIsReportedWithItsPath(t *testing.T) {
 	const exactlyOne = "exactly one of id, or source and sourceId together, is allowed"
 	far := time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)
 	address := func(f func(*event.PropelAddress)) func(*event.CustomerChange) {
@@ -99,30 +99,30 @@ func TestEveryFaultOfAnEventIsNamedByItsPath(t *testing.T) {
 		{"addresses[1].icp", "must be one of Y, N", address(func(a *event.PropelAddress) { a.Icp = new("true") })},
 		{"addresses[1].isDefault", "must be one of Y, N", address(func(a *event.PropelAddress) { a.IsDefault = new("") })},
 	} {
-		e := everyField()
+		e := fullCustomerChange()
 		tt.change(e)
-		_, err := encode(Default(), e)
-		wantFaults(t, err, sink.Violation{Path: tt.path, Rule: tt.rule})
+		_, err := encodeCustomer(Default(), e)
+		wantViolations(t, err, sink.Violation{Path: tt.path, Rule: tt.rule})
 	}
-	e := everyField()
+	e := fullCustomerChange()
 	e.Source, e.Addresses[0].City, e.PrimaryLanguage = "", "", new("")
-	_, err := encode(Default(), e)
-	wantFaults(t, err, sink.Violation{Path: "source", Rule: "is mandatory"},
+	_, err := encodeCustomer(Default(), e)
+	wantViolations(t, err, sink.Violation{Path: "source", Rule: "is mandatory"},
 		sink.Violation{Path: "primaryLanguage", Rule: "must be two letters (ISO 639-1)"}, sink.Violation{Path: "addresses[0].city", Rule: "is mandatory"})
 }
 
-func TestSSNAsIntegerTakesDigitsAlone(t *testing.T) {
+func TestSSNAsIntegerAcceptsOnlyDigits(t *testing.T) {
 	cfg := Default()
 	cfg.SSNType = "integer"
 	for _, v := range []string{"", "-1", "12a", "1.0", "99999999999999999999"} {
-		e := change("MBC", "1")
+		e := newCustomerChange("MBC", "1")
 		e.Ssn = &v
-		_, err := encode(cfg, e)
-		wantFaults(t, err, sink.Violation{Path: "ssn", Rule: "must be digits (ssn_type is integer)"})
+		_, err := encodeCustomer(cfg, e)
+		wantViolations(t, err, sink.Violation{Path: "ssn", Rule: "must be digits (ssn_type is integer)"})
 	}
 }
 
-func wantFaults(t *testing.T, err error, want ...sink.Violation) {
+func wantViolations(t *testing.T, err error, want ...sink.Violation) {
 	t.Helper()
 	var invalid *sink.ValidationError
 	if !errors.As(err, &invalid) {
@@ -132,9 +132,9 @@ func wantFaults(t *testing.T, err error, want ...sink.Violation) {
 }
 
 // The vendor echoes the sourceId alone, perhaps as a number: what could be mistaken for one another must not share a call.
-func TestEntityKeepsApartWhatTheAnswerCannot(t *testing.T) {
+func TestEntityKeySeparatesIDsThatResponsesMayConfuse(t *testing.T) {
 	entity := func(source, id string) string {
-		item, err := encode(Default(), change(source, id))
+		item, err := encodeCustomer(Default(), newCustomerChange(source, id))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,10 +159,10 @@ func TestAnyTextBecomesValidJSON(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })).Draw(r, "text")
 		id := rapid.StringN(1, -1, -1).Draw(r, "id")
-		e := change("MBC", id)
+		e := newCustomerChange("MBC", id)
 		e.LastName = &text
 		e.Addresses = []event.PropelAddress{{Type: "invoice", Code: "c" + text, Street: "s", City: "c", Country: "NL"}}
-		item, err := encode(Default(), e)
+		item, err := encodeCustomer(Default(), e)
 		if !utf8.ValidString(text) {
 			if !errors.As(err, new(*sink.ValidationError)) {
 				r.Fatalf("%q: %v, want it to be invalid, for it cannot be sent unchanged", text, err)
@@ -182,17 +182,17 @@ func TestAnyTextBecomesValidJSON(t *testing.T) {
 	})
 }
 
-func TestAnotherEventIsAnError(t *testing.T) {
-	if _, err := open(t, newTenant(t).config()).Encode(t.Context(), &event.FeedbackLock{}, sink.Origin{}); err == nil {
+func TestEncodeRejectsAnotherEventType(t *testing.T) {
+	if _, err := openOperation(t, newFakeVendor(t).accountConfig()).Encode(t.Context(), &event.FeedbackLock{}, sink.Origin{}); err == nil {
 		t.Error("customers took an event of Expoints")
 	}
 }
 
 func BenchmarkEncode(b *testing.B) {
-	cfg, e := Default(), everyField()
+	cfg, e := Default(), fullCustomerChange()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := encode(cfg, e); err != nil {
+		if _, err := encodeCustomer(cfg, e); err != nil {
 			b.Fatal(err)
 		}
 	}

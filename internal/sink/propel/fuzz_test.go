@@ -12,51 +12,58 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-func FuzzAnswer(f *testing.F) {
-	f.Add(200, golden(f, "bulk-customers-by-source-id-200.json"))
-	f.Add(400, golden(f, "bulk-customers-by-source-id-400-invalid-schema.json"))
-	f.Add(200, []byte(`{"data":[{"key":7,"success":true},{"key":1.2345678901234567e19,"success":true},{"key":"K7","success":false,"error":"x"},{"key":12345678901234567891,"success":true}]}`))
-	a := reader(f, Default())
-	items := itemsOf("007", "12345678901234567890", "K7", "12345678901234567891")
+func FuzzParseResponse(f *testing.F) {
+	f.Add(200, readGolden(f, "bulk-customers-by-source-id-200.json"))
+	f.Add(400, readGolden(f, "bulk-customers-by-source-id-400-invalid-schema.json"))
+	f.Add(200, []byte(`{"data":[{"key":7,"success":true},{"key":1.2345678901234567e19,"success":true},`+
+		`{"key":"K7","success":false,"error":"x"},{"key":12345678901234567891,"success":true}]}`))
+	operation := newTestOperation(f, Default())
+	items := itemsWithIDs("007", "12345678901234567890", "K7", "12345678901234567891")
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		answer := a.readAnswer(vendorhttp.Exchange{Status: status, Body: body, RequestWritten: true}, items)
-		if (answer.Class == sink.Delivered) != (answer.ItemResults != nil) || answer.ItemResults != nil && len(answer.ItemResults) != len(items) {
-			t.Fatalf("%v with %d results", answer.Class, len(answer.ItemResults))
+		response := operation.parseResponse(vendorhttp.Exchange{Status: status, Body: body, RequestWritten: true}, items)
+		isDelivered, results := response.Class == sink.Delivered, response.ItemResults
+		if isDelivered != (results != nil) || results != nil && len(results) != len(items) {
+			t.Fatalf("%v: got %d item results, want %d only when delivered", response.Class, len(results), len(items))
 		}
-		for i, r := range answer.ItemResults {
-			if r.Class == sink.Delivered && !saysTrue(body, items[i].ID) {
-				t.Fatalf("%s is delivered without a reason: %s", items[i].ID, body)
-			}
-			if r.Class != sink.Delivered && r.Class != sink.Rejected && r.Class != sink.Retryable && r.Class != sink.Unknown {
-				t.Fatalf("an item is %v", r.Class)
+		for i, result := range response.ItemResults {
+			switch result.Class {
+			case sink.Delivered:
+				if !reportsSuccess(body, items[i].ID) {
+					t.Fatalf("item %s is delivered, but the body does not report its success: %s", items[i].ID, body)
+				}
+			case sink.Rejected, sink.Retryable, sink.Unknown:
+			default:
+				t.Fatalf("got item class %v, which is for calls only", result.Class)
 			}
 		}
 		last := -1
-		for _, named := range answer.ItemErrors {
-			if named.Index <= last || named.Index >= len(items) || answer.Class != sink.Rejected {
-				t.Fatalf("%v with wrong blame %+v", answer.Class, answer.ItemErrors)
+		for _, itemError := range response.ItemErrors {
+			if itemError.Index <= last || itemError.Index >= len(items) || response.Class != sink.Rejected {
+				t.Fatalf("%v: got item errors %+v, want ascending indices, only when rejected",
+					response.Class, response.ItemErrors)
 			}
-			last = named.Index
+			last = itemError.Index
 		}
-		if len(answer.Message) > 512 || !utf8.ValidString(answer.Message) {
-			t.Fatalf("message of %d bytes: %q", len(answer.Message), answer.Message)
+		if len(response.Message) > 512 || !utf8.ValidString(response.Message) {
+			t.Fatalf("got message %q of %d bytes, want UTF-8 of at most 512", response.Message, len(response.Message))
 		}
 	})
 }
 
-// saysTrue looks for a result with success true whose key is the id, as a text or as a number.
-func saysTrue(body []byte, id string) bool {
-	var answer map[string]json.RawMessage
-	if json.Unmarshal(body, &answer) != nil {
+// reportsSuccess is an oracle independent of the parser: it reports whether the body has an element
+// with success true whose key is the id, as a string or as a number.
+func reportsSuccess(body []byte, id string) bool {
+	var response map[string]json.RawMessage
+	if json.Unmarshal(body, &response) != nil {
 		return false
 	}
-	for name, data := range answer {
-		var results []json.RawMessage
-		if !strings.EqualFold(name, "data") || json.Unmarshal(data, &results) != nil {
+	for name, data := range response {
+		var elements []json.RawMessage
+		if !strings.EqualFold(name, "data") || json.Unmarshal(data, &elements) != nil {
 			continue
 		}
-		for _, raw := range results {
-			if one(raw, id) {
+		for _, raw := range elements {
+			if isSuccessOf(raw, id) {
 				return true
 			}
 		}
@@ -64,21 +71,24 @@ func saysTrue(body []byte, id string) bool {
 	return false
 }
 
-func one(raw json.RawMessage, id string) bool {
+// isSuccessOf reports whether one element of the body has success true and the id as its key.
+func isSuccessOf(raw json.RawMessage, id string) bool {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(raw, &members) != nil {
 		return false
 	}
 	var key, success bool
-	for name, v := range members {
+	for name, value := range members {
 		switch {
 		case strings.EqualFold(name, "success"):
-			success = success || bytes.Equal(v, []byte("true"))
+			success = success || bytes.Equal(value, []byte("true"))
 		case strings.EqualFold(name, "key"):
-			var s string
-			want, wrong := strconv.ParseFloat(id, 64)
-			f, err := strconv.ParseFloat(string(v), 64)
-			key = key || json.Unmarshal(v, &s) == nil && s == id || wrong == nil && err == nil && f == want
+			var text string
+			want, idErr := strconv.ParseFloat(id, 64)
+			got, keyErr := strconv.ParseFloat(string(value), 64)
+			isText := json.Unmarshal(value, &text) == nil && text == id
+			isNumber := idErr == nil && keyErr == nil && got == want
+			key = key || isText || isNumber
 		}
 	}
 	return key && success

@@ -13,13 +13,13 @@ import (
 // writer appends one JSON object to b and gathers what is wrong with the event on the way. Absent fields leave no trace in b: the vendor says
 // nothing about null, and what is left out stays as it is.
 type writer struct {
-	b      []byte
-	prefix string // path of the object that is being written, such as "addresses[2]."
-	faults []sink.Violation
+	b          []byte
+	prefix     string // path of the object that is being written, such as "addresses[2]."
+	violations []sink.Violation
 }
 
-func (w *writer) fault(name, rule string) {
-	w.faults = append(w.faults, sink.Violation{Path: w.prefix + name, Rule: rule})
+func (w *writer) addViolation(name, rule string) {
+	w.violations = append(w.violations, sink.Violation{Path: w.prefix + name, Rule: rule})
 }
 
 func (w *writer) key(name string) {
@@ -33,7 +33,7 @@ func (w *writer) key(name string) {
 
 func (w *writer) text(name, v string) {
 	if !utf8.ValidString(v) {
-		w.fault(name, "must be valid UTF-8") // Avro says so of a string, and its libraries do not look
+		w.addViolation(name, "must be valid UTF-8") // Avro says so of a string, and its libraries do not look
 	}
 	w.key(name)
 	w.b = vendorhttp.AppendString(w.b, v)
@@ -48,7 +48,7 @@ func (w *writer) optText(name string, v *string) {
 // mandatory refuses an empty text: the vendor's schema takes it for a value, and it names nothing.
 func (w *writer) mandatory(name, v string) {
 	if v == "" {
-		w.fault(name, "is mandatory")
+		w.addViolation(name, "is mandatory")
 	}
 	w.text(name, v)
 }
@@ -66,13 +66,13 @@ func (w *writer) oneOf(name, v string, allowed ...string) {
 			return
 		}
 	}
-	w.fault(name, "must be one of "+strings.Join(allowed, ", "))
+	w.addViolation(name, "must be one of "+strings.Join(allowed, ", "))
 }
 
 // letters writes a two-letter code in upper case, as the vendor's samples have it.
 func (w *writer) letters(name, v, standard string) {
 	if len(v) != 2 || !isLetter(v[0]) || !isLetter(v[1]) {
-		w.fault(name, "must be two letters ("+standard+")")
+		w.addViolation(name, "must be two letters ("+standard+")")
 		return
 	}
 	w.text(name, strings.ToUpper(v))
@@ -85,7 +85,7 @@ func (w *writer) optDate(name string, v *time.Time) {
 		return
 	}
 	if y := v.Year(); y < 1 || y > 9999 {
-		w.fault(name, "must lie in the years 1 to 9999")
+		w.addViolation(name, "must lie in the years 1 to 9999")
 		return
 	}
 	w.key(name)

@@ -1,9 +1,11 @@
-// Package propel sends customer changes to Propel (Propeller Commerce, REST API v2): POST /customers/bulk/sourceId, as documented at
+// Package propel sends customer changes to Propel (Propeller Commerce, REST API v2) with
+// POST /customers/bulk/sourceId, as documented at
 // https://docs.propeller-commerce.com/rest-v2/bulk-customers-by-source-id.
 //
-// The endpoint creates or updates by source and sourceId, so a call may be made again. Its answer repeats the sourceId and not
-// the source, so that a call holds one source; and a call whose JSON breaks the vendor's schema is refused as a whole before
-// anything is written, with a pointer to each customer to blame.
+// The endpoint is an upsert by source and sourceId, so its calls are repeatable. Two properties of
+// the endpoint shape the package. A response echoes the sourceId but not the source, so all items
+// of a call have the same source. And a call whose JSON violates the vendor's schema is rejected as
+// a whole, before anything is written, with a pointer to each invalid customer.
 package propel
 
 import (
@@ -20,99 +22,113 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// account is one account, with its one operation.
-type account struct {
-	name      string
-	cfg       Config
-	url       string
-	codes     map[string]string
-	transient []*regexp.Regexp
-	client    *http.Client
-	tokens    *vendorhttp.TokenSource
-	spec      sink.OperationSpec
+const endpointPath = "/customers/bulk/sourceId"
+
+// operation is the operation "customers" of one account.
+type operation struct {
+	account         string
+	cfg             Config
+	url             string
+	codeMeanings    map[string]string // by vendor code
+	transientErrors []*regexp.Regexp
+	client          *http.Client
+	tokens          *vendorhttp.TokenSource
+	spec            sink.OperationSpec
 }
 
-const path = "/customers/bulk/sourceId"
+// sink.TokenRefresher is discovered by a type assertion: without this line a method that no longer
+// implements it would still compile.
+var _ sink.TokenRefresher = (*operation)(nil)
 
-// New gives the operation of an account: customers. The client must not follow redirects (vendorhttp.NewClient makes such ones). The error
-// names every setting that cannot be used.
+// New returns the operation of an account, "customers". The client must not follow redirects;
+// vendorhttp.NewClient returns such clients. The error names every invalid setting.
 func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error) {
-	var faults []error
+	var violations []error
 	cfg.Check(func(path, rule string, args ...any) {
-		faults = append(faults, fmt.Errorf("%s: %s", path, fmt.Sprintf(rule, args...)))
+		violations = append(violations, fmt.Errorf("%s: %s", path, fmt.Sprintf(rule, args...)))
 	})
-	if len(faults) > 0 {
-		return nil, fmt.Errorf("configuring the Propel account %s: %w", name, errors.Join(faults...))
+	if len(violations) > 0 {
+		return nil, fmt.Errorf("configuring the Propel account %s: %w", name, errors.Join(violations...))
 	}
-	a := &account{
-		name: name, cfg: cfg, url: strings.TrimRight(cfg.BaseURL, "/") + path, client: client, tokens: cfg.Auth.source(client), spec: Specs(cfg)[0],
+	o := &operation{
+		account:      name,
+		cfg:          cfg,
+		url:          strings.TrimRight(cfg.BaseURL, "/") + endpointPath,
+		codeMeanings: maps.Clone(defaultCodeMeanings),
+		client:       client,
+		tokens:       cfg.Auth.newTokenSource(client),
+		spec:         Specs(cfg)[0],
 	}
-	a.codes = maps.Clone(defaultCodes)
-	maps.Copy(a.codes, cfg.ErrorCodes)
-	for _, p := range cfg.TransientErrors {
-		a.transient = append(a.transient, regexp.MustCompile(p))
+	maps.Copy(o.codeMeanings, cfg.ErrorCodes)
+	for _, pattern := range cfg.TransientErrors {
+		o.transientErrors = append(o.transientErrors, regexp.MustCompile(pattern))
 	}
-	return []sink.Operation{a}, nil
+	return []sink.Operation{o}, nil
 }
 
-// Specs gives the operation that New makes of an account so configured.
+// Specs returns the specs of the operations that New returns for cfg, in the same order.
 func Specs(cfg Config) []sink.OperationSpec {
-	return []sink.OperationSpec{{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: cfg.MaxItems, Repeatable: true, DefaultPipeline: "customer-changes", KeepOrder: true}}
+	return []sink.OperationSpec{{
+		Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: cfg.MaxItems, Repeatable: true,
+		DefaultPipeline: "customer-changes", KeepOrder: true,
+	}}
 }
 
-// Spec says what the operation is.
-func (a *account) Spec() sink.OperationSpec { return a.spec }
+// Spec implements [sink.Operation].
+func (o *operation) Spec() sink.OperationSpec { return o.spec }
 
-// Encode makes the vendor's item of an event.
-func (a *account) Encode(_ context.Context, ev any, _ sink.Origin) (sink.Item, error) {
-	e, ok := ev.(*event.CustomerChange)
+// Encode implements [sink.Operation]. The event must be an *event.CustomerChange.
+func (o *operation) Encode(_ context.Context, ev any, _ sink.Origin) (sink.Item, error) {
+	change, ok := ev.(*event.CustomerChange)
 	if !ok {
-		return sink.Item{}, fmt.Errorf("encoding for %s.%s: the event is a %T, want a %T", a.name, a.spec.Name, ev, e)
+		return sink.Item{}, fmt.Errorf("encoding for %s.%s: the event is a %T, want a %T", o.account, o.spec.Name, ev, change)
 	}
-	return encode(a.cfg, e)
+	return encodeCustomer(o.cfg, change)
 }
 
-var prefix, suffix = []byte(`{"customers":[`), []byte(`]}`)
+var bodyPrefix, bodySuffix = []byte(`{"customers":[`), []byte(`]}`)
 
-// EnvelopeSize is the bytes around the items of a call.
-func (a *account) EnvelopeSize(string) int { return len(prefix) + len(suffix) }
+// EnvelopeSize implements [sink.Operation]. All envelopes have the same size.
+func (o *operation) EnvelopeSize(string) int { return len(bodyPrefix) + len(bodySuffix) }
 
-// Send makes one call.
-func (a *account) Send(ctx context.Context, items []sink.Item) sink.Response {
-	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
+// Send implements [sink.Operation].
+func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Response {
+	ctx, cancel := context.WithTimeout(ctx, o.cfg.Timeout)
 	defer cancel()
-	token, generation, err := a.tokens.Get(ctx)
+	token, version, err := o.tokens.Get(ctx)
 	if err != nil {
-		return noToken(err)
+		return tokenErrorResponse(err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.url, http.NoBody)
 	if err != nil {
-		return sink.Response{Result: sink.Result{Class: sink.Misconfigured}, Err: errors.New("building the request: base_url cannot be used"), TokenVersion: generation}
+		return sink.Response{
+			Result:       sink.Result{Class: sink.Misconfigured},
+			Err:          errors.New("building the request: base_url cannot be used"),
+			TokenVersion: version,
+		}
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
-	req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(prefix, items, suffix)
-	answer := a.readAnswer(vendorhttp.RoundTrip(ctx, a.client, req, 0), items)
-	answer.TokenVersion = generation
-	return answer
+	req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(bodyPrefix, items, bodySuffix)
+	response := o.parseResponse(vendorhttp.RoundTrip(ctx, o.client, req, 0), items)
+	response.TokenVersion = version
+	return response
 }
 
-// noToken says what a call came to that had no token to go with.
-func noToken(err error) sink.Response {
-	var unready *sink.DependencyError
-	if errors.As(err, &unready) {
-		answer := unready.Response
-		answer.Err = err
-		return answer
+// tokenErrorResponse returns the response of a call that could not be sent because no token was
+// available.
+func tokenErrorResponse(err error) sink.Response {
+	var dependency *sink.DependencyError
+	if errors.As(err, &dependency) {
+		response := dependency.Response
+		response.Err = err
+		return response
 	}
 	return sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err}
 }
 
-// The interface is found by a type assertion, so nothing else fails to build without it.
-var _ sink.TokenRefresher = (*account)(nil)
-
-// RefreshToken gets a token other than the one named used.
-func (a *account) RefreshToken(ctx context.Context, used uint64) error {
-	return a.tokens.Refresh(ctx, used)
+// RefreshToken implements [sink.TokenRefresher].
+func (o *operation) RefreshToken(ctx context.Context, used uint64) error {
+	return o.tokens.Refresh(ctx, used)
 }

@@ -19,41 +19,42 @@ import (
 	"sluice/internal/sink"
 )
 
-// tenant is a Propel of one's own: a token endpoint that gives token-1, token-2, ..., and a record of what was asked.
-type tenant struct {
+// fakeVendor plays Propel: its token endpoint issues token-1, token-2, and so on, and it records the
+// calls of the bulk endpoint.
+type fakeVendor struct {
 	*httptest.Server
-	mu     sync.Mutex
-	logins int
-	basic  bool // credentials must come by HTTP Basic
-	calls  []call
-	answer http.HandlerFunc // of the bulk endpoint
+	mu      sync.Mutex
+	logins  int
+	basic   bool // credentials are expected in the Authorization header
+	calls   []recordedCall
+	respond http.HandlerFunc // plays the bulk endpoint
 }
 
-type call struct {
+type recordedCall struct {
 	path   string
 	header http.Header
 	length int64
 	body   []byte
 }
 
-func newTenant(t *testing.T) *tenant {
+func newFakeVendor(t *testing.T) *fakeVendor {
 	t.Helper()
-	v := &tenant{answer: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"data":[]}`) }}
+	v := &fakeVendor{respond: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"data":[]}`) }}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /oauth2/token", v.login)
+	mux.HandleFunc("POST /oauth2/token", v.handleLogin)
 	mux.HandleFunc("POST /v2/", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		v.calls = append(v.calls, call{r.URL.Path, r.Header, r.ContentLength, body})
-		v.answer(w, r)
+		v.calls = append(v.calls, recordedCall{r.URL.Path, r.Header, r.ContentLength, body})
+		v.respond(w, r)
 	})
 	v.Server = httptest.NewServer(mux)
 	t.Cleanup(v.Close)
 	return v
 }
 
-func (v *tenant) login(w http.ResponseWriter, r *http.Request) {
+func (v *fakeVendor) handleLogin(w http.ResponseWriter, r *http.Request) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	id, secret, basic := r.BasicAuth()
@@ -65,17 +66,18 @@ func (v *tenant) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v.logins++
-	fmt.Fprintf(w, `{"access_token":"token-%d","expires_in":"1899","token_type":"BearerToken","status":"approved"}`, v.logins)
+	const response = `{"access_token":"token-%d","expires_in":"1899","token_type":"BearerToken","status":"approved"}`
+	fmt.Fprintf(w, response, v.logins)
 }
 
-func (v *tenant) config() Config {
+func (v *fakeVendor) accountConfig() Config {
 	cfg := Default()
 	cfg.BaseURL, cfg.Auth.TokenURL = v.URL+"/v2", v.URL+"/oauth2/token"
 	cfg.Auth.ClientID, cfg.Auth.ClientSecret = "id", config.NewSecret("secret")
 	return cfg
 }
 
-func open(t *testing.T, cfg Config) sink.Operation {
+func openOperation(t *testing.T, cfg Config) sink.Operation {
 	t.Helper()
 	ops, err := New("propel", cfg, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}})
 	if err != nil {
@@ -84,35 +86,35 @@ func open(t *testing.T, cfg Config) sink.Operation {
 	return ops[0]
 }
 
-func change(source, id string) *event.CustomerChange {
+func newCustomerChange(source, id string) *event.CustomerChange {
 	return &event.CustomerChange{Source: source, SourceId: id}
 }
 
-func mustEncode(t *testing.T, op sink.Operation, e *event.CustomerChange) sink.Item {
+func mustEncode(t *testing.T, op sink.Operation, change *event.CustomerChange) sink.Item {
 	t.Helper()
-	item, err := op.Encode(t.Context(), e, sink.Origin{})
+	item, err := op.Encode(t.Context(), change, sink.Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return item
 }
 
-func golden(t testing.TB, file string) []byte {
+func readGolden(t testing.TB, file string) []byte {
 	t.Helper()
-	b, err := os.ReadFile("testdata/" + file)
+	content, err := os.ReadFile("testdata/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return content
 }
 
-func object(t *testing.T, b []byte) map[string]any {
+func decodeObject(t *testing.T, text []byte) map[string]any {
 	t.Helper()
-	var v map[string]any
-	if err := json.Unmarshal(b, &v); err != nil {
-		t.Fatalf("not a JSON object: %v\n%s", err, b)
+	var object map[string]any
+	if err := json.Unmarshal(text, &object); err != nil {
+		t.Fatalf("decoding a JSON object: %v\n%s", err, text)
 	}
-	return v
+	return object
 }
 
 func wantEqual(t *testing.T, got, want any) {
@@ -124,94 +126,101 @@ func wantEqual(t *testing.T, got, want any) {
 
 func TestSendMakesTheDocumentedCall(t *testing.T) {
 	for _, basic := range []bool{false, true} {
-		v := newTenant(t)
-		cfg := v.config()
+		v := newFakeVendor(t)
+		cfg := v.accountConfig()
 		if v.basic = basic; basic {
 			cfg.Auth.Style = "basic"
 		}
-		v.answer = func(w http.ResponseWriter, _ *http.Request) {
+		v.respond = func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("x-request-id", "5f2b-1")
-			io.WriteString(w, `{"data":[{"key":"b","success":true},{"key":"a","success":true}],"messages":["Completed"],"total":2}`)
+			io.WriteString(w, `{"data":[{"key":"b","success":true},{"key":"a","success":true}],`+
+				`"messages":["Completed"],"total":2}`)
 		}
-		op := open(t, cfg)
-		answer := op.Send(t.Context(), []sink.Item{mustEncode(t, op, change("MBC", "a")), mustEncode(t, op, change("MBC", "b"))})
-		one := sink.Result{Class: sink.Delivered, Status: 200, RequestID: "5f2b-1"}
-		if answer.Result != one || answer.Err != nil {
-			t.Fatalf("got %+v", answer)
+		op := openOperation(t, cfg)
+		response := op.Send(t.Context(), []sink.Item{
+			mustEncode(t, op, newCustomerChange("MBC", "a")), mustEncode(t, op, newCustomerChange("MBC", "b")),
+		})
+		delivered := sink.Result{Class: sink.Delivered, Status: 200, RequestID: "5f2b-1"}
+		if response.Result != delivered || response.Err != nil {
+			t.Fatalf("got %+v, want %+v without an error", response, delivered)
 		}
-		wantEqual(t, answer.ItemResults, []sink.Result{one, one})
+		wantEqual(t, response.ItemResults, []sink.Result{delivered, delivered})
 		got := v.calls[0]
 		const body = `{"customers":[{"source":"MBC","sourceId":"a"},{"source":"MBC","sourceId":"b"}]}`
 		if got.path != "/v2/customers/bulk/sourceId" || string(got.body) != body || got.length != int64(len(body)) {
-			t.Errorf("got %s with Content-Length %d\n%s", got.path, got.length, got.body)
+			t.Errorf("got %s with Content-Length %d and body\n%s\nwant\n%s", got.path, got.length, got.body, body)
 		}
-		if got.header.Get("Authorization") != "Bearer token-1" || got.header.Get("Content-Type") != "application/json" {
-			t.Errorf("wrong header %v", got.header)
+		authorization, contentType := got.header.Get("Authorization"), got.header.Get("Content-Type")
+		if authorization != "Bearer token-1" || contentType != "application/json" {
+			t.Errorf("got header %v, want token-1 and JSON", got.header)
 		}
-		if size := op.EnvelopeSize("MBC"); size != len(`{"customers":[]}`) {
-			t.Errorf("EnvelopeSize is %d", size)
+		if got, want := op.EnvelopeSize("MBC"), len(`{"customers":[]}`); got != want {
+			t.Errorf("got envelope size %d, want %d", got, want)
 		}
 	}
 }
 
-func TestRefusedTokenIsRenewed(t *testing.T) {
-	v := newTenant(t)
-	v.answer = func(w http.ResponseWriter, r *http.Request) {
+func TestRefusedTokenIsRefreshed(t *testing.T) {
+	v := newFakeVendor(t)
+	v.respond = func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer token-2" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
 		io.WriteString(w, `{"data":[{"key":"a","success":true}]}`)
 	}
-	op := open(t, v.config())
-	items := []sink.Item{mustEncode(t, op, change("MBC", "a"))}
+	op := openOperation(t, v.accountConfig())
+	items := []sink.Item{mustEncode(t, op, newCustomerChange("MBC", "a"))}
 	refused := op.Send(t.Context(), items)
 	if refused.Class != sink.Unauthorized || refused.TokenVersion == 0 {
-		t.Fatalf("got %v with token %d, want unauthorized with the token's name", refused.Class, refused.TokenVersion)
+		t.Fatalf("got %v with token version %d, want unauthorized with a version", refused.Class, refused.TokenVersion)
 	}
 	if err := op.(sink.TokenRefresher).RefreshToken(t.Context(), refused.TokenVersion); err != nil {
 		t.Fatal(err)
 	}
-	if again := op.Send(t.Context(), items); again.Class != sink.Delivered || again.ItemResults[0].Class != sink.Delivered {
-		t.Errorf("with the new token: %+v", again)
+	again := op.Send(t.Context(), items)
+	if again.Class != sink.Delivered || again.ItemResults[0].Class != sink.Delivered {
+		t.Errorf("with the new token: got %+v, want delivered", again)
 	}
 }
 
-func TestRefusedLoginIsTheAnswer(t *testing.T) {
-	v := newTenant(t)
-	cfg := v.config()
+func TestRefusedLoginBecomesTheResponse(t *testing.T) {
+	v := newFakeVendor(t)
+	cfg := v.accountConfig()
 	cfg.Auth.ClientSecret = config.NewSecret("hunter2")
-	op := open(t, cfg)
-	answer := op.Send(t.Context(), []sink.Item{mustEncode(t, op, change("MBC", "a"))})
-	if answer.Class != sink.Unauthorized || answer.TokenVersion != 0 || len(v.calls) != 0 {
-		t.Errorf("got %v with token %d after %d calls, want unauthorized without any", answer.Class, answer.TokenVersion, len(v.calls))
+	op := openOperation(t, cfg)
+	response := op.Send(t.Context(), []sink.Item{mustEncode(t, op, newCustomerChange("MBC", "a"))})
+	if response.Class != sink.Unauthorized || response.TokenVersion != 0 || len(v.calls) != 0 {
+		t.Errorf("got %v with token version %d after %d calls, want unauthorized without a token or call",
+			response.Class, response.TokenVersion, len(v.calls))
 	}
-	if answer.Err == nil || strings.Contains(answer.Err.Error(), "hunter2") {
-		t.Errorf("the error is %v", answer.Err)
+	if response.Err == nil || strings.Contains(response.Err.Error(), "hunter2") {
+		t.Errorf("got error %v, want one without the secret", response.Err)
 	}
 }
 
-func TestContextThatEndsIsUnavailableBeforeAndUnknownAfterTheRequest(t *testing.T) {
-	v := newTenant(t)
-	op := open(t, v.config())
-	items := []sink.Item{mustEncode(t, op, change("MBC", "a"))}
+func TestContextEndIsUnavailableBeforeAndUnknownAfterTheRequest(t *testing.T) {
+	v := newFakeVendor(t)
+	op := openOperation(t, v.accountConfig())
+	items := []sink.Item{mustEncode(t, op, newCustomerChange("MBC", "a"))}
 	ctx, cancel := context.WithCancel(t.Context())
-	v.answer = func(_ http.ResponseWriter, r *http.Request) {
+	v.respond = func(_ http.ResponseWriter, r *http.Request) {
 		cancel()
-		<-r.Context().Done() // an answer could still overtake the cancellation
+		<-r.Context().Done() // a response could still overtake the cancellation
 	}
-	if answer := op.Send(ctx, items); answer.Class != sink.Unknown || !errors.Is(answer.Err, context.Canceled) {
-		t.Errorf("after the request: %v, %v", answer.Class, answer.Err)
+	if got := op.Send(ctx, items); got.Class != sink.Unknown || !errors.Is(got.Err, context.Canceled) {
+		t.Errorf("after the request: got %v with error %v, want unknown with context.Canceled", got.Class, got.Err)
 	}
-	if answer := op.Send(ctx, items); answer.Class != sink.Unavailable || !errors.Is(answer.Err, context.Canceled) {
-		t.Errorf("before the request: %v, %v", answer.Class, answer.Err)
+	if got := op.Send(ctx, items); got.Class != sink.Unavailable || !errors.Is(got.Err, context.Canceled) {
+		t.Errorf("before the request: got %v with error %v, want unavailable with context.Canceled", got.Class, got.Err)
 	}
 }
 
 func TestSpecFollowsMaxItems(t *testing.T) {
-	cfg := newTenant(t).config()
+	cfg := newFakeVendor(t).accountConfig()
 	cfg.MaxItems = 250
-	if got := open(t, cfg).Spec(); got.MaxItems != 250 || !got.Repeatable || got.Event != "sluice.propel.CustomerChange" {
-		t.Errorf("got %+v", got)
+	got := openOperation(t, cfg).Spec()
+	if got.MaxItems != 250 || !got.Repeatable || got.Event != "sluice.propel.CustomerChange" {
+		t.Errorf("got %+v, want a repeatable operation of CustomerChange with 250 items", got)
 	}
 }

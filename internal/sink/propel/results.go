@@ -12,125 +12,141 @@ import (
 	"sluice/internal/sink"
 )
 
-// result is one item's part of a 200. Members are kept raw, so that one of an unforeseen type costs no more than itself.
-type result struct {
+// itemResult is one element of "data" in the body of a 200. Its members are kept raw, so that a
+// member of an unexpected type spoils this element alone.
+type itemResult struct {
 	Key     json.RawMessage `json:"key"`
 	Success json.RawMessage `json:"success"`
 	Error   json.RawMessage `json:"error"`
 	Message json.RawMessage `json:"message"`
 }
 
-var errNoData = errors.New("reading the answer: it has no array data")
+var errNoData = errors.New("reading the response: it has no array \"data\"")
 
-// readResults reads a 200: each item's result is found by key, which is the sourceId. "messages" says "Completed" in any case, and results
-// need not be in the order sent.
-func readResults(body []byte, items []sink.Item, whole sink.Result, transient []*regexp.Regexp) ([]sink.Result, error) {
-	var answer struct {
+// parseItemResults reads the body of a 200 and returns one result per item. Results are matched to
+// items by key, which is the sourceId, because they need not be in the order of the request. The
+// body's "messages" are ignored: they say "Completed" even where items failed. whole is the result
+// of the call.
+func parseItemResults(
+	body []byte, items []sink.Item, whole sink.Result, transientErrors []*regexp.Regexp,
+) ([]sink.Result, error) {
+	var parsed struct {
 		Data []json.RawMessage `json:"data"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Data == nil {
+	if err := json.Unmarshal(body, &parsed); err != nil || parsed.Data == nil {
 		return nil, errNoData
 	}
-	results := make([]result, len(answer.Data))
-	answered := make([]int, len(items)) // how many results each item has
-	last := make([]*result, len(items))
-	keys := newKeys(items)
-	for i, raw := range answer.Data {
-		if json.Unmarshal(raw, &results[i]) != nil {
+	elements := make([]itemResult, len(parsed.Data))
+	matches := make([]int, len(items)) // number of elements per item
+	latest := make([]*itemResult, len(items))
+	index := newKeyIndex(items)
+	for i, raw := range parsed.Data {
+		if json.Unmarshal(raw, &elements[i]) != nil {
 			continue
 		}
-		if item, ok := keys.item(results[i].Key, i, len(results)); ok {
-			answered[item]++
-			last[item] = &results[i]
+		if item, ok := index.findItem(elements[i].Key, i, len(elements)); ok {
+			matches[item]++
+			latest[item] = &elements[i]
 		}
 	}
-	out := slices.Repeat([]sink.Result{{Class: sink.Unknown, Status: whole.Status, RequestID: whole.RequestID}}, len(items))
-	for i, r := range last {
-		if answered[i] == 1 {
-			out[i].Class, out[i].Message = r.outcome(transient)
+	unknown := sink.Result{Class: sink.Unknown, Status: whole.Status, RequestID: whole.RequestID}
+	results := slices.Repeat([]sink.Result{unknown}, len(items))
+	for i, element := range latest {
+		if matches[i] == 1 {
+			results[i].Class, results[i].Message = element.classify(transientErrors)
 		}
 	}
-	return out, nil
+	return results, nil
 }
 
-// outcome takes nothing but the words true and false for an answer.
-func (r *result) outcome(transient []*regexp.Regexp) (sink.ResultClass, string) {
+// classify returns the element's class and message. Only the literals true and false are accepted
+// as success; with any other value the outcome is unknown.
+func (r *itemResult) classify(transientErrors []*regexp.Regexp) (sink.ResultClass, string) {
 	switch {
 	case bytes.Equal(r.Success, []byte("true")):
 		return sink.Delivered, ""
 	case !bytes.Equal(r.Success, []byte("false")):
 		return sink.Unknown, ""
 	}
-	text := plain(r.Error)
+	text := textOrJSON(r.Error)
 	if text == "" {
-		text = plain(r.Message)
+		text = textOrJSON(r.Message)
 	}
 	class := sink.Rejected
-	if slices.ContainsFunc(transient, func(p *regexp.Regexp) bool { return p.MatchString(text) }) {
+	if slices.ContainsFunc(transientErrors, func(p *regexp.Regexp) bool { return p.MatchString(text) }) {
 		class = sink.Retryable
 	}
-	return class, message(text)
+	return class, maskedMessage(text)
 }
 
-// plain is a JSON string's text, or the JSON itself where it is something else.
-func plain(raw json.RawMessage) string {
-	var s string
-	if len(raw) == 0 || json.Unmarshal(raw, &s) == nil {
-		return s
+// textOrJSON returns the text of a JSON string, or the JSON itself if it is any other value.
+func textOrJSON(raw json.RawMessage) string {
+	var text string
+	if len(raw) == 0 || json.Unmarshal(raw, &text) == nil {
+		return text
 	}
 	return string(raw)
 }
 
-// keys finds items by what the vendor echoes of their sourceId: a string, or a number that may have lost leading zeros or precision.
-type keys struct {
-	items   int
-	exact   map[string][]int
-	numeric map[float64][]int
+// keyIndex finds items by the key with which the vendor echoes their sourceId: a string, or a number
+// that may have lost leading zeros or precision.
+type keyIndex struct {
+	itemCount int
+	exact     map[string][]int
+	numeric   map[float64][]int
 }
 
-func newKeys(items []sink.Item) keys {
-	k := keys{items: len(items), exact: make(map[string][]int, len(items)), numeric: make(map[float64][]int)}
+func newKeyIndex(items []sink.Item) keyIndex {
+	index := keyIndex{
+		itemCount: len(items),
+		exact:     make(map[string][]int, len(items)),
+		numeric:   make(map[float64][]int),
+	}
 	for i, item := range items {
-		k.exact[item.ID] = append(k.exact[item.ID], i)
-		if f, ok := number(item.ID); ok && isDigits(item.ID) {
-			k.numeric[f] = append(k.numeric[f], i)
+		index.exact[item.ID] = append(index.exact[item.ID], i)
+		if f, ok := parseNumber(item.ID); ok && isDigits(item.ID) {
+			index.numeric[f] = append(index.numeric[f], i)
 		}
 	}
-	return k
+	return index
 }
 
-// item gives the one item that a key names. Where it names several, the result's own place decides, if there are as many results as items.
-func (k keys) item(key json.RawMessage, place, results int) (int, bool) {
-	named := k.named(key)
-	if len(named) == 1 {
-		return named[0], true
+// findItem returns the index of the only item that the key stands for. If it stands for several,
+// the position of the result decides, provided that there are as many results as items.
+func (x keyIndex) findItem(key json.RawMessage, position, resultCount int) (int, bool) {
+	candidates := x.candidates(key)
+	if len(candidates) == 1 {
+		return candidates[0], true
 	}
-	if results == k.items && slices.Contains(named, place) {
-		return place, true
+	if resultCount == x.itemCount && slices.Contains(candidates, position) {
+		return position, true
 	}
 	return 0, false
 }
 
-func (k keys) named(key json.RawMessage) []int {
+// candidates returns the indices of the items that the key may stand for.
+func (x keyIndex) candidates(key json.RawMessage) []int {
 	if len(key) == 0 {
 		return nil
 	}
 	if key[0] == '"' {
-		return k.exact[plain(key)]
+		return x.exact[textOrJSON(key)]
 	}
-	if exact := k.exact[string(key)]; len(exact) > 0 {
+	if exact := x.exact[string(key)]; len(exact) > 0 {
 		return exact
 	}
-	if f, ok := number(string(key)); ok {
-		return k.numeric[f]
+	if f, ok := parseNumber(string(key)); ok {
+		return x.numeric[f]
 	}
 	return nil
 }
 
-func number(s string) (float64, bool) {
-	if s == "" || s[0] != '-' && (s[0] < '0' || s[0] > '9') {
-		return 0, false // not a number of JSON: ParseFloat takes more
+// parseNumber parses a JSON number. The check of the first character excludes what ParseFloat
+// accepts beyond JSON, such as NaN and +1.
+func parseNumber(text string) (float64, bool) {
+	if text == "" || text[0] != '-' && (text[0] < '0' || text[0] > '9') {
+		return 0, false
 	}
-	f, err := strconv.ParseFloat(s, 64)
+	f, err := strconv.ParseFloat(text, 64)
 	return f, err == nil && !math.IsInf(f, 0)
 }
