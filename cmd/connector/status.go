@@ -65,12 +65,12 @@ func table(out io.Writer, s admin.Status) error {
 func state(p observe.PipelineStatus) string {
 	var waits []string
 	if p.Hold != nil {
-		waits = append(waits, "held: "+p.Hold.Reason)
+		waits = append(waits, "held: "+string(p.Hold.Reason))
 	}
 	for _, o := range p.Operations {
 		switch {
 		case o.Hold != nil:
-			waits = append(waits, o.Operation+" held: "+o.Hold.Reason)
+			waits = append(waits, o.Operation+" held: "+string(o.Hold.Reason))
 		case o.Breaker != "" && o.Breaker != "closed":
 			waits = append(waits, o.Operation+" breaker "+o.Breaker)
 		}

@@ -103,7 +103,7 @@ type Group struct {
 	assigned map[int32]*assignment // by source partition
 	total    int                   // partitions of the source
 	faults   map[string]string     // the last fault logged, by place
-	held     string                // the hold that is stated
+	held     observe.HoldReason    // the hold that is stated
 
 	arrivals chan struct{} // signals that an assignment waits for its take-over
 	changed  chan struct{} // signals that a tracker has something to commit

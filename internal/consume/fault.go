@@ -8,13 +8,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
+
+	"sluice/internal/observe"
 )
 
 // The reasons for which a pipeline's reading is held, by the Kafka side.
 const (
-	holdLost       = "offset_lost"
-	holdUnreadable = "unreadable"
-	holdTakeOver   = "take_over"
+	holdLost       = observe.HoldOffsetLost
+	holdUnreadable = observe.HoldUnreadable
+	holdRecovery   = observe.HoldRecovery
 )
 
 // trouble is whether a partition can be fetched.
@@ -151,7 +153,7 @@ func (g *Group) clientOf(p *partition) *kgo.Client {
 
 // stateHold states why the reading is held, where that has changed. The caller holds g.mu.
 func (g *Group) stateHold() {
-	reason := ""
+	var reason observe.HoldReason
 	for _, a := range g.assigned {
 		reason = worse(reason, a.hold())
 	}
@@ -162,12 +164,12 @@ func (g *Group) stateHold() {
 }
 
 // hold is why the assignment's reading is held; empty where it is not.
-func (a *assignment) hold() string {
+func (a *assignment) hold() observe.HoldReason {
 	switch {
 	case a.lost:
 		return holdLost
 	case a.waits:
-		return holdTakeOver
+		return holdRecovery
 	}
 	for _, p := range a.partitions() {
 		if p.trouble != noTrouble {
@@ -178,8 +180,8 @@ func (a *assignment) hold() string {
 }
 
 // worse is that of two reasons that needs an operator more.
-func worse(a, b string) string {
-	for _, reason := range []string{holdLost, holdUnreadable, holdTakeOver} {
+func worse(a, b observe.HoldReason) observe.HoldReason {
+	for _, reason := range []observe.HoldReason{holdLost, holdUnreadable, holdRecovery} {
 		if a == reason || b == reason {
 			return reason
 		}

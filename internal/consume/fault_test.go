@@ -19,7 +19,7 @@ func (m *member) checkHold(want string) {
 	m.c.t.Helper()
 	got := ""
 	if h := m.obs.Snapshot().Hold; h != nil {
-		got = h.Reason
+		got = string(h.Reason)
 	}
 	if got != want {
 		m.c.t.Errorf("the hold is %q, want %q", got, want)
@@ -94,7 +94,7 @@ func TestARetryPartitionThatCannotBeReadHoldsItsOwnTakeOverAlone(t *testing.T) {
 				undo := fault(c)
 				m := c.join(1, 0, nil)
 				testkit.AdvanceClock(2 * time.Minute)
-				m.checkHold("take_over")
+				m.checkHold("recovery")
 				c.checkCount(12 - 4)
 				undo()
 				testkit.AdvanceClock(time.Minute)
@@ -170,7 +170,7 @@ func TestAPartitionThatWaitsForItsRetryPartitionIsAStatedHold(t *testing.T) {
 		c.produce(9, ok)
 		m := c.join(1, 0, nil)
 		testkit.AdvanceClock(time.Minute)
-		m.checkHold("take_over")
+		m.checkHold("recovery")
 		if err := c.Cluster().CreateTopic(tier1m, numParts, nil); err != nil {
 			t.Fatal(err)
 		}

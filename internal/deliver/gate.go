@@ -45,7 +45,7 @@ type gate struct {
 	failed   int
 	failedAt time.Time
 
-	said   string // the reason told last
+	said   observe.HoldReason // the reason told last
 	saidAt time.Time
 	faults int // since then
 }
@@ -247,7 +247,7 @@ func (g *gate) fail(p *permit, a sink.Response) {
 	g.note(now, a)
 }
 
-func (g *gate) holdFor(reason string, p *permit, a sink.Response, now time.Time) {
+func (g *gate) holdFor(reason observe.HoldReason, p *permit, a sink.Response, now time.Time) {
 	g.failed = p.lane
 	g.hold.set(reason, p.started, now, min(a.RetryAfter, g.cfg.RetryAfterCap))
 }

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"sluice/internal/observe"
 	"sluice/internal/sink"
 )
 
@@ -29,18 +30,18 @@ func (g *gate) note(now time.Time, a sink.Response) {
 }
 
 // tell writes the log line. A throttle is the vendor's way to set the pace; what needs a person is an error.
-func (g *gate) tell(reason string, now time.Time, a sink.Response) {
+func (g *gate) tell(reason observe.HoldReason, now time.Time, a sink.Response) {
 	operation := zap.String("operation", g.cfg.OperationName)
 	if reason == "" {
 		g.log.Log(level(g.said, zap.InfoLevel), "operation goes on",
-			operation, zap.String("reason", g.said), zap.Duration("held", now.Sub(g.saidAt)), zap.Int("faults", g.faults))
+			operation, zap.String("reason", string(g.said)), zap.Duration("held", now.Sub(g.saidAt)), zap.Int("faults", g.faults))
 		return
 	}
 	g.log.Log(level(reason, zap.ErrorLevel), "operation is held",
-		operation, zap.String("reason", reason), zap.Int("status", a.Status), zap.String("code", a.Code), zap.Error(a.Err))
+		operation, zap.String("reason", string(reason)), zap.Int("status", a.Status), zap.String("code", a.Code), zap.Error(a.Err))
 }
 
-func level(reason string, most zapcore.Level) zapcore.Level {
+func level(reason observe.HoldReason, most zapcore.Level) zapcore.Level {
 	switch reason {
 	case holdThrottled, holdFlood: // a flood is the pipeline's to tell
 		return zap.DebugLevel
@@ -51,7 +52,7 @@ func level(reason string, most zapcore.Level) zapcore.Level {
 }
 
 // reason is why no call may start, the one that needs a person first.
-func (g *gate) reason(now time.Time) string {
+func (g *gate) reason(now time.Time) observe.HoldReason {
 	switch {
 	case g.hold.reason != "":
 		return g.hold.reason

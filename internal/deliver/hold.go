@@ -1,10 +1,14 @@
 package deliver
 
-import "time"
+import (
+	"time"
+
+	"sluice/internal/observe"
+)
 
 // hold keeps an operation from being called until somebody has put right what no record is to blame for. One item at a time tries whether that is so.
 type hold struct {
-	reason   string // empty: not held
+	reason   observe.HoldReason // empty: not held
 	probe    Backoff
 	failures int
 	asked    time.Time // when the last fault came
@@ -13,7 +17,7 @@ type hold struct {
 }
 
 // set takes a fault. Calls that ran beside each other count once.
-func (h *hold) set(reason string, started, now time.Time, atLeast time.Duration) {
+func (h *hold) set(reason observe.HoldReason, started, now time.Time, atLeast time.Duration) {
 	h.reason = reason
 	if h.failures == 0 || !started.Before(h.asked) {
 		h.next = now.Add(max(h.probe.after(h.failures), atLeast))

@@ -244,7 +244,7 @@ func bubble(t *testing.T, f func(*testing.T)) {
 func (r *rig) held() string {
 	for _, o := range r.obs.Snapshot().Operations {
 		if o.Hold != nil {
-			return o.Hold.Reason
+			return string(o.Hold.Reason)
 		}
 	}
 	return ""

@@ -3,12 +3,13 @@ package deliver
 import (
 	"time"
 
+	"sluice/internal/observe"
 	"sluice/internal/sink"
 )
 
 // standing is where a gate stands: why it is held and since when, and its breaker's state.
 type standing struct {
-	Reason  string
+	Reason  observe.HoldReason
 	Since   time.Time
 	Breaker string
 }

@@ -3,6 +3,7 @@ package deliver
 import (
 	"time"
 
+	"sluice/internal/observe"
 	"sluice/internal/record"
 	"sluice/internal/sink"
 )
@@ -37,19 +38,19 @@ const (
 
 // The reasons for which an operation is held.
 const (
-	holdUnauthorized  = "unauthorized"
-	holdMisconfigured = "misconfigured"
-	holdUnavailable   = "unavailable"
-	holdThrottled     = "throttled"
-	holdFlood         = "flood"
+	holdUnauthorized  = observe.HoldUnauthorized
+	holdMisconfigured = observe.HoldMisconfigured
+	holdUnavailable   = observe.HoldUnavailable
+	holdThrottled     = observe.HoldThrottled
+	holdFlood         = observe.HoldFlood
 )
 
 // verdict is what an answer means for its call.
 type verdict struct {
 	step    step
 	signal  signal
-	hold    string // with stepHold: the reason
-	backOff bool   // the lane waits before its next call
+	hold    observe.HoldReason // with stepHold: the reason
+	backOff bool               // the lane waits before its next call
 }
 
 // policy is what the configuration and the operation say about outcomes.
@@ -254,7 +255,7 @@ func failedOver(a sink.Response) bool {
 }
 
 // holdReason is why the operation is held when a token could not be had, by the class of that failure.
-func holdReason(class sink.ResultClass) string {
+func holdReason(class sink.ResultClass) observe.HoldReason {
 	switch class {
 	case sink.Misconfigured:
 		return holdMisconfigured

@@ -32,7 +32,7 @@ type viewState struct {
 // pipelineState is a pipeline's in a few words; what needs a person first.
 func pipelineState(status observe.PipelineStatus) string {
 	if status.Hold != nil {
-		return "held: " + status.Hold.Reason
+		return "held: " + string(status.Hold.Reason)
 	}
 	var parts []string
 	for _, operation := range status.Operations {

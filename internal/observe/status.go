@@ -122,13 +122,13 @@ func (p *Pipeline) snapshotState(s *PipelineStatus, ops operations) {
 			o.Breaker = state
 		}
 	}
-	shown := wholeReading
+	shown := scopePipeline
 	for k, hold := range p.holds {
 		switch o := ops.of(k.operation); {
 		case o != nil:
 			o.Hold = &hold
-		case k.what >= shown:
-			s.Hold, shown = &hold, k.what
+		case k.scope >= shown:
+			s.Hold, shown = &hold, k.scope
 		}
 	}
 	s.Partitions = make([]PartitionStatus, 0, len(p.partitions))

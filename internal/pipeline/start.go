@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"sluice/internal/observe"
 	"sluice/internal/topics"
 )
 
@@ -17,7 +18,7 @@ const (
 )
 
 // holdKafka is the reason of a pipeline that waits for the brokers.
-const holdKafka = "kafka"
+const holdKafka = observe.HoldKafka
 
 // insist asks the brokers until they answer or ctx ends: brokers that are away are no reason to end the process, only to say so. Topics that are
 // not fit are an answer. A fault is logged when it is new, not each time.
@@ -49,7 +50,7 @@ func insist[T any](ctx context.Context, c *Connector, ask func() (T, error)) (T,
 }
 
 // hold states that every pipeline is held, or with an empty reason that none is.
-func (c *Connector) hold(reason string) {
+func (c *Connector) hold(reason observe.HoldReason) {
 	for _, p := range c.cfg.Pipelines {
 		c.opts.Observe.Pipeline(p.Name).SetHold("", reason)
 	}

@@ -12,7 +12,7 @@ import (
 
 // wait is what a record has to wait for. The zero value is nothing.
 type wait struct {
-	reason string // as it stands in observe.Pipeline.Hold
+	reason observe.HoldReason
 	err    error
 }
 
@@ -23,7 +23,7 @@ type holds struct {
 	log *zap.Logger
 
 	mu      sync.Mutex
-	reasons map[any]string
+	reasons map[any]observe.HoldReason
 }
 
 // state says what who waits for now; nothing lets go. A reason is logged when nobody has waited for it before.
@@ -35,14 +35,14 @@ func (h *holds) state(who any, w wait) {
 		return
 	}
 	if w.reason != "" && !slices.Contains(slices.Collect(maps.Values(h.reasons)), w.reason) {
-		h.log.Warn("what records need is not to be had; they wait", zap.String("reason", w.reason), zap.Error(w.err))
+		h.log.Warn("what records need is not to be had; they wait", zap.String("reason", string(w.reason)), zap.Error(w.err))
 	}
 	delete(h.reasons, who)
 	if w.reason != "" {
 		h.reasons[who] = w.reason
 	}
 	if len(h.reasons) == 0 {
-		h.log.Info("nothing is waited for any more", zap.String("reason", before))
+		h.log.Info("nothing is waited for any more", zap.String("reason", string(before)))
 	}
 	h.tell()
 }
@@ -58,7 +58,7 @@ func (h *holds) flood(on bool) {
 	h.tell()
 }
 
-const floodHold = "flood"
+const floodHold = observe.HoldFlood
 
 // tell states the hold, or that there is none. The caller holds h.mu.
 func (h *holds) tell() {

@@ -254,7 +254,7 @@ func (r *rig) wantHold(want string) {
 	r.t.Helper()
 	got := ""
 	if hold := r.obs.Snapshot().Hold; hold != nil {
-		got = hold.Reason
+		got = string(hold.Reason)
 	}
 	if got != want {
 		r.t.Fatalf("held for %q, want %q", got, want)

@@ -79,7 +79,7 @@ type Router struct {
 func NewRouter(cfg Config, decoder Decoder, targets []Target, settler Settler, obs *observe.Pipeline, log *zap.Logger) (*Router, error) {
 	r := &Router{
 		cfg: cfg, decoder: decoder, targets: map[reflect.Type]Target{}, settler: settler, obs: obs,
-		aside: newAside(), holds: &holds{obs: obs, log: log, reasons: map[any]string{}},
+		aside: newAside(), holds: &holds{obs: obs, log: log, reasons: map[any]observe.HoldReason{}},
 	}
 	events := cfg.Events
 	if events == nil {
@@ -198,8 +198,8 @@ func (r *Router) try(ctx context.Context, rec *record.Record, began time.Time) w
 // The reasons of a wait, besides the classes of an *sink.Unready. With no order to keep, a record of an unknown schema id waits aside, so that those
 // behind it go on.
 const (
-	noRegistry = "registry"
-	unknownID  = "unknown_schema_id"
+	noRegistry = observe.HoldRegistry
+	unknownID  = observe.HoldUnknownSchemaID
 )
 
 func (r *Router) undecoded(rec *record.Record, began time.Time, err error) wait {
@@ -251,13 +251,29 @@ func (r *Router) encode(ctx context.Context, rec *record.Record, t Target, e any
 	case errors.As(err, &invalid):
 		r.refuse(rec, t.OperationName, refusal{record.DispositionDead, record.CauseInvalid, record.StageRoute, invalid.Error()})
 	case errors.As(err, &unready):
-		return wait{unready.Response.Class.String(), err}
+		return wait{holdReasonFor(unready.Response.Class), err}
 	case ctx.Err() != nil:
 		return wait{"stopping", err}
 	default:
 		r.refuse(rec, t.OperationName, refusal{record.DispositionDead, record.CauseInvalid, record.StageRoute, err.Error()})
 	}
 	return wait{}
+}
+
+// holdReasonFor gives the reason to wait for what a record needs before it can be encoded, by the
+// class of what came back.
+func holdReasonFor(class sink.ResultClass) observe.HoldReason {
+	switch class {
+	case sink.Unauthorized:
+		return observe.HoldUnauthorized
+	case sink.Throttled:
+		return observe.HoldThrottled
+	case sink.Unavailable, sink.Unknown:
+		return observe.HoldUnavailable
+	case sink.Misconfigured, sink.Delivered, sink.Rejected, sink.Retryable, sink.TooLarge:
+		return observe.HoldMisconfigured
+	}
+	return observe.HoldMisconfigured
 }
 
 // refusal is why a record does not go on.

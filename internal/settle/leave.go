@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
+	"sluice/internal/observe"
 	"sluice/internal/record"
 )
 
@@ -125,7 +126,7 @@ func (l *leaving) noteSlow() {
 }
 
 // unwritable is the reason of the hold that stands while writes are not taken.
-const unwritable = "unwritable"
+const unwritable = observe.HoldUnwritable
 
 // hold states that records wait for their write, until release.
 func (l *leaving) hold() {
