@@ -49,7 +49,7 @@ type equipped struct {
 	chaos *chaos
 }
 
-func (v *equipped) Renew(context.Context, uint64) error {
+func (v *equipped) RefreshToken(context.Context, uint64) error {
 	if a := v.Probe(context.Background()); a.Class != sink.Delivered {
 		return &sink.DependencyError{Action: "logging in", Response: a}
 	}

@@ -17,7 +17,7 @@ type renewable struct {
 	used  []uint64
 }
 
-func (v *renewable) Renew(_ context.Context, used uint64) error {
+func (v *renewable) RefreshToken(_ context.Context, used uint64) error {
 	v.used = append(v.used, used)
 	return v.renew(len(v.used))
 }
