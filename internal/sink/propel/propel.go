@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strings"
 
+	"sluice/internal/config"
 	"sluice/internal/event"
 	"sluice/internal/sink"
 	"sluice/internal/sink/vendorhttp"
@@ -43,12 +44,8 @@ var _ sink.TokenRefresher = (*operation)(nil)
 // New returns the operation of an account, "customers". The client must not follow redirects;
 // vendorhttp.NewClient returns such clients. The error names every invalid setting.
 func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error) {
-	var violations []error
-	cfg.Check(func(path, rule string, args ...any) {
-		violations = append(violations, fmt.Errorf("%s: %s", path, fmt.Sprintf(rule, args...)))
-	})
-	if len(violations) > 0 {
-		return nil, fmt.Errorf("configuring the Propel account %s: %w", name, errors.Join(violations...))
+	if err := config.CheckSettings(cfg.Check); err != nil {
+		return nil, fmt.Errorf("configuring the Propel account %s: %w", name, err)
 	}
 	o := &operation{
 		account:      name,
@@ -91,42 +88,25 @@ var bodyPrefix, bodySuffix = []byte(`{"customers":[`), []byte(`]}`)
 // EnvelopeSize implements [sink.Operation]. All envelopes have the same size.
 func (o *operation) EnvelopeSize(string) int { return len(bodyPrefix) + len(bodySuffix) }
 
-// Send implements [sink.Operation].
+// Send implements [sink.Operation]. The configured timeout covers a login as well.
 func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Response {
 	ctx, cancel := context.WithTimeout(ctx, o.cfg.Timeout)
 	defer cancel()
-	token, version, err := o.tokens.Get(ctx)
-	if err != nil {
-		return tokenErrorResponse(err)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.url, http.NoBody)
-	if err != nil {
-		return sink.Response{
-			Result:       sink.Result{Class: sink.Misconfigured},
-			Err:          errors.New("building the request: base_url cannot be used"),
-			TokenVersion: version,
+	return o.tokens.CallWithToken(ctx, func(token string) sink.Response {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.url, http.NoBody)
+		if err != nil {
+			return sink.Response{Result: sink.Result{Class: sink.Misconfigured}, Err: errBaseURL}
 		}
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("Content-Type", "application/json")
-	req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(bodyPrefix, items, bodySuffix)
-	response := o.parseResponse(vendorhttp.RoundTrip(ctx, o.client, req, 0), items)
-	response.TokenVersion = version
-	return response
+		req.Header.Set("Accept", "application/json")
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Content-Type", "application/json")
+		req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(bodyPrefix, items, bodySuffix)
+		return o.parseResponse(vendorhttp.RoundTrip(ctx, o.client, req, 0), items)
+	})
 }
 
-// tokenErrorResponse returns the response of a call that could not be sent because no token was
-// available.
-func tokenErrorResponse(err error) sink.Response {
-	var dependency *sink.DependencyError
-	if errors.As(err, &dependency) {
-		response := dependency.Response
-		response.Err = err
-		return response
-	}
-	return sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err}
-}
+// errBaseURL replaces the error of net/http, which quotes the URL.
+var errBaseURL = errors.New("building the request: base_url cannot be used")
 
 // RefreshToken implements [sink.TokenRefresher].
 func (o *operation) RefreshToken(ctx context.Context, used uint64) error {
