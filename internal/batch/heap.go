@@ -10,7 +10,7 @@ func (h *heap[T]) len() int { return len(h.items) }
 
 func (h *heap[T]) top() T { return h.items[0] }
 
-func (h *heap[T]) push(x T) {
+func (h *heap[T]) pushItem(x T) {
 	h.items = append(h.items, x)
 	for i := len(h.items) - 1; i > 0; {
 		parent := (i - 1) / 2
@@ -22,17 +22,17 @@ func (h *heap[T]) push(x T) {
 	}
 }
 
-func (h *heap[T]) pop() T {
+func (h *heap[T]) popTop() T {
 	var zero T
 	last := len(h.items) - 1
 	x := h.items[0]
 	h.items[0], h.items[last] = h.items[last], zero
 	h.items = h.items[:last]
-	h.sink()
+	h.siftDown()
 	return x
 }
 
-func (h *heap[T]) sink() {
+func (h *heap[T]) siftDown() {
 	for i := 0; ; {
 		least := i
 		for child := 2*i + 1; child <= 2*i+2 && child < len(h.items); child++ {
@@ -58,7 +58,7 @@ func (f *fifo[T]) len() int { return len(f.items) - f.head }
 
 func (f *fifo[T]) front() T { return f.items[f.head] }
 
-func (f *fifo[T]) push(x T) {
+func (f *fifo[T]) pushBack(x T) {
 	if len(f.items) == cap(f.items) && f.head > len(f.items)/2 {
 		n := copy(f.items, f.items[f.head:])
 		clear(f.items[n:])
@@ -67,7 +67,7 @@ func (f *fifo[T]) push(x T) {
 	f.items = append(f.items, x)
 }
 
-func (f *fifo[T]) pop() T {
+func (f *fifo[T]) popFront() T {
 	var zero T
 	x := f.items[f.head]
 	f.items[f.head] = zero

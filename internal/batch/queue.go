@@ -43,39 +43,39 @@ type Entry[T any] struct {
 	EntityKey string
 	// Size is the body's length in bytes.
 	Size int
-	// At is when it arrived, for the linger.
-	At time.Time
+	// ArrivedAt is when it arrived, for the linger.
+	ArrivedAt time.Time
 
 	seq       uint64 // place in the order of arrival
 	notBefore time.Time
-	kept      int // chains in which it is not the first
-	hasty     bool
-	out       bool
+	blockedBy int // chains in which it is not the first
+	urgent    bool
+	taken     bool
 }
 
 // chain is the order of one key or entity: first, then those that it keeps back.
 type chain[T any] struct {
-	first *Entry[T]
-	kept  fifo[*Entry[T]]
+	first   *Entry[T]
+	blocked fifo[*Entry[T]]
 }
 
 // Queue holds what waits in one lane. Not safe for concurrent use.
 type Queue[T any] struct {
-	caps     Limits
-	envelope func(group string) int
-	seq      uint64
-	count    int // in the queue, without those that are out
-	groups   map[string]*group[T]
-	waiting  heap[*Entry[T]]
-	keys     map[string]*chain[T]
-	entities map[string]*chain[T]
-	spare    []*Entry[T]
+	limits       Limits
+	envelopeSize func(group string) int
+	seq          uint64
+	count        int // in the queue, without those that are out
+	envelopes    map[string]*envelopeQueue[T]
+	delayed      heap[*Entry[T]]
+	orderChains  map[string]*chain[T]
+	entityChains map[string]*chain[T]
+	spare        []*Entry[T]
 }
 
 // NewQueue is an empty queue. envelope gives the bytes that a call of a group has besides its items and the commas between them.
 func NewQueue[T any](caps Limits, envelope func(group string) int) *Queue[T] {
-	q := &Queue[T]{caps: caps, envelope: envelope, groups: map[string]*group[T]{}, keys: map[string]*chain[T]{}, entities: map[string]*chain[T]{}}
-	q.waiting.less = func(a, b *Entry[T]) bool {
+	q := &Queue[T]{limits: caps, envelopeSize: envelope, envelopes: map[string]*envelopeQueue[T]{}, orderChains: map[string]*chain[T]{}, entityChains: map[string]*chain[T]{}}
+	q.delayed.less = func(a, b *Entry[T]) bool {
 		return cmp.Or(a.notBefore.Compare(b.notBefore), cmp.Compare(a.seq, b.seq)) < 0
 	}
 	return q
@@ -86,15 +86,15 @@ func (q *Queue[T]) Len() int { return q.count }
 
 // Add appends an entry.
 func (q *Queue[T]) Add(e Entry[T]) {
-	own := q.blank()
+	own := q.newEntry()
 	*own = e
 	q.seq++
-	own.seq, own.kept, own.out = q.seq, 0, false
+	own.seq, own.blockedBy, own.taken = q.seq, 0, false
 	q.count++
-	q.link(own)
+	q.place(own)
 }
 
-func (q *Queue[T]) blank() *Entry[T] {
+func (q *Queue[T]) newEntry() *Entry[T] {
 	if n := len(q.spare); n > 0 {
 		e := q.spare[n-1]
 		q.spare = q.spare[:n-1]
@@ -103,80 +103,80 @@ func (q *Queue[T]) blank() *Entry[T] {
 	return new(Entry[T])
 }
 
-// link puts an entry behind the earlier ones of its key and entity, or sets it free.
-func (q *Queue[T]) link(e *Entry[T]) {
-	e.kept = 0
+// place puts an entry behind the earlier ones of its key and entity, or sets it free.
+func (q *Queue[T]) place(e *Entry[T]) {
+	e.blockedBy = 0
 	if e.OrderKey != nil {
-		q.claim(q.keys, string(e.OrderKey), e)
+		q.joinChain(q.orderChains, string(e.OrderKey), e)
 	}
 	if e.EntityKey != "" {
-		q.claim(q.entities, e.EntityKey, e)
+		q.joinChain(q.entityChains, e.EntityKey, e)
 	}
 	switch {
-	case e.kept > 0:
+	case e.blockedBy > 0:
 	case !e.notBefore.IsZero():
-		q.waiting.push(e)
+		q.delayed.pushItem(e)
 	default:
-		q.group(e.EnvelopeKey).push(e, false)
+		q.envelopeFor(e.EnvelopeKey).push(e, false)
 	}
 }
 
-func (q *Queue[T]) claim(chains map[string]*chain[T], name string, e *Entry[T]) {
+func (q *Queue[T]) joinChain(chains map[string]*chain[T], name string, e *Entry[T]) {
 	if c := chains[name]; c != nil {
-		c.kept.push(e)
-		e.kept++
+		c.blocked.pushBack(e)
+		e.blockedBy++
 		return
 	}
 	chains[name] = &chain[T]{first: e}
 }
 
-// maxIdleGroups bounds the groups that are remembered while they are empty.
-const maxIdleGroups = 16
+// maxIdleEnvelopes bounds the groups that are remembered while they are empty.
+const maxIdleEnvelopes = 16
 
-func (q *Queue[T]) group(name string) *group[T] {
-	if g := q.groups[name]; g != nil {
+func (q *Queue[T]) envelopeFor(name string) *envelopeQueue[T] {
+	if g := q.envelopes[name]; g != nil {
 		return g
 	}
-	if len(q.groups) >= maxIdleGroups {
-		maps.DeleteFunc(q.groups, func(_ string, g *group[T]) bool { return g.len() == 0 })
+	if len(q.envelopes) >= maxIdleEnvelopes {
+		maps.DeleteFunc(q.envelopes, func(_ string, g *envelopeQueue[T]) bool { return g.len() == 0 })
 	}
-	g := newGroup[T](q.envelope(name))
-	q.groups[name] = g
+	g := newEnvelopeQueue[T](q.envelopeSize(name))
+	q.envelopes[name] = g
 	return g
 }
 
 // NextReady tells whether a batch of at most limit items may be taken now, or after which wait one may if nothing else is added: Forever where none will.
 func (q *Queue[T]) NextReady(now time.Time, limit int) (bool, time.Duration) {
-	g, wait := q.next(now, limit)
+	g, wait := q.nextEnvelope(now, limit)
 	return g != nil, wait
 }
 
 // TakeBatch removes the next batch of at most limit items, nil where none is ready. Of several groups that are ready, the one with the oldest
 // item is taken. What is taken keeps its key and entity until Return or End.
 func (q *Queue[T]) TakeBatch(now time.Time, limit int) []*Entry[T] {
-	g, _ := q.next(now, limit)
+	g, _ := q.nextEnvelope(now, limit)
 	if g == nil {
 		return nil
 	}
-	out := g.take(q.items(limit), q.caps)
+	out := g.takeBatch(q.itemLimit(limit), q.limits)
 	q.count -= len(out)
 	return out
 }
 
-func (q *Queue[T]) items(limit int) int { return max(1, min(limit, q.caps.Items)) }
+func (q *Queue[T]) itemLimit(limit int) int { return max(1, min(limit, q.limits.Items)) }
 
-func (q *Queue[T]) next(now time.Time, limit int) (*group[T], time.Duration) {
-	q.wake(now)
+func (q *Queue[T]) nextEnvelope(now time.Time, limit int) (*envelopeQueue[T], time.Duration) {
+	q.releaseDue(now)
 	wait := Forever
-	if q.waiting.len() > 0 {
-		wait = q.waiting.top().notBefore.Sub(now)
+	if q.delayed.len() > 0 {
+		wait = q.delayed.top().notBefore.Sub(now)
 	}
-	var ready *group[T]
-	for _, g := range q.groups {
+	var ready *envelopeQueue[T]
+	for _, g := range q.envelopes {
 		if g.len() == 0 {
 			continue
 		}
-		due := g.due(now, q.items(limit), q.caps)
+		due := g.timeUntilReady(now, q.itemLimit(limit), q.limits)
 		if due > 0 {
 			wait = min(wait, due)
 		} else if ready == nil || g.oldest().seq < ready.oldest().seq {
@@ -189,48 +189,48 @@ func (q *Queue[T]) next(now time.Time, limit int) (*group[T], time.Duration) {
 	return nil, wait
 }
 
-// wake sets free what waited and is due.
-func (q *Queue[T]) wake(now time.Time) {
-	for q.waiting.len() > 0 && !q.waiting.top().notBefore.After(now) {
-		e := q.waiting.pop()
+// releaseDue sets free what waited and is due.
+func (q *Queue[T]) releaseDue(now time.Time) {
+	for q.delayed.len() > 0 && !q.delayed.top().notBefore.After(now) {
+		e := q.delayed.popTop()
 		e.notBefore = time.Time{}
-		q.group(e.EnvelopeKey).push(e, true)
+		q.envelopeFor(e.EnvelopeKey).push(e, true)
 	}
 }
 
 // Return brings back an entry that was taken; it keeps its place before the later ones of its key and entity, and is not taken before the time
 // given (zero: at once).
 func (q *Queue[T]) Return(e *Entry[T], notBefore time.Time) {
-	e.out, e.notBefore = false, notBefore
+	e.taken, e.notBefore = false, notBefore
 	q.count++
 	if notBefore.IsZero() {
-		q.group(e.EnvelopeKey).push(e, true)
+		q.envelopeFor(e.EnvelopeKey).push(e, true)
 		return
 	}
-	q.waiting.push(e)
+	q.delayed.pushItem(e)
 }
 
 // Finish lets go of an entry that was taken and frees the next of its key and entity. The entry must not be used after it.
 func (q *Queue[T]) Finish(e *Entry[T]) {
 	if e.OrderKey != nil {
-		q.leave(q.keys, string(e.OrderKey))
+		q.leaveChain(q.orderChains, string(e.OrderKey))
 	}
 	if e.EntityKey != "" {
-		q.leave(q.entities, e.EntityKey)
+		q.leaveChain(q.entityChains, e.EntityKey)
 	}
 	q.recycle(e)
 }
 
-func (q *Queue[T]) leave(chains map[string]*chain[T], name string) {
+func (q *Queue[T]) leaveChain(chains map[string]*chain[T], name string) {
 	c := chains[name]
-	if c.kept.len() == 0 {
+	if c.blocked.len() == 0 {
 		delete(chains, name)
 		return
 	}
-	c.first = c.kept.pop()
-	c.first.kept--
-	if c.first.kept == 0 {
-		q.group(c.first.EnvelopeKey).push(c.first, true)
+	c.first = c.blocked.popFront()
+	c.first.blockedBy--
+	if c.first.blockedBy == 0 {
+		q.envelopeFor(c.first.EnvelopeKey).push(c.first, true)
 	}
 }
 

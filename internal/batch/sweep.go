@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// Waiting tells whether the entry was returned with a time that has not come.
-func (e *Entry[T]) Waiting(now time.Time) bool { return e.notBefore.After(now) }
+// IsDelayed tells whether the entry was returned with a time that has not come.
+func (e *Entry[T]) IsDelayed(now time.Time) bool { return e.notBefore.After(now) }
 
 // SkipLinger ends the linger for the entries that match: a batch that may hold one of them is ready at once.
 func (q *Queue[T]) SkipLinger(match func(*Entry[T]) bool) {
 	q.rebuild(func(e *Entry[T]) bool {
-		e.hasty = e.hasty || match(e)
+		e.urgent = e.urgent || match(e)
 		return true
 	})
 }
@@ -32,46 +32,46 @@ func (q *Queue[T]) RemoveMatching(match func(*Entry[T]) bool) []T {
 
 // rebuild places anew the entries that are kept. It costs a pass over the whole queue.
 func (q *Queue[T]) rebuild(keep func(*Entry[T]) bool) {
-	all := q.all()
-	clear(q.groups)
-	q.waiting.items, q.count = nil, 0
-	reset(q.keys)
-	reset(q.entities)
+	all := q.entriesInOrder()
+	clear(q.envelopes)
+	q.delayed.items, q.count = nil, 0
+	resetChains(q.orderChains)
+	resetChains(q.entityChains)
 	for _, e := range all {
 		if !keep(e) {
 			q.recycle(e)
 			continue
 		}
 		q.count++
-		q.link(e)
+		q.place(e)
 	}
 }
 
-// all is what is in the queue, in order of arrival.
-func (q *Queue[T]) all() []*Entry[T] {
+// entriesInOrder is what is in the queue, in order of arrival.
+func (q *Queue[T]) entriesInOrder() []*Entry[T] {
 	out := make([]*Entry[T], 0, q.count)
-	out = append(out, q.waiting.items...)
-	for _, g := range q.groups {
+	out = append(out, q.delayed.items...)
+	for _, g := range q.envelopes {
 		out = append(out, g.arrived.items[g.arrived.head:]...)
-		out = append(out, g.freed.items...)
+		out = append(out, g.unblocked.items...)
 	}
-	for _, c := range q.keys {
-		out = append(out, c.kept.items[c.kept.head:]...)
+	for _, c := range q.orderChains {
+		out = append(out, c.blocked.items[c.blocked.head:]...)
 	}
-	for _, c := range q.entities {
-		out = append(out, c.kept.items[c.kept.head:]...)
+	for _, c := range q.entityChains {
+		out = append(out, c.blocked.items[c.blocked.head:]...)
 	}
 	slices.SortFunc(out, func(a, b *Entry[T]) int { return cmp.Compare(a.seq, b.seq) })
 	return slices.Compact(out) // one kept back by both its key and its entity stood there twice
 }
 
-// reset leaves of the chains only the firsts that are out: what they keep back is linked anew.
-func reset[T any](chains map[string]*chain[T]) {
+// resetChains leaves of the chains only the firsts that are out: what they keep back is linked anew.
+func resetChains[T any](chains map[string]*chain[T]) {
 	for name, c := range chains {
-		if !c.first.out {
+		if !c.first.taken {
 			delete(chains, name)
 			continue
 		}
-		c.kept = fifo[*Entry[T]]{}
+		c.blocked = fifo[*Entry[T]]{}
 	}
 }

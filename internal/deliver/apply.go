@@ -11,54 +11,56 @@ import (
 )
 
 // apply does with a call's items what the table says.
-func (l *lane) apply(ctx context.Context, p *permit, w *work[*entry], sent chunk, a sink.Response, v verdict) {
-	w.renewed = v.step == stepRenew
-	switch v.step {
-	case stepItems:
-		w.passed(len(sent))
-		l.conclude(ctx, sent, func(i int, h history) (fate, sink.Result) {
-			return l.policy.item(a.ItemResults[i], h), a.ItemResults[i]
+func (l *lane) apply(ctx context.Context, p *permit, w *bisection[*entry], sent chunk, a sink.Response, v verdict) {
+	w.tokenRefreshed = v.action == actionRefreshToken
+	switch v.action {
+	case actionPerItem:
+		w.recordPassed(len(sent))
+		l.conclude(ctx, sent, func(i int, h attemptHistory) (ruling, sink.Result) {
+			return l.policy.rulingForItem(a.ItemResults[i], h), a.ItemResults[i]
 		})
-	case stepUnknown:
-		w.cleared(len(sent))
-		l.conclude(ctx, sent, func(_ int, h history) (fate, sink.Result) { return l.policy.unsure(h), a.Result })
-	case stepAlone:
+	case actionUnknownOutcome:
+		w.removeFirst(len(sent))
+		l.conclude(ctx, sent, func(_ int, h attemptHistory) (ruling, sink.Result) { return l.policy.rulingForUnknown(h), a.Result })
+	case actionSingleItem:
 		r := ownResult(a)
 		if l.provisional(w, a.Class, sent[0]) {
 			l.find(ctx, w, sent[0], r)
 			return
 		}
-		w.cleared(len(sent))
-		l.conclude(ctx, sent, func(_ int, h history) (fate, sink.Result) { return l.policy.alone(a.Class, r, h), r })
-	case stepNamed:
+		w.removeFirst(len(sent))
+		l.conclude(ctx, sent, func(_ int, h attemptHistory) (ruling, sink.Result) {
+			return l.policy.rulingForSingleItem(a.Class, r, h), r
+		})
+	case actionNamedItems:
 		l.blame(ctx, w, sent, a)
-	case stepHalve:
-		w.refused(len(sent))
-		l.unsend(sent[len(w.next(len(sent))):])
-	case stepShrink:
-		w.most = max(1, len(sent)/2)
-		l.unsend(sent[len(w.next(len(sent))):])
-	case stepRenew:
+	case actionBisect:
+		w.recordRejected(len(sent))
+		l.unsend(sent[len(w.nextCall(len(sent))):])
+	case actionShrinkCalls:
+		w.maxItems = max(1, len(sent)/2)
+		l.unsend(sent[len(w.nextCall(len(sent))):])
+	case actionRefreshToken:
 		if !l.renew(ctx, p, a) {
-			w.renewed = false
+			w.tokenRefreshed = false
 			l.unsend(sent)
 		}
-	case stepHold, stepThrottle, stepBackOff:
+	case actionHold, actionThrottle, actionBackOff:
 		l.unsend(sent)
 	}
 }
 
 // ownResult is the result of the one item of a refused call.
 func ownResult(a sink.Response) sink.Result {
-	if r, named := blamed(1, a)[0]; named {
+	if r, named := namedItems(1, a)[0]; named {
 		return r
 	}
 	return a.Result
 }
 
 // blame ends the items that the answer names and has the others sent again.
-func (l *lane) blame(ctx context.Context, w *work[*entry], sent chunk, a sink.Response) {
-	named := blamed(len(sent), a)
+func (l *lane) blame(ctx context.Context, w *bisection[*entry], sent chunk, a sink.Response) {
+	named := namedItems(len(sent), a)
 	culprits, rest := make(chunk, 0, len(named)), make(chunk, 0, len(sent))
 	results := make([]sink.Result, 0, len(named))
 	for i, e := range sent {
@@ -68,14 +70,16 @@ func (l *lane) blame(ctx context.Context, w *work[*entry], sent chunk, a sink.Re
 			rest = append(rest, e)
 		}
 	}
-	w.cleared(len(sent))
-	w.again(rest)
-	l.conclude(ctx, culprits, func(i int, h history) (fate, sink.Result) { return l.policy.blame(results[i], h), results[i] })
+	w.removeFirst(len(sent))
+	w.putBack(rest)
+	l.conclude(ctx, culprits, func(i int, h attemptHistory) (ruling, sink.Result) {
+		return l.policy.rulingForNamedItem(results[i], h), results[i]
+	})
 }
 
 // conclude gives each entry its fate: outcomes go to the settler in one piece, the others stay in the lane. While the guard is tripped, so do those that
 // were refused.
-func (l *lane) conclude(ctx context.Context, sent chunk, judge func(int, history) (fate, sink.Result)) {
+func (l *lane) conclude(ctx context.Context, sent chunk, judge func(int, attemptHistory) (ruling, sink.Result)) {
 	now := time.Now()
 	l.outs, l.counted = l.outs[:0], l.counted[:0]
 	judged := make(chunk, 0, len(sent))
@@ -87,7 +91,7 @@ func (l *lane) conclude(ctx context.Context, sent chunk, judge func(int, history
 		switch {
 		case j.Record.Fenced():
 			fenced = append(fenced, e)
-		case f.kind == fateResend:
+		case f.kind == rulingResend:
 			resent = append(resent, e)
 		default:
 			l.outs = append(l.outs, l.outcome(j, f, r))
@@ -112,7 +116,7 @@ func (l *lane) sort(judged chunk, flood bool, now time.Time) (ended, waiting chu
 		switch {
 		case flood && o.Disposition != record.DispositionDelivered && !l.pardoned(&e.Value):
 			held, why = append(held, e), append(why, o)
-		case o.Disposition == record.DispositionRetry && l.policy.inPlace:
+		case o.Disposition == record.DispositionRetry && l.policy.retryInPlace:
 			e.Value.delay, e.Value.failedAt = o.Delay, cmp.Or(e.Value.failedAt, now)
 			waiting = append(waiting, e)
 		default:
@@ -134,7 +138,7 @@ func (l *lane) resend(entries chunk) {
 		e.Value.resends++
 		e.Value.maybe = true
 	}
-	l.stack = append(l.stack, &work[*entry]{rest: entries, most: max(1, len(entries)/2)})
+	l.stack = append(l.stack, &bisection[*entry]{remainder: entries, maxItems: max(1, len(entries)/2)})
 }
 
 func (l *lane) end(entries chunk) {
@@ -145,7 +149,7 @@ func (l *lane) end(entries chunk) {
 
 // drop lets entries go unsettled.
 func (l *lane) drop(entries chunk) {
-	l.keep(&work[*entry]{rest: entries}, func(*entry) bool { return false })
+	l.keep(&bisection[*entry]{remainder: entries}, func(*entry) bool { return false })
 }
 
 // waitInPlace puts entries back into the queue until their delay is over. Where their assignment is ending, shed drops them in the next turn with what

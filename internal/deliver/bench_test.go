@@ -15,22 +15,22 @@ import (
 	"sluice/internal/sink"
 )
 
-// instant is an operation that accepts all at once.
-type instant struct {
-	vendor
+// instantVendor is an operation that accepts all at once.
+type instantVendor struct {
+	fakeVendor
 	results []sink.Result
 }
 
-func (v *instant) Send(_ context.Context, items []sink.Item) sink.Response {
+func (v *instantVendor) Send(_ context.Context, items []sink.Item) sink.Response {
 	return sink.Response{Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: v.results[:len(items)]}
 }
 
-// counter settles by counting.
-type counter struct{ settled chan int }
+// settleCounter settles by counting.
+type settleCounter struct{ settled chan int }
 
-func (c *counter) LogIntent(context.Context, []*record.Record) error { return nil }
-func (c *counter) ClearIntent([]*record.Record)                      {}
-func (c *counter) Settle(_ context.Context, outcomes []record.Outcome) error {
+func (c *settleCounter) LogIntent(context.Context, []*record.Record) error { return nil }
+func (c *settleCounter) ClearIntent([]*record.Record)                      {}
+func (c *settleCounter) Settle(_ context.Context, outcomes []record.Outcome) error {
 	c.settled <- len(outcomes)
 	return nil
 }
@@ -46,13 +46,13 @@ func BenchmarkLane(b *testing.B) {
 }
 
 func benchmarkLane(b *testing.B, keys [][]byte) {
-	op := &instant{results: make([]sink.Result, 1000)}
+	op := &instantVendor{results: make([]sink.Result, 1000)}
 	for i := range op.results {
 		op.results[i].Class = sink.Delivered
 	}
 	cfg := testConfig()
 	cfg.MaxItems, cfg.Linger, cfg.Rand = 1000, time.Millisecond, rand.NewPCG(1, 1)
-	border := &counter{settled: make(chan int, 16)}
+	border := &settleCounter{settled: make(chan int, 16)}
 	lanes := NewDispatcher(op, cfg, border, border, nil, zap.NewNop())
 	ended := make(chan error, 1)
 	go func() { ended <- lanes.Run(b.Context()) }()

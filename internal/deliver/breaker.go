@@ -70,25 +70,25 @@ func (b *breaker) state() gobreaker.State { return b.cb.State() }
 
 // allow starts a call. The function that it gives must be called once, or a half-open breaker never lets another one through. The result of a call that
 // began before the state changed counts for nothing, as with gobreaker.
-func (b *breaker) allow() (func(signal), bool) {
+func (b *breaker) allow() (func(breakerSignal), bool) {
 	done, err := b.cb.Allow()
 	if err != nil {
 		return nil, false
 	}
 	began := b.changes
-	return func(s signal) {
+	return func(s breakerSignal) {
 		if began == b.changes {
 			b.end(done, s)
 		}
 	}, true
 }
 
-func (b *breaker) end(done func(error), s signal) {
+func (b *breaker) end(done func(error), s breakerSignal) {
 	switch s {
-	case success:
+	case signalSuccess:
 		b.row = 0
 		done(nil)
-	case failure:
+	case signalFailure:
 		b.row++
 		done(errFailed)
 	default:

@@ -18,7 +18,7 @@ func (l *lane) call(ctx context.Context, p *permit) {
 	if w == nil || !l.vendorIsBack(ctx, p) {
 		return
 	}
-	sent := l.announce(ctx, w, p.most)
+	sent := l.announce(ctx, w, p.maxItems)
 	if len(sent) == 0 {
 		return
 	}
@@ -26,8 +26,8 @@ func (l *lane) call(ctx context.Context, p *permit) {
 	if cut {
 		return
 	}
-	v := l.policy.decide(call{items: len(sent), renewed: w.renewed, poison: l.strike(sent, a)}, a)
-	p.report(v, a, len(sent))
+	v := l.policy.verdictFor(callFacts{items: len(sent), tokenRefreshed: w.tokenRefreshed, poison: l.strike(sent, a)}, a)
+	p.reportVerdict(v, a, len(sent))
 	l.noteHealth(v, sent, a.RetryAfter)
 	l.apply(ctx, p, w, sent, a, v)
 }
@@ -41,7 +41,7 @@ func (l *lane) vendorIsBack(ctx context.Context, p *permit) bool {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()
 	a := prober.Probe(ctx)
-	if a.Class == sink.Unauthorized && l.policy.renewable {
+	if a.Class == sink.Unauthorized && l.policy.tokenRefreshable {
 		if !l.renew(ctx, p, a) {
 			return false
 		}
@@ -53,22 +53,22 @@ func (l *lane) vendorIsBack(ctx context.Context, p *permit) bool {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return false
 	}
-	p.report(l.policy.probe(a), a, 0)
+	p.reportVerdict(l.policy.verdictForProbe(a), a, 0)
 	return false
 }
 
 // announce commits what the call will carry as sent, and gives it: less than what was due when an assignment has ended meanwhile, and nothing that
 // moved up in its place.
-func (l *lane) announce(ctx context.Context, w *work[*entry], most int) chunk {
+func (l *lane) announce(ctx context.Context, w *bisection[*entry], most int) chunk {
 	if l.draining {
 		l.dropLate(w) // they need not be announced
 	}
-	due := w.next(most)
+	due := w.nextCall(most)
 	if !l.commitSent(ctx, due) {
 		return nil
 	}
 	l.dropLate(w)
-	due = w.next(most)
+	due = w.nextCall(most)
 	if i := slices.IndexFunc(due, l.mustAnnounce); i >= 0 {
 		due = due[:i]
 	}
@@ -78,7 +78,7 @@ func (l *lane) announce(ctx context.Context, w *work[*entry], most int) chunk {
 // mustAnnounce tells whether the entry is not to be sent before it stands as sent. Where order is kept, that is for what may be repeated too: the broker takes the commit
 // of no member that lost the partition without having heard of it, which would send an old state after a newer one.
 func (l *lane) mustAnnounce(e *entry) bool {
-	return (!l.policy.repeatable || l.policy.inPlace) && !e.Value.announced
+	return (!l.policy.repeatable || l.policy.retryInPlace) && !e.Value.announced
 }
 
 // commitSent is false when ctx ended first.
@@ -93,7 +93,7 @@ func (l *lane) commitSent(ctx context.Context, due chunk) bool {
 	return len(l.records) == 0 || l.ann.LogIntent(ctx, l.records) == nil
 }
 
-func (l *lane) dropLate(w *work[*entry]) {
+func (l *lane) dropLate(w *bisection[*entry]) {
 	now := time.Now()
 	if l.keep(w, func(e *entry) bool { return !l.late(e.Value.Record, now) }) > 0 {
 		l.draining, l.look = true, true // there may be more of them
@@ -132,11 +132,11 @@ func (l *lane) send(ctx context.Context, sent chunk) (a sink.Response, cut bool)
 // strike counts, for each item, the failures over the request between which other calls passed. It tells whether this was the third for all of them: then
 // the vendor fails on these items alone.
 func (l *lane) strike(sent chunk, a sink.Response) (poison bool) {
-	if !failedOver(a) {
+	if !failedOnRequest(a) {
 		return false
 	}
 	const enough = 3
-	_, passes := l.gate.caps()
+	_, passes := l.gate.callLimits()
 	poison = true
 	for _, e := range sent {
 		struck := e.Value.strikes == 0 || passes > e.Value.passes
@@ -151,7 +151,7 @@ func (l *lane) strike(sent chunk, a sink.Response) (poison bool) {
 
 // noteHealth keeps the lane's own back-off: jitter, or longer where the vendor asked for it (503 with Retry-After).
 func (l *lane) noteHealth(v verdict, sent chunk, asked time.Duration) {
-	if v.signal == success {
+	if v.signal == signalSuccess {
 		l.failures = 0
 		return
 	}
@@ -178,9 +178,9 @@ func (l *lane) renew(ctx context.Context, p *permit, a sink.Response) bool {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled): // we have called it off
 	case errors.As(err, &unready):
-		l.gate.fail(p, unready.Response)
+		l.gate.holdForToken(p, unready.Response)
 	default:
-		l.gate.fail(p, sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err})
+		l.gate.holdForToken(p, sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err})
 	}
 	return false
 }
@@ -199,15 +199,15 @@ func (l *lane) unsend(sent chunk) {
 	}
 }
 
-func (l *lane) outcome(j *job, f fate, r sink.Result) record.Outcome {
+func (l *lane) outcome(j *job, f ruling, r sink.Result) record.Outcome {
 	o := record.Outcome{
 		Record: j.Record, OperationName: l.cfg.OperationName, Disposition: record.DispositionDelivered, Result: r, Attempt: j.Record.Attempt + j.attempts,
 	}
-	if f.kind == fateDelivered {
+	if f.kind == rulingDelivered {
 		return o
 	}
 	o.Disposition, o.Cause, o.Stage, o.Reason = record.DispositionDead, f.cause, record.StageDeliver, reason(f.cause, r)
-	if f.kind == fateTier || f.kind == fateWait {
+	if f.kind == rulingRetryTier || f.kind == rulingWaitInPlace {
 		o.Disposition, o.Delay = record.DispositionRetry, f.delay
 	}
 	return o

@@ -27,7 +27,7 @@ func (l *lane) shed(now, start time.Time) int {
 		if _, draining := e.Value.Record.Draining(); !draining {
 			return true
 		}
-		if l.late(e.Value.Record, start) || e.Waiting(now) || follows(broken, e) {
+		if l.late(e.Value.Record, start) || e.IsDelayed(now) || follows(broken, e) {
 			breakOrder(broken, e)
 			dropped++
 			return false
@@ -64,8 +64,8 @@ func follows(broken map[string]bool, e *entry) bool {
 }
 
 // keep drops the work's entries for which keep is false, and tells how many.
-func (l *lane) keep(w *work[*entry], keep func(*entry) bool) (dropped int) {
-	w.keep(func(e *entry) bool {
+func (l *lane) keep(w *bisection[*entry], keep func(*entry) bool) (dropped int) {
+	w.retain(func(e *entry) bool {
 		if keep(e) {
 			return true
 		}

@@ -54,18 +54,18 @@ func (l *lane) hold(entries chunk, outs []record.Outcome, now time.Time) {
 		again = append(again, e)
 	}
 	l.unsend(again)
-	l.held.rest = slices.Concat(l.held.rest, again)
+	l.held.remainder = slices.Concat(l.held.remainder, again)
 }
 
 // goOn puts what was held back into the line once the guard has let go.
 func (l *lane) goOn(ctx context.Context) {
-	if len(l.held.rest)+len(l.known) == 0 || l.cfg.Guard.Tripped() {
+	if len(l.held.remainder)+len(l.known) == 0 || l.cfg.Guard.Tripped() {
 		return
 	}
-	for _, e := range l.held.rest {
+	for _, e := range l.held.remainder {
 		l.queue.Return(e, time.Time{})
 	}
-	l.held.rest = nil
+	l.held.remainder = nil
 	l.outs = l.outs[:0]
 	ended := make(chunk, 0, len(l.known))
 	for _, k := range l.known {
@@ -77,15 +77,15 @@ func (l *lane) goOn(ctx context.Context) {
 }
 
 // provisional tells whether a record that was refused alone waits for the end of its batch's search before it dies.
-func (l *lane) provisional(w *work[*entry], class sink.ResultClass, e *entry) bool {
-	return w.searched && class == sink.Rejected && !l.cfg.Guard.Tripped() && !l.pardoned(&e.Value)
+func (l *lane) provisional(w *bisection[*entry], class sink.ResultClass, e *entry) bool {
+	return w.searching && class == sink.Rejected && !l.cfg.Guard.Tripped() && !l.pardoned(&e.Value)
 }
 
 // find notes a culprit. Where there are too many, the guard is tripped and none of the batch dies.
-func (l *lane) find(ctx context.Context, w *work[*entry], e *entry, r sink.Result) {
+func (l *lane) find(ctx context.Context, w *bisection[*entry], e *entry, r sink.Result) {
 	e.Value.refusal = &r
-	w.found()
-	if w.flooded() {
+	w.recordOffender()
+	if w.tooManyOffenders() {
 		l.condemn(ctx, w)
 	}
 }
@@ -93,7 +93,7 @@ func (l *lane) find(ctx context.Context, w *work[*entry], e *entry, r sink.Resul
 // bury ends the culprits of batches whose search is over.
 func (l *lane) bury(ctx context.Context) {
 	for _, w := range l.stack {
-		if w.over() && len(w.culprits) > 0 {
+		if w.isComplete() && len(w.offenders) > 0 {
 			l.condemn(ctx, w)
 		}
 	}
@@ -101,26 +101,26 @@ func (l *lane) bury(ctx context.Context) {
 }
 
 // condemn concludes a work's culprits.
-func (l *lane) condemn(ctx context.Context, w *work[*entry]) {
-	culprits := w.culprits
-	if w.flooded() {
+func (l *lane) condemn(ctx context.Context, w *bisection[*entry]) {
+	culprits := w.offenders
+	if w.tooManyOffenders() {
 		var refusals []guard.Result
 		for _, e := range culprits {
 			refusals = append(refusals, guard.Result{Record: e.Value.Record, Cause: record.CauseRejected, Code: e.Value.refusal.Code})
 		}
 		l.cfg.Guard.Trip(l.cfg.OperationName, refusals)
 	}
-	w.culprits = nil
-	l.conclude(ctx, culprits, func(i int, h history) (fate, sink.Result) {
+	w.offenders = nil
+	l.conclude(ctx, culprits, func(i int, h attemptHistory) (ruling, sink.Result) {
 		own := *culprits[i].Value.refusal
-		return l.policy.alone(sink.Rejected, own, h), own
+		return l.policy.rulingForSingleItem(sink.Rejected, own, h), own
 	})
 }
 
 // takeHeld gives the next probe of those that are held.
 func (l *lane) takeHeld() chunk {
-	taken := slices.Clip(l.held.next(1))
-	l.held.passed(len(taken))
+	taken := slices.Clip(l.held.nextCall(1))
+	l.held.recordPassed(len(taken))
 	return taken
 }
 
@@ -128,11 +128,11 @@ func (l *lane) takeHeld() chunk {
 // vendor was mended.
 func (l *lane) take(p *permit) chunk {
 	l.heldNext = !l.heldNext
-	if p.trial && !l.heldNext && len(l.held.rest) > 0 {
+	if p.probe && !l.heldNext && len(l.held.remainder) > 0 {
 		return l.takeHeld()
 	}
-	taken := l.queue.TakeBatch(time.Now(), p.most)
-	if p.trial && len(taken) == 0 {
+	taken := l.queue.TakeBatch(time.Now(), p.maxItems)
+	if p.probe && len(taken) == 0 {
 		return l.takeHeld()
 	}
 	return taken
@@ -155,4 +155,6 @@ func (l *lane) dropKnown(broken map[string]bool, stays func(*record.Record) bool
 }
 
 // empty tells whether the lane holds nothing.
-func (l *lane) empty() bool { return len(l.stack)+l.queue.Len()+len(l.held.rest)+len(l.known) == 0 }
+func (l *lane) empty() bool {
+	return len(l.stack)+l.queue.Len()+len(l.held.remainder)+len(l.known) == 0
+}

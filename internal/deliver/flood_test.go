@@ -12,8 +12,8 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// guarded has the lanes ask a guard, which trips at over a half of 200 from 20 on.
-func guarded(change func(*Config)) (*guard.Guard, func(*Config)) {
+// withGuard has the lanes ask a guard, which trips at over a half of 200 from 20 on.
+func withGuard(change func(*Config)) (*guard.Guard, func(*Config)) {
 	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	return g, func(c *Config) {
 		c.Guard = g
@@ -23,26 +23,26 @@ func guarded(change func(*Config)) (*guard.Guard, func(*Config)) {
 	}
 }
 
-// refuser refuses each item until it is mended.
-type refuser struct {
-	class  sink.ResultClass
-	mended bool
+// rejectingVendor refuses each item until it is mended.
+type rejectingVendor struct {
+	class    sink.ResultClass
+	repaired bool
 }
 
-func (v *refuser) answer(_ int, items []sink.Item) sink.Response {
-	return each(items, func(sink.Item) sink.ResultClass {
-		if v.mended {
+func (v *rejectingVendor) respond(_ int, items []sink.Item) sink.Response {
+	return respondPerItem(items, func(sink.Item) sink.ResultClass {
+		if v.repaired {
 			return sink.Delivered
 		}
 		return v.class
 	})
 }
 
-// wantFlood fails the test where the operation is not held by the guard.
-func (r *rig) wantFlood() {
+// wantFloodHold fails the test where the operation is not held by the guard.
+func (r *harness) wantFloodHold() {
 	r.t.Helper()
 	synctest.Wait()
-	if held := r.held(); held != "flood" {
+	if held := r.holdReason(); held != "flood" {
 		r.t.Fatalf("it is held by %q", held)
 	}
 }
@@ -51,27 +51,27 @@ func TestAVendorThatRefusesEverythingCostsFewRecordsUntilItIsMended(t *testing.T
 	for _, class := range []sink.ResultClass{sink.Rejected, sink.Retryable} {
 		for _, lanes := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%v in %d lanes", class, lanes), func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
-					v := &refuser{class: class}
-					_, change := guarded(func(c *Config) { c.Concurrency = lanes })
-					r := start(t, v.answer, change)
-					r.dispatch(500, nil)
+				runInBubble(t, func(t *testing.T) {
+					v := &rejectingVendor{class: class}
+					_, change := withGuard(func(c *Config) { c.Concurrency = lanes })
+					r := startHarness(t, v.respond, change)
+					r.dispatchRecords(500, nil)
 					testkit.AdvanceClock(24 * time.Hour)
-					r.wantFlood()
-					gone := len(r.kinds())
-					for _, n := range r.kinds() {
+					r.wantFloodHold()
+					gone := len(r.countOutcomes())
+					for _, n := range r.countOutcomes() {
 						gone += n - 1
 					}
 					if gone == 0 || gone >= 20 {
-						t.Errorf("%v have left", r.kinds())
+						t.Errorf("%v have left", r.countOutcomes())
 					}
-					if n := r.vendor.count(); n > 2*24*12+20 {
+					if n := r.vendor.callCount(); n > 2*24*12+20 {
 						t.Errorf("%d calls in a day", n)
 					}
-					v.mended = true
-					r.finish()
-					if got := r.kinds()["delivered"]; got != 500-gone {
-						t.Errorf("%v in the end", r.kinds())
+					v.repaired = true
+					r.closeAndWait()
+					if got := r.countOutcomes()["delivered"]; got != 500-gone {
+						t.Errorf("%v in the end", r.countOutcomes())
 					}
 				})
 			})
@@ -80,14 +80,14 @@ func TestAVendorThatRefusesEverythingCostsFewRecordsUntilItIsMended(t *testing.T
 }
 
 func TestTheProbesOfAFloodAreSingleAndComeLessAndLessOften(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		v := &refuser{class: sink.Rejected}
-		_, change := guarded(nil)
-		r := start(t, v.answer, change)
-		r.dispatch(100, nil)
+	runInBubble(t, func(t *testing.T) {
+		v := &rejectingVendor{class: sink.Rejected}
+		_, change := withGuard(nil)
+		r := startHarness(t, v.respond, change)
+		r.dispatchRecords(100, nil)
 		testkit.AdvanceClock(time.Hour)
-		sizes, at := r.vendor.sizes(), r.vendor.at
-		if sent, ended := len(r.border.standing), len(r.border.outcomes); sent != ended {
+		sizes, at := r.vendor.callSizes(), r.vendor.calledAt
+		if sent, ended := len(r.ledger.intentIDs), len(r.ledger.outcomes); sent != ended {
 			t.Errorf("%d stand as sent, %d have ended: what is held was refused", sent, ended)
 		}
 		wait := 5 * time.Second
@@ -99,120 +99,120 @@ func TestTheProbesOfAFloodAreSingleAndComeLessAndLessOften(t *testing.T) {
 		}
 		probed := map[string]bool{}
 		for i := 3; i < 12; i++ {
-			probed[r.vendor.call(i)[0]] = true
+			probed[r.vendor.callItems(i)[0]] = true
 		}
 		if len(probed) != 9 {
 			t.Errorf("nine probes were of %d records", len(probed))
 		}
-		v.mended = true
+		v.repaired = true
 		before := len(sizes)
-		r.finish()
+		r.closeAndWait()
 		for i := before + 1; i < before+5; i++ {
-			if gap := r.vendor.at[i].Sub(r.vendor.at[i-1]); gap != 0 {
+			if gap := r.vendor.calledAt[i].Sub(r.vendor.calledAt[i-1]); gap != 0 {
 				t.Errorf("probe %d followed an accepted one after %v", i-before+1, gap)
 			}
 		}
-		if got := r.vendor.sizes()[before:]; len(got) < 6 || got[4] != 1 || got[5] != 8 {
+		if got := r.vendor.callSizes()[before:]; len(got) < 6 || got[4] != 1 || got[5] != 8 {
 			t.Errorf("after it was mended: calls of %v, want five of one and full ones then", got)
 		}
 	})
 }
 
 func TestAnOperatorsReleaseLetsWhatIsHeldTakeItsCourse(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		v := &refuser{class: sink.Rejected}
-		g, change := guarded(nil)
-		r := start(t, v.answer, change)
-		r.dispatch(24, nil)
+	runInBubble(t, func(t *testing.T) {
+		v := &rejectingVendor{class: sink.Rejected}
+		g, change := withGuard(nil)
+		r := startHarness(t, v.respond, change)
+		r.dispatchRecords(24, nil)
 		testkit.AdvanceClock(time.Second)
-		r.wantFlood()
-		r.wantKinds(map[string]int{"dead rejected": 16})
+		r.wantFloodHold()
+		r.wantOutcomes(map[string]int{"dead rejected": 16})
 		g.Release()
 		testkit.AdvanceClock(time.Second)
-		r.wantKinds(map[string]int{"dead rejected": 24})
-		if held := r.held(); held != "" {
+		r.wantOutcomes(map[string]int{"dead rejected": 24})
+		if held := r.holdReason(); held != "" {
 			t.Errorf("it is held by %q", held)
 		}
-		r.dispatch(24, nil)
+		r.dispatchRecords(24, nil)
 		testkit.AdvanceClock(time.Second)
-		r.wantFlood()
-		r.wantKinds(map[string]int{"dead rejected": 24 + 16})
-		r.kill()
+		r.wantFloodHold()
+		r.wantOutcomes(map[string]int{"dead rejected": 24 + 16})
+		r.cancelAndWait()
 	})
 }
 
 func TestADrainDropsWhatTheGuardHolds(t *testing.T) {
 	for _, class := range []sink.ResultClass{sink.Rejected, sink.Unknown} {
 		t.Run(class.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				v := &refuser{class: class}
-				_, change := guarded(func(c *Config) { c.UnknownPolicy = sink.UnknownDeadLetter })
-				r := start(t, v.answer, change)
-				r.dispatch(100, nil)
+			runInBubble(t, func(t *testing.T) {
+				v := &rejectingVendor{class: class}
+				_, change := withGuard(func(c *Config) { c.UnknownPolicy = sink.UnknownDeadLetter })
+				r := startHarness(t, v.respond, change)
+				r.dispatchRecords(100, nil)
 				testkit.AdvanceClock(time.Minute)
-				r.wantFlood()
+				r.wantFloodHold()
 				began := time.Now()
-				r.drain(time.Minute)
+				r.startDraining(time.Minute)
 				<-r.tracker.Idle()
 				if took := time.Since(began); took != 0 {
 					t.Errorf("the drain took %v", took)
 				}
 				want := map[sink.ResultClass]int{sink.Rejected: 16, sink.Unknown: 0}[class]
 				if class == sink.Unknown {
-					for _, n := range r.vendor.sizes() {
+					for _, n := range r.vendor.callSizes() {
 						want += n
 					}
 				}
-				if n := len(r.border.standing); n != want {
+				if n := len(r.ledger.intentIDs); n != want {
 					t.Errorf("%d stand as sent, want %d", n, want)
 				}
-				r.finish()
-				r.wantKinds(map[string]int{"dead " + class.String(): 16})
+				r.closeAndWait()
+				r.wantOutcomes(map[string]int{"dead " + class.String(): 16})
 			})
 		})
 	}
 }
 
 func TestAHalfThatIsRefusedByRuleOfTheDataNeverTrips(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g, change := guarded(nil)
+	runInBubble(t, func(t *testing.T) {
+		g, change := withGuard(nil)
 		tripped := false
 		g.Subscribe(func(s guard.Status) { tripped = true })
-		r := start(t, func(_ int, items []sink.Item) sink.Response {
-			return each(items, func(it sink.Item) sink.ResultClass {
+		r := startHarness(t, func(_ int, items []sink.Item) sink.Response {
+			return respondPerItem(items, func(it sink.Item) sink.ResultClass {
 				if (it.ID[len(it.ID)-1]-'0')%2 == 0 {
 					return sink.Rejected
 				}
 				return sink.Delivered
 			})
 		}, change)
-		r.dispatch(1000, nil)
-		r.finish()
+		r.dispatchRecords(1000, nil)
+		r.closeAndWait()
 		if tripped {
 			t.Error("the guard has tripped")
 		}
-		r.wantKinds(map[string]int{"dead rejected": 500, "delivered": 500})
+		r.wantOutcomes(map[string]int{"dead rejected": 500, "delivered": 500})
 	})
 }
 
 // A second survey mail is worse than a record that waits.
 func TestWhatTheVendorMayHaveActedOnIsNotSentAgainByTheGuard(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		v := &refuser{class: sink.Unknown}
-		g, change := guarded(func(c *Config) { c.UnknownPolicy = sink.UnknownDeadLetter })
-		r := start(t, v.answer, change)
-		r.dispatch(40, nil)
+	runInBubble(t, func(t *testing.T) {
+		v := &rejectingVendor{class: sink.Unknown}
+		g, change := withGuard(func(c *Config) { c.UnknownPolicy = sink.UnknownDeadLetter })
+		r := startHarness(t, v.respond, change)
+		r.dispatchRecords(40, nil)
 		testkit.AdvanceClock(24 * time.Hour)
-		r.wantFlood()
-		r.wantKinds(map[string]int{"dead unknown": 16})
-		if n := len(r.border.standing); n != 40 {
+		r.wantFloodHold()
+		r.wantOutcomes(map[string]int{"dead unknown": 16})
+		if n := len(r.ledger.intentIDs); n != 40 {
 			t.Errorf("%d stand as sent, want all", n)
 		}
 		g.Release()
-		r.finish()
-		r.wantKinds(map[string]int{"dead unknown": 40})
+		r.closeAndWait()
+		r.wantOutcomes(map[string]int{"dead unknown": 40})
 		sent := 0
-		for _, n := range r.vendor.sizes() {
+		for _, n := range r.vendor.callSizes() {
 			sent += n
 		}
 		if sent != 40 {
@@ -222,105 +222,105 @@ func TestWhatTheVendorMayHaveActedOnIsNotSentAgainByTheGuard(t *testing.T) {
 }
 
 func TestAnItemRefusedAfterALostAnswerIsNotSentAgainByTheGuard(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g, change := guarded(func(c *Config) { c.MaxItems = 32 })
-		r := start(t, func(n int, items []sink.Item) sink.Response {
+	runInBubble(t, func(t *testing.T) {
+		g, change := withGuard(func(c *Config) { c.MaxItems = 32 })
+		r := startHarness(t, func(n int, items []sink.Item) sink.Response {
 			if n == 1 {
-				return answer(sink.Unavailable, 503)
+				return newResponse(sink.Unavailable, 503)
 			}
 			if n == 2 {
-				return acted()
+				return receivedServerError()
 			}
-			return each(items, func(sink.Item) sink.ResultClass { return sink.Rejected })
+			return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Rejected })
 		}, change)
-		r.dispatch(32, nil)
+		r.dispatchRecords(32, nil)
 		testkit.AdvanceClock(24 * time.Hour)
-		r.wantFlood()
-		r.wantSizes(32, 32, 32)
+		r.wantFloodHold()
+		r.wantCallSizes(32, 32, 32)
 		g.Release()
-		r.finish()
-		r.wantKinds(map[string]int{"dead rejected": 32})
+		r.closeAndWait()
+		r.wantOutcomes(map[string]int{"dead rejected": 32})
 	})
 }
 
-// whole refuses a batch that has one of the bad, and names nobody.
-func whole(bad func(id string) bool) script {
+// rejectWholeBatch refuses a batch that has one of the bad, and names nobody.
+func rejectWholeBatch(bad func(id string) bool) script {
 	return func(n int, items []sink.Item) sink.Response {
 		for _, it := range items {
 			if bad(it.ID) {
-				return answer(sink.Rejected, 400)
+				return newResponse(sink.Rejected, 400)
 			}
 		}
-		return accept(n, items)
+		return acceptAll(n, items)
 	}
 }
 
 func TestNothingOfABatchDiesWhereOverAQuarterOfItIsRefused(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInBubble(t, func(t *testing.T) {
 		broken := true
-		_, change := guarded(func(c *Config) { c.MaxItems = 128 })
-		r := start(t, whole(func(string) bool { return broken }), change)
-		r.dispatch(128, nil)
+		_, change := withGuard(func(c *Config) { c.MaxItems = 128 })
+		r := startHarness(t, rejectWholeBatch(func(string) bool { return broken }), change)
+		r.dispatchRecords(128, nil)
 		testkit.AdvanceClock(time.Minute)
-		r.wantFlood()
-		r.wantKinds(map[string]int{})
-		if n := r.vendor.count(); n > 16*(7+2)+6 {
+		r.wantFloodHold()
+		r.wantOutcomes(map[string]int{})
+		if n := r.vendor.callCount(); n > 16*(7+2)+6 {
 			t.Errorf("%d calls until it was held", n)
 		}
 		broken = false
-		r.finish()
-		r.wantKinds(map[string]int{"delivered": 128})
+		r.closeAndWait()
+		r.wantOutcomes(map[string]int{"delivered": 128})
 	})
 }
 
 func TestTheCulpritsOfABatchDieWhereTheyAreFew(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInBubble(t, func(t *testing.T) {
 		bad := map[string]bool{}
 		for n := range 12 {
-			bad[id(n)] = true // all of them in front, which is how the fewest have passed when the last is found
+			bad[recordID(n)] = true // all of them in front, which is how the fewest have passed when the last is found
 		}
-		_, change := guarded(func(c *Config) { c.MaxItems = 128 })
-		r := start(t, whole(func(id string) bool { return bad[id] }), change)
-		r.dispatch(128, nil)
-		r.finish()
-		r.wantKinds(map[string]int{"dead rejected": 12, "delivered": 116})
+		_, change := withGuard(func(c *Config) { c.MaxItems = 128 })
+		r := startHarness(t, rejectWholeBatch(func(id string) bool { return bad[id] }), change)
+		r.dispatchRecords(128, nil)
+		r.closeAndWait()
+		r.wantOutcomes(map[string]int{"dead rejected": 12, "delivered": 116})
 		if len(r.logs.All()) != 0 {
-			t.Errorf("it was held: %v", r.logged())
+			t.Errorf("it was held: %v", r.loggedMessages())
 		}
 	})
 }
 
 func TestASmallBatchIsJudgedAtTheEndOfItsSearch(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g, change := guarded(nil)
-		r := start(t, whole(func(string) bool { return true }), change)
-		r.dispatch(8, nil)
+	runInBubble(t, func(t *testing.T) {
+		g, change := withGuard(nil)
+		r := startHarness(t, rejectWholeBatch(func(string) bool { return true }), change)
+		r.dispatchRecords(8, nil)
 		testkit.AdvanceClock(time.Second)
-		r.wantFlood()
-		r.wantKinds(map[string]int{})
+		r.wantFloodHold()
+		r.wantOutcomes(map[string]int{})
 		g.Release()
-		r.finish()
-		r.wantKinds(map[string]int{"dead rejected": 8})
+		r.closeAndWait()
+		r.wantOutcomes(map[string]int{"dead rejected": 8})
 	})
 }
 
 func TestAFloodKeepsTheOrderOfEachKey(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		v := &refuser{class: sink.Rejected}
-		_, change := guarded(func(c *Config) { c.Concurrency, c.RetryInPlace = 2, true })
-		r := start(t, v.answer, change)
+	runInBubble(t, func(t *testing.T) {
+		v := &rejectingVendor{class: sink.Rejected}
+		_, change := withGuard(func(c *Config) { c.Concurrency, c.RetryInPlace = 2, true })
+		r := startHarness(t, v.respond, change)
 		var keys []string
 		for n := range 300 {
 			keys = append(keys, fmt.Sprint(n%60))
-			r.dispatch(1, func(j *Delivery) { j.OrderKey = []byte(keys[n]) })
+			r.dispatchRecords(1, func(j *Delivery) { j.OrderKey = []byte(keys[n]) })
 		}
 		testkit.AdvanceClock(time.Hour)
-		r.wantFlood()
-		v.mended = true
-		r.finish()
+		r.wantFloodHold()
+		v.repaired = true
+		r.closeAndWait()
 		last := map[string]int64{}
-		for _, name := range r.border.order {
-			o := r.border.outcomes[name]
+		for _, name := range r.ledger.order {
+			o := r.ledger.outcomes[name]
 			key := keys[o.Record.Origin.Offset]
 			if o.Record.Origin.Offset < last[key] {
 				t.Errorf("%d of key %s came after %d", o.Record.Origin.Offset, key, last[key])
@@ -333,38 +333,38 @@ func TestAFloodKeepsTheOrderOfEachKey(t *testing.T) {
 func TestTheHardStopDropsWhatTheGuardHolds(t *testing.T) {
 	for _, class := range []sink.ResultClass{sink.Rejected, sink.Unknown} {
 		t.Run(class.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				v := &refuser{class: class}
-				_, change := guarded(func(c *Config) { c.UnknownPolicy = sink.UnknownDeadLetter })
-				r := start(t, v.answer, change)
-				r.dispatch(100, nil)
+			runInBubble(t, func(t *testing.T) {
+				v := &rejectingVendor{class: class}
+				_, change := withGuard(func(c *Config) { c.UnknownPolicy = sink.UnknownDeadLetter })
+				r := startHarness(t, v.respond, change)
+				r.dispatchRecords(100, nil)
 				testkit.AdvanceClock(time.Minute)
-				r.wantFlood()
-				r.kill()
+				r.wantFloodHold()
+				r.cancelAndWait()
 			})
 		})
 	}
 }
 
 func TestTheTimeInAFloodDoesNotAgeARecord(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		v := &refuser{class: sink.Retryable}
-		g, change := guarded(func(c *Config) { c.RetryInPlace, c.MaxAge = true, time.Hour })
-		r := start(t, v.answer, change)
-		r.dispatch(24, nil)
+	runInBubble(t, func(t *testing.T) {
+		v := &rejectingVendor{class: sink.Retryable}
+		g, change := withGuard(func(c *Config) { c.RetryInPlace, c.MaxAge = true, time.Hour })
+		r := startHarness(t, v.respond, change)
+		r.dispatchRecords(24, nil)
 		testkit.AdvanceClock(24 * time.Hour)
-		r.wantFlood()
+		r.wantFloodHold()
 		g.Release()
 		testkit.AdvanceClock(time.Second)
-		for id, o := range r.border.outcomes {
+		for id, o := range r.ledger.outcomes {
 			if o.Cause == record.CauseExpired {
 				t.Fatalf("%s has expired", id)
 			}
 		}
-		v.mended = true
-		r.finish()
-		if r.kinds()["dead expired"] != 0 || r.kinds()["delivered"] == 0 {
-			t.Errorf("outcomes %v", r.kinds())
+		v.repaired = true
+		r.closeAndWait()
+		if r.countOutcomes()["dead expired"] != 0 || r.countOutcomes()["delivered"] == 0 {
+			t.Errorf("outcomes %v", r.countOutcomes())
 		}
 	})
 }
@@ -372,33 +372,33 @@ func TestTheTimeInAFloodDoesNotAgeARecord(t *testing.T) {
 // A lane that looks for the end only before its turn would wait for ever.
 func TestALaneEndsWithTheLastOfWhatItHolds(t *testing.T) {
 	t.Run("culprits of a search that ends after the close", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			throttled := answer(sink.Throttled, 429)
+		runInBubble(t, func(t *testing.T) {
+			throttled := newResponse(sink.Throttled, 429)
 			throttled.RetryAfter = time.Minute
-			_, change := guarded(nil)
-			r := start(t, func(n int, items []sink.Item) sink.Response {
+			_, change := withGuard(nil)
+			r := startHarness(t, func(n int, items []sink.Item) sink.Response {
 				if n == 3 {
 					return throttled
 				}
-				return answer(sink.Rejected, 400)
+				return newResponse(sink.Rejected, 400)
 			}, change)
-			r.dispatch(2, nil)
+			r.dispatchRecords(2, nil)
 			testkit.AdvanceClock(time.Second) // one of the two is found, the other waits
-			r.finish()
-			r.wantKinds(map[string]int{"dead rejected": 2})
+			r.closeAndWait()
+			r.wantOutcomes(map[string]int{"dead rejected": 2})
 		})
 	})
 	t.Run("records of an assignment that was fenced", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			v := &refuser{class: sink.Rejected}
-			_, change := guarded(nil)
-			r := start(t, v.answer, change)
-			r.dispatch(24, nil)
+		runInBubble(t, func(t *testing.T) {
+			v := &rejectingVendor{class: sink.Rejected}
+			_, change := withGuard(nil)
+			r := startHarness(t, v.respond, change)
+			r.dispatchRecords(24, nil)
 			testkit.AdvanceClock(time.Second)
-			r.wantFlood()
+			r.wantFloodHold()
 			r.tracker.Fence()
-			r.finish()
-			r.wantKinds(map[string]int{"dead rejected": 16})
+			r.closeAndWait()
+			r.wantOutcomes(map[string]int{"dead rejected": 16})
 		})
 	})
 }

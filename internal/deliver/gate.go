@@ -29,17 +29,17 @@ type gate struct {
 	obs *observe.Pipeline
 	log *zap.Logger
 
-	mu      sync.Mutex // guards all below; taken by lanes, never while another lock is held
-	rand    *rand.Rand
-	breaker *breaker
-	hold    hold
-	flood   hold // while the guard is tripped; hold.probing counts for both
-	pace    pace
-	stalled spans
-	changed chan struct{} // closed and replaced when lanes should ask again
-	most    int           // items of a call after a 413 or an unknown outcome, 0: the configured cap
-	full    int           // calls in a row that were filled to it
-	passes  uint64        // calls that the vendor has answered for, of those that began after the last failure
+	mu       sync.Mutex // guards all below; taken by lanes, never while another lock is held
+	rand     *rand.Rand
+	breaker  *breaker
+	hold     hold
+	flood    hold // while the guard is tripped; hold.probing counts for both
+	throttle throttle
+	stalled  stalledSpans
+	changed  chan struct{} // closed and replaced when lanes should ask again
+	most     int           // items of a call after a 413 or an unknown outcome, 0: the configured cap
+	full     int           // calls in a row that were filled to it
+	passes   uint64        // calls that the vendor has answered for, of those that began after the last failure
 	// asking are the lanes that have something to send and were refused; failed is the lane whose call failed last, failedAt when.
 	asking   map[int]struct{}
 	failed   int
@@ -54,7 +54,7 @@ func newGate(cfg Config, obs *observe.Pipeline, log *zap.Logger) *gate {
 	g := &gate{cfg: cfg, obs: obs, log: log, changed: make(chan struct{}), asking: map[int]struct{}{}, failed: -1}
 	g.rand = rand.New(cfg.Rand)
 	g.hold.probe, g.flood.probe = cfg.HoldProbe, cfg.HoldProbe
-	g.pace = pace{limiter: cfg.Limiter, backoff: cfg.Backoff, most: cfg.RetryAfterCap}
+	g.throttle = throttle{limiter: cfg.Limiter, backoff: cfg.Backoff, most: cfg.RetryAfterCap}
 	g.breaker = newBreaker(cfg, func(to gobreaker.State) {
 		obs.SetBreakerState(cfg.OperationName, to.String())
 		g.wake()
@@ -68,22 +68,22 @@ type permit struct {
 	gate     *gate
 	lane     int
 	started  time.Time
-	most     int  // items of the call
-	trial    bool // one item tries whether the operation works again
+	maxItems int  // items of the call
+	probe    bool // one item tries whether the operation works again
 	halfOpen bool
-	done     func(signal)
+	done     func(breakerSignal)
 	ended    bool
 }
 
-// refusal says why no call may start: ask again after the wait, or when changed closes.
-type refusal struct {
-	wait    time.Duration
-	changed <-chan struct{}
-	paced   bool // only the pace is against it
+// denial says why no call may start: ask again after the wait, or when changed closes.
+type denial struct {
+	wait        time.Duration
+	changed     <-chan struct{}
+	rateLimited bool // only the pace is against it
 }
 
 // admit lets a lane start a call, or refuses it.
-func (g *gate) admit(lane int, now time.Time) (*permit, refusal) {
+func (g *gate) admit(lane int, now time.Time) (*permit, denial) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.asking[lane] = struct{}{}
@@ -92,22 +92,22 @@ func (g *gate) admit(lane int, now time.Time) (*permit, refusal) {
 	wait := g.barred(lane, state, now)
 	paced := wait == 0
 	if paced {
-		wait = g.pace.take(now)
+		wait = g.throttle.take(now)
 	}
 	if wait > 0 {
-		return nil, refusal{wait: wait, changed: g.changed, paced: paced}
+		return nil, denial{wait: wait, changed: g.changed, rateLimited: paced}
 	}
 	done, ok := g.breaker.allow()
 	if !ok { // half-open, and another lane's item is under way
-		return nil, refusal{wait: batch.Forever, changed: g.changed}
+		return nil, denial{wait: batch.Forever, changed: g.changed}
 	}
 	delete(g.asking, lane)
-	p := &permit{gate: g, lane: lane, started: now, most: g.limit(), done: done, halfOpen: state == gobreaker.StateHalfOpen}
+	p := &permit{gate: g, lane: lane, started: now, maxItems: g.limit(), done: done, halfOpen: state == gobreaker.StateHalfOpen}
 	if g.trying(state) {
-		p.trial, p.most = true, 1
+		p.probe, p.maxItems = true, 1
 		g.hold.probing = true
 	}
-	return p, refusal{}
+	return p, denial{}
 }
 
 // barred is how long hold, throttle and breaker keep the lane from asking again; 0: they do not.
@@ -122,8 +122,8 @@ func (g *gate) barred(lane int, state gobreaker.State, now time.Time) time.Durat
 		return g.flood.next.Sub(now)
 	case state == gobreaker.StateOpen:
 		return max(time.Millisecond, g.breaker.openUntil.Sub(now))
-	case g.pace.until.After(now):
-		return g.pace.until.Sub(now)
+	case g.throttle.until.After(now):
+		return g.throttle.until.Sub(now)
 	case trial && lane == g.failed && len(g.asking) > 1:
 		return batch.Forever // another lane's item goes first
 	}
@@ -135,8 +135,8 @@ func (g *gate) trying(state gobreaker.State) bool {
 	return g.hold.reason != "" || g.flood.reason != "" || state == gobreaker.StateHalfOpen
 }
 
-// leave says that the lane has nothing to send at present.
-func (g *gate) leave(lane int) {
+// withdraw says that the lane has nothing to send at present.
+func (g *gate) withdraw(lane int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if _, asked := g.asking[lane]; asked {
@@ -153,52 +153,52 @@ func (p *permit) cancel() {
 	g := p.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.end(p, excluded)
-	if p.trial {
+	g.end(p, signalExcluded)
+	if p.probe {
 		g.wake()
 	}
 }
 
-func (g *gate) end(p *permit, s signal) {
+func (g *gate) end(p *permit, s breakerSignal) {
 	p.ended = true
-	if p.trial {
+	if p.probe {
 		g.hold.probing = false
 	}
 	p.done(s)
 }
 
-// report ends a permit with what the table made of the answer to a call of so many items.
-func (p *permit) report(v verdict, a sink.Response, items int) {
+// reportVerdict ends a permit with what the table made of the answer to a call of so many items.
+func (p *permit) reportVerdict(v verdict, a sink.Response, items int) {
 	g := p.gate
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.end(p, v.signal)
-	if g.flood.reason != "" && p.trial {
+	if g.flood.reason != "" && p.probe {
 		g.failed = p.lane
 		g.flood.postpone(now) // until accepted says otherwise
 	}
-	switch v.step {
-	case stepHold:
-		g.holdFor(v.hold, p, a, now)
-	case stepThrottle:
-		g.throttle(p, a, now)
-	case stepShrink, stepUnknown:
+	switch v.action {
+	case actionHold:
+		g.holdFor(v.reason, p, a, now)
+	case actionThrottle:
+		g.slowDown(p, a, now)
+	case actionShrinkCalls, actionUnknownOutcome:
 		g.shrink(items)
 	default: // nothing that the lanes share
 	}
 	switch v.signal {
-	case success:
+	case signalSuccess:
 		g.pass(p, v, a.Class, items, now)
-	case failure:
+	case signalFailure:
 		g.failed, g.failedAt = p.lane, now
-		if v.step != stepHold {
+		if v.action != actionHold {
 			g.putOff(p, now)
 		}
-	case excluded:
+	case signalExcluded:
 	}
 	g.note(now, a)
-	if p.trial {
+	if p.probe {
 		g.wake()
 	}
 }
@@ -211,9 +211,9 @@ func (g *gate) pass(p *permit, v verdict, class sink.ResultClass, items int, now
 	if !p.started.Before(g.failedAt) { // calls that were under way when the vendor went down say nothing of what failed since
 		g.passes++
 	}
-	g.pace.relax(p.started)
+	g.throttle.relax(p.started)
 	g.hold.clear(p.started)
-	if v.step == stepItems && g.most > 0 && items >= g.most {
+	if v.action == actionPerItem && g.most > 0 && items >= g.most {
 		g.widen()
 	}
 }
@@ -238,12 +238,12 @@ func (g *gate) widen() {
 	}
 }
 
-// fail takes a failure to get a token.
-func (g *gate) fail(p *permit, a sink.Response) {
+// holdForToken takes a failure to get a token.
+func (g *gate) holdForToken(p *permit, a sink.Response) {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.holdFor(holdReason(a.Class), p, a, now)
+	g.holdFor(holdReasonFor(a.Class), p, a, now)
 	g.note(now, a)
 }
 
@@ -252,15 +252,15 @@ func (g *gate) holdFor(reason observe.HoldReason, p *permit, a sink.Response, no
 	g.hold.set(reason, p.started, now, min(a.RetryAfter, g.cfg.RetryAfterCap))
 }
 
-func (g *gate) throttle(p *permit, a sink.Response, now time.Time) {
-	g.pace.throttle(p.started, now, a.RetryAfter, g.rand)
-	g.stalled.add(now, g.pace.until)
+func (g *gate) slowDown(p *permit, a sink.Response, now time.Time) {
+	g.throttle.throttle(p.started, now, a.RetryAfter, g.rand)
+	g.stalled.addSpan(now, g.throttle.until)
 	g.putOff(p, now)
 }
 
 // putOff has the next trial of a hold wait, after one that told nothing of what the hold is for.
 func (g *gate) putOff(p *permit, now time.Time) {
-	if g.hold.reason != "" && p.trial {
+	if g.hold.reason != "" && p.probe {
 		g.hold.postpone(now)
 	}
 }

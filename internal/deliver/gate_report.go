@@ -13,7 +13,7 @@ import (
 
 // note tells what has changed: once when the operation is held, once when it is not any more. Faults in between are counted.
 func (g *gate) note(now time.Time, a sink.Response) {
-	g.stalled.set(g.hold.reason != "" || g.flood.reason != "" || g.breaker.state() != gobreaker.StateClosed, now)
+	g.stalled.setStalled(g.hold.reason != "" || g.flood.reason != "" || g.breaker.state() != gobreaker.StateClosed, now)
 	reason := g.reason(now)
 	if a.Class != 0 && a.Class != sink.Delivered && reason != "" {
 		g.faults++
@@ -43,9 +43,9 @@ func (g *gate) tell(reason observe.HoldReason, now time.Time, a sink.Response) {
 
 func level(reason observe.HoldReason, most zapcore.Level) zapcore.Level {
 	switch reason {
-	case holdThrottled, holdFlood: // a flood is the pipeline's to tell
+	case reasonThrottled, reasonFlood: // a flood is the pipeline's to tell
 		return zap.DebugLevel
-	case holdUnavailable:
+	case reasonUnavailable:
 		return min(most, zap.WarnLevel)
 	}
 	return most
@@ -59,23 +59,23 @@ func (g *gate) reason(now time.Time) observe.HoldReason {
 	case g.flood.reason != "":
 		return g.flood.reason
 	case g.breaker.state() != gobreaker.StateClosed:
-		return holdUnavailable
-	case g.pace.until.After(now):
-		return holdThrottled
+		return reasonUnavailable
+	case g.throttle.until.After(now):
+		return reasonThrottled
 	}
 	return ""
 }
 
-// release lets a held operation be tried at once.
-func (g *gate) release(now time.Time) {
+// probeNow lets a held operation be tried at once.
+func (g *gate) probeNow(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.hold.next, g.flood.next, g.pace.until = now, now, earlier(g.pace.until, now)
+	g.hold.next, g.flood.next, g.throttle.until = now, now, earlier(g.throttle.until, now)
 	g.wake()
 }
 
-// flooded takes what the pipeline's guard says.
-func (g *gate) flooded(tripped bool) {
+// setFlood takes what the pipeline's guard says.
+func (g *gate) setFlood(tripped bool) {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -83,7 +83,7 @@ func (g *gate) flooded(tripped bool) {
 	case !tripped:
 		g.flood.end()
 	case g.flood.reason == "":
-		g.flood.set(holdFlood, now, now, 0)
+		g.flood.set(reasonFlood, now, now, 0)
 	}
 	g.note(now, sink.Response{})
 	g.wake()
@@ -113,11 +113,11 @@ func (g *gate) age(since, now time.Time) time.Duration {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return now.Sub(since) - g.stalled.within(since, now)
+	return now.Sub(since) - g.stalled.stalledSince(since, now)
 }
 
-// caps gives the most items of a call at present, and how many calls the vendor has answered for.
-func (g *gate) caps() (most int, passes uint64) {
+// callLimits gives the most items of a call at present, and how many calls the vendor has answered for.
+func (g *gate) callLimits() (most int, passes uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.limit(), g.passes

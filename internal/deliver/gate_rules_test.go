@@ -20,8 +20,8 @@ func newTestGate(change func(*Config)) *gate {
 	return newGate(cfg.withDefaults(sink.OperationSpec{}), nil, zap.NewNop())
 }
 
-// enter is a permit that must be given.
-func enter(t *testing.T, g *gate, lane int) *permit {
+// mustAdmit is a permit that must be given.
+func mustAdmit(t *testing.T, g *gate, lane int) *permit {
 	t.Helper()
 	p, r := g.admit(lane, time.Now())
 	if p == nil {
@@ -30,8 +30,8 @@ func enter(t *testing.T, g *gate, lane int) *permit {
 	return p
 }
 
-// refused is the refusal that must be given.
-func refused(t *testing.T, g *gate, lane int) refusal {
+// mustDeny is the refusal that must be given.
+func mustDeny(t *testing.T, g *gate, lane int) denial {
 	t.Helper()
 	p, r := g.admit(lane, time.Now())
 	if p != nil {
@@ -40,15 +40,15 @@ func refused(t *testing.T, g *gate, lane int) refusal {
 	return r
 }
 
-func fail(p *permit) {
-	p.report(verdict{step: stepBackOff, signal: failure, backOff: true}, answer(sink.Unavailable, 503), 1)
+func reportUnavailable(p *permit) {
+	p.reportVerdict(verdict{action: actionBackOff, signal: signalFailure, backOff: true}, newResponse(sink.Unavailable, 503), 1)
 }
 
-func pass(p *permit) {
-	p.report(verdict{step: stepItems, signal: success}, answer(sink.Delivered, 200), 1)
+func reportDelivered(p *permit) {
+	p.reportVerdict(verdict{action: actionPerItem, signal: signalSuccess}, newResponse(sink.Delivered, 200), 1)
 }
 
-func told(r refusal) bool {
+func wasNotified(r denial) bool {
 	select {
 	case <-r.changed:
 		return true
@@ -57,95 +57,95 @@ func told(r refusal) bool {
 	}
 }
 
-// opened is a gate whose breaker was opened by lane 0.
-func opened(t *testing.T) *gate {
+// newOpenGate is a gate whose breaker was opened by lane 0.
+func newOpenGate(t *testing.T) *gate {
 	t.Helper()
 	g := newTestGate(nil)
 	for range 5 {
-		fail(enter(t, g, 0))
+		reportUnavailable(mustAdmit(t, g, 0))
 	}
 	return g
 }
 
 func TestTheLaneThatFailedLastLetsAnotherOneTryFirst(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g := opened(t)
-		refused(t, g, 1)
+	runInBubble(t, func(t *testing.T) {
+		g := newOpenGate(t)
+		mustDeny(t, g, 1)
 		testkit.AdvanceClock(16 * time.Second)
-		if r := refused(t, g, 0); r.wait != batch.Forever {
+		if r := mustDeny(t, g, 0); r.wait != batch.Forever {
 			t.Errorf("lane 0 is to ask again in %v", r.wait)
 		}
-		if p := enter(t, g, 1); !p.trial || p.most != 1 {
+		if p := mustAdmit(t, g, 1); !p.probe || p.maxItems != 1 {
 			t.Errorf("the trial is %+v", p)
 		}
 	})
 }
 
 func TestTheLaneThatFailedLastGoesAheadWhenTheOtherHasNothingLeft(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g := opened(t)
-		refused(t, g, 1)
+	runInBubble(t, func(t *testing.T) {
+		g := newOpenGate(t)
+		mustDeny(t, g, 1)
 		testkit.AdvanceClock(16 * time.Second)
-		r := refused(t, g, 0)
-		g.leave(1)
-		if !told(r) {
+		r := mustDeny(t, g, 0)
+		g.withdraw(1)
+		if !wasNotified(r) {
 			t.Error("lane 0 was not told that lane 1 has left")
 		}
-		enter(t, g, 0)
+		mustAdmit(t, g, 0)
 	})
 }
 
 func TestATrialThatIsNotMadeLeavesItsPlaceToAnother(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g := opened(t)
+	runInBubble(t, func(t *testing.T) {
+		g := newOpenGate(t)
 		testkit.AdvanceClock(16 * time.Second)
-		p := enter(t, g, 1)
-		r := refused(t, g, 0)
+		p := mustAdmit(t, g, 1)
+		r := mustDeny(t, g, 0)
 		p.cancel()
 		p.cancel()
-		if !told(r) {
+		if !wasNotified(r) {
 			t.Error("lane 0 was not told")
 		}
-		pass(enter(t, g, 0))
-		if s := g.standing(time.Now()); s.Breaker != "closed" || s.Reason != "" {
+		reportDelivered(mustAdmit(t, g, 0))
+		if s := g.snapshotState(time.Now()); s.Breaker != "closed" || s.Reason != "" {
 			t.Errorf("after a trial that passed it stands at %+v", s)
 		}
 	})
 }
 
 func TestTheRatioCountsCallsLongerThanTheWindow(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInBubble(t, func(t *testing.T) {
 		g := newTestGate(func(c *Config) { c.Breaker.Failures, c.Breaker.Window, c.Timeout = 1000, 10*time.Second, time.Minute })
 		var permits []*permit
 		for lane := range 10 {
-			permits = append(permits, enter(t, g, lane))
+			permits = append(permits, mustAdmit(t, g, lane))
 		}
 		testkit.AdvanceClock(time.Minute)
 		for _, p := range permits {
-			fail(p)
+			reportUnavailable(p)
 		}
-		if s := g.standing(time.Now()); s.Breaker != "open" {
+		if s := g.snapshotState(time.Now()); s.Breaker != "open" {
 			t.Errorf("after ten timeouts it stands at %+v", s)
 		}
 	})
 }
 
 func TestTheRatioNeedsTenCalls(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInBubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
 		for i := range 9 {
-			p := enter(t, g, 0)
+			p := mustAdmit(t, g, 0)
 			if i%2 == 0 {
-				fail(p)
+				reportUnavailable(p)
 			} else {
-				pass(p)
+				reportDelivered(p)
 			}
 		}
-		if s := g.standing(time.Now()); s.Breaker != "closed" {
+		if s := g.snapshotState(time.Now()); s.Breaker != "closed" {
 			t.Errorf("after nine calls it stands at %+v", s)
 		}
-		fail(enter(t, g, 0))
-		if s := g.standing(time.Now()); s.Breaker != "open" {
+		reportUnavailable(mustAdmit(t, g, 0))
+		if s := g.snapshotState(time.Now()); s.Breaker != "open" {
 			t.Errorf("after ten calls it stands at %+v", s)
 		}
 	})
@@ -153,98 +153,98 @@ func TestTheRatioNeedsTenCalls(t *testing.T) {
 
 // Slow failures of an outage that is over would open it anew, and old successes keep it closed.
 func TestCallsThatBeganBeforeTheBreakerChangedCountForNothing(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInBubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
 		var under []*permit
 		for lane := range 9 {
-			under = append(under, enter(t, g, lane))
+			under = append(under, mustAdmit(t, g, lane))
 		}
 		for _, p := range under[:5] {
-			fail(p)
+			reportUnavailable(p)
 		}
 		testkit.AdvanceClock(16 * time.Second)
-		pass(enter(t, g, 7))
+		reportDelivered(mustAdmit(t, g, 7))
 		for _, p := range under[5:8] {
-			fail(p)
+			reportUnavailable(p)
 		}
 		for range 4 {
-			fail(enter(t, g, 0))
+			reportUnavailable(mustAdmit(t, g, 0))
 		}
-		if s := g.standing(time.Now()); s.Breaker != "closed" {
+		if s := g.snapshotState(time.Now()); s.Breaker != "closed" {
 			t.Errorf("after four failures since it closed it stands at %+v", s)
 		}
-		pass(under[8])
-		fail(enter(t, g, 0))
-		if s := g.standing(time.Now()); s.Breaker != "open" {
+		reportDelivered(under[8])
+		reportUnavailable(mustAdmit(t, g, 0))
+		if s := g.snapshotState(time.Now()); s.Breaker != "open" {
 			t.Errorf("after five failures since it closed it stands at %+v", s)
 		}
 	})
 }
 
 func TestWhatSaysNothingAboutTheVendorDoesNotOpenTheBreaker(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInBubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
 		for range 50 {
-			enter(t, g, 0).cancel()
+			mustAdmit(t, g, 0).cancel()
 			testkit.AdvanceClock(time.Minute)
-			p := enter(t, g, 0)
-			p.report(verdict{step: stepThrottle, signal: excluded}, answer(sink.Throttled, 429), 1)
+			p := mustAdmit(t, g, 0)
+			p.reportVerdict(verdict{action: actionThrottle, signal: signalExcluded}, newResponse(sink.Throttled, 429), 1)
 			testkit.AdvanceClock(time.Hour)
 		}
-		if s := g.standing(time.Now()); s.Breaker != "closed" || s.Reason != "" {
+		if s := g.snapshotState(time.Now()); s.Breaker != "closed" || s.Reason != "" {
 			t.Errorf("it stands at %+v", s)
 		}
 	})
 }
 
 func TestTheRatioOpensAtItsValueAndCountsCallsThatEnded(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInBubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
-		enter(t, g, 1) // under way
+		mustAdmit(t, g, 1) // under way
 		for i := range 9 {
-			p := enter(t, g, 0)
+			p := mustAdmit(t, g, 0)
 			if i%2 == 0 {
-				fail(p)
+				reportUnavailable(p)
 			} else {
-				pass(p)
+				reportDelivered(p)
 			}
 		}
-		if s := g.standing(time.Now()); s.Breaker != "closed" {
+		if s := g.snapshotState(time.Now()); s.Breaker != "closed" {
 			t.Errorf("after nine calls it stands at %+v", s)
 		}
-		pass(enter(t, g, 0))
-		pass(enter(t, g, 0))
-		fail(enter(t, g, 0)) // six of twelve
-		if s := g.standing(time.Now()); s.Breaker != "open" {
+		reportDelivered(mustAdmit(t, g, 0))
+		reportDelivered(mustAdmit(t, g, 0))
+		reportUnavailable(mustAdmit(t, g, 0)) // six of twelve
+		if s := g.snapshotState(time.Now()); s.Breaker != "open" {
 			t.Errorf("with half of the calls failed it stands at %+v", s)
 		}
 	})
 }
 
 func TestCallsThrottledTogetherLowerThePaceOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInBubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
 		var permits []*permit
 		for lane := range 4 {
-			permits = append(permits, enter(t, g, lane))
+			permits = append(permits, mustAdmit(t, g, lane))
 		}
 		testkit.AdvanceClock(time.Second)
 		for _, p := range permits {
-			p.report(verdict{step: stepThrottle, signal: excluded}, answer(sink.Throttled, 429), 1)
+			p.reportVerdict(verdict{action: actionThrottle, signal: signalExcluded}, newResponse(sink.Throttled, 429), 1)
 		}
-		if g.pace.spacing != minSpacing {
-			t.Errorf("calls are %v apart, want %v", g.pace.spacing, minSpacing)
+		if g.throttle.spacing != minSpacing {
+			t.Errorf("calls are %v apart, want %v", g.throttle.spacing, minSpacing)
 		}
 	})
 }
 
 // A lane that counted strikes without a passing call in between would move its records on in every outage.
 func TestThreeFailuresArePoisonOnlyWithPassingCallsBetween(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInBubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
-		l := newLane(0, &vendor{}, g.cfg, g, nil, nil, nil)
+		l := newLane(0, &fakeVendor{}, g.cfg, g, nil, nil, nil)
 		e := &entry{Value: job{Delivery: Delivery{Record: &record.Record{}}}}
-		down, elsewhere := answer(sink.Unavailable, 500), func() { pass(enter(t, g, 1)) }
+		down, elsewhere := newResponse(sink.Unavailable, 500), func() { reportDelivered(mustAdmit(t, g, 1)) }
 		for i, c := range []struct{ passed, want bool }{
 			{false, false}, {false, false}, {true, false}, {false, false}, {true, true}, {false, false}, {true, true},
 		} {
@@ -256,7 +256,7 @@ func TestThreeFailuresArePoisonOnlyWithPassingCallsBetween(t *testing.T) {
 			}
 		}
 		elsewhere()
-		if l.strike(chunk{e}, answer(sink.Unavailable, 0)) {
+		if l.strike(chunk{e}, newResponse(sink.Unavailable, 0)) {
 			t.Error("a refused connection is the item's fault")
 		}
 	})

@@ -13,19 +13,19 @@ import (
 )
 
 func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, func(n int, items []sink.Item) sink.Response {
+	runInBubble(t, func(t *testing.T) {
+		r := startHarness(t, func(n int, items []sink.Item) sink.Response {
 			if n <= 6 {
-				return answer(sink.Unavailable, 503)
+				return newResponse(sink.Unavailable, 503)
 			}
-			return accept(n, items)
+			return acceptAll(n, items)
 		}, nil)
-		r.dispatch(8, nil)
-		r.finish()
+		r.dispatchRecords(8, nil)
+		r.closeAndWait()
 		// Five calls open it; the sixth is a probe that fails, the seventh one that passes.
-		r.wantSizes(8, 8, 8, 8, 8, 1, 1, 7)
-		r.wantKinds(map[string]int{"delivered": 8})
-		at := r.vendor.at
+		r.wantCallSizes(8, 8, 8, 8, 8, 1, 1, 7)
+		r.wantOutcomes(map[string]int{"delivered": 8})
+		at := r.vendor.calledAt
 		for _, gap := range []time.Duration{at[5].Sub(at[4]), at[6].Sub(at[5])} {
 			if gap < 15*time.Second || gap > 16*time.Second+30*time.Second {
 				t.Errorf("the breaker stayed open for %v", gap)
@@ -34,48 +34,48 @@ func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
 		if r.vendor.calls[5][0] == r.vendor.calls[6][0] {
 			t.Error("the item that failed as a probe was the next probe")
 		}
-		if got, want := r.logged(), []string{"operation is held: unavailable", "operation goes on: unavailable"}; !slices.Equal(got, want) {
+		if got, want := r.loggedMessages(), []string{"operation is held: unavailable", "operation goes on: unavailable"}; !slices.Equal(got, want) {
 			t.Errorf("logged %v, want %v", got, want)
 		}
 	})
 }
 
 func TestTimeoutsLongerThanTheWindowOpenTheBreaker(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, nil, func(c *Config) {
+	runInBubble(t, func(t *testing.T) {
+		r := startHarness(t, nil, func(c *Config) {
 			c.Timeout, c.Breaker.Window, c.UnknownPolicy = time.Minute, 10*time.Second, sink.UnknownDeadLetter
 		})
-		r.vendor.took = time.Hour
-		r.dispatch(8*8, nil)
+		r.vendor.latency = time.Hour
+		r.dispatchRecords(8*8, nil)
 		testkit.AdvanceClock(5*time.Minute + 10*time.Minute)
-		if held := r.held(); held != "unavailable" {
+		if held := r.holdReason(); held != "unavailable" {
 			t.Errorf("after timeouts only, it is held by %q", held)
 		}
-		r.kill()
+		r.cancelAndWait()
 	})
 }
 
 func TestAnOutageOfTenMinutesMovesNothingAndLosesNothing(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, nil, func(c *Config) { c.Concurrency = 3 })
+	runInBubble(t, func(t *testing.T) {
+		r := startHarness(t, nil, func(c *Config) { c.Concurrency = 3 })
 		r.vendor.script = func(n int, items []sink.Item) sink.Response {
 			if time.Since(r.began) < 10*time.Minute {
-				return answer(sink.Unavailable, 503)
+				return newResponse(sink.Unavailable, 503)
 			}
-			return accept(n, items)
+			return acceptAll(n, items)
 		}
-		r.dispatch(100, nil)
+		r.dispatchRecords(100, nil)
 		testkit.AdvanceClock(9 * time.Minute)
-		r.dispatch(100, nil)
-		if got := r.kinds(); len(got) != 0 {
+		r.dispatchRecords(100, nil)
+		if got := r.countOutcomes(); len(got) != 0 {
 			t.Errorf("during the outage: %v", got)
 		}
-		calls := r.vendor.count()
+		calls := r.vendor.callCount()
 		if calls > 3*6+9*4 {
 			t.Errorf("%d calls in nine minutes of outage", calls)
 		}
-		r.finish()
-		r.wantKinds(map[string]int{"delivered": 200})
+		r.closeAndWait()
+		r.wantOutcomes(map[string]int{"delivered": 200})
 		for id, n := range r.vendor.accepted {
 			if n != 1 {
 				t.Errorf("%s was accepted %d times", id, n)
@@ -91,117 +91,117 @@ func TestAnOutageOfTenMinutesMovesNothingAndLosesNothing(t *testing.T) {
 }
 
 func TestAHalfOpenProbeComesFromAnotherLane(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, func(_ int, items []sink.Item) sink.Response {
+	runInBubble(t, func(t *testing.T) {
+		r := startHarness(t, func(_ int, items []sink.Item) sink.Response {
 			for _, it := range items {
 				if it.EntityKey == "bad" {
-					return answer(sink.Unavailable, 503)
+					return newResponse(sink.Unavailable, 503)
 				}
 			}
-			return accept(0, items)
+			return acceptAll(0, items)
 		}, func(c *Config) { c.Concurrency = 2; c.Breaker.Failures = 2; c.Linger = 0 })
-		r.dispatch(1, func(j *Delivery) { j.Item.EntityKey = "bad" })
+		r.dispatchRecords(1, func(j *Delivery) { j.Item.EntityKey = "bad" })
 		testkit.AdvanceClock(5 * time.Second) // two failures: open
-		bad := r.lanes.lane(Delivery{Item: sink.Item{EntityKey: "bad"}})
+		bad := r.dispatcher.laneFor(Delivery{Item: sink.Item{EntityKey: "bad"}})
 		other := "a"
-		for r.lanes.lane(Delivery{Item: sink.Item{EntityKey: other}}) == bad {
+		for r.dispatcher.laneFor(Delivery{Item: sink.Item{EntityKey: other}}) == bad {
 			other += "a"
 		}
-		r.dispatch(1, func(j *Delivery) { j.Item.EntityKey = other })
-		before := r.vendor.count()
+		r.dispatchRecords(1, func(j *Delivery) { j.Item.EntityKey = other })
+		before := r.vendor.callCount()
 		testkit.AdvanceClock(16 * time.Second)
-		if got := r.vendor.call(before); !slices.Equal(got, []string{id(1)}) {
+		if got := r.vendor.callItems(before); !slices.Equal(got, []string{recordID(1)}) {
 			t.Errorf("the probe was %v", got)
 		}
-		if got := r.kinds()["delivered"]; got != 1 {
+		if got := r.countOutcomes()["delivered"]; got != 1 {
 			t.Errorf("%d delivered", got)
 		}
-		r.kill()
+		r.cancelAndWait()
 	})
 }
 
-// probed is a vendor with a harmless call.
-type probed struct {
-	vendor
-	back   func(n int) sink.Response
-	probes int
+// probeVendor is a vendor with a harmless call.
+type probeVendor struct {
+	fakeVendor
+	probeResponse func(n int) sink.Response
+	probes        int
 }
 
-func (v *probed) Probe(context.Context) sink.Response {
+func (v *probeVendor) Probe(context.Context) sink.Response {
 	v.probes++
-	return v.back(v.probes)
+	return v.probeResponse(v.probes)
 }
 
 func TestTheHarmlessCallMustPassBeforeAnItemIsRisked(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		v := &probed{back: func(n int) sink.Response {
+	runInBubble(t, func(t *testing.T) {
+		v := &probeVendor{probeResponse: func(n int) sink.Response {
 			if n <= 3 {
-				return answer(sink.Unavailable, 503)
+				return newResponse(sink.Unavailable, 503)
 			}
-			return answer(sink.Delivered, 200)
+			return newResponse(sink.Delivered, 200)
 		}}
-		down := answer(sink.Unavailable, 503)
-		v.script = first(down, down, down, down, down)
-		r := newRig(t, v, &v.vendor, nil)
-		r.dispatch(8, nil)
-		r.finish()
-		r.wantSizes(8, 8, 8, 8, 8, 1, 7)
+		down := newResponse(sink.Unavailable, 503)
+		v.script = respondFirst(down, down, down, down, down)
+		r := newHarness(t, v, &v.fakeVendor, nil)
+		r.dispatchRecords(8, nil)
+		r.closeAndWait()
+		r.wantCallSizes(8, 8, 8, 8, 8, 1, 7)
 		if v.probes != 4 {
 			t.Errorf("%d probes, want 4", v.probes)
 		}
-		r.wantKinds(map[string]int{"delivered": 8})
+		r.wantOutcomes(map[string]int{"delivered": 8})
 	})
 }
 
 func TestAHoldProbesWithOneItemLessAndLessOftenAndLogsOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, nil, func(c *Config) { c.Concurrency = 2; c.Breaker.Failures = 1000; c.Breaker.Ratio = 2 })
+	runInBubble(t, func(t *testing.T) {
+		r := startHarness(t, nil, func(c *Config) { c.Concurrency = 2; c.Breaker.Failures = 1000; c.Breaker.Ratio = 2 })
 		r.vendor.script = func(n int, items []sink.Item) sink.Response {
 			if n <= 12 {
-				return answer(sink.Misconfigured, 404)
+				return newResponse(sink.Misconfigured, 404)
 			}
-			return accept(n, items)
+			return acceptAll(n, items)
 		}
-		r.vendor.took = 10 * time.Millisecond
-		r.dispatch(64, nil)
-		r.finish()
-		r.wantKinds(map[string]int{"delivered": 64})
-		sizes := r.vendor.sizes()
+		r.vendor.latency = 10 * time.Millisecond
+		r.dispatchRecords(64, nil)
+		r.closeAndWait()
+		r.wantOutcomes(map[string]int{"delivered": 64})
+		sizes := r.vendor.callSizes()
 		if !slices.Equal(sizes[:3], []int{8, 8, 1}) {
 			t.Errorf("calls %v", sizes)
 		}
 		wait := 5 * time.Second
 		for i := 2; i < 12; i++ {
-			if got := r.vendor.at[i].Sub(r.vendor.at[i-1]) - r.vendor.took; got != wait {
+			if got := r.vendor.calledAt[i].Sub(r.vendor.calledAt[i-1]) - r.vendor.latency; got != wait {
 				t.Errorf("probe %d came after %v, want %v", i-1, got, wait)
 			}
 			wait = min(2*wait, 5*time.Minute)
 		}
-		if got, want := r.logged(), []string{"operation is held: misconfigured", "operation goes on: misconfigured"}; !slices.Equal(got, want) {
+		if got, want := r.loggedMessages(), []string{"operation is held: misconfigured", "operation goes on: misconfigured"}; !slices.Equal(got, want) {
 			t.Errorf("logged %v, want %v", got, want)
 		}
 	})
 }
 
 func TestReleaseTriesAHeldOperationAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, nil, nil)
+	runInBubble(t, func(t *testing.T) {
+		r := startHarness(t, nil, nil)
 		fixed := false
 		r.vendor.script = func(n int, items []sink.Item) sink.Response {
 			if !fixed {
-				return answer(sink.Unauthorized, 403)
+				return newResponse(sink.Unauthorized, 403)
 			}
-			return accept(n, items)
+			return acceptAll(n, items)
 		}
-		r.dispatch(8, nil)
+		r.dispatchRecords(8, nil)
 		testkit.AdvanceClock(time.Hour)
-		if held := r.held(); held != "unauthorized" {
+		if held := r.holdReason(); held != "unauthorized" {
 			t.Errorf("it is held by %q", held)
 		}
 		fixed = true
-		r.lanes.ProbeNow()
+		r.dispatcher.ProbeNow()
 		asked := time.Now()
-		r.finish()
+		r.closeAndWait()
 		if took := time.Since(asked); took != 0 {
 			t.Errorf("it took %v", took)
 		}
@@ -209,12 +209,12 @@ func TestReleaseTriesAHeldOperationAtOnce(t *testing.T) {
 }
 
 func TestTheAccountsLimiterBoundsTheCallsOfAllLanes(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, accept, func(c *Config) { c.Concurrency = 4; c.Limiter = rate.NewLimiter(2, 1) })
-		r.dispatch(8*20, nil)
-		r.finish()
-		r.wantKinds(map[string]int{"delivered": 160})
-		at := r.vendor.at
+	runInBubble(t, func(t *testing.T) {
+		r := startHarness(t, acceptAll, func(c *Config) { c.Concurrency = 4; c.Limiter = rate.NewLimiter(2, 1) })
+		r.dispatchRecords(8*20, nil)
+		r.closeAndWait()
+		r.wantOutcomes(map[string]int{"delivered": 160})
+		at := r.vendor.calledAt
 		for i := 1; i < len(at); i++ {
 			if gap := at[i].Sub(at[i-1]); gap < 499*time.Millisecond {
 				t.Fatalf("call %d followed after %v", i, gap)
@@ -227,13 +227,13 @@ func TestTheAccountsLimiterBoundsTheCallsOfAllLanes(t *testing.T) {
 }
 
 func TestTheSmallerCapGrowsAgainSlowly(t *testing.T) {
-	for _, a := range []sink.Response{answer(sink.TooLarge, 413), answer(sink.Unknown, 504), answer(sink.Unknown, 200)} {
+	for _, a := range []sink.Response{newResponse(sink.TooLarge, 413), newResponse(sink.Unknown, 504), newResponse(sink.Unknown, 200)} {
 		t.Run(a.Class.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := start(t, first(a), nil)
-				r.dispatch(8*60, nil)
-				r.finish()
-				sizes := r.vendor.sizes()
+			runInBubble(t, func(t *testing.T) {
+				r := startHarness(t, respondFirst(a), nil)
+				r.dispatchRecords(8*60, nil)
+				r.closeAndWait()
+				sizes := r.vendor.callSizes()
 				if !slices.Equal(sizes[:18], []int{8, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5}) {
 					t.Errorf("calls of %v", sizes)
 				}
@@ -247,36 +247,36 @@ func TestTheSmallerCapGrowsAgainSlowly(t *testing.T) {
 
 // A trial of one item whose outcome is unknown says nothing of larger calls.
 func TestOneItemAloneLeavesTheCap(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInBubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
-		p := enter(t, g, 0)
-		p.report(verdict{step: stepUnknown, signal: failure, backOff: true}, answer(sink.Unknown, 504), 1)
-		if most, _ := g.caps(); most != 8 {
+		p := mustAdmit(t, g, 0)
+		p.reportVerdict(verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}, newResponse(sink.Unknown, 504), 1)
+		if most, _ := g.callLimits(); most != 8 {
 			t.Errorf("the cap is %d, want 8", most)
 		}
 	})
 }
 
 func TestStalledTimeCountsOnceHoweverSpansOverlap(t *testing.T) {
-	var s spans
+	var s stalledSpans
 	at := func(sec int) time.Time { return time.Unix(int64(sec), 0) }
-	s.add(at(10), at(20))
-	s.set(true, at(15))
-	s.add(at(30), at(40)) // a throttle within the hold
-	s.set(false, at(50))
-	s.add(at(60), at(90)) // lasts beyond now
-	s.set(true, at(65))
-	if got := s.within(at(12), at(70)); got != 48*time.Second {
+	s.addSpan(at(10), at(20))
+	s.setStalled(true, at(15))
+	s.addSpan(at(30), at(40)) // a throttle within the hold
+	s.setStalled(false, at(50))
+	s.addSpan(at(60), at(90)) // lasts beyond now
+	s.setStalled(true, at(65))
+	if got := s.stalledSince(at(12), at(70)); got != 48*time.Second {
 		t.Fatalf("within = %v, want 38 s and 10 s", got)
 	}
-	for i := range 3 * maxSpans {
-		s.set(false, at(100+10*i))
-		s.set(true, at(105+10*i))
+	for i := range 3 * maxStalledSpans {
+		s.setStalled(false, at(100+10*i))
+		s.setStalled(true, at(105+10*i))
 	}
-	if len(s.past) > maxSpans {
-		t.Fatalf("%d spans are kept", len(s.past))
+	if len(s.ended) > maxStalledSpans {
+		t.Fatalf("%d spans are kept", len(s.ended))
 	}
-	if got := s.within(at(0), at(100+10*3*maxSpans)); got < 3*maxSpans*5*time.Second {
+	if got := s.stalledSince(at(0), at(100+10*3*maxStalledSpans)); got < 3*maxStalledSpans*5*time.Second {
 		t.Fatalf("within = %v: forgetting made records older", got)
 	}
 }

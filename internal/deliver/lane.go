@@ -46,10 +46,10 @@ type lane struct {
 
 	queue *batch.Queue[job]
 	// stack is what was taken from the queue and has not ended, the next on top: a batch is searched or cut before another one is taken.
-	stack     []*work[*entry]
-	held      work[*entry] // refused while the guard is tripped; they are the probes, in turn with what waits in the queue
-	known     []known      // refused then too, and never to be sent again
-	heldNext  bool         // one of held is the next probe
+	stack     []*bisection[*entry]
+	held      bisection[*entry] // refused while the guard is tripped; they are the probes, in turn with what waits in the queue
+	known     []known           // refused then too, and never to be sent again
+	heldNext  bool              // one of held is the next probe
 	closed    bool
 	draining  bool           // there may be records whose assignment is ending
 	look      bool           // and some may have to go now
@@ -69,8 +69,8 @@ func newLane(id int, op sink.Operation, cfg Config, g *gate, ann IntentLog, sett
 	_, renewable := op.(sink.TokenRefresher)
 	l := &lane{id: id, op: op, cfg: cfg, gate: g, ann: ann, settler: settler, obs: obs, inbox: newInbox()}
 	l.policy = policy{
-		repeatable: op.Spec().Repeatable, renewable: renewable, unknown: cfg.UnknownPolicy, resends: cfg.MaxResends,
-		delays: cfg.RetryDelays, maxAge: cfg.MaxAge, inPlace: cfg.RetryInPlace,
+		repeatable: op.Spec().Repeatable, tokenRefreshable: renewable, unknownPolicy: cfg.UnknownPolicy, maxResends: cfg.MaxResends,
+		retryDelays: cfg.RetryDelays, maxAge: cfg.MaxAge, retryInPlace: cfg.RetryInPlace,
 	}
 	l.queue = batch.NewQueue[job](batch.Limits{Items: cfg.MaxItems, Bytes: cfg.MaxBytes, Linger: cfg.Linger}, op.EnvelopeSize)
 	return l
@@ -80,7 +80,7 @@ func newLane(id int, op sink.Operation, cfg Config, g *gate, ann IntentLog, sett
 func (l *lane) run(ctx context.Context) {
 	l.timer = time.NewTimer(0)
 	defer l.timer.Stop()
-	defer l.gate.leave(l.id)
+	defer l.gate.withdraw(l.id)
 	for ctx.Err() == nil {
 		if !l.intake(ctx) {
 			break
@@ -107,13 +107,13 @@ func (l *lane) turn(ctx context.Context) {
 		return // nothing would end a wait
 	}
 	if ready, wait := l.ready(now); !ready {
-		l.gate.leave(l.id)
-		l.stall(ctx, refusal{wait: wait})
+		l.gate.withdraw(l.id)
+		l.stall(ctx, denial{wait: wait})
 		return
 	}
 	if wait := l.notBefore.Sub(now); wait > 0 {
-		l.gate.leave(l.id)
-		l.stall(ctx, refusal{wait: wait})
+		l.gate.withdraw(l.id)
+		l.stall(ctx, denial{wait: wait})
 		return
 	}
 	p, r := l.gate.admit(l.id, now)
@@ -150,19 +150,19 @@ func (l *lane) accept(j Delivery, now time.Time) {
 	own := job{Delivery: j, delay: j.Record.TierDelay, failedAt: j.Record.FirstFailed}
 	if j.Record.OutcomeUnknown && !l.policy.repeatable {
 		own.attempts, own.announced, own.maybe = 1, true, true
-		f := l.policy.taken(l.history(&own, now))
-		if f.kind != fateResend && j.Record.Fenced() {
+		f := l.policy.rulingForPriorIntent(l.history(&own, now))
+		if f.kind != rulingResend && j.Record.Fenced() {
 			j.Record.Release()
 			l.obs.RecordsReleased(1)
 			return
 		}
-		if f.kind != fateResend {
+		if f.kind != rulingResend {
 			l.outs = append(l.outs, l.outcome(&own, f, sink.Result{}))
 			return
 		}
 		own.resends = 1
 	}
-	l.queue.Add(entry{Value: own, EnvelopeKey: j.Item.EnvelopeKey, OrderKey: j.OrderKey, EntityKey: j.Item.EntityKey, Size: len(j.Item.Body), At: now})
+	l.queue.Add(entry{Value: own, EnvelopeKey: j.Item.EnvelopeKey, OrderKey: j.OrderKey, EntityKey: j.Item.EntityKey, Size: len(j.Item.Body), ArrivedAt: now})
 }
 
 // settle hands the outcomes gathered on. It is false when ctx ended on the way; the settler has dropped the records then.
@@ -176,22 +176,22 @@ func (l *lane) settle(ctx context.Context) bool {
 }
 
 func (l *lane) ready(now time.Time) (bool, time.Duration) {
-	if len(l.stack)+len(l.held.rest) > 0 {
+	if len(l.stack)+len(l.held.remainder) > 0 {
 		return true, 0
 	}
 	if l.queue.Len() == 0 {
 		return false, batch.Forever
 	}
-	most, _ := l.gate.caps()
+	most, _ := l.gate.callLimits()
 	return l.queue.NextReady(now, most)
 }
 
 // stall waits for a refusal to end. Records whose assignment is ending do not wait: they are dropped at once, or, where only the pace is in the way, when
 // the call would come too late for them.
-func (l *lane) stall(ctx context.Context, r refusal) {
+func (l *lane) stall(ctx context.Context, r denial) {
 	if l.draining {
 		now, start := time.Now(), farOff
-		if r.paced {
+		if r.rateLimited {
 			start = now.Add(r.wait)
 		}
 		if l.shed(now, start) > 0 {
@@ -216,22 +216,22 @@ func (l *lane) wait(ctx context.Context, d time.Duration, changed <-chan struct{
 	}
 }
 
-func (l *lane) history(j *job, now time.Time) history {
-	return history{delay: j.delay, age: l.gate.age(j.failedAt, now), resends: j.resends}
+func (l *lane) history(j *job, now time.Time) attemptHistory {
+	return attemptHistory{lastDelay: j.delay, age: l.gate.age(j.failedAt, now), resends: j.resends}
 }
 
 // pick gives the work that the next call is made of. A trial takes another item than the one that failed last, where there is one.
-func (l *lane) pick(p *permit) *work[*entry] {
-	if p.trial {
+func (l *lane) pick(p *permit) *bisection[*entry] {
+	if p.probe {
 		for _, w := range slices.Backward(l.stack) {
-			if w.avoid(func(e *entry) bool { return e.Value.Record == l.failed }) {
+			if w.preferOther(func(e *entry) bool { return e.Value.Record == l.failed }) {
 				return w
 			}
 		}
 	}
-	if p.trial || len(l.stack) == 0 {
+	if p.probe || len(l.stack) == 0 {
 		if taken := l.take(p); len(taken) > 0 {
-			l.stack = append(l.stack, &work[*entry]{rest: taken})
+			l.stack = append(l.stack, &bisection[*entry]{remainder: taken})
 		}
 	}
 	if len(l.stack) == 0 {
@@ -242,5 +242,5 @@ func (l *lane) pick(p *permit) *work[*entry] {
 
 // tidy forgets work that has ended.
 func (l *lane) tidy() {
-	l.stack = slices.DeleteFunc(l.stack, func(w *work[*entry]) bool { return w.empty() })
+	l.stack = slices.DeleteFunc(l.stack, func(w *bisection[*entry]) bool { return w.isEmpty() })
 }

@@ -124,7 +124,7 @@ func NewDispatcher(op sink.Operation, cfg Config, ann IntentLog, settler Settler
 		l.lanes = append(l.lanes, newLane(id, op, cfg, l.gate, ann, settler, obs))
 	}
 	cfg.Guard.Subscribe(func(s guard.Status) {
-		l.gate.flooded(s.Tripped)
+		l.gate.setFlood(s.Tripped)
 		for _, lane := range l.lanes {
 			lane.inbox.ring() // one that waits for nothing else looks at what it holds
 		}
@@ -149,13 +149,13 @@ func (l *Dispatcher) Run(ctx context.Context) error {
 // Dispatch hands a job to its lane: that of its key, else of its entity, else the next in turn. It never blocks. A job whose assignment is ending, or
 // that comes after Close or Run's end, is dropped.
 func (l *Dispatcher) Dispatch(j Delivery) {
-	if !l.lanes[l.lane(j)].inbox.put(j) {
+	if !l.lanes[l.laneFor(j)].inbox.put(j) {
 		j.Record.Release()
 		l.gate.obs.RecordsReleased(1)
 	}
 }
 
-func (l *Dispatcher) lane(j Delivery) uint64 {
+func (l *Dispatcher) laneFor(j Delivery) uint64 {
 	n := uint64(len(l.lanes))
 	switch {
 	case n == 1:
@@ -183,4 +183,4 @@ func (l *Dispatcher) Close() {
 }
 
 // ProbeNow has a held operation tried at once.
-func (l *Dispatcher) ProbeNow() { l.gate.release(time.Now()) }
+func (l *Dispatcher) ProbeNow() { l.gate.probeNow(time.Now()) }

@@ -11,11 +11,11 @@ import (
 )
 
 func TestOrderPerKeyHoldsAcrossWaitsInPlaceWhileOtherKeysGoOn(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInBubble(t, func(t *testing.T) {
 		tries := map[string]int{}
-		r := start(t, func(_ int, items []sink.Item) sink.Response {
-			return each(items, func(it sink.Item) sink.ResultClass {
-				if tries[it.ID]++; it.ID == id(0) && tries[it.ID] <= 2 || it.ID == id(4) {
+		r := startHarness(t, func(_ int, items []sink.Item) sink.Response {
+			return respondPerItem(items, func(it sink.Item) sink.ResultClass {
+				if tries[it.ID]++; it.ID == recordID(0) && tries[it.ID] <= 2 || it.ID == recordID(4) {
 					return sink.Retryable
 				}
 				return sink.Delivered
@@ -23,26 +23,26 @@ func TestOrderPerKeyHoldsAcrossWaitsInPlaceWhileOtherKeysGoOn(t *testing.T) {
 		}, func(c *Config) { c.RetryInPlace = true; c.Concurrency = 1 })
 		keys := []string{"a", "b", "a", "b", "c", "c"}
 		for _, k := range keys {
-			r.dispatch(1, func(j *Delivery) { j.OrderKey = []byte(k) })
+			r.dispatchRecords(1, func(j *Delivery) { j.OrderKey = []byte(k) })
 		}
-		r.finish()
-		r.wantKinds(map[string]int{"delivered": 5, "dead exhausted": 1})
-		place := func(n int) int { return slices.Index(r.border.order, id(n)) }
+		r.closeAndWait()
+		r.wantOutcomes(map[string]int{"delivered": 5, "dead exhausted": 1})
+		place := func(n int) int { return slices.Index(r.ledger.order, recordID(n)) }
 		if place(0) > place(2) || place(4) > place(5) {
-			t.Errorf("settled in the order %v", r.border.order)
+			t.Errorf("settled in the order %v", r.ledger.order)
 		}
-		if at := r.border.at[id(3)].Sub(r.began); at > time.Second {
+		if at := r.ledger.settledAt[recordID(3)].Sub(r.began); at > time.Second {
 			t.Errorf("key b waited %v for key a", at)
 		}
-		if at := r.border.at[id(0)].Sub(r.began); at < 70*time.Second {
+		if at := r.ledger.settledAt[recordID(0)].Sub(r.began); at < 70*time.Second {
 			t.Errorf("the first of key a was delivered after %v, before its delays of 10 s and 1 m", at)
 		}
 	})
 }
 
 func TestItemsOfOneEntityAreNeverInOneCall(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, func(n int, items []sink.Item) sink.Response {
+	runInBubble(t, func(t *testing.T) {
+		r := startHarness(t, func(n int, items []sink.Item) sink.Response {
 			seen := map[string]bool{}
 			for _, it := range items {
 				if seen[it.EntityKey] {
@@ -50,15 +50,15 @@ func TestItemsOfOneEntityAreNeverInOneCall(t *testing.T) {
 				}
 				seen[it.EntityKey] = true
 			}
-			return accept(n, items)
+			return acceptAll(n, items)
 		}, func(c *Config) { c.Concurrency = 3 })
 		for i := range 60 {
-			r.dispatch(1, func(j *Delivery) { j.Item.EntityKey = fmt.Sprint(i % 7) })
+			r.dispatchRecords(1, func(j *Delivery) { j.Item.EntityKey = fmt.Sprint(i % 7) })
 		}
-		r.finish()
-		r.wantKinds(map[string]int{"delivered": 60})
+		r.closeAndWait()
+		r.wantOutcomes(map[string]int{"delivered": 60})
 		last := map[int]int{}
-		for _, name := range r.border.order {
+		for _, name := range r.ledger.order {
 			var n int
 			if _, err := fmt.Sscanf(name, "t-0-%d", &n); err != nil {
 				t.Fatal(err)
@@ -72,14 +72,14 @@ func TestItemsOfOneEntityAreNeverInOneCall(t *testing.T) {
 }
 
 func TestOutcomesOfOneAnswerReachTheSettlerTogether(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := start(t, accept, nil)
-		r.dispatch(24, nil)
-		r.finish()
-		if r.border.settles != 3 {
-			t.Errorf("%d calls of the settler for 3 answers", r.border.settles)
+	runInBubble(t, func(t *testing.T) {
+		r := startHarness(t, acceptAll, nil)
+		r.dispatchRecords(24, nil)
+		r.closeAndWait()
+		if r.ledger.settleCalls != 3 {
+			t.Errorf("%d calls of the settler for 3 answers", r.ledger.settleCalls)
 		}
-		if o := r.border.outcomes[id(0)]; o.Disposition != record.DispositionDelivered || o.Attempt != 1 {
+		if o := r.ledger.outcomes[recordID(0)]; o.Disposition != record.DispositionDelivered || o.Attempt != 1 {
 			t.Errorf("outcome %+v", o)
 		}
 	})

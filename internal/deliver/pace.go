@@ -13,8 +13,8 @@ const (
 	maxSpacing = 30 * time.Second
 )
 
-// pace says when the next call of an operation may start: by the account's limiter, and by what the vendor made of the last calls.
-type pace struct {
+// throttle says when the next call of an operation may start: by the account's limiter, and by what the vendor made of the last calls.
+type throttle struct {
 	limiter  *rate.Limiter // of the account; nil: none
 	backoff  Backoff
 	most     time.Duration // of a wait that the vendor asks for
@@ -26,7 +26,7 @@ type pace struct {
 }
 
 // take starts a call, or tells how long to wait before asking again.
-func (p *pace) take(now time.Time) (wait time.Duration) {
+func (p *throttle) take(now time.Time) (wait time.Duration) {
 	if wait = p.next.Sub(now); wait > 0 {
 		return wait
 	}
@@ -38,13 +38,13 @@ func (p *pace) take(now time.Time) (wait time.Duration) {
 }
 
 // untilToken is at least a millisecond, so that what rounding leaves of a token is not asked for in a circle.
-func (p *pace) untilToken(now time.Time) time.Duration {
+func (p *throttle) untilToken(now time.Time) time.Duration {
 	missing := (1 - p.limiter.TokensAt(now)) / float64(p.limiter.Limit())
 	return max(time.Millisecond, time.Duration(min(missing, time.Hour.Seconds())*float64(time.Second)))
 }
 
 // throttle takes a refusal for the pace. Calls that ran beside each other and were refused together count once.
-func (p *pace) throttle(started, now time.Time, retryAfter time.Duration, r *rand.Rand) {
+func (p *throttle) throttle(started, now time.Time, retryAfter time.Duration, r *rand.Rand) {
 	wait := min(retryAfter, p.most)
 	if !started.Before(p.asked) {
 		wait = max(wait, p.backoff.jittered(p.failures, r))
@@ -56,7 +56,7 @@ func (p *pace) throttle(started, now time.Time, retryAfter time.Duration, r *ran
 }
 
 // relax takes a success of a call that started after the last throttle.
-func (p *pace) relax(started time.Time) {
+func (p *throttle) relax(started time.Time) {
 	if p.failures == 0 && p.spacing == 0 || started.Before(p.asked) {
 		return
 	}

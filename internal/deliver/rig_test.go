@@ -22,53 +22,53 @@ import (
 	"sluice/internal/sink"
 )
 
-// border is what stands at the other ends: announcements and outcomes.
-type border struct {
-	mu       sync.Mutex
-	onSent   func() // before a commit is confirmed; nil: nothing
-	sent     int
-	unsent   int
-	marked   map[*record.Record]bool
-	standing map[string]bool // the marked ones, by id
-	outcomes map[string]record.Outcome
-	order    []string
-	settles  int
-	dropped  int // because ctx had ended
-	at       map[string]time.Time
+// ledger is what stands at the other ends: announcements and outcomes.
+type ledger struct {
+	mu             sync.Mutex
+	onLogIntent    func() // before a commit is confirmed; nil: nothing
+	intentsLogged  int
+	intentsCleared int
+	intents        map[*record.Record]bool
+	intentIDs      map[string]bool // the marked ones, by id
+	outcomes       map[string]record.Outcome
+	order          []string
+	settleCalls    int
+	released       int // because ctx had ended
+	settledAt      map[string]time.Time
 }
 
-func (b *border) LogIntent(ctx context.Context, records []*record.Record) error {
-	if b.onSent != nil {
-		b.onSent()
+func (b *ledger) LogIntent(ctx context.Context, records []*record.Record) error {
+	if b.onLogIntent != nil {
+		b.onLogIntent()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range records {
-		b.sent++
-		b.marked[r], b.standing[r.Origin.ID()] = true, true
+		b.intentsLogged++
+		b.intents[r], b.intentIDs[r.Origin.ID()] = true, true
 		r.Entry.MarkIntent()
 	}
 	return ctx.Err()
 }
 
-func (b *border) ClearIntent(records []*record.Record) {
+func (b *ledger) ClearIntent(records []*record.Record) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range records {
-		b.unsent++
-		delete(b.marked, r)
-		delete(b.standing, r.Origin.ID())
+		b.intentsCleared++
+		delete(b.intents, r)
+		delete(b.intentIDs, r.Origin.ID())
 		r.Entry.ClearIntent()
 	}
 }
 
-func (b *border) Settle(ctx context.Context, outcomes []record.Outcome) error {
+func (b *ledger) Settle(ctx context.Context, outcomes []record.Outcome) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.settles++
+	b.settleCalls++
 	for _, o := range outcomes {
 		if ctx.Err() != nil && o.Disposition != record.DispositionDelivered {
-			b.dropped++
+			b.released++
 			o.Record.Release()
 			continue
 		}
@@ -76,26 +76,26 @@ func (b *border) Settle(ctx context.Context, outcomes []record.Outcome) error {
 		if _, twice := b.outcomes[id]; twice {
 			panic("two outcomes for " + id)
 		}
-		b.outcomes[id], b.at[id] = o, time.Now()
+		b.outcomes[id], b.settledAt[id] = o, time.Now()
 		b.order = append(b.order, id)
 		o.Record.Settle()
 	}
 	return ctx.Err()
 }
 
-// rig is the lanes of one operation between a vendor and a border, with one assignment. Time is the bubble's.
-type rig struct {
-	t       *testing.T
-	vendor  *vendor
-	border  *border
-	tracker *offset.Tracker
-	lanes   *Dispatcher
-	obs     *observe.Pipeline
-	logs    *observer.ObservedLogs
-	ended   chan error
-	cancel  context.CancelFunc
-	n       int
-	began   time.Time
+// harness is the lanes of one operation between a vendor and a border, with one assignment. Time is the bubble's.
+type harness struct {
+	t          *testing.T
+	vendor     *fakeVendor
+	ledger     *ledger
+	tracker    *offset.Tracker
+	dispatcher *Dispatcher
+	obs        *observe.Pipeline
+	logs       *observer.ObservedLogs
+	ended      chan error
+	cancel     context.CancelFunc
+	dispatched int
+	began      time.Time
 }
 
 func testConfig() Config {
@@ -107,7 +107,7 @@ func testConfig() Config {
 	}
 }
 
-func newRig(t *testing.T, op sink.Operation, v *vendor, change func(*Config)) *rig {
+func newHarness(t *testing.T, op sink.Operation, v *fakeVendor, change func(*Config)) *harness {
 	v.accepted = map[string]int{}
 	cfg := testConfig()
 	if change != nil {
@@ -115,93 +115,93 @@ func newRig(t *testing.T, op sink.Operation, v *vendor, change func(*Config)) *r
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	obs := observe.NewRegistry(prometheus.NewRegistry()).Pipeline("p")
-	r := &rig{t: t, vendor: v, obs: obs, logs: logs, ended: make(chan error, 1), began: time.Now()}
-	r.border = &border{marked: map[*record.Record]bool{}, standing: map[string]bool{}, outcomes: map[string]record.Outcome{}, at: map[string]time.Time{}}
-	r.assign()
-	r.lanes = NewDispatcher(op, cfg, r.border, r.border, obs, zap.New(core))
+	r := &harness{t: t, vendor: v, obs: obs, logs: logs, ended: make(chan error, 1), began: time.Now()}
+	r.ledger = &ledger{intents: map[*record.Record]bool{}, intentIDs: map[string]bool{}, outcomes: map[string]record.Outcome{}, settledAt: map[string]time.Time{}}
+	r.newAssignment()
+	r.dispatcher = NewDispatcher(op, cfg, r.ledger, r.ledger, obs, zap.New(core))
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
-	go func() { r.ended <- r.lanes.Run(ctx) }()
+	go func() { r.ended <- r.dispatcher.Run(ctx) }()
 	return r
 }
 
-// start is a rig around a plain vendor.
-func start(t *testing.T, s script, change func(*Config)) *rig {
-	v := &vendor{script: s}
-	return newRig(t, v, v, change)
+// startHarness is a rig around a plain vendor.
+func startHarness(t *testing.T, s script, change func(*Config)) *harness {
+	v := &fakeVendor{script: s}
+	return newHarness(t, v, v, change)
 }
 
-// assign starts a new assignment for the records to come.
-func (r *rig) assign() *offset.Tracker {
-	r.tracker = offset.NewTracker([16]byte{1}, int64(r.n), nil)
+// newAssignment starts a new assignment for the records to come.
+func (r *harness) newAssignment() *offset.Tracker {
+	r.tracker = offset.NewTracker([16]byte{1}, int64(r.dispatched), nil)
 	return r.tracker
 }
 
-func id(n int) string { return fmt.Sprintf("t-0-%d", n) }
+func recordID(n int) string { return fmt.Sprintf("t-0-%d", n) }
 
-func (r *rig) record(change func(*Delivery)) Delivery {
+func (r *harness) newDelivery(change func(*Delivery)) Delivery {
 	rec := &record.Record{
 		Raw:    &kgo.Record{Value: make([]byte, 100)},
-		Origin: sink.Origin{Topic: "t", Offset: int64(r.n), Timestamp: time.Now()},
+		Origin: sink.Origin{Topic: "t", Offset: int64(r.dispatched), Timestamp: time.Now()},
 	}
-	r.tracker.Track(&rec.Entry, int64(r.n), 0, time.Now())
-	j := Delivery{Record: rec, Item: sink.Item{ID: id(r.n), Body: make([]byte, 100)}}
-	r.n++
+	r.tracker.Track(&rec.Entry, int64(r.dispatched), 0, time.Now())
+	j := Delivery{Record: rec, Item: sink.Item{ID: recordID(r.dispatched), Body: make([]byte, 100)}}
+	r.dispatched++
 	if change != nil {
 		change(&j)
 	}
 	return j
 }
 
-func (r *rig) dispatch(n int, change func(*Delivery)) []*record.Record {
+func (r *harness) dispatchRecords(n int, change func(*Delivery)) []*record.Record {
 	var out []*record.Record
 	for range n {
-		j := r.record(change)
+		j := r.newDelivery(change)
 		out = append(out, j.Record)
-		r.lanes.Dispatch(j)
+		r.dispatcher.Dispatch(j)
 	}
 	return out
 }
 
-// finish closes the lanes and awaits their end; every record must have ended.
-func (r *rig) finish() {
+// closeAndWait closes the lanes and awaits their end; every record must have ended.
+func (r *harness) closeAndWait() {
 	r.t.Helper()
-	r.lanes.Close()
+	r.dispatcher.Close()
 	if err := <-r.ended; err != nil {
 		r.t.Fatalf("Run: %v", err)
 	}
 	r.cancel()
 	<-r.tracker.Idle()
-	r.balance()
+	r.checkBalance()
 }
 
-// kill is the hard stop.
-func (r *rig) kill() {
+// cancelAndWait is the hard stop.
+func (r *harness) cancelAndWait() {
 	r.t.Helper()
 	r.cancel()
 	if err := <-r.ended; !errors.Is(err, context.Canceled) {
 		r.t.Errorf("Run: %v", err)
 	}
 	<-r.tracker.Idle()
-	r.balance()
+	r.checkBalance()
 }
 
-// balance: each record dispatched has one outcome or was counted as dropped.
-func (r *rig) balance() {
+// checkBalance: each record dispatched has one outcome or was counted as dropped.
+func (r *harness) checkBalance() {
 	r.t.Helper()
-	r.border.mu.Lock()
-	defer r.border.mu.Unlock()
-	if ended := len(r.border.outcomes) + r.border.dropped + int(r.obs.Snapshot().Dropped); ended != r.n {
-		r.t.Errorf("%d records were dispatched, %d have an outcome or were dropped", r.n, ended)
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	if ended := len(r.ledger.outcomes) + r.ledger.released + int(r.obs.Snapshot().Dropped); ended != r.dispatched {
+		r.t.Errorf("%d records were dispatched, %d have an outcome or were dropped", r.dispatched, ended)
 	}
 }
 
-// kinds counts the outcomes by kind and cause.
-func (r *rig) kinds() map[string]int {
-	r.border.mu.Lock()
-	defer r.border.mu.Unlock()
+// countOutcomes counts the outcomes by kind and cause.
+func (r *harness) countOutcomes() map[string]int {
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
 	out := map[string]int{}
-	for _, o := range r.border.outcomes {
+	for _, o := range r.ledger.outcomes {
 		name := o.Disposition.String()
 		if o.Disposition != record.DispositionDelivered {
 			name += " " + string(o.Cause)
@@ -211,23 +211,23 @@ func (r *rig) kinds() map[string]int {
 	return out
 }
 
-func (r *rig) wantKinds(want map[string]int) {
+func (r *harness) wantOutcomes(want map[string]int) {
 	r.t.Helper()
-	got := r.kinds()
+	got := r.countOutcomes()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		r.t.Fatalf("outcomes %v, want %v", got, want)
 	}
 }
 
-func (r *rig) wantSizes(want ...int) {
+func (r *harness) wantCallSizes(want ...int) {
 	r.t.Helper()
-	if got := r.vendor.sizes(); !slices.Equal(got, want) {
+	if got := r.vendor.callSizes(); !slices.Equal(got, want) {
 		r.t.Fatalf("calls of %v items, want %v", got, want)
 	}
 }
 
-// logged are the messages with their reason, in order.
-func (r *rig) logged() []string {
+// loggedMessages are the messages with their reason, in order.
+func (r *harness) loggedMessages() []string {
 	var out []string
 	for _, e := range r.logs.All() {
 		out = append(out, fmt.Sprintf("%s: %v", e.Message, e.ContextMap()["reason"]))
@@ -235,13 +235,13 @@ func (r *rig) logged() []string {
 	return out
 }
 
-func bubble(t *testing.T, f func(*testing.T)) {
+func runInBubble(t *testing.T, f func(*testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
 }
 
-// held is why the operation is held, as its status says; empty where it is not.
-func (r *rig) held() string {
+// holdReason is why the operation is held, as its status says; empty where it is not.
+func (r *harness) holdReason() string {
 	for _, o := range r.obs.Snapshot().Operations {
 		if o.Hold != nil {
 			return string(o.Hold.Reason)

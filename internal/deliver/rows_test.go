@@ -10,10 +10,10 @@ import (
 
 // The vendors of the rows.
 
-// byID answers the items named with a class, all others with delivered.
-func byID(class map[string]sink.ResultClass) script {
+// classifyByID answers the items named with a class, all others with delivered.
+func classifyByID(class map[string]sink.ResultClass) script {
 	return func(_ int, items []sink.Item) sink.Response {
-		return each(items, func(it sink.Item) sink.ResultClass {
+		return respondPerItem(items, func(it sink.Item) sink.ResultClass {
 			if c, ok := class[it.ID]; ok {
 				return c
 			}
@@ -22,20 +22,20 @@ func byID(class map[string]sink.ResultClass) script {
 	}
 }
 
-// refusing refuses a batch that holds one of the items.
-func refusing(bad ...string) script {
+// rejectBatchWith refuses a batch that holds one of the items.
+func rejectBatchWith(bad ...string) script {
 	return func(n int, items []sink.Item) sink.Response {
 		if slices.ContainsFunc(items, func(it sink.Item) bool { return slices.Contains(bad, it.ID) }) {
-			return answer(sink.Rejected, 400)
+			return newResponse(sink.Rejected, 400)
 		}
-		return accept(n, items)
+		return acceptAll(n, items)
 	}
 }
 
-// naming refuses as refusing does, and says for which items.
-func naming(bad ...string) script {
+// rejectNaming refuses as refusing does, and says for which items.
+func rejectNaming(bad ...string) script {
 	return func(n int, items []sink.Item) sink.Response {
-		a := refusing(bad...)(n, items)
+		a := rejectBatchWith(bad...)(n, items)
 		for i, it := range items {
 			if a.Class == sink.Rejected && slices.Contains(bad, it.ID) {
 				a.ItemErrors = append(a.ItemErrors, sink.ItemError{Index: i, Result: sink.Result{Class: sink.Rejected, Code: "Invalid"}})
@@ -45,44 +45,44 @@ func naming(bad ...string) script {
 	}
 }
 
-// postponing has those that are named pass later.
-func postponing(a sink.Response) sink.Response {
+// asRetryable has those that are named pass later.
+func asRetryable(a sink.Response) sink.Response {
 	for i := range a.ItemErrors {
 		a.ItemErrors[i].Class = sink.Retryable
 	}
 	return a
 }
 
-// short forgets the first item's result.
-func short(n int, items []sink.Item) sink.Response {
-	a := accept(n, items)
+// omitFirstResult forgets the first item's result.
+func omitFirstResult(n int, items []sink.Item) sink.Response {
+	a := acceptAll(n, items)
 	a.ItemResults = a.ItemResults[1:]
 	return a
 }
 
-func always(a sink.Response) script { return func(int, []sink.Item) sink.Response { return a } }
+func alwaysRespond(a sink.Response) script { return func(int, []sink.Item) sink.Response { return a } }
 
-// upTo takes calls of so many items.
-func upTo(most int) script {
+// acceptUpTo takes calls of so many items.
+func acceptUpTo(most int) script {
 	return func(n int, items []sink.Item) sink.Response {
 		if len(items) > most {
-			return answer(sink.TooLarge, 413)
+			return newResponse(sink.TooLarge, 413)
 		}
-		return accept(n, items)
+		return acceptAll(n, items)
 	}
 }
 
-// acted is a 500: the vendor had the request.
-func acted() sink.Response {
-	a := answer(sink.Unavailable, 500)
+// receivedServerError is a 500: the vendor had the request.
+func receivedServerError() sink.Response {
+	a := newResponse(sink.Unavailable, 500)
 	a.MayHaveActed = true
 	return a
 }
 
-func deadLetter(c *Config)  { c.UnknownPolicy = sink.UnknownDeadLetter }
-func neverOpens(c *Config)  { c.Breaker.Failures, c.Breaker.Ratio = 1000, 2 }
-func takenOver(j *Delivery) { j.Record.OutcomeUnknown = true }
-func kinds(pairs ...any) map[string]int {
+func deadLetterUnknown(c *Config) { c.UnknownPolicy = sink.UnknownDeadLetter }
+func disableBreaker(c *Config)    { c.Breaker.Failures, c.Breaker.Ratio = 1000, 2 }
+func withPriorIntent(j *Delivery) { j.Record.OutcomeUnknown = true }
+func outcomeCounts(pairs ...any) map[string]int {
 	out := map[string]int{}
 	for i := 0; i < len(pairs); i += 2 {
 		out[pairs[i].(string)] = pairs[i+1].(int)
@@ -90,140 +90,140 @@ func kinds(pairs ...any) map[string]int {
 	return out
 }
 
-// row is a row of the outcome table, through a lane from Dispatch to the settler.
-type row struct {
-	name    string
-	script  script
-	change  func(*Config)
-	job     func(*Delivery)
-	n       int
-	kinds   map[string]int
-	sizes   []int // of the calls
-	unsent  int   // taken back as not sent
-	doubles int   // counted as possible duplicates
+// tableRow is a row of the outcome table, through a lane from Dispatch to the settler.
+type tableRow struct {
+	name           string
+	script         script
+	change         func(*Config)
+	prepare        func(*Delivery)
+	records        int
+	outcomes       map[string]int
+	callSizes      []int // of the calls
+	intentsCleared int   // taken back as not sent
+	duplicates     int   // counted as possible duplicates
 }
 
-var rows = []row{
-	{name: "delivered", script: accept, n: 8, kinds: kinds("delivered", 8), sizes: []int{8}},
-	{name: "rejected", script: byID(map[string]sink.ResultClass{id(2): sink.Rejected}), n: 8, kinds: kinds("delivered", 7, "dead rejected", 1), sizes: []int{8}},
-	{name: "retryable", script: byID(map[string]sink.ResultClass{id(2): sink.Retryable}), n: 8, kinds: kinds("delivered", 7, "retried retryable", 1), sizes: []int{8}},
+var tableRows = []tableRow{
+	{name: "delivered", script: acceptAll, records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8}},
+	{name: "rejected", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Rejected}), records: 8, outcomes: outcomeCounts("delivered", 7, "dead rejected", 1), callSizes: []int{8}},
+	{name: "retryable", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Retryable}), records: 8, outcomes: outcomeCounts("delivered", 7, "retried retryable", 1), callSizes: []int{8}},
 	{
 		name: "retryable, in place", change: func(c *Config) { c.RetryInPlace = true },
 		script: func(n int, items []sink.Item) sink.Response {
 			if n == 1 {
-				return byID(map[string]sink.ResultClass{id(2): sink.Retryable})(n, items)
+				return classifyByID(map[string]sink.ResultClass{recordID(2): sink.Retryable})(n, items)
 			}
-			return accept(n, items)
+			return acceptAll(n, items)
 		},
-		n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 1}, unsent: 1,
+		records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 1}, intentsCleared: 1,
 	},
 	{
 		name: "expired, in place", change: func(c *Config) { c.RetryInPlace, c.MaxAge = true, 5*time.Second },
-		script: byID(map[string]sink.ResultClass{id(0): sink.Retryable}), n: 1, kinds: kinds("dead expired", 1), sizes: []int{1, 1}, unsent: 1,
+		script: classifyByID(map[string]sink.ResultClass{recordID(0): sink.Retryable}), records: 1, outcomes: outcomeCounts("dead expired", 1), callSizes: []int{1, 1}, intentsCleared: 1,
 	},
 	{
 		name: "expired, in place, by the age since the first refusal", change: func(c *Config) { c.RetryInPlace, c.MaxAge = true, 65*time.Second },
-		script: byID(map[string]sink.ResultClass{id(0): sink.Retryable}), n: 1, kinds: kinds("dead expired", 1), sizes: []int{1, 1, 1}, unsent: 2,
+		script: classifyByID(map[string]sink.ResultClass{recordID(0): sink.Retryable}), records: 1, outcomes: outcomeCounts("dead expired", 1), callSizes: []int{1, 1, 1}, intentsCleared: 2,
 	},
 	{
-		name: "exhausted", script: byID(map[string]sink.ResultClass{id(2): sink.Retryable}), job: func(j *Delivery) { j.Record.TierDelay = time.Minute },
-		n: 8, kinds: kinds("delivered", 7, "dead exhausted", 1), sizes: []int{8},
+		name: "exhausted", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Retryable}), prepare: func(j *Delivery) { j.Record.TierDelay = time.Minute },
+		records: 8, outcomes: outcomeCounts("delivered", 7, "dead exhausted", 1), callSizes: []int{8},
 	},
 	{
-		name: "expired", script: byID(map[string]sink.ResultClass{id(2): sink.Retryable}), job: func(j *Delivery) { j.Record.FirstFailed = time.Now().Add(-2 * time.Hour) },
-		n: 8, kinds: kinds("delivered", 7, "dead expired", 1), sizes: []int{8},
+		name: "expired", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Retryable}), prepare: func(j *Delivery) { j.Record.FirstFailed = time.Now().Add(-2 * time.Hour) },
+		records: 8, outcomes: outcomeCounts("delivered", 7, "dead expired", 1), callSizes: []int{8},
 	},
 	{
 		name: "an item without a sure result is sent again alone",
 		script: func(n int, items []sink.Item) sink.Response {
 			if n == 1 {
-				return byID(map[string]sink.ResultClass{id(2): sink.Unknown})(n, items)
+				return classifyByID(map[string]sink.ResultClass{recordID(2): sink.Unknown})(n, items)
 			}
-			return accept(n, items)
+			return acceptAll(n, items)
 		},
-		n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 1}, doubles: 1,
+		records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 1}, duplicates: 1,
 	},
 	{
-		name: "no item has a sure result: never all of them again", n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 4, 4}, doubles: 8,
+		name: "no item has a sure result: never all of them again", records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 4, 4}, duplicates: 8,
 		script: func(n int, items []sink.Item) sink.Response {
 			if n == 1 {
-				return each(items, func(sink.Item) sink.ResultClass { return sink.Unknown })
+				return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Unknown })
 			}
-			return accept(n, items)
+			return acceptAll(n, items)
 		},
 	},
 	{
-		name: "an item without a sure result is dead by policy", script: byID(map[string]sink.ResultClass{id(2): sink.Unknown}), change: deadLetter,
-		n: 8, kinds: kinds("delivered", 7, "dead unknown", 1), sizes: []int{8},
+		name: "an item without a sure result is dead by policy", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Unknown}), change: deadLetterUnknown,
+		records: 8, outcomes: outcomeCounts("delivered", 7, "dead unknown", 1), callSizes: []int{8},
 	},
-	{name: "fewer results than items: none is delivered", script: short, change: deadLetter, n: 8, kinds: kinds("dead unknown", 8), sizes: []int{8}},
-	{name: "batch refused, items named", script: naming(id(3), id(5)), n: 8, kinds: kinds("delivered", 6, "dead rejected", 2), sizes: []int{8, 6}},
+	{name: "fewer results than items: none is delivered", script: omitFirstResult, change: deadLetterUnknown, records: 8, outcomes: outcomeCounts("dead unknown", 8), callSizes: []int{8}},
+	{name: "batch refused, items named", script: rejectNaming(recordID(3), recordID(5)), records: 8, outcomes: outcomeCounts("delivered", 6, "dead rejected", 2), callSizes: []int{8, 6}},
 	{
-		name: "batch refused, an item named that may pass later", n: 8, kinds: kinds("delivered", 7, "retried retryable", 1), sizes: []int{8, 7},
-		script: func(n int, items []sink.Item) sink.Response { return postponing(naming(id(3))(n, items)) },
-	},
-	{
-		name: "the same of an item that is alone", n: 1, kinds: kinds("retried retryable", 1), sizes: []int{1},
-		script: func(n int, items []sink.Item) sink.Response { return postponing(naming(id(0))(n, items)) },
+		name: "batch refused, an item named that may pass later", records: 8, outcomes: outcomeCounts("delivered", 7, "retried retryable", 1), callSizes: []int{8, 7},
+		script: func(n int, items []sink.Item) sink.Response { return asRetryable(rejectNaming(recordID(3))(n, items)) },
 	},
 	{
-		name: "batch refused, nobody named, then one of a half: nothing is known of the other half", n: 8, kinds: kinds("delivered", 7, "dead rejected", 1), sizes: []int{8, 4, 7}, unsent: 4,
+		name: "the same of an item that is alone", records: 1, outcomes: outcomeCounts("retried retryable", 1), callSizes: []int{1},
+		script: func(n int, items []sink.Item) sink.Response { return asRetryable(rejectNaming(recordID(0))(n, items)) },
+	},
+	{
+		name: "batch refused, nobody named, then one of a half: nothing is known of the other half", records: 8, outcomes: outcomeCounts("delivered", 7, "dead rejected", 1), callSizes: []int{8, 4, 7}, intentsCleared: 4,
 		script: func(n int, items []sink.Item) sink.Response {
 			if n == 1 {
-				return answer(sink.Rejected, 400)
+				return newResponse(sink.Rejected, 400)
 			}
-			return naming(id(0))(n, items)
+			return rejectNaming(recordID(0))(n, items)
 		},
 	},
-	{name: "batch refused, nobody named", script: refusing(id(7)), n: 8, kinds: kinds("delivered", 7, "dead rejected", 1), sizes: []int{8, 4, 2, 1, 1}, unsent: 4},
-	{name: "too large: halved, and the smaller cap is remembered", script: upTo(4), n: 16, kinds: kinds("delivered", 16), sizes: []int{8, 4, 4, 4, 4}, unsent: 4},
-	{name: "too large alone", script: upTo(0), n: 2, kinds: kinds("dead too_large", 2), sizes: []int{2, 1, 1}, unsent: 1},
-	{name: "throttled", script: first(answer(sink.Throttled, 429)), n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 8}, unsent: 8},
+	{name: "batch refused, nobody named", script: rejectBatchWith(recordID(7)), records: 8, outcomes: outcomeCounts("delivered", 7, "dead rejected", 1), callSizes: []int{8, 4, 2, 1, 1}, intentsCleared: 4},
+	{name: "too large: halved, and the smaller cap is remembered", script: acceptUpTo(4), records: 16, outcomes: outcomeCounts("delivered", 16), callSizes: []int{8, 4, 4, 4, 4}, intentsCleared: 4},
+	{name: "too large alone", script: acceptUpTo(0), records: 2, outcomes: outcomeCounts("dead too_large", 2), callSizes: []int{2, 1, 1}, intentsCleared: 1},
+	{name: "throttled", script: respondFirst(newResponse(sink.Throttled, 429)), records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 8}, intentsCleared: 8},
 	{
-		name: "misconfigured: held, then one item, nothing dead", script: first(answer(sink.Misconfigured, 404)),
-		n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 1, 7}, unsent: 8,
+		name: "misconfigured: held, then one item, nothing dead", script: respondFirst(newResponse(sink.Misconfigured, 404)),
+		records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 1, 7}, intentsCleared: 8,
 	},
 	{
-		name: "unauthorized without a token to renew: held, nothing dead", script: first(answer(sink.Unauthorized, 401)),
-		n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 1, 7}, unsent: 8,
+		name: "unauthorized without a token to renew: held, nothing dead", script: respondFirst(newResponse(sink.Unauthorized, 401)),
+		records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 1, 7}, intentsCleared: 8,
 	},
-	{name: "unavailable: the same again", script: first(answer(sink.Unavailable, 503)), n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 8}, unsent: 8},
+	{name: "unavailable: the same again", script: respondFirst(newResponse(sink.Unavailable, 503)), records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 8}, intentsCleared: 8},
 	{
-		name: "unavailable, may have acted: stays announced, and counts as possible duplicates", script: first(acted(), acted()),
-		n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 8, 8}, doubles: 16,
+		name: "unavailable, may have acted: stays announced, and counts as possible duplicates", script: respondFirst(receivedServerError(), receivedServerError()),
+		records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 8, 8}, duplicates: 16,
 	},
 	{
-		name: "unknown call: halved, each at most twice", script: always(answer(sink.Unknown, 504)), change: neverOpens,
-		n: 8, kinds: kinds("dead unknown", 8), sizes: []int{8, 4, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, doubles: 16,
+		name: "unknown call: halved, each at most twice", script: alwaysRespond(newResponse(sink.Unknown, 504)), change: disableBreaker,
+		records: 8, outcomes: outcomeCounts("dead unknown", 8), callSizes: []int{8, 4, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, duplicates: 16,
 	},
-	{name: "unknown call: dead by policy", script: always(answer(sink.Unknown, 504)), change: deadLetter, n: 8, kinds: kinds("dead unknown", 8), sizes: []int{8}},
-	{name: "unknown call, then all is well", script: first(answer(sink.Unknown, 0)), n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 4, 4}, doubles: 8},
+	{name: "unknown call: dead by policy", script: alwaysRespond(newResponse(sink.Unknown, 504)), change: deadLetterUnknown, records: 8, outcomes: outcomeCounts("dead unknown", 8), callSizes: []int{8}},
+	{name: "unknown call, then all is well", script: respondFirst(newResponse(sink.Unknown, 0)), records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 4, 4}, duplicates: 8},
 	{
 		name:   "unknown, then refused before it was read: an earlier call may still have reached the vendor",
-		script: first(answer(sink.Unknown, 0), answer(sink.Unavailable, 503)), n: 8, kinds: kinds("delivered", 8), sizes: []int{8, 4, 4, 4}, doubles: 12,
+		script: respondFirst(newResponse(sink.Unknown, 0), newResponse(sink.Unavailable, 503)), records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 4, 4, 4}, duplicates: 12,
 	},
-	{name: "sent at take-over, by retry", script: accept, job: takenOver, n: 2, kinds: kinds("delivered", 2), sizes: []int{2}, doubles: 2},
+	{name: "sent at take-over, by retry", script: acceptAll, prepare: withPriorIntent, records: 2, outcomes: outcomeCounts("delivered", 2), callSizes: []int{2}, duplicates: 2},
 	{
-		name: "sent at take-over, by retry: one resend is used up", script: always(answer(sink.Unknown, 504)), change: neverOpens, job: takenOver,
-		n: 1, kinds: kinds("dead unknown", 1), sizes: []int{1, 1}, doubles: 2,
+		name: "sent at take-over, by retry: one resend is used up", script: alwaysRespond(newResponse(sink.Unknown, 504)), change: disableBreaker, prepare: withPriorIntent,
+		records: 1, outcomes: outcomeCounts("dead unknown", 1), callSizes: []int{1, 1}, duplicates: 2,
 	},
-	{name: "sent at take-over, by dead letter", script: accept, change: deadLetter, job: takenOver, n: 2, kinds: kinds("dead unknown", 2)},
+	{name: "sent at take-over, by dead letter", script: acceptAll, change: deadLetterUnknown, prepare: withPriorIntent, records: 2, outcomes: outcomeCounts("dead unknown", 2)},
 }
 
 func TestRowsThroughALane(t *testing.T) {
-	for _, c := range rows {
+	for _, c := range tableRows {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := start(t, c.script, c.change)
-				r.dispatch(c.n, c.job)
-				r.finish()
-				r.wantKinds(c.kinds)
-				r.wantSizes(c.sizes...)
-				if r.border.unsent != c.unsent {
-					t.Errorf("%d were taken back as not sent, want %d", r.border.unsent, c.unsent)
+			runInBubble(t, func(t *testing.T) {
+				r := startHarness(t, c.script, c.change)
+				r.dispatchRecords(c.records, c.prepare)
+				r.closeAndWait()
+				r.wantOutcomes(c.outcomes)
+				r.wantCallSizes(c.callSizes...)
+				if r.ledger.intentsCleared != c.intentsCleared {
+					t.Errorf("%d were taken back as not sent, want %d", r.ledger.intentsCleared, c.intentsCleared)
 				}
-				if got := r.obs.Snapshot().PossibleDuplicates; got != uint64(c.doubles) {
-					t.Errorf("%d possible duplicates, want %d", got, c.doubles)
+				if got := r.obs.Snapshot().PossibleDuplicates; got != uint64(c.duplicates) {
+					t.Errorf("%d possible duplicates, want %d", got, c.duplicates)
 				}
 			})
 		})

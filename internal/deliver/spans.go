@@ -2,47 +2,47 @@ package deliver
 
 import "time"
 
-// maxSpans bounds what is remembered: a day of a breaker that opens for 15 s each minute.
-const maxSpans = 1440
+// maxStalledSpans bounds what is remembered: a day of a breaker that opens for 15 s each minute.
+const maxStalledSpans = 1440
 
-type span struct{ from, to time.Time }
+type timeSpan struct{ from, to time.Time }
 
-// spans are the times in which an operation could not be tried, ascending and apart from each other.
-type spans struct {
-	past  []span
+// stalledSpans are the times in which an operation could not be tried, ascending and apart from each other.
+type stalledSpans struct {
+	ended []timeSpan
 	since time.Time // start of the one that lasts; zero: none
 }
 
-// set says whether the operation can be tried from now on.
-func (s *spans) set(stalled bool, now time.Time) {
+// setStalled says whether the operation can be tried from now on.
+func (s *stalledSpans) setStalled(stalled bool, now time.Time) {
 	switch {
 	case stalled && s.since.IsZero():
 		s.since = now
 	case !stalled && !s.since.IsZero():
-		s.add(s.since, now)
+		s.addSpan(s.since, now)
 		s.since = time.Time{}
 	}
 }
 
-// add joins a span with those that it touches.
-func (s *spans) add(from, to time.Time) {
-	for n := len(s.past) - 1; n >= 0 && !from.After(s.past[n].to); n-- {
-		from, to = earlier(from, s.past[n].from), later(to, s.past[n].to)
-		s.past = s.past[:n]
+// addSpan joins a span with those that it touches.
+func (s *stalledSpans) addSpan(from, to time.Time) {
+	for n := len(s.ended) - 1; n >= 0 && !from.After(s.ended[n].to); n-- {
+		from, to = earlier(from, s.ended[n].from), later(to, s.ended[n].to)
+		s.ended = s.ended[:n]
 	}
-	s.past = append(s.past, span{from, to})
-	if len(s.past) > maxSpans {
+	s.ended = append(s.ended, timeSpan{from, to})
+	if len(s.ended) > maxStalledSpans {
 		// The gap between the two oldest counts as stalled: a record lives longer for it, never shorter.
-		s.past[1].from = s.past[0].from
-		s.past = s.past[1:]
+		s.ended[1].from = s.ended[0].from
+		s.ended = s.ended[1:]
 	}
 }
 
-// within is how much of the time from a moment until now was stalled.
-func (s *spans) within(from, now time.Time) time.Duration {
+// stalledSince is how much of the time from a moment until now was stalled.
+func (s *stalledSpans) stalledSince(from, now time.Time) time.Duration {
 	var sum time.Duration
 	end := from
-	for _, p := range s.past {
+	for _, p := range s.ended {
 		sum += overlap(later(p.from, from), earlier(p.to, now))
 		end = later(end, p.to)
 	}

@@ -9,52 +9,52 @@ import (
 )
 
 func TestAnAnswerHasOneRowForItsCall(t *testing.T) {
-	retry := policy{renewable: true, unknown: sink.UnknownRetry, resends: 2}
+	retry := policy{tokenRefreshable: true, unknownPolicy: sink.UnknownRetry, maxResends: 2}
 	upsert := policy{repeatable: true}
 	items := func(n int) sink.Response {
 		return sink.Response{Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: make([]sink.Result, n)}
 	}
-	named := answer(sink.Rejected, 400)
+	named := newResponse(sink.Rejected, 400)
 	named.ItemErrors = []sink.ItemError{{Index: 3}}
-	nobody := answer(sink.Rejected, 400)
+	nobody := newResponse(sink.Rejected, 400)
 	nobody.ItemErrors = []sink.ItemError{{Index: 4}, {Index: -1}}
 	cases := []struct {
 		name string
 		p    policy
-		c    call
+		c    callFacts
 		a    sink.Response
 		want verdict
 	}{
-		{"readable answer", retry, call{items: 4}, items(4), verdict{step: stepItems, signal: success}},
-		{"fewer results than items", retry, call{items: 4}, items(3), verdict{step: stepUnknown, signal: success}},
-		{"more results than items", retry, call{items: 4}, items(5), verdict{step: stepUnknown, signal: success}},
-		{"fewer results than items, repeatable", upsert, call{items: 4}, items(3), verdict{step: stepBackOff, signal: failure, backOff: true}},
-		{"2xx without a readable body", retry, call{items: 4}, answer(sink.Unknown, 200), verdict{step: stepUnknown, signal: success}},
-		{"batch refused, items named", retry, call{items: 4}, named, verdict{step: stepNamed, signal: success}},
-		{"batch refused, names that are no items", retry, call{items: 4}, nobody, verdict{step: stepHalve, signal: success}},
-		{"batch refused, nobody named", retry, call{items: 4}, answer(sink.Rejected, 400), verdict{step: stepHalve, signal: success}},
-		{"item refused alone", retry, call{items: 1}, answer(sink.Rejected, 422), verdict{step: stepAlone, signal: success}},
-		{"too large", retry, call{items: 4}, answer(sink.TooLarge, 413), verdict{step: stepShrink, signal: success}},
-		{"too large alone", retry, call{items: 1}, answer(sink.TooLarge, 413), verdict{step: stepAlone, signal: success}},
-		{"unauthorized", retry, call{items: 4}, answer(sink.Unauthorized, 401), verdict{step: stepRenew, signal: excluded}},
-		{"unauthorized with a new token", retry, call{items: 4, renewed: true}, answer(sink.Unauthorized, 403), verdict{step: stepHold, signal: excluded, hold: holdUnauthorized}},
-		{"unauthorized, no token to renew", policy{}, call{items: 4}, answer(sink.Unauthorized, 401), verdict{step: stepHold, signal: excluded, hold: holdUnauthorized}},
-		{"misconfigured", retry, call{items: 4}, answer(sink.Misconfigured, 404), verdict{step: stepHold, signal: failure, hold: holdMisconfigured}},
-		{"throttled", retry, call{items: 4}, answer(sink.Throttled, 429), verdict{step: stepThrottle, signal: excluded}},
-		{"unavailable", retry, call{items: 4}, answer(sink.Unavailable, 503), verdict{step: stepBackOff, signal: failure, backOff: true}},
-		{"unknown call", retry, call{items: 4}, answer(sink.Unknown, 504), verdict{step: stepUnknown, signal: failure, backOff: true}},
-		{"unknown call, no answer", retry, call{items: 4}, answer(sink.Unknown, 0), verdict{step: stepUnknown, signal: failure, backOff: true}},
-		{"unknown call, repeatable", upsert, call{items: 4}, answer(sink.Unknown, 504), verdict{step: stepBackOff, signal: failure, backOff: true}},
-		{"unreadable answer", retry, call{items: 4}, answer(sink.Unknown, 200), verdict{step: stepUnknown, signal: success}},
-		{"unreadable answer, repeatable", upsert, call{items: 4}, answer(sink.Unknown, 200), verdict{step: stepBackOff, signal: failure, backOff: true}},
-		{"poison batch", retry, call{items: 4, poison: true}, answer(sink.Unavailable, 500), verdict{step: stepHalve, signal: success}},
-		{"poison item", retry, call{items: 1, poison: true}, answer(sink.Unavailable, 500), verdict{step: stepAlone, signal: success}},
-		{"no class at all", retry, call{items: 4}, sink.Response{}, verdict{step: stepUnknown, signal: failure, backOff: true}},
-		{"a class of items only", retry, call{items: 4}, answer(sink.Retryable, 0), verdict{step: stepUnknown, signal: failure, backOff: true}},
+		{"readable answer", retry, callFacts{items: 4}, items(4), verdict{action: actionPerItem, signal: signalSuccess}},
+		{"fewer results than items", retry, callFacts{items: 4}, items(3), verdict{action: actionUnknownOutcome, signal: signalSuccess}},
+		{"more results than items", retry, callFacts{items: 4}, items(5), verdict{action: actionUnknownOutcome, signal: signalSuccess}},
+		{"fewer results than items, repeatable", upsert, callFacts{items: 4}, items(3), verdict{action: actionBackOff, signal: signalFailure, backOff: true}},
+		{"2xx without a readable body", retry, callFacts{items: 4}, newResponse(sink.Unknown, 200), verdict{action: actionUnknownOutcome, signal: signalSuccess}},
+		{"batch refused, items named", retry, callFacts{items: 4}, named, verdict{action: actionNamedItems, signal: signalSuccess}},
+		{"batch refused, names that are no items", retry, callFacts{items: 4}, nobody, verdict{action: actionBisect, signal: signalSuccess}},
+		{"batch refused, nobody named", retry, callFacts{items: 4}, newResponse(sink.Rejected, 400), verdict{action: actionBisect, signal: signalSuccess}},
+		{"item refused alone", retry, callFacts{items: 1}, newResponse(sink.Rejected, 422), verdict{action: actionSingleItem, signal: signalSuccess}},
+		{"too large", retry, callFacts{items: 4}, newResponse(sink.TooLarge, 413), verdict{action: actionShrinkCalls, signal: signalSuccess}},
+		{"too large alone", retry, callFacts{items: 1}, newResponse(sink.TooLarge, 413), verdict{action: actionSingleItem, signal: signalSuccess}},
+		{"unauthorized", retry, callFacts{items: 4}, newResponse(sink.Unauthorized, 401), verdict{action: actionRefreshToken, signal: signalExcluded}},
+		{"unauthorized with a new token", retry, callFacts{items: 4, tokenRefreshed: true}, newResponse(sink.Unauthorized, 403), verdict{action: actionHold, signal: signalExcluded, reason: reasonUnauthorized}},
+		{"unauthorized, no token to renew", policy{}, callFacts{items: 4}, newResponse(sink.Unauthorized, 401), verdict{action: actionHold, signal: signalExcluded, reason: reasonUnauthorized}},
+		{"misconfigured", retry, callFacts{items: 4}, newResponse(sink.Misconfigured, 404), verdict{action: actionHold, signal: signalFailure, reason: reasonMisconfigured}},
+		{"throttled", retry, callFacts{items: 4}, newResponse(sink.Throttled, 429), verdict{action: actionThrottle, signal: signalExcluded}},
+		{"unavailable", retry, callFacts{items: 4}, newResponse(sink.Unavailable, 503), verdict{action: actionBackOff, signal: signalFailure, backOff: true}},
+		{"unknown call", retry, callFacts{items: 4}, newResponse(sink.Unknown, 504), verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}},
+		{"unknown call, no answer", retry, callFacts{items: 4}, newResponse(sink.Unknown, 0), verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}},
+		{"unknown call, repeatable", upsert, callFacts{items: 4}, newResponse(sink.Unknown, 504), verdict{action: actionBackOff, signal: signalFailure, backOff: true}},
+		{"unreadable answer", retry, callFacts{items: 4}, newResponse(sink.Unknown, 200), verdict{action: actionUnknownOutcome, signal: signalSuccess}},
+		{"unreadable answer, repeatable", upsert, callFacts{items: 4}, newResponse(sink.Unknown, 200), verdict{action: actionBackOff, signal: signalFailure, backOff: true}},
+		{"poison batch", retry, callFacts{items: 4, poison: true}, newResponse(sink.Unavailable, 500), verdict{action: actionBisect, signal: signalSuccess}},
+		{"poison item", retry, callFacts{items: 1, poison: true}, newResponse(sink.Unavailable, 500), verdict{action: actionSingleItem, signal: signalSuccess}},
+		{"no class at all", retry, callFacts{items: 4}, sink.Response{}, verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}},
+		{"a class of items only", retry, callFacts{items: 4}, newResponse(sink.Retryable, 0), verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.p.decide(c.c, c.a); got != c.want {
+			if got := c.p.verdictFor(c.c, c.a); got != c.want {
 				t.Fatalf("decide = %+v, want %+v", got, c.want)
 			}
 		})
@@ -63,62 +63,64 @@ func TestAnAnswerHasOneRowForItsCall(t *testing.T) {
 
 func TestAHarmlessCallThatDoesNotPassHasARowToo(t *testing.T) {
 	for class, want := range map[sink.ResultClass]verdict{
-		sink.Unauthorized:  {step: stepHold, signal: excluded, hold: holdUnauthorized},
-		sink.Misconfigured: {step: stepHold, signal: failure, hold: holdMisconfigured},
-		sink.Throttled:     {step: stepThrottle, signal: excluded},
-		sink.Unavailable:   {step: stepBackOff, signal: failure},
-		sink.Unknown:       {step: stepBackOff, signal: failure},
-		sink.Rejected:      {step: stepBackOff, signal: failure},
+		sink.Unauthorized:  {action: actionHold, signal: signalExcluded, reason: reasonUnauthorized},
+		sink.Misconfigured: {action: actionHold, signal: signalFailure, reason: reasonMisconfigured},
+		sink.Throttled:     {action: actionThrottle, signal: signalExcluded},
+		sink.Unavailable:   {action: actionBackOff, signal: signalFailure},
+		sink.Unknown:       {action: actionBackOff, signal: signalFailure},
+		sink.Rejected:      {action: actionBackOff, signal: signalFailure},
 	} {
-		if got := (policy{}).probe(answer(class, 0)); got != want {
+		if got := (policy{}).verdictForProbe(newResponse(class, 0)); got != want {
 			t.Errorf("%v: probe = %+v, want %+v", class, got, want)
 		}
 	}
 }
 
 func TestOfTwoResultsForOneNameTheFirstCounts(t *testing.T) {
-	a := answer(sink.Rejected, 400)
+	a := newResponse(sink.Rejected, 400)
 	a.ItemErrors = []sink.ItemError{{Index: 1, Result: sink.Result{Code: "first"}}, {Index: 1, Result: sink.Result{Code: "second"}}}
-	if got := blamed(2, a); len(got) != 1 || got[1].Code != "first" {
+	if got := namedItems(2, a); len(got) != 1 || got[1].Code != "first" {
 		t.Fatalf("blamed = %+v", got)
 	}
 }
 
 func TestAResultHasOneRowForItsRecord(t *testing.T) {
-	tiers := policy{unknown: sink.UnknownRetry, resends: 2, delays: []time.Duration{10 * time.Second, time.Minute}, maxAge: time.Hour}
+	tiers := policy{unknownPolicy: sink.UnknownRetry, maxResends: 2, retryDelays: []time.Duration{10 * time.Second, time.Minute}, maxAge: time.Hour}
 	mail, upsert, inPlace := tiers, tiers, tiers
-	mail.unknown = sink.UnknownDeadLetter
+	mail.unknownPolicy = sink.UnknownDeadLetter
 	upsert.repeatable = true
-	inPlace.inPlace = true
-	dead := func(c record.Cause) fate { return fate{kind: fateDead, cause: c} }
-	tier := func(d time.Duration) fate { return fate{kind: fateTier, cause: record.CauseRetryable, delay: d} }
+	inPlace.retryInPlace = true
+	dead := func(c record.Cause) ruling { return ruling{kind: rulingDead, cause: c} }
+	tier := func(d time.Duration) ruling {
+		return ruling{kind: rulingRetryTier, cause: record.CauseRetryable, delay: d}
+	}
 	cases := []struct {
 		name  string
 		p     policy
 		class sink.ResultClass
-		h     history
-		want  fate
+		h     attemptHistory
+		want  ruling
 	}{
-		{"accepted", tiers, sink.Delivered, history{}, fate{kind: fateDelivered}},
-		{"refused for good", tiers, sink.Rejected, history{}, dead(record.CauseRejected)},
-		{"may pass later: first tier", tiers, sink.Retryable, history{}, tier(10 * time.Second)},
-		{"may pass later: next tier", tiers, sink.Retryable, history{delay: 10 * time.Second}, tier(time.Minute)},
-		{"may pass later: from a tier that is not configured any more", tiers, sink.Retryable, history{delay: 30 * time.Second}, tier(time.Minute)},
-		{"may pass later: after the last tier", tiers, sink.Retryable, history{delay: time.Minute}, dead(record.CauseExhausted)},
-		{"may pass later: of the greatest age", tiers, sink.Retryable, history{age: time.Hour}, tier(10 * time.Second)},
-		{"may pass later: too old", tiers, sink.Retryable, history{age: time.Hour + 1}, dead(record.CauseExpired)},
-		{"may pass later: waits in place", inPlace, sink.Retryable, history{}, fate{kind: fateWait, cause: record.CauseRetryable, delay: 10 * time.Second}},
-		{"may pass later: waited in place to the end", inPlace, sink.Retryable, history{delay: time.Minute}, dead(record.CauseExhausted)},
-		{"unknown: sent again", tiers, sink.Unknown, history{resends: 1}, fate{kind: fateResend}},
-		{"unknown: sent again often enough", tiers, sink.Unknown, history{resends: 2}, dead(record.CauseUnknown)},
-		{"unknown: never twice", mail, sink.Unknown, history{}, dead(record.CauseUnknown)},
-		{"unknown: no harm, later", upsert, sink.Unknown, history{}, tier(10 * time.Second)},
-		{"no class at all", tiers, 0, history{}, fate{kind: fateResend}},
-		{"a class of calls only", mail, sink.Throttled, history{}, dead(record.CauseUnknown)},
+		{"accepted", tiers, sink.Delivered, attemptHistory{}, ruling{kind: rulingDelivered}},
+		{"refused for good", tiers, sink.Rejected, attemptHistory{}, dead(record.CauseRejected)},
+		{"may pass later: first tier", tiers, sink.Retryable, attemptHistory{}, tier(10 * time.Second)},
+		{"may pass later: next tier", tiers, sink.Retryable, attemptHistory{lastDelay: 10 * time.Second}, tier(time.Minute)},
+		{"may pass later: from a tier that is not configured any more", tiers, sink.Retryable, attemptHistory{lastDelay: 30 * time.Second}, tier(time.Minute)},
+		{"may pass later: after the last tier", tiers, sink.Retryable, attemptHistory{lastDelay: time.Minute}, dead(record.CauseExhausted)},
+		{"may pass later: of the greatest age", tiers, sink.Retryable, attemptHistory{age: time.Hour}, tier(10 * time.Second)},
+		{"may pass later: too old", tiers, sink.Retryable, attemptHistory{age: time.Hour + 1}, dead(record.CauseExpired)},
+		{"may pass later: waits in place", inPlace, sink.Retryable, attemptHistory{}, ruling{kind: rulingWaitInPlace, cause: record.CauseRetryable, delay: 10 * time.Second}},
+		{"may pass later: waited in place to the end", inPlace, sink.Retryable, attemptHistory{lastDelay: time.Minute}, dead(record.CauseExhausted)},
+		{"unknown: sent again", tiers, sink.Unknown, attemptHistory{resends: 1}, ruling{kind: rulingResend}},
+		{"unknown: sent again often enough", tiers, sink.Unknown, attemptHistory{resends: 2}, dead(record.CauseUnknown)},
+		{"unknown: never twice", mail, sink.Unknown, attemptHistory{}, dead(record.CauseUnknown)},
+		{"unknown: no harm, later", upsert, sink.Unknown, attemptHistory{}, tier(10 * time.Second)},
+		{"no class at all", tiers, 0, attemptHistory{}, ruling{kind: rulingResend}},
+		{"a class of calls only", mail, sink.Throttled, attemptHistory{}, dead(record.CauseUnknown)},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.p.item(sink.Result{Class: c.class}, c.h); got != c.want {
+			if got := c.p.rulingForItem(sink.Result{Class: c.class}, c.h); got != c.want {
 				t.Fatalf("item = %+v, want %+v", got, c.want)
 			}
 		})
@@ -129,16 +131,16 @@ func TestARecordThatAnEarlierOwnerMayHaveSentGoesByThePolicy(t *testing.T) {
 	cases := []struct {
 		name string
 		p    policy
-		want fate
+		want ruling
 	}{
-		{"repeatable: as any other", policy{repeatable: true, unknown: sink.UnknownDeadLetter}, fate{kind: fateResend}},
-		{"retry: one resend is used up", policy{unknown: sink.UnknownRetry, resends: 1}, fate{kind: fateResend}},
-		{"retry without resends: dead", policy{unknown: sink.UnknownRetry}, fate{kind: fateDead, cause: record.CauseUnknown}},
-		{"dead letter: dead", policy{unknown: sink.UnknownDeadLetter, resends: 2}, fate{kind: fateDead, cause: record.CauseUnknown}},
+		{"repeatable: as any other", policy{repeatable: true, unknownPolicy: sink.UnknownDeadLetter}, ruling{kind: rulingResend}},
+		{"retry: one resend is used up", policy{unknownPolicy: sink.UnknownRetry, maxResends: 1}, ruling{kind: rulingResend}},
+		{"retry without resends: dead", policy{unknownPolicy: sink.UnknownRetry}, ruling{kind: rulingDead, cause: record.CauseUnknown}},
+		{"dead letter: dead", policy{unknownPolicy: sink.UnknownDeadLetter, maxResends: 2}, ruling{kind: rulingDead, cause: record.CauseUnknown}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.p.taken(history{}); got != c.want {
+			if got := c.p.rulingForPriorIntent(attemptHistory{}); got != c.want {
 				t.Fatalf("taken = %+v, want %+v", got, c.want)
 			}
 		})
@@ -146,21 +148,21 @@ func TestARecordThatAnEarlierOwnerMayHaveSentGoesByThePolicy(t *testing.T) {
 }
 
 func TestOnlyAnAnswerThatTheVendorGaveFirstIsSureNotToHaveActed(t *testing.T) {
-	acted := answer(sink.Unavailable, 500)
+	acted := newResponse(sink.Unavailable, 500)
 	acted.MayHaveActed = true
 	cases := []struct {
 		name string
 		a    sink.Response
 		want bool
 	}{
-		{"rejected", answer(sink.Rejected, 400), false},
-		{"too large", answer(sink.TooLarge, 413), false},
-		{"unauthorized", answer(sink.Unauthorized, 401), false},
-		{"misconfigured", answer(sink.Misconfigured, 404), false},
-		{"throttled", answer(sink.Throttled, 429), false},
-		{"unavailable before it was read", answer(sink.Unavailable, 503), false},
+		{"rejected", newResponse(sink.Rejected, 400), false},
+		{"too large", newResponse(sink.TooLarge, 413), false},
+		{"unauthorized", newResponse(sink.Unauthorized, 401), false},
+		{"misconfigured", newResponse(sink.Misconfigured, 404), false},
+		{"throttled", newResponse(sink.Throttled, 429), false},
+		{"unavailable before it was read", newResponse(sink.Unavailable, 503), false},
 		{"unavailable after it was read", acted, true},
-		{"unknown", answer(sink.Unknown, 504), true},
+		{"unknown", newResponse(sink.Unknown, 504), true},
 		{"no class at all", sink.Response{}, true},
 	}
 	for _, c := range cases {

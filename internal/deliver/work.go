@@ -2,100 +2,100 @@ package deliver
 
 import "slices"
 
-// work is a batch that one lane has taken and not ended, on its way through refusals, halvings and resends.
+// bisection is a batch that one lane has taken and not ended, on its way through refusals, halvings and resends.
 //
 // A refused batch is searched for its culprits one at a time: of the suspects, among whom there is at least one, half is sent. If it passes, the
 // other half is to blame without a call; if it is refused, the other half joins the rest, of whom nothing is known. One that is refused
 // alone is a culprit. Then the rest is sent whole. n items with k culprits take at most k*(log2 n + 2) + 1 calls, the logarithm rounded up.
 //
 // Culprits are kept until the search is over: where there are too many of them, something else than the items must be wrong.
-type work[E any] struct {
-	suspects []E
-	rest     []E
-	culprits []E
-	searched bool // it was refused and is, or was, searched
-	through  int  // items that passed or were found to be culprits
-	most     int  // items of a call, 0: no cap of its own
-	renewed  bool // the token was renewed for the call that is due
+type bisection[E any] struct {
+	candidates     []E
+	remainder      []E
+	offenders      []E
+	searching      bool // it was refused and is, or was, searched
+	resolved       int  // items that passed or were found to be culprits
+	maxItems       int  // items of a call, 0: no cap of its own
+	tokenRefreshed bool // the token was renewed for the call that is due
 }
 
-// next is what the next call carries: a prefix of the suspects or of the rest.
-func (w *work[E]) next(limit int) []E {
-	list := w.rest
-	if len(w.suspects) > 0 {
-		list = w.suspects
+// nextCall is what the next call carries: a prefix of the suspects or of the rest.
+func (w *bisection[E]) nextCall(limit int) []E {
+	list := w.remainder
+	if len(w.candidates) > 0 {
+		list = w.candidates
 		limit = min(limit, max(1, len(list)/2))
 	}
-	if w.most > 0 {
-		limit = min(limit, w.most)
+	if w.maxItems > 0 {
+		limit = min(limit, w.maxItems)
 	}
 	return list[:min(limit, len(list))]
 }
 
-// passed: the first n are through; what is left of the suspects has the culprit.
-func (w *work[E]) passed(n int) {
-	w.through += n
-	if len(w.suspects) > 0 {
-		w.suspects = w.suspects[n:]
+// recordPassed: the first n are through; what is left of the suspects has the culprit.
+func (w *bisection[E]) recordPassed(n int) {
+	w.resolved += n
+	if len(w.candidates) > 0 {
+		w.candidates = w.candidates[n:]
 		return
 	}
-	w.rest = w.rest[n:]
+	w.remainder = w.remainder[n:]
 }
 
-// cleared: the first n are gone, and with them what was known of the other suspects.
-func (w *work[E]) cleared(n int) {
-	w.passed(n)
-	if len(w.suspects) > 0 {
-		w.rest = slices.Concat(w.suspects, w.rest)
-		w.suspects = nil
+// removeFirst: the first n are gone, and with them what was known of the other suspects.
+func (w *bisection[E]) removeFirst(n int) {
+	w.recordPassed(n)
+	if len(w.candidates) > 0 {
+		w.remainder = slices.Concat(w.candidates, w.remainder)
+		w.candidates = nil
 	}
 }
 
-// refused: a culprit is among the first n.
-func (w *work[E]) refused(n int) {
-	sent := w.next(n)
-	w.cleared(len(sent))
-	w.through -= len(sent)
-	w.suspects, w.searched = sent, true
+// recordRejected: a culprit is among the first n.
+func (w *bisection[E]) recordRejected(n int) {
+	sent := w.nextCall(n)
+	w.removeFirst(len(sent))
+	w.resolved -= len(sent)
+	w.candidates, w.searching = sent, true
 }
 
-// found: the first item was refused alone.
-func (w *work[E]) found() {
-	culprit := w.next(1)
-	w.cleared(1)
-	w.culprits = append(w.culprits, culprit...)
+// recordOffender: the first item was refused alone.
+func (w *bisection[E]) recordOffender() {
+	culprit := w.nextCall(1)
+	w.removeFirst(1)
+	w.offenders = append(w.offenders, culprit...)
 }
 
-// flooded tells whether over a quarter of the items that are through are culprits, and at least 5; judged from 16 items on, or at the end.
-func (w *work[E]) flooded() bool {
+// tooManyOffenders tells whether over a quarter of the items that are through are culprits, and at least 5; judged from 16 items on, or at the end.
+func (w *bisection[E]) tooManyOffenders() bool {
 	const fewest, first = 5, 16
-	n := len(w.culprits)
-	return n >= fewest && 4*n > w.through && (w.through >= first || w.over())
+	n := len(w.offenders)
+	return n >= fewest && 4*n > w.resolved && (w.resolved >= first || w.isComplete())
 }
 
-// over tells whether nothing is left to send.
-func (w *work[E]) over() bool { return len(w.suspects)+len(w.rest) == 0 }
+// isComplete tells whether nothing is left to send.
+func (w *bisection[E]) isComplete() bool { return len(w.candidates)+len(w.remainder) == 0 }
 
-// again puts back items that are to be sent next.
-func (w *work[E]) again(items []E) {
-	w.rest = slices.Concat(items, w.rest)
+// putBack puts back items that are to be sent next.
+func (w *bisection[E]) putBack(items []E) {
+	w.remainder = slices.Concat(items, w.remainder)
 }
 
-// keep drops the items for which keep is false. It tells of each, in order.
-func (w *work[E]) keep(keep func(E) bool) {
+// retain drops the items for which keep is false. It tells of each, in order.
+func (w *bisection[E]) retain(keep func(E) bool) {
 	drop := func(e E) bool { return !keep(e) }
-	w.suspects = slices.DeleteFunc(w.suspects, drop)
-	w.rest = slices.DeleteFunc(w.rest, drop)
-	w.culprits = slices.DeleteFunc(w.culprits, drop)
+	w.candidates = slices.DeleteFunc(w.candidates, drop)
+	w.remainder = slices.DeleteFunc(w.remainder, drop)
+	w.offenders = slices.DeleteFunc(w.offenders, drop)
 }
 
-func (w *work[E]) empty() bool { return w.over() && len(w.culprits) == 0 }
+func (w *bisection[E]) isEmpty() bool { return w.isComplete() && len(w.offenders) == 0 }
 
-// avoid brings another item to the front where the first one matches.
-func (w *work[E]) avoid(match func(E) bool) (avoided bool) {
-	list := w.rest
-	if len(w.suspects) > 0 {
-		list = w.suspects
+// preferOther brings another item to the front where the first one matches.
+func (w *bisection[E]) preferOther(match func(E) bool) (avoided bool) {
+	list := w.remainder
+	if len(w.candidates) > 0 {
+		list = w.candidates
 	}
 	if !match(list[0]) {
 		return true

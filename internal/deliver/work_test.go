@@ -15,13 +15,13 @@ func TestABisectFindsExactlyTheCulpritsInFewCalls(t *testing.T) {
 		for range rapid.IntRange(0, min(n, 12)).Draw(t, "culprits") {
 			culprit[rapid.IntRange(0, n-1).Draw(t, "culprit")] = true
 		}
-		w := &work[int]{}
+		w := &bisection[int]{}
 		for i := range n {
-			w.rest = append(w.rest, i)
+			w.remainder = append(w.remainder, i)
 		}
 		delivered, dead, calls := map[int]int{}, map[int]int{}, 0
-		for ; !w.over(); calls++ {
-			sent := w.next(n)
+		for ; !w.isComplete(); calls++ {
+			sent := w.nextCall(n)
 			bad := false
 			for _, i := range sent {
 				bad = bad || culprit[i]
@@ -31,12 +31,12 @@ func TestABisectFindsExactlyTheCulpritsInFewCalls(t *testing.T) {
 				for _, i := range sent {
 					delivered[i]++
 				}
-				w.passed(len(sent))
+				w.recordPassed(len(sent))
 			case len(sent) == 1:
 				dead[sent[0]]++
-				w.found()
+				w.recordOffender()
 			default:
-				w.refused(len(sent))
+				w.recordRejected(len(sent))
 			}
 		}
 		for i := range n {
@@ -44,8 +44,8 @@ func TestABisectFindsExactlyTheCulpritsInFewCalls(t *testing.T) {
 				t.Fatalf("item %d, culprit %v: delivered %d times, died %d times", i, culprit[i], delivered[i], dead[i])
 			}
 		}
-		if len(w.culprits) != len(culprit) || w.through != n {
-			t.Fatalf("%d culprits are known and %d items through, want %d and %d", len(w.culprits), w.through, len(culprit), n)
+		if len(w.offenders) != len(culprit) || w.resolved != n {
+			t.Fatalf("%d culprits are known and %d items through, want %d and %d", len(w.offenders), w.resolved, len(culprit), n)
 		}
 		most := float64(len(culprit))*(math.Ceil(math.Log2(float64(n)))+2) + 1
 		if float64(calls) > most {
@@ -67,18 +67,18 @@ func TestASearchIsFloodedByMoreThanAQuarterFromSixteenOnOrAtItsEnd(t *testing.T)
 		{6, 24, 1, false},
 		{4, 4, 0, false},
 	} {
-		w := &work[int]{culprits: make([]int, c.culprits), through: c.through, rest: make([]int, c.left)}
-		if got := w.flooded(); got != c.want {
+		w := &bisection[int]{offenders: make([]int, c.culprits), resolved: c.through, remainder: make([]int, c.left)}
+		if got := w.tooManyOffenders(); got != c.want {
 			t.Errorf("%d culprits, %d through, %d left: flooded %v, want %v", c.culprits, c.through, c.left, got, c.want)
 		}
 	}
 }
 
 func TestASearchForgetsWhatItKnewWhenSuspectsAreGone(t *testing.T) {
-	w := &work[int]{rest: []int{1, 2, 3, 4, 5, 6, 7, 8}}
-	w.refused(8)
-	w.cleared(len(w.next(8))) // 1 to 4 have gone, with the culprit or not
-	if got := w.next(8); len(got) != 4 || got[0] != 5 {
+	w := &bisection[int]{remainder: []int{1, 2, 3, 4, 5, 6, 7, 8}}
+	w.recordRejected(8)
+	w.removeFirst(len(w.nextCall(8))) // 1 to 4 have gone, with the culprit or not
+	if got := w.nextCall(8); len(got) != 4 || got[0] != 5 {
 		t.Fatalf("the next call carries %v, want all that are left", got)
 	}
 }

@@ -13,11 +13,11 @@ import (
 	"sluice/internal/record"
 )
 
-// floor is how many records the share is judged on at least.
-const floor = 20
+// minRecords is how many records the share is judged on at least.
+const minRecords = 20
 
-// enough is how many records must be accepted in a row while it is tripped, for it to let go.
-const enough = 5
+// acceptedToClear is how many records must be accepted in a row while it is tripped, for it to let go.
+const acceptedToClear = 5
 
 // Config says when the guard trips.
 type Config struct {
@@ -54,16 +54,16 @@ type Guard struct {
 	cfg  Config
 	seed maphash.Seed
 
-	telling  sync.Mutex // held while watchers are told, before mu
-	watchers []func(Status)
+	notifyMu    sync.Mutex // held while watchers are told, before mu
+	subscribers []func(Status)
 
-	mu       sync.Mutex // guards what follows; nothing else is locked under it
-	window   *window
-	tripped  bool
-	forced   bool   // by Trip, so that the share does not end it
-	suspect  string // the operation that is to accept records before it lets go; empty: any
-	row      int    // accepted in a row since it tripped
-	releases uint64 // by an operator
+	mu            sync.Mutex // guards what follows; nothing else is locked under it
+	window        *window
+	tripped       bool
+	forced        bool   // by Trip, so that the share does not end it
+	operation     string // the operation that is to accept records before it lets go; empty: any
+	acceptedInRow int    // accepted in a row since it tripped
+	releases      uint64 // by an operator
 }
 
 // NewGuard makes a guard with an empty window.
@@ -77,60 +77,60 @@ func (g *Guard) Subscribe(f func(Status)) {
 	if g == nil {
 		return
 	}
-	g.telling.Lock()
-	defer g.telling.Unlock()
-	g.watchers = append(g.watchers, f)
+	g.notifyMu.Lock()
+	defer g.notifyMu.Unlock()
+	g.subscribers = append(g.subscribers, f)
 }
 
 // RecordResults counts what became of records together (a call's items, or one that never came to a call), and tells whether the guard is tripped then: if so,
 // those that were refused must neither be retried nor dead-lettered. operation is empty where none was found.
 func (g *Guard) RecordResults(operation string, results []Result) (tripped bool) {
-	if g.off() || len(results) == 0 {
+	if g.isDisabled() || len(results) == 0 {
 		return g.Tripped()
 	}
 	g.mu.Lock()
 	was := g.tripped
-	refused := g.count(operation, results)
+	refused := g.addResults(operation, results)
 	if g.tripped {
-		g.ease(operation, len(results)-refused, refused)
-	} else if g.over() {
-		g.trip(g.window.commonest().operation)
+		g.updateTripped(operation, len(results)-refused, refused)
+	} else if g.isOverRatio() {
+		g.setTripped(g.window.mostFrequent().operation)
 	}
 	tripped = g.tripped
 	g.mu.Unlock()
 	if tripped != was {
-		g.tell()
+		g.notifySubscribers()
 	}
 	return tripped
 }
 
 // Trip counts refusals that are too many whatever the share of the window is. Then only records accepted in a row or an operator end it.
 func (g *Guard) Trip(operation string, refusals []Result) {
-	if g.off() {
+	if g.isDisabled() {
 		return
 	}
 	g.mu.Lock()
 	was := g.tripped
-	g.count(operation, refusals)
-	g.trip(operation)
+	g.addResults(operation, refusals)
+	g.setTripped(operation)
 	g.forced = true
 	g.mu.Unlock()
 	if !was {
-		g.tell()
+		g.notifySubscribers()
 	}
 }
 
 // Release ends the hold by an operator's word, with an empty window.
 func (g *Guard) Release() {
-	if g.off() {
+	if g.isDisabled() {
 		return
 	}
 	g.mu.Lock()
-	g.letGo()
+	g.clearTripped()
 	g.window = newWindow(g.cfg.Window)
 	g.releases++
 	g.mu.Unlock()
-	g.tell()
+	g.notifySubscribers()
 }
 
 // ReleaseCount counts the operator's releases.
@@ -153,12 +153,12 @@ func (g *Guard) Tripped() bool {
 	return g.tripped
 }
 
-func (g *Guard) off() bool { return g == nil || g.cfg.Window <= 0 || g.cfg.MaxRatio >= 1 }
+func (g *Guard) isDisabled() bool { return g == nil || g.cfg.Window <= 0 || g.cfg.MaxRatio >= 1 }
 
-// count puts results into the window and tells how many are refusals.
-func (g *Guard) count(operation string, results []Result) (refused int) {
+// addResults puts results into the window and tells how many are refusals.
+func (g *Guard) addResults(operation string, results []Result) (refused int) {
 	for _, r := range results {
-		g.window.put(g.key(r.Record), refusal{operation, r.Cause, r.Code})
+		g.window.recordResult(g.keyHash(r.Record), rejection{operation, r.Cause, r.Code})
 		if r.Cause != "" {
 			refused++
 		}
@@ -166,50 +166,56 @@ func (g *Guard) count(operation string, results []Result) (refused int) {
 	return refused
 }
 
-func (g *Guard) over() bool { return g.window.len() >= floor && g.window.share() > g.cfg.MaxRatio }
+func (g *Guard) isOverRatio() bool {
+	return g.window.len() >= minRecords && g.window.rejectedShare() > g.cfg.MaxRatio
+}
 
-func (g *Guard) trip(suspect string) { g.tripped, g.suspect, g.row = true, suspect, 0 }
+func (g *Guard) setTripped(suspect string) {
+	g.tripped, g.operation, g.acceptedInRow = true, suspect, 0
+}
 
-// ease takes results of a call while it is tripped. What another operation than the suspect accepts says nothing about the suspect but for the share.
-func (g *Guard) ease(operation string, accepted, refused int) {
-	if g.suspect == "" || g.suspect == operation {
-		g.row += accepted
+// updateTripped takes results of a call while it is tripped. What another operation than the suspect accepts says nothing about the suspect but for the share.
+func (g *Guard) updateTripped(operation string, accepted, refused int) {
+	if g.operation == "" || g.operation == operation {
+		g.acceptedInRow += accepted
 		if refused > 0 {
-			g.row = 0
+			g.acceptedInRow = 0
 		}
 	}
 	switch {
-	case g.row >= enough:
-		g.letGo()
+	case g.acceptedInRow >= acceptedToClear:
+		g.clearTripped()
 		g.window = newWindow(g.cfg.Window)
-	case !g.forced && !g.over():
-		g.letGo()
+	case !g.forced && !g.isOverRatio():
+		g.clearTripped()
 	}
 }
 
-func (g *Guard) letGo() { g.tripped, g.forced, g.suspect, g.row = false, false, "", 0 }
+func (g *Guard) clearTripped() {
+	g.tripped, g.forced, g.operation, g.acceptedInRow = false, false, "", 0
+}
 
-// tell gives the watchers the latest standing, one after the other, so that the last that they hear holds.
-func (g *Guard) tell() {
-	g.telling.Lock()
-	defer g.telling.Unlock()
-	s := g.standing()
-	for _, f := range g.watchers {
+// notifySubscribers gives the watchers the latest standing, one after the other, so that the last that they hear holds.
+func (g *Guard) notifySubscribers() {
+	g.notifyMu.Lock()
+	defer g.notifyMu.Unlock()
+	s := g.currentStatus()
+	for _, f := range g.subscribers {
 		f(s)
 	}
 }
 
-func (g *Guard) standing() Status {
+func (g *Guard) currentStatus() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c := g.window.commonest()
+	c := g.window.mostFrequent()
 	return Status{
-		Tripped: g.tripped, RejectedShare: g.window.share(), WindowRecords: g.window.len(), Operation: c.operation, Cause: c.cause, Code: c.code,
+		Tripped: g.tripped, RejectedShare: g.window.rejectedShare(), WindowRecords: g.window.len(), Operation: c.operation, Cause: c.cause, Code: c.code,
 	}
 }
 
-// key stands for the record's key, or for its origin where it has none. It is a hash: nothing of a record is kept.
-func (g *Guard) key(r *record.Record) uint64 {
+// keyHash stands for the record's key, or for its origin where it has none. It is a hash: nothing of a record is kept.
+func (g *Guard) keyHash(r *record.Record) uint64 {
 	if r.Raw.Key != nil {
 		return maphash.Bytes(g.seed, r.Raw.Key)
 	}

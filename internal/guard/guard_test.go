@@ -13,31 +13,33 @@ import (
 	"sluice/internal/sink"
 )
 
-const op = "vendor.op"
+const operationName = "vendor.op"
 
-// keyed is a record of a key; unkeyed one without, told apart by its offset.
-func keyed(key string) *record.Record { return &record.Record{Raw: &kgo.Record{Key: []byte(key)}} }
+// recordWithKey is a record of a key; unkeyed one without, told apart by its offset.
+func recordWithKey(key string) *record.Record {
+	return &record.Record{Raw: &kgo.Record{Key: []byte(key)}}
+}
 
-func unkeyed(offset int) *record.Record {
+func recordAtOffset(offset int) *record.Record {
 	return &record.Record{Raw: &kgo.Record{}, Origin: sink.Origin{Offset: int64(offset)}}
 }
 
-func accepted(r *record.Record) guard.Result { return guard.Result{Record: r} }
+func acceptedResult(r *record.Record) guard.Result { return guard.Result{Record: r} }
 
-func refused(r *record.Record) guard.Result {
+func rejectedResult(r *record.Record) guard.Result {
 	return guard.Result{Record: r, Cause: record.CauseRejected, Code: "E1"}
 }
 
-// judge counts so many unkeyed records from an offset on, one by one.
-func judge(g *guard.Guard, from, n int, result func(*record.Record) guard.Result) {
+// recordOneByOne counts so many unkeyed records from an offset on, one by one.
+func recordOneByOne(g *guard.Guard, from, n int, result func(*record.Record) guard.Result) {
 	for i := range n {
-		g.RecordResults(op, []guard.Result{result(unkeyed(from + i))})
+		g.RecordResults(operationName, []guard.Result{result(recordAtOffset(from + i))})
 	}
 }
 
-func tripped() *guard.Guard {
+func newTrippedGuard() *guard.Guard {
 	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
-	judge(g, 0, 20, refused)
+	recordOneByOne(g, 0, 20, rejectedResult)
 	return g
 }
 
@@ -53,10 +55,10 @@ func TestItTripsWhenTheShareOfTheLastKeysIsOverTheRatioAndNeverBefore(t *testing
 		var model []seat
 		for i := range rapid.IntRange(1, 120).Draw(t, "records") {
 			key, bad := "", rapid.Float64Range(0, 1).Draw(t, "luck") < 0.4
-			rec := unkeyed(i)
+			rec := recordAtOffset(i)
 			if rapid.Bool().Draw(t, "keyed") {
 				key = fmt.Sprint(rapid.IntRange(0, 30).Draw(t, "key"))
-				rec = keyed(key)
+				rec = recordWithKey(key)
 				model = slices.DeleteFunc(model, func(s seat) bool { return s.key == key })
 			}
 			model = append(model, seat{key, bad})
@@ -68,11 +70,11 @@ func TestItTripsWhenTheShareOfTheLastKeysIsOverTheRatioAndNeverBefore(t *testing
 				}
 			}
 			want := len(model) >= 20 && float64(over)/float64(len(model)) > ratio
-			result := accepted(rec)
+			result := acceptedResult(rec)
 			if bad {
-				result = refused(rec)
+				result = rejectedResult(rec)
 			}
-			if got := g.RecordResults(op, []guard.Result{result}); got != want {
+			if got := g.RecordResults(operationName, []guard.Result{result}); got != want {
 				t.Fatalf("after %d records tripped is %v, want %v: %d of %d were refused, at most %v", i+1, got, want, over, len(model), ratio)
 			}
 			if want {
@@ -83,11 +85,11 @@ func TestItTripsWhenTheShareOfTheLastKeysIsOverTheRatioAndNeverBefore(t *testing
 }
 
 func TestARecordRefusedManyTimesCountsOnce(t *testing.T) {
-	for name, rec := range map[string]*record.Record{"by its key": keyed("k"), "by its origin": unkeyed(7)} {
+	for name, rec := range map[string]*record.Record{"by its key": recordWithKey("k"), "by its origin": recordAtOffset(7)} {
 		t.Run(name, func(t *testing.T) {
 			g := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
 			for range 1000 {
-				if g.RecordResults(op, []guard.Result{refused(rec)}) {
+				if g.RecordResults(operationName, []guard.Result{rejectedResult(rec)}) {
 					t.Fatal("one record tripped it")
 				}
 			}
@@ -98,9 +100,9 @@ func TestARecordRefusedManyTimesCountsOnce(t *testing.T) {
 func TestAnEmptyKeyIsAKey(t *testing.T) {
 	g := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
 	for i := range 1000 {
-		r := unkeyed(i)
+		r := recordAtOffset(i)
 		r.Raw.Key = []byte{}
-		if g.RecordResults(op, []guard.Result{refused(r)}) {
+		if g.RecordResults(operationName, []guard.Result{rejectedResult(r)}) {
 			t.Fatal("records of one key tripped it")
 		}
 	}
@@ -110,9 +112,9 @@ func TestACallIsJudgedAsAWhole(t *testing.T) {
 	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	var call []guard.Result
 	for i := range 100 {
-		call = append(call, refused(unkeyed(i)))
+		call = append(call, rejectedResult(recordAtOffset(i)))
 	}
-	if !g.RecordResults(op, call) {
+	if !g.RecordResults(operationName, call) {
 		t.Error("a call of 100 refusals does not trip it before they are given up")
 	}
 }
@@ -122,9 +124,9 @@ func TestItIsNeverTripped(t *testing.T) {
 		"where there is none":   nil,
 		"where max_ratio is 1":  guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20}),
 		"where no window is":    guard.NewGuard(guard.Config{MaxRatio: 0.5}),
-		"by exactly max_ratio":  half(),
-		"by fewer than 20":      few(),
-		"by what it has let go": released(),
+		"by exactly max_ratio":  newGuardAtRatio(),
+		"by fewer than 20":      newGuardBelowMinimum(),
+		"by what it has let go": newReleasedGuard(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if g.Tripped() {
@@ -134,8 +136,8 @@ func TestItIsNeverTripped(t *testing.T) {
 	}
 	for name, g := range map[string]*guard.Guard{"nil": nil, "ratio of 1": guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20})} {
 		t.Run(name, func(t *testing.T) {
-			judge(g, 0, 500, refused)
-			g.Trip(op, []guard.Result{refused(unkeyed(1))})
+			recordOneByOne(g, 0, 500, rejectedResult)
+			g.Trip(operationName, []guard.Result{rejectedResult(recordAtOffset(1))})
 			g.Release()
 			if g.Tripped() {
 				t.Error("it is tripped")
@@ -144,50 +146,50 @@ func TestItIsNeverTripped(t *testing.T) {
 	}
 }
 
-func half() *guard.Guard {
+func newGuardAtRatio() *guard.Guard {
 	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	for i := range 500 {
-		judge(g, 2*i, 1, accepted)
-		judge(g, 2*i+1, 1, refused)
+		recordOneByOne(g, 2*i, 1, acceptedResult)
+		recordOneByOne(g, 2*i+1, 1, rejectedResult)
 	}
 	return g
 }
 
-func few() *guard.Guard {
+func newGuardBelowMinimum() *guard.Guard {
 	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
-	judge(g, 0, 19, refused)
+	recordOneByOne(g, 0, 19, rejectedResult)
 	return g
 }
 
-func released() *guard.Guard {
-	g := tripped()
+func newReleasedGuard() *guard.Guard {
+	g := newTrippedGuard()
 	g.Release()
-	judge(g, 100, 19, refused) // a window that was kept would trip it
+	recordOneByOne(g, 100, 19, rejectedResult) // a window that was kept would trip it
 	return g
 }
 
 func TestFiveAcceptedInARowEndIt(t *testing.T) {
-	g := tripped()
-	judge(g, 100, 4, accepted)
-	judge(g, 200, 1, refused)
-	judge(g, 300, 4, accepted)
+	g := newTrippedGuard()
+	recordOneByOne(g, 100, 4, acceptedResult)
+	recordOneByOne(g, 200, 1, rejectedResult)
+	recordOneByOne(g, 300, 4, acceptedResult)
 	if !g.Tripped() {
 		t.Fatal("four in a row ended it")
 	}
-	judge(g, 400, 1, accepted)
+	recordOneByOne(g, 400, 1, acceptedResult)
 	if g.Tripped() {
 		t.Fatal("five in a row did not end it")
 	}
-	judge(g, 500, 19, refused)
+	recordOneByOne(g, 500, 19, rejectedResult)
 	if g.Tripped() {
 		t.Error("its window was not cleared")
 	}
 }
 
 func TestARefusalInTheCallBreaksTheRow(t *testing.T) {
-	g := tripped()
-	judge(g, 100, 4, accepted)
-	g.RecordResults(op, []guard.Result{accepted(unkeyed(200)), refused(unkeyed(201))})
+	g := newTrippedGuard()
+	recordOneByOne(g, 100, 4, acceptedResult)
+	g.RecordResults(operationName, []guard.Result{acceptedResult(recordAtOffset(200)), rejectedResult(recordAtOffset(201))})
 	if !g.Tripped() {
 		t.Error("a call with a refusal ended it")
 	}
@@ -195,25 +197,25 @@ func TestARefusalInTheCallBreaksTheRow(t *testing.T) {
 
 // Where one of two operations is refused everything, the other's probes would end the hold each time, and the topic would end in the dead-letter topic.
 func TestWhatAnotherOperationAcceptsEndsItByTheShareAlone(t *testing.T) {
-	g := tripped()
+	g := newTrippedGuard()
 	for i := range 19 {
-		if g.RecordResults("vendor.other", []guard.Result{accepted(unkeyed(100 + i))}); !g.Tripped() {
+		if g.RecordResults("vendor.other", []guard.Result{acceptedResult(recordAtOffset(100 + i))}); !g.Tripped() {
 			t.Fatalf("%d of another operation ended it", i+1)
 		}
 	}
-	if g.RecordResults("vendor.other", []guard.Result{accepted(unkeyed(200))}) {
+	if g.RecordResults("vendor.other", []guard.Result{acceptedResult(recordAtOffset(200))}) {
 		t.Error("20 of 40 is not over a half")
 	}
 }
 
 func TestTheRecordThatWasRefusedCountsAsAcceptedOnceItIs(t *testing.T) {
 	g := guard.NewGuard(guard.Config{MaxRatio: 0.9, Window: 200})
-	judge(g, 0, 20, refused)
-	judge(g, 0, 1, accepted)
+	recordOneByOne(g, 0, 20, rejectedResult)
+	recordOneByOne(g, 0, 1, acceptedResult)
 	if !g.Tripped() {
 		t.Fatal("19 of 20 is over nine tenths")
 	}
-	judge(g, 1, 1, accepted)
+	recordOneByOne(g, 1, 1, acceptedResult)
 	if g.Tripped() {
 		t.Error("18 of 20 is not over nine tenths")
 	}
@@ -221,13 +223,13 @@ func TestTheRecordThatWasRefusedCountsAsAcceptedOnceItIs(t *testing.T) {
 
 func TestATripIsNotEndedByTheShare(t *testing.T) {
 	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
-	judge(g, 0, 100, accepted)
-	g.Trip(op, []guard.Result{refused(unkeyed(200))})
-	judge(g, 300, 4, accepted)
+	recordOneByOne(g, 0, 100, acceptedResult)
+	g.Trip(operationName, []guard.Result{rejectedResult(recordAtOffset(200))})
+	recordOneByOne(g, 300, 4, acceptedResult)
 	if !g.Tripped() {
 		t.Fatal("the share ended it")
 	}
-	judge(g, 400, 1, accepted)
+	recordOneByOne(g, 400, 1, acceptedResult)
 	if g.Tripped() {
 		t.Error("five in a row did not end it")
 	}
@@ -237,22 +239,22 @@ func TestWatchersAreToldOnceOfEachChangeWithTheCommonestRefusal(t *testing.T) {
 	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	var told []guard.Status
 	g.Subscribe(func(s guard.Status) { told = append(told, s) })
-	judge(g, 0, 5, accepted)
-	g.RecordResults("", []guard.Result{{Record: unkeyed(50), Cause: record.CausePoison}})
-	judge(g, 100, 30, refused)
+	recordOneByOne(g, 0, 5, acceptedResult)
+	g.RecordResults("", []guard.Result{{Record: recordAtOffset(50), Cause: record.CausePoison}})
+	recordOneByOne(g, 100, 30, rejectedResult)
 	g.Release()
 	if len(told) != 2 || told[1].Tripped {
 		t.Fatalf("told %+v", told)
 	}
-	want := guard.Status{Tripped: true, RejectedShare: 0.75, WindowRecords: 20, Operation: op, Cause: record.CauseRejected, Code: "E1"}
+	want := guard.Status{Tripped: true, RejectedShare: 0.75, WindowRecords: 20, Operation: operationName, Cause: record.CauseRejected, Code: "E1"}
 	if told[0] != want {
 		t.Errorf("told %+v, want %+v", told[0], want)
 	}
 }
 
 func TestOnlyAnOperatorsReleasesCount(t *testing.T) {
-	g := tripped()
-	judge(g, 100, 5, accepted)
+	g := newTrippedGuard()
+	recordOneByOne(g, 100, 5, acceptedResult)
 	if n := g.ReleaseCount(); n != 0 || g.Tripped() {
 		t.Fatalf("%d releases, tripped %v", n, g.Tripped())
 	}
@@ -266,10 +268,10 @@ func BenchmarkJudge(b *testing.B) {
 	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	call := make([]guard.Result, 1000)
 	for i := range call {
-		call[i] = accepted(keyed(fmt.Sprint("customer-", i)))
+		call[i] = acceptedResult(recordWithKey(fmt.Sprint("customer-", i)))
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		g.RecordResults(op, call)
+		g.RecordResults(operationName, call)
 	}
 }

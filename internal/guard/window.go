@@ -6,69 +6,69 @@ import (
 	"sluice/internal/record"
 )
 
-// refusal is why a record was refused; the empty cause: it was accepted.
-type refusal struct {
+// rejection is why a record was refused; the empty cause: it was accepted.
+type rejection struct {
 	operation string
 	cause     record.Cause
 	code      string
 }
 
-type seat struct {
+type keyResult struct {
 	key uint64
-	refusal
+	rejection
 }
 
 // window holds the latest result of each of the last keys.
 type window struct {
-	most    int
-	seats   map[uint64]*list.Element
-	order   *list.List // of *seat, the latest in front
-	refused int
+	capacity int
+	byKey    map[uint64]*list.Element
+	order    *list.List // of *seat, the latest in front
+	rejected int
 }
 
 func newWindow(most int) *window {
-	return &window{most: most, seats: map[uint64]*list.Element{}, order: list.New()}
+	return &window{capacity: most, byKey: map[uint64]*list.Element{}, order: list.New()}
 }
 
 func (w *window) len() int { return w.order.Len() }
 
-// share is the part that was refused, 0 where there is nothing.
-func (w *window) share() float64 {
+// rejectedShare is the part that was refused, 0 where there is nothing.
+func (w *window) rejectedShare() float64 {
 	if w.len() == 0 {
 		return 0
 	}
-	return float64(w.refused) / float64(w.len())
+	return float64(w.rejected) / float64(w.len())
 }
 
-// put notes a key's latest result. A new key takes the place of the oldest one when the window is full.
-func (w *window) put(key uint64, r refusal) {
-	e := w.seats[key]
+// recordResult notes a key's latest result. A new key takes the place of the oldest one when the window is full.
+func (w *window) recordResult(key uint64, r rejection) {
+	e := w.byKey[key]
 	switch {
 	case e != nil:
 		w.order.MoveToFront(e)
-	case w.len() < w.most:
-		e = w.order.PushFront(&seat{})
+	case w.len() < w.capacity:
+		e = w.order.PushFront(&keyResult{})
 	default:
 		e = w.order.Back()
-		delete(w.seats, e.Value.(*seat).key)
+		delete(w.byKey, e.Value.(*keyResult).key)
 		w.order.MoveToFront(e)
 	}
-	s := e.Value.(*seat)
+	s := e.Value.(*keyResult)
 	if s.cause != "" {
-		w.refused--
+		w.rejected--
 	}
 	if r.cause != "" {
-		w.refused++
+		w.rejected++
 	}
-	*s = seat{key, r}
-	w.seats[key] = e
+	*s = keyResult{key, r}
+	w.byKey[key] = e
 }
 
-// commonest is the refusal that came most often; of several, the one that came last.
-func (w *window) commonest() (most refusal) {
-	counts := map[refusal]int{}
+// mostFrequent is the refusal that came most often; of several, the one that came last.
+func (w *window) mostFrequent() (most rejection) {
+	counts := map[rejection]int{}
 	for e := w.order.Back(); e != nil; e = e.Prev() {
-		r := e.Value.(*seat).refusal
+		r := e.Value.(*keyResult).rejection
 		if r.cause == "" {
 			continue
 		}
