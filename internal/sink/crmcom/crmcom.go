@@ -25,17 +25,17 @@ const maxItems = 1000
 type definition struct {
 	spec   sink.OperationSpec
 	set    string // the member of the call that holds the items
-	encode func(*writer, any) bool
+	encode func(*encoder, any) bool
 }
 
 var definitions = [...]definition{
-	{spec("purchases", "Purchase", "purchases"), "purchase_customer_events_set", encoderOf(encodePurchase)},
-	{spec("referrals", "Referral", "referrals"), "referral_customer_events_set", encoderOf(encodeReferral)},
-	{spec("achievements", "Achievement", "activities"), "achievement_customer_events_set", encoderOf(encodeAchievement)},
-	{spec("social_media", "SocialMediaAction", "activities"), "social_media_customer_events_set", encoderOf(encodeSocialMediaAction)},
-	{spec("web", "WebVisit", "activities"), "web_customer_events_set", encoderOf(encodeWebVisit)},
-	{spec("financial_achievements", "FinancialAchievement", "activities"), "financial_achievement_customer_events_set", encoderOf(encodeFinancialAchievement)},
-	{spec("financial_statements", "FinancialStatement", "activities"), statementsSet, encoderOf(encodeFinancialStatement)},
+	{spec("purchases", "Purchase", "purchases"), "purchase_customer_events_set", encodeAny(encodePurchase)},
+	{spec("referrals", "Referral", "referrals"), "referral_customer_events_set", encodeAny(encodeReferral)},
+	{spec("achievements", "Achievement", "activities"), "achievement_customer_events_set", encodeAny(encodeAchievement)},
+	{spec("social_media", "SocialMediaAction", "activities"), "social_media_customer_events_set", encodeAny(encodeSocialMediaAction)},
+	{spec("web", "WebVisit", "activities"), "web_customer_events_set", encodeAny(encodeWebVisit)},
+	{spec("financial_achievements", "FinancialAchievement", "activities"), "financial_achievement_customer_events_set", encodeAny(encodeFinancialAchievement)},
+	{spec("financial_statements", "FinancialStatement", "activities"), statementsSet, encodeAny(encodeFinancialStatement)},
 }
 
 // spec is what all seven share. They are not repeatable: the vendor books an event again each time it is sent, even with the same reference number

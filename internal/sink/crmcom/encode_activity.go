@@ -2,36 +2,36 @@ package crmcom
 
 import "sluice/internal/event"
 
-func encodeAchievement(w *writer, e *event.Achievement) {
-	w.customer(e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier)
-	w.classification(e.ClassificationIdentifier)
-	w.performed(e.PerformedByUnitIdentifier, e.PerformedOn, e.Description)
-	w.external(e.ExternalSystem, e.ExternalSystemReferenceNumber, e.EventId)
-	w.udfStrings(e.UdfString1, e.UdfString2, e.UdfString3, e.UdfString4, e.UdfString5, e.UdfString6, e.UdfString7, e.UdfString8)
-	w.udfFloats(e.UdfFloat1, e.UdfFloat2, e.UdfFloat3, e.UdfFloat4)
-	w.udfDates(e.UdfDate1, e.UdfDate2, e.UdfDate3, e.UdfDate4)
+func encodeAchievement(e *encoder, ev *event.Achievement) {
+	e.writeCustomer(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
+	e.writeClassification(ev.ClassificationIdentifier)
+	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
+	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
+	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4, ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
+	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
+	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
 }
 
-func encodeSocialMediaAction(w *writer, e *event.SocialMediaAction) {
-	w.customer(e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier)
-	w.optionalClassification(e.ClassificationIdentifier)
-	w.performed(e.PerformedByUnitIdentifier, e.PerformedOn, e.Description)
-	w.oneOf("social_media", e.SocialMedia, "FACEBOOK")
-	w.mandatoryText("profile", e.Profile)
-	w.oneOf("action", e.Action, "LIKE")
-	w.external(e.ExternalSystem, e.ExternalSystemReferenceNumber, e.EventId)
-	w.udfStrings(e.UdfString1, e.UdfString2, e.UdfString3, e.UdfString4, e.UdfString5, e.UdfString6, e.UdfString7, e.UdfString8)
-	w.udfFloats(e.UdfFloat1, e.UdfFloat2, e.UdfFloat3, e.UdfFloat4)
-	w.udfDates(e.UdfDate1, e.UdfDate2, e.UdfDate3, e.UdfDate4)
+func encodeSocialMediaAction(e *encoder, ev *event.SocialMediaAction) {
+	e.writeCustomer(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
+	e.writeOptionalClassification(ev.ClassificationIdentifier)
+	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
+	e.OneOf("social_media", ev.SocialMedia, "FACEBOOK")
+	e.RequiredText("profile", ev.Profile)
+	e.OneOf("action", ev.Action, "LIKE")
+	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
+	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4, ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
+	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
+	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
 }
 
-func encodeWebVisit(w *writer, e *event.WebVisit) {
-	w.customer(e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier)
-	w.optionalClassification(e.ClassificationIdentifier)
-	w.performed(e.PerformedByUnitIdentifier, e.PerformedOn, e.Description)
-	w.mandatoryText("website", e.Website)
-	w.external(e.ExternalSystem, e.ExternalSystemReferenceNumber, e.EventId)
-	w.udfStrings(e.UdfString1, e.UdfString2, e.UdfString3, e.UdfString4, e.UdfString5, e.UdfString6, e.UdfString7, e.UdfString8)
-	w.udfFloats(e.UdfFloat1, e.UdfFloat2, e.UdfFloat3, e.UdfFloat4)
-	w.udfDates(e.UdfDate1, e.UdfDate2, e.UdfDate3, e.UdfDate4)
+func encodeWebVisit(e *encoder, ev *event.WebVisit) {
+	e.writeCustomer(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
+	e.writeOptionalClassification(ev.ClassificationIdentifier)
+	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
+	e.RequiredText("website", ev.Website)
+	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
+	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4, ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
+	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
+	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
 }

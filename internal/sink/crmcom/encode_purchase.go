@@ -1,60 +1,59 @@
 package crmcom
 
-import "sluice/internal/event"
+import (
+	"sluice/internal/event"
+	"sluice/internal/sink/jsonwriter"
+)
 
-func encodePurchase(w *writer, e *event.Purchase) {
-	w.customer(e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier)
-	w.optionalClassification(e.ClassificationIdentifier)
-	w.performed(e.PerformedByUnitIdentifier, e.PerformedOn, e.Description)
-	w.mandatoryText("reference_number", e.ReferenceNumber)
-	w.paymentMedium(e.PaymentMediumBrandIdentifier, e.PaymentMediumTypeIdentifier, e.PaymentMediumIdentifier)
-	w.invoice(e.InvoiceIdentifier)
-	w.external(e.ExternalSystem, e.ExternalSystemReferenceNumber, e.EventId)
-	w.udfStrings(e.UdfString1, e.UdfString2, e.UdfString3, e.UdfString4, e.UdfString5, e.UdfString6, e.UdfString7, e.UdfString8,
-		e.UdfString9, e.UdfString10, e.UdfString11, e.UdfString12, e.UdfString13, e.UdfString14, e.UdfString15, e.UdfString16)
-	w.udfFloats(e.UdfFloat1, e.UdfFloat2, e.UdfFloat3, e.UdfFloat4)
-	w.udfDates(e.UdfDate1, e.UdfDate2, e.UdfDate3, e.UdfDate4)
-	w.products(e.ProductsSet)
-	w.currency(e.IntendedCurrencyIdentifier)
+func encodePurchase(e *encoder, ev *event.Purchase) {
+	e.writeCustomer(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
+	e.writeOptionalClassification(ev.ClassificationIdentifier)
+	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
+	e.RequiredText("reference_number", ev.ReferenceNumber)
+	e.writePaymentMedium(ev.PaymentMediumBrandIdentifier, ev.PaymentMediumTypeIdentifier, ev.PaymentMediumIdentifier)
+	e.writeInvoice(ev.InvoiceIdentifier)
+	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
+	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4, ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8,
+		ev.UdfString9, ev.UdfString10, ev.UdfString11, ev.UdfString12, ev.UdfString13, ev.UdfString14, ev.UdfString15, ev.UdfString16)
+	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
+	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
+	e.writeProducts(ev.ProductsSet)
+	e.chooseEnvelope(ev.IntendedCurrencyIdentifier)
 }
 
-func (w *writer) invoice(i *event.InvoiceIdentifier) {
+func (e *encoder) writeInvoice(i *event.InvoiceIdentifier) {
 	if i == nil {
 		return
 	}
-	w.identifier("invoice_identifier", key{"id", i.Id}, key{"number", i.Number}, key{"reference_number", i.ReferenceNumber},
-		key{"back_office_code", i.BackOfficeCode})
+	e.writeIdentifier("invoice_identifier", key{"id", i.Id}, key{"number", i.Number},
+		key{"reference_number", i.ReferenceNumber}, key{"back_office_code", i.BackOfficeCode})
 }
 
-func (w *writer) products(products []event.PurchaseProduct) {
-	const name = "products_set"
+func (e *encoder) writeProducts(products []event.PurchaseProduct) {
+	const member = "products_set"
 	if len(products) == 0 {
-		w.fault(name, "is mandatory, with at least one product")
+		e.AddViolation(member, "is mandatory, with at least one product")
 	}
-	w.openList(name)
-	for i := range products {
-		p := &products[i]
-		w.openElement(name, i)
-		w.product(p.ProductIdentifier)
-		w.optionalAmount("quantity", p.Quantity)
-		w.amount("net_amount", p.NetAmount)
-		w.amount("vat_amount", p.VatAmount)
-		w.amount("total_amount", p.TotalAmount)
-		w.closeElement()
-	}
-	w.closeList()
+	jsonwriter.Objects(&e.Writer, member, products, func(p *event.PurchaseProduct) {
+		e.writeProduct(p.ProductIdentifier)
+		e.writeOptionalDecimal("quantity", p.Quantity)
+		e.Decimal("net_amount", p.NetAmount)
+		e.Decimal("vat_amount", p.VatAmount)
+		e.Decimal("total_amount", p.TotalAmount)
+	})
 }
 
 const currencyMember = "intended_currency_identifier"
 
-// currency makes the item's group: the vendor takes the currency as a parameter of the call and not of the event.
-func (w *writer) currency(c *event.CurrencyIdentifier) {
+// chooseEnvelope makes the currency the item's envelope key: the vendor takes it as a parameter of the
+// call and not of the event.
+func (e *encoder) chooseEnvelope(c *event.CurrencyIdentifier) {
 	if c == nil {
 		return
 	}
-	w.from(r11, currencyMember)
-	item := len(w.buf)
-	w.identifierValue(currencyMember, key{"id", c.Id}, key{"code", c.Code})
-	w.group = string(w.buf[item:])
-	w.buf = w.buf[:item]
+	e.requireSince(r11, currencyMember)
+	var currency jsonwriter.Writer
+	writeKeys(&currency, currencyMember, key{"id", c.Id}, key{"code", c.Code})
+	e.AddViolations(currency.Violations()...)
+	e.envelopeKey = string(currency.Bytes())
 }

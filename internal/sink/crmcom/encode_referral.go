@@ -2,16 +2,16 @@ package crmcom
 
 import "sluice/internal/event"
 
-func encodeReferral(w *writer, e *event.Referral) {
+func encodeReferral(e *encoder, ev *event.Referral) {
 	const referred, referredBy = "referred_rewards_participant_identifier", "referred_by_rewards_participant_identifier"
-	w.optionalClassification(e.ClassificationIdentifier)
-	w.performed(e.PerformedByUnitIdentifier, e.PerformedOn, e.Description)
-	w.until(r17, referred)
-	w.participant(referred, e.ReferredRewardsParticipantIdentifier)
-	w.until(r17, referredBy)
-	w.participant(referredBy, e.ReferredByRewardsParticipantIdentifier)
-	w.external(e.ExternalSystem, e.ExternalSystemReferenceNumber, e.EventId)
-	w.udfStrings(e.UdfString1, e.UdfString2, e.UdfString3, e.UdfString4, e.UdfString5, e.UdfString6, e.UdfString7, e.UdfString8)
-	w.udfFloats(e.UdfFloat1, e.UdfFloat2, e.UdfFloat3, e.UdfFloat4)
-	w.udfDates(e.UdfDate1, e.UdfDate2, e.UdfDate3, e.UdfDate4)
+	e.writeOptionalClassification(ev.ClassificationIdentifier)
+	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
+	e.refuseSince(r17, referred)
+	e.writeParticipant(referred, ev.ReferredRewardsParticipantIdentifier)
+	e.refuseSince(r17, referredBy)
+	e.writeParticipant(referredBy, ev.ReferredByRewardsParticipantIdentifier)
+	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
+	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4, ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
+	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
+	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/internal/sink"
+	"sluice/internal/sink/jsonwriter"
 	"sluice/internal/sink/vendorhttp"
 )
 
@@ -97,7 +98,7 @@ func readLogin(reply vendorhttp.Exchange) (string, error) {
 		answer.Class = sink.Unavailable
 	case !login.Status.ok() || answer.Class == sink.Rejected:
 		answer.Class = sink.Unauthorized
-	case len(vendorhttp.AppendString(nil, login.Data.Token)) > tokenBytesMax:
+	case len(jsonwriter.AppendString(nil, login.Data.Token)) > tokenBytesMax:
 		answer.Class, answer.Err = sink.Misconfigured, errTokenLong
 	default:
 		return login.Data.Token, nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"sluice/internal/sink"
+	"sluice/internal/sink/jsonwriter"
 	"sluice/internal/sink/vendorhttp"
 )
 
@@ -26,7 +27,7 @@ func (o *operation) request(ctx context.Context, token string, items []sink.Item
 	if err != nil {
 		return nil, err
 	}
-	prefix := o.appendPrefix(nil, token, items[0].EnvelopeKey)
+	prefix := o.callPrefix(token, items[0].EnvelopeKey)
 	req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(prefix, items, []byte(callEnd))
 	return req, nil
 }
@@ -43,17 +44,21 @@ func newPost(ctx context.Context, url string) (*http.Request, error) {
 
 const callEnd = "]}"
 
-// appendPrefix appends the call up to its first item. A group is the value of the currency's member.
-func (o *operation) appendPrefix(b []byte, token, group string) []byte {
-	b = vendorhttp.AppendString(append(b, `{"token":`...), token)
-	if group != "" {
-		b = append(append(b, `,"`+currencyMember+`":`...), group...)
+// callPrefix is the body of a call up to its first item. The envelope key is the JSON of the call's
+// currency, or empty.
+func (o *operation) callPrefix(token, envelopeKey string) []byte {
+	w := jsonwriter.New(256 + len(token))
+	w.BeginObject("")
+	w.Text("token", token)
+	if envelopeKey != "" {
+		w.Value(currencyMember, func(b []byte) []byte { return append(b, envelopeKey...) })
 	}
-	return append(b, `,"`+o.set+`":[`...)
+	w.BeginArray(o.set)
+	return w.Bytes()
 }
 
-// EnvelopeSize is an upper bound in bytes of what a call of this group has besides its items and their commas: the token is counted with the most that
-// a login may give.
-func (o *operation) EnvelopeSize(group string) int {
-	return len(o.appendPrefix(nil, "", group)) + tokenBytesMax + len(callEnd)
+// EnvelopeSize returns an upper bound of the bytes that a call with this envelope key has besides its
+// items and the commas between them. It counts the longest token that a login may give.
+func (o *operation) EnvelopeSize(envelopeKey string) int {
+	return len(o.callPrefix("", envelopeKey)) + tokenBytesMax + len(callEnd)
 }

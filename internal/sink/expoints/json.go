@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"sluice/internal/sink"
-	"sluice/internal/sink/vendorhttp"
+	"sluice/internal/sink/jsonwriter"
 )
 
 // writer appends one JSON value to b and gathers what is wrong with the event on the way. Absent fields leave no trace in b.
@@ -49,7 +49,7 @@ func (w *writer) text(name, v string) {
 		w.fault(name, "must be valid UTF-8") // Avro says so of a string, and its libraries do not look
 	}
 	w.key(name)
-	w.b = vendorhttp.AppendString(w.b, v)
+	w.b = jsonwriter.AppendString(w.b, v)
 }
 
 func (w *writer) optText(name string, v *string) {

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"sluice/internal/sink"
-	"sluice/internal/sink/vendorhttp"
+	"sluice/internal/sink/jsonwriter"
 )
 
 // writer appends one JSON object to b and gathers what is wrong with the event on the way. Absent fields leave no trace in b: the vendor says
@@ -36,7 +36,7 @@ func (w *writer) text(name, v string) {
 		w.addViolation(name, "must be valid UTF-8") // Avro says so of a string, and its libraries do not look
 	}
 	w.key(name)
-	w.b = vendorhttp.AppendString(w.b, v)
+	w.b = jsonwriter.AppendString(w.b, v)
 }
 
 func (w *writer) optText(name string, v *string) {

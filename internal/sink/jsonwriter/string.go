@@ -1,14 +1,14 @@
-package vendorhttp
+package jsonwriter
 
 import "unicode/utf8"
 
-const hex = "0123456789abcdef"
+const hexDigits = "0123456789abcdef"
 
-// AppendString appends s as a JSON string, byte for byte as encoding/json writes it without HTML escaping: what is not UTF-8 becomes U+FFFD, and
-// U+2028 and U+2029 are escaped.
+// AppendString appends s to b as a JSON string, byte for byte as encoding/json writes it without HTML
+// escaping: invalid UTF-8 becomes U+FFFD, and U+2028 and U+2029 are escaped.
 func AppendString(b []byte, s string) []byte {
 	b = append(b, '"')
-	start := 0
+	start := 0 // of the text that is not appended yet
 	for i := 0; i < len(s); {
 		if c := s[i]; c < utf8.RuneSelf {
 			if c >= ' ' && c != '"' && c != '\\' {
@@ -49,5 +49,5 @@ func appendEscaped(b []byte, c byte) []byte {
 }
 
 func appendUnicode(b []byte, r rune) []byte {
-	return append(b, '\\', 'u', hex[r>>12&0xF], hex[r>>8&0xF], hex[r>>4&0xF], hex[r&0xF])
+	return append(b, '\\', 'u', hexDigits[r>>12&0xF], hexDigits[r>>8&0xF], hexDigits[r>>4&0xF], hexDigits[r&0xF])
 }
