@@ -1,27 +1,73 @@
 package consume
 
 import (
-	"context"
+	"fmt"
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// What bounds a client's fetch buffers: a pipeline holds at most fetchMaxBytes a fetch and broker of what is polled next, besides its credits.
 const (
+	// A client buffers at most fetchMaxBytes per fetch and broker, in addition to the records that
+	// were polled with credits.
 	fetchMaxBytes          = 16 << 20
 	fetchMaxPartitionBytes = 2 << 20
 	maxConcurrentFetches   = 4
 	maxDecompressBytes     = 64 << 20
-	commitTimeout          = 10 * time.Second
-	leaveTimeout           = 2 * time.Second
-	sessionTimeout         = 45 * time.Second
-	heartbeatInterval      = 3 * time.Second
+
+	sessionTimeout    = 45 * time.Second
+	heartbeatInterval = 3 * time.Second
+	// leaveTimeout bounds leaving the group once the work context has ended.
+	leaveTimeout = 2 * time.Second
 )
 
-// common are the options of every client; all that matter are passed, for the library's defaults change.
-func common(cfg Config) []kgo.Opt {
+// clients are the Kafka clients of a pipeline.
+type clients struct {
+	sourceTopic string
+	// retry fetches the retry partitions and produces to the retry and dead-letter topics. It is in
+	// no group. admin makes administrative requests through it.
+	retry *kgo.Client
+	admin *kadm.Client
+	// group is the member of the consumer group. It is set before joined is closed; callbacks of
+	// the client wait for that, because they may run before kgo.NewClient returns.
+	group  *kgo.Client
+	joined chan struct{}
+}
+
+func newClients(cfg Config) (*clients, error) {
+	retry, err := kgo.NewClient(retryClientOptions(cfg)...)
+	if err != nil {
+		return nil, fmt.Errorf("creating the retry client: %w", err)
+	}
+	return &clients{
+		sourceTopic: cfg.Topic, retry: retry, admin: kadm.NewClient(retry), joined: make(chan struct{}),
+	}, nil
+}
+
+// joinGroup creates the group client, which begins to join at once.
+func (c *clients) joinGroup(opts []kgo.Opt) error {
+	group, err := kgo.NewClient(opts...)
+	if err != nil {
+		return fmt.Errorf("creating the group client: %w", err)
+	}
+	c.group = group
+	close(c.joined)
+	return nil
+}
+
+// fetcherOf returns the client that fetches the topic.
+func (c *clients) fetcherOf(topic string) fetchControl {
+	if topic == c.sourceTopic {
+		return c.group
+	}
+	return c.retry
+}
+
+// commonOptions are the options of every client. Defaults that matter are stated, because they
+// change between versions of the library.
+func commonOptions(cfg Config) []kgo.Opt {
 	return slices.Concat(cfg.ClientOptions, []kgo.Opt{
 		kgo.ClientID("sluice"),
 		kgo.FetchMaxBytes(fetchMaxBytes),
@@ -35,10 +81,11 @@ func common(cfg Config) []kgo.Opt {
 	})
 }
 
-// sideOptions are those of the client that reads retry partitions and writes to retry and dead-letter topics. A record goes to its own
-// partition number; it is written by all in-sync replicas or not confirmed. MetadataMinAge is short since an added partition waits for it.
-func sideOptions(cfg Config) []kgo.Opt {
-	return append(common(cfg),
+// retryClientOptions are the options of the retry client. A record is produced to the partition of
+// its own number and is confirmed by all in-sync replicas. MetadataMinAge is short because an added
+// partition is not fetched before the client has seen it.
+func retryClientOptions(cfg Config) []kgo.Opt {
+	return append(commonOptions(cfg),
 		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -52,44 +99,45 @@ func sideOptions(cfg Config) []kgo.Opt {
 	)
 }
 
-// scanOptions are those of the short-lived client that reads retry partitions through once.
-func scanOptions(cfg Config, from map[string]map[int32]kgo.Offset) []kgo.Opt {
-	return append(common(cfg),
+// scanClientOptions are the options of the short-lived client that reads retry partitions once from
+// the given offsets to their end.
+func scanClientOptions(cfg Config, from map[string]map[int32]kgo.Offset) []kgo.Opt {
+	return append(commonOptions(cfg),
 		kgo.ConsumePartitions(from),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.KeepControlRecords(), // else a partition that ends in one is never seen to be read through
+		// Without control records, a partition that ends in one would never appear to be read.
+		kgo.KeepControlRecords(),
 	)
 }
 
-func (g *Group) memberOptions(work context.Context) []kgo.Opt {
-	opts := append(common(g.cfg),
-		kgo.ConsumerGroup(g.cfg.Group),
-		kgo.ConsumeTopics(g.cfg.Topic),
+// groupClientOptions are the options of the group client, without its callbacks.
+func groupClientOptions(cfg Config) []kgo.Opt {
+	opts := append(commonOptions(cfg),
+		kgo.ConsumerGroup(cfg.Group),
+		kgo.ConsumeTopics(cfg.Topic),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(sessionTimeout),
 		kgo.HeartbeatInterval(heartbeatInterval),
-		kgo.RebalanceTimeout(g.cfg.RebalanceTimeout),
+		kgo.RebalanceTimeout(cfg.RebalanceTimeout),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		kgo.ConsumeResetOffset(resetOffset(g.cfg.OnOffsetLost)),
-		kgo.OnPartitionsAssigned(g.onAssigned),
-		kgo.OnOffsetsFetched(g.onOffsetsFetched),
-		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { g.end(work, lost[g.cfg.Topic], true) }),
-		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { g.end(work, lost[g.cfg.Topic], false) }),
+		kgo.ConsumeResetOffset(resetOffsetFor(cfg.OnOffsetLost)),
 	)
-	if g.cfg.ConsumerProtocol {
+	if cfg.ConsumerProtocol {
 		opts = append(opts, kgo.ServerSideBalancer())
 	}
 	return opts
 }
 
-func resetOffset(lost LostOffsetPolicy) kgo.Offset {
-	switch lost {
+func resetOffsetFor(policy LostOffsetPolicy) kgo.Offset {
+	switch policy {
 	case LostOffsetEarliest:
 		return kgo.NewOffset().AtStart()
 	case LostOffsetLatest:
 		return kgo.NewOffset().AtEnd()
+	case LostOffsetStop:
+		return kgo.NoResetOffset()
 	default:
 		return kgo.NoResetOffset()
 	}

@@ -13,147 +13,154 @@ import (
 	"sluice/internal/record"
 )
 
-// maxCopies bounds what a take-over remembers of the records in its retry partitions. Past it, a record that an owner wrote to a retry topic
-// just before it crashed may be handled twice.
-const maxCopies = 1_000_000
+const (
+	// maxScanCopies bounds what one scan remembers. Beyond it, a record that an owner wrote to a
+	// retry topic just before it crashed may be handled twice.
+	maxScanCopies = 1_000_000
+	// scanTimeout is for how long a scan waits for records that do not arrive, for example behind
+	// an open transaction, before it gives their assignments up until the next recovery.
+	scanTimeout = 10 * time.Second
+	maxScanPoll = 1000
+)
 
-// copyAt is where the copy of a source record was found, and how far it has come.
-type copyAt struct {
-	p                *partition
-	offset           int64
-	replays, attempt int
+// retryCopy is a record in a retry partition and how far its origin has come with it.
+type retryCopy struct {
+	partition *partition
+	offset    int64
+	replays   int
+	attempt   int
 }
 
-// scanPatience is for how long a scan waits for records that do not come, behind an open transaction for example, before it leaves their partition for later.
-const scanPatience = 10 * time.Second
+// isNewerThan reports whether the origin came farther with c than with other.
+func (c retryCopy) isNewerThan(other retryCopy) bool {
+	if c.replays != other.replays {
+		return c.replays > other.replays
+	}
+	return c.attempt > other.attempt
+}
 
-// scan is one reading of retry partitions, from where they are committed to their end.
-type scan struct {
+// retryScan reads retry partitions once, from their committed offsets to their ends.
+type retryScan struct {
 	client *kgo.Client
-	rest   map[topicPartition]*scanning // those that are not read to their end
-	failed map[*taking]error
-	copies int // noted, of all assignments
+	// unread holds the partitions that are not read to their end.
+	unread map[topicPartition]*scanPosition
+	failed map[*recoveryPlan]error
+	copies int // of all plans
 }
 
-type scanning struct {
-	t    *taking
-	p    *partition
-	next int64
+// scanPosition is how far a scan has read a partition.
+type scanPosition struct {
+	plan      *recoveryPlan
+	partition *partition
+	next      int64
 }
 
-// scan reads the retry partitions of what is to be taken over, and gives those whose partitions were read to their end.
-func (g *Group) scan(ctx context.Context, ready []*taking) ([]*taking, error) {
-	s := &scan{rest: map[topicPartition]*scanning{}, failed: map[*taking]error{}}
+// scanRetryPartitions reads the retry partitions of the plans. It returns the plans whose
+// partitions were read to their end, with an error for the others.
+func scanRetryPartitions(ctx context.Context, cfg Config, plans []*recoveryPlan) ([]*recoveryPlan, error) {
+	s := &retryScan{unread: map[topicPartition]*scanPosition{}, failed: map[*recoveryPlan]error{}}
 	from := map[string]map[int32]kgo.Offset{}
-	for _, t := range ready {
-		for _, p := range t.retries {
-			if at := t.from[p.topic].Offset; at < p.endRead {
-				put(from, p.topic, p.number, kgo.NewOffset().At(at))
-				s.rest[topicPartition{p.topic, p.number}] = &scanning{t, p, at}
+	for _, plan := range plans {
+		for _, p := range plan.retries {
+			if begin := plan.retryPositions[p.topic].Offset; begin < p.recoveredEnd {
+				setPartition(from, p.topicPartition, kgo.NewOffset().At(begin))
+				s.unread[p.topicPartition] = &scanPosition{plan, p, begin}
 			}
 		}
 	}
-	if len(s.rest) == 0 {
-		return ready, nil
+	if len(s.unread) == 0 {
+		return plans, nil
 	}
 	var err error
-	if s.client, err = kgo.NewClient(scanOptions(g.cfg, from)...); err != nil {
-		return nil, fmt.Errorf("making the client that reads retry partitions: %w", err)
+	if s.client, err = kgo.NewClient(scanClientOptions(cfg, from)...); err != nil {
+		return nil, fmt.Errorf("creating the client that scans retry partitions: %w", err)
 	}
 	defer s.client.Close()
-	if err := s.read(ctx); err != nil {
+	if err := s.readAll(ctx); err != nil {
 		return nil, err
 	}
-	read := slices.DeleteFunc(ready, func(t *taking) bool { return s.failed[t] != nil })
+	read := slices.DeleteFunc(plans, func(plan *recoveryPlan) bool { return s.failed[plan] != nil })
 	return read, errors.Join(slices.Collect(maps.Values(s.failed))...)
 }
 
-func put[V any](m map[string]map[int32]V, topic string, number int32, v V) {
-	if m[topic] == nil {
-		m[topic] = map[int32]V{}
-	}
-	m[topic][number] = v
-}
-
-func (s *scan) read(ctx context.Context) error {
-	for len(s.rest) > 0 {
-		patience, cancel := context.WithTimeout(ctx, scanPatience)
-		fetches := s.client.PollRecords(patience, 1000)
-		waited := patience.Err() != nil && fetches.NumRecords() == 0
+func (s *retryScan) readAll(ctx context.Context) error {
+	for len(s.unread) > 0 {
+		pollCtx, cancel := context.WithTimeout(ctx, scanTimeout)
+		fetches := s.client.PollRecords(pollCtx, maxScanPoll)
+		timedOut := pollCtx.Err() != nil && fetches.NumRecords() == 0
 		cancel()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if waited {
-			s.giveUp()
+		if timedOut {
+			s.failUnread()
 			return nil
 		}
 		for _, e := range fetches.Errors() {
-			if r := s.rest[topicPartition{e.Topic, e.Partition}]; r != nil {
-				s.fail(r.t, fmt.Errorf("reading %s/%d: %w", e.Topic, e.Partition, e.Err))
+			if position := s.unread[topicPartition{e.Topic, e.Partition}]; position != nil {
+				s.failPlan(position.plan, fmt.Errorf("scanning %s/%d: %w", e.Topic, e.Partition, e.Err))
 			}
 		}
-		fetches.EachRecord(s.record)
+		fetches.EachRecord(s.advanceTo)
 	}
 	return nil
 }
 
-func (s *scan) record(r *kgo.Record) {
-	at := topicPartition{r.Topic, r.Partition}
-	of := s.rest[at]
-	if of == nil {
+func (s *retryScan) advanceTo(raw *kgo.Record) {
+	at := topicPartition{raw.Topic, raw.Partition}
+	position := s.unread[at]
+	if position == nil {
 		return
 	}
-	if r.Offset < of.p.endRead && !r.Attrs.IsControl() {
-		s.found(of.t, of.p, r)
+	if raw.Offset < position.partition.recoveredEnd && !raw.Attrs.IsControl() {
+		s.noteCopy(position.plan, position.partition, raw)
 	}
-	if of.next = r.Offset + 1; of.next >= of.p.endRead {
-		delete(s.rest, at)
+	if position.next = raw.Offset + 1; position.next >= position.partition.recoveredEnd {
+		delete(s.unread, at)
 	}
 }
 
-// fail leaves an assignment for later, with all of its partitions.
-func (s *scan) fail(t *taking, err error) {
-	s.failed[t] = err
-	for at, r := range s.rest {
-		if r.t == t {
-			delete(s.rest, at)
-			s.client.PauseFetchPartitions(map[string][]int32{at.topic: {at.number}}) // else the client would ask again at once
+// failPlan leaves an assignment with all of its partitions to the next recovery.
+func (s *retryScan) failPlan(plan *recoveryPlan, err error) {
+	s.failed[plan] = err
+	for at, position := range s.unread {
+		if position.plan == plan {
+			delete(s.unread, at)
+			// Otherwise the client would retry a failed fetch at once.
+			s.client.PauseFetchPartitions(map[string][]int32{at.topic: {at.number}})
 		}
 	}
 }
 
-func (s *scan) giveUp() {
-	for at, r := range s.rest {
-		s.fail(r.t, fmt.Errorf("reading %s/%d: nothing came at offset %d for %v, though the log ends at %d (a transaction that is open holds it up)",
-			at.topic, at.number, r.next, scanPatience, r.p.endRead))
+// failUnread leaves all assignments with unread partitions to the next recovery.
+func (s *retryScan) failUnread() {
+	for at, position := range s.unread {
+		s.failPlan(position.plan, fmt.Errorf("scanning %s/%d: no record arrived at offset %d within %v "+
+			"although the log ends at %d (an open transaction may block it)",
+			at.topic, at.number, position.next, scanTimeout, position.partition.recoveredEnd))
 	}
 }
 
-// found notes a record of a retry partition. Of several copies of one source record the one that has come farthest counts.
-func (s *scan) found(t *taking, p *partition, r *kgo.Record) {
-	c := record.ParseRetryHeaders(r)
-	if c.Origin.TopicID != t.source.topicID || c.Origin.Partition != t.a.partition || c.Origin.Topic != t.source.topic {
+// noteCopy notes a record of a retry partition. Of several copies of one source record, the one
+// with which it came farthest counts.
+func (s *retryScan) noteCopy(plan *recoveryPlan, p *partition, raw *kgo.Record) {
+	headers := record.ParseRetryHeaders(raw)
+	origin := headers.Origin
+	source := plan.source
+	if origin.TopicID != source.topicID || origin.Topic != source.topic || origin.Partition != source.number {
 		return
 	}
-	here := copyAt{p, r.Offset, c.Replays, c.Attempt}
-	best, ok := t.copies[c.Origin.Offset]
+	found := retryCopy{p, raw.Offset, headers.Replays, headers.Attempt}
+	best, known := plan.copies[origin.Offset]
 	switch {
-	case !ok && s.copies >= maxCopies:
-	case !ok:
+	case !known && s.copies >= maxScanCopies:
+	case !known:
 		s.copies++
-		t.copies[c.Origin.Offset] = here
-	case here.farther(best):
-		t.copies[c.Origin.Offset] = here
-		t.stale[best.p] = append(t.stale[best.p], best.offset)
+		plan.copies[origin.Offset] = found
+	case found.isNewerThan(best):
+		plan.copies[origin.Offset] = found
+		plan.superseded[best.partition] = append(plan.superseded[best.partition], best.offset)
 	default:
-		t.stale[p] = append(t.stale[p], r.Offset)
+		plan.superseded[p] = append(plan.superseded[p], raw.Offset)
 	}
-}
-
-func (a copyAt) farther(b copyAt) bool {
-	if a.replays != b.replays {
-		return a.replays > b.replays
-	}
-	return a.attempt > b.attempt
 }

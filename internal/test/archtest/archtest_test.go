@@ -19,7 +19,7 @@ import (
 var goroutines = map[string]int{
 	"cmd/connector":          3, // run's admin server and its listening for signals, the sandbox's servers: ended and awaited by the command
 	"internal/admin":         1, // the HTTP server, ended and awaited by ServeOn
-	"internal/consume":       6, // source and retry readers, take-over, committer: ended and awaited by Run; a timer that cuts the leaving short
+	"internal/consume":       6, // source and retry fetcher, recovery, committer: ended and awaited by Run; a timer that cuts leaving short
 	"internal/demo":          3, // the connector, the traffic, the vendors' servers: ended and awaited by Run
 	"internal/deliver":       1, // one a lane, ended by Close and awaited by Run
 	"internal/demo/embedded": 1, // the registry's HTTP server, ended and awaited by Close

@@ -29,7 +29,7 @@ var faults = []sandbox.Rule{
 	{Name: "outage", Operation: "expoints", When: sandbox.When{AfterCalls: 4}, Times: 6, Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusServiceUnavailable}},
 }
 
-const takenOver = "partition taken over"
+const takenOver = "partition recovered"
 
 // The whole line over a real broker and registry, with every kind of bad record, vendors that misbehave, an instance that joins and one that leaves: each
 // record is found once where it belongs.

@@ -1,0 +1,234 @@
+package consume
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/internal/observe"
+	"sluice/internal/offset"
+)
+
+// assignments is the table of what this member owns.
+type assignments struct {
+	sourceTopic string
+	pauser      *pauser
+	obs         *observe.Pipeline
+
+	mu sync.Mutex // guards the table and the assignments and partitions in it
+	// byNumber holds the assignments by the number of their source partition.
+	byNumber map[int32]*assignment
+	// sourcePartitions is how many partitions the source topic has.
+	sourcePartitions int
+	hold             observe.HoldReason
+}
+
+func newAssignments(sourceTopic string, pauser *pauser, obs *observe.Pipeline) *assignments {
+	return &assignments{sourceTopic: sourceTopic, pauser: pauser, obs: obs, byNumber: map[int32]*assignment{}}
+}
+
+// addPartitions enters newly assigned source partitions. They are paused until they are recovered.
+func (t *assignments) addPartitions(numbers []int32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	added := make([]topicPartition, len(numbers))
+	for i, number := range numbers {
+		added[i] = topicPartition{t.sourceTopic, number}
+		t.byNumber[number] = newAssignment(number)
+	}
+	t.pauser.startPaused(pauseRecovery, added...)
+}
+
+// setCommitted notes what the group has committed for new assignments. The group consumes one
+// topic, so every partition in the response belongs to it, whether it names the topic or its ID.
+func (t *assignments) setCommitted(response *kmsg.OffsetFetchResponse) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, group := range response.Groups {
+		for _, topic := range group.Topics {
+			for _, p := range topic.Partitions {
+				t.setPartitionCommitted(p)
+			}
+		}
+	}
+}
+
+func (t *assignments) setPartitionCommitted(p kmsg.OffsetFetchResponseGroupTopicPartition) {
+	a := t.byNumber[p.Partition]
+	if a == nil || a.offsetFetched || p.ErrorCode != 0 {
+		return
+	}
+	a.committed = offset.Commit{Offset: max(p.Offset, -1), Epoch: p.LeaderEpoch}
+	if p.Metadata != nil {
+		a.committed.Metadata = *p.Metadata
+	}
+	a.offsetFetched = true
+}
+
+// beginEnding marks assignments as ending, so that no fetched record enters them any more. It
+// returns those that the caller must end, and those that another goroutine is ending already.
+func (t *assignments) beginEnding(numbers []int32) (ending, others []*assignment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, number := range numbers {
+		switch a := t.byNumber[number]; {
+		case a == nil:
+		case a.ending:
+			others = append(others, a)
+		default:
+			a.ending = true
+			ending = append(ending, a)
+			t.pauser.addReason(pauseEnding, topicPartition{t.sourceTopic, number})
+		}
+	}
+	return ending, others
+}
+
+// waitEnded waits for assignments that another goroutine ends: a revoke callback that returned
+// earlier would hand the partitions on too early.
+func waitEnded(assignments []*assignment) {
+	for _, a := range assignments {
+		<-a.ended
+	}
+}
+
+// forget removes assignments that have ended, and wakes who waits for that.
+func (t *assignments) forget(ending []*assignment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range ending {
+		if t.byNumber[a.number] == a {
+			delete(t.byNumber, a.number)
+			t.pauser.forgetPartitions(topicPartition{t.sourceTopic, a.number})
+			t.pauser.forgetPartitions(identify(a.retries)...)
+		}
+		for _, p := range a.partitions() {
+			t.obs.ForgetPartition(p.topic, p.number)
+		}
+		close(a.ended)
+	}
+	t.updateHold()
+}
+
+// listAll returns all assignments in no order.
+func (t *assignments) listAll() []*assignment {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Values(t.byNumber))
+}
+
+// listUnrecovered returns the assignments that wait for recovery, by number.
+func (t *assignments) listUnrecovered() []*assignment {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var waiting []*assignment
+	for _, a := range t.byNumber {
+		if a.offsetFetched && !a.ending && a.source == nil {
+			waiting = append(waiting, a)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *assignment) int { return int(a.number - b.number) })
+	return waiting
+}
+
+// findPartition returns a recovered partition whose assignment is not ending, or nil. The caller
+// holds t.mu.
+func (t *assignments) findPartition(at topicPartition) *partition {
+	a := t.byNumber[at.number]
+	if a == nil || a.ending {
+		return nil
+	}
+	for _, p := range a.partitions() {
+		if p.topic == at.topic {
+			return p
+		}
+	}
+	return nil
+}
+
+// loseOffset holds an assignment whose offset is no longer in the log. It reports whether the
+// assignment is known and was not held for that before.
+func (t *assignments) loseOffset(number int32) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := topicPartition{t.sourceTopic, number}
+	if t.byNumber[number] == nil || t.pauser.hasReason(pauseOffsetLost, at) {
+		return false
+	}
+	t.pauser.addReason(pauseOffsetLost, at)
+	t.updateHold()
+	return true
+}
+
+// loseCommitted is loseOffset for an offset that a recovery did not find in the log, unless the
+// assignment has ended or got another offset meanwhile.
+func (t *assignments) loseCommitted(a *assignment, committed offset.Commit) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byNumber[a.number] == a && a.committed == committed {
+		t.pauser.addReason(pauseOffsetLost, topicPartition{t.sourceTopic, a.number})
+		t.updateHold()
+	}
+}
+
+// noteRecovery states which of these assignments still wait for recovery after it was tried.
+func (t *assignments) noteRecovery(tried []*assignment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range tried {
+		a.recoveryFailed = a.source == nil && !a.ending
+	}
+	t.updateHold()
+}
+
+// setSourcePartitions notes how many partitions the source topic has.
+func (t *assignments) setSourcePartitions(count int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sourcePartitions = count
+}
+
+// countOwned returns how many source partitions this member owns, of how many.
+func (t *assignments) countOwned() (owned, all int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byNumber), t.sourcePartitions
+}
+
+// partitionHolds are the hold reasons of partitions, most severe first.
+var partitionHolds = []observe.HoldReason{observe.HoldOffsetLost, observe.HoldUnreadable, observe.HoldRecovery}
+
+// updateHold states the most severe reason for which a partition is not fetched, if it changed. The
+// caller holds t.mu.
+func (t *assignments) updateHold() {
+	current := map[observe.HoldReason]bool{}
+	for _, a := range t.byNumber {
+		current[t.holdReasonOf(a)] = true
+	}
+	hold := observe.HoldReason("")
+	if i := slices.IndexFunc(partitionHolds, func(r observe.HoldReason) bool { return current[r] }); i >= 0 {
+		hold = partitionHolds[i]
+	}
+	if hold != t.hold {
+		t.hold = hold
+		t.obs.SetPartitionHold(hold)
+	}
+}
+
+// holdReasonOf returns why an assignment is held, or nothing.
+func (t *assignments) holdReasonOf(a *assignment) observe.HoldReason {
+	switch {
+	case t.pauser.hasReason(pauseOffsetLost, topicPartition{t.sourceTopic, a.number}):
+		return observe.HoldOffsetLost
+	case a.recoveryFailed:
+		return observe.HoldRecovery
+	}
+	for _, p := range a.partitions() {
+		if p.fetchState != fetchHealthy {
+			return observe.HoldUnreadable
+		}
+	}
+	return ""
+}

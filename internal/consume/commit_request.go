@@ -1,0 +1,160 @@
+package consume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+
+	"sluice/internal/offset"
+)
+
+var (
+	// errNoResponse: nobody knows whether the broker has processed a commit, or still will. On
+	// another connection it may be processed after a newer one.
+	errNoResponse    = errors.New("no response")
+	errNotInResponse = errors.New("the broker's response does not list the partition")
+)
+
+// pendingCommit is what is to be committed for a partition.
+type pendingCommit struct {
+	partition *partition
+	commit    offset.Commit
+}
+
+// metadata is what is committed beside the offset: nothing once the broker has refused it.
+func (p pendingCommit) metadata() string {
+	if p.partition.metadataRefused {
+		return ""
+	}
+	return p.commit.Metadata
+}
+
+// collectCommits takes from the trackers of assignments what is to be committed for their source
+// partitions and for their retry partitions.
+func collectCommits(
+	assignments []*assignment, take func(*offset.Tracker) (offset.Commit, bool),
+) (source, retries []pendingCommit) {
+	for _, a := range assignments {
+		for _, p := range a.partitions() {
+			commit, ok := take(p.tracker)
+			switch {
+			case !ok:
+			case p == a.source:
+				source = append(source, pendingCommit{p, commit})
+			default:
+				retries = append(retries, pendingCommit{p, commit})
+			}
+		}
+	}
+	return source, retries
+}
+
+// isExpelled reports whether the group continues without this member, so that it accepts no commit
+// of what the member owned. ILLEGAL_GENERATION does not mean that: the broker knows the member in a
+// newer generation than the client has heard of, as while the group joins, and the next attempt has
+// it.
+func isExpelled(err error) bool {
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.FencedMemberEpoch)
+}
+
+// sendCommits makes one OffsetCommit request. It returns the commits that failed.
+//
+// The request is built here because kgo's own commit, when it is refused with UNKNOWN_MEMBER_ID or
+// ILLEGAL_GENERATION, joins again without reporting that the partitions were lost, although another
+// member may have owned them meanwhile. Here the heartbeat finds that out, which ends the
+// assignments first.
+func (c *committer) sendCommits(ctx context.Context, batch []pendingCommit) ([]pendingCommit, error) {
+	if len(batch) == 0 {
+		return nil, nil
+	}
+	response, err := c.buildRequest(batch).RequestWith(ctx, c.clients.group)
+	if err != nil {
+		return batch, fmt.Errorf("committing offsets: %w: %w", errNoResponse, err)
+	}
+	return c.readResponse(response, batch)
+}
+
+func (c *committer) buildRequest(batch []pendingCommit) *kmsg.OffsetCommitRequest {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group = c.groupName
+	req.MemberID, req.Generation = c.clients.group.GroupMetadata()
+	topicIndex := map[string]int{}
+	for _, pending := range batch {
+		p := pending.partition
+		i, known := topicIndex[p.topic]
+		if !known {
+			i = len(req.Topics)
+			topicIndex[p.topic] = i
+			topic := kmsg.NewOffsetCommitRequestTopic()
+			topic.Topic, topic.TopicID = p.topic, p.topicID
+			req.Topics = append(req.Topics, topic)
+		}
+		part := kmsg.NewOffsetCommitRequestTopicPartition()
+		part.Partition, part.Offset, part.LeaderEpoch = p.number, pending.commit.Offset, pending.commit.Epoch
+		part.Metadata = kmsg.StringPtr(pending.metadata())
+		req.Topics[i].Partitions = append(req.Topics[i].Partitions, part)
+	}
+	return req
+}
+
+func (c *committer) readResponse(
+	response *kmsg.OffsetCommitResponse, batch []pendingCommit,
+) (rest []pendingCommit, err error) {
+	codes := errorCodes(response, batch)
+	var failures []error
+	for _, pending := range batch {
+		code, listed := codes[pending.partition.topicPartition]
+		result := kerr.ErrorForCode(code)
+		if !listed {
+			result = errNotInResponse
+		}
+		c.recordResult(pending, result)
+		if result != nil {
+			rest = append(rest, pending)
+			failures = append(failures, fmt.Errorf("committing offset of %s/%d: %w",
+				pending.partition.topic, pending.partition.number, result))
+		}
+	}
+	return rest, errors.Join(failures...)
+}
+
+// errorCodes returns the error codes of a response by partition.
+func errorCodes(response *kmsg.OffsetCommitResponse, batch []pendingCommit) map[topicPartition]int16 {
+	names := map[[16]byte]string{}
+	for _, pending := range batch {
+		names[pending.partition.topicID] = pending.partition.topic
+	}
+	codes := map[topicPartition]int16{}
+	for _, topic := range response.Topics {
+		name := topic.Topic
+		if name == "" { // from version 10 on, responses name topics by ID
+			name = names[topic.TopicID]
+		}
+		for _, p := range topic.Partitions {
+			codes[topicPartition{name, p.Partition}] = p.ErrorCode
+		}
+	}
+	return codes
+}
+
+// recordResult notes what the broker has confirmed, or that it refuses commit metadata.
+func (c *committer) recordResult(pending pendingCommit, result error) {
+	c.assignments.mu.Lock()
+	defer c.assignments.mu.Unlock()
+	p := pending.partition
+	switch {
+	case result == nil:
+		p.tracker.ConfirmCommit(pending.commit.Version)
+		// The log may have been truncated below the committed offset meanwhile.
+		p.confirmed = min(pending.commit.Offset, p.tracker.Progress().Committable)
+	case errors.Is(result, kerr.OffsetMetadataTooLarge):
+		p.metadataRefused = true
+		c.log.Error("commit metadata refused by the broker, committing offsets only: "+
+			"raise its offset.metadata.max.bytes to 4096; a crash redelivers records that were settled",
+			append(p.logFields(), zap.Int("bytes", len(pending.commit.Metadata)))...)
+	}
+}

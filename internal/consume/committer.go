@@ -1,0 +1,211 @@
+package consume
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"sluice/internal/backoff"
+	"sluice/internal/notify"
+	"sluice/internal/observe"
+	"sluice/internal/offset"
+	"sluice/internal/record"
+)
+
+// commitTimeout bounds one round of commit requests, and the final commit of an assignment.
+const commitTimeout = 10 * time.Second
+
+var (
+	commitBackoff      = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second}
+	finalCommitBackoff = backoff.Policy{Min: 100 * time.Millisecond, Max: 100 * time.Millisecond}
+)
+
+// committer commits what the trackers have to commit, with one commit in flight at a time, so that
+// commits gather more by themselves under load. Safe for concurrent use.
+type committer struct {
+	groupName   string
+	interval    time.Duration
+	clients     *clients
+	assignments *assignments
+	obs         *observe.Pipeline
+	log         *zap.Logger
+	failure     *observe.Condition
+
+	changed chan struct{} // signals that a tracker has something to commit
+	urgent  chan struct{} // signals that a call waits for a commit
+	// slot is taken from building a commit to reading its response, so that no older commit passes
+	// a newer one. It is taken before assignments.mu.
+	slot     chan struct{}
+	finished notify.Broadcaster // notified after each round of commits
+}
+
+func newCommitter(cfg Config, clients *clients, t *assignments, obs *observe.Pipeline, log *zap.Logger) *committer {
+	return &committer{
+		groupName: cfg.Group, interval: cfg.CommitInterval, clients: clients, assignments: t, obs: obs, log: log,
+		failure: observe.NewCondition(log, "offset commit failed, retrying", "offset commit recovered"),
+		changed: make(chan struct{}, 1),
+		urgent:  make(chan struct{}, 1),
+		slot:    make(chan struct{}, 1),
+	}
+}
+
+// run commits until ctx ends. It calls onCommitted after each successful round.
+func (c *committer) run(ctx context.Context, onCommitted func()) {
+	var failures backoff.Counter
+	recommit := time.NewTimer(2 * commitTimeout)
+	recommit.Stop()
+	defer recommit.Stop()
+	for {
+		select {
+		case <-c.changed:
+		case <-c.urgent:
+		case <-recommit.C:
+			c.forceRecommit()
+		case <-ctx.Done():
+			return
+		}
+		err := c.commitPending(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			c.obs.CommitFailed()
+			c.failure.Begin(err)
+			if errors.Is(err, errNoResponse) {
+				recommit.Reset(2 * commitTimeout)
+			}
+			notify.TrySignal(c.changed)
+			_ = backoff.Sleep(ctx, failures.Next(commitBackoff)) // the select above sees the end of ctx
+			continue
+		}
+		c.failure.End()
+		failures.Reset()
+		onCommitted()
+		c.waitInterval(ctx)
+	}
+}
+
+// waitInterval waits for the commit interval, unless a call waits for a commit.
+func (c *committer) waitInterval(ctx context.Context) {
+	if c.interval <= 0 {
+		return
+	}
+	timer := time.NewTimer(c.interval)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.urgent:
+		notify.TrySignal(c.urgent)
+	case <-ctx.Done():
+	}
+}
+
+// forceRecommit makes every tracker commit once more. A commit without a response may have reached
+// the broker after a newer one and set the group back.
+func (c *committer) forceRecommit() {
+	c.assignments.mu.Lock()
+	defer c.assignments.mu.Unlock()
+	for _, a := range c.assignments.byNumber {
+		for _, p := range a.partitions() {
+			p.tracker.ForceRecommit()
+		}
+	}
+}
+
+// commitPending commits what live assignments have to commit. The retry partitions go in a request
+// of their own, because a broker may refuse them to a member of an older epoch (KIP-848).
+func (c *committer) commitPending(ctx context.Context) error {
+	c.slot <- struct{}{}
+	defer func() { <-c.slot }()
+	defer c.finished.Notify()
+	c.assignments.mu.Lock()
+	live := make([]*assignment, 0, len(c.assignments.byNumber))
+	for _, a := range c.assignments.byNumber {
+		live = append(live, a)
+	}
+	source, retries := collectCommits(live, (*offset.Tracker).PendingCommit)
+	c.assignments.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	_, sourceErr := c.sendCommits(ctx, source)
+	_, retryErr := c.sendCommits(ctx, retries)
+	return errors.Join(sourceErr, retryErr)
+}
+
+// finishAssignments fences assignments and, where their partitions are still owned, commits what
+// was settled until then: the source partitions first, because a broker may refuse the others.
+func (c *committer) finishAssignments(workCtx context.Context, ending []*assignment, stillOwned bool) {
+	c.slot <- struct{}{}
+	defer func() { <-c.slot }()
+	source, retries := collectCommits(ending, (*offset.Tracker).Fence)
+	for _, a := range ending {
+		a.cancel()
+	}
+	c.finished.Notify()
+	if !stillOwned {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(workCtx), finalCommitTimeout(workCtx))
+	defer cancel()
+	for _, batch := range [][]pendingCommit{source, retries} {
+		if err := c.commitUntilDone(ctx, batch); err != nil {
+			c.obs.CommitFailed()
+			c.log.Warn("final commit failed; records will be redelivered", zap.Error(err))
+		}
+	}
+}
+
+// finalCommitTimeout is short once the work context has ended, because the process is to exit.
+func finalCommitTimeout(workCtx context.Context) time.Duration {
+	if workCtx.Err() != nil {
+		return time.Second
+	}
+	return commitTimeout
+}
+
+// commitUntilDone sends the final commits of assignments. No later commit makes up for one that
+// fails, so it retries until all are confirmed, ctx ends, or the group no longer knows this member.
+func (c *committer) commitUntilDone(ctx context.Context, batch []pendingCommit) error {
+	return backoff.RetryUntil(ctx, finalCommitBackoff, func() error {
+		rest, err := c.sendCommits(ctx, batch)
+		if isExpelled(err) {
+			return backoff.Permanent(err)
+		}
+		batch = rest
+		return err
+	}, nil)
+}
+
+// logIntent commits that a call may carry these records. It returns when the broker has confirmed
+// that for every record whose assignment has not ended, or with ctx's error.
+func (c *committer) logIntent(ctx context.Context, records []*record.Record) error {
+	versions := make([]uint64, len(records))
+	for i, r := range records {
+		versions[i] = r.Entry.MarkIntent()
+	}
+	for i := 0; i < len(records); {
+		next := c.finished.Next()
+		for i < len(records) && records[i].Entry.IntentCommitted(versions[i]) {
+			i++
+		}
+		if i == len(records) {
+			break
+		}
+		notify.TrySignal(c.urgent)
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// clearIntent takes logIntent back for records on which the vendor did not act.
+func (c *committer) clearIntent(records []*record.Record) {
+	for _, r := range records {
+		r.Entry.ClearIntent()
+	}
+}

@@ -1,0 +1,165 @@
+package consume
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"sluice/internal/observe"
+	"sluice/internal/offset"
+)
+
+// recoveryPlan is one assignment on its way through recovery. It is private to recovery until it is
+// installed.
+type recoveryPlan struct {
+	assignment *assignment
+	committed  offset.Commit // what the group had committed when the plan was made
+	begin      int64         // where the source partition is read from
+	// end is the end offset of the source partition. What is known of offsets from there on belongs
+	// to a log that is gone.
+	end            int64
+	source         *partition
+	retries        []*partition
+	retryPositions map[string]kgo.EpochOffset // where the retry partition of each topic is read from
+	copies         map[int64]retryCopy        // the copy that counts, by the offset of its origin
+	superseded     map[*partition][]int64     // the offsets of copies that do not count
+}
+
+func (r *recovery) prepareAssignment(a *assignment, snapshot brokerSnapshot) (*recoveryPlan, error) {
+	plan := &recoveryPlan{
+		assignment: a, retryPositions: map[string]kgo.EpochOffset{},
+		copies: map[int64]retryCopy{}, superseded: map[*partition][]int64{},
+	}
+	if err := r.prepareSource(plan, snapshot); err != nil {
+		return nil, err
+	}
+	for _, tier := range r.cfg.RetryTiers {
+		if err := r.prepareRetry(plan, tier, snapshot); err != nil {
+			return nil, err
+		}
+	}
+	return plan, nil
+}
+
+// prepareSource decides where the source partition is read from: at the committed offset if it is
+// in the log, else where the policies say.
+func (r *recovery) prepareSource(plan *recoveryPlan, snapshot brokerSnapshot) error {
+	at := topicPartition{r.cfg.Topic, plan.assignment.number}
+	start, end, err := snapshot.logRange(at)
+	if err != nil {
+		return fmt.Errorf("looking up the log range of %s/%d: %w", at.topic, at.number, err)
+	}
+	r.assignments.mu.Lock()
+	plan.committed = plan.assignment.committed
+	r.assignments.mu.Unlock()
+	plan.end = end
+	lost, err := r.chooseBegin(plan, at, start)
+	if err != nil {
+		return err
+	}
+	plan.source = &partition{
+		topicPartition: at, topicID: snapshot.topics[at.topic].ID, owner: plan.assignment, highWatermark: end,
+	}
+	metadata := plan.committed.Metadata
+	if plan.begin != plan.committed.Offset {
+		metadata = "" // it describes the committed offset
+	}
+	plan.source.tracker = r.newTracker(plan.source, plan.begin, metadata)
+	plan.source.tracker.Truncate(end, -1)
+	if lost {
+		// Commit the new position, so that no later start chooses another one.
+		plan.source.tracker.MarkSettled(nil)
+	}
+	return nil
+}
+
+// chooseBegin sets where the source partition is read from, and reports whether that is because the
+// committed offset is lost.
+func (r *recovery) chooseBegin(plan *recoveryPlan, at topicPartition, start int64) (lost bool, err error) {
+	committed := plan.committed.Offset
+	plan.begin = committed
+	lost = committed >= 0 && (committed < start || committed > plan.end)
+	switch {
+	case r.pauser.hasReason(pauseOffsetLost, at):
+		// Even if the log has grown past the offset since: what is in the log below it was never
+		// read.
+		return false, fmt.Errorf("recovering %s/%d: its committed offset %d was not in the log when it was assigned",
+			at.topic, at.number, committed)
+	case lost && r.cfg.OnOffsetLost == LostOffsetStop:
+		r.assignments.loseCommitted(plan.assignment, plan.committed)
+		return false, fmt.Errorf("recovering %s/%d: its committed offset %d is not in the log, which has %d to %d, "+
+			"and on_offset_lost is %s (allowed are stop, earliest and latest; or commit another offset)",
+			at.topic, at.number, committed, start, plan.end, r.cfg.OnOffsetLost)
+	case lost && r.cfg.OnOffsetLost == LostOffsetLatest:
+		plan.begin = plan.end
+	case lost || committed < 0:
+		plan.begin = start
+	}
+	return lost, nil
+}
+
+// prepareRetry adds the retry partition of a tier to the plan. Its position has the epoch of the
+// commit: without it the client would not check whether the log was truncated below the offset.
+func (r *recovery) prepareRetry(plan *recoveryPlan, tier RetryTier, snapshot brokerSnapshot) error {
+	at := topicPartition{tier.Topic, plan.assignment.number}
+	start, end, err := snapshot.logRange(at)
+	if err != nil {
+		return fmt.Errorf("recovering source partition %d: retry topic %s has no partition of that number "+
+			"(connector topics apply creates it): %w", at.number, at.topic, err)
+	}
+	p := &partition{
+		topicPartition: at, topicID: snapshot.topics[tier.Topic].ID, delay: tier.Delay, owner: plan.assignment,
+		recoveredEnd: end, highWatermark: end, deletedBelow: start,
+	}
+	position, metadata := kgo.EpochOffset{Offset: start, Epoch: -1}, ""
+	switch committed, ok := snapshot.committed.Lookup(at.topic, at.number); {
+	case ok && committed.At > end:
+		r.log.Error("committed offset of a retry partition not in its log, reading all of it",
+			append(at.logFields(), zap.Int64("committed", committed.At), zap.Int64("end_offset", end))...)
+	case ok && committed.At >= start:
+		position = kgo.EpochOffset{Offset: committed.At, Epoch: committed.LeaderEpoch}
+		metadata = committed.Metadata
+		p.confirmed = committed.At
+	}
+	p.tracker = r.newTracker(p, position.Offset, metadata)
+	p.tracker.Truncate(end, -1)
+	plan.retries = append(plan.retries, p)
+	plan.retryPositions[p.topic] = position
+	return nil
+}
+
+func (r *recovery) newTracker(p *partition, begin int64, metadata string) *offset.Tracker {
+	tracker := offset.NewTracker(p.topicID, begin, r.commitNeeded)
+	if err := tracker.RestoreMetadata(metadata); err != nil {
+		level := zap.WarnLevel
+		if errors.Is(err, offset.ErrForeignMetadata) {
+			level = zap.InfoLevel
+		}
+		r.log.Log(level, "commit metadata ignored", append(p.logFields(), zap.Error(err))...)
+	}
+	return tracker
+}
+
+// settleCopies marks in the trackers what the scan of the retry partitions found: source records
+// with a copy in a retry topic, and copies that do not count.
+func (plan *recoveryPlan) settleCopies(obs *observe.Pipeline) {
+	begin := plan.source.tracker.Progress().Committable
+	var settled []int64
+	for origin := range plan.copies {
+		if origin >= begin && origin < plan.end {
+			settled = append(settled, origin)
+		}
+	}
+	if len(settled) > 0 {
+		slices.Sort(settled)
+		plan.source.tracker.MarkSettled(settled)
+	}
+	for p, offsets := range plan.superseded {
+		slices.Sort(offsets)
+		p.tracker.MarkSettled(offsets)
+		obs.RecordsSkippedSettled("older_copy", len(offsets))
+	}
+}

@@ -1,0 +1,177 @@
+package consume
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"sluice/internal/observe"
+	"sluice/internal/offset"
+	"sluice/internal/record"
+)
+
+const (
+	// minDeferral is the shortest time for which a retry partition is deferred, so that a steady
+	// trickle of failures costs a few fetches per second instead of one per record. It delays
+	// records by as much and never makes them early.
+	minDeferral = 200 * time.Millisecond
+	// fullDeferral is for how long a retry partition is deferred whose commit metadata has no room
+	// for its next record.
+	fullDeferral = time.Second
+	// maxRetryPoll bounds the records of one poll.
+	maxRetryPoll = 500
+)
+
+// retryFetcher polls the retry partitions that this member owns. Due times ascend within a retry
+// partition, so a record that is not due defers its own partition and no other. Retry records have
+// credits of their own: otherwise a source record could wait for a retry record that needs its
+// credit.
+type retryFetcher struct {
+	clients     *clients
+	assignments *assignments
+	pauser      *pauser
+	faults      *fetchFaults
+	credits     *record.Credits
+	handler     Handler
+	obs         *observe.Pipeline
+
+	// deferred holds when each deferred partition is resumed. Only run's goroutine uses it.
+	deferred map[topicPartition]time.Time
+}
+
+// run polls until fetchCtx ends.
+func (f *retryFetcher) run(fetchCtx, workCtx context.Context) {
+	for fetchCtx.Err() == nil {
+		n := f.credits.Acquire(fetchCtx, maxRetryPoll)
+		if n == 0 {
+			return
+		}
+		fetches := f.pollUntilDue(fetchCtx, n)
+		f.faults.handleErrors(fetchCtx, fetches)
+		records := f.trackFetches(fetches)
+		f.credits.Return(n-len(records), 0)
+		if len(records) > 0 {
+			f.handler.Handle(workCtx, records)
+		}
+		f.resumeDue()
+	}
+}
+
+// pollUntilDue polls until records arrive or the first deferred partition is to be resumed.
+func (f *retryFetcher) pollUntilDue(ctx context.Context, n int) kgo.Fetches {
+	if due := f.nextDue(); !due.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, due)
+		defer cancel()
+	}
+	return f.clients.retry.PollRecords(ctx, n)
+}
+
+// nextDue returns when the first deferred partition is to be resumed, or zero if none is deferred.
+func (f *retryFetcher) nextDue() time.Time {
+	var first time.Time
+	for _, due := range f.deferred {
+		if first.IsZero() || due.Before(first) {
+			first = due
+		}
+	}
+	return first
+}
+
+func (f *retryFetcher) resumeDue() {
+	now := time.Now()
+	for at, due := range f.deferred {
+		if !due.After(now) {
+			delete(f.deferred, at)
+			f.pauser.removeReason(pauseDeferred, at)
+		}
+	}
+}
+
+// trackFetches enters fetched records into the trackers of their partitions, and returns those to
+// be handled.
+func (f *retryFetcher) trackFetches(fetches kgo.Fetches) []*record.Record {
+	if fetches.NumRecords() == 0 {
+		return nil
+	}
+	f.assignments.mu.Lock()
+	defer f.assignments.mu.Unlock()
+	var tracked []*record.Record
+	fetches.EachPartition(func(fetch kgo.FetchTopicPartition) {
+		p := f.assignments.findPartition(topicPartition{fetch.Topic, fetch.Partition})
+		if p == nil {
+			return
+		}
+		p.highWatermark = fetch.HighWatermark
+		tracked = append(tracked, f.trackPartition(p, fetch.Records)...)
+	})
+	return tracked
+}
+
+// trackPartition tracks records up to the first that is not due or does not fit the commit
+// metadata.
+func (f *retryFetcher) trackPartition(p *partition, fetched []*kgo.Record) []*record.Record {
+	var tracked []*record.Record
+	for _, raw := range fetched {
+		if raw.Offset < p.tracker.Progress().Next {
+			continue
+		}
+		headers := record.ParseRetryHeaders(raw)
+		if wait := time.Until(headers.NotBefore); wait > 0 {
+			f.deferPartition(p, raw, max(wait, minDeferral))
+			break
+		}
+		if !p.tracker.Fits(raw.Offset, 1) {
+			f.deferPartition(p, raw, fullDeferral)
+			break
+		}
+		if r := f.trackRecord(p, raw, headers); r != nil {
+			tracked = append(tracked, r)
+		}
+	}
+	return tracked
+}
+
+// deferPartition pauses a retry partition at a record for the given time, and makes the client
+// fetch that record again then.
+func (f *retryFetcher) deferPartition(p *partition, raw *kgo.Record, wait time.Duration) {
+	f.deferred[p.topicPartition] = time.Now().Add(wait)
+	f.pauser.addReason(pauseDeferred, p.topicPartition)
+	f.clients.retry.SetOffsets(positionAt(raw))
+}
+
+// trackRecord tracks a due record. It returns nil for one that is skipped.
+func (f *retryFetcher) trackRecord(p *partition, raw *kgo.Record, headers record.RetryHeaders) *record.Record {
+	r := &record.Record{
+		Raw: raw, Origin: headers.Origin, TierDelay: p.delay, Attempt: headers.Attempt, Replays: headers.Replays,
+		FirstFailed: headers.FirstFailed, OperationName: headers.OperationName,
+		WriterID: p.owner.writerID, AssignmentCtx: p.owner.ctx, Credits: f.credits,
+	}
+	switch p.tracker.Track(&r.Entry, raw.Offset, raw.LeaderEpoch, raw.Timestamp) {
+	case offset.PriorIntent:
+		r.OutcomeUnknown = true
+	case offset.PriorNone:
+	case offset.PriorSettled, offset.PriorSeen:
+		f.obs.RecordsSkippedSettled("commit_metadata", 1)
+		return nil
+	}
+	size := record.Size(raw)
+	f.credits.ChargeBytes(size)
+	f.obs.RecordsRead(true, 1, size)
+	if isLateCopy(p, raw, headers) {
+		f.obs.RecordsSkippedSettled("late_copy", 1)
+		r.Entry.Settle()
+		f.credits.Return(0, size)
+		return nil
+	}
+	return r
+}
+
+// isLateCopy reports whether an owner wrote the record after it had lost the partition. This owner
+// reads the same record from the source. A replayed record keeps the writer of the dead letter and
+// is no late copy.
+func isLateCopy(p *partition, raw *kgo.Record, headers record.RetryHeaders) bool {
+	return raw.Offset >= p.recoveredEnd && headers.Replays == 0 &&
+		headers.WriterID != "" && headers.WriterID != p.owner.writerID
+}
