@@ -30,7 +30,7 @@ func (p production) plan(sources []sample.Source) ([]order, error) {
 		if !slices.Contains(sample.Kinds(), kind) || p.bad[name] < 0 {
 			return nil, wrongUse("--bad %s=%d: allowed are counts of 0 or more of %s", name, p.bad[name], strings.TrimSuffix(kindsHelp(), ".\n"))
 		}
-		able := slices.DeleteFunc(slices.Clone(sources), func(s sample.Source) bool { return counts[s.Pipeline] == 0 || !s.Has(kind) })
+		able := slices.DeleteFunc(slices.Clone(sources), func(s sample.Source) bool { return counts[s.Pipeline] == 0 || !s.HasKind(kind) })
 		if len(able) == 0 {
 			return nil, wrongUse("--bad %s: none of the pipelines asked for has events of this kind", name)
 		}

@@ -18,7 +18,7 @@ import (
 	"sluice/internal/demo/sandbox"
 )
 
-var vendors = []sandbox.Vendor{sandbox.CRMCOM, sandbox.Expoints, sandbox.Propel}
+var vendors = sandbox.Vendors()
 
 func newSandbox() *cobra.Command {
 	c := &cobra.Command{
@@ -143,9 +143,7 @@ func printSandbox(out io.Writer, listeners []net.Listener) {
 	for _, l := range listeners[1:] {
 		fmt.Fprintf(out, "one of them alone on http://%s\n", l.Addr())
 	}
-	fmt.Fprintf(out, "crmcom    base_url http://%s/crmcom/crmapi/rest/v2  web_api_key %s\n", all, sandbox.DefaultWebAPIKey)
-	fmt.Fprintf(out, "expoints  base_url http://%s/expoints  token_url http://%s/expoints%s  client %s / %s\n",
-		all, all, sandbox.ExpointsTokenPath, sandbox.DefaultClientID, sandbox.DefaultClientSecret)
-	fmt.Fprintf(out, "propel    base_url http://%s/propel/v2  token_url http://%s/propel%s  client %s / %s\n",
-		all, all, sandbox.PropelTokenPath, sandbox.DefaultClientID, sandbox.DefaultClientSecret)
+	for _, page := range sandbox.BuiltinPages(sandbox.Options{}) {
+		fmt.Fprintf(out, "%-8s  %s\n", page.Vendor, page.AccessText(fmt.Sprintf("http://%s/%s", all, page.Vendor)))
+	}
 }

@@ -48,17 +48,10 @@ kafka: {brokers: [%q], rebalance_timeout: 30s}
 schema_registry: {urls: [%q], unknown_id_wait: 1s}
 drain_timeout: %s
 vendors:
-  crmcom: {base_url: "%[4]s/crmapi/rest/v2", timeout: 5s, auth: {web_api_key: %[7]s}}
-  expoints:
-    base_url: %[5]s
-    timeout: 5s
-    event_id_column: EventId
-    auth: {token_url: "%[5]s%[8]s", client_id: %[9]s, client_secret: %[10]s}
-  propel: {base_url: "%[6]s/v2", timeout: 5s, auth: {token_url: "%[6]s%[11]s", client_id: %[9]s, client_secret: %[10]s}}
-pipelines:
+%[4]spipelines:
   purchases: &pipeline
     concurrency: 2
-    retry: &retry {delays: [%[12]s]}
+    retry: &retry {delays: [%[5]s]}
     breaker: &breaker {failures: 3, window: 10s, open_for: 1s}
   referrals: *pipeline
   feedback: {concurrency: 4, retry: *retry, breaker: *breaker}
@@ -123,7 +116,7 @@ func startEnvironment(ctx context.Context, opts Options, demoScript script) (env
 
 func listenForVendors(ctx context.Context) (vendorServers, error) {
 	servers := vendorServers{listeners: map[sandbox.Vendor]net.Listener{}}
-	for _, name := range []sandbox.Vendor{sandbox.CRMCOM, sandbox.Expoints, sandbox.Propel} {
+	for _, name := range sandbox.Vendors() {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return servers, fmt.Errorf("listening for %s: %w", name, err)
@@ -143,10 +136,25 @@ func (w *environment) parseConfig() (*config.Config, error) {
 		delays[i] = duration.String()
 	}
 	text := fmt.Sprintf(configTemplate, w.platform.Brokers()[0], w.platform.RegistryURL(), drainTimeout,
-		w.vendors.baseURL(sandbox.CRMCOM), w.vendors.baseURL(sandbox.Expoints), w.vendors.baseURL(sandbox.Propel),
-		sandbox.DefaultWebAPIKey, sandbox.ExpointsTokenPath, sandbox.DefaultClientID, sandbox.DefaultClientSecret, sandbox.PropelTokenPath,
-		strings.Join(delays, ", "))
+		w.accountLines(), strings.Join(delays, ", "))
 	return config.Parse("demo", []byte(text), config.Options{Vendors: pipeline.VendorTypes()})
+}
+
+// accountLines returns the entries of the configuration's vendors: an account at each vendor.
+func (w *environment) accountLines() string {
+	pages := map[sandbox.Vendor]sandbox.Page{}
+	for _, page := range sandbox.BuiltinPages(sandbox.Options{}) {
+		pages[page.Vendor] = page
+	}
+	var lines strings.Builder
+	for _, vendor := range sample.BuiltinVendors() {
+		settings := pages[vendor.Name].AccountSettings(w.vendors.baseURL(vendor.Name))
+		if vendor.AccountSettings != "" {
+			settings += ", " + vendor.AccountSettings
+		}
+		fmt.Fprintf(&lines, "  %s: {timeout: 5s, %s}\n", vendor.Name, settings)
+	}
+	return lines.String()
 }
 
 func (w *environment) createTopics(ctx context.Context) error {

@@ -87,15 +87,15 @@ func RegisterSchemas(ctx context.Context, registry *sr.Client, subjects ...Subje
 		schema := sr.Schema{Schema: s.Schema, Type: sr.TypeAvro}
 		id, err := registry.RegisterSchema(ctx, s.Name, schema, -1, -1)
 		if err != nil {
-			return ids, refusal(ctx, registry, s, schema, err)
+			return ids, explainRefusal(ctx, registry, s, schema, err)
 		}
 		ids[s.Event] = id
 	}
 	return ids, nil
 }
 
-// refusal tells a schema's fault from the registry's, and asks why: the first answer seldom says.
-func refusal(ctx context.Context, registry *sr.Client, s Subject, schema sr.Schema, err error) error {
+// explainRefusal tells a schema's fault from the registry's, and asks why: the first answer seldom says.
+func explainRefusal(ctx context.Context, registry *sr.Client, s Subject, schema sr.Schema, err error) error {
 	var answer *sr.ResponseError
 	if !errors.As(err, &answer) || answer.StatusCode != http.StatusConflict {
 		return fmt.Errorf("registering subject %s: %w", s.Name, err)

@@ -24,7 +24,7 @@ func registryClient(t *testing.T, h http.Handler) *sr.Client {
 	return c
 }
 
-func TestSubjectsGoByTopicAndWhereItCarriesSeveralEventsByRecordToo(t *testing.T) {
+func TestSubjectNamesFollowTopicAndRecord(t *testing.T) {
 	var names []string
 	for _, s := range Subjects([]Source{
 		{Topic: "purchases", Events: []string{"sluice.crmcom.Purchase"}},
@@ -42,7 +42,7 @@ func TestSubjectsGoByTopicAndWhereItCarriesSeveralEventsByRecordToo(t *testing.T
 	}
 }
 
-func TestRegisteringAgainChangesNothing(t *testing.T) {
+func TestRegisteringTwiceKeepsIDs(t *testing.T) {
 	registry := srfake.NewRegistry()
 	client := registryClient(t, registry.Handler())
 	subjects := Subjects([]Source{{Topic: "a", Events: []string{"sluice.crmcom.Purchase"}}, {Topic: "b", Events: []string{"sluice.crmcom.Referral"}}})
@@ -56,7 +56,7 @@ func TestRegisteringAgainChangesNothing(t *testing.T) {
 	}
 }
 
-func TestARefusedSchemaIsToldWithTheRegistrysReason(t *testing.T) {
+func TestIncompatibleSchemaIsReportedWithReason(t *testing.T) {
 	for reason, check := range map[string]string{
 		"field amount has no default":       `{"is_compatible": false, "messages": ["field amount has no default"]}`,
 		"Schema being registered is no fit": `not asked`,
@@ -80,7 +80,7 @@ func TestARefusedSchemaIsToldWithTheRegistrysReason(t *testing.T) {
 	}
 }
 
-func TestARegistryThatFailsIsNoRefusal(t *testing.T) {
+func TestRegistryFailureIsNoRefusal(t *testing.T) {
 	client := registryClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusInternalServerError) }))
 	_, err := RegisterSchemas(t.Context(), client, StraySubject())
 	var refused *SubjectRefusedError

@@ -1,7 +1,8 @@
-// Package sample makes events to try the line with: realistic ones of every type that the vendors take, and bad ones of named kinds.
+// Package sample makes sample events: realistic ones of every type that the vendors take, and bad ones
+// of named kinds.
 //
-// The same seed makes the same samples in the same order. All people, shops and numbers are invented, and all addresses are of domains
-// that RFC 2606 keeps for examples.
+// The same seed makes the same samples in the same order. All people, shops and numbers are invented,
+// and all addresses are in domains that RFC 2606 reserves for examples.
 package sample
 
 import (
@@ -18,51 +19,62 @@ import (
 // Record is one sample as it is written to a topic.
 type Record struct {
 	Topic string
-	// Key is what an upstream team would choose, so that all events of a customer are in one partition.
+	// Key is the record key. All events of a customer have the same one, and so are in one partition.
 	Key []byte
-	// Value is in Confluent's wire format; nil with kind Tombstone.
+	// Value is in Confluent's wire format; nil for kind Tombstone.
 	Value []byte
-	// Event is the full Avro name of what was encoded; with kind Tombstone of what was not.
+	// Event is the full Avro name of the encoded event. For kind Tombstone it names the event that
+	// was not encoded.
 	Event string
 	Kind  Kind
 }
 
-// Options say what to make.
+// Options are the settings of a Generator.
 type Options struct {
-	// Seed decides all that varies.
+	// Seed decides everything that varies.
 	Seed uint64
-	// Sources are where samples go.
+	// Sources are the topics that samples are for.
 	Sources []Source
-	// IDs are the schema ids by full event name, as Register gives them.
+	// IDs are the schema IDs by full event name, as RegisterSchemas returns them.
 	IDs map[string]int
+	// Vendors have the samples; nil: BuiltinVendors.
+	Vendors []Vendor
 }
 
 // Generator makes samples. It is for one goroutine.
 type Generator struct {
-	rng       *rand.Rand
-	run       uint32 // tells the samples of one seed from those of another
+	random    *rand.Rand
+	runID     uint32 // distinguishes the samples of one seed from those of another
 	serial    int
 	customers []customer
 	sources   map[string]Source
 	ids       map[string]int
+	vendors   []Vendor
 	encoder   *encode.Encoder
 }
 
-// encoder is one for all generators: reading the schemas costs more than many a sample.
-var encoder = sync.OnceValues(encode.NewEncoder)
+// builtinEncoder is shared by all generators, because parsing the schemas takes longer than making
+// many a sample.
+var builtinEncoder = sync.OnceValues(encode.NewEncoder)
 
-// NewGenerator makes a generator. Each event of each source needs an id.
+// NewGenerator returns a Generator. Each event of each source needs a schema ID.
 func NewGenerator(o Options) (*Generator, error) {
-	encoder, err := encoder()
+	encoder, err := newEncoder(o.Vendors)
 	if err != nil {
 		return nil, fmt.Errorf("preparing to encode samples: %w", err)
 	}
-	g := &Generator{rng: rand.New(rand.NewPCG(o.Seed, o.Seed)), sources: map[string]Source{}, ids: maps.Clone(o.IDs), encoder: encoder}
-	g.run = g.rng.Uint32()
-	g.customers = g.people()
+	g := &Generator{
+		random: rand.New(rand.NewPCG(o.Seed, o.Seed)), sources: map[string]Source{}, ids: maps.Clone(o.IDs),
+		vendors: o.Vendors, encoder: encoder,
+	}
+	if g.vendors == nil {
+		g.vendors = BuiltinVendors()
+	}
+	g.runID = g.random.Uint32()
+	g.customers = g.newCustomers()
 	for _, s := range o.Sources {
 		for _, name := range s.Events {
-			if err := g.known(name); err != nil {
+			if err := g.checkEvent(name); err != nil {
 				return nil, fmt.Errorf("pipeline %s: %w", s.Pipeline, err)
 			}
 		}
@@ -71,14 +83,31 @@ func NewGenerator(o Options) (*Generator, error) {
 	return g, nil
 }
 
-func (g *Generator) known(name string) error {
-	if _, ok := makers[name]; !ok {
-		return fmt.Errorf("no sample of event %s: those that there are: %s", name, strings.Join(slices.Sorted(maps.Keys(makers)), ", "))
+func newEncoder(vendors []Vendor) (*encode.Encoder, error) {
+	if vendors == nil {
+		return builtinEncoder()
+	}
+	return encode.NewEncoderFor(eventTypes(vendors))
+}
+
+func (g *Generator) checkEvent(name string) error {
+	if _, ok := findSampler(g.vendors, name); !ok {
+		return fmt.Errorf("no samples of event %s, only of: %s", name, strings.Join(g.eventNames(), ", "))
 	}
 	if _, ok := g.ids[name]; !ok {
-		return fmt.Errorf("event %s has no schema id: register its schema first", name)
+		return fmt.Errorf("event %s has no schema ID: register its schema first", name)
 	}
 	return nil
+}
+
+// eventNames returns the events that have samples, sorted.
+func (g *Generator) eventNames() []string {
+	var names []string
+	for _, vendor := range g.vendors {
+		names = slices.AppendSeq(names, maps.Keys(vendor.Samplers))
+	}
+	slices.Sort(names)
+	return names
 }
 
 // GenerateNext makes a valid sample for a pipeline, of any of its events.
@@ -86,52 +115,63 @@ func (g *Generator) GenerateNext(pipeline string) (Record, error) {
 	return g.GenerateKind(pipeline, Valid)
 }
 
-// GenerateKind makes a sample of a kind for a pipeline, of any of its events that has the kind; see Has.
+// GenerateKind makes a sample of a kind for a pipeline, of any of its events that has the kind; see
+// Source.HasKind.
 func (g *Generator) GenerateKind(pipeline string, kind Kind) (Record, error) {
 	source, ok := g.sources[pipeline]
 	if !ok {
-		return Record{}, fmt.Errorf("no pipeline %q: those that there are: %s", pipeline, strings.Join(slices.Sorted(maps.Keys(g.sources)), ", "))
+		known := strings.Join(slices.Sorted(maps.Keys(g.sources)), ", ")
+		return Record{}, fmt.Errorf("no pipeline %q, only: %s", pipeline, known)
 	}
-	fit := slices.DeleteFunc(slices.Clone(source.Events), func(name string) bool { return !makers[name].has(kind) })
-	if len(fit) == 0 {
+	candidates := source.eventsWithKind(g.vendors, kind)
+	if len(candidates) == 0 {
 		return Record{}, fmt.Errorf("pipeline %s: none of its events has samples of kind %q", pipeline, kind)
 	}
-	name := fit[g.rng.IntN(len(fit))]
+	name := candidates[g.random.IntN(len(candidates))]
 	g.serial++
-	evt, key := makers[name].make(g, kind)
+	sampler, _ := findSampler(g.vendors, name) // a candidate has one
+	evt, key := sampler.generate(g, kind)
 	r := Record{Topic: source.Topic, Key: []byte(key), Event: name, Kind: kind}
 	var err error
 	if r.Value, err = g.encoder.Encode(g.ids[name], evt); err != nil {
-		return Record{}, fmt.Errorf("making a sample of %s: %w", name, err)
+		return Record{}, fmt.Errorf("encoding a sample of %s: %w", name, err)
 	}
-	return g.damaged(r)
+	return g.corruptRecord(r)
 }
 
-// Has tells whether one of the source's events has samples of a kind.
-func (s Source) Has(kind Kind) bool {
-	return slices.ContainsFunc(s.Events, func(name string) bool { return makers[name].has(kind) })
+// HasKind reports whether one of the source's events has samples of a kind.
+func (s Source) HasKind(kind Kind) bool { return len(s.eventsWithKind(BuiltinVendors(), kind)) > 0 }
+
+func (s Source) eventsWithKind(vendors []Vendor, kind Kind) []string {
+	var names []string
+	for _, name := range s.Events {
+		if sampler, ok := findSampler(vendors, name); ok && sampler.hasKind(kind) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
-// damaged does to the bytes what the kind asks for.
-func (g *Generator) damaged(r Record) (Record, error) {
+// corruptRecord damages the bytes as the record's kind asks for.
+func (g *Generator) corruptRecord(r Record) (Record, error) {
 	switch r.Kind {
-	case Valid, Invalid, Rejected, Retryable: // the bytes are well
+	case Valid, Invalid, Rejected, Retryable: // the bytes stay intact
 	case Poison:
-		r.Value = r.Value[:header+g.rng.IntN(len(r.Value)-header)]
+		r.Value = r.Value[:headerBytes+g.random.IntN(len(r.Value)-headerBytes)]
 	case Trailing:
 		r.Value = append(r.Value, 0)
 	case Magic:
 		r.Value[0] = 1
 	case UnknownID:
-		r.Value = append(wire(unknownID), r.Value[header:]...)
+		r.Value = append(wireHeader(unknownID), r.Value[headerBytes:]...)
 	case Tombstone:
 		r.Value = nil
 	case Unmapped:
 		id, ok := g.ids[Stray]
 		if !ok {
-			return Record{}, fmt.Errorf("event %s has no schema id: register its schema first", Stray)
+			return Record{}, fmt.Errorf("event %s has no schema ID: register its schema first", Stray)
 		}
-		r.Event, r.Value = Stray, append(wire(id), strayBody...)
+		r.Event, r.Value = Stray, append(wireHeader(id), strayBody...)
 	}
 	return r, nil
 }

@@ -7,26 +7,23 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/sr"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
-	"sluice/internal/config"
 	"sluice/internal/decode"
 	"sluice/internal/demo/sandbox"
 	"sluice/internal/event"
+	"sluice/internal/pipeline"
 	"sluice/internal/record"
 	"sluice/internal/sink"
-	"sluice/internal/sink/crmcom"
-	"sluice/internal/sink/expoints"
-	"sluice/internal/sink/propel"
+	"sluice/internal/test/vendortest"
 )
 
-// rig is a registry with all schemas, a decoder, the vendors' sinks and the sandbox that they call.
-type rig struct {
+// harness is a registry with all schemas, a decoder, the vendors' sinks and the sandbox that they call.
+type harness struct {
 	sources    []Source
 	ids        map[string]int
 	decoder    *decode.Decoder
@@ -34,7 +31,7 @@ type rig struct {
 	sandbox    *sandbox.Server
 }
 
-func newRig(t *testing.T) *rig {
+func newHarness(t *testing.T) *harness {
 	t.Helper()
 	registry := srfake.NewRegistry()
 	web := httptest.NewServer(registry.Handler())
@@ -43,7 +40,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{operations: map[string]sink.Operation{}}
+	r := &harness{operations: map[string]sink.Operation{}}
 	for _, name := range event.EventNames() {
 		r.sources = append(r.sources, Source{Pipeline: name, Topic: "topic-of-" + name, Events: []string{name}})
 	}
@@ -58,37 +55,34 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-func (r *rig) startVendors(t *testing.T) {
+func (r *harness) startVendors(t *testing.T) {
 	t.Helper()
 	options, err := SandboxOptions()
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.sandbox = sandbox.New(options)
-	base := func(v sandbox.Vendor) string {
-		s := httptest.NewServer(r.sandbox.Handler(v))
-		t.Cleanup(s.Close)
-		return s.URL
-	}
-	crm, exp, pro := crmcom.Default(), expoints.Default(), propel.Default()
-	crm.BaseURL, crm.Auth.WebAPIKey = base(sandbox.CRMCOM)+"/crmapi/rest/v2", config.NewSecret(sandbox.DefaultWebAPIKey)
-	exp.BaseURL = base(sandbox.Expoints)
-	exp.Auth = expoints.Auth{TokenURL: exp.BaseURL + sandbox.ExpointsTokenPath, ClientID: sandbox.DefaultClientID, ClientSecret: config.NewSecret(sandbox.DefaultClientSecret)}
-	host := base(sandbox.Propel)
-	pro.BaseURL, pro.Auth.TokenURL = host+"/v2", host+sandbox.PropelTokenPath
-	pro.Auth.ClientID, pro.Auth.ClientSecret = sandbox.DefaultClientID, config.NewSecret(sandbox.DefaultClientSecret)
-	crms, errCRM := crmcom.New("crmcom", crm, http.DefaultClient)
-	exps, errExp := expoints.New("expoints", exp, http.DefaultClient)
-	pros, errPro := propel.New("propel", pro, http.DefaultClient)
-	if err := errors.Join(errCRM, errExp, errPro); err != nil {
-		t.Fatal(err)
-	}
-	for _, o := range slices.Concat(crms, exps, pros) {
-		r.operations[o.Spec().Event] = o
+	for _, page := range sandbox.BuiltinPages(options) {
+		server := httptest.NewServer(r.sandbox.Handler(page.Vendor))
+		t.Cleanup(server.Close)
+		operations := vendortest.OpenAccount(t, pipeline.BuiltinVendors(), string(page.Vendor), http.DefaultClient,
+			page.AccountSettings(server.URL), accountSettingsOf(page.Vendor))
+		for _, o := range operations {
+			r.operations[o.Spec().Event] = o
+		}
 	}
 }
 
-func (r *rig) generator(t *testing.T, seed uint64) *Generator {
+func accountSettingsOf(vendor sandbox.Vendor) string {
+	for _, v := range BuiltinVendors() {
+		if v.Name == vendor {
+			return v.AccountSettings
+		}
+	}
+	return ""
+}
+
+func (r *harness) newGenerator(t *testing.T, seed uint64) *Generator {
 	t.Helper()
 	g, err := NewGenerator(Options{Seed: seed, Sources: r.sources, IDs: r.ids})
 	if err != nil {
@@ -97,8 +91,8 @@ func (r *rig) generator(t *testing.T, seed uint64) *Generator {
 	return g
 }
 
-// item is what the line makes of a sample.
-func (r *rig) item(ctx context.Context, s Record, offset int64) (sink.Item, error) {
+// encodeItem is what the line makes of a sample.
+func (r *harness) encodeItem(ctx context.Context, s Record, offset int64) (sink.Item, error) {
 	d, err := r.decoder.Decode(ctx, s.Topic, s.Value)
 	if err != nil {
 		return sink.Item{}, err
@@ -106,8 +100,8 @@ func (r *rig) item(ctx context.Context, s Record, offset int64) (sink.Item, erro
 	return r.operations[d.Name].Encode(ctx, d.Event, sink.Origin{Topic: s.Topic, Offset: offset})
 }
 
-// send gives what the vendor says of one item: of the item, or of the call where it was refused as a whole.
-func (r *rig) send(ctx context.Context, name string, it sink.Item) sink.ResultClass {
+// sendItem gives what the vendor says of one item: of the item, or of the call where it was refused as a whole.
+func (r *harness) sendItem(ctx context.Context, name string, it sink.Item) sink.ResultClass {
 	answer := r.operations[name].Send(ctx, []sink.Item{it})
 	if answer.Class == sink.Delivered {
 		return answer.ItemResults[0].Class
@@ -115,7 +109,7 @@ func (r *rig) send(ctx context.Context, name string, it sink.Item) sink.ResultCl
 	return answer.Class
 }
 
-func make1(t *testing.T, g *Generator, pipeline string, kind Kind) Record {
+func generateSample(t *testing.T, g *Generator, pipeline string, kind Kind) Record {
 	t.Helper()
 	s, err := g.GenerateKind(pipeline, kind)
 	if err != nil {
@@ -127,18 +121,18 @@ func make1(t *testing.T, g *Generator, pipeline string, kind Kind) Record {
 	return s
 }
 
-func TestValidSamplesAreTakenByTheSinkAndByTheVendor(t *testing.T) {
+func TestValidSamplesAreAccepted(t *testing.T) {
 	const seeds = 200
-	r := newRig(t)
+	r := newHarness(t)
 	for seed := range uint64(seeds) {
-		g := r.generator(t, seed)
+		g := r.newGenerator(t, seed)
 		for i, name := range event.EventNames() {
-			s := make1(t, g, name, Valid)
-			it, err := r.item(t.Context(), s, int64(seed))
+			s := generateSample(t, g, name, Valid)
+			it, err := r.encodeItem(t.Context(), s, int64(seed))
 			if err != nil {
 				t.Fatalf("seed %d: %s: %v", seed, name, err)
 			}
-			if c := r.send(t.Context(), name, it); c != sink.Delivered {
+			if c := r.sendItem(t.Context(), name, it); c != sink.Delivered {
 				t.Fatalf("seed %d: %s (%d): the vendor's answer is %s to %s", seed, name, i, c, it.Body)
 			}
 		}
@@ -151,19 +145,19 @@ func TestValidSamplesAreTakenByTheSinkAndByTheVendor(t *testing.T) {
 	}
 }
 
-func TestBadSamplesLeadToWhatTheirKindSays(t *testing.T) {
-	r := newRig(t)
+func TestBadSamplesEndWithTheCauseOfTheirKind(t *testing.T) {
+	r := newHarness(t)
 	made := map[Kind]int{}
 	for seed := range uint64(20) {
-		g := r.generator(t, seed)
+		g := r.newGenerator(t, seed)
 		for _, source := range r.sources {
 			for _, kind := range Kinds() {
-				if !source.Has(kind) {
+				if !source.HasKind(kind) {
 					continue
 				}
 				made[kind]++
-				s := make1(t, g, source.Pipeline, kind)
-				if got := r.fate(t, source.Pipeline, s); got != kind.Cause() {
+				s := generateSample(t, g, source.Pipeline, kind)
+				if got := r.causeOf(t, source.Pipeline, s); got != kind.Cause() {
 					t.Errorf("seed %d: %s: %s ends as %q, want %q", seed, source.Pipeline, kind, got, kind.Cause())
 				}
 			}
@@ -176,13 +170,13 @@ func TestBadSamplesLeadToWhatTheirKindSays(t *testing.T) {
 	}
 }
 
-// fate is the cause with which the line gives a sample up.
-func (r *rig) fate(t *testing.T, name string, s Record) record.Cause {
+// causeOf is the cause with which the line gives a sample up.
+func (r *harness) causeOf(t *testing.T, name string, s Record) record.Cause {
 	t.Helper()
 	if s.Value == nil {
 		return record.CauseTombstone
 	}
-	it, err := r.item(t.Context(), s, 1)
+	it, err := r.encodeItem(t.Context(), s, 1)
 	var poison *decode.PoisonError
 	var unmapped *decode.UnmappedError
 	var unknown *decode.UnknownSchemaError
@@ -197,7 +191,7 @@ func (r *rig) fate(t *testing.T, name string, s Record) record.Cause {
 	case err != nil:
 		t.Fatal(err)
 	}
-	switch c := r.send(t.Context(), name, it); c {
+	switch c := r.sendItem(t.Context(), name, it); c {
 	case sink.Rejected:
 		return record.CauseRejected
 	case sink.Retryable:
@@ -208,12 +202,12 @@ func (r *rig) fate(t *testing.T, name string, s Record) record.Cause {
 	}
 }
 
-func TestTheSameSeedMakesTheSameSamples(t *testing.T) {
-	r := newRig(t)
+func TestSameSeedGivesSameSamples(t *testing.T) {
+	r := newHarness(t)
 	run := func(seed uint64) []Record {
-		g, list := r.generator(t, seed), []Record(nil)
+		g, list := r.newGenerator(t, seed), []Record(nil)
 		for _, s := range r.sources {
-			list = append(list, make1(t, g, s.Pipeline, Valid), make1(t, g, s.Pipeline, Poison))
+			list = append(list, generateSample(t, g, s.Pipeline, Valid), generateSample(t, g, s.Pipeline, Poison))
 		}
 		return list
 	}
@@ -225,12 +219,12 @@ func TestTheSameSeedMakesTheSameSamples(t *testing.T) {
 	}
 }
 
-func TestACustomersChangesHaveAscendingVersionsUnderOneKey(t *testing.T) {
-	r := newRig(t)
-	g := r.generator(t, 1)
+func TestCustomerVersionsAscendUnderOneKey(t *testing.T) {
+	r := newHarness(t)
+	g := r.newGenerator(t, 1)
 	last, again := map[string]string{}, 0
 	for range 1000 {
-		s := make1(t, g, "sluice.propel.CustomerChange", Valid)
+		s := generateSample(t, g, "sluice.propel.CustomerChange", Valid)
 		d, err := r.decoder.Decode(t.Context(), s.Topic, s.Value)
 		if err != nil {
 			t.Fatal(err)
@@ -253,9 +247,9 @@ func TestACustomersChangesHaveAscendingVersionsUnderOneKey(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeMadeIsAnError(t *testing.T) {
-	r := newRig(t)
-	g := r.generator(t, 1)
+func TestImpossibleSamplesAreErrors(t *testing.T) {
+	r := newHarness(t)
+	g := r.newGenerator(t, 1)
 	lock := "sluice.expoints.FeedbackLock"
 	for _, c := range []struct {
 		pipeline string

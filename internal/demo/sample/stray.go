@@ -13,6 +13,6 @@ var strayBody = []byte("\x0astray")
 // unknownID is an id that no registry gives for a long time: ids count up from 1.
 const unknownID = 2_147_000_000
 
-const header = 5 // Confluent's wire format: 0x00 and a 4-byte big-endian schema id
+const headerBytes = 5 // Confluent's wire format: 0x00 and a 4-byte big-endian schema id
 
-func wire(id int) []byte { return binary.BigEndian.AppendUint32([]byte{0}, uint32(id)) }
+func wireHeader(id int) []byte { return binary.BigEndian.AppendUint32([]byte{0}, uint32(id)) }

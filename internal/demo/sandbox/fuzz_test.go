@@ -38,11 +38,12 @@ func FuzzCall(f *testing.F) {
 }
 
 func endpointsOf(s *Server, vendor Vendor) []*endpoint {
-	return map[Vendor][]*endpoint{
-		CRMCOM:   newCRMCOM(s, CRMCOMOptions{}).endpoints(),
-		Expoints: newExpoints(s, ExpointsOptions{}).endpoints(),
-		Propel:   newPropel(s, PropelOptions{}).endpoints(),
-	}[vendor]
+	for _, page := range BuiltinPages(Options{}) {
+		if page.Vendor == vendor {
+			return page.newEndpoints(s)
+		}
+	}
+	return nil
 }
 
 func checkFuzzedCall(t *testing.T, s *Server, vendor Vendor, target *endpoint, body string) {

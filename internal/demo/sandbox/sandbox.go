@@ -1,4 +1,4 @@
-// Package sandbox is the three vendors as one server, true to their documents and stricter than their servers may be: what a page calls mandatory,
+// Package sandbox is the vendors as one server, true to their documents and stricter than their servers may be: what a page calls mandatory,
 // exclusive, limited or typed is refused, and so is every key that the page does not name.
 //
 // It is written from the vendors' pages alone and shares no code with the sinks, so that a misreading on either side shows as a refused call. Where a
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Vendor is one of the three vendors.
+// Vendor is the name of a vendor, as in the configuration.
 type Vendor string
 
 // The vendors.
@@ -31,6 +31,8 @@ type Options struct {
 	CRMCOM   CRMCOMOptions
 	Expoints ExpointsOptions
 	Propel   PropelOptions
+	// AdditionalPages are vendors besides the product's, each of a name of its own.
+	AdditionalPages []Page
 	// Script holds the faults; the zero value has none.
 	Script Script
 	// Latency is waited before each answer, after the call was acted upon.
@@ -52,12 +54,13 @@ type Latency struct {
 	Seed   uint64
 }
 
-// Server is the three vendors. All methods are safe for concurrent use.
+// Server is the vendors. All methods are safe for concurrent use.
 type Server struct {
-	opts     Options
-	handlers map[Vendor]http.Handler
-	ledger   Ledger
-	buffers  sync.Pool // of *bytes.Buffer, for Instant
+	opts      Options
+	handlers  map[Vendor]http.Handler
+	endpoints []*endpoint // of all vendors
+	ledger    Ledger
+	buffers   sync.Pool // of *bytes.Buffer, for Instant
 
 	mu          sync.Mutex // covers the rules' counts, the vendors' states and jitter; taken before the ledger's own
 	rules       []*ruleState
@@ -79,15 +82,16 @@ func New(opts Options) *Server {
 		startedAt:   time.Now(),
 	}
 	s.ledger.keepBodies = opts.KeepBodies
-	s.handlers = map[Vendor]http.Handler{
-		CRMCOM:   s.newMux(newCRMCOM(s, opts.CRMCOM).endpoints()),
-		Expoints: s.newMux(newExpoints(s, opts.Expoints).endpoints()),
-		Propel:   s.newMux(newPropel(s, opts.Propel).endpoints()),
+	s.handlers = map[Vendor]http.Handler{}
+	for _, page := range allPages(opts) {
+		endpoints := page.newEndpoints(s)
+		s.handlers[page.Vendor] = s.newMux(endpoints)
+		s.endpoints = append(s.endpoints, endpoints...)
 	}
 	return s
 }
 
-// Handler is one vendor. The caller serves it on a listener of its choice; for a vendor that is none of the three it answers 404.
+// Handler is one vendor. The caller serves it on a listener of its choice; for a vendor that the server does not play it answers 404.
 func (s *Server) Handler(vendor Vendor) http.Handler {
 	if handler, ok := s.handlers[vendor]; ok {
 		return handler

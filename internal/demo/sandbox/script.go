@@ -46,11 +46,15 @@ func (e *ScriptError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// NewScript checks rules; the error is a *ScriptError that names every fault.
-func NewScript(rules ...Rule) (Script, error) {
+// NewScript checks rules for the product's vendors; the error is a *ScriptError that names every fault.
+func NewScript(rules ...Rule) (Script, error) { return NewScriptFor(nil, rules...) }
+
+// NewScriptFor checks rules that may be about additional pages too.
+func NewScriptFor(additional []Page, rules ...Rule) (Script, error) {
+	targets := newRuleTargets(additional)
 	var faults []ScriptViolation
 	for i, rule := range rules {
-		faults = append(faults, rule.checkRule(fmt.Sprintf("rules[%d].", i))...)
+		faults = append(faults, rule.checkRule(fmt.Sprintf("rules[%d].", i), targets)...)
 	}
 	faults = append(faults, repeatedNames(rules)...)
 	if len(faults) > 0 {
@@ -69,16 +73,6 @@ func repeatedNames(rules []Rule) []ScriptViolation {
 		seen[rule.Name] = rule.Name != ""
 	}
 	return faults
-}
-
-// Operations are the full names that a rule's operation may have, besides the vendors themselves.
-func Operations() []string {
-	names := []string{"crmcom.login", "expoints.token", "expoints.columns", "expoints.add", "expoints.addfinished", "expoints.addlock", "propel.token", "propel.customers"}
-	for _, page := range crmPages {
-		names = append(names, "crmcom."+page.operation)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // parameterTexts are the fields of Action by their name in a script, and how their value is shown in an error; empty for the zero value.
@@ -125,7 +119,7 @@ var parametersByFault = map[Fault]faultParameters{
 	FaultLatency:      {takes: []string{"delay"}, needs: []string{"delay"}, items: "allowed"},
 }
 
-func (r Rule) checkRule(rulePath string) []ScriptViolation {
+func (r Rule) checkRule(rulePath string, targets ruleTargets) []ScriptViolation {
 	var faults []ScriptViolation
 	must := func(ok bool, path, value, allowed string) {
 		if !ok {
@@ -133,8 +127,7 @@ func (r Rule) checkRule(rulePath string) []ScriptViolation {
 		}
 	}
 	must(r.Name != "", "name", "", "is mandatory")
-	must(isKnownOperation(r.Operation), "operation", r.Operation,
-		"must be empty for all, a vendor (crmcom, expoints, propel), or one of "+strings.Join(Operations(), ", "))
+	must(targets.contain(r.Operation), "operation", r.Operation, targets.describeAllowed())
 	must(r.Times >= 0, "times", strconv.Itoa(r.Times), "must be 0 (no bound) or more")
 	when := r.When
 	must(when.AfterCalls >= 0, "when.after_calls", strconv.Itoa(when.AfterCalls), "must be 0 or more")
@@ -146,8 +139,24 @@ func (r Rule) checkRule(rulePath string) []ScriptViolation {
 	return append(faults, r.actionViolations(rulePath)...)
 }
 
-func isKnownOperation(name string) bool {
-	return name == "" || slices.Contains([]Vendor{CRMCOM, Expoints, Propel}, Vendor(name)) || slices.Contains(Operations(), name)
+// ruleTargets are the names that a rule's operation may have.
+type ruleTargets struct{ vendors, operations []string }
+
+func newRuleTargets(additional []Page) ruleTargets {
+	targets := ruleTargets{operations: Operations(additional...)}
+	for _, page := range allPages(Options{AdditionalPages: additional}) {
+		targets.vendors = append(targets.vendors, string(page.Vendor))
+	}
+	return targets
+}
+
+func (t ruleTargets) contain(name string) bool {
+	return name == "" || slices.Contains(t.vendors, name) || slices.Contains(t.operations, name)
+}
+
+func (t ruleTargets) describeAllowed() string {
+	return fmt.Sprintf("must be empty for all, a vendor (%s), or one of %s",
+		strings.Join(t.vendors, ", "), strings.Join(t.operations, ", "))
 }
 
 func (r Rule) actionViolations(path string) []ScriptViolation {

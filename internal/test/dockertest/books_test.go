@@ -111,7 +111,7 @@ func (s *stage) produce(n int, bad bool) {
 	for _, source := range sample.Sources(s.cfg) {
 		var kinds []sample.Kind
 		for _, k := range sample.Kinds() {
-			if bad && source.Has(k) {
+			if bad && source.HasKind(k) {
 				kinds = append(kinds, k, k)
 			}
 		}

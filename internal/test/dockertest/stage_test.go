@@ -108,7 +108,7 @@ func newStage(t *testing.T, p platform, name, protocol string, pipelines map[str
 
 func mux(server *sandbox.Server) http.Handler {
 	m := http.NewServeMux()
-	for _, v := range []sandbox.Vendor{sandbox.CRMCOM, sandbox.Expoints, sandbox.Propel} {
+	for _, v := range sandbox.Vendors() {
 		m.Handle("/"+string(v)+"/", http.StripPrefix("/"+string(v), server.Handler(v)))
 	}
 	return m

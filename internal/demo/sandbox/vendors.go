@@ -1,0 +1,88 @@
+package sandbox
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Page is one vendor as a server plays it, written from the pages of the vendor's documentation.
+type Page struct {
+	// Vendor is the page's name, the one that the vendor has in the configuration.
+	Vendor Vendor
+	// AccountSettings returns the settings of an account at the page, which is served at baseURL, as
+	// the entries of a YAML flow mapping.
+	AccountSettings func(baseURL string) string
+	// AccessText says in one line, for people, how a client reaches the page.
+	AccessText func(baseURL string) string
+
+	newEndpoints func(*Server) []*endpoint
+}
+
+// BuiltinPages returns the vendors of the product with their options. A new vendor is its own files
+// in this package and one line here.
+func BuiltinPages(opts Options) []Page {
+	return []Page{crmcomPage(opts.CRMCOM), expointsPage(opts.Expoints), propelPage(opts.Propel)}
+}
+
+// Vendors returns the names of the product's vendors.
+func Vendors() []Vendor {
+	var names []Vendor
+	for _, page := range BuiltinPages(Options{}) {
+		names = append(names, page.Vendor)
+	}
+	return names
+}
+
+// Operations returns the full names that a rule's operation may have, besides the vendors themselves:
+// all that the given additional pages and the product's vendors offer, logins among them.
+func Operations(additional ...Page) []string {
+	var names []string
+	for _, target := range New(Options{AdditionalPages: additional}).endpoints {
+		names = append(names, target.operation)
+	}
+	slices.Sort(names)
+	return slices.Compact(names) // a login may have several endpoints
+}
+
+// allPages returns the pages that a server with these options plays.
+func allPages(opts Options) []Page { return slices.Concat(BuiltinPages(opts), opts.AdditionalPages) }
+
+func crmcomPage(opts CRMCOMOptions) Page {
+	return Page{
+		Vendor: CRMCOM,
+		AccountSettings: func(baseURL string) string {
+			return fmt.Sprintf("base_url: %q, auth: {web_api_key: %q}", baseURL+"/crmapi/rest/v2", DefaultWebAPIKey)
+		},
+		AccessText: func(baseURL string) string {
+			return fmt.Sprintf("base_url %s/crmapi/rest/v2  web_api_key %s", baseURL, DefaultWebAPIKey)
+		},
+		newEndpoints: func(s *Server) []*endpoint { return newCRMCOM(s, opts).endpoints() },
+	}
+}
+
+func expointsPage(opts ExpointsOptions) Page {
+	return Page{
+		Vendor:          Expoints,
+		AccountSettings: func(baseURL string) string { return oauthSettings(baseURL, baseURL+ExpointsTokenPath) },
+		AccessText:      func(baseURL string) string { return oauthText(baseURL, baseURL+ExpointsTokenPath) },
+		newEndpoints:    func(s *Server) []*endpoint { return newExpoints(s, opts).endpoints() },
+	}
+}
+
+func propelPage(opts PropelOptions) Page {
+	return Page{
+		Vendor:          Propel,
+		AccountSettings: func(baseURL string) string { return oauthSettings(baseURL+"/v2", baseURL+PropelTokenPath) },
+		AccessText:      func(baseURL string) string { return oauthText(baseURL+"/v2", baseURL+PropelTokenPath) },
+		newEndpoints:    func(s *Server) []*endpoint { return newPropel(s, opts).endpoints() },
+	}
+}
+
+func oauthSettings(apiURL, tokenURL string) string {
+	return fmt.Sprintf("base_url: %q, auth: {token_url: %q, client_id: %q, client_secret: %q}",
+		apiURL, tokenURL, DefaultClientID, DefaultClientSecret)
+}
+
+func oauthText(apiURL, tokenURL string) string {
+	return fmt.Sprintf("base_url %s  token_url %s  client %s / %s", apiURL, tokenURL, DefaultClientID, DefaultClientSecret)
+}
