@@ -1,95 +1,130 @@
-// Package sink is the contract between the line and a vendor: what an operation is, what one call may carry, and what
-// came back, said in the classes of the outcome table.
+// Package sink is the contract between the delivery of records and the vendors: what an operation is,
+// what one call may carry, and what came back for it.
 //
-// A vendor's package encodes, sends and reads answers, and nothing else. It does not retry, wait, count or log; it holds no
-// goroutine. What happens after an answer is decided in one place, package deliver.
+// # Writing a vendor
+//
+// A vendor is one package below this one. It encodes events, sends calls and classifies responses, and
+// nothing else: it never retries, waits, counts or logs, and it starts no goroutine. Package deliver
+// does all of that, and decides in its outcome table what becomes of the records.
+//
+// The package has a Config for the account's section of the configuration file, with a Check method,
+// and three functions: Default returns the Config with its defaults, Specs the operations, and New the
+// operations of one account. A line in package pipeline registers them. What the vendors share is
+// written once:
+//
+//   - package config checks values by the tags of Config (config.CheckTags), keeps secrets
+//     (config.Secret) and makes New's error (config.CheckSettings);
+//   - package jsonwriter encodes events and collects the rules that they break;
+//   - package vendorhttp makes calls, classifies what transport and HTTP status decide, and keeps the
+//     account's access token.
+//
+// The rules that matter most:
+//
+//   - When in doubt, a result is Unknown. Delivered is only what the vendor has accepted beyond doubt,
+//     and Rejected only what it will refuse again.
+//   - No message, error or log field may hold a token, a payload or personal data. Texts from a vendor
+//     pass through vendorhttp.Redact.
+//   - Package conformance runs every registered operation against a fake vendor. A new vendor passes it
+//     before it is released.
 package sink
 
 import (
 	"context"
-	"fmt"
 	"strconv"
-	"strings"
 	"time"
 )
 
-// ResultClass says what came back, for a call or for one item. The outcome table in package deliver has a row for each.
-type ResultClass uint8
+// Operation is one kind of write that an account offers. All methods are safe for concurrent use.
+type Operation interface {
+	// Spec returns the operation's fixed properties.
+	Spec() OperationSpec
 
-// The classes. The zero value is none of them, so that a forgotten result is never taken for a delivery.
+	// Encode makes the item of an event, which is a pointer to the type generated for Spec().Event.
+	// An event that the vendor would refuse for its shape gives a *ValidationError with every
+	// violation. If something that encoding needs is not available, such as a column catalogue, the
+	// error is a *DependencyError: no record is at fault and the caller waits. Any other error is
+	// that of ctx.
+	Encode(ctx context.Context, event any, origin Origin) (Item, error)
+
+	// EnvelopeSize returns an upper bound of the bytes that a call with this envelope key has besides
+	// the bodies of its items and the commas between them.
+	EnvelopeSize(envelopeKey string) int
+
+	// Send makes one call with 1 to MaxItems items of one envelope key. It makes exactly one attempt
+	// and blocks until the response is read or ctx ends. If ctx ends before the request was written,
+	// the class is Unavailable, afterwards it is Unknown; Err then wraps ctx.Err().
+	Send(ctx context.Context, items []Item) Response
+}
+
+// TokenRefresher is an Operation whose calls carry an access token.
+type TokenRefresher interface {
+	// RefreshToken replaces the token of the version used, which the vendor has refused. It makes at
+	// most one login at a time for the account, and none if the token has been replaced already. The
+	// error is a *DependencyError whose class says whether the login was refused (Unauthorized) or
+	// could not be tried.
+	RefreshToken(ctx context.Context, used uint64) error
+}
+
+// Prober is an Operation whose vendor offers a harmless call. It is made before a half-open breaker
+// lets an item through.
+type Prober interface {
+	// Probe makes the harmless call. The class Delivered means that the vendor is available again.
+	Probe(ctx context.Context) Response
+}
+
+// OperationSpec holds the properties of an operation that do not depend on the account.
+type OperationSpec struct {
+	// Name is the operation within its vendor, such as "purchases". The operation name is the account
+	// and this: "crmcom.purchases".
+	Name string
+	// Event is the full Avro name of the operation's event, such as "sluice.crmcom.Purchase".
+	Event string
+	// MaxItems is the most items that the vendor takes in one call.
+	MaxItems int
+	// DefaultItems is the most items of a call unless configured otherwise; 0 means MaxItems.
+	DefaultItems int
+	// Repeatable says that sending an item twice does no harm (an upsert).
+	Repeatable bool
+	// UnknownPolicy is the default for unknown outcomes, with MaxResends for UnknownRetry. Repeatable
+	// operations do not use it: their items are sent again.
+	UnknownPolicy UnknownPolicy
+	// MaxResends is how often an item is sent again after an unknown outcome.
+	MaxResends int
+	// DefaultPipeline names the pipeline that delivers the operation's event if the configuration
+	// lists no pipelines. Operations with the same name share that pipeline; empty means none.
+	DefaultPipeline string
+	// KeepOrder makes the default pipeline deliver the records of one Kafka key in order.
+	KeepOrder bool
+}
+
+// UnknownPolicy says what happens to an item after an unknown outcome.
+type UnknownPolicy string
+
+// The policies for unknown outcomes.
 const (
-	// Delivered: the vendor has accepted it. For a call: the answer was readable, and Answer.Items says what became of each item.
-	Delivered ResultClass = iota + 1
-	// Rejected: refused for good. For a call: the whole batch was refused; Answer.Named lists the items blamed, if any.
-	Rejected
-	// Retryable: refused now, may be accepted later (an account that does not exist yet). Only for items.
-	Retryable
-	// Unknown: it cannot be known whether the vendor acted on it: 502, 504, 520, 524, 598, 599, a
-	// timeout or reset after the request was written, a 2xx answer that cannot be read where one is
-	// due, an item missing in the answer or answered twice.
-	Unknown
-	// TooLarge: 413. Only for calls.
-	TooLarge
-	// Unauthorized: 401, 403, or the vendor's own way to say that the login does not hold. Nothing was done. Only for calls.
-	Unauthorized
-	// Misconfigured: 404, 405 or 415 on the endpoint, a redirect, a TLS or DNS failure, a vendor code that blames the caller's set-up. Only for calls.
-	Misconfigured
-	// Throttled: 429; Answer.RetryAfter holds the vendor's wish, if it had one. Nothing was done. Only for calls.
-	Throttled
-	// Unavailable: 408, 503, 500 and other 5xx, connection refused, or reset or timed out before the request was written. Only for calls.
-	Unavailable
+	UnknownRetry      UnknownPolicy = "retry"
+	UnknownDeadLetter UnknownPolicy = "dead_letter"
 )
 
-var classNames = [...]string{"none", "delivered", "rejected", "retryable", "unknown", "too_large", "unauthorized", "misconfigured", "throttled", "unavailable"}
-
-// String is the class as it stands in metrics and logs.
-func (c ResultClass) String() string {
-	if int(c) < len(classNames) {
-		return classNames[c]
-	}
-	return fmt.Sprintf("class(%d)", uint8(c))
+// Item is one record in the form that the vendor takes. It is encoded once, whatever the number of
+// attempts.
+type Item struct {
+	// ID is what the vendor's response calls this item, unique within a call. It is empty if the
+	// vendor's responses repeat nothing of ours.
+	ID string
+	// Body is the item's JSON, exactly as it is in the call's array. For operations of one item a call
+	// it is the whole body.
+	Body []byte
+	// EnvelopeKey names the envelope that the item needs, such as its currency. Items with different
+	// envelope keys never share a call.
+	EnvelopeKey string
+	// EntityKey names what the item writes, such as Propel's source and sourceId. Two items of one
+	// entity never share a call, and keep their order if their order keys are equal or both empty. It
+	// is empty if the operation's items never write the same thing.
+	EntityKey string
 }
 
-// Result is what came back for one item or for a call as a whole.
-type Result struct {
-	Class ResultClass
-	// Status is the HTTP status, 0 where no answer came.
-	Status int
-	// Code is the vendor's own code, such as NotFoundAPIValueException or 10007; empty where it gave none.
-	Code string
-	// Message is the vendor's text, cut to 512 bytes and without values that look personal (see Redact).
-	Message string
-	// RequestID is the vendor's id of the call, where it gives one.
-	RequestID string
-}
-
-// ItemError is an item that a refused batch's answer blames, by its index in the call.
-type ItemError struct {
-	Index int
-	Result
-}
-
-// Response is what came back for one call.
-type Response struct {
-	// Result is the call as a whole. With class Delivered, Items holds the items' own results.
-	Result
-	// ItemResults has, with class Delivered, exactly one result an item, in the order sent; each Delivered, Rejected, Retryable or Unknown.
-	// It is nil with every other class.
-	ItemResults []Result
-	// ItemErrors has, with class Rejected, the items that the answer blames; empty where it blames nobody. Indices are in range and distinct.
-	ItemErrors []ItemError
-	// RetryAfter is the wait that the vendor asked for (RFC 9110 10.2.3), 0 where it asked for none. It is not capped here.
-	RetryAfter time.Duration
-	// MayHaveActed says, with class Unavailable, that the vendor received the whole request (500 and 5xx other than 503), so that
-	// sending an item again may repeat it.
-	MayHaveActed bool
-	// TokenVersion names the credential that the call carried, for Authorizer.Renew; 0 where there is none.
-	TokenVersion uint64
-	// Err is the cause for a log line, without token, payload or personal field; nil where the answer says all.
-	Err error
-}
-
-// Origin is where a record was first read: the source topic, whatever retry topics it has passed since.
+// Origin is where a record was first read. Retries and dead letters keep it.
 type Origin struct {
 	Topic     string
 	TopicID   [16]byte
@@ -98,125 +133,11 @@ type Origin struct {
 	Timestamp time.Time
 }
 
-// ID is the origin as one word, "<topic>-<partition>-<offset>". It is the same at each attempt, so that a vendor's double booking can be found.
+// ID returns the origin as one word, "<topic>-<partition>-<offset>". It is the same at each attempt, so
+// that an operator finds what a vendor has booked twice.
 func (o Origin) ID() string {
 	b := make([]byte, 0, len(o.Topic)+24)
 	b = append(append(b, o.Topic...), '-')
 	b = append(strconv.AppendInt(b, int64(o.Partition), 10), '-')
 	return string(strconv.AppendInt(b, o.Offset, 10))
 }
-
-// Item is one record as the vendor will see it, encoded once.
-type Item struct {
-	// ID is what the vendor echoes for this item in its answer, unique within a call; empty where the vendor echoes nothing of ours.
-	ID string
-	// Body is the item's JSON, exactly the bytes that will stand in the call's array (or, for one-item calls, be the body).
-	Body []byte
-	// EnvelopeKey names the envelope that the item needs (currency, source, test or not). Items of different groups never share a call.
-	EnvelopeKey string
-	// EntityKey names what the item writes (Propel: source and sourceId). Two items of one entity are never in one call, and keep their order
-	// where they have one order key, or none. Empty where items do not meet.
-	EntityKey string
-}
-
-// UnknownPolicy is what is done with an item whose outcome cannot be known.
-type UnknownPolicy string
-
-// The policies for an unknown outcome.
-const (
-	UnknownRetry      UnknownPolicy = "retry"
-	UnknownDeadLetter UnknownPolicy = "dead_letter"
-)
-
-// OperationSpec is what an operation is, apart from any account.
-type OperationSpec struct {
-	// Name is the operation within its vendor, such as "purchases". The full name puts the account before it: "crmcom.purchases".
-	Name string
-	// Event is the full Avro name of its event, such as "sluice.crmcom.Purchase".
-	Event string
-	// MaxItems is the vendor's cap of items a call.
-	MaxItems int
-	// DefaultItems is the cap used unless configured; 0: MaxItems.
-	DefaultItems int
-	// Repeatable says that sending an item twice does no harm (an upsert).
-	Repeatable bool
-	// UnknownPolicy is the default policy for unknown outcomes, with Resends for UnknownRetry. Not used where Repeatable.
-	UnknownPolicy UnknownPolicy
-	MaxResends    int
-	// DefaultPipeline names the pipeline that delivers the operation's event where the configuration
-	// lists no pipelines. Operations of one name share the pipeline. Empty: there is none.
-	DefaultPipeline string
-	// KeepOrder makes that pipeline deliver the records of one Kafka key in order.
-	KeepOrder bool
-}
-
-// Operation is one endpoint of one account. All methods are safe for concurrent use.
-type Operation interface {
-	// Spec says what the operation is. It never changes.
-	Spec() OperationSpec
-	// Encode makes the vendor's item of an event (a pointer to the type generated for Spec().Event). A record that the vendor would refuse for
-	// its shape is an *Invalid error that names every fault. A failure to get what encoding needs (Expoints' column catalogue) is an *Unready
-	// error: nothing is wrong with the record, the caller waits. Otherwise the error is ctx's.
-	Encode(ctx context.Context, event any, origin Origin) (Item, error)
-	// EnvelopeSize is an upper bound of the bytes that a call of this group has besides its items' bodies and the commas between them.
-	EnvelopeSize(group string) int
-	// Send makes one call with 1 to MaxItems items, all of one group. It blocks until the answer is read or ctx ends; it makes exactly one
-	// attempt. A ctx that ends before the request was written gives class Unavailable, after that Unknown, with Err wrapping ctx.Err().
-	Send(ctx context.Context, items []Item) Response
-}
-
-// TokenRefresher is an operation whose calls carry a token that can be had anew.
-type TokenRefresher interface {
-	// RefreshToken gets a token other than the one named used, at most one login at a time for the account; where a newer one is there already, that
-	// one is taken. The error is an *Unready whose class says whether the login was refused (Unauthorized) or could not be tried.
-	RefreshToken(ctx context.Context, used uint64) error
-}
-
-// Prober is an operation whose vendor has a harmless call, made before a half-open breaker lets an item through.
-type Prober interface {
-	// Probe makes the harmless call; class Delivered means that the vendor is back.
-	Probe(ctx context.Context) Response
-}
-
-// Violation is one thing wrong with a record: where, and the rule that it breaks. It never holds the value.
-type Violation struct {
-	// Path is the field, such as "products[2].net_amount".
-	Path string
-	// Rule says what is allowed, such as "is mandatory" or "exactly one of a, b is allowed".
-	Rule string
-}
-
-// ValidationError is a record that the vendor would refuse for its shape, with every fault found.
-type ValidationError struct{ Violations []Violation }
-
-// Error lists the faults, "path: rule; path: rule".
-func (e *ValidationError) Error() string {
-	parts := make([]string, len(e.Violations))
-	for i, f := range e.Violations {
-		parts[i] = f.Path + ": " + f.Rule
-	}
-	return strings.Join(parts, "; ")
-}
-
-// DependencyError is a failure to get what is needed before a call (a token, a catalogue). No record is to blame.
-type DependencyError struct {
-	// Action says what was being done, such as "fetching the column catalogue".
-	Action string
-	// Response is what came back; its class decides how to wait.
-	Response Response
-}
-
-// Error says what was being done and what came back.
-func (e *DependencyError) Error() string {
-	s := e.Action + ": " + e.Response.Class.String()
-	if e.Response.Status != 0 {
-		s += fmt.Sprintf(" (HTTP %d)", e.Response.Status)
-	}
-	if e.Response.Err != nil {
-		s += ": " + e.Response.Err.Error()
-	}
-	return s
-}
-
-// Unwrap gives the cause.
-func (e *DependencyError) Unwrap() error { return e.Response.Err }
