@@ -33,7 +33,10 @@ type auditor struct {
 }
 
 func newAuditor(cfg *config.Config, brokers []string, vendors *sandbox.Server) (*auditor, error) {
-	a := &auditor{vendors: vendors, deadLetterTopics: map[string]bool{}, found: newFindings(), nextOffsets: map[string]map[int32]int64{}, entriesRead: map[string]int{}}
+	a := &auditor{
+		vendors: vendors, deadLetterTopics: map[string]bool{}, found: newFindings(),
+		nextOffsets: map[string]map[int32]int64{}, entriesRead: map[string]int{},
+	}
 	for _, p := range cfg.Pipelines {
 		a.groups = append(a.groups, p.Group)
 		a.sourceTopics = append(a.sourceTopics, p.Topic)
@@ -47,7 +50,9 @@ func newAuditor(cfg *config.Config, brokers []string, vendors *sandbox.Server) (
 		a.nextOffsets[t.Name] = map[int32]int64{}
 	}
 	var err error
-	if a.reader, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(a.topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())); err != nil {
+	if a.reader, err = kgo.NewClient(
+		kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(a.topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+	); err != nil {
 		return nil, fmt.Errorf("making the auditor's client: %w", err)
 	}
 	a.admin = kadm.NewClient(a.reader)
@@ -155,7 +160,9 @@ func (a *auditor) noteRecord(copied *kgo.Record) {
 		a.found.dead[origin]++
 		return
 	}
-	a.found.retries[origin] = append(a.found.retries[origin], recordPosition{copied.Topic, copied.Partition, copied.Offset})
+	a.found.retries[origin] = append(a.found.retries[origin], recordPosition{
+		copied.Topic, copied.Partition, copied.Offset,
+	})
 }
 
 // readVendorLedgers takes in what the vendors have accepted since the last look.

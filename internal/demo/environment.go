@@ -98,7 +98,9 @@ func startEnvironment(ctx context.Context, opts Options, demoScript script) (env
 	if env.cfg, err = env.parseConfig(); err != nil {
 		return env, err
 	}
-	if env.client, err = kgo.NewClient(kgo.SeedBrokers(env.platform.Brokers()...), kgo.ProducerLinger(0), kgo.RequiredAcks(kgo.AllISRAcks())); err != nil {
+	if env.client, err = kgo.NewClient(
+		kgo.SeedBrokers(env.platform.Brokers()...), kgo.ProducerLinger(0), kgo.RequiredAcks(kgo.AllISRAcks()),
+	); err != nil {
 		return env, fmt.Errorf("making the producer: %w", err)
 	}
 	env.admin = kadm.NewClient(env.client)
@@ -108,7 +110,9 @@ func startEnvironment(ctx context.Context, opts Options, demoScript script) (env
 	if env.samples, err = env.registerSchemas(ctx, opts.Seed); err != nil {
 		return env, err
 	}
-	if env.connector, err = pipeline.NewConnector(env.cfg, pipeline.Options{Observe: env.observe, Log: opts.Log}); err != nil {
+	if env.connector, err = pipeline.NewConnector(env.cfg, pipeline.Options{
+		Observe: env.observe, Log: opts.Log,
+	}); err != nil {
 		return env, err
 	}
 	return env, env.serveVendors(opts, demoScript)
@@ -194,7 +198,10 @@ func (w *environment) serveVendors(options Options, demoScript script) error {
 	w.vendors.server, w.startedAt = sandbox.New(opts), time.Now()
 	w.vendors.served = make(chan error, len(w.vendors.listeners))
 	for name, listener := range w.vendors.listeners {
-		server := &http.Server{Handler: w.vendors.server.Handler(name), ReadHeaderTimeout: 10 * time.Second, ErrorLog: zap.NewStdLog(zap.NewNop())}
+		server := &http.Server{
+			Handler: w.vendors.server.Handler(name), ReadHeaderTimeout: 10 * time.Second,
+			ErrorLog: zap.NewStdLog(zap.NewNop()),
+		}
 		w.vendors.servers = append(w.vendors.servers, server)
 		go func() { w.vendors.served <- server.Serve(listener) }()
 	}

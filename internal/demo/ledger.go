@@ -47,13 +47,14 @@ type vendorItem struct{ operation, id string }
 // findings is where records were found, seen from outside: the vendors' ledgers, the connector's topics, and the groups' commits. Records are
 // named by their origin, "<topic>-<partition>-<offset>".
 type findings struct {
-	accepted    map[vendorItem]acceptance
-	dead        map[string]int              // copies in dead-letter topics
-	retries     map[string][]recordPosition // copies in retry topics, settled ones too
-	commits     map[string]map[int32]int64  // next offset, by topic and partition, of source and retry topics
-	calls       map[string]callCount        // by operation
-	lag         map[string]int64            // records that are not committed past, by source topic
-	unexplained map[string]int              // acceptances that no lost answer explains, by operation; read once no call runs any more
+	accepted map[vendorItem]acceptance
+	dead     map[string]int              // copies in dead-letter topics
+	retries  map[string][]recordPosition // copies in retry topics, settled ones too
+	commits  map[string]map[int32]int64  // next offset, by topic and partition, of source and retry topics
+	calls    map[string]callCount        // by operation
+	lag      map[string]int64            // records that are not committed past, by source topic
+	// acceptances that no lost answer explains, by operation; read once no call runs any more
+	unexplained map[string]int
 }
 
 // callCount are a vendor's counts of one operation.
@@ -62,7 +63,8 @@ type callCount struct{ calls, accepted int }
 func newFindings() findings {
 	return findings{
 		accepted: map[vendorItem]acceptance{}, dead: map[string]int{}, retries: map[string][]recordPosition{},
-		commits: map[string]map[int32]int64{}, calls: map[string]callCount{}, lag: map[string]int64{}, unexplained: map[string]int{},
+		commits: map[string]map[int32]int64{}, calls: map[string]callCount{}, lag: map[string]int64{},
+		unexplained: map[string]int{},
 	}
 }
 
@@ -191,7 +193,10 @@ type classCount struct{ produced, dead int }
 
 // add up joins what was produced with where it is; routes are the operations of each pipeline.
 func computeTotals(records []producedRecord, found findings, routes map[string][]string) totals {
-	sums := totals{pipelines: map[string]*balance{}, operations: map[string]*balance{}, classes: map[string]classCount{}, unknownRecords: len(found.accepted) + len(found.dead)}
+	sums := totals{
+		pipelines: map[string]*balance{}, operations: map[string]*balance{}, classes: map[string]classCount{},
+		unknownRecords: len(found.accepted) + len(found.dead),
+	}
 	for pipeline, operations := range routes {
 		sums.pipelines[pipeline] = &balance{}
 		for _, operation := range operations {

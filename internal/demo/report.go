@@ -68,7 +68,10 @@ func (r Report) Summary() []string {
 	}
 	lines := []string{
 		fmt.Sprintf("vendors  %d calls, %.1f records a call", r.Total.Calls, r.Total.RecordsPerCall),
-		fmt.Sprintf("delay    %.0f ms from produced to delivered at the median, %.0f ms at the 99th percentile", r.Total.DelayP50, r.Total.DelayP99),
+		fmt.Sprintf(
+			"delay    %.0f ms from produced to delivered at the median, %.0f ms at the 99th percentile",
+			r.Total.DelayP50, r.Total.DelayP99,
+		),
 		"faults   " + strings.Join(faults, ", "),
 		"dead     " + strings.Join(bad, ", "),
 	}
@@ -97,17 +100,27 @@ const producedSuffix = "_produced"
 
 // newReport puts a run's sums into their public form and judges them. A run that was cut short owes neither the whole script nor an end to each record.
 func newReport(sums totals, fired map[string]int, script script, complete bool) Report {
-	report := Report{Pipelines: figuresByName(sums.pipelines), Operations: figuresByName(sums.operations), Faults: maps.Clone(fired), Total: sums.total.computeFigures(), cutShort: !complete}
+	report := Report{
+		Pipelines: figuresByName(sums.pipelines), Operations: figuresByName(sums.operations), Faults: maps.Clone(fired),
+		Total: sums.total.computeFigures(), cutShort: !complete,
+	}
 	report.Faults[faultSkipped] = report.Total.Skipped
 	for _, class := range classes {
 		count := sums.classes[class]
 		report.Faults[class], report.Faults[class+producedSuffix] = count.dead, count.produced
 	}
 	for _, name := range slices.Sorted(maps.Keys(report.Pipelines)) {
-		report.Failures = append(report.Failures, pipelineFailures(name, report.Pipelines[name], sums.pipelines[name], complete)...)
+		report.Failures = append(
+			report.Failures, pipelineFailures(name, report.Pipelines[name], sums.pipelines[name], complete)...,
+		)
 	}
 	if sums.unknownRecords != 0 {
-		report.Failures = append(report.Failures, fmt.Sprintf("%d items at the vendors or dead letters are of no record that was produced", sums.unknownRecords))
+		report.Failures = append(
+			report.Failures,
+			fmt.Sprintf(
+				"%d items at the vendors or dead letters are of no record that was produced", sums.unknownRecords,
+			),
+		)
 	}
 	if complete {
 		report.Failures = append(report.Failures, scriptFailures(report.Faults, script)...)
@@ -130,9 +143,18 @@ func pipelineFailures(pipeline string, figures Figures, sum *balance, complete b
 			failures = append(failures, fmt.Sprintf("pipeline %s: %d records %s", pipeline, count, what))
 		}
 	}
-	must(figures.Lost == 0, figures.Lost, "are lost: committed past, and in no vendor's ledger, retry topic or dead-letter topic")
-	must(sum.unexplained == 0, sum.unexplained, "are double without a reason: at the vendor again though it had confirmed them, or again in a dead-letter topic")
-	must(sum.unexpected == 0, sum.unexpected, "met another end than the script has for them: delivered and to be refused, or dead and to be delivered")
+	must(
+		figures.Lost == 0, figures.Lost,
+		"are lost: committed past, and in no vendor's ledger, retry topic or dead-letter topic",
+	)
+	must(
+		sum.unexplained == 0, sum.unexplained,
+		"are double without a reason: at the vendor again though it had confirmed them, or again in a dead-letter topic",
+	)
+	must(
+		sum.unexpected == 0, sum.unexpected,
+		"met another end than the script has for them: delivered and to be refused, or dead and to be delivered",
+	)
 	must(!complete || figures.Unsettled == 0, figures.Unsettled, "were not settled at the end of the drain")
 	return failures
 }
@@ -141,12 +163,22 @@ func scriptFailures(faults map[string]int, script script) []string {
 	var failures []string
 	for _, name := range script.faultNames() {
 		if least := script.minimumCount(name); faults[name] < least {
-			failures = append(failures, fmt.Sprintf("scripted fault %s happened %d times, at least %d was due", name, faults[name], least))
+			failures = append(
+				failures,
+				fmt.Sprintf("scripted fault %s happened %d times, at least %d was due", name, faults[name], least),
+			)
 		}
 	}
 	for _, class := range classes {
-		if found, made, due := faults[class], faults[class+producedSuffix], script.minimumCount(class); found != made || made != due {
-			failures = append(failures, fmt.Sprintf("class %s: %d records were due, %d were produced and %d are in a dead-letter topic", class, due, made, found))
+		if found, made, due := faults[class], faults[class+producedSuffix], script.minimumCount(class); found != made ||
+			made != due {
+			failures = append(
+				failures,
+				fmt.Sprintf(
+					"class %s: %d records were due, %d were produced and %d are in a dead-letter topic", class, due,
+					made, found,
+				),
+			)
 		}
 	}
 	return failures

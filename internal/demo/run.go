@@ -38,7 +38,8 @@ func newDemoRun(opts Options, script script, env *environment) (*demoRun, error)
 		view: view{screen: opts.Screen}, breakers: map[string]string{},
 	}
 	run.traffic = &traffic{
-		client: env.client, samples: env.samples, operations: byEvent, vendorIDs: names, accounts: env.accounts, ledger: run.ledger, rate: opts.Rate, events: run.script.events,
+		client: env.client, samples: env.samples, operations: byEvent, vendorIDs: names, accounts: env.accounts,
+		ledger: run.ledger, rate: opts.Rate, events: run.script.events,
 	}
 	return run, nil
 }
@@ -129,8 +130,10 @@ func (s *demoRun) auditRecords(ctx context.Context) (totals, error) {
 func (s *demoRun) viewSnapshot(result totals, phase string) viewState {
 	elapsed := time.Since(s.env.startedAt)
 	state := viewState{
-		elapsed: elapsed, length: s.opts.Duration, phase: phase, figures: figuresByName(result.pipelines), total: result.total.computeFigures(),
-		lag: map[string]int64{}, states: map[string]string{}, events: s.script.recentEvents(elapsed, eventsShownFor, eventLines),
+		elapsed: elapsed, length: s.opts.Duration, phase: phase, figures: figuresByName(result.pipelines),
+		total: result.total.computeFigures(),
+		lag:   map[string]int64{}, states: map[string]string{},
+		events: s.script.recentEvents(elapsed, eventsShownFor, eventLines),
 	}
 	for _, p := range s.env.cfg.Pipelines {
 		state.pipelines = append(state.pipelines, p.Name)
@@ -160,7 +163,9 @@ func (s *demoRun) finalReport(ctx context.Context, complete bool) (Report, error
 	report := newReport(result, happened, s.script, complete)
 	for _, operation := range slices.Sorted(maps.Keys(s.breakers)) {
 		if state := s.breakers[operation]; complete && state != closedBreaker {
-			report.Failures = append(report.Failures, fmt.Sprintf("the breaker of %s is %s at the end", operation, state))
+			report.Failures = append(
+				report.Failures, fmt.Sprintf("the breaker of %s is %s at the end", operation, state),
+			)
 		}
 	}
 	return report, nil

@@ -68,17 +68,50 @@ var badRecordPlan = []struct {
 	words  string
 	shares []float64
 }{
-	{faultExhausted, badRecord{purchases, sample.Retryable, expectDead}, "a purchase of an account that will never be", []float64{0.03, 0.20}},
-	{faultRetryable, badRecord{purchases, sample.Retryable, expectDelivered}, "a purchase that comes before its account", []float64{0.08, 0.40, 0.70}},
-	{faultRejected, badRecord{purchases, sample.Rejected, expectDead}, "a purchase that CRM.COM refuses for good", []float64{0.10, 0.48, 0.76}},
-	{faultNamed, badRecord{feedback, sample.Rejected, expectDead}, "Expoints refuses a batch and names the culprit", []float64{0.16, 0.84}},
-	{faultUnnamed, badRecord{customers, sample.Retryable, expectDead}, "Propel refuses a batch and names nobody", []float64{0.24, 0.66}},
-	{classPoison, badRecord{purchases, sample.Poison, expectDead}, "a purchase that ends in the middle", []float64{0.14, 0.56}},
-	{classPoison, badRecord{feedback, sample.Magic, expectDead}, "bytes that are no Avro, in feedback", []float64{0.28}},
-	{classInvalid, badRecord{purchases, sample.Invalid, expectDead}, "a purchase without products", []float64{0.18, 0.62}},
-	{classUnmapped, badRecord{referrals, sample.Unmapped, expectDead}, "a stranger among the referrals", []float64{0.26, 0.60}},
-	{classTombstone, badRecord{referrals, sample.Tombstone, expectDead}, "a referral without a value", []float64{0.34, 0.80}},
-	{faultSkipped, badRecord{activities, sample.Tombstone, expectSkipped}, "an activity without a value: such are skipped", []float64{0.37, 0.73}},
+	{
+		faultExhausted, badRecord{purchases, sample.Retryable, expectDead},
+		"a purchase of an account that will never be", []float64{0.03, 0.20},
+	},
+	{
+		faultRetryable, badRecord{purchases, sample.Retryable, expectDelivered},
+		"a purchase that comes before its account", []float64{0.08, 0.40, 0.70},
+	},
+	{
+		faultRejected, badRecord{purchases, sample.Rejected, expectDead}, "a purchase that CRM.COM refuses for good",
+		[]float64{0.10, 0.48, 0.76},
+	},
+	{
+		faultNamed, badRecord{feedback, sample.Rejected, expectDead}, "Expoints refuses a batch and names the culprit",
+		[]float64{0.16, 0.84},
+	},
+	{
+		faultUnnamed, badRecord{customers, sample.Retryable, expectDead}, "Propel refuses a batch and names nobody",
+		[]float64{0.24, 0.66},
+	},
+	{
+		classPoison, badRecord{purchases, sample.Poison, expectDead}, "a purchase that ends in the middle",
+		[]float64{0.14, 0.56},
+	},
+	{
+		classPoison, badRecord{feedback, sample.Magic, expectDead}, "bytes that are no Avro, in feedback",
+		[]float64{0.28},
+	},
+	{
+		classInvalid, badRecord{purchases, sample.Invalid, expectDead}, "a purchase without products",
+		[]float64{0.18, 0.62},
+	},
+	{
+		classUnmapped, badRecord{referrals, sample.Unmapped, expectDead}, "a stranger among the referrals",
+		[]float64{0.26, 0.60},
+	},
+	{
+		classTombstone, badRecord{referrals, sample.Tombstone, expectDead}, "a referral without a value",
+		[]float64{0.34, 0.80},
+	},
+	{
+		faultSkipped, badRecord{activities, sample.Tombstone, expectSkipped},
+		"an activity without a value: such are skipped", []float64{0.37, 0.73},
+	},
 }
 
 // retryAfter is what CRM.COM asks for with its 429.
@@ -93,12 +126,16 @@ func newScript(seed uint64, length time.Duration, rounds int) script {
 		for _, p := range badRecordPlan {
 			for _, share := range p.shares {
 				at := start + time.Duration((share+0.02*random.Float64())*float64(length))
-				built.events = append(built.events, scriptEvent{name: p.name, description: p.words, startsAt: at, record: &p.bad})
+				built.events = append(built.events, scriptEvent{
+					name: p.name, description: p.words, startsAt: at, record: &p.bad,
+				})
 			}
 		}
 		built.addVendorFaults(round, start, length)
 	}
-	slices.SortStableFunc(built.events, func(event, b scriptEvent) int { return cmp.Compare(event.startsAt, b.startsAt) })
+	slices.SortStableFunc(
+		built.events, func(event, b scriptEvent) int { return cmp.Compare(event.startsAt, b.startsAt) },
+	)
 	return built
 }
 
@@ -116,11 +153,15 @@ func (s *script) addVendorFaults(round int, start, length time.Duration) {
 	s.addVendorFault(round, share(0.28), 0, faultForgotten, "CRM.COM takes 2 purchases and forgets them in its answer", sandbox.Rule{
 		Operation: "crmcom.purchases", Times: 1, Do: sandbox.Action{Fault: sandbox.FaultDropItems, Count: 2}})
 	s.addVendorFault(round, share(0.22), retryAfter, faultThrottled, fmt.Sprintf("CRM.COM asks to wait %s with referrals (429)", formatSeconds(retryAfter)), sandbox.Rule{
-		Operation: "crmcom.referrals", Times: 1, Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusTooManyRequests, RetryAfter: retryAfter}})
+		Operation: "crmcom.referrals", Times: 1, Do: sandbox.Action{
+			Fault: sandbox.FaultStatus, Code: http.StatusTooManyRequests, RetryAfter: retryAfter,
+		}})
 	s.addVendorFault(round, share(0.34), 0, faultToken, "CRM.COM ends all its tokens", sandbox.Rule{
 		Operation: "crmcom", Times: 1, Do: sandbox.Action{Fault: sandbox.FaultExpireTokens}})
 	s.addVendorFault(round, share(0.45), down, faultOutage, fmt.Sprintf("Expoints is down for %s", formatSeconds(down)), sandbox.Rule{
-		Operation: "expoints", When: sandbox.When{Until: share(0.45) + down}, Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusServiceUnavailable}})
+		Operation: "expoints", When: sandbox.When{Until: share(0.45) + down}, Do: sandbox.Action{
+			Fault: sandbox.FaultStatus, Code: http.StatusServiceUnavailable,
+		}})
 }
 
 func (s *script) addVendorFault(round int, at, lasts time.Duration, name, words string, rule sandbox.Rule) {
@@ -169,7 +210,10 @@ func (s script) minimumCount(name string) int {
 // countFaults is how often each fault of the script happened at the vendors.
 func countFaults(vendors *sandbox.Server, accounts *missingAccounts) map[string]int {
 	refused := vendors.Ledger().Calls("expoints.add").Failures[http.StatusBadRequest]
-	out := map[string]int{faultRetryable: accounts.countRefusals(expectDelivered), faultExhausted: accounts.countRefusals(expectDead), faultNamed: refused}
+	out := map[string]int{
+		faultRetryable: accounts.countRefusals(expectDelivered), faultExhausted: accounts.countRefusals(expectDead),
+		faultNamed: refused,
+	}
 	for rule, count := range vendors.Faults() {
 		name, _, _ := strings.Cut(rule, "#")
 		switch name {

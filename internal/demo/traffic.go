@@ -76,7 +76,9 @@ func (t *traffic) produceDue(ctx context.Context, elapsed time.Duration) error {
 		}
 	}
 	for ; t.producedCount < int(elapsed.Seconds()*float64(t.rate)); t.producedCount++ {
-		if err := t.produceRecord(ctx, "", badRecord{pipeline: pipelineMix[t.producedCount%len(pipelineMix)], kind: sample.Valid}); err != nil {
+		if err := t.produceRecord(ctx, "", badRecord{
+			pipeline: pipelineMix[t.producedCount%len(pipelineMix)], kind: sample.Valid,
+		}); err != nil {
 			return err
 		}
 	}
@@ -104,7 +106,10 @@ func (t *traffic) produceRecord(ctx context.Context, name string, bad badRecord)
 		entry.class = classOf(name)
 	}
 	// A record that is on its way is awaited by finish, not given up with ctx.
-	t.client.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: generated.Topic, Key: generated.Key, Value: generated.Value}, func(kafkaRecord *kgo.Record, err error) { t.recordConfirmed(entry, kafkaRecord, err) })
+	t.client.Produce(
+		context.WithoutCancel(ctx), &kgo.Record{Topic: generated.Topic, Key: generated.Key, Value: generated.Value},
+		func(kafkaRecord *kgo.Record, err error) { t.recordConfirmed(entry, kafkaRecord, err) },
+	)
 	return nil
 }
 
@@ -115,7 +120,10 @@ func (t *traffic) recordConfirmed(record producedRecord, kafkaRecord *kgo.Record
 		t.failed = errors.Join(t.failed, fmt.Errorf("producing to topic %s: %w", kafkaRecord.Topic, err))
 		return
 	}
-	record.origin = sink.Origin{Topic: kafkaRecord.Topic, Partition: kafkaRecord.Partition, Offset: kafkaRecord.Offset, Timestamp: kafkaRecord.Timestamp}
+	record.origin = sink.Origin{
+		Topic: kafkaRecord.Topic, Partition: kafkaRecord.Partition, Offset: kafkaRecord.Offset,
+		Timestamp: kafkaRecord.Timestamp,
+	}
 	t.ledger.recordProduced(record)
 }
 

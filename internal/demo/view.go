@@ -107,7 +107,10 @@ func (a scriptEvent) summaryLine() string {
 // ledgerLines are the ledger's, short enough for a terminal of 80 columns.
 func (f Figures) ledgerLines() []string {
 	return []string{
-		fmt.Sprintf("ledger  produced %d = delivered %d + retrying %d + dead %d + skipped %d", f.Produced, f.Delivered, f.Retrying, f.Dead, f.Skipped),
+		fmt.Sprintf(
+			"ledger  produced %d = delivered %d + retrying %d + dead %d + skipped %d", f.Produced, f.Delivered,
+			f.Retrying, f.Dead, f.Skipped,
+		),
 		fmt.Sprintf("        + not yet settled %d + lost %d; duplicates %d", f.Unsettled, f.Lost, f.Duplicates),
 	}
 }

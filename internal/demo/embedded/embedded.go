@@ -86,7 +86,10 @@ func StartPlatform(opts Options) (*Platform, error) {
 func newCluster(options Options) (*kfake.Cluster, error) {
 	brokers := max(options.Brokers, 1)
 	if options.Brokers < 0 || (options.Ports != nil && len(options.Ports) != brokers) {
-		return nil, fmt.Errorf("%d brokers with %d ports: allowed are 1 or more brokers, and one port a broker or none", options.Brokers, len(options.Ports))
+		return nil, fmt.Errorf(
+			"%d brokers with %d ports: allowed are 1 or more brokers, and one port a broker or none", options.Brokers,
+			len(options.Ports),
+		)
 	}
 	opts := []kfake.Opt{kfake.NumBrokers(brokers), kfake.ListenFn(options.Network.Listen)}
 	if options.Ports != nil {

@@ -13,51 +13,55 @@ import (
 	"time"
 )
 
-func TestLatencyIsExactAndSeeded(t *testing.T) {
-	waits := func(seed uint64) (ds []time.Duration) {
+func TestLatencyIsExactAndReproducible(t *testing.T) {
+	drawLatencies := func(seed uint64) (delays []time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
-			s := newScriptedServer(t, Options{Latency: Latency{Fixed: time.Second, Jitter: time.Second, Seed: seed}},
+			server := newScriptedServer(t, Options{Latency: Latency{Fixed: time.Second, Jitter: time.Second, Seed: seed}},
 				Rule{Name: "slow", When: When{Every: 2}, Do: Action{Fault: FaultLatency, Delay: time.Minute}})
 			for i := range 4 {
 				start := time.Now()
-				serveRequest(s.Handler(Propel), newPost(propelPath, jsonMedia, ""))
+				serveRequest(server.Handler(Propel), newPost(propelPath, jsonMedia, ""))
 				delay := time.Since(start) - time.Duration(i%2)*time.Minute
 				if delay < time.Second || delay >= 2*time.Second {
-					t.Errorf("call %d took %s", i, delay)
+					t.Errorf("latency of call %d: got %s, want at least 1s and less than 2s", i, delay)
 				}
-				ds = append(ds, delay)
+				delays = append(delays, delay)
 			}
 		})
-		return ds
+		return delays
 	}
-	if a, b := waits(1), waits(1); !slices.Equal(a, b) {
-		t.Errorf("the same seed gives %v and %v", a, b)
+	if a, b := drawLatencies(1), drawLatencies(1); !slices.Equal(a, b) {
+		t.Errorf("one seed: got %v and %v, want equal latencies", a, b)
 	}
-	if a, b := waits(1), waits(2); slices.Equal(a, b) {
-		t.Errorf("two seeds give %v", a)
+	if a, b := drawLatencies(1), drawLatencies(2); slices.Equal(a, b) {
+		t.Errorf("two seeds: got %v twice, want different latencies", a)
 	}
 }
 
-func TestATimeoutGivesNoAnswerAndMayHaveActed(t *testing.T) {
+func TestTimeoutSendsNoResponseAndMayApplyTheCall(t *testing.T) {
 	for _, apply := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newScriptedServer(t, Options{}, Rule{Name: "r", Operation: "crmcom.purchases", Do: Action{Fault: FaultTimeout, Apply: apply}})
-			token := loginCRM(t, s)
+			server := newScriptedServer(t, Options{}, Rule{
+				Name: "r", Operation: "crmcom.purchases", Do: Action{Fault: FaultTimeout, Apply: apply},
+			})
+			token := loginCRM(t, server)
 			start := time.Now()
-			if resp := postCRMItems(t, s, "purchases", token, purchaseItem); resp.status != 0 || time.Since(start) != maxHang {
-				t.Errorf("got %d after %s", resp.status, time.Since(start))
+			if resp := postCRMItems(t, server, "purchases", token, purchaseItem); resp.status != 0 ||
+				time.Since(start) != maxHang {
+				t.Errorf("got status %d after %s, want no response after %s", resp.status, time.Since(start), maxHang)
 			}
-			if got := s.Ledger().Count("crmcom.purchases") == 1; got != apply {
-				t.Errorf("accepted: %t, want %t", got, apply)
+			if got := server.Ledger().Count("crmcom.purchases") == 1; got != apply {
+				t.Errorf("accepted: got %t, want %t", got, apply)
 			}
-			if s.Ledger().Calls("crmcom.purchases").Failures[0] != 1 {
-				t.Error("the call is not counted as closed")
+			if server.Ledger().Calls("crmcom.purchases").Failures[0] != 1 {
+				t.Error("the call is not counted as a connection closed without a response")
 			}
 		})
 	}
 }
 
-// pipeListener hands connections of net.Pipe to a server, so that both ends live in one bubble.
+// pipeListener hands the server ends of net.Pipe connections to a server, so that both ends belong
+// to the same bubble.
 type pipeListener struct {
 	conns  chan net.Conn
 	closed context.Context
@@ -87,8 +91,8 @@ func (l *pipeListener) Close() error { l.cancel(); return nil }
 
 func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// TestAClientThatGivesUpEndsTheWait serves a vendor in a bubble, over connections in memory.
-func TestAClientThatGivesUpEndsTheWait(t *testing.T) {
+// The vendor is served inside a bubble, over connections in memory.
+func TestWaitEndsWhenTheClientDisconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScriptedServer(t, Options{}, Rule{Name: "r", Times: 1, Do: Action{Fault: FaultTimeout}})
 		listener := &pipeListener{conns: make(chan net.Conn)}
@@ -105,7 +109,7 @@ func TestAClientThatGivesUpEndsTheWait(t *testing.T) {
 			resp.Body.Close()
 		}
 		if err == nil || time.Since(start) != 3*time.Second {
-			t.Errorf("got %v after %s", err, time.Since(start))
+			t.Errorf("first call: got error %v after %s, want the client's timeout after 3s", err, time.Since(start))
 		}
 		resp, err = client.Post("http://propel"+PropelTokenPath, formMedia, strings.NewReader(grantForm))
 		if err != nil {
@@ -113,23 +117,29 @@ func TestAClientThatGivesUpEndsTheWait(t *testing.T) {
 		}
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusOK {
-			t.Errorf("then %d", resp.StatusCode)
+			t.Errorf("second call: got %d, want 200", resp.StatusCode)
 		}
 		transport.CloseIdleConnections()
 		if err := server.Shutdown(t.Context()); err != nil || time.Since(start) >= maxHang {
-			t.Errorf("stopping: %v after %s", err, time.Since(start))
+			t.Errorf("shutdown: got %v after %s, want no error before %s", err, time.Since(start), maxHang)
 		}
 		serving.Wait()
 	})
 }
 
-func TestConcurrentCallsAreAllAccounted(t *testing.T) {
+func TestConcurrentCallsAreAllCounted(t *testing.T) {
 	const callers, calls, items = 8, 20, 5
 	var hooked sync.Map
-	s := newScriptedServer(t, Options{OnAccept: func(entry LedgerEntry) { hooked.Store(entry.ID, true) }},
-		Rule{Name: "busy", Operation: "crmcom.purchases", When: When{Every: 7}, Do: Action{Fault: FaultStatus, Code: 503}},
-		Rule{Name: "missing", When: When{Items: Items{Field: "accounts_receivable_identifier.number", Modulus: 5}}, Do: Action{Fault: FaultRefuseItem}})
-	token := loginCRM(t, s)
+	server := newScriptedServer(t, Options{OnAccept: func(entry LedgerEntry) { hooked.Store(entry.ID, true) }},
+		Rule{
+			Name: "busy", Operation: "crmcom.purchases", When: When{Every: 7},
+			Do: Action{Fault: FaultStatus, Code: 503},
+		},
+		Rule{
+			Name: "missing", When: When{Items: Items{Field: "accounts_receivable_identifier.number", Modulus: 5}},
+			Do: Action{Fault: FaultRefuseItem},
+		})
+	token := loginCRM(t, server)
 	var wg sync.WaitGroup
 	for caller := range callers {
 		wg.Go(func() {
@@ -137,26 +147,29 @@ func TestConcurrentCallsAreAllAccounted(t *testing.T) {
 				batch := make([]string, items)
 				for i := range batch {
 					id := fmt.Sprintf("%d-%d-%d", caller, call, i)
-					batch[i] = withChanges(purchaseItem, fields{"request_unique_identifier": id, "accounts_receivable_identifier": fields{"id": id}})
+					batch[i] = withChanges(purchaseItem, fields{
+						"request_unique_identifier": id, "accounts_receivable_identifier": fields{"id": id},
+					})
 				}
-				postCRMItems(t, s, "purchases", token, batch...)
-				s.Faults()
-				s.Ledger().Duplicates("crmcom.purchases")
+				postCRMItems(t, server, "purchases", token, batch...)
+				server.Faults()
+				server.Ledger().Duplicates("crmcom.purchases")
 			}
 		})
 	}
 	wg.Wait()
-	stats := s.Ledger().Calls("crmcom.purchases")
+	stats := server.Ledger().Calls("crmcom.purchases")
 	failed := stats.Failures[503]
-	if stats.Calls != callers*calls || failed != callers*calls/7 || s.Faults()["busy"] != failed {
-		t.Errorf("stats %+v, faults %v", stats, s.Faults())
+	if stats.Calls != callers*calls || failed != callers*calls/7 || server.Faults()["busy"] != failed {
+		t.Errorf("got stats %+v and faults %v, want every 7th call to fail", stats, server.Faults())
 	}
-	if stats.Accepted != (callers*calls-failed)*items || s.Ledger().Count("crmcom.purchases") != stats.Accepted {
-		t.Errorf("stats %+v, ledger %d", stats, s.Ledger().Count("crmcom.purchases"))
+	if stats.Accepted != (callers*calls-failed)*items || server.Ledger().Count("crmcom.purchases") != stats.Accepted {
+		t.Errorf("got stats %+v and %d ledger entries, want all items of successful calls in both", stats,
+			server.Ledger().Count("crmcom.purchases"))
 	}
 	count := 0
 	hooked.Range(func(any, any) bool { count++; return true })
 	if count != stats.Accepted {
-		t.Errorf("the hook saw %d, want %d", count, stats.Accepted)
+		t.Errorf("OnAccept calls: got %d, want %d", count, stats.Accepted)
 	}
 }

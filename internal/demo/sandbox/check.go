@@ -10,29 +10,29 @@ import (
 	"time"
 )
 
-// problem is how a value breaks a page's rule.
+// problem is the way in which a value breaks a documented rule.
 type problem uint8
 
 const (
-	missingKey    problem = iota + 1 // a mandatory key is not there
-	extraneousKey                    // a key that the page does not name
-	wrongType                        // another JSON type
-	invalidValue                     // the type, but not a value that is allowed
-	notExactlyOne                    // none or several of keys that exclude each other
+	missingKey    problem = iota + 1 // a mandatory key is missing
+	extraneousKey                    // the document does not name this key
+	wrongType                        // the JSON type is wrong
+	invalidValue                     // the type is right, the value is not allowed
+	notExactlyOne                    // none or several of a group of mutually exclusive keys
 	wrongLength                      // too few or too many elements
-	unknownValue                     // well formed, but nothing the vendor has
+	unknownValue                     // well formed, but unknown to the vendor
 )
 
-// violation is one broken rule. It never holds the value.
+// violation is one broken rule. It never contains the value, which may be personal data.
 type violation struct {
-	path      []string // keys and indices down to the value at fault, or to the object that holds key
+	path      []string // keys and indexes leading to the value, or to the object that contains key
 	problem   problem
-	key       string // with missing and extraneous
-	allowed   string // what is allowed
-	foundType string // with mistyped: the type found
+	key       string // for missingKey and extraneousKey
+	allowed   string // the allowed values
+	foundType string // for wrongType: the type that was found
 }
 
-// fullPath is the path down to the key meant.
+// fullPath returns the path including key.
 func (v violation) fullPath() []string {
 	if v.key == "" {
 		return v.path
@@ -40,15 +40,15 @@ func (v violation) fullPath() []string {
 	return append(slices.Clone(v.path), v.key)
 }
 
-// validator gives what is wrong with a value, with paths relative to it.
+// A validator returns the rules that a value breaks, with paths relative to the value.
 type validator func(value any) []violation
 
-// objectSchema is what a page says about an object.
+// objectSchema is what a vendor's document says about an object.
 type objectSchema struct {
 	fields      map[string]validator
 	mandatory   []string
-	presentKeys []string   // mandatory too, though an empty text will do
-	exclusive   [][]string // of each group exactly one key must be there
+	presentKeys []string   // mandatory keys whose value may be an empty string
+	exclusive   [][]string // groups of keys of which exactly one must be present
 }
 
 func (s objectSchema) validate(input any) []violation {
@@ -77,7 +77,9 @@ func (s objectSchema) validate(input any) []violation {
 	}
 	for _, group := range s.exclusive {
 		if !hasExactlyOne(object, group) {
-			violations = append(violations, violation{problem: notExactlyOne, allowed: "exactly one of " + strings.Join(group, ", ")})
+			violations = append(violations, violation{
+				problem: notExactlyOne, allowed: "exactly one of " + strings.Join(group, ", "),
+			})
 		}
 	}
 	return violations
@@ -94,7 +96,7 @@ func hasExactlyOne(object *jsonObject, keys []string) bool {
 	return count == 1 && filled
 }
 
-// validateSorted runs a check and gives its violations in a stable order.
+// validateSorted runs a validator and sorts the violations, so that responses are reproducible.
 func validateSorted(validate validator, value any) []violation {
 	violations := validate(value)
 	slices.SortFunc(violations, func(a, b violation) int {
@@ -127,7 +129,8 @@ func violationUnless(ok bool, want string) []violation {
 	return []violation{{problem: invalidValue, allowed: want}}
 }
 
-// jsonTypeName names JSON types as everit-org/json-schema does, whose messages Propel's documents show.
+// jsonTypeName names JSON types as the library everit-org/json-schema does, whose messages Propel's
+// documents show.
 func jsonTypeName(value any) string {
 	switch v := value.(type) {
 	case string:
@@ -163,7 +166,9 @@ func textMatching(ok func(string) bool, want string) validator {
 }
 
 func oneOf(allowed ...string) validator {
-	return textMatching(func(text string) bool { return slices.Contains(allowed, text) }, "one of "+strings.Join(allowed, ", "))
+	return textMatching(
+		func(text string) bool { return slices.Contains(allowed, text) }, "one of "+strings.Join(allowed, ", "),
+	)
 }
 
 func anyBoolean(value any) []violation {
@@ -173,7 +178,8 @@ func anyBoolean(value any) []violation {
 	return nil
 }
 
-// plainNumber is a plain decimal. An exponent is refused: an amount that came as 1E+2 was a binary float on its way.
+// plainNumber accepts plain decimal numbers. It refuses an exponent, because an amount written as
+// 1E+2 has been a binary floating-point number on its way.
 func plainNumber(value any) []violation {
 	n, ok := value.(json.Number)
 	if !ok {
@@ -182,7 +188,7 @@ func plainNumber(value any) []violation {
 	return violationUnless(!strings.ContainsAny(n.String(), "eE"), "a number without exponent")
 }
 
-// int32Number is a signed 32-bit number, what .NET's int takes.
+// int32Number accepts the range of .NET's int, signed 32-bit integers.
 func int32Number(value any) []violation {
 	n, ok := value.(json.Number)
 	if !ok {
@@ -192,7 +198,7 @@ func int32Number(value any) []violation {
 	return violationUnless(err == nil, "a 32-bit integer")
 }
 
-// textOrInteger is for what a page calls "integer or string", with no word on how large.
+// textOrInteger accepts what the documents call "integer or string" without naming a range.
 func textOrInteger(value any) []violation {
 	switch v := value.(type) {
 	case string:
@@ -213,7 +219,7 @@ func nullable(validate validator) validator {
 	}
 }
 
-// listOf is an array with at least so many elements.
+// listOf accepts arrays with at least the given number of valid elements.
 func listOf(atLeast int, validate validator) validator {
 	return func(value any) []violation {
 		elements, ok := value.([]any)
@@ -222,7 +228,9 @@ func listOf(atLeast int, validate validator) validator {
 		}
 		var violations []violation
 		if len(elements) < atLeast {
-			violations = append(violations, violation{problem: wrongLength, allowed: "at least " + strconv.Itoa(atLeast)})
+			violations = append(violations, violation{
+				problem: wrongLength, allowed: "at least " + strconv.Itoa(atLeast),
+			})
 		}
 		for i, element := range elements {
 			violations = append(violations, prefixPaths(strconv.Itoa(i), validate(element))...)
@@ -238,7 +246,8 @@ func dateInLayout(form string) validator {
 	}, "a date such as "+form)
 }
 
-// dotNetDateTime is what .NET's DateTime reads without loss: an offset, at most 7 digits of a second, or a date alone.
+// dotNetDateTime accepts what .NET's DateTime parses without loss: RFC 3339 with at most 7
+// fractional digits, or a date without a time.
 var dotNetDateTime = textMatching(func(text string) bool {
 	if _, err := time.Parse(time.DateOnly, text); err == nil {
 		return true
@@ -254,10 +263,12 @@ var (
 
 var (
 	guidText   = textMatching(guidPattern.MatchString, "a globally unique identifier")
-	base64Text = textMatching(func(text string) bool { _, err := base64.StdEncoding.DecodeString(text); return err == nil }, "base64")
+	base64Text = textMatching(
+		func(text string) bool { _, err := base64.StdEncoding.DecodeString(text); return err == nil }, "base64",
+	)
 )
 
-// describeRule says what is allowed.
+// describeRule describes what is allowed, as the end of a sentence that begins with the path.
 func (v violation) describeRule() string {
 	switch v.problem {
 	case missingKey:
@@ -270,7 +281,7 @@ func (v violation) describeRule() string {
 		return "does not exist"
 	case wrongLength:
 		return "must have " + v.allowed + " elements"
-	default:
-		return "must be " + v.allowed
+	case invalidValue, notExactlyOne:
 	}
+	return "must be " + v.allowed
 }

@@ -6,23 +6,27 @@ import (
 	"slices"
 )
 
-// crmPage is what the page "customer_events/bulk" (CRM.COM, version 24) says about one of its seven methods.
+// crmPage describes one of the seven methods of the page "customer_events/bulk" (CRM.COM, version
+// 24).
 type crmPage struct {
 	operation      string
 	path           string // below customer_events/bulk
-	set            string // the key of the items
-	printedSet     string // the key where the page has another one than its later versions; empty: the same
+	set            string // the key of the item array
+	printedSet     string // the key printed on the page, if later versions correct it
 	itemSchema     objectSchema
-	envelopeFields map[string]validator // keys of the envelope besides token, set and fields_set
+	envelopeFields map[string]validator // envelope keys other than token, set and fields_set
 }
 
-// crmMaxItems is the page's "maximum number of customer events that can be specified within a single Web API call".
+// crmMaxItems is the page's "maximum number of customer events that can be specified within a
+// single Web API call".
 const crmMaxItems = 1000
 
-// crmDate is the form of every example on the page; it has no zone and no fraction.
+// crmDate is the format of every example on the page, without a zone and without fractional
+// seconds.
 var crmDate = dateInLayout("2006-01-02T15:04:05")
 
-// identifierOf is an object of which exactly one key may be given: the page calls them all "semi-optional".
+// identifierOf accepts an object with exactly one of the keys, all of which the page calls
+// "semi-optional".
 func identifierOf(keys ...string) validator {
 	schema := objectSchema{fields: map[string]validator{}, exclusive: [][]string{keys}}
 	for _, key := range keys {
@@ -38,8 +42,9 @@ var (
 	byAccount     = identifierOf("id", "number", "name")
 )
 
-// crmEventSchema is what all seven methods share; strings is the number of udf_string fields.
-func crmEventSchema(strings int) objectSchema {
+// crmEventSchema is what all seven methods have in common. textFields is the number of udf_string
+// fields.
+func crmEventSchema(textFields int) objectSchema {
 	schema := objectSchema{
 		fields: map[string]validator{
 			"request_unique_identifier":        anyText,
@@ -55,7 +60,7 @@ func crmEventSchema(strings int) objectSchema {
 	for prefix, udf := range map[string]struct {
 		n int
 		c validator
-	}{"udf_string_": {strings, anyText}, "udf_float_": {4, plainNumber}, "udf_date_": {4, crmDate}} {
+	}{"udf_string_": {textFields, anyText}, "udf_float_": {4, plainNumber}, "udf_date_": {4, crmDate}} {
 		for i := range udf.n {
 			schema.fields[fmt.Sprint(prefix, i+1)] = udf.c
 		}
@@ -63,10 +68,14 @@ func crmEventSchema(strings int) objectSchema {
 	return schema
 }
 
-// withOwner adds the account or participant that the event belongs to, one of the two.
+// withOwner adds the account or the participant that the event belongs to, exactly one of the two.
 func (s objectSchema) withOwner() objectSchema {
-	s = s.withFields(map[string]validator{"accounts_receivable_identifier": byAccount, "rewards_participant_identifier": byParticipant})
-	s.exclusive = append(slices.Clone(s.exclusive), []string{"accounts_receivable_identifier", "rewards_participant_identifier"})
+	s = s.withFields(map[string]validator{
+		"accounts_receivable_identifier": byAccount, "rewards_participant_identifier": byParticipant,
+	})
+	s.exclusive = append(slices.Clone(s.exclusive), []string{
+		"accounts_receivable_identifier", "rewards_participant_identifier",
+	})
 	return s
 }
 
@@ -79,7 +88,8 @@ func (s objectSchema) withFields(fields map[string]validator, mandatory ...strin
 
 var crmProduct = objectSchema{
 	fields: map[string]validator{
-		"product_identifier": byCode, "quantity": plainNumber, "net_amount": plainNumber, "vat_amount": plainNumber, "total_amount": plainNumber,
+		"product_identifier": byCode, "quantity": plainNumber, "net_amount": plainNumber, "vat_amount": plainNumber,
+		"total_amount": plainNumber,
 	},
 	mandatory: []string{"product_identifier", "net_amount", "vat_amount", "total_amount"},
 }
@@ -91,8 +101,10 @@ var crmMeasure = objectSchema{
 	mandatory: []string{"key_performance_indicator_identifier", "value"},
 }
 
-// crmPages are the seven methods. Two slips of the page: the set of financial statements is taken by the name that is printed and by that of its later
-// versions, and the second payment_medium_type_identifier of financial achievements is payment_medium_brand_identifier, as later versions have it.
+// crmPages are the seven methods. They correct two errors of the page: the item array of financial
+// statements is accepted under the printed name and under that of later versions, and the second
+// payment_medium_type_identifier of financial achievements is payment_medium_brand_identifier, as
+// in later versions.
 var crmPages = []crmPage{
 	{operation: "purchases", path: "purchases", set: "purchase_customer_events_set",
 		envelopeFields: map[string]validator{"intended_currency_identifier": identifierOf("id", "code")},
@@ -131,7 +143,7 @@ var crmPages = []crmPage{
 		}, "classification_identifier")},
 }
 
-// forBody is the page for a body: with the set's printed name where the body has that one alone.
+// forBody returns the page with the set's printed name if the body has only that one.
 func (p crmPage) forBody(body *jsonObject) crmPage {
 	_, later := body.fields[p.set]
 	if _, printed := body.fields[p.printedSet]; printed && !later && p.printedSet != "" {
@@ -140,7 +152,7 @@ func (p crmPage) forBody(body *jsonObject) crmPage {
 	return p
 }
 
-// envelopeSchema is the body around the items; the items themselves are checked one by one.
+// envelopeSchema describes the body around the items. Items are validated one by one.
 func (p crmPage) envelopeSchema() objectSchema {
 	return objectSchema{
 		fields:    map[string]validator{"token": anyText, "fields_set": anyText, p.set: listOf(1, anyObject)},

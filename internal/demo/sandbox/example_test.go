@@ -9,7 +9,7 @@ import (
 	"sluice/internal/demo/sandbox"
 )
 
-// A vendor that is down for its first call, as a test or the demo has it.
+// A vendor that is unavailable for its first call.
 func Example() {
 	script, err := sandbox.ParseScript([]byte(`
 rules:
@@ -26,9 +26,12 @@ rules:
 	server := httptest.NewServer(vendors.Handler(sandbox.Propel))
 	defer server.Close()
 
-	form := "grant_type=client_credentials&client_id=" + sandbox.DefaultClientID + "&client_secret=" + sandbox.DefaultClientSecret
+	form := "grant_type=client_credentials&client_id=" + sandbox.DefaultClientID + "&client_secret=" +
+		sandbox.DefaultClientSecret
 	for range 2 {
-		resp, err := http.Post(server.URL+sandbox.PropelTokenPath, "application/x-www-form-urlencoded", strings.NewReader(form))
+		resp, err := http.Post(
+			server.URL+sandbox.PropelTokenPath, "application/x-www-form-urlencoded", strings.NewReader(form),
+		)
 		if err != nil {
 			fmt.Println(err)
 			return

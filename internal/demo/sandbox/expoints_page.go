@@ -6,17 +6,21 @@ import (
 	"strings"
 )
 
-// expointsMaxCustomers is the page's "no more than 200 customers at once"; the page advises it, the sandbox insists.
+// expointsMaxCustomers is the page's "no more than 200 customers at once". The page recommends it,
+// the sandbox enforces it.
 const expointsMaxCustomers = 200
 
 // expointsBatchTypes are the "available values" of TypeBatch, in the page's order.
 var expointsBatchTypes = []string{"0", "1", "email", "portal"}
 
-// batchType is a string by the page's table, and "set to 0" by its text.
+// batchType accepts a string, as the page's table has it, and a number, since its text says "set to
+// 0".
 func batchType(value any) []violation {
 	switch v := value.(type) {
 	case string:
-		return violationUnless(slices.Contains(expointsBatchTypes, strings.ToLower(v)), "one of "+strings.Join(expointsBatchTypes, ", "))
+		return violationUnless(
+			slices.Contains(expointsBatchTypes, strings.ToLower(v)), "one of "+strings.Join(expointsBatchTypes, ", "),
+		)
 	case json.Number:
 		return violationUnless(v == "0" || v == "1", "0 or 1")
 	default:
@@ -33,19 +37,24 @@ var expointsData = objectSchema{
 	presentKeys: []string{"Value"},
 }
 
-var expointsScale = objectSchema{fields: map[string]validator{"Id": int32Number, "Label": anyText, "Value": int32Number, "Ranking": int32Number}}
+var expointsScale = objectSchema{
+	fields: map[string]validator{"Id": int32Number, "Label": anyText, "Value": int32Number, "Ranking": int32Number},
+}
 
 var expointsFile = objectSchema{fields: map[string]validator{
-	"Id": int32Number, "AnswerId": int32Number, "FileName": anyText, "FileSize": int32Number, "FileType": anyText, "Data": base64Text,
+	"Id": int32Number, "AnswerId": int32Number, "FileName": anyText, "FileSize": int32Number, "FileType": anyText,
+	"Data":        base64Text,
 	"IsEncrypted": anyBoolean, "CertificateThumbprint": anyText, "EncryptionKey": anyText,
 }}
 
-// expointsAnswerSchema is an answer of a survey, whose question has an integer or a GUID by endpoint.
-func expointsAnswerSchema(more map[string]validator) objectSchema {
+// expointsAnswerSchema is an answer to a survey question. The question's key, an integer or a GUID,
+// differs between the endpoints.
+func expointsAnswerSchema(fields map[string]validator) objectSchema {
 	return objectSchema{fields: map[string]validator{
 		"Text": anyText, "SelectedScalePositions": listOf(0, expointsScale.validate), "DateAnswered": dotNetDateTime,
-		"FileAnswers": listOf(0, expointsFile.validate), "PageRepetition": int32Number, "SectionRepetition": int32Number,
-	}}.withFields(more)
+		"FileAnswers": listOf(0, expointsFile.validate), "PageRepetition": int32Number,
+		"SectionRepetition": int32Number,
+	}}.withFields(fields)
 }
 
 var expointsCustomer = objectSchema{fields: map[string]validator{
@@ -57,9 +66,14 @@ var expointsCustomer = objectSchema{fields: map[string]validator{
 	"Priority":        int32Number,
 	"PreviousId":      int32Number,
 	"Data":            listOf(0, expointsData.validate),
-	"Answers":         listOf(0, expointsAnswerSchema(map[string]validator{"BaseQuestionId": int32Number, "IsNotApplicableSelected": anyBoolean}).validate),
-	"AnswersToCopy":   listOf(0, int32Number),
-	"CopyAllAnswers":  anyBoolean,
+	"Answers": listOf(
+		0,
+		expointsAnswerSchema(map[string]validator{
+			"BaseQuestionId": int32Number, "IsNotApplicableSelected": anyBoolean,
+		}).validate,
+	),
+	"AnswersToCopy":  listOf(0, int32Number),
+	"CopyAllAnswers": anyBoolean,
 }}
 
 // expointsAdd is ImportCustomersRequest, the body of POST customer/add.
@@ -79,7 +93,8 @@ var expointsAdd = objectSchema{
 	mandatory: []string{"Customers"},
 }
 
-// expointsAddFinished is ImportFinishedCustomerRequest, the body of POST customer/addfinished; Customer is the one field marked "Required".
+// expointsAddFinished is ImportFinishedCustomerRequest, the body of POST customer/addfinished.
+// Customer is the only field marked "Required".
 var expointsAddFinished = objectSchema{
 	fields: map[string]validator{
 		"IsTest": anyBoolean,
@@ -87,14 +102,17 @@ var expointsAddFinished = objectSchema{
 			"QuestionnaireId": guidText, "FinishedDate": dotNetDateTime,
 			"Answers": listOf(0, expointsAnswerSchema(map[string]validator{"QuestionId": guidText}).validate),
 			"Email":   anyText, "TransactionDate": dotNetDateTime, "SurveyClosedDate": dotNetDateTime,
-			"Data": listOf(0, expointsData.validate), "Language": anyText, "IsContactRequested": anyBoolean, "IsConcept": anyBoolean,
+			"Data": listOf(0, expointsData.validate), "Language": anyText, "IsContactRequested": anyBoolean,
+			"IsConcept": anyBoolean,
 		}}.validate,
 	},
 	mandatory: []string{"Customer"},
 }
 
-// expointsAddLock is AddLockRequest, the body of POST customer/addlock, of which nothing is marked as required.
+// expointsAddLock is AddLockRequest, the body of POST customer/addlock. No field is marked
+// "Required".
 var expointsAddLock = objectSchema{fields: map[string]validator{
-	"CreationDate": nullable(dotNetDateTime), "OptIn": nullable(anyBoolean), "QuestionnaireId": nullable(guidText), "CustomerId": nullable(int32Number),
-	"Email": anyText, "Data": listOf(0, expointsData.validate),
+	"CreationDate": nullable(dotNetDateTime), "OptIn": nullable(anyBoolean), "QuestionnaireId": nullable(guidText),
+	"CustomerId": nullable(int32Number),
+	"Email":      anyText, "Data": listOf(0, expointsData.validate),
 }}

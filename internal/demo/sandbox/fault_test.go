@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestEachFaultShowsAndIsCounted sends two purchases, with rules that speak of ACR1 or of the call.
-func TestEachFaultShowsAndIsCounted(t *testing.T) {
+// Each row sends two purchases, with a rule that concerns either ACR1 or the call as a whole.
+func TestEachFaultTakesEffectAndIsCounted(t *testing.T) {
 	acr1 := When{Items: Items{Field: "accounts_receivable_identifier.number", Prefix: "ACR1"}}
 	both, none := []string{"p-0-0", "p-0-1"}, []string(nil)
 	tests := []struct {
@@ -24,20 +24,36 @@ func TestEachFaultShowsAndIsCounted(t *testing.T) {
 		has, not string
 		accepted []string
 	}{
-		{"status", When{}, Action{Fault: FaultStatus, Code: 503, RetryAfter: 2 * time.Second, Body: "later"}, 503, "Retry-After: 2", "later", "", none},
-		{"status after it acted", When{}, Action{Fault: FaultStatus, Code: 502, Apply: true}, 502, "", "", "OK", both},
+		{
+			"status", When{}, Action{Fault: FaultStatus, Code: 503, RetryAfter: 2 * time.Second, Body: "later"}, 503,
+			"Retry-After: 2", "later", "", none,
+		},
+		{"status after applying", When{}, Action{Fault: FaultStatus, Code: 502, Apply: true}, 502, "", "", "OK", both},
 		{"status for an item", acr1, Action{Fault: FaultStatus, Code: 500}, 500, "", "", "", none},
 		{"too large", When{}, Action{Fault: FaultTooLarge}, 413, "", "", "", none},
-		{"redirect", When{}, Action{Fault: FaultRedirect, Location: "https://example.com/x"}, 307, "Location: https://example.com/x", "", "", none},
+		{
+			"redirect", When{}, Action{Fault: FaultRedirect, Location: "https://example.com/x"}, 307,
+			"Location: https://example.com/x", "", "", none,
+		},
 		{"reset before", When{}, Action{Fault: FaultResetBefore}, 0, "", "", "", none},
 		{"reset after", When{}, Action{Fault: FaultResetAfter}, 0, "", "", "", none},
-		{"reset after it acted", When{}, Action{Fault: FaultResetAfter, Apply: true}, 0, "", "", "", both},
+		{"reset after applying", When{}, Action{Fault: FaultResetAfter, Apply: true}, 0, "", "", "", both},
 		{"garbage", When{}, Action{Fault: FaultGarbageBody}, 200, "", `{"data": {`, "OK", none},
-		{"own garbage", When{}, Action{Fault: FaultGarbageBody, Body: "<html>", Apply: true}, 200, "", "<html>", "OK", both},
+		{
+			"garbage of the script", When{}, Action{Fault: FaultGarbageBody, Body: "<html>", Apply: true}, 200, "",
+			"<html>",
+			"OK", both,
+		},
 		{"empty", When{}, Action{Fault: FaultEmptyBody, Apply: true}, 200, "", "", "OK", both},
-		{"refused batch", When{}, Action{Fault: FaultRefuseBatch, ErrorCode: "XException", Description: "why"}, 200, "", `"code":"XException","description":"why"`, "", none},
+		{
+			"refused batch", When{}, Action{Fault: FaultRefuseBatch, ErrorCode: "XException", Description: "why"}, 200,
+			"", `"code":"XException","description":"why"`, "", none,
+		},
 		{"refused batch for an item", acr1, Action{Fault: FaultRefuseBatch}, 200, "", crmInvalidParameter, "", none},
-		{"refused item", acr1, Action{Fault: FaultRefuseItem, ErrorCode: "YException"}, 200, "", `"error_code":"YException"`, "", both[:1]},
+		{
+			"refused item", acr1, Action{Fault: FaultRefuseItem, ErrorCode: "YException"}, 200, "",
+			`"error_code":"YException"`, "", both[:1],
+		},
 		{"refused item by default", acr1, Action{Fault: FaultRefuseItem}, 200, "", crmNotFound, "", both[:1]},
 		{"dropped item", acr1, Action{Fault: FaultDropItems}, 200, "", "p-0-0", "p-0-1", both},
 		{"dropped last", When{}, Action{Fault: FaultDropItems}, 200, "", "p-0-0", "p-0-1", both},
@@ -47,49 +63,59 @@ func TestEachFaultShowsAndIsCounted(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newScriptedServer(t, Options{}, Rule{Name: "r", Operation: "crmcom.purchases", When: tt.when, Times: 1, Do: tt.do})
-			token := loginCRM(t, s)
-			resp := postCRMItems(t, s, "purchases", token, purchaseItems(2)...)
-			if resp.status != tt.status || !strings.Contains(resp.body, tt.has) || tt.not != "" && strings.Contains(resp.body, tt.not) {
-				t.Errorf("got %d %s", resp.status, resp.body)
+			server := newScriptedServer(t, Options{}, Rule{
+				Name: "r", Operation: "crmcom.purchases", When: tt.when, Times: 1, Do: tt.do,
+			})
+			token := loginCRM(t, server)
+			resp := postCRMItems(t, server, "purchases", token, purchaseItems(2)...)
+			if resp.status != tt.status || !strings.Contains(resp.body, tt.has) ||
+				tt.not != "" && strings.Contains(resp.body, tt.not) {
+				t.Errorf("got %d %s, want %d with %q and without %q", resp.status, resp.body, tt.status, tt.has, tt.not)
 			}
 			if name, value, ok := strings.Cut(tt.header, ": "); ok && resp.header.Get(name) != value {
-				t.Errorf("header %s is %q, want %q", name, resp.header.Get(name), value)
+				t.Errorf("header %s: got %q, want %q", name, resp.header.Get(name), value)
 			}
-			if got := acceptedIDs(s, "crmcom.purchases"); !slices.Equal(got, tt.accepted) {
-				t.Errorf("accepted %v, want %v", got, tt.accepted)
+			if got := acceptedIDs(server, "crmcom.purchases"); !slices.Equal(got, tt.accepted) {
+				t.Errorf("accepted: got %v, want %v", got, tt.accepted)
 			}
-			if s.Faults()["r"] != 1 {
-				t.Errorf("fired %v", s.Faults())
+			if server.Faults()["r"] != 1 {
+				t.Errorf("got faults %v, want r to have fired once", server.Faults())
 			}
-			if resp = postCRMItems(t, s, "purchases", loginCRM(t, s), purchaseItems(2)...); !strings.Contains(resp.body, `"code":"OK"`) || s.Faults()["r"] != 1 {
-				t.Errorf("the second call fares no better: %d %s, fired %v", resp.status, resp.body, s.Faults())
+			if resp = postCRMItems(
+				t, server, "purchases", loginCRM(t, server), purchaseItems(2)...,
+			); !strings.Contains(resp.body, `"code":"OK"`) || server.Faults()["r"] != 1 {
+				t.Errorf("second call: got %d %s and faults %v, want no fault", resp.status, resp.body, server.Faults())
 			}
 		})
 	}
 }
 
-func TestARefusedItemRefusesExpointsBatchByName(t *testing.T) {
+func TestRefusedItemMakesExpointsRefuseTheBatchByName(t *testing.T) {
 	rule := Rule{Name: "r", When: When{Items: Items{Field: "Email", Prefix: "b@"}}, Times: 1}
 	tests := map[string]Action{
-		`{"Message":"The request is invalid.","ModelState":{"request.Customers[1]":["no"]}}`:  {Fault: FaultRefuseItem, Description: "no"},
-		`{"Message":"The request is invalid.","ModelState":{"request.Customers[1]":["why"]}}`: {Fault: FaultRefuseBatch, Description: "why", Named: true},
+		`{"Message":"The request is invalid.","ModelState":{"request.Customers[1]":["no"]}}`: {
+			Fault: FaultRefuseItem, Description: "no",
+		},
+		`{"Message":"The request is invalid.","ModelState":{"request.Customers[1]":["why"]}}`: {
+			Fault: FaultRefuseBatch, Description: "why", Named: true,
+		},
 		`{"Message":"unnamed"}`: {Fault: FaultRefuseBatch, Description: "unnamed"},
 	}
 	for want, do := range tests {
 		rule.Do = do
-		s := newScriptedServer(t, Options{Expoints: ExpointsOptions{Columns: testColumns}}, rule)
-		resp := postWithLogin(t, s, Expoints, expointsPath("add"), customerBatch(feedbackItem, otherFeedbackItem))
-		if resp.status != http.StatusBadRequest || resp.body != want || s.Ledger().Count("expoints.add") != 0 || s.Faults()["r"] != 1 {
-			t.Errorf("got %d %s, want %s; fired %v", resp.status, resp.body, want, s.Faults())
+		server := newScriptedServer(t, Options{Expoints: ExpointsOptions{Columns: testColumns}}, rule)
+		resp := postWithLogin(t, server, Expoints, expointsPath("add"), customerBatch(feedbackItem, otherFeedbackItem))
+		if resp.status != http.StatusBadRequest || resp.body != want || server.Ledger().Count("expoints.add") != 0 ||
+			server.Faults()["r"] != 1 {
+			t.Errorf("got %d %s, want 400 %s; faults %v", resp.status, resp.body, want, server.Faults())
 		}
-		if stats := s.Ledger().Calls("expoints.add"); stats.Refused != 2 || stats.Accepted != 0 {
-			t.Errorf("stats %+v", stats)
+		if stats := server.Ledger().Calls("expoints.add"); stats.Refused != 2 || stats.Accepted != 0 {
+			t.Errorf("got stats %+v, want 2 refused items and none accepted", stats)
 		}
 	}
 }
 
-func TestPropelShowsItemFaults(t *testing.T) {
+func TestPropelReportsItemFaults(t *testing.T) {
 	second := withChanges(customerItem, fields{"sourceId": "K73"})
 	rule := Rule{Name: "r", When: When{Items: Items{Field: "sourceId", Prefix: "K73"}}}
 	tests := []struct {
@@ -98,7 +124,10 @@ func TestPropelShowsItemFaults(t *testing.T) {
 		has      string
 		accepted int
 	}{
-		{Action{Fault: FaultRefuseItem, Description: "locked"}, 200, `"error":"locked","key":"K73","lookupKey":"sourceId","success":false}`, 1},
+		{
+			Action{Fault: FaultRefuseItem, Description: "locked"}, 200,
+			`"error":"locked","key":"K73","lookupKey":"sourceId","success":false}`, 1,
+		},
 		{Action{Fault: FaultRefuseBatch, Description: "bad", Named: true}, 400, `"messages":["#/customers/1: bad"]`, 0},
 		{Action{Fault: FaultRefuseBatch, ErrorCode: "10007"}, 400, `"type":"SchemaValidationException"`, 0},
 		{Action{Fault: FaultDropItems}, 200, `"key":"K72","lookupKey":"sourceId","success":true}]`, 2},
@@ -106,38 +135,50 @@ func TestPropelShowsItemFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		rule.Do = tt.do
-		s := newScriptedServer(t, Options{}, rule)
-		resp := postWithLogin(t, s, Propel, propelPath, `{"customers":[`+customerItem+`,`+second+`]}`)
-		if resp.status != tt.status || !strings.Contains(resp.body, tt.has) || s.Ledger().Count("propel.customers") != tt.accepted || s.Faults()["r"] != 1 {
-			t.Errorf("%s: got %d %s, accepted %d, fired %v", tt.do.Fault, resp.status, resp.body, s.Ledger().Count("propel.customers"), s.Faults())
+		server := newScriptedServer(t, Options{}, rule)
+		resp := postWithLogin(t, server, Propel, propelPath, `{"customers":[`+customerItem+`,`+second+`]}`)
+		if resp.status != tt.status || !strings.Contains(resp.body, tt.has) ||
+			server.Ledger().Count("propel.customers") != tt.accepted || server.Faults()["r"] != 1 {
+			t.Errorf(
+				"%s: got %d %s, accepted %d, fired %v", tt.do.Fault, resp.status, resp.body,
+				server.Ledger().Count("propel.customers"), server.Faults(),
+			)
 		}
 	}
 }
 
-// TestAFaultThatCannotActIsNotCounted keeps a test from believing in a fault that never showed.
-func TestAFaultThatCannotActIsNotCounted(t *testing.T) {
-	s := newScriptedServer(t, Options{Expoints: ExpointsOptions{Columns: testColumns}},
+// Otherwise a test could rely on a fault that never had an effect.
+func TestFaultWithoutEffectIsNotCounted(t *testing.T) {
+	server := newScriptedServer(t, Options{Expoints: ExpointsOptions{Columns: testColumns}},
 		Rule{Name: "drop", Operation: "expoints", Do: Action{Fault: FaultDropItems}},
-		Rule{Name: "ended", Operation: "propel", When: When{Items: Items{Field: "source"}}, Do: Action{Fault: FaultStatus, Code: 500}},
-		Rule{Name: "late", Operation: "propel", When: When{Items: Items{Field: "source"}}, Do: Action{Fault: FaultRefuseItem}},
+		Rule{
+			Name: "ended", Operation: "propel", When: When{Items: Items{Field: "source"}},
+			Do: Action{Fault: FaultStatus, Code: 500},
+		},
+		Rule{
+			Name: "late", Operation: "propel", When: When{Items: Items{Field: "source"}},
+			Do: Action{Fault: FaultRefuseItem},
+		},
 		Rule{Name: "other", Operation: "crmcom", Do: Action{Fault: FaultTooLarge}},
 		Rule{Name: "miss", When: When{Items: Items{Field: "Email", Prefix: "z"}}, Do: Action{Fault: FaultRefuseItem}},
 		Rule{Name: "first", Operation: "expoints.addlock", Do: Action{Fault: FaultTooLarge}},
 		Rule{Name: "second", Operation: "expoints.addlock", Do: Action{Fault: FaultEmptyBody}},
 	)
-	if resp := postWithLogin(t, s, Expoints, expointsPath("add"), customerBatch(feedbackItem)); resp.status != http.StatusOK {
-		t.Fatalf("got %d %s", resp.status, resp.body)
+	if resp := postWithLogin(
+		t, server, Expoints, expointsPath("add"), customerBatch(feedbackItem),
+	); resp.status != http.StatusOK {
+		t.Fatalf("got %d %s, want 200", resp.status, resp.body)
 	}
-	postWithLogin(t, s, Expoints, expointsPath("addlock"), `{}`)
-	postWithLogin(t, s, Propel, propelPath, `{"customers":[`+customerItem+`]}`)
+	postWithLogin(t, server, Expoints, expointsPath("addlock"), `{}`)
+	postWithLogin(t, server, Propel, propelPath, `{"customers":[`+customerItem+`]}`)
 	want := map[string]int{"late": 0, "ended": 1, "drop": 0, "other": 0, "miss": 0, "first": 1, "second": 0}
-	if got := s.Faults(); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := server.Faults(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
-// TestResetsCloseTheConnection needs a network: the client must see no answer at all.
-func TestResetsCloseTheConnection(t *testing.T) {
+// This test needs a network, since the client must not see any response.
+func TestResetFaultsCloseTheConnection(t *testing.T) {
 	s := newScriptedServer(t, Options{},
 		Rule{Name: "before", Operation: "propel.token", Times: 1, Do: Action{Fault: FaultResetBefore}},
 		Rule{Name: "after", Operation: "propel.token", Times: 1, Do: Action{Fault: FaultResetAfter}})
@@ -147,10 +188,10 @@ func TestResetsCloseTheConnection(t *testing.T) {
 		resp, err := server.Client().Post(server.URL+PropelTokenPath, formMedia, strings.NewReader(grantForm))
 		if err == nil {
 			resp.Body.Close()
-			t.Errorf("%s: got %d", name, resp.StatusCode)
+			t.Errorf("%s: got status %d, want no response", name, resp.StatusCode)
 		}
 		if s.Faults()[name] != 1 {
-			t.Errorf("fired %v", s.Faults())
+			t.Errorf("got faults %v, want %s to have fired once", s.Faults(), name)
 		}
 	}
 	resp, err := server.Client().Post(server.URL+PropelTokenPath, formMedia, strings.NewReader(grantForm))
@@ -159,6 +200,6 @@ func TestResetsCloseTheConnection(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
-		t.Errorf("then %d, %v", resp.StatusCode, err)
+		t.Errorf("third call: got %d and error %v, want 200", resp.StatusCode, err)
 	}
 }

@@ -9,9 +9,12 @@ import (
 	"testing"
 )
 
-// FuzzCall holds the answer against the ledger: what was accepted is exactly what the answer calls accepted, and stands in the body sent.
+// FuzzCall compares the response with the ledger: the accepted items are exactly those that the
+// response reports as accepted, and their bodies are part of the request.
 func FuzzCall(f *testing.F) {
-	for _, operation := range []string{"purchases", "referrals", "achievements", "social_media", "web", "financial_achievements"} {
+	for _, operation := range []string{
+		"purchases", "referrals", "achievements", "social_media", "web", "financial_achievements",
+	} {
 		f.Add(readTestdata(f, "crmcom."+operation+".request.json"), "crmcom."+operation)
 	}
 	for _, operation := range []string{"add", "addfinished", "addlock"} {
@@ -19,17 +22,23 @@ func FuzzCall(f *testing.F) {
 	}
 	f.Add(customerBatch(feedbackItem, otherFeedbackItem), "expoints.add")
 	f.Add(`{"customers":[`+customerItem+`,`+customerItem+`]}`, "propel.customers")
-	f.Add(`{"username":"sandbox-user","password":"sandbox-password","organisation":"sandbox-organisation"}`, "crmcom.login")
+	f.Add(
+		`{"username":"sandbox-user","password":"sandbox-password","organisation":"sandbox-organisation"}`,
+		"crmcom.login",
+	)
 	f.Add(grantForm, "propel.token")
 	f.Add(`{"a":[{"`, "crmcom.web")
 	f.Add("", "expoints.columns")
 	f.Fuzz(func(t *testing.T, body, operation string) {
 		for _, instant := range []bool{true, false} {
-			s := New(Options{Instant: instant, KeepBodies: true, Expoints: ExpointsOptions{Columns: testColumns, BearerToken: "static"}})
+			server := New(Options{
+				Instant: instant, KeepBodies: true,
+				Expoints: ExpointsOptions{Columns: testColumns, BearerToken: "static"},
+			})
 			for _, vendor := range []Vendor{CRMCOM, Expoints, Propel} {
-				for _, endpoint := range endpointsOf(s, vendor) {
+				for _, endpoint := range endpointsOf(server, vendor) {
 					if endpoint.operation == operation {
-						checkFuzzedCall(t, s, vendor, endpoint, body)
+						checkFuzzedCall(t, server, vendor, endpoint, body)
 					}
 				}
 			}
@@ -37,49 +46,52 @@ func FuzzCall(f *testing.F) {
 	})
 }
 
-func endpointsOf(s *Server, vendor Vendor) []*endpoint {
+func endpointsOf(server *Server, vendor Vendor) []*endpoint {
 	for _, page := range BuiltinPages(Options{}) {
 		if page.Vendor == vendor {
-			return page.newEndpoints(s)
+			return page.newEndpoints(server)
 		}
 	}
 	return nil
 }
 
-func checkFuzzedCall(t *testing.T, s *Server, vendor Vendor, target *endpoint, body string) {
+func checkFuzzedCall(t *testing.T, server *Server, vendor Vendor, target *endpoint, body string) {
 	token := "static"
 	switch vendor {
 	case CRMCOM:
-		token = loginCRM(t, s)
+		token = loginCRM(t, server)
 	case Propel:
-		token = loginOAuth(t, s, Propel)
+		token = loginOAuth(t, server, Propel)
 	}
 	body = strings.ReplaceAll(body, "{{token}}", token)
-	r := newBearerPost(target.path, token, body)
-	r.Method = target.method
+	req := newBearerPost(target.path, token, body)
+	req.Method = target.method
 	if target.formBody {
-		r.Header.Set("Content-Type", formMedia)
+		req.Header.Set("Content-Type", formMedia)
 	}
-	resp := serveRequest(s.Handler(vendor), r)
-	entries := s.Ledger().AcceptedEntries(target.operation)
-	if s.opts.Instant {
+	resp := serveRequest(server.Handler(vendor), req)
+	entries := server.Ledger().AcceptedEntries(target.operation)
+	if server.opts.Instant {
 		if len(entries) != 0 {
-			t.Error("Instant keeps a ledger")
+			t.Error("the ledger has entries, want none with Instant")
 		}
 		return
 	}
 	for _, entry := range entries {
 		if !json.Valid(entry.Body) || !strings.Contains(body, string(entry.Body)) {
-			t.Errorf("the ledger has %q, which was not sent", entry.Body)
+			t.Errorf("the ledger contains %q, which was not sent", entry.Body)
 		}
 	}
-	stats := s.Ledger().Calls(target.operation)
-	if got := countConfirmed(t, resp, stats.Items); got != len(entries) || stats.Accepted != got || stats.Accepted+stats.Refused > stats.Items {
-		t.Errorf("%d %s confirms %d, the ledger has %d, stats %+v", resp.status, resp.body, got, len(entries), stats)
+	stats := server.Ledger().Calls(target.operation)
+	if got := countConfirmed(t, resp, stats.Items); got != len(entries) || stats.Accepted != got ||
+		stats.Accepted+stats.Refused > stats.Items {
+		t.Errorf("%d %s: got %d confirmed items, want the ledger's %d; stats %+v", resp.status, resp.body, got, len(entries),
+			stats)
 	}
 }
 
-// countConfirmed is the number of items that an answer calls accepted; a whole batch's answer is a 200 without a body.
+// countConfirmed returns the number of items that a response reports as accepted. The response to
+// an accepted batch without results per item is a 200 without a body.
 func countConfirmed(t *testing.T, resp clientResponse, items int) int {
 	if resp.status != http.StatusOK {
 		return 0
@@ -91,14 +103,14 @@ func countConfirmed(t *testing.T, resp clientResponse, items int) int {
 		Data json.RawMessage
 	}
 	if err := json.Unmarshal([]byte(resp.body), &rep); err != nil {
-		t.Fatalf("the answer %q: %v", resp.body, err)
+		t.Fatalf("decoding the response %q: %v", resp.body, err)
 	}
 	var crm struct {
 		Processed []any `json:"processed_customer_events_set"`
 	}
 	var rows []struct{ Success bool }
 	if json.Unmarshal(rep.Data, &rows) != nil {
-		_ = json.Unmarshal(rep.Data, &crm) // a login's data has no rows
+		_ = json.Unmarshal(rep.Data, &crm) // the data of a login has no rows
 	}
 	count := len(crm.Processed)
 	for _, row := range rows {
@@ -109,7 +121,8 @@ func countConfirmed(t *testing.T, resp clientResponse, items int) int {
 	return count
 }
 
-// FuzzParseObject holds the parser against encoding/json, which it must agree with wherever no key occurs twice.
+// FuzzParseObject compares the parser with encoding/json. They must agree unless a key is
+// duplicated.
 func FuzzParseObject(f *testing.F) {
 	f.Add([]byte(purchaseItem))
 	f.Add([]byte(` { "a\u00e9" : [ 1.50 , -2e3 , true , false , null , { } , [ ] , "\"\\" ] } `))
@@ -124,18 +137,18 @@ func FuzzParseObject(f *testing.F) {
 		dec := json.NewDecoder(bytes.NewReader(body))
 		dec.UseNumber()
 		if err := dec.Decode(&want); err != nil {
-			t.Fatalf("encoding/json refuses it: %v", err)
+			t.Fatalf("got no error, encoding/json has %v", err)
 		}
 		if got := plainValue(object); !reflect.DeepEqual(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 		if !json.Valid(object.raw) {
-			t.Errorf("raw is %q", object.raw)
+			t.Errorf("raw: got %q, want valid JSON", object.raw)
 		}
 	})
 }
 
-// plainValue is a value as encoding/json gives it.
+// plainValue converts a value to the types of encoding/json.
 func plainValue(v any) any {
 	switch v := v.(type) {
 	case *jsonObject:

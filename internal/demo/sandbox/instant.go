@@ -6,23 +6,26 @@ import (
 	"net/http"
 )
 
-// itemDepth is where an item's own keys are: body, array, item.
+// itemDepth is the nesting depth of an item's own keys: body, array, item.
 const itemDepth = 3
 
-// instantHandler answers a call at once: write makes the answer of the ids found under key in the items, each in its quotes.
-func (s *Server) instantHandler(key string, write func(out *bytes.Buffer, ids [][]byte)) func(http.ResponseWriter, *http.Request) {
+// instantHandler responds immediately. writeBody writes the response body for the ids found under
+// key in the items, each including its quotes.
+func (s *Server) instantHandler(
+	key string, writeBody func(out *bytes.Buffer, ids [][]byte),
+) func(http.ResponseWriter, *http.Request) {
 	quoted := []byte(`"` + key + `"`)
-	return func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, req *http.Request) {
 		in, out := s.borrowBuffer(), s.borrowBuffer()
 		defer s.buffers.Put(in)
 		defer s.buffers.Put(out)
-		if _, err := in.ReadFrom(http.MaxBytesReader(w, r.Body, s.opts.MaxBodyBytes)); err != nil {
+		if _, err := in.ReadFrom(http.MaxBytesReader(w, req.Body, s.opts.MaxBodyBytes)); err != nil {
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
 			return
 		}
-		write(out, itemTexts(in.Bytes(), quoted))
+		writeBody(out, itemTexts(in.Bytes(), quoted))
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(out.Bytes()) // a client that left is its own matter
+		_, _ = w.Write(out.Bytes()) // a client that has disconnected is not an error of the sandbox
 	}
 }
 
@@ -34,7 +37,8 @@ func (s *Server) borrowBuffer() *bytes.Buffer {
 	return new(bytes.Buffer)
 }
 
-// itemTexts finds the strings at a key of the items, quotes included. It trusts its input to be JSON; of other bytes it makes anything, but no panic.
+// itemTexts returns the strings, quotes included, that the items have under key. The input should
+// be valid JSON; for anything else the result is arbitrary, but the function does not panic.
 func itemTexts(in, key []byte) [][]byte {
 	var texts [][]byte
 	depth, wanted := 0, false
@@ -61,7 +65,7 @@ func itemTexts(in, key []byte) [][]byte {
 	return texts
 }
 
-// endOfText is the index after the closing quote of the string at start, or the input's end.
+// endOfText returns the index after the closing quote of the string at start, or len(in).
 func endOfText(in []byte, start int) int {
 	for i := start + 1; i < len(in); {
 		count := bytes.IndexByte(in[i:], '"')
@@ -76,7 +80,7 @@ func endOfText(in []byte, start int) int {
 	return len(in)
 }
 
-// isEscaped tells whether an odd number of backslashes stands before the quote.
+// isEscaped reports whether an odd number of backslashes precedes the quote.
 func isEscaped(in []byte, start, quote int) bool {
 	count := 0
 	for quote-1-count >= start && in[quote-1-count] == '\\' {
@@ -109,5 +113,5 @@ func writeSeparated(out *bytes.Buffer, ids [][]byte, before, after string) {
 }
 
 func serveInstantExpoints(_ http.ResponseWriter, request *http.Request) {
-	_, _ = io.Copy(io.Discard, request.Body) // whatever was sent is answered 200
+	_, _ = io.Copy(io.Discard, request.Body) // every request succeeds
 }

@@ -14,49 +14,55 @@ import (
 type LedgerEntry struct {
 	// Operation is the full name, such as "crmcom.purchases".
 	Operation string
-	// ID is what the vendor's form offers to tell items apart: CRM.COM's request_unique_identifier, Expoints' value in the event id column (empty
-	// where there is none), Propel's source and sourceId with a slash between.
+	// ID identifies the item as the vendor's format allows: CRM.COM's request_unique_identifier,
+	// the value of Expoints' event id column ("" if there is none), or Propel's source and sourceId
+	// joined by a slash.
 	ID string
-	// Reference is CRM.COM's external_system_reference_number; empty elsewhere.
+	// Reference is CRM.COM's external_system_reference_number; empty for other vendors.
 	Reference string
-	// Version is the value of Propel's field named in PropelOptions.VersionField; empty elsewhere.
+	// Version is the value of the field that PropelOptions.VersionField names; empty for other
+	// vendors.
 	Version string
-	// Times is 1 for the first acceptance of this item, 2 for the second, and so on. It is the same item where operation and ID are the same; for
-	// Propel, whose items are meant to come again, where the version (without one: the hash) is the same too; without ID where the hash is.
+	// Times is 1 for the first acceptance of this item, 2 for the second, and so on. Two items are
+	// the same if operation and ID are the same. For Propel, where a repeated write is an update,
+	// the version must be the same too or, without versions, the hash. Items without an ID are
+	// compared by hash.
 	Times int
-	// At is when it was accepted.
+	// At is the time of the acceptance.
 	At time.Time
-	// Hash is the SHA-256 of Body's bytes as sent.
+	// Hash is the SHA-256 of the item's bytes as sent.
 	Hash [sha256.Size]byte
-	// Body is the item's JSON; nil without Options.KeepBodies.
+	// Body is the item's JSON; nil unless Options.KeepBodies is set.
 	Body []byte
-	// Confirmed says that the answer that names the item accepted was on its way to a client that still waited. It is false where a fault took the answer's place
-	// or left the item out, where the client had gone, and as long as the call runs.
+	// Confirmed reports whether a response naming the item as accepted was sent to a client that
+	// was still waiting. It is false if a fault replaced the response or left the item out, if the
+	// client had disconnected, and until the call ends.
 	Confirmed bool
 
 	item              itemIdentity
-	afterConfirmation bool // the client had been told of the item before
+	afterConfirmation bool // an earlier acceptance was already confirmed
 }
 
-// CallStats count what was asked of one operation.
+// CallStats counts the requests to one operation.
 type CallStats struct {
-	// Calls are all requests, those that a fault ended early included.
+	// Calls counts all requests, including those that a fault ended early.
 	Calls int
-	// Items are the items of calls that could be read, MaxItems those of the largest.
+	// Items counts the items of all calls that could be parsed, MaxItems those of the largest call.
 	Items, MaxItems int
-	// Accepted and Refused are items; an item that a fault kept from being judged is neither.
+	// Accepted and Refused count items. An item that was not judged because of a fault is neither.
 	Accepted, Refused int
-	// Failures counts calls that failed, by HTTP status; 0 is a connection closed without an answer.
+	// Failures counts failed calls by HTTP status; 0 is a connection closed without a response.
 	Failures map[int]int
-	// EnvelopeFailures counts CRM.COM's answers with HTTP 200 and another status.code than OK.
+	// EnvelopeFailures counts CRM.COM's responses with HTTP 200 and a status.code other than OK.
 	EnvelopeFailures int
 }
 
-// Ledger is what the vendors accepted, in order. It keeps every entry, and so grows with the run. All methods are safe for concurrent use.
+// Ledger records what the vendors accepted, in order. It keeps every entry, so it grows with the
+// run. All methods are safe for concurrent use.
 type Ledger struct {
 	keepBodies bool
 
-	mu         sync.Mutex // covers all below
+	mu         sync.Mutex // guards operations
 	operations map[string]*operationLedger
 }
 
@@ -66,38 +72,38 @@ type operationLedger struct {
 	stats   CallStats
 }
 
-// itemHistory is what an account has of one item.
+// itemHistory is what an operation has seen of one item.
 type itemHistory struct {
 	times     int
-	confirmed bool // the client was told of one acceptance at least
+	confirmed bool // at least one acceptance was confirmed to the client
 }
 
-// itemIdentity tells whether two items are the same one.
+// itemIdentity identifies an item; see LedgerEntry.Times.
 type itemIdentity struct {
 	id, version string
 	hash        [sha256.Size]byte
 }
 
-// AcceptedEntries are the entries of an operation, in the order accepted.
+// AcceptedEntries returns the entries of an operation in the order of acceptance.
 func (l *Ledger) AcceptedEntries(operation string) []LedgerEntry {
 	return slices.Collect(l.AllEntries(operation))
 }
 
-// AllEntries iterates over the entries that an operation has at the time of the call.
+// AllEntries iterates over the entries that an operation has when AllEntries is called.
 func (l *Ledger) AllEntries(operation string) iter.Seq[LedgerEntry] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Values(l.operationLedger(operation).entries)
 }
 
-// Count is the number of acceptances, duplicates included.
+// Count returns the number of acceptances, duplicates included.
 func (l *Ledger) Count(operation string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.operationLedger(operation).entries)
 }
 
-// Duplicates is the number of acceptances of items that had been accepted before.
+// Duplicates returns the number of acceptances of items that had been accepted before.
 func (l *Ledger) Duplicates(operation string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,8 +111,9 @@ func (l *Ledger) Duplicates(operation string) int {
 	return len(ops.entries) - len(ops.items)
 }
 
-// Unexplained are the acceptances beyond an item's first that no lost answer is a reason for: the client sent the item again although it was told of it, or
-// twice at a time and was told of both. It may be asked when no call runs.
+// Unexplained returns repeated acceptances that no lost response explains: the client sent the item
+// again although an earlier acceptance had been confirmed to it, or it sent the item in two calls
+// at a time and both were confirmed. Call it only while no call is running.
 func (l *Ledger) Unexplained(operation string) []LedgerEntry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -121,7 +128,8 @@ func (l *Ledger) Unexplained(operation string) []LedgerEntry {
 	return out
 }
 
-// Calls are the counts of an operation. The logins and the column catalogue have names too: "crmcom.login", "expoints.token", "expoints.columns", "propel.token".
+// Calls returns the counts of an operation. Logins and the column catalogue count as operations
+// too: "crmcom.login", "expoints.token", "expoints.columns" and "propel.token".
 func (l *Ledger) Calls(operation string) CallStats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,7 +138,8 @@ func (l *Ledger) Calls(operation string) CallStats {
 	return stats
 }
 
-// operationLedger must be called with mu held.
+// operationLedger returns the ledger of an operation, which it creates if necessary. The caller
+// must hold l.mu.
 func (l *Ledger) operationLedger(operation string) *operationLedger {
 	ops, ok := l.operations[operation]
 	if !ok {
@@ -143,9 +152,13 @@ func (l *Ledger) operationLedger(operation string) *operationLedger {
 	return ops
 }
 
-// recordAccepted records an item, and gives its entry and where it stands among the operation's.
+// recordAccepted adds an entry for the item and returns it with its index among the operation's
+// entries.
 func (l *Ledger) recordAccepted(operation string, item callItem) (LedgerEntry, int) {
-	entry := LedgerEntry{Operation: operation, ID: item.id, Reference: item.reference, Version: item.version, At: time.Now(), Hash: sha256.Sum256(item.object.raw)}
+	entry := LedgerEntry{
+		Operation: operation, ID: item.id, Reference: item.reference, Version: item.version, At: time.Now(),
+		Hash: sha256.Sum256(item.object.raw),
+	}
 	if l.keepBodies {
 		entry.Body = slices.Clone(item.object.raw)
 	}
@@ -164,12 +177,13 @@ func (l *Ledger) recordAccepted(operation string, item callItem) (LedgerEntry, i
 	return entry, len(ops.entries) - 1
 }
 
-// confirmEntries notes that the client is about to be told of the entries that stand there.
-func (l *Ledger) confirmEntries(operation string, at []int) {
+// confirmEntries marks the entries at the given indexes as confirmed. It is called right before the
+// response is sent.
+func (l *Ledger) confirmEntries(operation string, entryIndexes []int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ops := l.operationLedger(operation)
-	for _, i := range at {
+	for _, i := range entryIndexes {
 		ops.entries[i].Confirmed = true
 		history := ops.items[ops.entries[i].item]
 		history.confirmed = true
@@ -177,7 +191,7 @@ func (l *Ledger) confirmEntries(operation string, at []int) {
 	}
 }
 
-// recordCall records a call that is about to be answered.
+// recordCall counts a call right before its response is sent.
 func (l *Ledger) recordCall(call *vendorCall, resp response) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

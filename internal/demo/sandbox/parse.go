@@ -8,25 +8,26 @@ import (
 	"unicode/utf8"
 )
 
-// jsonObject is a JSON object with the bytes that it was read from. Values are *object, []any, string, json.Number, bool or nil.
+// jsonObject is a JSON object and the bytes from which it was parsed. Its values are *jsonObject,
+// []any, string, json.Number, bool or nil.
 type jsonObject struct {
 	fields map[string]any
 	raw    []byte
 }
 
-// textAt is the string at key; empty where there is none or another type.
+// textAt returns the string at key, or "" if there is none.
 func (o *jsonObject) textAt(key string) string {
 	text, _ := o.fields[key].(string)
 	return text
 }
 
-// listAt is the array at key; nil where there is none or another type.
+// listAt returns the array at key, or nil if there is none.
 func (o *jsonObject) listAt(key string) []any {
 	elements, _ := o.fields[key].([]any)
 	return elements
 }
 
-// objectAt is the object at key; an empty one where there is none or another type.
+// objectAt returns the object at key, or an empty one if there is none.
 func (o *jsonObject) objectAt(key string) *jsonObject {
 	if sub, ok := o.fields[key].(*jsonObject); ok {
 		return sub
@@ -34,7 +35,8 @@ func (o *jsonObject) objectAt(key string) *jsonObject {
 	return &jsonObject{}
 }
 
-// scalarAt is the text of the string, number or boolean at a dotted path such as "accounts_receivable_identifier.number".
+// scalarAt returns the text of the string, number or boolean at a dotted path such as
+// "accounts_receivable_identifier.number".
 func (o *jsonObject) scalarAt(path string) (string, bool) {
 	head, rest, nested := strings.Cut(path, ".")
 	switch v := o.fields[head].(type) {
@@ -56,8 +58,8 @@ var (
 	errNoObject     = errors.New("not a JSON object")
 )
 
-// parseObject reads a body that is one JSON object. Keys that occur twice are refused (RFC 8259, section 4, leaves their meaning open), and
-// numbers keep their text.
+// parseObject parses a body that is a single JSON object. It refuses duplicate keys, whose meaning
+// RFC 8259, section 4, leaves open, and keeps the text of numbers.
 func parseObject(body []byte) (*jsonObject, error) {
 	if !utf8.Valid(body) || !json.Valid(body) {
 		return nil, errSyntax
@@ -73,7 +75,7 @@ func parseObject(body []byte) (*jsonObject, error) {
 	return object, nil
 }
 
-// jsonParser walks JSON that json.Valid has passed, which also bounds its depth.
+// jsonParser parses JSON that json.Valid has accepted, which also limits its nesting depth.
 type jsonParser struct {
 	in        []byte
 	position  int
@@ -127,7 +129,8 @@ func (p *jsonParser) readArray() []any {
 	return list
 }
 
-// hasMore passes the opening bracket or a comma and stops at the next element; at the closing bracket it passes that and gives false.
+// hasMore skips the opening bracket or a comma and reports whether an element follows. If not, it
+// skips the closing bracket.
 func (p *jsonParser) hasMore(closing byte) bool {
 	p.skipSpace()
 	if p.in[p.position] != closing {
@@ -154,7 +157,7 @@ func (p *jsonParser) readText() string {
 		return string(p.in[start+1 : p.position-1])
 	}
 	var text string
-	_ = json.Unmarshal(p.in[start:p.position], &text) // cannot fail: json.Valid has passed it
+	_ = json.Unmarshal(p.in[start:p.position], &text) // cannot fail, since json.Valid accepted it
 	return text
 }
 

@@ -9,22 +9,26 @@ import (
 	"time"
 )
 
-// PropelOptions are Propel's tenant.
+// PropelOptions configure Propel's tenant.
 type PropelOptions struct {
-	// ClientID and ClientSecret are the OAuth2 client. Default: DefaultClientID, DefaultClientSecret.
+	// ClientID and ClientSecret are the OAuth 2.0 client credentials. The defaults are
+	// DefaultClientID and DefaultClientSecret.
 	ClientID, ClientSecret string
-	// TokenTTL is how long a token holds. Default: 30 minutes, as documented.
+	// TokenTTL is the lifetime of a token. The default is 30 minutes, as documented.
 	TokenTTL time.Duration
-	// MaxItems refuses calls with more customers; 0: none, as the documents name none.
+	// MaxItems is the largest number of customers per call. The default 0 means no limit, since the
+	// documents name none.
 	MaxItems int
-	// VersionField is the field of a customer whose value is the ledger's Entry.Version, such as "debtorId"; empty: none.
+	// VersionField names the field of a customer whose value becomes LedgerEntry.Version, such as
+	// "debtorId". It may be empty.
 	VersionField string
 }
 
-// PropelTokenPath is the token endpoint (page "authenticate"). It stands beside "/v2", not below.
+// PropelTokenPath is the path of the token endpoint (page "authenticate"), which is not below
+// "/v2".
 const PropelTokenPath = "/oauth2/token"
 
-// The codes of page "errors" that this endpoint uses.
+// Error codes of the page "errors" that this endpoint uses.
 const (
 	propelBadJSON      = 10005
 	propelSchema       = 10007
@@ -43,7 +47,7 @@ type propel struct {
 	opts   PropelOptions
 	tokens *tokenStore
 
-	// Server.mu covers both.
+	// Guarded by Server.mu.
 	ids       map[string]int // by source and sourceId
 	callCount int
 }
@@ -51,12 +55,18 @@ type propel struct {
 func newPropel(server *Server, opts PropelOptions) *propel {
 	setDefault(&opts.ClientID, DefaultClientID)
 	setDefault(&opts.ClientSecret, DefaultClientSecret)
-	return &propel{server: server, opts: opts, tokens: newTokenStore("propel.", opts.TokenTTL, 30*time.Minute), ids: map[string]int{}}
+	return &propel{
+		server: server, opts: opts, tokens: newTokenStore("propel.", opts.TokenTTL, 30*time.Minute),
+		ids: map[string]int{},
+	}
 }
 
 func (v *propel) endpoints() []*endpoint {
 	return []*endpoint{
-		{operation: "propel.token", method: http.MethodPost, path: PropelTokenPath, vendor: v, formBody: true, handle: v.issueToken},
+		{
+			operation: "propel.token", method: http.MethodPost, path: PropelTokenPath, vendor: v, formBody: true,
+			handle: v.issueToken,
+		},
 		{operation: "propel.customers", method: http.MethodPost, path: "/v2/customers/bulk/sourceId", vendor: v, handle: v.upsertCustomers,
 			instant: v.server.instantHandler("sourceId", writeInstantPropel)},
 	}
@@ -65,10 +75,12 @@ func (v *propel) endpoints() []*endpoint {
 func (v *propel) tokenStore() *tokenStore { return v.tokens }
 
 func (v *propel) issueToken(call *vendorCall) response {
-	return v.tokens.grantToken(call, oauthClient{v.opts.ClientID, v.opts.ClientSecret}, map[string]any{"scope": "profile"})
+	return v.tokens.grantToken(
+		call, oauthClient{v.opts.ClientID, v.opts.ClientSecret}, map[string]any{"scope": "profile"},
+	)
 }
 
-// upsertCustomers is POST customers/bulk/sourceId.
+// upsertCustomers serves POST customers/bulk/sourceId.
 func (v *propel) upsertCustomers(call *vendorCall) response {
 	v.server.mu.Lock()
 	v.callCount++
@@ -90,16 +102,19 @@ func (v *propel) upsertCustomers(call *vendorCall) response {
 	for i, element := range body.listAt("customers") {
 		object := element.(*jsonObject)
 		version, _ := object.scalarAt(v.opts.VersionField)
-		items[i] = callItem{object: object, id: object.textAt("source") + "/" + object.textAt("sourceId"), version: version, upsert: true}
+		items[i] = callItem{
+			object: object, id: object.textAt("source") + "/" + object.textAt("sourceId"), version: version,
+			upsert: true,
+		}
 	}
-	verdicts, done := v.server.judgeItems(call, items, nil)
+	refusals, done := v.server.judgeItems(call, items, nil)
 	if !done {
 		return response{}
 	}
-	return v.resultRows(call, items, verdicts)
+	return v.resultRows(call, items, refusals)
 }
 
-// validateCall refuses the whole call for the shape of any customer, before anything is written.
+// validateCall refuses the whole call if any customer is invalid, before anything is written.
 func (v *propel) validateCall(body *jsonObject, count int) (response, bool) {
 	if violations := validateSorted(propelBody.validate, body); len(violations) > 0 {
 		messages := make([]string, len(violations))
@@ -109,13 +124,16 @@ func (v *propel) validateCall(body *jsonObject, count int) (response, bool) {
 		return propelError(propelSchema, messages), false
 	}
 	if v.opts.MaxItems > 0 && count > v.opts.MaxItems {
-		return propelError(propelBadPayload, []string{fmt.Sprintf("customers has more than %d elements", v.opts.MaxItems)}), false
+		return propelError(propelBadPayload, []string{
+			fmt.Sprintf("customers has more than %d elements", v.opts.MaxItems),
+		}), false
 	}
 	return response{}, true
 }
 
-// resultRows has one row a customer. A refused one has "error" and no id, as on the sister endpoint attributes/bulk/id.
-func (v *propel) resultRows(call *vendorCall, items []callItem, verdicts []*refusal) response {
+// resultRows has one row per customer. The row of a refused one has "error" and no id, as in the
+// similar endpoint attributes/bulk/id.
+func (v *propel) resultRows(call *vendorCall, items []callItem, refusals []*refusal) response {
 	rows := []map[string]any{}
 	v.server.mu.Lock()
 	defer v.server.mu.Unlock()
@@ -125,8 +143,11 @@ func (v *propel) resultRows(call *vendorCall, items []callItem, verdicts []*refu
 		if !exists {
 			id, action = 25494+len(v.ids), "create"
 		}
-		row := map[string]any{"action": action, "key": propelKey(item.object.textAt("sourceId")), "lookupKey": "sourceId", "success": verdicts[i] == nil}
-		if refused := verdicts[i]; refused != nil {
+		row := map[string]any{
+			"action": action, "key": propelKey(item.object.textAt("sourceId")), "lookupKey": "sourceId",
+			"success": refusals[i] == nil,
+		}
+		if refused := refusals[i]; refused != nil {
 			row["error"] = refused.description
 		} else {
 			v.ids[item.id] = id
@@ -137,12 +158,17 @@ func (v *propel) resultRows(call *vendorCall, items []callItem, verdicts []*refu
 		}
 	}
 	for i := range call.extraItems {
-		rows = append(rows, map[string]any{"action": "update", "id": i, "key": fmt.Sprint("extra-", i), "lookupKey": "sourceId", "success": true})
+		rows = append(rows, map[string]any{
+			"action": "update", "id": i, "key": fmt.Sprint("extra-", i), "lookupKey": "sourceId", "success": true,
+		})
 	}
-	return jsonResponse(http.StatusOK, map[string]any{"data": rows, "messages": []string{"Completed"}, "total": len(items)})
+	return jsonResponse(http.StatusOK, map[string]any{
+		"data": rows, "messages": []string{"Completed"}, "total": len(items),
+	})
 }
 
-// propelKey is the sourceId as the answer echoes it: the documents show numbers for those that look like one, and strings.
+// propelKey returns the sourceId as the response repeats it. The documents show a number if it
+// looks like one, and a string otherwise.
 func propelKey(sourceID string) any {
 	if n, err := strconv.ParseInt(sourceID, 10, 32); err == nil && strconv.FormatInt(n, 10) == sourceID {
 		return json.Number(sourceID)
@@ -155,7 +181,8 @@ func (v *propel) itemRefusal(action Action) *refusal {
 	return &refusal{action.ErrorCode, action.Description}
 }
 
-// refuseCall is a 400 with the action's code (default 10017), which names customers as the schema check does.
+// refuseCall returns a 400 with the action's error code, 10017 by default, that names customers in
+// the same way as schema validation does.
 func (v *propel) refuseCall(_ *vendorCall, action Action, named []int) response {
 	code, err := strconv.Atoi(action.ErrorCode)
 	if err != nil {
@@ -169,25 +196,29 @@ func (v *propel) refuseCall(_ *vendorCall, action Action, named []int) response 
 	return propelError(code, messages)
 }
 
-// propelError is the envelope of page "errors".
+// propelError is the envelope of the page "errors".
 func propelError(code int, messages []string) response {
 	kind, ok := propelTypes[code]
 	if !ok {
 		kind = "Error"
 	}
 	return jsonResponse(http.StatusBadRequest, map[string]any{"error": map[string]any{
-		"code": code, "messages": messages, "moreInfo": fmt.Sprint("https://www.propel.us/docs/errors/", code), "status": http.StatusBadRequest, "type": kind,
+		"code": code, "messages": messages, "moreInfo": fmt.Sprint("https://www.propel.us/docs/errors/", code),
+		"status": http.StatusBadRequest, "type": kind,
 	}})
 }
 
-// propelDenied has the form of Apigee, whose token responses the older documents show; no sample of Propel's own is published.
+// propelDenied has the format of Apigee, as the token responses in older documents do. Propel
+// publishes no sample of its own.
 func propelDenied() response {
 	return jsonResponse(http.StatusUnauthorized, map[string]any{"fault": map[string]any{
-		"faultstring": "Invalid Access Token", "detail": map[string]string{"errorcode": "keymanagement.service.invalid_access_token"},
+		"faultstring": "Invalid Access Token",
+		"detail":      map[string]string{"errorcode": "keymanagement.service.invalid_access_token"},
 	}})
 }
 
-// everitMessage words a violation as the library everit-org/json-schema does, whose messages the page shows.
+// everitMessage formats a violation like the library everit-org/json-schema, whose messages the
+// page shows.
 func everitMessage(found violation) string {
 	path := "#"
 	if len(found.path) > 0 {
@@ -200,7 +231,7 @@ func everitMessage(found violation) string {
 		return path + ": extraneous key [" + found.key + "] is not permitted"
 	case wrongType:
 		return path + ": expected type: " + found.allowed + ", found: " + found.foundType
-	default:
-		return path + ": " + found.describeRule()
+	case invalidValue, notExactlyOne, wrongLength, unknownValue:
 	}
+	return path + ": " + found.describeRule()
 }

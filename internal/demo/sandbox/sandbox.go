@@ -1,12 +1,15 @@
-// Package sandbox is the vendors as one server, true to their documents and stricter than their servers may be: what a page calls mandatory,
-// exclusive, limited or typed is refused, and so is every key that the page does not name.
+// Package sandbox plays the vendors in one server. It follows their documents and may be
+// stricter than their servers: it refuses whatever violates a documented requirement, limit or
+// type, and every key that the documents do not name.
 //
-// It is written from the vendors' pages alone and shares no code with the sinks, so that a misreading on either side shows as a refused call. Where a
-// page is silent (CRM.COM's failed envelope, Expoints' 400 body, Propel's 401), the form most likely for the vendor's framework is given, and the
-// place says so.
+// The package is written from the vendors' documents alone and shares no code with the sinks, so
+// that a misreading on either side shows up as a refused call. Where a document leaves something
+// open (CRM.COM's failed envelope, the body of Expoints' 400, Propel's 401), the sandbox responds
+// in the format most likely for the vendor's framework, and a comment says so.
 //
-// A call passes these steps: rules of the script that need no item, login, shape, rules that need items, the vendor's own refusals, ledger, answer.
-// What the ledger holds was accepted; nothing that was refused is ever in it. The server starts no goroutine and has no global state.
+// A call is processed in this order: rules of the script that do not depend on items, login, schema
+// validation, rules that depend on items, the vendor's own rules, ledger, response. The ledger
+// contains accepted items only. The server starts no goroutines and has no global state.
 package sandbox
 
 import (
@@ -26,35 +29,38 @@ const (
 	Propel   Vendor = "propel"
 )
 
-// Options configure a server. The zero value is a server with the default credentials, no latency and no faults.
+// Options configure a server. The zero value has the default credentials, no latency and no faults.
 type Options struct {
 	CRMCOM   CRMCOMOptions
 	Expoints ExpointsOptions
 	Propel   PropelOptions
-	// AdditionalPages are vendors besides the product's, each of a name of its own.
+	// AdditionalPages are vendors in addition to the built-in ones. Their names must be unique.
 	AdditionalPages []Page
-	// Script holds the faults; the zero value has none.
+	// Script contains the faults to inject.
 	Script Script
-	// Latency is waited before each answer, after the call was acted upon.
+	// Latency is added to each call after it was processed and before its response.
 	Latency Latency
-	// MaxBodyBytes bounds a request's body; a longer one is answered 413. 0: 10 MiB.
+	// MaxBodyBytes limits a request's body; a larger one gets a 413. The default is 10 MiB.
 	MaxBodyBytes int64
-	// KeepBodies keeps each accepted item's JSON in the ledger.
+	// KeepBodies keeps the JSON of each accepted item in the ledger.
 	KeepBodies bool
-	// OnAccept, where set, is called for each accepted item, after it stands in the ledger and before the call is answered. Calls may be concurrent.
+	// OnAccept, if not nil, is called for each accepted item, after it was added to the ledger and
+	// before the response is sent. It may be called concurrently.
 	OnAccept func(LedgerEntry)
-	// Instant answers calls with items at once, without checks, script, latency or ledger: a vendor that costs a benchmark next to nothing.
+	// Instant responds to calls with items immediately, without validation, script, latency or
+	// ledger, so that the vendor costs a benchmark next to nothing.
 	Instant bool
 }
 
-// Latency is a fixed wait and a random one on top, evenly spread over [0, Jitter). The same seed gives the same sequence.
+// Latency is a fixed duration plus a random one, uniformly distributed over [0, Jitter). The same
+// seed yields the same sequence.
 type Latency struct {
 	Fixed  time.Duration
 	Jitter time.Duration
 	Seed   uint64
 }
 
-// Server is the vendors. All methods are safe for concurrent use.
+// Server plays the vendors. All methods are safe for concurrent use.
 type Server struct {
 	opts      Options
 	handlers  map[Vendor]http.Handler
@@ -62,7 +68,9 @@ type Server struct {
 	ledger    Ledger
 	buffers   sync.Pool // of *bytes.Buffer, for Instant
 
-	mu          sync.Mutex // covers the rules' counts, the vendors' states and jitter; taken before the ledger's own
+	// mu guards the fields below and the vendors' state. It is locked before the ledger's own
+	// mutex.
+	mu          sync.Mutex
 	rules       []*ruleState
 	latencyRand *rand.Rand
 	startedAt   time.Time
@@ -70,28 +78,29 @@ type Server struct {
 
 const defaultMaxBodyBytes = 10 << 20
 
-// New makes a server. The script's times count from here.
+// New returns a server. The times in the script are relative to this call.
 func New(opts Options) *Server {
 	if opts.MaxBodyBytes == 0 {
 		opts.MaxBodyBytes = defaultMaxBodyBytes
 	}
-	s := &Server{
+	server := &Server{
 		opts:        opts,
 		rules:       opts.Script.newRuleStates(),
 		latencyRand: rand.New(rand.NewPCG(opts.Latency.Seed, 0)),
 		startedAt:   time.Now(),
 	}
-	s.ledger.keepBodies = opts.KeepBodies
-	s.handlers = map[Vendor]http.Handler{}
+	server.ledger.keepBodies = opts.KeepBodies
+	server.handlers = map[Vendor]http.Handler{}
 	for _, page := range allPages(opts) {
-		endpoints := page.newEndpoints(s)
-		s.handlers[page.Vendor] = s.newMux(endpoints)
-		s.endpoints = append(s.endpoints, endpoints...)
+		endpoints := page.newEndpoints(server)
+		server.handlers[page.Vendor] = server.newMux(endpoints)
+		server.endpoints = append(server.endpoints, endpoints...)
 	}
-	return s
+	return server
 }
 
-// Handler is one vendor. The caller serves it on a listener of its choice; for a vendor that the server does not play it answers 404.
+// Handler returns the handler of one vendor, to be served on a listener of the caller's choice. It
+// responds with 404 for a vendor that the server does not play.
 func (s *Server) Handler(vendor Vendor) http.Handler {
 	if handler, ok := s.handlers[vendor]; ok {
 		return handler
@@ -99,10 +108,10 @@ func (s *Server) Handler(vendor Vendor) http.Handler {
 	return http.NotFoundHandler()
 }
 
-// Ledger is what the vendors accepted, and what was asked of them.
+// Ledger returns the ledger of accepted items and calls.
 func (s *Server) Ledger() *Ledger { return &s.ledger }
 
-// Faults counts by rule how often it fired; a rule that never did is there with 0.
+// Faults returns how often each rule has fired, including rules that never have.
 func (s *Server) Faults() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +125,7 @@ func (s *Server) Faults() map[string]int {
 func (s *Server) newMux(endpoints []*endpoint) http.Handler {
 	mux := http.NewServeMux()
 	for _, target := range endpoints {
-		mux.HandleFunc(target.path, func(w http.ResponseWriter, r *http.Request) { s.serveCall(target, w, r) })
+		mux.HandleFunc(target.path, func(w http.ResponseWriter, req *http.Request) { s.serveCall(target, w, req) })
 	}
 	return mux
 }

@@ -12,32 +12,32 @@ import (
 	"testing"
 )
 
-// testColumns are a tenant's; 1 is the column of the vendor's samples.
+// testColumns are a tenant's columns. Column 1 is the one in the vendor's samples.
 var testColumns = []Column{
 	{ID: 1, Name: "event_id"},
 	{ID: 15, Name: "First_name_customer", DisplayName: "First name customer", Required: true},
 	{ID: 16, Name: "Old", Archived: true, Required: true},
 }
 
-// clientResponse is what a client saw; status 0 is a connection closed without an answer.
+// clientResponse is what a client received. Status 0 is a connection closed without a response.
 type clientResponse struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// decodeJSON reads the body.
+// decodeJSON decodes the body.
 func (a clientResponse) decodeJSON(t testing.TB) map[string]any {
 	t.Helper()
-	var v map[string]any
-	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
-		t.Fatalf("answer %d %q: %v", a.status, a.body, err)
+	var document map[string]any
+	if err := json.Unmarshal([]byte(a.body), &document); err != nil {
+		t.Fatalf("decoding response %d %q: %v", a.status, a.body, err)
 	}
-	return v
+	return document
 }
 
-// serveRequest calls a handler without a network, so that it works in a bubble too.
-func serveRequest(handler http.Handler, r *http.Request) (resp clientResponse) {
+// serveRequest calls a handler without a network, so that it also works in a bubble.
+func serveRequest(handler http.Handler, req *http.Request) (resp clientResponse) {
 	w := httptest.NewRecorder()
 	defer func() {
 		if p := recover(); p != nil {
@@ -47,17 +47,17 @@ func serveRequest(handler http.Handler, r *http.Request) (resp clientResponse) {
 			resp = clientResponse{}
 		}
 	}()
-	handler.ServeHTTP(w, r)
+	handler.ServeHTTP(w, req)
 	return clientResponse{w.Code, w.Header(), w.Body.String()}
 }
 
 func newPost(path, media, body string, headers ...string) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
-	r.Header.Set("Content-Type", media)
+	req := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	req.Header.Set("Content-Type", media)
 	for i := 0; i+1 < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
+		req.Header.Set(headers[i], headers[i+1])
 	}
-	return r
+	return req
 }
 
 const (
@@ -79,40 +79,43 @@ func crmPath(operation string) string {
 
 func expointsPath(operation string) string { return "/external/api/v3/customer/" + operation }
 
-// loginCRM logs in with the web API key.
-func loginCRM(t testing.TB, s *Server) string {
+// loginCRM logs in with the Web API key and returns the token.
+func loginCRM(t testing.TB, server *Server) string {
 	t.Helper()
-	resp := serveRequest(s.Handler(CRMCOM), newPost(keyLoginPath, jsonMedia, "", "Authorization", basicAuthorization(DefaultWebAPIKey)))
+	resp := serveRequest(
+		server.Handler(CRMCOM),
+		newPost(keyLoginPath, jsonMedia, "", "Authorization", basicAuthorization(DefaultWebAPIKey)),
+	)
 	data, _ := resp.decodeJSON(t)["data"].(map[string]any)
 	token, _ := data["token"].(string)
 	if token == "" {
-		t.Fatalf("login: %d %s", resp.status, resp.body)
+		t.Fatalf("login: got %d %s, want a token", resp.status, resp.body)
 	}
 	return token
 }
 
-// loginOAuth logs in as the default client.
-func loginOAuth(t *testing.T, s *Server, vendor Vendor) string {
+// loginOAuth logs in as the default client and returns the token.
+func loginOAuth(t *testing.T, server *Server, vendor Vendor) string {
 	t.Helper()
 	path := map[Vendor]string{Expoints: ExpointsTokenPath, Propel: PropelTokenPath}[vendor]
-	resp := serveRequest(s.Handler(vendor), newPost(path, formMedia, grantForm))
+	resp := serveRequest(server.Handler(vendor), newPost(path, formMedia, grantForm))
 	token, _ := resp.decodeJSON(t)["access_token"].(string)
 	if token == "" {
-		t.Fatalf("login: %d %s", resp.status, resp.body)
+		t.Fatalf("login: got %d %s, want a token", resp.status, resp.body)
 	}
 	return token
 }
 
-// postCRMItems sends items to a method of CRM.COM, each as JSON.
-func postCRMItems(t *testing.T, s *Server, operation, token string, items ...string) clientResponse {
+// postCRMItems sends items, each as JSON, to one of CRM.COM's methods.
+func postCRMItems(t *testing.T, server *Server, operation, token string, items ...string) clientResponse {
 	t.Helper()
 	for _, page := range crmPages {
 		if page.operation == operation {
 			body := fmt.Sprintf(`{"token":%q,%q:[%s]}`, token, page.set, strings.Join(items, ","))
-			return serveRequest(s.Handler(CRMCOM), newPost(crmPath(page.path), jsonMedia, body))
+			return serveRequest(server.Handler(CRMCOM), newPost(crmPath(page.path), jsonMedia, body))
 		}
 	}
-	t.Fatalf("no operation %q", operation)
+	t.Fatalf("unknown operation %q", operation)
 	return clientResponse{}
 }
 
@@ -120,13 +123,16 @@ func newBearerPost(path, token, body string) *http.Request {
 	return newPost(path, jsonMedia, body, "Authorization", "Bearer "+token)
 }
 
-// postWithLogin posts a body with a fresh token for its vendor; {{token}} in a CRM.COM body is the token's place.
-func postWithLogin(t *testing.T, s *Server, vendor Vendor, path, body string) clientResponse {
+// postWithLogin posts a body with a new token. In a CRM.COM body the token replaces {{token}}.
+func postWithLogin(t *testing.T, server *Server, vendor Vendor, path, body string) clientResponse {
 	t.Helper()
 	if vendor == CRMCOM {
-		return serveRequest(s.Handler(vendor), newPost(path, jsonMedia, strings.ReplaceAll(body, "{{token}}", loginCRM(t, s))))
+		return serveRequest(
+			server.Handler(vendor),
+			newPost(path, jsonMedia, strings.ReplaceAll(body, "{{token}}", loginCRM(t, server))),
+		)
 	}
-	return serveRequest(s.Handler(vendor), newBearerPost(path, loginOAuth(t, s, vendor), body))
+	return serveRequest(server.Handler(vendor), newBearerPost(path, loginOAuth(t, server, vendor), body))
 }
 
 func readTestdata(t testing.TB, name string) string {
@@ -138,20 +144,20 @@ func readTestdata(t testing.TB, name string) string {
 	return string(data)
 }
 
-// fields are the keys to change in a JSON object; absent takes a key out.
+// fields are keys to set in a JSON object; the value absent removes a key.
 type fields map[string]any
 
 type absence struct{}
 
 var absent any = absence{}
 
-// withChanges is a JSON object's text with keys changed.
+// withChanges returns the JSON object with the keys changed.
 func withChanges(item string, changes fields) string {
 	var o map[string]any
 	dec := json.NewDecoder(strings.NewReader(item))
 	dec.UseNumber()
 	if err := dec.Decode(&o); err != nil {
-		panic(err) // the test's own text
+		panic(err) // the test's own literal is not valid JSON
 	}
 	maps.Copy(o, changes)
 	maps.DeleteFunc(o, func(_ string, value any) bool { return value == absent })
@@ -162,7 +168,7 @@ func withChanges(item string, changes fields) string {
 	return string(data)
 }
 
-// newScriptedServer is a server with rules, which must be valid.
+// newScriptedServer returns a server with the given rules, which must be valid.
 func newScriptedServer(t testing.TB, opts Options, rules ...Rule) *Server {
 	t.Helper()
 	script, err := NewScript(rules...)
@@ -173,22 +179,24 @@ func newScriptedServer(t testing.TB, opts Options, rules ...Rule) *Server {
 	return New(opts)
 }
 
-func acceptedIDs(s *Server, operation string) []string {
+func acceptedIDs(server *Server, operation string) []string {
 	var ids []string
-	for entry := range s.Ledger().AllEntries(operation) {
+	for entry := range server.Ledger().AllEntries(operation) {
 		ids = append(ids, entry.ID)
 	}
 	return ids
 }
 
-func TestAnUnknownVendorAnswers404(t *testing.T) {
-	if resp := serveRequest(New(Options{}).Handler("other"), newPost("/", jsonMedia, "{}")); resp.status != http.StatusNotFound {
-		t.Errorf("got %d", resp.status)
+func TestUnknownVendorRespondsWith404(t *testing.T) {
+	if resp := serveRequest(
+		New(Options{}).Handler("other"), newPost("/", jsonMedia, "{}"),
+	); resp.status != http.StatusNotFound {
+		t.Errorf("got %d, want 404", resp.status)
 	}
 }
 
-func TestCallsWithoutLoginAreRefused(t *testing.T) {
-	s := New(Options{Expoints: ExpointsOptions{Columns: testColumns, BearerToken: "static"}})
+func TestCallsWithoutValidTokenAreRefused(t *testing.T) {
+	server := New(Options{Expoints: ExpointsOptions{Columns: testColumns, BearerToken: "static"}})
 	tests := []struct {
 		vendor     Vendor
 		path, body string
@@ -200,33 +208,40 @@ func TestCallsWithoutLoginAreRefused(t *testing.T) {
 	}
 	for _, tt := range tests {
 		for _, header := range []string{"", "Bearer", "Bearer x", "Basic static"} {
-			if resp := serveRequest(s.Handler(tt.vendor), newPost(tt.path, jsonMedia, tt.body, "Authorization", header)); resp.status != http.StatusUnauthorized {
-				t.Errorf("%s with %q: %d %s", tt.path, header, resp.status, resp.body)
+			if resp := serveRequest(
+				server.Handler(tt.vendor), newPost(tt.path, jsonMedia, tt.body, "Authorization", header),
+			); resp.status != http.StatusUnauthorized {
+				t.Errorf("%s with %q: got %d %s, want 401", tt.path, header, resp.status, resp.body)
 			}
 		}
 	}
-	if resp := serveRequest(s.Handler(Expoints), newBearerPost(expointsPath("add"), "static", customerBatch(feedbackItem))); resp.status != http.StatusOK {
-		t.Errorf("the static token: %d %s", resp.status, resp.body)
+	if resp := serveRequest(
+		server.Handler(Expoints), newBearerPost(expointsPath("add"), "static", customerBatch(feedbackItem)),
+	); resp.status != http.StatusOK {
+		t.Errorf("static token: got %d %s, want 200", resp.status, resp.body)
 	}
-	if s.Ledger().Count("propel.customers")+s.Ledger().Count("expoints.add") != 1 {
-		t.Error("the ledger holds a call without login")
-	}
-}
-
-func TestABodyOverTheBoundIs413(t *testing.T) {
-	s := New(Options{MaxBodyBytes: 100})
-	if resp := serveRequest(s.Handler(CRMCOM), newPost(crmPath("web"), jsonMedia, strings.Repeat(" ", 101))); resp.status != http.StatusRequestEntityTooLarge {
-		t.Errorf("got %d", resp.status)
-	}
-	if count := s.Ledger().Calls("crmcom.web").Failures[413]; count != 1 {
-		t.Errorf("counted %d", count)
+	if server.Ledger().Count("propel.customers")+server.Ledger().Count("expoints.add") != 1 {
+		t.Error("the ledger contains items of calls without a valid token")
 	}
 }
 
-func TestAnotherMethodIs405(t *testing.T) {
-	r := newPost(propelPath, jsonMedia, "")
-	r.Method = http.MethodPut
-	if resp := serveRequest(New(Options{}).Handler(Propel), r); resp.status != http.StatusMethodNotAllowed || resp.header.Get("Allow") != http.MethodPost {
-		t.Errorf("got %d %v", resp.status, resp.header)
+func TestTooLargeBodyRespondsWith413(t *testing.T) {
+	server := New(Options{MaxBodyBytes: 100})
+	if resp := serveRequest(
+		server.Handler(CRMCOM), newPost(crmPath("web"), jsonMedia, strings.Repeat(" ", 101)),
+	); resp.status != http.StatusRequestEntityTooLarge {
+		t.Errorf("got %d, want 413", resp.status)
+	}
+	if count := server.Ledger().Calls("crmcom.web").Failures[413]; count != 1 {
+		t.Errorf("413 failures: got %d, want 1", count)
+	}
+}
+
+func TestWrongMethodRespondsWith405(t *testing.T) {
+	req := newPost(propelPath, jsonMedia, "")
+	req.Method = http.MethodPut
+	if resp := serveRequest(New(Options{}).Handler(Propel), req); resp.status != http.StatusMethodNotAllowed ||
+		resp.header.Get("Allow") != http.MethodPost {
+		t.Errorf("got %d %v, want 405 and Allow: POST", resp.status, resp.header)
 	}
 }

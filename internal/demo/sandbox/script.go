@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Script is a list of rules that has been found valid.
+// Script is a validated list of rules.
 type Script struct{ rules []Rule }
 
-// Rules are the script's rules, in the order tried.
+// Rules returns the rules in the order in which they are evaluated.
 func (s Script) Rules() []Rule { return slices.Clone(s.rules) }
 
 func (s Script) newRuleStates() []*ruleState {
@@ -24,20 +24,20 @@ func (s Script) newRuleStates() []*ruleState {
 	return states
 }
 
-// ScriptViolation is one thing wrong with a script.
+// ScriptViolation is one mistake in a script.
 type ScriptViolation struct {
-	// Path is the place, such as "rules[2].do.code".
+	// Path is the location, such as "rules[2].do.code".
 	Path string
-	// Value is what stands there; empty where nothing does.
+	// Value is the offending value, or empty if a value is missing.
 	Value string
-	// Allowed is what may stand there.
+	// Allowed describes the allowed values.
 	Allowed string
 }
 
-// ScriptError is a script that is not valid, with every fault found.
+// ScriptError reports all mistakes found in a script.
 type ScriptError struct{ Violations []ScriptViolation }
 
-// Error lists the faults, one a line.
+// Error lists the violations, one per line.
 func (e *ScriptError) Error() string {
 	lines := make([]string, len(e.Violations))
 	for i, violation := range e.Violations {
@@ -46,38 +46,45 @@ func (e *ScriptError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// NewScript checks rules for the product's vendors; the error is a *ScriptError that names every fault.
+// NewScript validates rules for the built-in vendors. The error is a *ScriptError with all
+// violations.
 func NewScript(rules ...Rule) (Script, error) { return NewScriptFor(nil, rules...) }
 
-// NewScriptFor checks rules that may be about additional pages too.
+// NewScriptFor validates rules that may also be about additional pages. The error is a *ScriptError
+// with all violations.
 func NewScriptFor(additional []Page, rules ...Rule) (Script, error) {
 	targets := newRuleTargets(additional)
-	var faults []ScriptViolation
+	var violations []ScriptViolation
 	for i, rule := range rules {
-		faults = append(faults, rule.checkRule(fmt.Sprintf("rules[%d].", i), targets)...)
+		violations = append(violations, rule.checkRule(fmt.Sprintf("rules[%d].", i), targets)...)
 	}
-	faults = append(faults, repeatedNames(rules)...)
-	if len(faults) > 0 {
-		return Script{}, &ScriptError{faults}
+	violations = append(violations, repeatedNames(rules)...)
+	if len(violations) > 0 {
+		return Script{}, &ScriptError{violations}
 	}
 	return Script{slices.Clone(rules)}, nil
 }
 
 func repeatedNames(rules []Rule) []ScriptViolation {
-	var faults []ScriptViolation
+	var violations []ScriptViolation
 	seen := map[string]bool{}
 	for i, rule := range rules {
 		if seen[rule.Name] {
-			faults = append(faults, ScriptViolation{fmt.Sprintf("rules[%d].name", i), rule.Name, "must be unique in the script"})
+			violations = append(violations, ScriptViolation{
+				fmt.Sprintf("rules[%d].name", i), rule.Name, "must be unique in the script",
+			})
 		}
 		seen[rule.Name] = rule.Name != ""
 	}
-	return faults
+	return violations
 }
 
-// parameterTexts are the fields of Action by their name in a script, and how their value is shown in an error; empty for the zero value.
+// parameterTexts returns the text of each field, by the field's name in a script; it is empty for
+// the zero value.
 func (a Action) parameterTexts() map[string]string {
-	shown := map[string]string{"body": a.Body, "location": a.Location, "error_code": a.ErrorCode, "description": a.Description}
+	shown := map[string]string{
+		"body": a.Body, "location": a.Location, "error_code": a.ErrorCode, "description": a.Description,
+	}
 	for name, set := range map[string]bool{"apply": a.Apply, "named": a.Named, "retry_after_date": a.RetryAfterDate} {
 		if set {
 			shown[name] = "true"
@@ -96,14 +103,17 @@ func (a Action) parameterTexts() map[string]string {
 	return shown
 }
 
-// faultParameters is what an action of this fault takes and needs.
+// faultParameters are the parameters that a fault accepts and requires.
 type faultParameters struct {
 	takes, needs []string
-	items        string // when.items: "needed", "allowed" or empty for neither
+	items        string // whether when.items is "needed" or "allowed"; empty for neither
 }
 
 var parametersByFault = map[Fault]faultParameters{
-	FaultStatus:       {takes: []string{"code", "retry_after", "retry_after_date", "body", "apply"}, needs: []string{"code"}, items: "allowed"},
+	FaultStatus: {
+		takes: []string{"code", "retry_after", "retry_after_date", "body", "apply"}, needs: []string{"code"},
+		items: "allowed",
+	},
 	FaultTooLarge:     {items: "allowed"},
 	FaultRedirect:     {takes: []string{"location"}, needs: []string{"location"}, items: "allowed"},
 	FaultResetBefore:  {},
@@ -120,23 +130,29 @@ var parametersByFault = map[Fault]faultParameters{
 }
 
 func (r Rule) checkRule(rulePath string, targets ruleTargets) []ScriptViolation {
-	var faults []ScriptViolation
-	must := func(ok bool, path, value, allowed string) {
+	var violations []ScriptViolation
+	require := func(ok bool, path, value, allowed string) {
 		if !ok {
-			faults = append(faults, ScriptViolation{rulePath + path, value, allowed})
+			violations = append(violations, ScriptViolation{rulePath + path, value, allowed})
 		}
 	}
-	must(r.Name != "", "name", "", "is mandatory")
-	must(targets.contain(r.Operation), "operation", r.Operation, targets.describeAllowed())
-	must(r.Times >= 0, "times", strconv.Itoa(r.Times), "must be 0 (no bound) or more")
+	require(r.Name != "", "name", "", "is mandatory")
+	require(targets.contain(r.Operation), "operation", r.Operation, targets.describeAllowed())
+	require(r.Times >= 0, "times", strconv.Itoa(r.Times), "must be 0 (no limit) or more")
 	when := r.When
-	must(when.AfterCalls >= 0, "when.after_calls", strconv.Itoa(when.AfterCalls), "must be 0 or more")
-	must(when.Every >= 0, "when.every", strconv.Itoa(when.Every), "must be 0 (each call) or more")
-	must(when.From >= 0, "when.from", when.From.String(), "must be 0 or more")
-	must(when.Until == 0 || when.Until > when.From, "when.until", when.Until.String(), "must be 0 (for ever) or later than when.from")
-	must(when.Items.isZero() || when.Items.Field != "", "when.items.field", "", "is mandatory with when.items")
-	must(when.Items.Remainder == 0 || when.Items.Remainder < when.Items.Modulus, "when.items.remainder", fmt.Sprint(when.Items.Remainder), "must be less than when.items.modulus")
-	return append(faults, r.actionViolations(rulePath)...)
+	require(when.AfterCalls >= 0, "when.after_calls", strconv.Itoa(when.AfterCalls), "must be 0 or more")
+	require(when.Every >= 0, "when.every", strconv.Itoa(when.Every), "must be 0 (each call) or more")
+	require(when.From >= 0, "when.from", when.From.String(), "must be 0 or more")
+	require(
+		when.Until == 0 || when.Until > when.From, "when.until", when.Until.String(),
+		"must be 0 (no end) or later than when.from",
+	)
+	require(when.Items.isZero() || when.Items.Field != "", "when.items.field", "", "is mandatory with when.items")
+	require(
+		when.Items.Remainder == 0 || when.Items.Remainder < when.Items.Modulus, "when.items.remainder",
+		fmt.Sprint(when.Items.Remainder), "must be less than when.items.modulus",
+	)
+	return append(violations, r.actionViolations(rulePath)...)
 }
 
 // ruleTargets are the names that a rule's operation may have.
@@ -165,38 +181,46 @@ func (r Rule) actionViolations(path string) []ScriptViolation {
 		names := slices.Sorted(maps.Keys(parametersByFault))
 		return []ScriptViolation{{path + "do.fault", string(r.Do.Fault), fmt.Sprint("must be one of ", names)}}
 	}
-	var faults []ScriptViolation
+	var violations []ScriptViolation
 	shown := r.Do.parameterTexts()
 	for _, name := range slices.Sorted(maps.Keys(shown)) {
 		if shown[name] != "" && !slices.Contains(form.takes, name) {
-			faults = append(faults, ScriptViolation{path + "do." + name, shown[name], fmt.Sprintf("%s takes only %v", r.Do.Fault, form.takes)})
+			violations = append(violations, ScriptViolation{
+				path + "do." + name, shown[name], fmt.Sprintf("%s takes only %v", r.Do.Fault, form.takes),
+			})
 		}
 	}
 	for _, name := range form.needs {
 		if shown[name] == "" {
-			faults = append(faults, ScriptViolation{path + "do." + name, "", "is mandatory with " + string(r.Do.Fault)})
+			violations = append(violations, ScriptViolation{
+				path + "do." + name, "", "is mandatory with " + string(r.Do.Fault),
+			})
 		}
 	}
 	if form.items == "" && !r.When.Items.isZero() {
-		faults = append(faults, ScriptViolation{path + "when.items", r.When.Items.Field, "is not allowed with " + string(r.Do.Fault)})
+		violations = append(violations, ScriptViolation{
+			path + "when.items", r.When.Items.Field, "is not allowed with " + string(r.Do.Fault),
+		})
 	}
 	if form.items == "needed" && r.When.Items.isZero() || r.Do.Named && r.When.Items.isZero() {
-		faults = append(faults, ScriptViolation{path + "when.items", "", "is mandatory with refuse_item, and with refuse_batch where named is set"})
+		violations = append(violations, ScriptViolation{
+			path + "when.items", "", "is mandatory with refuse_item, and with refuse_batch if named is set",
+		})
 	}
-	return append(faults, r.Do.rangeViolations(path+"do.")...)
+	return append(violations, r.Do.rangeViolations(path+"do.")...)
 }
 
 func (a Action) rangeViolations(path string) []ScriptViolation {
-	var faults []ScriptViolation
-	must := func(ok bool, name, allowed string) {
+	var violations []ScriptViolation
+	require := func(ok bool, name, allowed string) {
 		if !ok {
-			faults = append(faults, ScriptViolation{path + name, a.parameterTexts()[name], allowed})
+			violations = append(violations, ScriptViolation{path + name, a.parameterTexts()[name], allowed})
 		}
 	}
-	must(a.Code == 0 || a.Code >= http.StatusOK && a.Code < 600, "code", "must be 200 to 599")
-	must(a.RetryAfter >= 0 && a.RetryAfter%time.Second == 0, "retry_after", "must be whole seconds")
-	must(!a.RetryAfterDate || a.RetryAfter > 0, "retry_after_date", "needs retry_after")
-	must(a.Delay >= 0, "delay", "must be more than 0")
-	must(a.Count >= 0, "count", "must be 1 or more")
-	return faults
+	require(a.Code == 0 || a.Code >= http.StatusOK && a.Code < 600, "code", "must be 200 to 599")
+	require(a.RetryAfter >= 0 && a.RetryAfter%time.Second == 0, "retry_after", "must be whole seconds")
+	require(!a.RetryAfterDate || a.RetryAfter > 0, "retry_after_date", "needs retry_after")
+	require(a.Delay >= 0, "delay", "must be more than 0")
+	require(a.Count >= 0, "count", "must be 1 or more")
+	return violations
 }

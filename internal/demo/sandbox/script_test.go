@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestAScriptSaysTheSameInYAMLAndInGo(t *testing.T) {
+func TestParsedScriptEqualsTheRulesInGo(t *testing.T) {
 	got, err := ParseScript([]byte(`
 rules:
   - name: crm down
@@ -32,10 +32,15 @@ rules:
 	}
 	want := []Rule{
 		{Name: "crm down", Operation: "crmcom", When: When{AfterCalls: 10, Every: 2, From: 5 * time.Second, Until: 90 * time.Second}, Times: 3,
-			Do: Action{Fault: FaultStatus, Code: 503, RetryAfter: 2 * time.Second, RetryAfterDate: true, Body: "{}", Apply: true}},
+			Do: Action{
+				Fault: FaultStatus, Code: 503, RetryAfter: 2 * time.Second, RetryAfterDate: true, Body: "{}",
+				Apply: true,
+			}},
 		{Name: "unknown account", Operation: "crmcom.purchases",
-			When: When{Items: Items{Field: "accounts_receivable_identifier.number", Prefix: "X", Modulus: 10, Remainder: 3}},
-			Do:   Action{Fault: FaultRefuseItem, ErrorCode: "NotFoundAPIValueException", Description: "not found"}},
+			When: When{
+				Items: Items{Field: "accounts_receivable_identifier.number", Prefix: "X", Modulus: 10, Remainder: 3},
+			},
+			Do: Action{Fault: FaultRefuseItem, ErrorCode: "NotFoundAPIValueException", Description: "not found"}},
 		{Name: "named", When: When{Items: Items{Field: "Email"}}, Do: Action{Fault: FaultRefuseBatch, Named: true}},
 		{Name: "moved", Do: Action{Fault: FaultRedirect, Location: "https://example.com"}},
 		{Name: "slow", Do: Action{Fault: FaultLatency, Delay: 250 * time.Millisecond}},
@@ -46,8 +51,8 @@ rules:
 	}
 }
 
-// TestEveryFaultOfAScriptIsNamedAtOnce has one fault a line; the lines are the paths that must be named, and no others.
-func TestEveryFaultOfAScriptIsNamedAtOnce(t *testing.T) {
+// Each line of a script has one or more violations. The expected paths are complete.
+func TestScriptErrorReportsEveryViolation(t *testing.T) {
 	tests := map[string][]string{
 		``:                               nil,
 		`rules: []`:                      nil,
@@ -72,8 +77,10 @@ func TestEveryFaultOfAScriptIsNamedAtOnce(t *testing.T) {
 - {name: [k], do: {fault: empty_body, body: x}}
 `: {
 			"rules[0].do.code", "rules[0].names", "rules[0].operation", "rules[0].times",
-			"rules[1].do.code", "rules[1].name", "rules[1].times", "rules[1].when.after_calls", "rules[1].when.every", "rules[1].when.until",
-			"rules[2].do.code", "rules[2].do.retry_after", "rules[2].when.from", "rules[2].when.item", "rules[2].when.until",
+			"rules[1].do.code", "rules[1].name", "rules[1].times", "rules[1].when.after_calls", "rules[1].when.every",
+			"rules[1].when.until",
+			"rules[2].do.code", "rules[2].do.retry_after", "rules[2].when.from", "rules[2].when.item",
+			"rules[2].when.until",
 			"rules[3].do.apply", "rules[3].when.items", "rules[3].when.items.field", "rules[3].when.items.remainder",
 			"rules[4].do.count", "rules[4].do.count", "rules[4].when.items",
 			"rules[5].when.items",
@@ -91,7 +98,7 @@ func TestEveryFaultOfAScriptIsNamedAtOnce(t *testing.T) {
 			for _, violation := range target.Violations {
 				paths = append(paths, violation.Path)
 				if violation.Allowed == "" || !strings.Contains(err.Error(), violation.Path) {
-					t.Errorf("%q says not what is allowed: %v", violation.Path, err)
+					t.Errorf("%q: got %v, want the path and the allowed values", violation.Path, err)
 				}
 			}
 		} else if err != nil {
@@ -105,16 +112,17 @@ func TestEveryFaultOfAScriptIsNamedAtOnce(t *testing.T) {
 	}
 }
 
-func TestTextThatIsNoYAMLIsAnErrorOfReading(t *testing.T) {
-	if _, err := ParseScript([]byte("rules: [")); err == nil || !strings.HasPrefix(err.Error(), "reading the script: ") {
-		t.Errorf("got %v", err)
+func TestInvalidYAMLIsAReadError(t *testing.T) {
+	if _, err := ParseScript([]byte("rules: [")); err == nil ||
+		!strings.HasPrefix(err.Error(), "reading the script: ") {
+		t.Errorf("got %v, want a read error", err)
 	}
 }
 
-func TestAScriptErrorIsFoundByItsType(t *testing.T) {
+func TestInvalidRulesReturnAScriptError(t *testing.T) {
 	_, err := NewScript(Rule{})
 	if target := new(ScriptError); !errors.As(err, &target) || len(target.Violations) == 0 {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want a ScriptError", err)
 	}
 }
 
@@ -125,21 +133,21 @@ func FuzzParseScript(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		script, err := ParseScript([]byte(text))
 		if err != nil && len(script.Rules()) > 0 {
-			t.Error("a script that is not valid has rules")
+			t.Error("an invalid script has rules")
 		}
 		if _, again := NewScript(script.Rules()...); again != nil {
-			t.Errorf("a script that is valid is refused: %v", again)
+			t.Errorf("validating a valid script again: %v", again)
 		}
 	})
 }
 
-func TestAnUnknownKeyOfAScriptIsToldWithTheKnownOnes(t *testing.T) {
+func TestUnknownScriptKeyIsReportedWithTheAllowedKeys(t *testing.T) {
 	for text, want := range map[string]string{
 		`rules: [{name: a, nam: b, do: {fault: empty_body}}]`:          "allowed are do, name, operation, times, when",
 		`rules: [{name: a, when: {item: b}, do: {fault: empty_body}}]`: "allowed are after_calls, every, from, items, until",
 	} {
 		if _, err := ParseScript([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %q in it", text, err, want)
+			t.Errorf("%s: got %v, want %q in it", text, err, want)
 		}
 	}
 }

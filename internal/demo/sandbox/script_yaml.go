@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// yamlTargets are the keys of a rule in a script and where their values go.
+// yamlTargets maps the keys of a rule in a script to the fields that they set.
 func (r *Rule) yamlTargets() map[string]any {
 	return map[string]any{
 		"name":                 &r.Name,
@@ -41,9 +41,11 @@ func (r *Rule) yamlTargets() map[string]any {
 	}
 }
 
-// ParseScript reads a script: a mapping with the key "rules", a list of rules with the keys of Rule in lower case ("when: {after_calls: 10}",
-// "do: {fault: status, code: 503, retry_after: 2s}"). Times are as "1m30s". An empty document is a script without rules. The error is a
-// *ScriptError that names every fault, or the YAML library's where it is no YAML.
+// ParseScript parses a script in YAML: a mapping with the key "rules", a list of rules whose keys
+// are the fields of Rule in lower case ("when: {after_calls: 10}", "do: {fault: status, code: 503,
+// retry_after: 2s}"). Durations are written as in "1m30s". An empty document is a script without
+// rules. The error is a *ScriptError with all violations, or that of the YAML library if the text
+// is not YAML.
 func ParseScript(text []byte) (Script, error) {
 	var document yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(text))
@@ -73,7 +75,8 @@ func (p *scriptParser) addViolation(path, value, allowed string) {
 	p.violations = append(p.violations, ScriptViolation{path, value, allowed})
 }
 
-// mergeViolations adds what is wrong with the values, save where the place is at fault already: a value that could not be read would be called missing.
+// mergeViolations adds the violations found in the values, except at paths that already have one: a
+// value that could not be decoded would also be reported as missing.
 func (p *scriptParser) mergeViolations(more []ScriptViolation) {
 	at := map[string]bool{}
 	for _, violation := range p.violations {
@@ -105,13 +108,16 @@ func (p *scriptParser) parseRules(root *yaml.Node) []Rule {
 	return rules
 }
 
-// parseKeys reads a mapping into the targets below prefix.
+// parseKeys decodes a mapping into the targets below prefix.
 func (p *scriptParser) parseKeys(parent, prefix string, node *yaml.Node, targets map[string]any) {
 	p.eachKey(parent, node, func(key, path string, value *yaml.Node) {
 		name := prefix + key
 		if target, leaf := targets[name]; leaf {
 			if err := value.Decode(target); err != nil || value.Kind != yaml.ScalarNode {
-				p.addViolation(path, value.Value, fmt.Sprintf("must be of type %s", strings.TrimPrefix(fmt.Sprintf("%T", target), "*")))
+				p.addViolation(
+					path, value.Value,
+					fmt.Sprintf("must be of type %s", strings.TrimPrefix(fmt.Sprintf("%T", target), "*")),
+				)
 			}
 			return
 		}
@@ -125,7 +131,7 @@ func (p *scriptParser) parseKeys(parent, prefix string, node *yaml.Node, targets
 	})
 }
 
-// keysBelow are the keys that may stand in the mapping at prefix, sorted.
+// keysBelow returns the sorted keys allowed in the mapping at prefix.
 func keysBelow(targets map[string]any, prefix string) []string {
 	keys := map[string]bool{}
 	for target := range targets {
@@ -137,8 +143,8 @@ func keysBelow(targets map[string]any, prefix string) []string {
 	return slices.Sorted(maps.Keys(keys))
 }
 
-// eachKey calls each for the keys of a mapping, once a key.
-func (p *scriptParser) eachKey(parent string, node *yaml.Node, each func(key, path string, value *yaml.Node)) {
+// eachKey calls visit once for each key of a mapping.
+func (p *scriptParser) eachKey(parent string, node *yaml.Node, visit func(key, path string, value *yaml.Node)) {
 	node = resolveAlias(node)
 	if node.Kind != yaml.MappingNode {
 		p.addViolation(parent, node.Value, "must be a mapping")
@@ -153,11 +159,11 @@ func (p *scriptParser) eachKey(parent string, node *yaml.Node, each func(key, pa
 			continue
 		}
 		seen[key] = true
-		each(key, path, resolveAlias(node.Content[i+1]))
+		visit(key, path, resolveAlias(node.Content[i+1]))
 	}
 }
 
-// resolveAlias follows an alias to what it stands for.
+// resolveAlias returns the node that an alias refers to.
 func resolveAlias(node *yaml.Node) *yaml.Node {
 	for node.Kind == yaml.AliasNode {
 		node = node.Alias

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// tokenStore are the logins of one vendor. They count up, so that a run is repeatable; a sandbox guards nothing.
+// tokenStore issues and checks the tokens of one vendor. Tokens are numbered consecutively to keep
+// runs reproducible; the sandbox has nothing to protect.
 type tokenStore struct {
 	prefix   string
 	lifetime time.Duration
@@ -52,13 +53,15 @@ func (t *tokenStore) expireAll() {
 	clear(t.expiry)
 }
 
-// oauthClient is an OAuth2 client (RFC 6749, section 2.3.1) that a token endpoint knows.
+// oauthClient is an OAuth 2.0 client (RFC 6749, section 2.3.1) known to a token endpoint.
 type oauthClient struct{ id, secret string }
 
-// grantToken answers a token request with the client credentials grant (RFC 6749, section 4.4); what is added to the answer is the vendor's.
-func (t *tokenStore) grantToken(call *vendorCall, known oauthClient, added map[string]any) response {
+// grantToken responds to a client credentials grant (RFC 6749, section 4.4). extra are the fields
+// that the vendor adds to the response.
+func (t *tokenStore) grantToken(call *vendorCall, known oauthClient, extra map[string]any) response {
 	form, err := url.ParseQuery(string(call.body))
-	if media, _, _ := mime.ParseMediaType(call.request.Header.Get("Content-Type")); err != nil || media != "application/x-www-form-urlencoded" {
+	if media, _, _ := mime.ParseMediaType(call.request.Header.Get("Content-Type")); err != nil ||
+		media != "application/x-www-form-urlencoded" {
 		return oauthError(http.StatusBadRequest, "invalid_request")
 	}
 	for key, values := range form {
@@ -76,14 +79,17 @@ func (t *tokenStore) grantToken(call *vendorCall, known oauthClient, added map[s
 	if given != known {
 		return oauthError(http.StatusUnauthorized, "invalid_client")
 	}
-	answer := map[string]any{"access_token": t.issueToken(), "token_type": "Bearer", "expires_in": int(t.lifetime / time.Second)}
-	for key, value := range added {
-		answer[key] = value
+	fields := map[string]any{
+		"access_token": t.issueToken(), "token_type": "Bearer", "expires_in": int(t.lifetime / time.Second),
 	}
-	return jsonResponse(http.StatusOK, answer)
+	for key, value := range extra {
+		fields[key] = value
+	}
+	return jsonResponse(http.StatusOK, fields)
 }
 
-// formUnescape undoes the form encoding that RFC 6749, section 2.3.1 asks for inside Basic credentials.
+// formUnescape decodes the form encoding of credentials in a Basic header (RFC 6749, section
+// 2.3.1).
 func formUnescape(text string) string {
 	if plain, err := url.QueryUnescape(text); err == nil {
 		return plain
@@ -95,7 +101,7 @@ func oauthError(status int, code string) response {
 	return jsonResponse(status, map[string]any{"error": code})
 }
 
-// bearerToken is the token of an Authorization header (RFC 6750, section 2.1).
+// bearerToken returns the token of an Authorization header (RFC 6750, section 2.1), or "".
 func bearerToken(request *http.Request) string {
 	scheme, token, _ := strings.Cut(request.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -104,7 +110,8 @@ func bearerToken(request *http.Request) string {
 	return token
 }
 
-// basicAuthorization is the value of an Authorization header for a name and an empty password (RFC 7617).
+// basicAuthorization returns the Authorization header for a user name with an empty password (RFC
+// 7617).
 func basicAuthorization(name string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"))
 }
