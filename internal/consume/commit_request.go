@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -39,7 +40,9 @@ func collectCommits(
 	assignments []*assignment, take func(*offset.Tracker) (offset.Commit, bool),
 ) (source, retries []pendingCommit) {
 	for _, a := range assignments {
-		for _, p := range a.partitions() {
+		// Backwards, so that the source's commit, which is built last, has the origin of every copy that
+		// is settled in a retry partition's.
+		for _, p := range slices.Backward(a.partitions()) {
 			commit, ok := take(p.tracker)
 			switch {
 			case !ok:
@@ -51,6 +54,15 @@ func collectCommits(
 		}
 	}
 	return source, retries
+}
+
+// withoutFailed removes the commits of assignments of which another commit failed.
+func withoutFailed(batch, failed []pendingCommit) []pendingCommit {
+	owners := make(map[*assignment]bool, len(failed))
+	for _, f := range failed {
+		owners[f.partition.owner] = true
+	}
+	return slices.DeleteFunc(batch, func(p pendingCommit) bool { return owners[p.partition.owner] })
 }
 
 // isExpelled reports whether the group continues without this member, so that it accepts no commit

@@ -115,7 +115,9 @@ func (c *committer) forceRecommit() {
 }
 
 // commitPending commits what live assignments have to commit. The retry partitions go in a request
-// of their own, because a broker may refuse them to a member of an older epoch (KIP-848).
+// of their own, because a broker may refuse them to a member of an older epoch (KIP-848). They wait
+// until their source partition's commit has succeeded: recovery takes a source record for settled by
+// the source's commit, or by a copy that is not settled itself.
 func (c *committer) commitPending(ctx context.Context) error {
 	c.slot <- struct{}{}
 	defer func() { <-c.slot }()
@@ -129,13 +131,13 @@ func (c *committer) commitPending(ctx context.Context) error {
 	c.assignments.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	_, sourceErr := c.sendCommits(ctx, source)
-	_, retryErr := c.sendCommits(ctx, retries)
+	failed, sourceErr := c.sendCommits(ctx, source)
+	_, retryErr := c.sendCommits(ctx, withoutFailed(retries, failed))
 	return errors.Join(sourceErr, retryErr)
 }
 
 // finishAssignments fences assignments and, where their partitions are still owned, commits what
-// was settled until then: the source partitions first, because a broker may refuse the others.
+// was settled until then: the source partitions first, as commitPending does.
 func (c *committer) finishAssignments(workCtx context.Context, ending []*assignment, stillOwned bool) {
 	c.slot <- struct{}{}
 	defer func() { <-c.slot }()
@@ -149,8 +151,10 @@ func (c *committer) finishAssignments(workCtx context.Context, ending []*assignm
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(workCtx), finalCommitTimeout(workCtx))
 	defer cancel()
-	for _, batch := range [][]pendingCommit{source, retries} {
-		if err := c.commitUntilDone(ctx, batch); err != nil {
+	failed, sourceErr := c.commitUntilDone(ctx, source)
+	_, retryErr := c.commitUntilDone(ctx, withoutFailed(retries, failed))
+	for _, err := range []error{sourceErr, retryErr} {
+		if err != nil {
 			c.obs.CommitFailed()
 			c.log.Warn("final commit failed; records will be redelivered", zap.Error(err))
 		}
@@ -167,15 +171,17 @@ func finalCommitTimeout(workCtx context.Context) time.Duration {
 
 // commitUntilDone sends the final commits of assignments. No later commit makes up for one that
 // fails, so it retries until all are confirmed, ctx ends, or the group no longer knows this member.
-func (c *committer) commitUntilDone(ctx context.Context, batch []pendingCommit) error {
-	return backoff.RetryUntil(ctx, finalCommitBackoff, func() error {
-		rest, err := c.sendCommits(ctx, batch)
+// It returns the commits that failed.
+func (c *committer) commitUntilDone(ctx context.Context, batch []pendingCommit) ([]pendingCommit, error) {
+	failed := batch
+	err := backoff.RetryUntil(ctx, finalCommitBackoff, func() (err error) {
+		failed, err = c.sendCommits(ctx, failed)
 		if isExpelled(err) {
 			return backoff.Permanent(err)
 		}
-		batch = rest
 		return err
 	}, nil)
+	return failed, err
 }
 
 // logIntent commits that a call may carry these records. It returns when the broker has confirmed

@@ -141,13 +141,19 @@ func (s *retryScan) failUnread() {
 	}
 }
 
-// noteCopy notes a record of a retry partition. Of several copies of one source record, the one
+// noteCopy notes a record of a retry partition, unless it is settled. Of several copies of one source record, the one
 // with which it came farthest counts.
 func (s *retryScan) noteCopy(plan *recoveryPlan, p *partition, raw *kgo.Record) {
 	headers := record.ParseRetryHeaders(raw)
 	origin := headers.Origin
 	source := plan.source
 	if origin.TopicID != source.topicID || origin.Topic != source.topic || origin.Partition != source.number {
+		return
+	}
+	if p.tracker.KnownSettled(raw.Offset) {
+		// It settles nothing else. An owner may have skipped it as a late copy, because it had the source
+		// record itself. If one delivered it, its origin is in the source's commit, which is always sent
+		// first.
 		return
 	}
 	found := retryCopy{p, raw.Offset, headers.Replays, headers.Attempt}

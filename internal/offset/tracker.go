@@ -1,6 +1,7 @@
 package offset
 
 import (
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,6 +85,15 @@ func (t *Tracker) MarkSettled(offsets []int64) {
 	defer t.mu.Unlock()
 	t.ahead = overlaySettled(t.ahead, offsets)
 	t.change()
+}
+
+// KnownSettled reports whether an offset was settled by an earlier owner, as far as is known. Call it
+// before the first Track.
+func (t *Tracker) KnownSettled(offset int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := sort.Search(len(t.ahead), func(i int) bool { return t.ahead[i].to > offset })
+	return offset < t.base || i < len(t.ahead) && t.ahead[i].from <= offset && t.ahead[i].state == done
 }
 
 // Track takes a record that arrived and says what is known of it. With Fresh and Sent, e is filled and must be ended with Done or Drop; otherwise e

@@ -462,3 +462,28 @@ func checkEpoch(t *rapid.T, tr *Tracker, epochs map[int64]int32) {
 		t.Fatalf("commit %d has epoch %d, though the record there has %d", c.Offset, c.Epoch, at)
 	}
 }
+
+func TestOffsetIsKnownToBeSettledByMetadataAndByWhatRecoveryFound(t *testing.T) {
+	id := [16]byte{7}
+	earlier := NewTracker(id, 10, nil)
+	entries := make([]Entry, 8)
+	for i := range entries {
+		earlier.Track(&entries[i], 10+int64(i), -1, time.Time{})
+	}
+	for _, i := range []int{0, 3, 4, 7} {
+		entries[i].Settle()
+	}
+	entries[5].MarkIntent()
+	commit, _ := earlier.PendingCommit()
+	tr := NewTracker(id, commit.Offset, nil)
+	if err := tr.RestoreMetadata(commit.Metadata); err != nil {
+		t.Fatal(err)
+	}
+	tr.MarkSettled([]int64{16, 30})
+	settled := map[int64]bool{9: true, 10: true, 13: true, 14: true, 16: true, 17: true, 30: true}
+	for o := int64(9); o < 40; o++ {
+		if got := tr.KnownSettled(o); got != settled[o] {
+			t.Errorf("offset %d: got %v, want %v", o, got, settled[o])
+		}
+	}
+}
