@@ -8,8 +8,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// encodeCustomer makes a customer of customers/bulk/sourceId, with the fields that the page lists and no others: a key that the vendor
-// does not know refuses the whole call (10007).
+// encodeCustomer makes a customer of customers/bulk/sourceId, with the fields that the page lists
+// and no others: a key that the vendor does not know refuses the whole call (10007).
 func encodeCustomer(cfg Config, e *event.CustomerChange) (sink.Item, error) {
 	w := &writer{b: make([]byte, 0, 512)}
 	outer := w.open("")
@@ -38,7 +38,8 @@ func encodeCustomer(cfg Config, e *event.CustomerChange) (sink.Item, error) {
 	return sink.Item{ID: e.SourceId, Body: w.b, EnvelopeKey: e.Source, EntityKey: e.Source + "\x00" + canonicalSourceID(e.SourceId)}, nil
 }
 
-// canonicalSourceID is a sourceId as the vendor's echo may spell it: a number without its leading zeros. Two that meet in it never share a call.
+// canonicalSourceID is a sourceId as the vendor's echo may spell it: a number without its leading
+// zeros. Two that meet in it never share a call.
 func canonicalSourceID(id string) string {
 	if isDigits(id) {
 		return strings.TrimLeft(id[:len(id)-1], "0") + id[len(id)-1:]
@@ -78,7 +79,8 @@ func (w *writer) ssn(form string, v *string) {
 	w.b = strconv.AppendUint(w.b, n, 10)
 }
 
-// email is checked as far as any mail address goes: the vendor refuses the whole call for one that is none.
+// email is checked as far as any mail address goes: the vendor refuses the whole call for one that
+// is none.
 func (w *writer) email(v *string) {
 	if v == nil {
 		return
@@ -89,7 +91,8 @@ func (w *writer) email(v *string) {
 	w.text("email", *v)
 }
 
-// isEmailAddress takes any local part and domain of RFC 5321: only quotes around the local part let white space or another @ in.
+// isEmailAddress takes any local part and domain of RFC 5321: only quotes around the local part let
+// white space or another @ in.
 func isEmailAddress(s string) bool {
 	at := strings.LastIndexByte(s, '@')
 	if at < 1 {
@@ -140,7 +143,8 @@ func (w *writer) addresses(list []event.PropelAddress) {
 	w.b = append(w.b, ']')
 }
 
-// address insists on a code: an address without one is added anew each time that it is sent, and the operation would not be repeatable.
+// address insists on a code: an address without one is added anew each time that it is sent, and
+// the operation would not be repeatable.
 func (w *writer) address(a *event.PropelAddress) {
 	w.oneOf("type", a.Type, "delivery", "invoice")
 	w.mandatory("code", a.Code)

@@ -144,8 +144,8 @@ func wantViolations(t *testing.T, err error, want ...sink.Violation) {
 	wantEqual(t, validation.Violations, want)
 }
 
-// The vendor echoes only the sourceId, possibly as a number. Items whose echoes may be equal must not
-// share a call.
+// The vendor echoes only the sourceId, possibly as a number. Items whose echoes may be equal must
+// not share a call.
 func TestEntityKeySeparatesIDsThatResponsesMayConfuse(t *testing.T) {
 	entityKey := func(source, id string) string {
 		item, err := encodeCustomer(Default(), newCustomerChange(source, id))

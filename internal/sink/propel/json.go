@@ -10,8 +10,9 @@ import (
 	"sluice/internal/sink/jsonwriter"
 )
 
-// writer appends one JSON object to b and gathers what is wrong with the event on the way. Absent fields leave no trace in b: the vendor says
-// nothing about null, and what is left out stays as it is.
+// writer appends one JSON object to b and gathers what is wrong with the event on the way. Absent
+// fields leave no trace in b: the vendor says nothing about null, and what is left out stays as it
+// is.
 type writer struct {
 	b          []byte
 	prefix     string // path of the object that is being written, such as "addresses[2]."

@@ -19,8 +19,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// fakeVendor plays Propel: its token endpoint issues token-1, token-2, and so on, and it records the
-// calls of the bulk endpoint.
+// fakeVendor plays Propel: its token endpoint issues token-1, token-2, and so on, and it records
+// the calls of the bulk endpoint.
 type fakeVendor struct {
 	*httptest.Server
 	mu      sync.Mutex

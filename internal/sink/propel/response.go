@@ -47,8 +47,8 @@ func (o *operation) classifyRefusal(result sink.Result) sink.ResultClass {
 	return result.Class
 }
 
-// parseErrorBody reads the code and the messages of {"error": {"code", "messages"}}, whose code is a
-// number in the documentation's example and a string in its table, or of the API gateway's
+// parseErrorBody reads the code and the messages of {"error": {"code", "messages"}}, whose code is
+// a number in the documentation's example and a string in its table, or of the API gateway's
 // {"fault": {"faultstring", "detail": {"errorcode"}}}. The text of any other body is its only
 // message.
 func parseErrorBody(body []byte) (code string, messages []string) {
@@ -82,8 +82,8 @@ func parseErrorBody(body []byte) (code string, messages []string) {
 	return code, messages
 }
 
-// listElements returns the elements of a JSON array. A value that is not an array is returned as the
-// only element.
+// listElements returns the elements of a JSON array. A value that is not an array is returned as
+// the only element.
 func listElements(raw json.RawMessage) []json.RawMessage {
 	var list []json.RawMessage
 	if json.Unmarshal(raw, &list) == nil {

@@ -88,8 +88,8 @@ func textOrJSON(raw json.RawMessage) string {
 	return string(raw)
 }
 
-// keyIndex finds items by the key with which the vendor echoes their sourceId: a string, or a number
-// that may have lost leading zeros or precision.
+// keyIndex finds items by the key with which the vendor echoes their sourceId: a string, or a
+// number that may have lost leading zeros or precision.
 type keyIndex struct {
 	itemCount int
 	exact     map[string][]int
