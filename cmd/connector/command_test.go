@@ -170,7 +170,7 @@ func TestTopicsAndSchemasAppliedAgainChangeNothing(t *testing.T) {
 		t.Errorf("producing without topics: exit %d with %q", r.code, r.errOut)
 	}
 	first := must(t, "topics", "apply", "-c", s.config, "--sources", "2")
-	for _, want := range []string{"purchases: made with 2 partitions", "sluice.purchases.dlq: made with 2 partitions", "sluice.customer-changes.parked: made"} {
+	for _, want := range []string{"purchases: created with 2 partitions", "sluice.purchases.dlq: created with 2 partitions", "sluice.customer-changes.parked: created"} {
 		if !strings.Contains(first, want) {
 			t.Errorf("%q is not said in\n%s", want, first)
 		}

@@ -24,7 +24,7 @@ func makeSources(ctx context.Context, out io.Writer, adm *kadm.Client, cfg *conf
 			return fmt.Errorf("making topic %s: %w", p.Topic, err)
 		default:
 			made = append(made, p.Topic)
-			fmt.Fprintf(out, "%s: made with %d partitions\n", p.Topic, partitions)
+			fmt.Fprintf(out, "%s: created with %d partitions\n", p.Topic, partitions)
 		}
 	}
 	return topics.AwaitTopics(ctx, adm, made...)

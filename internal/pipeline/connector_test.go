@@ -162,11 +162,11 @@ func TestAConnectorRefusesUnfitTopics(t *testing.T) {
 		want []topics.Problem
 	}{
 		"nothing is there": {func(*stage) {}, []topics.Problem{
-			{Topic: "purchases", What: "the source of pipeline purchases does not exist", Do: "make it, or correct pipelines.purchases.topic"},
+			{Topic: "purchases", Description: "the source of pipeline purchases does not exist", Remedy: "create it, or correct pipelines.purchases.topic"},
 		}},
 		"no topics of its own": {func(s *stage) { s.create("purchases", nil) }, []topics.Problem{
-			{Topic: "sluice.purchases.retry.10s", What: "it does not exist", Do: "run connector topics apply -c FILE"},
-			{Topic: "sluice.purchases.dlq", What: "it does not exist", Do: "run connector topics apply -c FILE"},
+			{Topic: "sluice.purchases.retry.10s", Description: "it does not exist", Remedy: "run connector topics apply -c FILE"},
+			{Topic: "sluice.purchases.dlq", Description: "it does not exist", Remedy: "run connector topics apply -c FILE"},
 		}},
 		"a retry topic that forgets": {func(s *stage) {
 			s.create("purchases", nil)
@@ -174,8 +174,8 @@ func TestAConnectorRefusesUnfitTopics(t *testing.T) {
 			s.create("sluice.purchases.dlq", fit)
 			s.create("sluice.purchases.retry.10s", map[string]string{"retention.ms": "1000", "max.message.bytes": "2000000"})
 		}, []topics.Problem{{
-			Topic: "sluice.purchases.retry.10s", What: "retention.ms is 1000, must be -1: the broker would delete records that are still needed",
-			Do: "run connector topics apply -c FILE",
+			Topic: "sluice.purchases.retry.10s", Description: "retention.ms is 1000, must be -1: the broker would delete records that are still needed",
+			Remedy: "run connector topics apply -c FILE",
 		}}},
 	}
 	for name, test := range tests {

@@ -10,93 +10,99 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// ApplyTopics makes topics that are missing, adds partitions, and mends settings by which records could vanish or be refused, and returns when a
-// broker describes them so. It gives what was changed, up to the error if there is one; with dryRun what would be. A source topic that does
-// not exist gives an *Unfit error before anything is changed. Applied again, it changes nothing; several instances may apply at once.
+// ApplyTopics creates missing topics, adds missing partitions, and corrects the configs by which
+// records could be lost or refused. It returns once a broker describes the topics as required. It
+// returns the changes made, also with an error; with dryRun those that it would make. If a source
+// topic does not exist, it changes nothing and the error is an *UnfitError.
+//
+// ApplyTopics is idempotent, and several instances may call it at the same time.
 func ApplyTopics(ctx context.Context, adm *kadm.Client, wanted []Topic, dryRun bool) ([]Change, error) {
-	state, err := read(ctx, adm, wanted)
+	states, err := describeTopics(ctx, adm, wanted)
 	if err != nil {
 		return nil, err
 	}
-	if missing := missingSources(wanted, state); len(missing) > 0 {
+	if missing := missingSources(wanted, states); len(missing) > 0 {
 		return nil, &UnfitError{Problems: missing}
 	}
 	var done []Change
-	for _, t := range wanted {
-		for _, c := range changes(t, state) {
+	for _, topic := range wanted {
+		for _, change := range requiredChanges(topic, states) {
 			if !dryRun {
-				if err := change(ctx, adm, t, c, state[t.Source]); err != nil {
-					return done, fmt.Errorf("changing topic %s: %w", c, err)
+				if err := applyChange(ctx, adm, topic, change, states[topic.Source]); err != nil {
+					return done, fmt.Errorf("changing topic %s: %w", change, err)
 				}
 			}
-			done = append(done, c)
+			done = append(done, change)
 		}
 	}
 	if dryRun || len(done) == 0 {
 		return done, nil
 	}
-	return done, awaitFit(ctx, adm, wanted)
+	return done, awaitVerified(ctx, adm, wanted)
 }
 
-// change does one change, or finds that another instance has done it.
-func change(ctx context.Context, adm *kadm.Client, t Topic, c Change, source actual) error {
-	switch c.Setting {
+// applyChange makes one change. A change that another instance has already made is no error.
+func applyChange(ctx context.Context, adm *kadm.Client, topic Topic, change Change, source topicState) error {
+	switch change.Setting {
 	case "":
-		return create(ctx, adm, t, source)
-	case partitions:
-		return grow(ctx, adm, t.Name, source.partitions)
+		return createTopic(ctx, adm, topic, source)
+	case partitionsSetting:
+		return addPartitions(ctx, adm, topic.Name, source.partitions)
 	}
-	answers, err := adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: c.Setting, Value: &c.To}}, t.Name)
+	alter := kadm.AlterConfig{Op: kadm.SetConfig, Name: change.Setting, Value: &change.To}
+	responses, err := adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{alter}, topic.Name)
 	if err != nil {
 		return err
 	}
-	answer, err := answers.On(t.Name, nil)
+	response, err := responses.On(topic.Name, nil)
 	if err != nil {
 		return err
 	}
-	return told(answer.Err, answer.ErrMessage)
+	return withMessage(response.Err, response.ErrMessage)
 }
 
-func create(ctx context.Context, adm *kadm.Client, t Topic, source actual) error {
+func createTopic(ctx context.Context, adm *kadm.Client, topic Topic, source topicState) error {
 	configs := map[string]*string{}
-	for key, value := range t.settings(source) {
+	for key, value := range topic.desiredConfigs(source) {
 		configs[key] = &value
 	}
-	answers, err := adm.CreateTopics(ctx, int32(source.partitions), t.Replication, configs, t.Name)
+	responses, err := adm.CreateTopics(ctx, int32(source.partitions), topic.Replication, configs, topic.Name)
 	if err != nil {
 		return err
 	}
-	answer, err := answers.On(t.Name, nil)
+	response, err := responses.On(topic.Name, nil)
 	if err != nil {
 		return err
 	}
-	if errors.Is(answer.Err, kerr.TopicAlreadyExists) {
+	if errors.Is(response.Err, kerr.TopicAlreadyExists) {
 		return nil
 	}
-	return told(answer.Err, answer.ErrMessage)
+	return withMessage(response.Err, response.ErrMessage)
 }
 
-// grow adds partitions. A broker refuses a count that the topic has already.
-func grow(ctx context.Context, adm *kadm.Client, topic string, count int) error {
-	answers, err := adm.UpdatePartitions(ctx, count, topic)
+// addPartitions raises a topic's partition count. A broker refuses a count that the topic already
+// has, which is no error if another instance has just added the partitions.
+func addPartitions(ctx context.Context, adm *kadm.Client, topic string, count int) error {
+	responses, err := adm.UpdatePartitions(ctx, count, topic)
 	if err != nil {
 		return err
 	}
-	answer, err := answers.On(topic, nil)
+	response, err := responses.On(topic, nil)
 	if err != nil {
 		return err
 	}
-	if errors.Is(answer.Err, kerr.InvalidPartitions) {
-		details, err := list(ctx, adm, topic)
+	if errors.Is(response.Err, kerr.InvalidPartitions) {
+		details, err := listTopics(ctx, adm, topic)
 		if err == nil && len(details[topic].Partitions) >= count {
 			return nil
 		}
 	}
-	return told(answer.Err, answer.ErrMessage)
+	return withMessage(response.Err, response.ErrMessage)
 }
 
-// told adds a broker's own words to its error, "3 partitions ..." or "policy violation ...".
-func told(err error, message string) error {
+// withMessage adds the broker's error message, which names the violated policy for example, to the
+// error of its error code.
+func withMessage(err error, message string) error {
 	if err == nil || message == "" {
 		return err
 	}

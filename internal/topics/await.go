@@ -8,21 +8,26 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"sluice/internal/backoff"
 )
 
-// The controller answers a change before the brokers have heard of it: they follow its log on their own.
-const (
-	awaitFor   = 30 * time.Second
-	awaitPause = 100 * time.Millisecond
-)
+// awaitTimeout bounds a wait for the brokers. The controller responds to a change before the
+// brokers know of it, because each of them replicates the controller's log on its own.
+const awaitTimeout = 30 * time.Second
 
-// AwaitTopics waits until a broker lists all topics, for at most 30 s. After that the error is context.DeadlineExceeded, and says the last answer.
+// awaitInterval is the constant interval between two attempts: a broker is expected to catch up
+// soon.
+var awaitInterval = backoff.Policy{Min: 100 * time.Millisecond, Max: 100 * time.Millisecond}
+
+// AwaitTopics waits until a broker lists all topics, for at most 30 s. After that the error wraps
+// context.DeadlineExceeded and has the text of the last attempt's error.
 func AwaitTopics(ctx context.Context, adm *kadm.Client, names ...string) error {
-	return await(ctx, func(ctx context.Context) error {
+	return awaitBrokers(ctx, func(ctx context.Context) error {
 		if len(names) == 0 {
-			return nil // an empty request would list every topic
+			return nil // a request without names would list every topic
 		}
-		details, err := list(ctx, adm, names...)
+		details, err := listTopics(ctx, adm, names...)
 		if err != nil {
 			return err
 		}
@@ -30,38 +35,39 @@ func AwaitTopics(ctx context.Context, adm *kadm.Client, names ...string) error {
 	})
 }
 
-// awaitFit returns when a broker describes all topics as they are wanted.
-func awaitFit(ctx context.Context, adm *kadm.Client, wanted []Topic) error {
-	return await(ctx, func(ctx context.Context) error { return VerifyTopics(ctx, adm, wanted) })
+// awaitVerified waits until a broker describes all topics as required.
+func awaitVerified(ctx context.Context, adm *kadm.Client, wanted []Topic) error {
+	return awaitBrokers(ctx, func(ctx context.Context) error { return VerifyTopics(ctx, adm, wanted) })
 }
 
-// await asks until the answer is no error, or one that time does not mend.
-func await(ctx context.Context, ask func(context.Context) error) error {
-	const doing = "waiting for the brokers to speak of the change"
-	bounded, cancel := context.WithTimeout(ctx, awaitFor)
+// awaitBrokers calls attempt until it succeeds or fails with an error that is not transient. When
+// the wait times out, the error has only the text of the last transient error: to the caller the
+// timeout is not an *UnfitError.
+func awaitBrokers(ctx context.Context, attempt func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, awaitTimeout)
 	defer cancel()
-	said := "nothing"
-	for {
-		err := ask(bounded)
+	last := errors.New("no response")
+	err := backoff.RetryUntil(ctx, awaitInterval, func() error {
+		err := attempt(ctx)
 		switch {
 		case err == nil:
 			return nil
-		case passing(err):
-			said = err.Error()
-		case bounded.Err() == nil:
-			return fmt.Errorf("%s: %w", doing, err)
+		case isTransient(err):
+			last = errors.New(err.Error())
+		case ctx.Err() == nil:
+			return backoff.Permanent(err)
 		}
-		timer := time.NewTimer(awaitPause)
-		select {
-		case <-timer.C:
-		case <-bounded.Done():
-			timer.Stop()
-			return fmt.Errorf("%s: %w; they said last: %s", doing, bounded.Err(), said)
-		}
+		return last
+	}, nil)
+	if err != nil {
+		return fmt.Errorf("waiting for the brokers to apply the change: %w", err)
 	}
+	return nil
 }
 
-// passing tells whether an error is that of a broker that has not heard of a change yet.
-func passing(err error) bool {
-	return errors.As(err, new(*UnfitError)) || errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.LeaderNotAvailable)
+// isTransient reports whether a broker that does not know of a change yet returns this error.
+func isTransient(err error) bool {
+	return errors.As(err, new(*UnfitError)) ||
+		errors.Is(err, kerr.UnknownTopicOrPartition) ||
+		errors.Is(err, kerr.LeaderNotAvailable)
 }

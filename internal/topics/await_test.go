@@ -17,149 +17,157 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// hide has the cluster not know any of the topics, the next so many times that it is asked for one; it gives the count of those that are left.
-func hide(cluster *kfake.Cluster, times int, topics ...string) *int {
-	left := times
+// hideTopics makes the cluster respond to the next metadata requests for any of the topics as if
+// the topics did not exist, as a broker does that has not replicated a change yet. It returns a
+// pointer to the number of requests that will still get such a response.
+func hideTopics(cluster *kfake.Cluster, times int, topics ...string) *int {
+	remaining := times
 	cluster.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		hidden := false
-		asked := req.(*kmsg.MetadataRequest).Topics
-		for i, t := range asked {
-			if left > 0 && t.Topic != nil && slices.Contains(topics, *t.Topic) {
-				asked[i].Topic, hidden = kmsg.StringPtr("none."+*t.Topic), true
+		requested := req.(*kmsg.MetadataRequest).Topics
+		for i, topic := range requested {
+			if remaining > 0 && topic.Topic != nil && slices.Contains(topics, *topic.Topic) {
+				requested[i].Topic, hidden = kmsg.StringPtr("none."+*topic.Topic), true
 			}
 		}
 		if hidden {
-			left--
+			remaining--
 		}
 		return nil, nil, false
 	})
-	return &left
+	return &remaining
 }
 
-// newLagging is a cluster in a bubble, with source topic purchases of three partitions.
-func newLagging(t *testing.T) (*kfake.Cluster, *kadm.Client) {
+// newLaggingCluster starts a cluster in a synctest bubble, with the source topic purchases of three
+// partitions. Tests make it lag with hideTopics.
+func newLaggingCluster(t *testing.T) (*kfake.Cluster, *kadm.Client) {
 	t.Helper()
-	p := testkit.StartPlatform(t, embedded.Options{Network: &testkit.Network{}})
-	adm := kadm.NewClient(testkit.NewClient(t, p))
-	makeTopic(t, adm, "purchases", 3, nil)
-	return p.Cluster(), adm
+	platform := testkit.StartPlatform(t, embedded.Options{Network: &testkit.Network{}})
+	adm := kadm.NewClient(testkit.NewClient(t, platform))
+	createTestTopic(t, adm, "purchases", 3, nil)
+	return platform.Cluster(), adm
 }
 
-func purchasesOnly() []Topic {
+func purchasesTopics() []Topic {
 	cfg := testConfig()
 	cfg.Pipelines = cfg.Pipelines[:1]
 	return RequiredTopics(cfg)
 }
 
-func TestApplyReturnsWhenTheBrokersSpeakOfWhatItMade(t *testing.T) {
+func TestApplyReturnsOnceTheBrokersDescribeTheChanges(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		cluster, adm := newLagging(t)
-		wanted := purchasesOnly()
-		left := hide(cluster, 4, wanted[0].Name) // once before it is made, when it is truly not there
+		cluster, adm := newLaggingCluster(t)
+		wanted := purchasesTopics()
+		// The first of the four requests precedes the creation.
+		remaining := hideTopics(cluster, 4, wanted[0].Name)
 		if _, err := ApplyTopics(t.Context(), adm, wanted, false); err != nil {
 			t.Fatal(err)
 		}
-		if *left != 0 {
-			t.Errorf("returned %d denials early", *left)
+		if *remaining != 0 {
+			t.Errorf("returned while %d requests would not find the topic, want 0", *remaining)
 		}
 	})
 }
 
-func TestApplyWaitsNoLongerThanItsBound(t *testing.T) {
+func TestApplyWaitsNoLongerThanItsTimeout(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		cluster, adm := newLagging(t)
-		wanted := purchasesOnly()
-		hide(cluster, 1<<30, wanted[0].Name)
-		began := time.Now()
+		cluster, adm := newLaggingCluster(t)
+		wanted := purchasesTopics()
+		hideTopics(cluster, 1<<30, wanted[0].Name)
+		start := time.Now()
 		done, err := ApplyTopics(t.Context(), adm, wanted, false)
 		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(*UnfitError)) || len(done) != len(wanted) {
-			t.Errorf("changes %v, error %v, want all changes and the end of the wait", done, err)
+			t.Errorf("got changes %v with error %v, want all changes with DeadlineExceeded", done, err)
 		}
-		if took := time.Since(began); took < awaitFor || took > awaitFor+time.Second {
-			t.Errorf("waited %v, want %v", took, awaitFor)
-		}
-	})
-}
-
-func TestApplyDoesNotWaitWhereNothingChanges(t *testing.T) {
-	testkit.RunInBubble(t, func(t *testing.T) {
-		cluster, adm := newLagging(t)
-		wanted := purchasesOnly()
-		hide(cluster, 1<<30, wanted[0].Name)
-		began := time.Now()
-		if _, err := ApplyTopics(t.Context(), adm, wanted, true); err != nil || time.Since(began) > 0 {
-			t.Errorf("a dry run took %v and gave %v", time.Since(began), err)
+		if took := time.Since(start); took < awaitTimeout || took > awaitTimeout+time.Second {
+			t.Errorf("waited %v, want %v", took, awaitTimeout)
 		}
 	})
 }
 
-func TestTopicsThatBrokersDoNotSpeakOfYetAreAwaited(t *testing.T) {
+func TestDryRunDoesNotWait(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		cluster, adm := newLagging(t)
-		left := hide(cluster, 3, "purchases")
-		if err := AwaitTopics(t.Context(), adm, "purchases"); err != nil || *left != 0 {
-			t.Errorf("error %v, %d denials early", err, *left)
+		cluster, adm := newLaggingCluster(t)
+		wanted := purchasesTopics()
+		hideTopics(cluster, 1<<30, wanted[0].Name)
+		start := time.Now()
+		if _, err := ApplyTopics(t.Context(), adm, wanted, true); err != nil || time.Since(start) > 0 {
+			t.Errorf("dry run took %v with error %v, want no time and no error", time.Since(start), err)
+		}
+	})
+}
+
+func TestAwaitTopicsWaitsUntilTheBrokersListThem(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
+		cluster, adm := newLaggingCluster(t)
+		remaining := hideTopics(cluster, 3, "purchases")
+		if err := AwaitTopics(t.Context(), adm, "purchases"); err != nil || *remaining != 0 {
+			t.Errorf("got error %v while %d requests would not find the topic, want nil and 0", err, *remaining)
 		}
 		if err := AwaitTopics(t.Context(), adm); err != nil {
-			t.Errorf("without a topic: %v", err)
+			t.Errorf("without topics: got error %v, want nil", err)
 		}
 	})
 }
 
-func TestTheWaitForTopicsEndsWithItsContext(t *testing.T) {
+func TestAwaitTopicsEndsWithItsContext(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		_, adm := newLagging(t)
+		_, adm := newLaggingCluster(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		began := time.Now()
+		start := time.Now()
 		err := AwaitTopics(ctx, adm, "none")
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), kerr.UnknownTopicOrPartition.Message) || time.Since(began) != time.Second {
-			t.Errorf("after %v: %v, want the context's error and the brokers' last answer after 1 s", time.Since(began), err)
+		isTimeout := errors.Is(err, context.DeadlineExceeded)
+		if !isTimeout || !strings.Contains(err.Error(), kerr.UnknownTopicOrPartition.Message) {
+			t.Errorf("got error %v, want the context's with the brokers' last response", err)
+		}
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("took %v, want the context's 1s", took)
 		}
 	})
 }
 
-func TestAnErrorThatTimeDoesNotMendEndsTheWait(t *testing.T) {
+func TestAwaitTopicsEndsOnAPermanentError(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		cluster, adm := newLagging(t)
+		cluster, adm := newLaggingCluster(t)
 		cluster.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			asked := req.(*kmsg.MetadataRequest)
-			if len(asked.Topics) == 0 {
+			request := req.(*kmsg.MetadataRequest)
+			if len(request.Topics) == 0 {
 				return nil, nil, false
 			}
-			resp := asked.ResponseKind().(*kmsg.MetadataResponse)
-			refused := kmsg.NewMetadataResponseTopic()
-			refused.Topic, refused.ErrorCode = asked.Topics[0].Topic, kerr.TopicAuthorizationFailed.Code
-			resp.Topics = append(resp.Topics, refused)
-			return resp, nil, true
+			response := request.ResponseKind().(*kmsg.MetadataResponse)
+			topic := kmsg.NewMetadataResponseTopic()
+			topic.Topic, topic.ErrorCode = request.Topics[0].Topic, kerr.TopicAuthorizationFailed.Code
+			response.Topics = append(response.Topics, topic)
+			return response, nil, true
 		})
 		if err := AwaitTopics(t.Context(), adm, "purchases"); !errors.Is(err, kerr.TopicAuthorizationFailed) {
-			t.Errorf("error %v, want the refusal", err)
+			t.Errorf("got error %v, want %v", err, kerr.TopicAuthorizationFailed)
 		}
 	})
 }
 
-func TestWhatTimeMendsIsAskedForAgain(t *testing.T) {
+func TestTransientErrorsAreRetried(t *testing.T) {
 	for name, test := range map[string]struct {
-		said  error
-		asked int
+		err          error
+		wantAttempts int
 	}{
-		"not known yet":    {kerr.UnknownTopicOrPartition, 2},
-		"no leader yet":    {kerr.LeaderNotAvailable, 2},
-		"not fit yet":      {&UnfitError{}, 2},
-		"never to be seen": {kerr.TopicAuthorizationFailed, 1},
+		"unknown topic": {kerr.UnknownTopicOrPartition, 2},
+		"no leader":     {kerr.LeaderNotAvailable, 2},
+		"unfit topic":   {&UnfitError{}, 2},
+		"unauthorized":  {kerr.TopicAuthorizationFailed, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				asked := 0
-				err := await(t.Context(), func(context.Context) error {
-					if asked++; asked == 1 {
-						return test.said
+				attempts := 0
+				err := awaitBrokers(t.Context(), func(context.Context) error {
+					if attempts++; attempts == 1 {
+						return test.err
 					}
 					return nil
 				})
-				if asked != test.asked || (err == nil) != (test.asked == 2) {
-					t.Errorf("asked %d times, error %v", asked, err)
+				if attempts != test.wantAttempts || (err == nil) != (test.wantAttempts == 2) {
+					t.Errorf("got %d attempts with error %v, want %d", attempts, err, test.wantAttempts)
 				}
 			})
 		})

@@ -11,53 +11,56 @@ import (
 	"sluice/internal/config"
 )
 
-// Leftover is a retry or parked topic that the configuration does not want any more, but in which records may still wait.
+// Leftover is a retry or parked topic that the configuration no longer requires, but that may still
+// hold records.
 type Leftover struct {
 	Topic    string
 	Pipeline string
-	// Delay is a retry tier's, 0 for the parked topic.
+	// Delay is the delay of the retry tier, 0 for a parked topic.
 	Delay time.Duration
-	// Configured says that the pipeline is in the configuration: its owner drains the topic. Otherwise nobody reads it, which is reported.
+	// Configured reports whether the pipeline is still configured. If it is, the owner of a
+	// partition drains the retry topic. Otherwise nothing reads the topic.
 	Configured bool
 }
 
-// FindLeftovers lists the retry and parked topics of the connector that the configuration does not want, by topic. Dead-letter topics are none:
-// they are kept on purpose.
+// FindLeftovers lists the connector's retry and parked topics that the configuration does not
+// require, sorted by topic. Dead-letter topics are never leftovers: they are kept on purpose.
 func FindLeftovers(ctx context.Context, adm *kadm.Client, cfg *config.Config) ([]Leftover, error) {
-	details, err := list(ctx, adm)
+	details, err := listTopics(ctx, adm)
 	if err != nil {
 		return nil, fmt.Errorf("listing topics: %w", err)
 	}
 	wanted, pipelines := map[string]bool{}, map[string]bool{}
-	for _, t := range RequiredTopics(cfg) {
-		wanted[t.Name], pipelines[t.Pipeline] = true, true
+	for _, topic := range RequiredTopics(cfg) {
+		wanted[topic.Name], pipelines[topic.Pipeline] = true, true
 	}
 	var leftovers []Leftover
 	for _, topic := range details.Names() {
-		l, ok := parse(cfg.Name, topic)
+		leftover, ok := parseTopicName(cfg.Name, topic)
 		if !ok || wanted[topic] {
 			continue
 		}
-		l.Configured = pipelines[l.Pipeline]
-		leftovers = append(leftovers, l)
+		leftover.Configured = pipelines[leftover.Pipeline]
+		leftovers = append(leftovers, leftover)
 	}
 	return leftovers, nil
 }
 
-// parse reads a retry or parked topic's name back. A pipeline's name has no dot, so that topics of a connector whose name begins with this
-// one's are told apart.
-func parse(name, topic string) (Leftover, bool) {
-	rest, ours := strings.CutPrefix(topic, name+".")
+// parseTopicName parses the name of a retry or parked topic of the connector called name. Pipeline
+// names have no dot, so the topics of another connector whose name starts with this name and a dot
+// are not mistaken for this connector's.
+func parseTopicName(name, topic string) (Leftover, bool) {
+	rest, isOurs := strings.CutPrefix(topic, name+".")
 	pipeline, kind, found := strings.Cut(rest, ".")
-	if !ours || !found {
+	if !isOurs || !found {
 		return Leftover{}, false
 	}
-	l := Leftover{Topic: topic, Pipeline: pipeline}
+	leftover := Leftover{Topic: topic, Pipeline: pipeline}
 	if topic == ParkedTopic(name, pipeline) {
-		return l, true
+		return leftover, true
 	}
 	delay, isRetry := strings.CutPrefix(kind, "retry.")
 	d, err := time.ParseDuration(delay)
-	l.Delay = d
-	return l, isRetry && err == nil && topic == RetryTopic(name, pipeline, d)
+	leftover.Delay = d
+	return leftover, isRetry && err == nil && topic == RetryTopic(name, pipeline, d)
 }

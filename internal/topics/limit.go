@@ -7,25 +7,27 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// BatchLimits gives, by pipeline, the bytes that each of its wanted topics takes in one batch: the least max.message.bytes among those that exist.
-// A broker holds it against the batch and not the record, and refuses the whole batch, so a producer must not make longer ones.
+// BatchLimits returns, by pipeline, the maximum size in bytes of a record batch that all existing
+// topics of the pipeline accept: the lowest of their max.message.bytes. A broker compares it with
+// the batch, not with the record, and refuses the whole batch, so a producer must not exceed it.
 func BatchLimits(ctx context.Context, adm *kadm.Client, wanted []Topic) (map[string]int, error) {
-	state, err := read(ctx, adm, wanted)
+	states, err := describeTopics(ctx, adm, wanted)
 	if err != nil {
 		return nil, err
 	}
 	limits := map[string]int{}
-	for _, t := range wanted {
-		have, exists := state[t.Name]
+	for _, topic := range wanted {
+		state, exists := states[topic.Name]
 		if !exists {
 			continue
 		}
-		limit := int(have.number(maxMessageBytes))
+		limit := int(state.intConfig(maxMessageBytes))
 		if limit <= 0 {
-			return nil, fmt.Errorf("topic %s: its %s is %q, want a number of bytes", t.Name, maxMessageBytes, have.configs[maxMessageBytes])
+			return nil, fmt.Errorf("topic %s: its %s is %q, want a number of bytes",
+				topic.Name, maxMessageBytes, state.configs[maxMessageBytes])
 		}
-		if least, ok := limits[t.Pipeline]; !ok || limit < least {
-			limits[t.Pipeline] = limit
+		if lowest, ok := limits[topic.Pipeline]; !ok || limit < lowest {
+			limits[topic.Pipeline] = limit
 		}
 	}
 	return limits, nil

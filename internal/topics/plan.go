@@ -10,113 +10,127 @@ import (
 	"time"
 )
 
-// Change is one thing that is done to a topic, or would be.
+// Change is one change to a topic, made or planned.
 type Change struct {
 	Topic string
-	// Setting is the setting changed, "partitions", or empty where the topic is made.
+	// Setting is the config that changes, "partitions" for the partition count, or empty if the
+	// topic is created.
 	Setting string
-	// From is the value before, empty where the topic is made; To is the value after, where the topic is made its partition count.
+	// From is the value before the change, empty if the topic is created. To is the value after it;
+	// if the topic is created, its partition count.
 	From, To string
-	// Why says what could happen to a record otherwise.
+	// Why says what could happen to a record without the change.
 	Why string
 }
 
-// String says the change in a line.
+// String describes the change in one line.
 func (c Change) String() string {
 	if c.Setting == "" {
-		return fmt.Sprintf("%s: made with %s partitions", c.Topic, c.To)
+		return fmt.Sprintf("%s: created with %s partitions", c.Topic, c.To)
 	}
 	return fmt.Sprintf("%s: %s %s -> %s", c.Topic, c.Setting, c.From, c.To)
 }
 
-const partitions = "partitions"
+const partitionsSetting = "partitions"
 
-// changes lists what a topic lacks, in a stable order.
-func changes(t Topic, state map[string]actual) []Change {
-	source := state[t.Source]
-	have, exists := state[t.Name]
+// requiredChanges lists what a topic lacks, in a stable order.
+func requiredChanges(topic Topic, states map[string]topicState) []Change {
+	source := states[topic.Source]
+	state, exists := states[topic.Name]
 	if !exists {
-		return []Change{{Topic: t.Name, To: strconv.Itoa(source.partitions), Why: "it does not exist"}}
+		return []Change{{Topic: topic.Name, To: strconv.Itoa(source.partitions), Why: "it does not exist"}}
 	}
-	var list []Change
-	if have.partitions < source.partitions {
-		list = append(list, Change{
-			Topic: t.Name, Setting: partitions, From: strconv.Itoa(have.partitions), To: strconv.Itoa(source.partitions),
-			Why: "a record keeps the partition number that it has in " + t.Source,
+	var changes []Change
+	if state.partitions < source.partitions {
+		changes = append(changes, Change{
+			Topic: topic.Name, Setting: partitionsSetting,
+			From: strconv.Itoa(state.partitions), To: strconv.Itoa(source.partitions),
+			Why: "a record keeps the partition number that it has in " + topic.Source,
 		})
 	}
-	settings := t.settings(source)
-	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		if why := harm(key, have, settings[key]); why != "" {
-			list = append(list, Change{Topic: t.Name, Setting: key, From: have.configs[key], To: settings[key], Why: why})
+	desired := topic.desiredConfigs(source)
+	for _, key := range slices.Sorted(maps.Keys(desired)) {
+		if why := harmOf(key, state, desired[key]); why != "" {
+			changes = append(changes, Change{
+				Topic: topic.Name, Setting: key, From: state.configs[key], To: desired[key], Why: why,
+			})
 		}
 	}
-	return slices.Concat(list, replicaChanges(t.Name, have), timestampChanges(t.Name, have))
+	return slices.Concat(changes, replicaChanges(topic.Name, state), timestampChanges(topic.Name, state))
 }
 
-// replicaChanges: what was confirmed must stay, and it must be possible to confirm at all.
-func replicaChanges(topic string, have actual) []Change {
-	var list []Change
-	if is := have.configs[uncleanElection]; is == "true" {
-		list = append(list, Change{
-			Topic: topic, Setting: uncleanElection, From: is, To: "false", Why: "a replica that lacks confirmed records could become the leader",
+// replicaChanges lists the changes without which acknowledged records could be lost, or no record
+// could be acknowledged at all.
+func replicaChanges(topic string, state topicState) []Change {
+	var changes []Change
+	if value := state.configs[uncleanElection]; value == "true" {
+		changes = append(changes, Change{
+			Topic: topic, Setting: uncleanElection, From: value, To: "false",
+			Why: "a replica that lacks acknowledged records could become the leader",
 		})
 	}
-	if have.number(minInsync) > int64(have.replicas) {
-		list = append(list, Change{
-			Topic: topic, Setting: minInsync, From: have.configs[minInsync], To: strconv.Itoa(have.replicas), Why: "the broker would refuse every record, for there are no more replicas",
+	if state.intConfig(minInsync) > int64(state.replicas) {
+		changes = append(changes, Change{
+			Topic: topic, Setting: minInsync, From: state.configs[minInsync], To: strconv.Itoa(state.replicas),
+			Why: "the broker would refuse every record, because there are fewer replicas",
 		})
 	}
-	return list
+	return changes
 }
 
-// harm says what a setting would do to records, empty where it does none: one that keeps more than is wanted is left alone.
-func harm(key string, have actual, want string) string {
-	is := have.configs[key]
+// harmOf returns what could happen to records if the config key kept its value instead of the
+// desired one, or "" if nothing could: a topic that keeps more than is required stays as it is.
+func harmOf(key string, state topicState, desired string) string {
+	value := state.configs[key]
 	switch key {
 	case cleanupPolicy:
-		if strings.TrimSpace(is) != want {
-			return "compaction drops a record when a later one has its key"
+		if strings.TrimSpace(value) != desired {
+			return "compaction removes a record once a later one has its key"
 		}
 	case retentionMs, retentionBytes:
-		if shorter(is, want) {
+		if isShorterRetention(value, desired) {
 			return "the broker would delete records that are still needed"
 		}
 	case maxMessageBytes:
-		if need, err := strconv.ParseInt(want, 10, 64); err != nil || have.number(key) < need {
-			return "the broker would refuse a record that the source holds, with the headers that are added"
+		if need, err := strconv.ParseInt(desired, 10, 64); err != nil || state.intConfig(key) < need {
+			return "the broker would refuse a record of the source topic with the headers that are added to it"
 		}
 	}
 	return ""
 }
 
-// shorter tells whether a retention ends before another; -1 never does. A value that cannot be read is taken as shorter.
-func shorter(is, want string) bool {
-	if is == want || is == unlimited {
+// isShorterRetention reports whether retention value ends before retention other; -1 never ends. A
+// value that is not a number counts as shorter.
+func isShorterRetention(value, other string) bool {
+	if value == other || value == unlimited {
 		return false
 	}
-	i, errIs := strconv.ParseInt(is, 10, 64)
-	w, errWant := strconv.ParseInt(want, 10, 64)
-	return errIs != nil || errWant != nil || want == unlimited || i < w
+	v, valueErr := strconv.ParseInt(value, 10, 64)
+	o, otherErr := strconv.ParseInt(other, 10, 64)
+	return valueErr != nil || otherErr != nil || other == unlimited || v < o
 }
 
-// skewMin is how far the connector's clock may be from the broker's: a record carries the time of its writing.
-const skewMin = time.Hour
+// minClockSkew is the difference between the clocks of the connector and the broker that a topic
+// must tolerate: the timestamp of a record is the time at which the connector wrote it.
+const minClockSkew = time.Hour
 
-// timestampChanges: with CreateTime a broker refuses records whose time is too far from its own.
-func timestampChanges(topic string, have actual) []Change {
-	if have.configs[timestampType] == "LogAppendTime" {
+// timestampChanges lists the configs by which a broker would refuse records because their
+// timestamps differ too much from its clock. With LogAppendTime the broker ignores the timestamps.
+func timestampChanges(topic string, state topicState) []Change {
+	if state.configs[timestampType] == "LogAppendTime" {
 		return nil
 	}
-	usual := map[string]int64{beforeMaxMs: math.MaxInt64, afterMaxMs: skewMin.Milliseconds(), differenceMaxMs: math.MaxInt64}
-	var list []Change
-	for _, key := range slices.Sorted(maps.Keys(usual)) {
-		if is, set := have.configs[key]; set && have.number(key) < skewMin.Milliseconds() {
-			list = append(list, Change{
-				Topic: topic, Setting: key, From: is, To: strconv.FormatInt(usual[key], 10),
+	defaults := map[string]int64{
+		beforeMaxMs: math.MaxInt64, afterMaxMs: minClockSkew.Milliseconds(), differenceMaxMs: math.MaxInt64,
+	}
+	var changes []Change
+	for _, key := range slices.Sorted(maps.Keys(defaults)) {
+		if value, set := state.configs[key]; set && state.intConfig(key) < minClockSkew.Milliseconds() {
+			changes = append(changes, Change{
+				Topic: topic, Setting: key, From: value, To: strconv.FormatInt(defaults[key], 10),
 				Why: "the broker would refuse records when its clock and the connector's differ",
 			})
 		}
 	}
-	return list
+	return changes
 }

@@ -13,46 +13,51 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// actual is a topic as the cluster has it.
-type actual struct {
+// topicState is a topic as the cluster describes it.
+type topicState struct {
 	partitions int
 	replicas   int // of the partition that has the fewest
 	configs    map[string]string
 }
 
-// number is a setting as a number, 0 where the cluster has none such.
-func (a actual) number(key string) int64 {
-	n, err := strconv.ParseInt(a.configs[key], 10, 64)
+// intConfig returns a config as a number, or 0 if the topic has no such config or it is no number.
+func (s topicState) intConfig(key string) int64 {
+	n, err := strconv.ParseInt(s.configs[key], 10, 64)
 	if err != nil {
 		return 0
 	}
 	return n
 }
 
-// read gives the wanted topics and their sources as they are; those that do not exist are left out.
-func read(ctx context.Context, adm *kadm.Client, wanted []Topic) (map[string]actual, error) {
+// describeTopics returns the state of the wanted topics and their sources by name, without those
+// that do not exist.
+func describeTopics(ctx context.Context, adm *kadm.Client, wanted []Topic) (map[string]topicState, error) {
 	names := map[string]bool{}
-	for _, t := range wanted {
-		names[t.Name], names[t.Source] = true, true
+	for _, topic := range wanted {
+		names[topic.Name], names[topic.Source] = true, true
 	}
 	if len(names) == 0 {
-		return nil, nil // an empty request would list every topic
+		return nil, nil // a request without names would list every topic
 	}
-	details, err := list(ctx, adm, slices.Sorted(maps.Keys(names))...)
+	details, err := listTopics(ctx, adm, slices.Sorted(maps.Keys(names))...)
 	if err != nil {
 		return nil, fmt.Errorf("listing topics: %w", err)
 	}
-	state := map[string]actual{}
+	states := map[string]topicState{}
 	for _, d := range details.Sorted() {
 		switch {
 		case errors.Is(d.Err, kerr.UnknownTopicOrPartition):
 		case d.Err != nil:
 			return nil, fmt.Errorf("listing topic %s: %w", d.Topic, d.Err)
 		default:
-			state[d.Topic] = actual{partitions: len(d.Partitions), replicas: fewestReplicas(d.Partitions), configs: map[string]string{}}
+			states[d.Topic] = topicState{
+				partitions: len(d.Partitions),
+				replicas:   fewestReplicas(d.Partitions),
+				configs:    map[string]string{},
+			}
 		}
 	}
-	return state, readConfigs(ctx, adm, state)
+	return states, addConfigs(ctx, adm, states)
 }
 
 func fewestReplicas(partitions kadm.PartitionDetails) int {
@@ -63,13 +68,15 @@ func fewestReplicas(partitions kadm.PartitionDetails) int {
 	return fewest
 }
 
-// list asks a broker. Without authorized operations kadm answers from the client's cache, in which a topic made just now is missing.
-func list(ctx context.Context, adm *kadm.Client, names ...string) (kadm.TopicDetails, error) {
+// listTopics requests authorized operations, because without them kadm may respond from the
+// client's metadata cache, which lacks a topic that was created just now.
+func listTopics(ctx context.Context, adm *kadm.Client, names ...string) (kadm.TopicDetails, error) {
 	return adm.ListTopics(kadm.WithAuthorizedOps(ctx), names...)
 }
 
-func readConfigs(ctx context.Context, adm *kadm.Client, state map[string]actual) error {
-	described, err := adm.DescribeTopicConfigs(ctx, slices.Sorted(maps.Keys(state))...)
+// addConfigs adds the configs of all topics to their states.
+func addConfigs(ctx context.Context, adm *kadm.Client, states map[string]topicState) error {
+	described, err := adm.DescribeTopicConfigs(ctx, slices.Sorted(maps.Keys(states))...)
 	if err != nil {
 		return fmt.Errorf("describing topics: %w", err)
 	}
@@ -78,7 +85,7 @@ func readConfigs(ctx context.Context, adm *kadm.Client, state map[string]actual)
 			return fmt.Errorf("describing topic %s: %w", d.Name, d.Err)
 		}
 		for _, c := range d.Configs {
-			state[d.Name].configs[c.Key] = c.MaybeValue()
+			states[d.Name].configs[c.Key] = c.MaybeValue()
 		}
 	}
 	return nil

@@ -1,10 +1,12 @@
-// Package topics names the connector's own topics, and makes, mends and checks them.
+// Package topics names the connector's own topics and creates, corrects and verifies them.
 //
-// A retry, parked or dead-letter topic has the source topic's partition count, for a record keeps its partition number. Retry and parked
-// topics keep records until their owner deletes them: a broker that deleted one by age would lose it.
+// A retry, parked or dead-letter topic has the partition count of its source topic, because a
+// record keeps its partition number. Retry and parked topics have unlimited retention: their owner
+// deletes the records, and a broker that deleted them by age would lose them.
 package topics
 
 import (
+	"maps"
 	"math"
 	"strconv"
 	"time"
@@ -12,21 +14,24 @@ import (
 	"sluice/internal/config"
 )
 
-// RetryTopic is the topic of one retry tier.
+// RetryTopic returns the name of the retry topic of a pipeline's retry tier.
 func RetryTopic(name, pipeline string, delay time.Duration) string {
 	return config.RetryTopic(name, pipeline, delay)
 }
 
-// ParkedTopic is the topic of records that wait for an earlier one of their key.
+// ParkedTopic returns the name of the parked topic of a pipeline, which is for records that wait
+// for an earlier record with the same order key.
 func ParkedTopic(name, pipeline string) string { return config.ParkedTopic(name, pipeline) }
 
-// DeadLetterTopic is the topic of records that are given up.
+// DeadLetterTopic returns the name of the dead-letter topic of a pipeline.
 func DeadLetterTopic(name, pipeline string) string { return config.DeadLetterTopic(name, pipeline) }
 
-// HeaderRoom is what a topic takes beyond the source's max.message.bytes, for the headers that are added.
+// HeaderRoom is what a topic accepts beyond the max.message.bytes of its source topic, in bytes:
+// room for the headers that are added to a record.
 const HeaderRoom = 64 << 10
 
-// Kafka's topic settings that matter here (https://kafka.apache.org/documentation/#topicconfigs).
+// Kafka's topic configs that decide whether a record is kept and accepted
+// (https://kafka.apache.org/documentation/#topicconfigs).
 const (
 	cleanupPolicy   = "cleanup.policy"
 	retentionMs     = "retention.ms"
@@ -35,59 +40,63 @@ const (
 	timestampType   = "message.timestamp.type"
 	beforeMaxMs     = "message.timestamp.before.max.ms"
 	afterMaxMs      = "message.timestamp.after.max.ms"
-	differenceMaxMs = "message.timestamp.difference.max.ms" // until 3.9; KIP-937 has the two above
+	differenceMaxMs = "message.timestamp.difference.max.ms" // until Kafka 3.9; replaced by KIP-937
 	minInsync       = "min.insync.replicas"
 	uncleanElection = "unclean.leader.election.enable"
 )
 
-// unlimited is how Kafka writes no limit of retention.
+// unlimited is Kafka's value for a retention without a limit.
 const unlimited = "-1"
 
 // Topic is one topic that a pipeline writes.
 type Topic struct {
 	Name     string
 	Pipeline string
-	// Source is the topic whose partition count it has, and whose max.message.bytes and HeaderRoom it takes.
+	// Source is the source topic. It decides the partition count and, with HeaderRoom added, the
+	// max.message.bytes.
 	Source string
-	// Replication is the replication factor when it is made, -1: the broker's default.
+	// Replication is the replication factor with which the topic is created; -1 is the broker's
+	// default.
 	Replication int16
-	// Configs are its settings, apart from max.message.bytes.
+	// Configs are the topic's configs besides max.message.bytes.
 	Configs map[string]string
 }
 
-// RequiredTopics lists the topics that a configuration needs, pipeline by pipeline.
+// RequiredTopics lists the topics that the pipelines of a configuration write, pipeline by
+// pipeline.
 func RequiredTopics(cfg *config.Config) []Topic {
-	var wanted []Topic
-	for _, p := range cfg.Pipelines {
+	var required []Topic
+	for _, pipeline := range cfg.Pipelines {
 		add := func(name, retention string) {
-			wanted = append(wanted, Topic{
-				Name: name, Pipeline: p.Name, Source: p.Topic, Replication: cfg.Topics.ReplicationFactor,
+			required = append(required, Topic{
+				Name: name, Pipeline: pipeline.Name, Source: pipeline.Topic, Replication: cfg.Topics.ReplicationFactor,
 				Configs: map[string]string{cleanupPolicy: "delete", retentionMs: retention, retentionBytes: unlimited},
 			})
 		}
-		for _, d := range p.Retry.Delays {
-			add(RetryTopic(cfg.Name, p.Name, d), unlimited)
+		for _, delay := range pipeline.Retry.Delays {
+			add(RetryTopic(cfg.Name, pipeline.Name, delay), unlimited)
 		}
-		if p.Ordering == config.OrderingKey {
-			add(ParkedTopic(cfg.Name, p.Name), unlimited)
+		if pipeline.Ordering == config.OrderingKey {
+			add(ParkedTopic(cfg.Name, pipeline.Name), unlimited)
 		}
-		add(DeadLetterTopic(cfg.Name, p.Name), strconv.FormatInt(cfg.Topics.DeadLetterRetention.Milliseconds(), 10))
+		retention := cfg.Topics.DeadLetterRetention.Milliseconds()
+		add(DeadLetterTopic(cfg.Name, pipeline.Name), strconv.FormatInt(retention, 10))
 	}
-	return wanted
+	return required
 }
 
-// settings are the topic's, with what depends on its source.
-func (t Topic) settings(source actual) map[string]string {
-	s := map[string]string{maxMessageBytes: strconv.FormatInt(min(source.number(maxMessageBytes)+HeaderRoom, math.MaxInt32), 10)}
-	for key, value := range t.Configs {
-		s[key] = value
-	}
-	// The source shows the cluster's defaults. They are left alone where they do no harm, for some clusters refuse that these are set at all.
+// desiredConfigs returns the topic's configs, including those that depend on its source topic.
+func (t Topic) desiredConfigs(source topicState) map[string]string {
+	maxBytes := min(source.intConfig(maxMessageBytes)+HeaderRoom, math.MaxInt32)
+	configs := map[string]string{maxMessageBytes: strconv.FormatInt(maxBytes, 10)}
+	maps.Copy(configs, t.Configs)
+	// The source topic shows the cluster's defaults. They are overridden only if they are harmful,
+	// because some clusters refuse a request that sets these configs at all.
 	if source.configs[uncleanElection] == "true" {
-		s[uncleanElection] = "false"
+		configs[uncleanElection] = "false"
 	}
-	if t.Replication > 0 && source.number(minInsync) > int64(t.Replication) {
-		s[minInsync] = strconv.Itoa(int(t.Replication))
+	if t.Replication > 0 && source.intConfig(minInsync) > int64(t.Replication) {
+		configs[minInsync] = strconv.Itoa(int(t.Replication))
 	}
-	return s
+	return configs
 }

@@ -9,48 +9,49 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// Problem is one way in which a topic is not fit.
+// Problem is one way in which a topic is unfit: records could be lost in it or refused by it.
 type Problem struct {
 	Topic string
-	// What is wrong, and what to do about it.
-	What, Do string
+	// Description says what is wrong, Remedy what to do about it.
+	Description, Remedy string
 }
 
-// UnfitError are all the ways in which topics are not fit.
+// UnfitError has every problem of the topics that were verified.
 type UnfitError struct{ Problems []Problem }
 
-// Error is a line for each problem: "topic NAME: what: what to do".
+// Error returns one line per problem: "topic NAME: description: remedy".
 func (e *UnfitError) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
-		lines[i] = fmt.Sprintf("topic %s: %s: %s", p.Topic, p.What, p.Do)
+		lines[i] = fmt.Sprintf("topic %s: %s: %s", p.Topic, p.Description, p.Remedy)
 	}
 	return strings.Join(lines, "\n")
 }
 
 const (
-	doApply  = "run connector topics apply -c FILE"
-	doSource = "make it, or correct pipelines.%s.topic"
+	remedyApply  = "run connector topics apply -c FILE"
+	remedySource = "create it, or correct pipelines.%s.topic"
 )
 
-// VerifyTopics checks that no record could vanish from the wanted topics or be refused by them. What is not fit gives an *Unfit error with all
-// problems; another error means that the cluster could not be asked.
+// VerifyTopics verifies that no record could be lost in the wanted topics or refused by them. If a
+// topic is unfit, the error is an *UnfitError with all problems. Any other error means that the
+// cluster could not be queried.
 func VerifyTopics(ctx context.Context, adm *kadm.Client, wanted []Topic) error {
-	state, err := read(ctx, adm, wanted)
+	states, err := describeTopics(ctx, adm, wanted)
 	if err != nil {
 		return err
 	}
-	problems := missingSources(wanted, state)
-	for _, t := range wanted {
-		if _, exists := state[t.Source]; !exists {
-			continue // its partition count is not known
+	problems := missingSources(wanted, states)
+	for _, topic := range wanted {
+		if _, exists := states[topic.Source]; !exists {
+			continue // the required partition count is unknown
 		}
-		for _, c := range changes(t, state) {
-			what := c.Why
-			if c.Setting != "" {
-				what = fmt.Sprintf("%s is %s, must be %s: %s", c.Setting, c.From, c.To, c.Why)
+		for _, change := range requiredChanges(topic, states) {
+			description := change.Why
+			if change.Setting != "" {
+				description = fmt.Sprintf("%s is %s, must be %s: %s", change.Setting, change.From, change.To, change.Why)
 			}
-			problems = append(problems, Problem{Topic: t.Name, What: what, Do: doApply})
+			problems = append(problems, Problem{Topic: topic.Name, Description: description, Remedy: remedyApply})
 		}
 	}
 	if len(problems) > 0 {
@@ -59,13 +60,17 @@ func VerifyTopics(ctx context.Context, adm *kadm.Client, wanted []Topic) error {
 	return nil
 }
 
-// missingSources names each source topic that does not exist, once.
-func missingSources(wanted []Topic, state map[string]actual) []Problem {
+// missingSources returns one problem for each source topic and pipeline that lacks it.
+func missingSources(wanted []Topic, states map[string]topicState) []Problem {
 	var problems []Problem
-	for _, t := range wanted {
-		p := Problem{Topic: t.Source, What: "the source of pipeline " + t.Pipeline + " does not exist", Do: fmt.Sprintf(doSource, t.Pipeline)}
-		if _, exists := state[t.Source]; !exists && !slices.Contains(problems, p) {
-			problems = append(problems, p)
+	for _, topic := range wanted {
+		problem := Problem{
+			Topic:       topic.Source,
+			Description: "the source of pipeline " + topic.Pipeline + " does not exist",
+			Remedy:      fmt.Sprintf(remedySource, topic.Pipeline),
+		}
+		if _, exists := states[topic.Source]; !exists && !slices.Contains(problems, problem) {
+			problems = append(problems, problem)
 		}
 	}
 	return problems
