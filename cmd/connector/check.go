@@ -6,20 +6,20 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newCheck() *cobra.Command {
+func newCheckCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check -c FILE --offline",
-		Short: "Check the configuration file, and name every fault in it",
-		Long: "Check the configuration file. Every fault is named at once, with its line, key, value and what is allowed; the exit code is then 2.\n" +
-			"Nothing but the file is looked at; --offline must say so.",
+		Short: "Check the configuration file and report every error in it",
+		Long: "Check the configuration file. All errors are reported at once, each with its line, key, value and what is\n" +
+			"allowed; the exit code is then 2. Only the file is checked, so --offline is required.",
 		Example: "  connector check -c connector.yaml --offline",
 		Args:    cobra.NoArgs,
 	}
 	load := configFlag(c)
-	offline := c.Flags().Bool("offline", false, "look at the file alone")
+	offline := c.Flags().Bool("offline", false, "check only the file")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if !*offline {
-			return wrongUse("only the file is checked: give --offline")
+			return usageErrorf("online checks are not available: use --offline to check only the file")
 		}
 		cfg, err := load()
 		if err != nil {
@@ -28,7 +28,7 @@ func newCheck() *cobra.Command {
 		out := cmd.OutOrStdout()
 		for _, p := range cfg.Pipelines {
 			for _, r := range p.Routes {
-				fmt.Fprintf(out, "pipeline %s: topic %s: %s -> %s\n", p.Name, p.Topic, r.Event, r.FullName())
+				fmt.Fprintf(out, "pipeline %s: topic %s: %s -> %s\n", p.Name, p.Topic, r.Event, r.OperationName())
 			}
 		}
 		fmt.Fprintln(out, "the configuration is valid")

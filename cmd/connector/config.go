@@ -11,24 +11,25 @@ import (
 	"sluice/internal/pipeline"
 )
 
-// configFlag adds -c to a command that needs a configuration, and gives the function that reads it.
+// configFlag adds -c to a command that needs a configuration, and returns the function that loads
+// it.
 func configFlag(c *cobra.Command) func() (*config.Config, error) {
 	path := c.Flags().StringP("config", "c", "", "configuration `FILE`")
 	cobra.CheckErr(c.MarkFlagRequired("config"))
 	return func() (*config.Config, error) {
 		cfg, err := config.Load(*path, config.Options{Env: os.LookupEnv, Vendors: pipeline.VendorTypes()})
 		if err != nil && !errors.As(err, new(*config.InvalidError)) {
-			return nil, wrongUse("--config: %v", err)
+			return nil, usageErrorf("--config: %v", err)
 		}
 		return cfg, err
 	}
 }
 
-func newConfig() *cobra.Command {
+func newConfigCommand() *cobra.Command {
 	var out string
 	reference := &cobra.Command{
 		Use:     "reference",
-		Short:   "Print every key of the configuration with its default, what is allowed and what it means (Markdown)",
+		Short:   "Print every configuration key with its default, allowed values and meaning (Markdown)",
 		Example: "  connector config reference | less",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -44,5 +45,5 @@ func newConfig() *cobra.Command {
 		},
 	}
 	reference.Flags().StringVarP(&out, "output", "o", "", "write to `FILE` instead of standard output")
-	return group("config", "The configuration", "  connector config reference", reference)
+	return newParentCommand("config", "Show the configuration reference", "  connector config reference", reference)
 }

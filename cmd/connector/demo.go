@@ -14,44 +14,45 @@ import (
 	"sluice/internal/observe"
 )
 
-func newDemo() *cobra.Command {
+func newDemoCommand() *cobra.Command {
 	var o demo.Options
 	var asJSON bool
 	var level string
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Run everything in one process, with vendors that misbehave on a script",
-		Long: "Run a Kafka broker, a schema registry, the three vendors, a producer and the connector in one process. The vendors misbehave on a script, and bad\n" +
-			"records are among the good ones; a ledger shows where each record is, found at the vendors and in the topics. Nothing has to be installed.\n\n" +
-			"It runs until Ctrl-C, or for --duration; then the exit code is 1 where anything is lost, doubled without a reason, or ends\n" +
-			"elsewhere than the script has it, and where a scripted fault did not happen.\n" +
-			"All of it is kept in memory, so it is for minutes and not for days.",
+		Short: "Run everything in one process, with vendors that fail on a script",
+		Long: "Run a Kafka broker, a schema registry, the three vendors, a producer and the connector in one process. The\n" +
+			"vendors fail on a script, and some records are bad. A ledger, read from the vendors and the topics, shows\n" +
+			"where each record is. Nothing has to be installed.\n\n" +
+			"The demo runs until Ctrl-C or for --duration. The exit code is 1 if a record was lost, delivered twice without\n" +
+			"a reason, or ended elsewhere than the script says, or if a scripted fault did not occur.\n" +
+			"Everything is kept in memory, so run it for minutes, not days.",
 		Example: "  connector demo\n  connector demo --duration 20s --json",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().DurationVar(&o.Duration, "duration", 0, fmt.Sprintf("end by itself after this time, %s or more; 0: run until Ctrl-C", demo.MinDuration))
-	c.Flags().IntVar(&o.Rate, "rate", 200, fmt.Sprintf("good records produced a second, %d to %d", demo.MinRate, demo.MaxRate))
-	c.Flags().Uint64Var(&o.Seed, "seed", 1, "decides the records and when the bad ones come")
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object at the end, and nothing else on standard output; needs --duration")
-	c.Flags().StringVar(&level, "log-level", "", "log to standard error: debug, info, warn or error; default: info, and nothing where a live view would be spoilt")
+	c.Flags().DurationVar(&o.Duration, "duration", 0, fmt.Sprintf("stop after this time, at least %s; 0: run until Ctrl-C", demo.MinDuration))
+	c.Flags().IntVar(&o.Rate, "rate", 200, fmt.Sprintf("valid records produced per second, %d to %d", demo.MinRate, demo.MaxRate))
+	c.Flags().Uint64Var(&o.Seed, "seed", 1, "seed for the records and the order of the bad ones")
+	c.Flags().BoolVar(&asJSON, "json", false, "print only one JSON object at the end to standard output; requires --duration")
+	c.Flags().StringVar(&level, "log-level", "", "log level on standard error: debug, info, warn or error; default: info, or no log if it would overwrite the live view")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := o.Check(); err != nil {
-			return wrongUse("%v", err)
+			return usageErrorf("%v", err)
 		}
 		if asJSON && o.Duration == 0 {
-			return wrongUse("--json needs --duration")
+			return usageErrorf("--json requires --duration")
 		}
 		if !asJSON {
-			o.Screen = screen(cmd.OutOrStdout())
+			o.Screen = demoScreen(cmd.OutOrStdout())
 		}
-		log, err := demoLog(level, o.Screen, cmd.ErrOrStderr())
+		log, err := newDemoLogger(level, o.Screen, cmd.ErrOrStderr())
 		if err != nil {
-			return wrongUse("--log-level: %v", err)
+			return usageErrorf("--log-level: %v", err)
 		}
 		o.Log = log
-		stops := stopOnSignals(cmd.Context(), log)
-		defer stops.end()
-		r, err := demo.RunDemo(stops.take, stops.work, o)
+		signals := shutdownOnSignals(cmd.Context(), log)
+		defer signals.close()
+		r, err := demo.RunDemo(signals.fetchCtx, signals.workCtx, o)
 		if err != nil {
 			return err
 		}
@@ -60,8 +61,8 @@ func newDemo() *cobra.Command {
 	return c
 }
 
-// screen is where the live view goes: a table on a terminal, lines elsewhere.
-func screen(out io.Writer) demo.Screen {
+// demoScreen returns where the live view is written: a table on a terminal, lines elsewhere.
+func demoScreen(out io.Writer) demo.Screen {
 	s := demo.Screen{Writer: out}
 	file, ok := out.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -77,8 +78,8 @@ func screen(out io.Writer) demo.Screen {
 	return s
 }
 
-// demoLog logs nothing by default where it would write over the live view.
-func demoLog(level string, s demo.Screen, errOut io.Writer) (*zap.Logger, error) {
+// newDemoLogger returns a logger that by default logs nothing if it would overwrite the live view.
+func newDemoLogger(level string, s demo.Screen, errOut io.Writer) (*zap.Logger, error) {
 	if file, ok := errOut.(*os.File); level == "" && s.Width != nil && ok && term.IsTerminal(int(file.Fd())) {
 		return zap.NewNop(), nil
 	}

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// The demo as a user starts it: it ends by itself, prints one JSON object and nothing else, and its ledger adds up.
-func TestTheDemoLosesNothingAndDeliversThroughEveryOperation(t *testing.T) {
+// The demo as a user starts it: it ends by itself, prints one JSON object and nothing else, and its
+// ledger adds up.
+func TestDemoLosesNothingAndDeliversThroughEveryOperation(t *testing.T) {
 	t.Parallel()
 	var report struct {
 		Pipelines, Operations map[string]struct {
@@ -14,8 +15,8 @@ func TestTheDemoLosesNothingAndDeliversThroughEveryOperation(t *testing.T) {
 		}
 		Faults map[string]int
 	}
-	if err := json.Unmarshal([]byte(must(t, "demo", "--duration", "10s", "--json")), &report); err != nil {
-		t.Fatalf("reading what the demo prints: %v", err)
+	if err := json.Unmarshal([]byte(mustRun(t, "demo", "--duration", "10s", "--json")), &report); err != nil {
+		t.Fatalf("decoding the demo's output: %v", err)
 	}
 	for name, p := range report.Pipelines {
 		if p.Lost != 0 || p.Produced == 0 || p.Produced != p.Delivered+p.Retrying+p.Dead+p.Skipped+p.Unsettled {
@@ -32,7 +33,7 @@ func TestTheDemoLosesNothingAndDeliversThroughEveryOperation(t *testing.T) {
 	}
 	for name, times := range report.Faults {
 		if times == 0 {
-			t.Errorf("fault %s never happened", name)
+			t.Errorf("fault %s never occurred", name)
 		}
 	}
 }

@@ -11,18 +11,19 @@ import (
 	"sluice/internal/pipeline"
 )
 
-// clusterTimeout bounds what a command asks of a cluster or registry before it gives up.
+// clusterTimeout bounds the work of a command on a cluster or registry.
 const clusterTimeout = time.Minute
 
-// newClient makes a Kafka client for a command that runs once. Its own log stays silent: what fails is the command's error.
-func newClient(cfg *config.Config, more ...kgo.Opt) (*kgo.Client, error) {
+// newKafkaClient returns a Kafka client for a command that runs once. The client does not log,
+// because failures are reported as the command's error.
+func newKafkaClient(cfg *config.Config, extra ...kgo.Opt) (*kgo.Client, error) {
 	opts, err := pipeline.KafkaOptions(cfg.Kafka, nil, zap.NewNop())
 	if err != nil {
 		return nil, err
 	}
-	client, err := kgo.NewClient(append(opts, more...)...)
+	client, err := kgo.NewClient(append(opts, extra...)...)
 	if err != nil {
-		return nil, fmt.Errorf("making a Kafka client: %w", err)
+		return nil, fmt.Errorf("creating a Kafka client: %w", err)
 	}
 	return client, nil
 }

@@ -7,36 +7,36 @@ import (
 	"sluice/internal/demo/sandbox"
 )
 
-// ledger is what /ledger of the sandbox answers.
-type ledger struct {
-	// Operations are those that were called, logins among them.
-	Operations map[string]ledgerLine `json:"operations"`
-	// Faults counts by rule of the script how often it fired.
+// ledgerResponse is the JSON that the sandbox serves at /ledger.
+type ledgerResponse struct {
+	// Operations has the operations that were called, including logins.
+	Operations map[string]ledgerEntry `json:"operations"`
+	// Faults counts how often each rule of the script fired.
 	Faults map[string]int `json:"faults"`
 }
 
-// ledgerLine counts calls, and items for the rest.
-type ledgerLine struct {
+// ledgerEntry counts the calls of an operation and their items.
+type ledgerEntry struct {
 	Calls      int `json:"calls"`
 	Items      int `json:"items"`
 	Accepted   int `json:"accepted"`
-	Duplicates int `json:"duplicates"` // of the accepted
+	Duplicates int `json:"duplicates"` // among the accepted items
 	Refused    int `json:"refused"`
 }
 
 func writeLedger(w http.ResponseWriter, server *sandbox.Server) {
-	l := ledger{Operations: map[string]ledgerLine{}, Faults: server.Faults()}
+	response := ledgerResponse{Operations: map[string]ledgerEntry{}, Faults: server.Faults()}
 	for _, name := range sandbox.Operations() {
 		calls := server.Ledger().Calls(name)
 		if calls.Calls == 0 {
 			continue
 		}
-		l.Operations[name] = ledgerLine{
+		response.Operations[name] = ledgerEntry{
 			Calls: calls.Calls, Items: calls.Items, Accepted: calls.Accepted, Refused: calls.Refused, Duplicates: server.Ledger().Duplicates(name),
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	_ = enc.Encode(l) // a client that left is its own matter
+	_ = enc.Encode(response) // nobody is left to report a broken connection to
 }

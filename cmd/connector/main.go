@@ -1,4 +1,5 @@
-// Command connector carries business events from Kafka to the vendors. `connector --help` lists what it does.
+// Command connector delivers business events from Kafka topics to CRM.COM, Expoints and Propel.
+// `connector --help` lists its commands.
 package main
 
 import (
@@ -16,107 +17,109 @@ import (
 
 //go:generate go run . config reference -o ../../docs/configuration.md
 
-// The exit codes.
+// Exit codes, documented in docs/operations.md.
 const (
-	exitDone   = 0
-	exitFailed = 1
-	exitMisuse = 2 // wrong use or wrong configuration
+	exitSuccess = 0
+	exitFailure = 1
+	exitUsage   = 2 // invalid usage or configuration
 )
 
-func main() { os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(executeCommand(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
 
-// execute runs one command and gives the exit code. What went wrong is said on errOut.
-func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
-	log.SetOutput(io.Discard) // net/http writes there, word for word, what a vendor sends beyond the end of its answer
-	root := newRoot()
+// executeCommand runs one command and returns its exit code. Errors are written to errOut.
+func executeCommand(ctx context.Context, args []string, out, errOut io.Writer) int {
+	// net/http logs surplus bytes of a vendor's response verbatim, which may be personal data.
+	log.SetOutput(io.Discard)
+	root := newRootCommand()
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
-		return exitDone
+		return exitSuccess
 	}
-	var failed *failure
+	var failed *commandError
 	var invalid *config.InvalidError
-	var wrong *misuse
+	var usage *usageError
 	switch {
 	case errors.As(err, &invalid):
 		fmt.Fprintln(errOut, invalid)
-		return exitMisuse
-	case errors.As(err, &wrong), !errors.As(err, &failed):
+		return exitUsage
+	case errors.As(err, &usage), !errors.As(err, &failed):
 		fmt.Fprintf(errOut, "%v (see %s --help)\n", err, cmd.CommandPath())
-		return exitMisuse
+		return exitUsage
 	}
-	if do := advice(err); do != "" {
-		err = fmt.Errorf("%w: %s", err, do)
+	if advice := adviceFor(err); advice != "" {
+		err = fmt.Errorf("%w: %s", err, advice)
 	}
 	fmt.Fprintf(errOut, "%s: %v\n", cmd.CommandPath(), err)
-	return exitFailed
+	return exitFailure
 }
 
-func newRoot() *cobra.Command {
+func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "connector",
-		Short:         "Carries business events from Kafka topics to CRM.COM, Expoints and Propel",
+		Short:         "Delivers business events from Kafka topics to CRM.COM, Expoints and Propel",
 		Example:       "  connector run -c connector.yaml",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.Join(cmd.Help(), wrongUse("a command is needed"))
+			return errors.Join(cmd.Help(), usageErrorf("no command given"))
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newRun(),
-		newDemo(),
-		newCheck(),
-		newTopics(),
-		newSchemas(),
-		newStatus(),
-		newConfig(),
-		newSandbox(),
-		newProduce(),
-		newHealthcheck(),
-		newVersion(),
+		newRunCommand(),
+		newDemoCommand(),
+		newCheckCommand(),
+		newTopicsCommand(),
+		newSchemasCommand(),
+		newStatusCommand(),
+		newConfigCommand(),
+		newSandboxCommand(),
+		newProduceCommand(),
+		newHealthcheckCommand(),
+		newVersionCommand(),
 	)
-	mark(root)
+	wrapErrors(root)
 	return root
 }
 
-// mark has every error of a command's own work told from cobra's, which are all of wrong use.
-func mark(c *cobra.Command) {
+// wrapErrors marks the errors of the commands' own work, so that they can be told apart from
+// cobra's, which are all usage errors.
+func wrapErrors(c *cobra.Command) {
 	if run := c.RunE; run != nil {
 		c.RunE = func(cmd *cobra.Command, args []string) error {
 			if err := run(cmd, args); err != nil {
-				return &failure{err}
+				return &commandError{err}
 			}
 			return nil
 		}
 	}
 	for _, sub := range c.Commands() {
-		mark(sub)
+		wrapErrors(sub)
 	}
 }
 
-// failure is an error of a command that was used rightly.
-type failure struct{ err error }
+// commandError is an error of a command that was used correctly.
+type commandError struct{ err error }
 
-func (f *failure) Error() string { return f.err.Error() }
-func (f *failure) Unwrap() error { return f.err }
+func (f *commandError) Error() string { return f.err.Error() }
+func (f *commandError) Unwrap() error { return f.err }
 
-// misuse is a wrong use that cobra cannot see.
-type misuse struct{ text string }
+// usageError is invalid usage that cobra does not detect.
+type usageError struct{ text string }
 
-func (m *misuse) Error() string { return m.text }
+func (m *usageError) Error() string { return m.text }
 
-func wrongUse(format string, args ...any) error { return &misuse{fmt.Sprintf(format, args...)} }
+func usageErrorf(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
-// group is a command that only has others below it.
-func group(use, short, example string, below ...*cobra.Command) *cobra.Command {
+// newParentCommand returns a command that only has subcommands.
+func newParentCommand(use, short, example string, subcommands ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-		return wrongUse("a command is needed")
+		return usageErrorf("no command given")
 	}}
-	c.AddCommand(below...)
+	c.AddCommand(subcommands...)
 	return c
 }

@@ -22,14 +22,14 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// binary is the command as users have it.
+// binary is the path of the built command.
 var binary string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "connector")
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "making a folder for the binary:", err)
+			fmt.Fprintln(os.Stderr, "creating a folder for the binary:", err)
 			return 1
 		}
 		defer os.RemoveAll(dir)
@@ -42,12 +42,12 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// patience bounds every wait of these tests.
-const patience = 25 * time.Second
+// awaitTimeout bounds every wait in these tests.
+const awaitTimeout = 25 * time.Second
 
-func deadline(t *testing.T) context.Context {
+func withDeadline(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), awaitTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -57,11 +57,11 @@ type result struct {
 	out, errOut string
 }
 
-// call runs a command to its end.
-func call(t *testing.T, args ...string) result {
+// runCommand runs a command until it exits.
+func runCommand(t *testing.T, args ...string) result {
 	t.Helper()
 	var out, errOut bytes.Buffer
-	cmd := exec.CommandContext(deadline(t), binary, args...)
+	cmd := exec.CommandContext(withDeadline(t), binary, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
 		t.Fatalf("running %v: %v", args, err)
@@ -69,28 +69,28 @@ func call(t *testing.T, args ...string) result {
 	return result{cmd.ProcessState.ExitCode(), out.String(), errOut.String()}
 }
 
-// must runs a command that has to succeed, and gives what it prints.
-func must(t *testing.T, args ...string) string {
+// mustRun runs a command that has to succeed, and returns its output.
+func mustRun(t *testing.T, args ...string) string {
 	t.Helper()
-	r := call(t, args...)
-	if r.code != exitDone {
+	r := runCommand(t, args...)
+	if r.code != exitSuccess {
 		t.Fatalf("%v: exit %d: %s", args, r.code, r.errOut)
 	}
 	return r.out
 }
 
-// process is a command that runs on.
+// process is a command that keeps running.
 type process struct {
 	t     *testing.T
 	cmd   *exec.Cmd
-	lines chan string   // of both outputs; what nobody awaits is dropped
-	ended chan struct{} // closed when the process has ended
+	lines chan string   // of both outputs; lines beyond the buffer are discarded
+	ended chan struct{} // closed when the process has exited
 
 	mu  sync.Mutex
 	log bytes.Buffer
 }
 
-func start(t *testing.T, args ...string) *process {
+func startCommand(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(binary, args...), lines: make(chan string, 1000), ended: make(chan struct{})}
 	read, write, err := os.Pipe()
@@ -102,18 +102,18 @@ func start(t *testing.T, args ...string) *process {
 		t.Fatal(err)
 	}
 	write.Close()
-	go p.read(read)
+	go p.readOutput(read)
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // has ended, where the test passed
+		_ = p.cmd.Process.Kill() // it has already exited if the test passed
 		<-p.ended
 		if t.Failed() {
-			t.Logf("%v said:\n%s", args, p.log.String())
+			t.Logf("output of %v:\n%s", args, p.log.String())
 		}
 	})
 	return p
 }
 
-func (p *process) read(from *os.File) {
+func (p *process) readOutput(from *os.File) {
 	for s := bufio.NewScanner(from); s.Scan(); {
 		p.mu.Lock()
 		fmt.Fprintln(&p.log, s.Text())
@@ -124,14 +124,14 @@ func (p *process) read(from *os.File) {
 		}
 	}
 	from.Close()
-	_ = p.cmd.Wait() // its code is in ProcessState
+	_ = p.cmd.Wait() // the exit code is in ProcessState
 	close(p.ended)
 }
 
-// await gives the first line that holds a text.
-func (p *process) await(text string) string {
+// awaitLine returns the first line that contains a text.
+func (p *process) awaitLine(text string) string {
 	p.t.Helper()
-	ctx := deadline(p.t)
+	ctx := withDeadline(p.t)
 	for {
 		select {
 		case line := <-p.lines:
@@ -139,53 +139,54 @@ func (p *process) await(text string) string {
 				return line
 			}
 		case <-p.ended:
-			p.t.Fatalf("the process ended without saying %q", text)
+			p.t.Fatalf("the process exited without printing %q", text)
 		case <-ctx.Done():
-			p.t.Fatalf("the process did not say %q", text)
+			p.t.Fatalf("the process did not print %q", text)
 		}
 	}
 }
 
-// end sends a signal and gives the exit code.
-func (p *process) end(sig os.Signal) int {
+// endWith sends a signal and returns the exit code.
+func (p *process) endWith(sig os.Signal) int {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(sig); err != nil {
 		p.t.Fatal(err)
 	}
 	select {
 	case <-p.ended:
-	case <-deadline(p.t).Done():
-		p.t.Fatalf("the process did not end at %v", sig)
+	case <-withDeadline(p.t).Done():
+		p.t.Fatalf("the process did not exit on %v", sig)
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// stage is what the command runs against: a cluster, a registry and the vendors.
-type stage struct {
-	platform *embedded.Platform
-	vendors  *sandbox.Server
-	config   string // path
-	accepted chan sandbox.LedgerEntry
-	count    atomic.Int64
-	hold     int64         // the acceptance whose call is not answered before free; 0: none
-	release  chan struct{} // closed by free
-	once     sync.Once
+// harness is the environment of the command: a cluster, a registry and the vendors.
+type harness struct {
+	platform    *embedded.Platform
+	vendors     *sandbox.Server
+	config      string // its path
+	accepted    chan sandbox.LedgerEntry
+	count       atomic.Int64
+	holdAtCount int64         // the accepted item whose call gets no response before releaseCall; 0: none
+	released    chan struct{} // closed by releaseCall
+	once        sync.Once
 }
 
-// newStage starts it all and writes the configuration, whose pipelines are the YAML given. With hold, the vendor accepts that item, counted from 1,
-// and does not answer its call before free.
-func newStage(t *testing.T, pipelines string, hold int64) *stage {
+// newHarness starts the environment and writes the configuration, with the given YAML as its
+// pipelines. With holdAtCount, the vendor accepts that item, counted from 1, and does not respond
+// to its call before releaseCall.
+func newHarness(t *testing.T, pipelines string, hold int64) *harness {
 	t.Helper()
 	options, err := sample.SandboxOptions()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{platform: testkit.StartPlatform(t, embedded.Options{DataDir: t.TempDir()}), accepted: make(chan sandbox.LedgerEntry, 100_000), hold: hold, release: make(chan struct{})}
+	s := &harness{platform: testkit.StartPlatform(t, embedded.Options{DataDir: t.TempDir()}), accepted: make(chan sandbox.LedgerEntry, 100_000), holdAtCount: hold, released: make(chan struct{})}
 	options.OnAccept = s.onAccept
 	s.vendors = sandbox.New(options)
 	web := httptest.NewServer(sandboxMux(s.vendors))
 	t.Cleanup(web.Close)
-	t.Cleanup(s.free)
+	t.Cleanup(s.releaseCall)
 	s.config = filepath.Join(t.TempDir(), "connector.yaml")
 	text := fmt.Sprintf(`
 kafka: {brokers: [%q]}
@@ -204,25 +205,25 @@ pipelines:
 	return s
 }
 
-// free answers the call that is held.
-func (s *stage) free() { s.once.Do(func() { close(s.release) }) }
+// releaseCall lets the vendor respond to the held call.
+func (s *harness) releaseCall() { s.once.Do(func() { close(s.released) }) }
 
-func (s *stage) onAccept(e sandbox.LedgerEntry) {
+func (s *harness) onAccept(e sandbox.LedgerEntry) {
 	s.accepted <- e
-	if s.count.Add(1) == s.hold {
-		<-s.release
+	if s.count.Add(1) == s.holdAtCount {
+		<-s.released
 	}
 }
 
-// awaitAccepted waits until the vendors have accepted so many items more.
-func (s *stage) awaitAccepted(t *testing.T, n int) {
+// awaitAccepted waits until the vendors have accepted n more items.
+func (s *harness) awaitAccepted(t *testing.T, n int) {
 	t.Helper()
-	ctx := deadline(t)
+	ctx := withDeadline(t)
 	for i := range n {
 		select {
 		case <-s.accepted:
 		case <-ctx.Done():
-			t.Fatalf("the vendors accepted %d, want %d", i, n)
+			t.Fatalf("the vendors accepted %d items, want %d", i, n)
 		}
 	}
 }

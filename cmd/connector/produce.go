@@ -19,33 +19,34 @@ import (
 	"sluice/internal/demo/sample"
 )
 
-// production is what produce is asked for.
-type production struct {
-	events map[string]int // by pipeline; empty: number for each
-	number int
+// produceOptions are the flags of produce.
+type produceOptions struct {
+	events map[string]int // by pipeline; empty: count for each
+	count  int
 	bad    map[string]int // by kind
-	rate   float64        // records a second; 0: as fast as it goes
+	rate   float64        // records per second; 0: unlimited
 	seed   uint64
 }
 
-func newProduce() *cobra.Command {
+func newProduceCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "produce -c FILE",
-		Short: "Write sample events to the pipelines' topics, valid ones and named kinds of bad ones",
-		Long: "Write sample events to the pipelines' topics. The bad ones stand among the valid ones, shared out among the pipelines that can have the kind:\n" + kindsHelp() +
-			"Their schemas are registered first. The same seed writes the same events.",
+		Short: "Write sample events to the pipelines' topics, optionally with bad ones",
+		Long: "Write sample events to the pipelines' topics, after registering their schemas. Bad events are spread among the\n" +
+			"valid ones, over the pipelines that can have their kind. The kinds are:\n" + kindsHelp() +
+			"The same seed writes the same events.",
 		Example: "  connector produce -c connector.yaml --events purchases=1000,customer-changes=200 --bad poison=3,rejected=5 --rate 100",
 		Args:    cobra.NoArgs,
 	}
 	load := configFlag(c)
-	var p production
+	var p produceOptions
 	flags := c.Flags()
-	flags.StringToIntVar(&p.events, "events", nil, "valid events of these pipelines alone, as `PIPELINE=COUNT,...`")
-	flags.IntVarP(&p.number, "number", "n", 100, "valid events of each pipeline, without --events")
-	flags.StringToIntVar(&p.bad, "bad", nil, "bad events besides, as `KIND=COUNT,...`")
-	flags.Float64Var(&p.rate, "rate", 0, "records a second; 0: as fast as it goes")
-	flags.Uint64Var(&p.seed, "seed", 0, "seed of all that varies (default random)")
-	flags.Lookup("events").DefValue, flags.Lookup("bad").DefValue = "", "" // not shown
+	flags.StringToIntVar(&p.events, "events", nil, "valid events of only these pipelines, as `PIPELINE=COUNT,...`")
+	flags.IntVarP(&p.count, "number", "n", 100, "valid events of each pipeline if --events is not given")
+	flags.StringToIntVar(&p.bad, "bad", nil, "additional bad events, as `KIND=COUNT,...`")
+	flags.Float64Var(&p.rate, "rate", 0, "records per second; 0: unlimited")
+	flags.Uint64Var(&p.seed, "seed", 0, "seed for the events and their order (default random)")
+	flags.Lookup("events").DefValue, flags.Lookup("bad").DefValue = "", "" // hides "[]" in the help
 	c.MarkFlagsMutuallyExclusive("events", "number")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load()
@@ -57,7 +58,7 @@ func newProduce() *cobra.Command {
 		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 		defer stop()
-		return p.run(ctx, cmd.OutOrStdout(), cfg)
+		return p.runProduce(ctx, cmd.OutOrStdout(), cfg)
 	}
 	return c
 }
@@ -70,14 +71,14 @@ func kindsHelp() string {
 	return strings.Join(names, ", ") + ".\n"
 }
 
-// run writes what is planned, and says for each topic what was written.
-func (p production) run(ctx context.Context, out io.Writer, cfg *config.Config) error {
+// runProduce writes the planned samples, and prints how many each topic received by kind.
+func (p produceOptions) runProduce(ctx context.Context, out io.Writer, cfg *config.Config) error {
 	sources := sample.Sources(cfg)
-	plan, err := p.plan(sources)
+	plan, err := p.planSamples(sources)
 	if err != nil {
 		return err
 	}
-	ids, err := register(ctx, cfg, sources)
+	ids, err := registerSchemas(ctx, cfg, sources)
 	if err != nil {
 		return err
 	}
@@ -85,12 +86,17 @@ func (p production) run(ctx context.Context, out io.Writer, cfg *config.Config) 
 	if err != nil {
 		return err
 	}
-	client, err := newClient(cfg, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.UnknownTopicRetries(1), kgo.RecordDeliveryTimeout(clusterTimeout))
+	client, err := newKafkaClient(cfg,
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.UnknownTopicRetries(1),
+		kgo.RecordDeliveryTimeout(clusterTimeout),
+	)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	written, err := p.write(ctx, client, samples, plan)
+	written, err := p.writeSamples(ctx, client, samples, plan)
 	for _, name := range slices.Sorted(maps.Keys(written)) {
 		fmt.Fprintf(out, "%s: %d\n", name, written[name])
 	}
@@ -98,10 +104,10 @@ func (p production) run(ctx context.Context, out io.Writer, cfg *config.Config) 
 	return err
 }
 
-func register(ctx context.Context, cfg *config.Config, sources []sample.Source) (map[string]int, error) {
+func registerSchemas(ctx context.Context, cfg *config.Config, sources []sample.Source) (map[string]int, error) {
 	ctx, cancel := context.WithTimeout(ctx, clusterTimeout)
 	defer cancel()
-	registry, err := newRegistry(cfg.SchemaRegistry)
+	registry, err := newRegistryClient(cfg.SchemaRegistry)
 	if err != nil {
 		return nil, err
 	}

@@ -22,12 +22,12 @@ import (
 	"sluice/internal/pipeline"
 )
 
-func newRun() *cobra.Command {
+func newRunCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run -c FILE",
 		Short: "Run the pipelines until SIGTERM",
-		Long: "Run the pipelines until SIGTERM or SIGINT: then what is in flight is finished and committed, and the exit code is 0.\n" +
-			"A second signal stops at once; what was not settled is read again at the next start.",
+		Long: "Run the pipelines until SIGTERM or SIGINT. Then the connector stops fetching, finishes and commits what is in\n" +
+			"flight, and exits with 0. A second signal stops at once; unsettled records are delivered after the next start.",
 		Example: "  connector run -c connector.yaml",
 		Args:    cobra.NoArgs,
 	}
@@ -37,17 +37,18 @@ func newRun() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return run(cmd.Context(), cfg, cmd.ErrOrStderr())
+		return runConnector(cmd.Context(), cfg, cmd.ErrOrStderr())
 	}
 	return c
 }
 
-// errCutShort is a stop that did not wait.
-var errCutShort = errors.New("stopped before all that was in flight was settled: it is read again at the next start")
+// errCutShort reports a stop that did not wait for the drain.
+var errCutShort = errors.New("stopped before all records in flight were settled; they are delivered after the next start")
 
-// run runs the pipelines. The admin server outlasts the drain, so that the drain can be watched.
-func run(ctx context.Context, cfg *config.Config, logTo io.Writer) error {
-	log, err := observe.NewLogger(cfg.Log.Level, cfg.Log.Format, logTo)
+// runConnector runs the pipelines until a signal. The admin server outlives the drain, so that the
+// drain can be observed.
+func runConnector(ctx context.Context, cfg *config.Config, logOut io.Writer) error {
+	log, err := observe.NewLogger(cfg.Log.Level, cfg.Log.Format, logOut)
 	if err != nil {
 		return err
 	}
@@ -55,67 +56,69 @@ func run(ctx context.Context, cfg *config.Config, logTo io.Writer) error {
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	obs := observe.NewRegistry(reg)
 	for _, p := range cfg.Pipelines {
-		obs.Pipeline(p.Name) // not ready until each of them has started
+		obs.Pipeline(p.Name) // /readyz waits for each of them
 	}
 	connector, err := pipeline.NewConnector(cfg, pipeline.Options{Observe: obs, Log: log})
 	if err != nil {
 		return err
 	}
-	stops := stopOnSignals(ctx, log)
-	defer stops.end()
-	server := admin.NewServer(admin.Config{StuckAfter: stuckAfter(cfg)}, reg, obs.Pipelines, log)
+	signals := shutdownOnSignals(ctx, log)
+	defer signals.close()
+	server := admin.NewServer(admin.Config{StuckAfter: stuckThresholds(cfg)}, reg, obs.Pipelines, log)
 	server.Handle("POST /pipelines/{name}/release", admin.ReleaseHandler(connector.Release))
-	closeAdmin, err := serveAdmin(stops, server, cfg.Admin.Listen)
+	closeAdmin, err := serveAdmin(signals, server, cfg.Admin.Listen)
 	if err != nil {
 		return err
 	}
-	log.Info("starting", zap.String("version", version), zap.Int("pipelines", len(cfg.Pipelines)))
-	err = connector.Run(stops.take, stops.work)
+	log.Info("connector starting", zap.String("version", version), zap.Int("pipelines", len(cfg.Pipelines)))
+	err = connector.Run(signals.fetchCtx, signals.workCtx)
 	switch {
-	case stops.work.Err() != nil:
+	case signals.workCtx.Err() != nil:
 		err = errCutShort
-	case stops.take.Err() != nil && errors.Is(err, context.Canceled):
+	case signals.fetchCtx.Err() != nil && errors.Is(err, context.Canceled):
 		err = nil // the signal came before there was anything to drain
 	}
 	err = errors.Join(err, closeAdmin())
 	if err != nil {
-		log.Error("stopped", zap.Error(err))
+		log.Error("connector stopped with an error", zap.Error(err))
 		return err
 	}
-	log.Info("stopped")
+	log.Info("connector stopped")
 	return nil
 }
 
-// stuckAfter is when a pipeline is stuck: where a record waits in its place for the retry delays, only beyond them. To end the process sooner would
-// have the record wait anew.
-func stuckAfter(cfg *config.Config) func(pipeline string) time.Duration {
-	after := map[string]time.Duration{}
+// stuckThresholds returns after which time without progress a pipeline counts as stuck. Where
+// records wait in place for their retry delays, those delays are added: a restart before they have
+// passed would only make the record wait again.
+func stuckThresholds(cfg *config.Config) func(pipeline string) time.Duration {
+	thresholds := map[string]time.Duration{}
 	for _, p := range cfg.Pipelines {
-		after[p.Name] = admin.DefaultStuckAfter
+		thresholds[p.Name] = admin.DefaultStuckAfter
 		if p.Ordering != config.OrderingKey {
 			continue
 		}
 		for _, d := range p.Retry.Delays {
-			after[p.Name] += d
+			thresholds[p.Name] += d
 		}
 	}
-	return func(pipeline string) time.Duration { return after[pipeline] }
+	return func(pipeline string) time.Duration { return thresholds[pipeline] }
 }
 
-// serveAdmin starts the admin server, and gives the function that ends it and awaits its end. A server that fails ends the taking of records.
-func serveAdmin(s *stops, server *admin.Server, address string) (func() error, error) {
+// serveAdmin starts the admin server and returns the function that stops it and waits for its end.
+// If the server fails, the connector drains and stops.
+func serveAdmin(stop *shutdown, server *admin.Server, address string) (func() error, error) {
 	if address == "" {
 		return func() error { return nil }, nil
 	}
-	listener, err := new(net.ListenConfig).Listen(s.work, "tcp", address)
+	listener, err := new(net.ListenConfig).Listen(stop.workCtx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listening for admin requests (admin.listen): %w", err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(s.work))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(stop.workCtx))
 	served := make(chan error, 1)
 	go func() {
 		err := server.ServeOn(ctx, listener)
-		s.endTake()
+		stop.stopFetching()
 		served <- err
 	}()
 	return func() error {
@@ -124,39 +127,40 @@ func serveAdmin(s *stops, server *admin.Server, address string) (func() error, e
 	}, nil
 }
 
-// stops are the two ways to stop: the end of take drains, the end of work does not wait.
-type stops struct {
-	take, work       context.Context
-	endTake, endWork context.CancelFunc
-	signals          chan os.Signal
-	ended            chan struct{} // closed when nobody listens to signals any more
+// shutdown holds the two contexts by which the process stops. When fetchCtx ends, the connector
+// drains; when workCtx ends, it stops without waiting.
+type shutdown struct {
+	fetchCtx, workCtx      context.Context
+	stopFetching, stopWork context.CancelFunc
+	signals                chan os.Signal
+	ended                  chan struct{} // closed when the listening goroutine has ended
 }
 
-// stopOnSignals ends take at the first SIGTERM or SIGINT and work at the second.
-func stopOnSignals(ctx context.Context, log *zap.Logger) *stops {
-	s := &stops{signals: make(chan os.Signal, 2), ended: make(chan struct{})}
-	s.work, s.endWork = context.WithCancel(ctx)
-	s.take, s.endTake = context.WithCancel(s.work)
+// shutdownOnSignals ends fetchCtx at the first SIGTERM or SIGINT and workCtx at the second.
+func shutdownOnSignals(ctx context.Context, log *zap.Logger) *shutdown {
+	s := &shutdown{signals: make(chan os.Signal, 2), ended: make(chan struct{})}
+	s.workCtx, s.stopWork = context.WithCancel(ctx)
+	s.fetchCtx, s.stopFetching = context.WithCancel(s.workCtx)
 	signal.Notify(s.signals, syscall.SIGTERM, syscall.SIGINT)
 	go func() {
 		defer close(s.ended)
 		if sig, ok := <-s.signals; ok {
-			log.Info("finishing what is in flight; a second signal stops at once", zap.Stringer("signal", sig))
-			s.endTake()
+			log.Info("draining; a second signal stops at once", zap.Stringer("signal", sig))
+			s.stopFetching()
 		}
 		if sig, ok := <-s.signals; ok {
-			log.Warn("stopping at once", zap.Stringer("signal", sig))
-			s.endWork()
+			log.Warn("stopping without draining", zap.Stringer("signal", sig))
+			s.stopWork()
 		}
 	}()
 	return s
 }
 
-// end gives signals back to the runtime and awaits the goroutine.
-func (s *stops) end() {
+// close stops listening to signals and waits for the goroutine.
+func (s *shutdown) close() {
 	signal.Stop(s.signals)
 	close(s.signals)
 	<-s.ended
-	s.endTake()
-	s.endWork()
+	s.stopFetching()
+	s.stopWork()
 }

@@ -12,12 +12,13 @@ import (
 	"sluice/internal/demo/sample"
 )
 
-func newSchemas() *cobra.Command {
+func newSchemasCommand() *cobra.Command {
 	register := &cobra.Command{
 		Use:   "register -c FILE",
 		Short: "Register the events' schemas with the schema registry",
-		Long: "Register the events' schemas with the schema registry: as <topic>-value where a topic carries one event, else as <topic>-<record name>.\n" +
-			"A schema that is registered already keeps its id. A schema that the registry refuses as incompatible is said with the registry's reason.",
+		Long: "Register the events' schemas with the schema registry, under <topic>-value if a topic carries one event, else\n" +
+			"under <topic>-<record name>. A schema that is already registered keeps its ID. If the registry refuses a schema\n" +
+			"as incompatible, its reason is printed.",
 		Example: "  connector schemas register -c connector.yaml",
 		Args:    cobra.NoArgs,
 	}
@@ -29,7 +30,7 @@ func newSchemas() *cobra.Command {
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), clusterTimeout)
 		defer cancel()
-		registry, err := newRegistry(cfg.SchemaRegistry)
+		registry, err := newRegistryClient(cfg.SchemaRegistry)
 		if err != nil {
 			return err
 		}
@@ -42,17 +43,17 @@ func newSchemas() *cobra.Command {
 		}
 		return nil
 	}
-	return group("schemas", "The events' schemas", "  connector schemas register -c connector.yaml", register)
+	return newParentCommand("schemas", "Manage the events' schemas", "  connector schemas register -c connector.yaml", register)
 }
 
-func newRegistry(r config.SchemaRegistry) (*sr.Client, error) {
+func newRegistryClient(r config.SchemaRegistry) (*sr.Client, error) {
 	opts := []sr.ClientOpt{sr.URLs(r.URLs...), sr.UserAgent("sluice"), sr.HTTPClient(&http.Client{Timeout: clusterTimeout / 2})}
 	if r.Username != "" {
 		opts = append(opts, sr.BasicAuth(r.Username, r.Password.Reveal()))
 	}
 	client, err := sr.NewClient(opts...)
 	if err != nil {
-		return nil, fmt.Errorf("making a registry client: %w", err)
+		return nil, fmt.Errorf("creating a registry client: %w", err)
 	}
 	return client, nil
 }

@@ -14,17 +14,17 @@ import (
 	"sluice/internal/observe"
 )
 
-func newStatus() *cobra.Command {
+func newStatusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "status",
-		Short:   "Show how a running instance stands: each pipeline's state, lag and counts",
+		Short:   "Show each pipeline's state, lag and counts in a running instance",
 		Example: "  connector status --url http://127.0.0.1:8080",
 		Args:    cobra.NoArgs,
 	}
 	url := c.Flags().String("url", "http://127.0.0.1:8080", "admin `URL` of the instance")
-	raw := c.Flags().Bool("json", false, "print the whole answer as it is")
+	raw := c.Flags().Bool("json", false, "print the complete response unchanged")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		body, err := ask(cmd.Context(), strings.TrimSuffix(*url, "/")+"/status")
+		body, err := fetchURL(cmd.Context(), strings.TrimSuffix(*url, "/")+"/status")
 		if err != nil {
 			return err
 		}
@@ -36,38 +36,38 @@ func newStatus() *cobra.Command {
 		if err := json.Unmarshal(body, &s); err != nil {
 			return fmt.Errorf("reading the status of %s: %w", *url, err)
 		}
-		return table(cmd.OutOrStdout(), s)
+		return writeStatusTable(cmd.OutOrStdout(), s)
 	}
 	return c
 }
 
-func table(out io.Writer, s admin.Status) error {
+func writeStatusTable(out io.Writer, status admin.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "PIPELINE\tSTATE\tLAG\tIN FLIGHT\tDELIVERED\tRETRIED\tSKIPPED\tDEAD\tOLDEST")
-	for _, p := range s.Pipelines {
+	for _, p := range status.Pipelines {
 		dead := uint64(0)
 		for _, n := range p.Dead {
 			dead += n
 		}
 		oldest := time.Duration(p.OldestUnsettledSeconds * float64(time.Second)).Round(time.Second)
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", p.Pipeline, state(p), p.LagRecords, p.InFlight, p.Delivered, p.Retried, p.Skipped, dead, oldest)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", p.Pipeline, describeState(p), p.LagRecords, p.InFlight, p.Delivered, p.Retried, p.Skipped, dead, oldest)
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing the table: %w", err)
 	}
-	for _, stuck := range s.Stuck {
+	for _, stuck := range status.Stuck {
 		fmt.Fprintln(out, stuck)
 	}
 	return nil
 }
 
-// state says a pipeline's holds and open breakers, or that it runs.
-func state(p observe.PipelineStatus) string {
+// describeState returns a pipeline's holds and open breakers, or that it is running.
+func describeState(status observe.PipelineStatus) string {
 	var waits []string
-	if p.Hold != nil {
-		waits = append(waits, "held: "+string(p.Hold.Reason))
+	if status.Hold != nil {
+		waits = append(waits, "held: "+string(status.Hold.Reason))
 	}
-	for _, o := range p.Operations {
+	for _, o := range status.Operations {
 		switch {
 		case o.Hold != nil:
 			waits = append(waits, o.Operation+" held: "+string(o.Hold.Reason))
@@ -78,7 +78,7 @@ func state(p observe.PipelineStatus) string {
 	switch {
 	case len(waits) > 0:
 		return strings.Join(waits, ", ")
-	case !p.Started:
+	case !status.Started:
 		return "starting"
 	}
 	return "running"

@@ -12,18 +12,19 @@ import (
 	"sluice/internal/topics"
 )
 
-func newTopics() *cobra.Command {
+func newTopicsCommand() *cobra.Command {
 	apply := &cobra.Command{
 		Use:   "apply -c FILE",
-		Short: "Make the retry, parked and dead-letter topics that are missing, and mend those that could lose or refuse a record",
-		Long: "Make the retry, parked and dead-letter topics that are missing, and mend those that could lose or refuse a record: a line for each change.\n" +
-			"Source topics belong to those who write them and are left alone; --sources makes those that are missing, to try things out.",
+		Short: "Create missing retry, parked and dead-letter topics, and fix settings that could lose or refuse a record",
+		Long: "Create missing retry, parked and dead-letter topics, and fix settings that could lose or refuse a record. Each\n" +
+			"change is printed. Source topics belong to their producers and are not changed; for trying things out,\n" +
+			"--sources creates missing ones.",
 		Example: "  connector topics apply -c connector.yaml --dry-run",
 		Args:    cobra.NoArgs,
 	}
 	load := configFlag(apply)
-	dryRun := apply.Flags().Bool("dry-run", false, "say what would be done, and do nothing")
-	sources := apply.Flags().Int32("sources", 0, "make source topics that are missing, with so many `PARTITIONS`")
+	dryRun := apply.Flags().Bool("dry-run", false, "print the changes without making them")
+	sources := apply.Flags().Int32("sources", 0, "create missing source topics with this number of `PARTITIONS`")
 	apply.MarkFlagsMutuallyExclusive("dry-run", "sources")
 	apply.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load()
@@ -31,24 +32,24 @@ func newTopics() *cobra.Command {
 			return err
 		}
 		if *sources < 0 {
-			return wrongUse("--sources is %d: 0 or more is allowed", *sources)
+			return usageErrorf("--sources %d: must be 0 or more", *sources)
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), clusterTimeout)
 		defer cancel()
 		return applyTopics(ctx, cmd.OutOrStdout(), cfg, *sources, *dryRun)
 	}
-	return group("topics", "The connector's own topics", "  connector topics apply -c connector.yaml", apply)
+	return newParentCommand("topics", "Manage the connector's own topics", "  connector topics apply -c connector.yaml", apply)
 }
 
-func applyTopics(ctx context.Context, out io.Writer, cfg *config.Config, sources int32, dryRun bool) error {
-	client, err := newClient(cfg)
+func applyTopics(ctx context.Context, out io.Writer, cfg *config.Config, sourcePartitions int32, dryRun bool) error {
+	client, err := newKafkaClient(cfg)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	adm := kadm.NewClient(client)
-	if sources > 0 {
-		if err := makeSources(ctx, out, adm, cfg, sources); err != nil {
+	if sourcePartitions > 0 {
+		if err := createSourceTopics(ctx, out, adm, cfg, sourcePartitions); err != nil {
 			return err
 		}
 	}
@@ -60,7 +61,7 @@ func applyTopics(ctx context.Context, out io.Writer, cfg *config.Config, sources
 		return err
 	}
 	if len(changes) == 0 {
-		fmt.Fprintln(out, "all topics are as they should be")
+		fmt.Fprintln(out, "all topics are up to date")
 	}
 	return nil
 }

@@ -8,24 +8,24 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker: -X main.version=v1.2.3.
+// version is set by the linker with -X main.version=v1.2.3.
 var version = "dev"
 
-func newVersion() *cobra.Command {
+func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
-		Short:   "Print the version and what it was built from",
+		Short:   "Print the version and the commit it was built from",
 		Example: "  connector version",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fmt.Fprintf(cmd.OutOrStdout(), "connector %s (%s, %s/%s)%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH, source())
+			fmt.Fprintf(cmd.OutOrStdout(), "connector %s (%s, %s/%s)%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH, buildSource())
 			return nil
 		},
 	}
 }
 
-// source is the commit that was built; empty where the build does not know.
-func source() string {
+// buildSource returns the commit that was built, or an empty text if the build does not record it.
+func buildSource() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return ""
@@ -39,7 +39,7 @@ func source() string {
 	}
 	text := fmt.Sprintf(" commit %s of %s", settings["vcs.revision"], settings["vcs.time"])
 	if settings["vcs.modified"] == "true" {
-		text += ", with changes"
+		text += ", with local changes"
 	}
 	return text
 }

@@ -1,62 +1,65 @@
-// Package config reads the connector's one file and checks it whole before anything starts: what it does not understand is a fault,
-// and all faults are told at once, each with its place, the value and what is allowed.
+// Package config loads and validates the connector's configuration file before anything starts.
+// Anything that it does not understand is a violation. All violations are reported at once, each
+// with its place, the value and what is allowed.
 //
-// A value may hold ${VAR} and ${file:/path}; $$ is a dollar. Vendors are not known here: what one needs comes in through VendorType.
+// A value may contain ${VAR} and ${file:/path}; $$ is a dollar sign. The package does not know the
+// vendors; what it needs from one comes in through VendorType.
 package config
 
 import "time"
 
-// Config is a configuration that was found valid.
+// Config is a valid configuration.
 type Config struct {
-	Name           string         `yaml:"name" allow:"topic" doc:"begins the names of all groups and topics"`
+	Name           string         `yaml:"name" allow:"topic" doc:"prefix of all consumer groups and topics"`
 	Kafka          Kafka          `yaml:"kafka"`
 	SchemaRegistry SchemaRegistry `yaml:"schema_registry"`
 	Topics         Topics         `yaml:"topics"`
-	CommitInterval time.Duration  `yaml:"commit_interval" allow:"0s..10s" doc:"shortest time between two offset commits of a pipeline; 0: at once, one in flight at a time"`
-	DrainTimeout   time.Duration  `yaml:"drain_timeout" allow:"1s..1h" doc:"longest time for a stop or a revoke; at least the longest vendor timeout + 5s, at most kafka.rebalance_timeout - 10s"`
+	CommitInterval time.Duration  `yaml:"commit_interval" allow:"0s..10s" doc:"minimum time between two offset commits of a pipeline; 0: commit as soon as something is settled, one commit in flight at a time"`
+	DrainTimeout   time.Duration  `yaml:"drain_timeout" allow:"1s..1h" doc:"maximum duration of a stop or revoke; at least the longest vendor timeout + 5s, at most kafka.rebalance_timeout - 10s"`
 	Admin          Admin          `yaml:"admin"`
 	Log            Log            `yaml:"log"`
 
-	// Accounts are those that a pipeline uses, by name.
+	// Accounts has the accounts that a pipeline uses, by name.
 	Accounts map[string]Account `yaml:"-"`
-	// Pipelines stand as in the file.
+	// Pipelines are in the order of the file.
 	Pipelines []Pipeline `yaml:"-"`
 }
 
-// Kafka is how the cluster is reached.
+// Kafka configures the connection to the cluster.
 type Kafka struct {
-	Brokers          []string      `yaml:"brokers" allow:"host:port" doc:"brokers to begin with; must be given"`
+	Brokers          []string      `yaml:"brokers" allow:"host:port" doc:"bootstrap brokers; mandatory"`
 	TLS              TLS           `yaml:"tls"`
 	SASL             SASL          `yaml:"sasl"`
 	GroupProtocol    string        `yaml:"group_protocol" allow:"classic|consumer" doc:"classic: cooperative-sticky; consumer: KIP-848, brokers from 4.0 on"`
-	RebalanceTimeout time.Duration `yaml:"rebalance_timeout" allow:"15s..1h" doc:"time that a member has to let go of partitions"`
+	RebalanceTimeout time.Duration `yaml:"rebalance_timeout" allow:"15s..1h" doc:"time that a member has to release its partitions in a rebalance"`
 }
 
-// The group protocols.
+// Group protocols.
 const (
 	GroupClassic  = "classic"
 	GroupConsumer = "consumer"
 )
 
-// TLS is how a connection is secured.
+// TLS configures encryption of the connection.
 type TLS struct {
-	Enabled    bool   `yaml:"enabled" doc:"connect with TLS"`
-	CAFile     string `yaml:"ca_file" allow:"file" doc:"PEM file of the authorities that are trusted; empty: the system's"`
-	CertFile   string `yaml:"cert_file" allow:"file" doc:"PEM file of the client's certificate; with key_file"`
-	KeyFile    string `yaml:"key_file" allow:"file" doc:"PEM file of the client's key; with cert_file"`
-	ServerName string `yaml:"server_name" doc:"name that the broker's certificate must have; empty: the host that is dialed"`
+	Enabled    bool   `yaml:"enabled" doc:"use TLS"`
+	CAFile     string `yaml:"ca_file" allow:"file" doc:"PEM file of trusted certificate authorities; empty: the system's"`
+	CertFile   string `yaml:"cert_file" allow:"file" doc:"PEM file of the client certificate; requires key_file"`
+	KeyFile    string `yaml:"key_file" allow:"file" doc:"PEM file of the client key; requires cert_file"`
+	ServerName string `yaml:"server_name" doc:"name expected in the broker's certificate; empty: the host connected to"`
 }
 
-// SASL is how the client logs in. With OAUTHBEARER, Username and Password are the client's id and secret at TokenURL (RFC 6749 4.4).
+// SASL configures authentication. With OAUTHBEARER, Username and Password are the client ID and
+// secret for the client credentials grant at TokenURL (RFC 6749 section 4.4).
 type SASL struct {
-	Mechanism string `yaml:"mechanism" allow:"|PLAIN|SCRAM-SHA-256|SCRAM-SHA-512|OAUTHBEARER" doc:"empty: no login"`
-	Username  string `yaml:"username" doc:"user; with OAUTHBEARER the client's id"`
-	Password  Secret `yaml:"password" doc:"password; with OAUTHBEARER the client's secret"`
-	TokenURL  string `yaml:"token_url" allow:"url" doc:"OAuth2 token endpoint (client credentials), with OAUTHBEARER alone"`
-	Scope     string `yaml:"scope" doc:"OAuth2 scope, with OAUTHBEARER alone; empty: none is asked for"`
+	Mechanism string `yaml:"mechanism" allow:"|PLAIN|SCRAM-SHA-256|SCRAM-SHA-512|OAUTHBEARER" doc:"empty: no authentication"`
+	Username  string `yaml:"username" doc:"user name; with OAUTHBEARER the client ID"`
+	Password  Secret `yaml:"password" doc:"password; with OAUTHBEARER the client secret"`
+	TokenURL  string `yaml:"token_url" allow:"url" doc:"OAuth 2.0 token endpoint (client credentials grant); only with OAUTHBEARER"`
+	Scope     string `yaml:"scope" doc:"OAuth 2.0 scope; only with OAUTHBEARER; empty: none is requested"`
 }
 
-// The SASL mechanisms.
+// SASL mechanisms.
 const (
 	MechanismPlain       = "PLAIN"
 	MechanismScram256    = "SCRAM-SHA-256"
@@ -64,33 +67,33 @@ const (
 	MechanismOAuthBearer = "OAUTHBEARER"
 )
 
-// SchemaRegistry is where writers' schemas are found.
+// SchemaRegistry configures access to the writers' schemas.
 type SchemaRegistry struct {
-	URLs          []string      `yaml:"urls" allow:"url" doc:"registries that hold the same schemas, tried in turn; a base path is kept"`
-	Username      string        `yaml:"username" doc:"HTTP Basic user; empty: no login"`
+	URLs          []string      `yaml:"urls" allow:"url" doc:"registries with the same schemas, tried in turn; a base path is kept"`
+	Username      string        `yaml:"username" doc:"HTTP Basic user name; empty: no authentication"`
 	Password      Secret        `yaml:"password" doc:"HTTP Basic password"`
-	UnknownIDWait time.Duration `yaml:"unknown_id_wait" allow:"0s..1h" doc:"how long a schema id that the registry does not know is waited for before the record is dead"`
+	UnknownIDWait time.Duration `yaml:"unknown_id_wait" allow:"0s..1h" doc:"how long to wait for a schema ID that the registry does not know before the record is dead-lettered"`
 }
 
-// Topics is how the connector's own topics are made.
+// Topics configures the connector's own topics.
 type Topics struct {
-	AutoCreate          bool          `yaml:"auto_create" doc:"run makes and mends topics; false: it refuses to start where they are not right"`
-	ReplicationFactor   int16         `yaml:"replication_factor" allow:"-1..32" doc:"replicas of a topic that is made; -1: the broker's default"`
-	DeadLetterRetention time.Duration `yaml:"dead_letter_retention" allow:"1m..87600h" doc:"how long dead letters are kept"`
+	AutoCreate          bool          `yaml:"auto_create" doc:"run creates topics and fixes their settings; false: it refuses to start if they are not as required"`
+	ReplicationFactor   int16         `yaml:"replication_factor" allow:"-1..32" doc:"replication factor of created topics; -1: the broker's default"`
+	DeadLetterRetention time.Duration `yaml:"dead_letter_retention" allow:"1m..87600h" doc:"retention of dead letters"`
 }
 
-// Admin is the HTTP server for metrics, health and status.
+// Admin configures the HTTP server for metrics, health and status.
 type Admin struct {
-	Listen string `yaml:"listen" allow:"listen" doc:"address; :port for all interfaces, port 0 for any that is free; empty: none"`
+	Listen string `yaml:"listen" allow:"listen" doc:"listen address; :port for all interfaces, port 0 for any free port; empty: no admin server"`
 }
 
-// Log is what is logged, and how.
+// Log configures logging.
 type Log struct {
-	Level  string `yaml:"level" allow:"debug|info|warn|error" doc:"least level that is logged"`
-	Format string `yaml:"format" allow:"json|console" doc:"a JSON object a line, or text for people"`
+	Level  string `yaml:"level" allow:"debug|info|warn|error" doc:"lowest level that is logged"`
+	Format string `yaml:"format" allow:"json|console" doc:"json: one JSON object per line; console: text for people"`
 }
 
-// Default is a configuration with all defaults, without accounts and pipelines; brokers have none.
+// Default returns a configuration with all defaults, without brokers, accounts and pipelines.
 func Default() Config {
 	return Config{
 		Name:           "sluice",

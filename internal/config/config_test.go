@@ -20,14 +20,14 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func env(vars map[string]string) func(string) (string, bool) {
+func lookupIn(vars map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) {
 		v, ok := vars[name]
 		return v, ok
 	}
 }
 
-var testEnv = env(map[string]string{"API_KEY": "canary-from-the-environment", "EMPTY": "", "PORT": "9092", "WAIT": "soon-and-secret"})
+var testEnv = lookupIn(map[string]string{"API_KEY": "canary-from-the-environment", "EMPTY": "", "PORT": "9092", "WAIT": "soon-and-secret"})
 
 func mustParse(t *testing.T, text string) *Config {
 	t.Helper()
@@ -38,13 +38,13 @@ func mustParse(t *testing.T, text string) *Config {
 	return c
 }
 
-func faultsOf(t *testing.T, text string) []Violation {
+func violationsOf(t *testing.T, text string) []Violation {
 	t.Helper()
 	_, err := Parse("config.yaml", []byte(text), Options{Env: testEnv, Vendors: exampleVendors()})
 	if invalid := (*InvalidError)(nil); errors.As(err, &invalid) {
 		return invalid.Violations
 	}
-	t.Fatalf("error %v, want faults, in\n%s", err, text)
+	t.Fatalf("got error %v, want violations, in\n%s", err, text)
 	return nil
 }
 
@@ -53,8 +53,8 @@ kafka: {brokers: ["localhost:9092"]}
 vendors: {shop: {base_url: "https://shop.example.com", auth: {api_key: k1234}}}
 `
 
-// TestFaultsAreAsTheGoldenFileSays has one file for each kind of fault, named for what it states.
-func TestFaultsAreAsTheGoldenFileSays(t *testing.T) {
+// TestViolationsMatchGoldenFiles has one file for each rule, named for the rule.
+func TestViolationsMatchGoldenFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no files in testdata: %v", err)
@@ -70,7 +70,7 @@ func TestFaultsAreAsTheGoldenFileSays(t *testing.T) {
 			if err != nil {
 				got = err.Error()
 			}
-			golden := strings.TrimSuffix(file, ".yaml") + ".faults"
+			golden := strings.TrimSuffix(file, ".yaml") + ".violations"
 			if *update {
 				if err := os.WriteFile(golden, []byte(got+"\n"), 0o644); err != nil {
 					t.Fatal(err)
@@ -81,16 +81,16 @@ func TestFaultsAreAsTheGoldenFileSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got+"\n" != string(want) {
-				t.Errorf("faults are\n%s\nwant\n%s", got, want)
+				t.Errorf("got violations\n%s\nwant\n%s", got, want)
 			}
 			if strings.Contains(got, "canary") || strings.Contains(got, "secret") && !strings.Contains(got, "_secret") {
-				t.Errorf("a fault shows a secret:\n%s", got)
+				t.Errorf("a violation shows a secret:\n%s", got)
 			}
 		})
 	}
 }
 
-func TestDefaultsApplyWhereOnlyBrokersAndAVendorAreGiven(t *testing.T) {
+func TestDefaultsApplyWhenOnlyBrokersAndAVendorAreSet(t *testing.T) {
 	c := mustParse(t, minimal)
 	want := Default()
 	want.Kafka.Brokers = []string{"localhost:9092"}
@@ -100,7 +100,7 @@ func TestDefaultsApplyWhereOnlyBrokersAndAVendorAreGiven(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	purchases, changes := DefaultPipeline("purchases"), DefaultPipeline("customer-changes")
-	purchases.Group, changes.Group = "sluice.purchases", "sluice.customer-changes"
+	purchases.ConsumerGroup, changes.ConsumerGroup = "sluice.purchases", "sluice.customer-changes"
 	purchases.Events = map[string]Target{"sluice.crmcom.Purchase": {}}
 	changes.Events = map[string]Target{"sluice.propel.CustomerChange": {}}
 	changes.Ordering = OrderingKey
@@ -111,8 +111,8 @@ func TestDefaultsApplyWhereOnlyBrokersAndAVendorAreGiven(t *testing.T) {
 	}
 }
 
-// TestDefaultsSatisfyWhatTheyAllow catches a default that its own key would refuse.
-func TestDefaultsSatisfyWhatTheyAllow(t *testing.T) {
+// TestDefaultsAreAllowedValues catches a default that its own tag would refuse.
+func TestDefaultsAreAllowedValues(t *testing.T) {
 	cfg, pipeline := Default(), DefaultPipeline("p")
 	cfg.Kafka.Brokers = []string{"localhost:9092"}
 	mayBeEmpty := []string{"mechanism", "policy", "resends"}
@@ -120,16 +120,16 @@ func TestDefaultsSatisfyWhatTheyAllow(t *testing.T) {
 	walk = func(fields []field) {
 		for _, f := range fields {
 			switch {
-			case f.value.Kind() == reflect.Struct && !isText(f.value):
+			case f.value.Kind() == reflect.Struct && !isTextUnmarshaler(f.value):
 				walk(fieldsOf(f.value))
 			case f.value.Kind() == reflect.Slice || f.value.IsZero() && slices.Contains(mayBeEmpty, f.key):
 			default:
-				text := format(f.value)
+				text := formatValue(f.value)
 				if text == `""` {
 					text = ""
 				}
-				if err := check(f.allow, f.value, text); err != nil {
-					t.Errorf("%s: %s: %v", f.key, format(f.value), err)
+				if err := checkAllowed(f.allow, f.value, text); err != nil {
+					t.Errorf("%s: %s: %v", f.key, formatValue(f.value), err)
 				}
 			}
 			if f.doc == "" && f.value.Kind() != reflect.Struct {
@@ -141,7 +141,7 @@ func TestDefaultsSatisfyWhatTheyAllow(t *testing.T) {
 	walk(fieldsOf(reflect.ValueOf(&pipeline)))
 }
 
-func TestEveryKeyOfTheFileArrives(t *testing.T) {
+func TestEveryKeyOfTheFileIsDecoded(t *testing.T) {
 	c := mustParse(t, `
 name: north
 kafka:
@@ -164,10 +164,10 @@ pipelines:
 drain_timeout: 40s
 `)
 	if c.Kafka.Brokers[0] != "a:9092" || c.Kafka.SASL.Password.Reveal() != "canary-from-the-environment" {
-		t.Errorf("references are not put in: %v", c.Kafka.Brokers)
+		t.Errorf("references are not expanded: %v", c.Kafka.Brokers)
 	}
 	if _, there := c.Accounts["spare"]; there || len(c.Accounts) != 1 {
-		t.Errorf("accounts %v, want the one that is used", c.Accounts)
+		t.Errorf("got accounts %v, want only the one in use", c.Accounts)
 	}
 	eu := c.Accounts["eu"]
 	settings, ok := eu.Settings().(*postConfig)
@@ -178,7 +178,7 @@ drain_timeout: 40s
 		t.Errorf("error codes %v, want %v", settings.ErrorCodes, want)
 	}
 	p := c.Pipelines[0]
-	if p.Group != "north.mail" || p.Topic != "letters" || !p.Start.At.Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)) ||
+	if p.ConsumerGroup != "north.mail" || p.Topic != "letters" || !p.Start.At.Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)) ||
 		p.Batch != (Batch{60, 512 << 10, time.Second}) || p.DeadLetter.Guard != (Guard{0.25, 50}) ||
 		!slices.Equal(p.Retry.Delays, []time.Duration{time.Second, 90 * time.Second}) {
 		t.Errorf("pipeline %+v", p)
@@ -192,15 +192,15 @@ drain_timeout: 40s
 	}
 }
 
-func TestAPipelineNamedLikeAStandardOneInheritsItsEvents(t *testing.T) {
+func TestPipelineWithADefaultNameInheritsItsEvents(t *testing.T) {
 	c := mustParse(t, minimal+"pipelines: {customer-changes: {topic: changes}}")
 	p := c.Pipelines[0]
-	if len(c.Pipelines) != 1 || p.Topic != "changes" || p.Ordering != OrderingKey || len(p.Routes) != 1 || p.Routes[0].FullName() != "shop.customers" {
+	if len(c.Pipelines) != 1 || p.Topic != "changes" || p.Ordering != OrderingKey || len(p.Routes) != 1 || p.Routes[0].OperationName() != "shop.customers" {
 		t.Errorf("pipelines %+v", c.Pipelines)
 	}
 }
 
-func TestTheAccountNamedLikeItsTypeTakesAnEventThatSeveralTake(t *testing.T) {
+func TestAccountNamedLikeItsTypeIsPreferred(t *testing.T) {
 	c := mustParse(t, `
 kafka: {brokers: ["localhost:9092"]}
 vendors:
@@ -212,7 +212,7 @@ vendors:
 	}
 }
 
-func TestAFileReferenceIsCutAtItsLastNewline(t *testing.T) {
+func TestFileReferenceLosesItsFinalNewline(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(file, []byte("line one\nline two\r\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -224,24 +224,24 @@ func TestAFileReferenceIsCutAtItsLastNewline(t *testing.T) {
 	}
 }
 
-func TestAValueIsExpandedOnceAndByTheRules(t *testing.T) {
-	vars := env(map[string]string{"A": "${B}$$", "B": "b"})
+func TestReferencesAreExpandedOnce(t *testing.T) {
+	vars := lookupIn(map[string]string{"A": "${B}$$", "B": "b"})
 	for text, want := range map[string]string{
 		"": "", "plain": "plain", "$": "$", "$$": "$", "$${A}": "${A}", "a$b": "a$b", "${A}": "${B}$$", "x${B}y${B}z": "xbybz", "$$$$": "$$",
 	} {
-		if got, _, err := expand(text, vars); err != nil || got != want {
-			t.Errorf("expand(%q) = %q, %v, want %q", text, got, err, want)
+		if got, _, err := expandReferences(text, vars); err != nil || got != want {
+			t.Errorf("expandReferences(%q) = %q, %v, want %q", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"${", "${A", "${}", "${C}", "${B:-x}", "${file:}", "${file:/no/such/file}", "${file:/dev/null}", "${file:/}"} {
-		if got, _, err := expand(text, vars); err == nil {
-			t.Errorf("expand(%q) = %q, want an error", text, got)
+		if got, _, err := expandReferences(text, vars); err == nil {
+			t.Errorf("expandReferences(%q) = %q, want an error", text, got)
 		}
 	}
 }
 
-// TestNoWayOfPrintingShowsASecret prints a whole configuration in all ways that the code base has.
-func TestNoWayOfPrintingShowsASecret(t *testing.T) {
+// TestSecretsAreNeverPrinted prints a whole configuration in every way that this code base uses.
+func TestSecretsAreNeverPrinted(t *testing.T) {
 	c := mustParse(t, `
 kafka: {brokers: ["localhost:9092"], sasl: {mechanism: PLAIN, username: u, password: canary-kafka}}
 schema_registry: {username: u, password: canary-registry}
@@ -269,7 +269,7 @@ vendors: {shop: {base_url: "https://b", auth: {api_key: canary-vendor-text, pass
 	prints = append(prints, string(asJSON), string(asYAML), entry.String())
 	for _, p := range prints {
 		if strings.Contains(p, "canary") || strings.Contains(p, fmt.Sprintf("%x", "canary")) {
-			t.Errorf("shows a secret: %s", p)
+			t.Errorf("output shows a secret: %s", p)
 		}
 	}
 	if !strings.Contains(string(asJSON), `"***"`) || !strings.Contains(string(asYAML), `'***'`) || !strings.Contains(entry.String(), `"***"`) {
@@ -277,63 +277,63 @@ vendors: {shop: {base_url: "https://b", auth: {api_key: canary-vendor-text, pass
 	}
 }
 
-func TestASizeReadsWhatItWrites(t *testing.T) {
+func TestSizeParsesWhatItFormats(t *testing.T) {
 	for text, want := range map[string]Size{"0": 0, "1": 1, "1023": 1023, "64KiB": 64 << 10, "1MiB": 1 << 20, "3GiB": 3 << 30, "1536KiB": 1536 << 10} {
 		var got Size
 		if err := got.UnmarshalText([]byte(text)); err != nil || got != want || got.String() != text {
-			t.Errorf("%s reads as %d, %v and writes as %s", text, int64(got), err, got)
+			t.Errorf("%s is parsed as %d, %v and formatted as %s", text, int64(got), err, got)
 		}
 	}
 	for _, text := range []string{"", "KiB", "-1", "1.5MiB", "1MB", "1 MiB", "9223372036854775808", "9007199254740992KiB", "+1"} {
 		var got Size
 		if err := got.UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q reads as %d, want an error", text, int64(got))
+			t.Errorf("%q is parsed as %d, want an error", text, int64(got))
 		}
 	}
 }
 
-func TestADelayIsNamedShortly(t *testing.T) {
+func TestDelayNameIsShortAndUnique(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		10 * time.Second: "10s", time.Minute: "1m", 90 * time.Second: "1m30s", time.Hour: "1h", 24 * time.Hour: "24h",
 		time.Hour + 5*time.Second: "1h0m5s", 90 * time.Minute: "1h30m", 1500 * time.Millisecond: "1.5s", 10 * time.Minute: "10m", 0: "0s",
 	} {
 		got := DelayName(d)
 		if back, err := time.ParseDuration(got); got != want || err != nil || back != d || !topicName.MatchString(got) {
-			t.Errorf("DelayName(%v) = %s (reads as %v, %v), want %s", d, got, back, err, want)
+			t.Errorf("DelayName(%v) = %s (parsed as %v, %v), want %s", d, got, back, err, want)
 		}
 	}
 }
 
-func TestASecretIsNotPutInWordsThatItDoesNotHold(t *testing.T) {
-	f := &Violations{}
-	f.never("abc")
-	f.never("hunter22")
-	f.Add("a", "must be abcd, not hunter22")
-	if got := f.Found()[0].Rule; got != "must be abcd, not ***" {
-		t.Errorf("rule %q", got)
+func TestShortSecretsAreNotMaskedInsideWords(t *testing.T) {
+	v := &Violations{}
+	v.hideValue("abc")
+	v.hideValue("hunter22")
+	v.Add("a", "must be abcd, not hunter22")
+	if got := v.Sorted()[0].Rule; got != "must be abcd, not ***" {
+		t.Errorf("got rule %q", got)
 	}
 }
 
-func TestAFileThatIsNotThereIsNamed(t *testing.T) {
+func TestMissingFileIsReported(t *testing.T) {
 	_, err := Load(filepath.Join(t.TempDir(), "none.yaml"), Options{})
 	if !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "reading the configuration: ") {
 		t.Errorf("error %v", err)
 	}
 }
 
-func TestFaultsAreTypedByPlace(t *testing.T) {
-	got := faultsOf(t, minimal+"pipelines:\n  purchases:\n    batch: {max_items: 1001}\n")
+func TestViolationHasItsPlace(t *testing.T) {
+	got := violationsOf(t, minimal+"pipelines:\n  purchases:\n    batch: {max_items: 1001}\n")
 	want := []Violation{{Line: 6, Path: "pipelines.purchases.batch.max_items", Value: "1001", Rule: "must be 0 to 1000"}}
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("faults %+v, want %+v", got, want)
+		t.Errorf("got violations %+v, want %+v", got, want)
 	}
 }
 
-func TestTheReferenceHasEveryKey(t *testing.T) {
+func TestReferenceHasEveryKey(t *testing.T) {
 	text := ReferenceMarkdown(exampleVendors())
 	for _, row := range []string{
-		"| `kafka.brokers` |  | list: host:port | brokers to begin with; must be given |",
-		"| `batch.max_bytes` | `1MiB` | 1KiB to 64MiB | bytes a call, envelope included |",
+		"| `kafka.brokers` |  | list: host:port | bootstrap brokers; mandatory |",
+		"| `batch.max_bytes` | `1MiB` | 1KiB to 64MiB | bytes per call, including the envelope |",
 		"| `retry.delays` | `[10s, 1m, 10m]` | list: 1s to 24h |",
 		"| `kafka.sasl.password` |  | text (secret) |",
 		"| `unknown.resends` |  | 1 to 10 |",
@@ -347,7 +347,7 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 		}
 	}
 	if text != ReferenceMarkdown(exampleVendors()) {
-		t.Error("the reference differs from one time to the next")
+		t.Error("two calls return different references")
 	}
 }
 
@@ -372,17 +372,17 @@ func FuzzLoad(f *testing.F) {
 		case err == nil && (len(c.Kafka.Brokers) == 0 || len(c.Pipelines) == 0 || len(c.Accounts) == 0):
 			t.Errorf("valid without brokers, pipelines or accounts: %+v", c)
 		case err != nil && (!errors.As(err, &invalid) || len(invalid.Violations) == 0):
-			t.Errorf("error %v has no faults", err)
+			t.Errorf("error %v has no violations", err)
 		}
-		for _, fault := range invalid.faults() {
-			if fault.Rule == "" {
-				t.Errorf("fault %+v says nothing", fault)
+		for _, violation := range invalid.violationsOrNone() {
+			if violation.Rule == "" {
+				t.Errorf("violation %+v has no rule", violation)
 			}
 		}
 	})
 }
 
-func (e *InvalidError) faults() []Violation {
+func (e *InvalidError) violationsOrNone() []Violation {
 	if e == nil {
 		return nil
 	}

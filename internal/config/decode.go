@@ -10,30 +10,31 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// decoder sets structs from a file's nodes. Each fault is noted and the rest is decoded all the same. How deep it goes is bounded by
-// the structs, so that a file that refers to itself ends.
+// decoder fills structs from YAML nodes. It records each violation and continues with the rest. The
+// structs bound its depth, so a file whose aliases refer to themselves terminates.
 type decoder struct {
-	env    func(string) (string, bool)
-	faults *Violations
-	// unresolved are the references that did not resolve; whether they matter is known when it is known which accounts are used.
-	unresolved []unresolved
+	env        func(string) (string, bool)
+	violations *Violations
+	// unresolvedRefs are references that could not be resolved. Whether they matter depends on
+	// which accounts are used, which is known later.
+	unresolvedRefs []unresolvedRef
 }
 
-type unresolved struct{ path, rule string }
+type unresolvedRef struct{ path, rule string }
 
-// field is a key of a section and where its value goes.
+// field is a key of a section and the destination of its value.
 type field struct {
 	key    string
 	value  reflect.Value
 	allow  string
 	doc    string
 	secret bool
-	scalar bool // the section may be written as this key's value alone
+	scalar bool // the section may be written as just this key's value
 	// required is about accounts that a pipeline uses; see CheckTags.
 	required bool
 }
 
-// fieldsOf lists a struct's keys in their order, those of embedded structs in place.
+// fieldsOf lists a struct's keys in their order, with those of embedded structs in place.
 func fieldsOf(v reflect.Value) []field {
 	v = reflect.Indirect(v)
 	var fields []field
@@ -55,58 +56,59 @@ func fieldsOf(v reflect.Value) []field {
 	return fields
 }
 
-// section sets fields from a mapping. A missing or empty section leaves the defaults.
-func (d *decoder) section(n *yaml.Node, fields []field, path string) {
-	n = target(n)
-	if isNull(n) {
-		d.absent(fields, path, lineOf(n))
+// decodeSection sets fields from a mapping. A missing or empty section keeps the defaults.
+func (d *decoder) decodeSection(n *yaml.Node, fields []field, path string) {
+	n = resolveAlias(n)
+	if isNullNode(n) {
+		d.noteDefaults(fields, path, nodeLine(n))
 		return
 	}
-	d.faults.note(path, n.Line, "")
+	d.violations.notePlace(path, n.Line, "")
 	if one := slices.IndexFunc(fields, func(f field) bool { return f.scalar }); one >= 0 && n.Kind == yaml.ScalarNode {
-		d.value(n, fields[one], path)
+		d.decodeValue(n, fields[one], path)
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		d.faults.Add(path, "must be a mapping, not %s", kindName(n))
+		d.violations.Add(path, "must be a mapping, not %s", nodeKindName(n))
 		return
 	}
 	keys := make([]string, len(fields))
 	for i, f := range fields {
 		keys[i] = f.key
 	}
-	for key, value := range d.pairs(n, path) {
+	for key, value := range d.mappingPairs(n, path) {
 		at := slices.IndexFunc(fields, func(f field) bool { return f.key == key.Value })
 		if at < 0 {
-			d.unknownKey(key, path, keys)
+			d.reportUnknownKey(key, path, keys)
 			continue
 		}
-		d.value(value, fields[at], join(path, key.Value))
+		d.decodeValue(value, fields[at], joinPath(path, key.Value))
 		fields[at].value = reflect.Value{}
 	}
-	d.absent(slices.DeleteFunc(fields, func(f field) bool { return !f.value.IsValid() }), path, n.Line)
+	d.noteDefaults(slices.DeleteFunc(fields, func(f field) bool { return !f.value.IsValid() }), path, n.Line)
 }
 
-// unknownKey leaves the value out: a misspelled key may hold a secret.
-func (d *decoder) unknownKey(key *yaml.Node, path string, known []string) {
-	full := join(path, shown(key.Value))
-	d.faults.note(full, key.Line, "")
-	d.faults.Add(full, "unknown key%s", didYouMean(key.Value, known))
+// reportUnknownKey does not report the value, because a misspelled key may have a secret.
+func (d *decoder) reportUnknownKey(key *yaml.Node, path string, known []string) {
+	full := joinPath(path, printable(key.Value))
+	d.violations.notePlace(full, key.Line, "")
+	d.violations.Add(full, "unknown key%s", didYouMean(key.Value, known))
 }
 
-// pairs gives a mapping's keys and values, each key once.
-func (d *decoder) pairs(n *yaml.Node, path string) func(func(key, value *yaml.Node) bool) {
+// mappingPairs iterates over a mapping's keys and values. It reports repeated keys and yields only
+// their first occurrence.
+func (d *decoder) mappingPairs(n *yaml.Node, path string) func(func(key, value *yaml.Node) bool) {
 	return func(yield func(key, value *yaml.Node) bool) {
 		seen := map[string]bool{}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			key, full := target(n.Content[i]), join(path, shown(n.Content[i].Value))
+			key, full := resolveAlias(n.Content[i]), joinPath(path, printable(n.Content[i].Value))
 			switch {
 			case key.Kind != yaml.ScalarNode:
-				d.faults.Add(path, "must have texts as keys, not %s", kindName(key))
+				d.violations.Add(path, "must have strings as keys, not %s", nodeKindName(key))
 				continue
 			case seen[key.Value]:
-				d.faults.note(full, n.Content[i].Line, "")
-				d.faults.Add(full, "must be given once")
+				d.violations.notePlace(full, n.Content[i].Line, "")
+				d.violations.Add(full, "must not be repeated")
 				continue
 			}
 			seen[key.Value] = true
@@ -117,139 +119,140 @@ func (d *decoder) pairs(n *yaml.Node, path string) func(func(key, value *yaml.No
 	}
 }
 
-// absent notes the defaults of keys that the file does not have, so that a fault can show them.
-func (d *decoder) absent(fields []field, path string, line int) {
+// noteDefaults records the defaults of keys that are not in the file, so that a violation can show
+// them.
+func (d *decoder) noteDefaults(fields []field, path string, line int) {
 	for _, f := range fields {
-		full := join(path, f.key)
+		full := joinPath(path, f.key)
 		switch {
-		case f.value.Kind() == reflect.Struct && !isText(f.value) && !isNode(f.value):
-			d.faults.note(full, line, "")
-			d.absent(fieldsOf(f.value), full, line)
-		case isNode(f.value):
+		case f.value.Kind() == reflect.Struct && !isTextUnmarshaler(f.value) && !isYAMLNode(f.value):
+			d.violations.notePlace(full, line, "")
+			d.noteDefaults(fieldsOf(f.value), full, line)
+		case isYAMLNode(f.value):
 		case f.value.IsZero() || f.secret:
-			d.faults.note(full, line, "not given")
+			d.violations.notePlace(full, line, "not set")
 		default:
-			d.faults.note(full, line, format(f.value)+" (default)")
+			d.violations.notePlace(full, line, formatValue(f.value)+" (default)")
 		}
 	}
 }
 
-// value sets one key's value.
-func (d *decoder) value(n *yaml.Node, f field, path string) {
+// decodeValue sets the value of one key.
+func (d *decoder) decodeValue(n *yaml.Node, f field, path string) {
 	line := n.Line
-	n = target(n)
+	n = resolveAlias(n)
 	switch {
-	case isNode(f.value):
+	case isYAMLNode(f.value):
 		f.value.Set(reflect.ValueOf(*n))
-	case isText(f.value):
-		d.scalar(n, f, path, line)
+	case isTextUnmarshaler(f.value):
+		d.decodeScalar(n, f, path, line)
 	case f.value.Kind() == reflect.Struct:
-		d.section(n, fieldsOf(f.value), path)
-	case isNull(n):
-		d.absent([]field{f}, parent(path), line)
+		d.decodeSection(n, fieldsOf(f.value), path)
+	case isNullNode(n):
+		d.noteDefaults([]field{f}, parentPath(path), line)
 	case f.value.Kind() == reflect.Map:
-		d.table(n, f, path)
+		d.decodeMap(n, f, path)
 	case f.value.Kind() == reflect.Slice:
-		d.list(n, f, path)
+		d.decodeList(n, f, path)
 	default:
-		d.scalar(n, f, path, line)
+		d.decodeScalar(n, f, path, line)
 	}
 }
 
-// table sets a map; its entries stand over the default ones.
-func (d *decoder) table(n *yaml.Node, f field, path string) {
-	d.faults.note(path, n.Line, "")
+// decodeMap sets a map. Its entries override the default ones.
+func (d *decoder) decodeMap(n *yaml.Node, f field, path string) {
+	d.violations.notePlace(path, n.Line, "")
 	if n.Kind != yaml.MappingNode {
-		d.faults.Add(path, "must be a mapping, not %s", kindName(n))
+		d.violations.Add(path, "must be a mapping, not %s", nodeKindName(n))
 		return
 	}
 	if f.value.IsNil() {
 		f.value.Set(reflect.MakeMap(f.value.Type()))
 	}
-	for key, value := range d.pairs(n, path) {
+	for key, value := range d.mappingPairs(n, path) {
 		entry := f
 		entry.value = reflect.New(f.value.Type().Elem()).Elem()
-		d.value(value, entry, join(path, shown(key.Value)))
+		d.decodeValue(value, entry, joinPath(path, printable(key.Value)))
 		f.value.SetMapIndex(reflect.ValueOf(key.Value).Convert(f.value.Type().Key()), entry.value)
 	}
 }
 
-// list sets a slice; it replaces the default one.
-func (d *decoder) list(n *yaml.Node, f field, path string) {
-	d.faults.note(path, n.Line, "")
+// decodeList sets a slice, replacing the default one.
+func (d *decoder) decodeList(n *yaml.Node, f field, path string) {
+	d.violations.notePlace(path, n.Line, "")
 	if n.Kind != yaml.SequenceNode {
-		d.faults.Add(path, "must be a list such as [a, b], not %s", kindName(n))
+		d.violations.Add(path, "must be a list such as [a, b], not %s", nodeKindName(n))
 		return
 	}
 	f.value.Set(reflect.MakeSlice(f.value.Type(), len(n.Content), len(n.Content)))
 	for i, item := range n.Content {
 		entry := f
 		entry.value = f.value.Index(i)
-		d.value(item, entry, fmt.Sprintf("%s[%d]", path, i))
+		d.decodeValue(item, entry, fmt.Sprintf("%s[%d]", path, i))
 	}
 }
 
-// scalar sets a text, number, truth value, duration or size.
-func (d *decoder) scalar(n *yaml.Node, f field, path string, line int) {
-	if isNull(n) {
-		d.absent([]field{f}, parent(path), line)
+// decodeScalar sets a string, number, boolean, duration or size.
+func (d *decoder) decodeScalar(n *yaml.Node, f field, path string, line int) {
+	if isNullNode(n) {
+		d.noteDefaults([]field{f}, parentPath(path), line)
 		return
 	}
 	if n.Kind != yaml.ScalarNode {
-		d.faults.note(path, line, "")
-		d.faults.Add(path, "must be one value, not %s", kindName(n))
+		d.violations.notePlace(path, line, "")
+		d.violations.Add(path, "must be a single value, not %s", nodeKindName(n))
 		return
 	}
-	show := shown(n.Value)
+	show := printable(n.Value)
 	if f.secret {
-		show = hidden
+		show = hiddenText
 	}
-	d.faults.note(path, line, show)
-	text, referred, err := expand(n.Value, d.env)
+	d.violations.notePlace(path, line, show)
+	text, referred, err := expandReferences(n.Value, d.env)
 	if err != nil {
-		d.unresolved = append(d.unresolved, unresolved{join(d.faults.prefix, path), err.Error()})
+		d.unresolvedRefs = append(d.unresolvedRefs, unresolvedRef{joinPath(d.violations.prefix, path), err.Error()})
 		return
 	}
 	if referred || f.secret {
-		d.faults.never(text)
+		d.violations.hideValue(text)
 	}
-	if err := set(f.value, text, f.allow); err != nil {
-		d.faults.Add(path, "%s", err)
+	if err := setValue(f.value, text, f.allow); err != nil {
+		d.violations.Add(path, "%s", err)
 	}
 }
 
-// target is the node that an alias stands for.
-func target(n *yaml.Node) *yaml.Node {
+// resolveAlias returns the node that an alias refers to.
+func resolveAlias(n *yaml.Node) *yaml.Node {
 	if n != nil && n.Kind == yaml.AliasNode {
 		return n.Alias
 	}
 	return n
 }
 
-func isNull(n *yaml.Node) bool {
+func isNullNode(n *yaml.Node) bool {
 	return n == nil || n.IsZero() || n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
 }
 
-func lineOf(n *yaml.Node) int {
+func nodeLine(n *yaml.Node) int {
 	if n == nil {
 		return 0
 	}
 	return n.Line
 }
 
-func kindName(n *yaml.Node) string {
+func nodeKindName(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
 		return "a mapping"
 	case yaml.SequenceNode:
 		return "a list"
 	default:
-		return "one value"
+		return "a single value"
 	}
 }
 
-func isNode(v reflect.Value) bool { return v.Type() == reflect.TypeFor[yaml.Node]() }
+func isYAMLNode(v reflect.Value) bool { return v.Type() == reflect.TypeFor[yaml.Node]() }
 
-func isText(v reflect.Value) bool {
+func isTextUnmarshaler(v reflect.Value) bool {
 	return v.CanAddr() && v.Addr().Type().Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }

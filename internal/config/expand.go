@@ -9,13 +9,14 @@ import (
 	"strings"
 )
 
-// referencedBytesMax bounds a file that a value refers to: it holds one secret, not a document.
-const referencedBytesMax = 64 << 10
+// maxReferencedBytes bounds a referenced file, which contains a secret and not a document.
+const maxReferencedBytes = 64 << 10
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// expand puts in what ${VAR} and ${file:/path} refer to, once; $$ is a dollar. referred tells whether anything was put in.
-func expand(s string, env func(string) (string, bool)) (text string, referred bool, err error) {
+// expandReferences replaces ${VAR} and ${file:/path} once, and $$ by a dollar sign. referred
+// reports whether the text had a reference.
+func expandReferences(s string, env func(string) (string, bool)) (text string, referred bool, err error) {
 	var b strings.Builder
 	for {
 		before, after, found := strings.Cut(s, "$")
@@ -29,9 +30,9 @@ func expand(s string, env func(string) (string, bool)) (text string, referred bo
 		case strings.HasPrefix(after, "{"):
 			name, rest, closed := strings.Cut(after[1:], "}")
 			if !closed {
-				return "", referred, errors.New("must close the reference with } (a plain ${ is written $${)")
+				return "", referred, errors.New("must close the reference with } (write $${ for a literal ${)")
 			}
-			value, err := referredTo(name, env)
+			value, err := lookUpReference(name, env)
 			if err != nil {
 				return "", true, err
 			}
@@ -44,51 +45,52 @@ func expand(s string, env func(string) (string, bool)) (text string, referred bo
 	}
 }
 
-func referredTo(name string, env func(string) (string, bool)) (string, error) {
+func lookUpReference(name string, env func(string) (string, bool)) (string, error) {
 	if path, ok := strings.CutPrefix(name, "file:"); ok {
-		return referredFile(path)
+		return readReferencedFile(path)
 	}
 	if !variableName.MatchString(name) {
-		return "", errors.New("must refer as ${VAR} or ${file:/path} (a plain ${ is written $${)")
+		return "", errors.New("must use the form ${VAR} or ${file:/path} (write $${ for a literal ${)")
 	}
 	value, ok := env(name)
 	if !ok {
-		return "", fmt.Errorf("needs the environment variable %s, which is not set", name)
+		return "", fmt.Errorf("requires the environment variable %s, which is not set", name)
 	}
 	return value, nil
 }
 
-// referredFile reads a file without the newline that editors and secret stores leave at its end.
-func referredFile(path string) (string, error) {
-	if err := checkFile(path); err != nil {
+// readReferencedFile reads a file without the final newline that editors and secret stores add.
+func readReferencedFile(path string) (string, error) {
+	if err := checkReferencedFile(path); err != nil {
 		return "", err
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return "", fileError(err)
+		return "", withoutPath(err)
 	}
 	text := strings.TrimSuffix(string(data), "\n")
 	return strings.TrimSuffix(text, "\r"), nil
 }
 
-// checkFile looks before anything is opened, for a pipe or a terminal would block the start.
-func checkFile(path string) error {
+// checkReferencedFile runs before the file is opened, because opening a pipe or a terminal could
+// block.
+func checkReferencedFile(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return fileError(err)
+		return withoutPath(err)
 	case !info.Mode().IsRegular():
 		return errors.New("must be a regular file")
-	case info.Size() > referencedBytesMax:
-		return fmt.Errorf("must be a file of at most %s", Size(referencedBytesMax))
+	case info.Size() > maxReferencedBytes:
+		return fmt.Errorf("must be a file of at most %s", Size(maxReferencedBytes))
 	}
 	return nil
 }
 
-// fileError leaves the path out; the fault shows it as it stands in the configuration.
-func fileError(err error) error {
+// withoutPath removes the path from an error, because the violation already shows it as configured.
+func withoutPath(err error) error {
 	if pathError := (*fs.PathError)(nil); errors.As(err, &pathError) {
-		return fmt.Errorf("must be a file that can be read (%w)", pathError.Err)
+		return fmt.Errorf("must be a readable file (%w)", pathError.Err)
 	}
-	return errors.New("must be a file that can be read")
+	return errors.New("must be a readable file")
 }

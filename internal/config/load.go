@@ -12,22 +12,23 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Options are what a file's meaning depends on besides the file.
+// Options is what the meaning of a file depends on, apart from the file.
 type Options struct {
-	// Env looks a variable up, as os.LookupEnv does.
+	// Env looks up an environment variable, as os.LookupEnv does.
 	Env func(string) (string, bool)
-	// Vendors are the types of vendors that are wired, by name.
+	// Vendors has the available vendor types by name.
 	Vendors map[string]VendorType
 }
 
-// document is the whole file. What depends on the vendors is decoded when they are known.
+// document is the whole file. Sections that depend on the vendors are decoded later.
 type document struct {
 	Config
 	Vendors   yaml.Node `yaml:"vendors"`
 	Pipelines yaml.Node `yaml:"pipelines"`
 }
 
-// Load reads and checks a file. A file with faults gives an *Invalid error with all of them.
+// Load reads and validates a file. A file with violations returns an *InvalidError with all of
+// them.
 func Load(path string, opts Options) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -36,43 +37,44 @@ func Load(path string, opts Options) (*Config, error) {
 	return Parse(path, data, opts)
 }
 
-// Parse checks a file that was read; file is its name in faults.
+// Parse validates the content of a file; file is the name to use in violations.
 func Parse(file string, data []byte, opts Options) (*Config, error) {
 	if opts.Env == nil {
 		opts.Env = func(string) (string, bool) { return "", false }
 	}
-	root, err := parse(data)
+	root, err := parseDocument(data)
 	if err != nil {
 		return nil, &InvalidError{File: file, Violations: []Violation{{Rule: err.Error()}}}
 	}
-	faults := &Violations{}
-	d := &decoder{env: opts.Env, faults: faults}
+	violations := &Violations{}
+	d := &decoder{env: opts.Env, violations: violations}
 	doc := document{Config: Default()}
-	d.section(root, fieldsOf(reflect.ValueOf(&doc)), "")
-	r := resolver{decoder: d, accounts: d.accounts(&doc.Vendors, opts.Vendors), kinds: opts.Vendors}
+	d.decodeSection(root, fieldsOf(reflect.ValueOf(&doc)), "")
+	r := resolver{decoder: d, accounts: d.decodeAccounts(&doc.Vendors, opts.Vendors), vendorTypes: opts.Vendors}
 	cfg := &doc.Config
-	cfg.Pipelines = r.pipelines(&doc.Pipelines, cfg.Name)
+	cfg.Pipelines = r.decodePipelines(&doc.Pipelines, cfg.Name)
 	r.reportUnresolved()
-	cfg.Accounts = r.complete()
-	checkConfig(cfg, faults)
-	if found := faults.Found(); len(found) > 0 {
+	cfg.Accounts = r.validateUsedAccounts()
+	checkConfig(cfg, violations)
+	if found := violations.Sorted(); len(found) > 0 {
 		return nil, &InvalidError{File: file, Violations: found}
 	}
 	return cfg, nil
 }
 
-// anchorName is what the parser quotes of a file that it cannot read: a password that begins with * looks like a reference to an anchor.
+// anchorName matches what the YAML parser quotes from a file that it cannot parse. A password that
+// begins with * looks like a reference to an anchor, so the name is masked.
 var anchorName = regexp.MustCompile(`anchor '.*'`)
 
-// parse gives the one document's root, nil where the file is empty.
-func parse(data []byte) (*yaml.Node, error) {
+// parseDocument returns the root node of the only document, or nil if the file is empty.
+func parseDocument(data []byte) (*yaml.Node, error) {
 	var first, second yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	switch err := decoder.Decode(&first); {
 	case errors.Is(err, io.EOF):
 		return nil, nil
 	case err != nil:
-		return nil, errors.New("must be YAML (" + anchorName.ReplaceAllString(err.Error(), "anchor "+hidden) + ")")
+		return nil, errors.New("must be YAML (" + anchorName.ReplaceAllString(err.Error(), "anchor "+hiddenText) + ")")
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
 		return nil, errors.New("must be one YAML document")

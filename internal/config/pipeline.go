@@ -7,33 +7,33 @@ import (
 	"time"
 )
 
-// Pipeline is one source topic, read by one consumer group.
+// Pipeline configures one source topic, consumed by one consumer group.
 type Pipeline struct {
-	// Name is its key in the file; Group is the consumer group.
-	Name  string `yaml:"-"`
-	Group string `yaml:"-"`
+	// Name is its key in the file. ConsumerGroup is derived from it.
+	Name          string `yaml:"-"`
+	ConsumerGroup string `yaml:"-"`
 
 	Topic            string            `yaml:"topic" allow:"topic" doc:"source topic; default: the pipeline's name"`
-	Events           map[string]Target `yaml:"events" doc:"event (Avro name, full or short) -> account.operation, or {operation: account.operation}; empty: the event's own operation"`
-	Start            Start             `yaml:"start" doc:"earliest, latest or an RFC 3339 time; once, where the group has no offset at all"`
-	OnOffsetLost     string            `yaml:"on_offset_lost" allow:"stop|earliest|latest" doc:"what to do where a committed offset is out of range"`
-	Concurrency      int               `yaml:"concurrency" allow:"1..64" doc:"lanes of each operation, one request in flight in each"`
+	Events           map[string]Target `yaml:"events" doc:"event (full or short Avro name) -> account.operation, or {operation: account.operation}; empty: the operation for that event"`
+	Start            Start             `yaml:"start" doc:"earliest, latest or an RFC 3339 time; used only once, while the group has no committed offset at all"`
+	OnOffsetLost     string            `yaml:"on_offset_lost" allow:"stop|earliest|latest" doc:"what to do if a committed offset is out of range"`
+	Concurrency      int               `yaml:"concurrency" allow:"1..64" doc:"lanes per operation, with one call in flight each"`
 	Batch            Batch             `yaml:"batch"`
-	MaxInFlight      int               `yaml:"max_in_flight" allow:"1..1000000" doc:"records read and not settled"`
-	MaxInFlightBytes Size              `yaml:"max_in_flight_bytes" allow:"1MiB..16GiB" doc:"their bytes"`
+	MaxInFlight      int               `yaml:"max_in_flight" allow:"1..1000000" doc:"maximum number of records read and not settled"`
+	MaxInFlightBytes Size              `yaml:"max_in_flight_bytes" allow:"1MiB..16GiB" doc:"maximum size of these records"`
 	Retry            Retry             `yaml:"retry"`
-	Ordering         string            `yaml:"ordering" allow:"none|key" doc:"key: records of one Kafka key keep their order, also across retries; needs exactly one operation in the pipeline"`
+	Ordering         string            `yaml:"ordering" allow:"none|key" doc:"key: records with the same Kafka key keep their order, including across retries; requires exactly one operation in the pipeline"`
 	Unknown          Unknown           `yaml:"unknown"`
-	Unmapped         string            `yaml:"unmapped" allow:"dead_letter|skip" doc:"what becomes of a record whose name has no operation"`
-	Tombstones       string            `yaml:"tombstones" allow:"dead_letter|skip" doc:"what becomes of a record without a value"`
+	Unmapped         string            `yaml:"unmapped" allow:"dead_letter|skip" doc:"what to do with a record whose name has no operation"`
+	Tombstones       string            `yaml:"tombstones" allow:"dead_letter|skip" doc:"what to do with a record without a value"`
 	Breaker          Breaker           `yaml:"breaker"`
 	DeadLetter       DeadLetter        `yaml:"dead_letter"`
 
-	// Routes are the events with their operations, by event. They are resolved from Events.
+	// Routes has the events with their operations, sorted by event. It is resolved from Events.
 	Routes []Route `yaml:"-"`
 }
 
-// The words that a pipeline's settings are made of.
+// Values of a pipeline's settings.
 const (
 	OffsetStop     = "stop"
 	OffsetEarliest = "earliest"
@@ -49,75 +49,79 @@ const (
 	UnknownDeadLetter = "dead_letter"
 )
 
-// Target is where an event goes.
+// Target is the destination of an event.
 type Target struct {
 	Operation string `yaml:"operation" scalar:"true" doc:"account.operation"`
 }
 
-// Batch bounds one vendor call.
+// Batch limits one vendor call.
 type Batch struct {
-	MaxItems int           `yaml:"max_items" allow:"0..1000" doc:"items a call; 0: each operation's own default; an operation with a smaller cap keeps that"`
-	MaxBytes Size          `yaml:"max_bytes" allow:"1KiB..64MiB" doc:"bytes a call, envelope included"`
+	MaxItems int           `yaml:"max_items" allow:"0..1000" doc:"items per call; 0: each operation's default; an operation with a smaller cap keeps its cap"`
+	MaxBytes Size          `yaml:"max_bytes" allow:"1KiB..64MiB" doc:"bytes per call, including the envelope"`
 	Linger   time.Duration `yaml:"linger" allow:"0s..1m" doc:"how long the first item of a batch waits for others"`
 }
 
-// Retry is the way of a record that a vendor refused for now.
+// Retry configures the retry tiers for records that a vendor refused for now.
 type Retry struct {
-	Delays []time.Duration `yaml:"delays" allow:"1s..24h" doc:"delay of each tier, ascending, 1 to 16 of them; one topic each"`
-	MaxAge time.Duration   `yaml:"max_age" allow:"1s..8760h" doc:"time from the first failure after which a record is dead; holds and open breakers do not count"`
+	Delays []time.Duration `yaml:"delays" allow:"1s..24h" doc:"delay of each retry tier, ascending, 1 to 16 of them; each has a topic"`
+	MaxAge time.Duration   `yaml:"max_age" allow:"1s..8760h" doc:"time after its first failure at which a record is dead-lettered; holds and open breakers do not count"`
 }
 
-// Unknown is what is done with an item of which nobody knows whether the vendor took it.
+// Unknown configures what to do with a record of unknown outcome.
 type Unknown struct {
-	Policy  string `yaml:"policy" allow:"retry|dead_letter" doc:"default: the operation's; operations that are repeatable have none"`
-	Resends int    `yaml:"resends" allow:"1..10" doc:"times that a record is sent again with policy retry; default: the operation's"`
+	Policy  string `yaml:"policy" allow:"retry|dead_letter" doc:"default: the operation's; repeatable operations have none"`
+	Resends int    `yaml:"resends" allow:"1..10" doc:"how often a record is sent again with policy retry; default: the operation's"`
 }
 
-// Breaker is when an operation's calls are held for its vendor's sake.
+// Breaker configures the circuit breaker of an operation.
 type Breaker struct {
-	Failures int           `yaml:"failures" allow:"1..1000" doc:"failures in a row that open it"`
-	Ratio    float64       `yaml:"ratio" allow:"0.01..1" doc:"share of failures within the window that opens it"`
-	Window   time.Duration `yaml:"window" allow:"1s..1h" doc:"rolling time over which the ratio is taken"`
-	OpenFor  time.Duration `yaml:"open_for" allow:"1s..1h" doc:"time from opening to the first probe"`
+	Failures int           `yaml:"failures" allow:"1..1000" doc:"consecutive failures that open the breaker"`
+	Ratio    float64       `yaml:"ratio" allow:"0.01..1" doc:"ratio of failures within the window that opens the breaker"`
+	Window   time.Duration `yaml:"window" allow:"1s..1h" doc:"rolling window for the ratio"`
+	OpenFor  time.Duration `yaml:"open_for" allow:"1s..1h" doc:"time from opening until the first probe"`
 }
 
-// DeadLetter is how a pipeline gives records up.
+// DeadLetter configures dead-lettering.
 type DeadLetter struct {
 	Guard Guard `yaml:"guard"`
 }
 
-// Guard holds a pipeline that would empty its topic into the dead-letter topic.
+// Guard configures the flood guard, which keeps a pipeline from emptying its topic into the
+// dead-letter topic.
 type Guard struct {
-	MaxRatio float64 `yaml:"max_ratio" allow:"0.01..1" doc:"share of refusals above which the pipeline is held; 1: never"`
-	Window   int     `yaml:"window" allow:"20..10000" doc:"last records of different keys over which the share is taken"`
+	MaxRatio float64 `yaml:"max_ratio" allow:"0.01..1" doc:"ratio of refused records above which the pipeline is held; 1: never"`
+	Window   int     `yaml:"window" allow:"20..10000" doc:"number of last records with different keys over which the ratio is taken"`
 }
 
 // Route is one event with its operation.
 type Route struct {
 	// Event is the full Avro name.
 	Event string
-	// Account and Operation are the two halves of the operation's full name.
+	// Account and Operation are the two parts of the operation name.
 	Account   string
 	Operation string
-	// MaxItems is the cap of items a call: the configured one, or the operation's default, never over the operation's cap.
+	// MaxItems is the effective cap of items per call: the configured one or the operation's
+	// default, and never more than the operation's cap.
 	MaxItems int
-	// Repeatable says that sending an item twice does no harm; Unknown is empty then.
+	// Repeatable means that sending an item twice does no harm; Unknown is then empty.
 	Repeatable bool
-	// Unknown is the policy for unknown outcomes, the operation's default applied.
+	// Unknown is the policy for unknown outcomes, with the operation's default applied.
 	Unknown Unknown
 }
 
-// FullName is account.operation.
-func (r Route) FullName() string { return r.Account + "." + r.Operation }
+// OperationName returns account.operation.
+func (r Route) OperationName() string { return r.Account + "." + r.Operation }
 
-// Start is where a group begins that has no offset at all. The zero value is earliest.
+// Start is the position from which a group without any committed offset consumes. The zero value is
+// earliest.
 type Start struct {
-	// Latest: only what is written from now on. Otherwise At, or the earliest record where At is zero.
+	// Latest starts with records written from now on. Otherwise the group starts at time At, or at
+	// the earliest record if At is zero.
 	Latest bool
 	At     time.Time
 }
 
-// String is earliest, latest or the time in RFC 3339.
+// String returns earliest, latest or the time in RFC 3339.
 func (s Start) String() string {
 	switch {
 	case s.Latest:
@@ -128,10 +132,10 @@ func (s Start) String() string {
 	return s.At.Format(time.RFC3339Nano)
 }
 
-// MarshalText gives String.
+// MarshalText returns String.
 func (s Start) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads what String writes.
+// UnmarshalText parses the format of String.
 func (s *Start) UnmarshalText(text []byte) error {
 	switch string(text) {
 	case OffsetEarliest:
@@ -148,7 +152,7 @@ func (s *Start) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// DefaultPipeline is a pipeline with all defaults, topic and events left out.
+// DefaultPipeline returns a pipeline with all defaults, without events.
 func DefaultPipeline(name string) Pipeline {
 	return Pipeline{
 		Name:             name,
@@ -175,22 +179,22 @@ type defaultPipeline struct {
 	events   []string
 }
 
-// defaultPipelines collects the default pipelines that the operations of all vendors name: by vendor,
-// in the order of their operations.
+// defaultPipelines collects the default pipelines that the operations of all vendors name: by
+// vendor, in the order of their operations.
 func defaultPipelines(vendors map[string]VendorType) []defaultPipeline {
 	var pipelines []defaultPipeline
 	for _, vendor := range slices.Sorted(maps.Keys(vendors)) {
 		kind := vendors[vendor]
 		for _, operation := range kind.Operations(kind.NewConfig()) {
 			if operation.DefaultPipeline != "" {
-				pipelines = addToDefaultPipeline(pipelines, operation)
+				pipelines = addDefaultOperation(pipelines, operation)
 			}
 		}
 	}
 	return pipelines
 }
 
-func addToDefaultPipeline(pipelines []defaultPipeline, operation OperationSpec) []defaultPipeline {
+func addDefaultOperation(pipelines []defaultPipeline, operation OperationSpec) []defaultPipeline {
 	i := slices.IndexFunc(pipelines, func(p defaultPipeline) bool { return p.name == operation.DefaultPipeline })
 	if i < 0 {
 		i = len(pipelines)

@@ -14,27 +14,28 @@ import (
 	"strings"
 	"time"
 
-	// Images without a zone database are common, and a wrong zone moves every date that is sent.
+	// Many images have no time zone database, and a wrong zone would shift every date that is sent.
 	_ "time/tzdata"
 )
 
 var errDuration = errors.New("must be a duration such as 250ms, 10s, 1m30s or 24h (units ns, us, ms, s, m, h)")
 
-// set sets a value from its text and holds it against its allow tag. The error says all that is allowed.
-func set(v reflect.Value, text, allow string) error {
-	err := setText(v, text)
+// setValue sets a value from its text and checks it against its allow tag. The error states what is
+// allowed.
+func setValue(v reflect.Value, text, allow string) error {
+	err := parseInto(v, text)
 	if err == nil {
-		return check(allow, v, text)
+		return checkAllowed(allow, v, text)
 	}
 	if strings.Contains(allow, "..") {
-		return fmt.Errorf("%w; allowed is %s", err, allowed(allow))
+		return fmt.Errorf("%w; allowed: %s", err, describeAllowed(allow))
 	}
 	return err
 }
 
-// setText sets a value from its text. The error says what is allowed.
-func setText(v reflect.Value, text string) error {
-	if isText(v) {
+// parseInto sets a value from its text. The error states what is allowed.
+func parseInto(v reflect.Value, text string) error {
+	if isTextUnmarshaler(v) {
 		if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 			return u.UnmarshalText([]byte(text))
 		}
@@ -47,10 +48,10 @@ func setText(v reflect.Value, text string) error {
 		v.SetInt(int64(d))
 		return nil
 	}
-	return setKind(v, text)
+	return parseIntoKind(v, text)
 }
 
-func setKind(v reflect.Value, text string) error {
+func parseIntoKind(v reflect.Value, text string) error {
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(text)
@@ -72,20 +73,20 @@ func setKind(v reflect.Value, text string) error {
 		}
 		v.SetFloat(x)
 	default:
-		return fmt.Errorf("cannot be set from a file (it is of type %s)", v.Type())
+		return fmt.Errorf("cannot be set from a file (its type is %s)", v.Type())
 	}
 	return nil
 }
 
-// format is a value as the file would have it.
-func format(v reflect.Value) string {
+// formatValue returns a value as it would be written in the file.
+func formatValue(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
 		return DelayName(x)
 	case encoding.TextMarshaler:
 		text, err := x.MarshalText()
 		if err != nil {
-			return hidden
+			return hiddenText
 		}
 		return string(text)
 	}
@@ -93,60 +94,61 @@ func format(v reflect.Value) string {
 	case reflect.Slice:
 		items := make([]string, v.Len())
 		for i := range items {
-			items[i] = format(v.Index(i))
+			items[i] = formatValue(v.Index(i))
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	case reflect.Map:
 		items := make([]string, 0, v.Len())
 		for k, e := range v.Seq2() {
-			items = append(items, fmt.Sprintf("%v: %s", k, format(e)))
+			items = append(items, fmt.Sprintf("%v: %s", k, formatValue(e)))
 		}
 		slices.Sort(items)
 		return "{" + strings.Join(items, ", ") + "}"
 	case reflect.String:
-		return shown(v.String())
+		return printable(v.String())
 	default:
 		return fmt.Sprint(v.Interface())
 	}
 }
 
-// forms are what a text may have to be, by the word in an allow tag.
-var forms = map[string]struct {
+// textForms has the forms that a text can be required to have, by the name used in an allow tag.
+var textForms = map[string]struct {
 	rule string
 	ok   func(string) bool
 }{
 	"url":       {"must be an absolute http or https URL without user, query and fragment", isURL},
 	"host:port": {"must be host:port", isHostPort},
 	"listen":    {"must be host:port, :port or empty, the port 0 to 65535", isListen},
-	"file":      {"must be a file that can be read", isReadable},
-	"zone":      {"must be a time zone of the IANA database such as Europe/Amsterdam", isZone},
-	"topic":     {"must be 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', and not . or ..", isTopic},
+	"file":      {"must be a readable file", isReadable},
+	"zone":      {"must be a time zone from the IANA database, such as Europe/Amsterdam", isZone},
+	"topic":     {"must be 1 to 249 characters from a-z, A-Z, 0-9, '.', '_' and '-', and not . or ..", isTopic},
 }
 
-// check holds a value against an allow tag: a form's name, a range "1..1000" (either end may be open), or "a|b|c". Text that is
-// empty passes all but a list of words; what must be given is checked elsewhere.
-func check(allow string, v reflect.Value, text string) error {
-	if form, ok := forms[allow]; ok {
+// checkAllowed checks a value against an allow tag: the name of a form, a range "1..1000" (either
+// end may be open), or alternatives "a|b|c". An empty text passes everything but alternatives,
+// because whether a setting is required is checked elsewhere.
+func checkAllowed(allow string, v reflect.Value, text string) error {
+	if form, ok := textForms[allow]; ok {
 		if text != "" && !form.ok(text) {
 			return errors.New(form.rule)
 		}
 		return nil
 	}
 	if low, high, ok := strings.Cut(allow, ".."); ok {
-		if !within(v, low, high) {
-			return errors.New("must be " + allowed(allow))
+		if !isWithin(v, low, high) {
+			return errors.New("must be " + describeAllowed(allow))
 		}
 		return nil
 	}
 	if allow != "" && !slices.Contains(strings.Split(allow, "|"), text) {
-		return errors.New("must be " + allowed(allow))
+		return errors.New("must be " + describeAllowed(allow))
 	}
 	return nil
 }
 
-// allowed says an allow tag in words, for a fault ("must be ...") and the reference.
-func allowed(allow string) string {
-	if form, ok := forms[allow]; ok {
+// describeAllowed returns an allow tag in words, for violations ("must be ...") and the reference.
+func describeAllowed(allow string) string {
+	if form, ok := textForms[allow]; ok {
 		return strings.TrimPrefix(form.rule, "must be ")
 	}
 	if low, high, ok := strings.Cut(allow, ".."); ok {
@@ -171,28 +173,28 @@ func allowed(allow string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// within refuses NaN, which a number set in code may be and which is neither below nor above any bound.
-func within(v reflect.Value, low, high string) bool {
+// isWithin reports whether a value is in a range. NaN, which a number set in code may be, never is.
+func isWithin(v reflect.Value, low, high string) bool {
 	if v.Kind() == reflect.Float64 && math.IsNaN(v.Float()) {
 		return false
 	}
-	return (low == "" || !less(v, bound(v, low))) && (high == "" || !less(bound(v, high), v))
+	return (low == "" || !isLess(v, parseBound(v, low))) && (high == "" || !isLess(parseBound(v, high), v))
 }
 
-// bound reads an end of a range as the value's own type would be read.
-func bound(v reflect.Value, text string) reflect.Value {
+// parseBound parses one end of a range as a value of the same type.
+func parseBound(v reflect.Value, text string) reflect.Value {
 	b := reflect.New(v.Type()).Elem()
-	if err := setText(b, text); err != nil {
+	if err := parseInto(b, text); err != nil {
 		return v
 	}
 	return b
 }
 
-func less(a, b reflect.Value) bool {
-	if a.Kind() == reflect.Float64 {
-		return a.Float() < b.Float()
+func isLess(left, right reflect.Value) bool {
+	if left.Kind() == reflect.Float64 {
+		return left.Float() < right.Float()
 	}
-	return a.CanInt() && a.Int() < b.Int()
+	return left.CanInt() && left.Int() < right.Int()
 }
 
 func isURL(s string) bool {
@@ -201,23 +203,23 @@ func isURL(s string) bool {
 }
 
 func isHostPort(s string) bool {
-	host, port, ok := hostPort(s)
+	host, port, ok := splitHostPort(s)
 	return ok && port > 0 && host != ""
 }
 
-// isListen also takes no host, for all interfaces, and port 0, for any that is free.
+// isListen also accepts an empty host, for all interfaces, and port 0, for any free port.
 func isListen(s string) bool {
-	_, _, ok := hostPort(s)
+	_, _, ok := splitHostPort(s)
 	return ok
 }
 
-func hostPort(s string) (host string, port uint64, ok bool) {
+func splitHostPort(s string) (host string, port uint64, ok bool) {
 	host, number, err := net.SplitHostPort(s)
 	port, portErr := strconv.ParseUint(number, 10, 16)
 	return host, port, err == nil && portErr == nil && !strings.ContainsAny(host, " /@,")
 }
 
-// isReadable opens nothing but a regular file, for a pipe or a terminal would block the start.
+// isReadable only opens regular files, because opening a pipe or a terminal could block.
 func isReadable(s string) bool {
 	if info, err := os.Stat(s); err != nil || !info.Mode().IsRegular() {
 		return false
@@ -232,5 +234,5 @@ func isZone(s string) bool {
 }
 
 func isTopic(s string) bool {
-	return len(s) <= topicNameMax && topicName.MatchString(s) && s != "." && s != ".."
+	return len(s) <= maxTopicNameLength && topicName.MatchString(s) && s != "." && s != ".."
 }

@@ -5,15 +5,17 @@ import (
 	"io"
 )
 
-const hidden = "***"
+const hiddenText = "***"
 
-// Secret is a text that no way of printing shows: fmt, JSON, YAML and zap all give ***. The zero value is no secret.
+// Secret is a text that is never printed: fmt, JSON, YAML and zap all show ***. The zero value is
+// unset.
 type Secret struct {
-	// A pointer, for fmt reaches into unexported fields without asking for a Stringer, and prints a pointer's address there.
+	// A pointer, because fmt prints unexported fields without calling their String method, and
+	// prints only the address of a pointer.
 	text *string
 }
 
-// NewSecret hides a text.
+// NewSecret returns a Secret for a text; an empty text is unset.
 func NewSecret(text string) Secret {
 	if text == "" {
 		return Secret{}
@@ -21,7 +23,7 @@ func NewSecret(text string) Secret {
 	return Secret{text: &text}
 }
 
-// Reveal is the text itself, for the one place that sends it.
+// Reveal returns the text, for the one place that sends it.
 func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""
@@ -29,25 +31,25 @@ func (s Secret) Reveal() string {
 	return *s.text
 }
 
-// IsSet tells whether there is a text.
+// IsSet reports whether there is a text.
 func (s Secret) IsSet() bool { return s.text != nil }
 
-// String is ***.
-func (Secret) String() string { return hidden }
+// String returns ***.
+func (Secret) String() string { return hiddenText }
 
-// GoString is ***.
-func (Secret) GoString() string { return hidden }
+// GoString returns ***.
+func (Secret) GoString() string { return hiddenText }
 
 // Format writes *** for every verb.
-func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hiddenText) }
 
-// MarshalText gives ***.
-func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+// MarshalText returns ***.
+func (Secret) MarshalText() ([]byte, error) { return []byte(hiddenText), nil }
 
-// MarshalYAML gives ***.
-func (Secret) MarshalYAML() (any, error) { return hidden, nil }
+// MarshalYAML returns ***.
+func (Secret) MarshalYAML() (any, error) { return hiddenText, nil }
 
-// UnmarshalText takes the text.
+// UnmarshalText sets the text.
 func (s *Secret) UnmarshalText(text []byte) error {
 	*s = NewSecret(string(text))
 	return nil

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Size is a number of bytes, written "64KiB", "1MiB", "2GiB" or as plain bytes (IEC 80000-13 prefixes).
+// Size is a number of bytes, written "64KiB", "1MiB", "2GiB" or as a plain number (IEC 80000-13
+// prefixes).
 type Size int64
 
 var sizeUnits = [...]struct {
@@ -17,7 +18,7 @@ var sizeUnits = [...]struct {
 
 var errSize = errors.New("must be a size such as 65536, 64KiB, 1MiB or 2GiB")
 
-// String is the size in the largest unit that divides it.
+// String formats the size in the largest unit that divides it.
 func (s Size) String() string {
 	for _, u := range sizeUnits {
 		if s != 0 && int64(s)%u.bytes == 0 {
@@ -27,10 +28,10 @@ func (s Size) String() string {
 	return "0"
 }
 
-// MarshalText gives String.
+// MarshalText returns String.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads what String writes; a size is never negative.
+// UnmarshalText parses the format of String; a size is never negative.
 func (s *Size) UnmarshalText(text []byte) error {
 	for _, u := range sizeUnits {
 		digits, ok := strings.CutSuffix(string(text), u.suffix)

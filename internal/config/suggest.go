@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// didYouMean is ", did you mean x?" for the nearest of the known names, or a list of them where none is near.
+// didYouMean returns ", did you mean x?" for the most similar known name, or the list of known
+// names if none is similar.
 func didYouMean(name string, known []string) string {
 	best, distance := "", len(name)/3+2
 	for _, k := range known {
@@ -19,14 +20,15 @@ func didYouMean(name string, known []string) string {
 	if len(known) == 0 {
 		return ""
 	}
-	return ", allowed are " + strings.Join(known, ", ")
+	return "; known are " + strings.Join(known, ", ")
 }
 
-// editDistance is the Levenshtein distance in bytes. Texts too long to be a slip of the fingers are far.
+// editDistance returns the Levenshtein distance in bytes. Texts that are too long to be a typo get
+// the maximum.
 func editDistance(a, b string) int {
-	const longest = 64
-	if max(len(a), len(b)) > longest {
-		return longest
+	const maxLength = 64
+	if max(len(a), len(b)) > maxLength {
+		return maxLength
 	}
 	row := make([]int, len(b)+1)
 	for j := range row {

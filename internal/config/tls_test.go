@@ -12,40 +12,40 @@ import (
 	"testing"
 )
 
-// The authorities of a whole system are some 200 KB of PEM.
-func TestAFileThatIsNamedMayHaveAnySize(t *testing.T) {
+// The certificate authorities of a whole system are about 200 KB of PEM.
+func TestCAFileMayHaveAnySize(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, bytes.Repeat(certificate(t), 1000), 0o600); err != nil {
+	if err := os.WriteFile(file, bytes.Repeat(pemCertificate(t), 1000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := mustParse(t, withTLS("ca_file: "+file))
+	c := mustParse(t, minimalWithTLS("ca_file: "+file))
 	if c.Kafka.TLS.CAFile != file {
 		t.Errorf("ca_file is %q", c.Kafka.TLS.CAFile)
 	}
 }
 
-func TestCertificatesAndKeysAreReadBeforeTheStart(t *testing.T) {
+func TestCertificatesAndKeysAreValidatedAtStart(t *testing.T) {
 	dir := t.TempDir()
 	cert, other := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "other.pem")
-	if err := errors.Join(os.WriteFile(cert, certificate(t), 0o600), os.WriteFile(other, []byte("no PEM"), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(cert, pemCertificate(t), 0o600), os.WriteFile(other, []byte("no PEM"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	for settings, want := range map[string]string{
-		"ca_file: " + other:                          "kafka.tls.ca_file: " + other + ": must hold a certificate in PEM form",
+		"ca_file: " + other:                          "kafka.tls.ca_file: " + other + ": must contain a certificate in PEM form",
 		"cert_file: " + cert + ", key_file: " + cert: "kafka.tls.key_file: " + cert + ": must be the key of cert_file, both in PEM form",
 	} {
-		_, err := Parse("config.yaml", []byte(withTLS(settings)), Options{Env: testEnv, Vendors: exampleVendors()})
+		_, err := Parse("config.yaml", []byte(minimalWithTLS(settings)), Options{Env: testEnv, Vendors: exampleVendors()})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", settings, err, want)
 		}
 	}
 }
 
-func withTLS(settings string) string {
+func minimalWithTLS(settings string) string {
 	return strings.Replace(minimal, `9092"]`, `9092"], tls: {enabled: true, `+settings+`}`, 1)
 }
 
-func certificate(t *testing.T) []byte {
+func pemCertificate(t *testing.T) []byte {
 	t.Helper()
 	s := httptest.NewTLSServer(http.NotFoundHandler())
 	defer s.Close()

@@ -13,8 +13,8 @@ import (
 // breaks, formatted with args. The rule never repeats the value, which may be a secret.
 type ReportFunc = func(path, rule string, args ...any)
 
-// CheckTags reports every value of a settings struct that its tags do not permit, in the order of the
-// fields. The tags are the only statement of what one value may be:
+// CheckTags reports every value of a settings struct that its tags do not permit, in the order of
+// the fields. The tags are the only statement of what one value may be:
 //
 //   - allow:"1s..", allow:"1..1000", allow:"a|b" or a form such as allow:"url" (see the reference).
 //     For a map or a list the tag is about each element.
@@ -29,8 +29,8 @@ func CheckTags(settings any, report ReportFunc) {
 	checkFields(fieldsOf(v), "", report)
 }
 
-// CheckSettings returns an error that joins all violations which check reports, each as "path: rule",
-// or nil if there are none.
+// CheckSettings returns an error that joins all violations which check reports, each as "path:
+// rule", or nil if there are none.
 func CheckSettings(check func(report ReportFunc)) error {
 	var violations []error
 	check(func(path, rule string, args ...any) {
@@ -41,11 +41,11 @@ func CheckSettings(check func(report ReportFunc)) error {
 
 func checkFields(fields []field, section string, report ReportFunc) {
 	for _, f := range fields {
-		path := join(section, f.key)
+		path := joinPath(section, f.key)
 		switch {
 		case f.required && f.value.IsZero():
 			report(path, "%s", requiredRule(f.allow))
-		case isText(f.value):
+		case isTextUnmarshaler(f.value):
 			checkValue(f.allow, f.value, path, report)
 		case f.value.Kind() == reflect.Struct:
 			checkFields(fieldsOf(f.value), path, report)
@@ -68,7 +68,7 @@ func checkEntries(f field, path string, report ReportFunc) {
 		values[key.String()] = value
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		checkValue(f.allow, values[key], join(path, key), report)
+		checkValue(f.allow, values[key], joinPath(path, key), report)
 	}
 }
 
@@ -77,18 +77,18 @@ func checkValue(allow string, v reflect.Value, path string, report ReportFunc) {
 	if v.Kind() == reflect.String {
 		text = v.String()
 	}
-	if err := check(allow, v, text); err != nil {
+	if err := checkAllowed(allow, v, text); err != nil {
 		report(path, "%s", err)
 	}
 }
 
 // requiredRule says what a missing key has to be.
 func requiredRule(allow string) string {
-	switch form, ok := forms[allow]; {
+	switch form, ok := textForms[allow]; {
 	case ok:
 		return form.rule
 	case strings.Contains(allow, "|"), strings.Contains(allow, ".."):
-		return "must be " + allowed(allow)
+		return "must be " + describeAllowed(allow)
 	}
 	return "is mandatory"
 }

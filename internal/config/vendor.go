@@ -9,27 +9,30 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// VendorType is what the configuration has to know of a kind of vendor.
+// VendorType is what the configuration needs to know about a vendor.
 type VendorType interface {
-	// NewConfig gives a pointer to the vendor's own struct with its defaults. Tags: yaml (the key), doc, and allow (see the reference:
-	// "a|b", "1..10", "url", "file", "zone"), and required. Secrets are of type Secret.
-	// Keys timeout (a duration) and requests_per_second (a number) become the account's.
+	// NewConfig returns a pointer to the vendor's settings struct with its defaults. The tags of
+	// its fields are yaml (the key), doc, allow ("a|b", "1..10", "url", "file", "zone"; see
+	// CheckTags) and required. Secrets have the type Secret. The keys timeout (a duration) and
+	// requests_per_second (a number) also become those of the Account.
 	NewConfig() any
-	// Validate notes what is wrong with a decoded struct, beyond what its tags say.
+	// Validate reports the violations in decoded settings.
 	Validate(cfg any, f *Violations)
-	// Operations lists the operations of an account so configured.
+	// Operations lists the operations of an account with these settings.
 	Operations(cfg any) []OperationSpec
 }
 
-// OperationSpec is what the configuration has to know of an operation.
+// OperationSpec is what the configuration needs to know about an operation.
 type OperationSpec struct {
-	// Name is the operation within its vendor; Event is the full Avro name of its event.
+	// Name is the operation's name within its vendor; Event is the full Avro name of its event.
 	Name  string
 	Event string
-	// MaxItems is the vendor's cap of items a call; DefaultItems is used unless configured, 0: MaxItems.
+	// MaxItems is the vendor's cap of items per call. DefaultItems is used unless configured; 0
+	// means MaxItems.
 	MaxItems     int
 	DefaultItems int
-	// Repeatable says that sending an item twice does no harm. Unknown is the default policy otherwise; empty: dead_letter.
+	// Repeatable means that sending an item twice does no harm. Otherwise Unknown is the default
+	// policy; empty means dead_letter.
 	Repeatable bool
 	Unknown    Unknown
 	// DefaultPipeline names the pipeline that delivers the event where the file lists no pipelines;
@@ -38,19 +41,21 @@ type OperationSpec struct {
 	KeepOrder       bool
 }
 
-// Vendor makes a VendorType of a struct's defaults, its check and its operations. The check calls its argument as Faults.Add is called.
-func Vendor[C any](defaults func() C, check Check[C], operations func(C) []OperationSpec) VendorType {
+// NewVendorType returns a VendorType from the defaults, the check and the operations of a settings
+// struct.
+func NewVendorType[C any](defaults func() C, check CheckFunc[C], operations func(C) []OperationSpec) VendorType {
 	return vendor[C]{defaults, check, operations}
 }
 
-// Check tells every fault of a vendor's struct, each with its key below the account and what is allowed. It fits a method expression, so that
-// a vendor need not know this package.
-type Check[C any] func(cfg C, fault func(path, rule string, args ...any))
+// CheckFunc reports every violation in a vendor's settings, each with its key relative to the
+// account and what is allowed. A method expression has this type, so a vendor need not implement an
+// interface.
+type CheckFunc[C any] func(cfg C, fault func(path, rule string, args ...any))
 
 type vendor[C any] struct {
-	defaults   func() C
-	check      Check[C]
-	operations func(C) []OperationSpec
+	defaults      func() C
+	checkSettings CheckFunc[C]
+	operations    func(C) []OperationSpec
 }
 
 func (v vendor[C]) NewConfig() any {
@@ -60,7 +65,7 @@ func (v vendor[C]) NewConfig() any {
 
 func (v vendor[C]) Validate(cfg any, f *Violations) {
 	if c, ok := cfg.(*C); ok {
-		v.check(*c, f.Add)
+		v.checkSettings(*c, f.Add)
 	}
 }
 
@@ -71,12 +76,13 @@ func (v vendor[C]) Operations(cfg any) []OperationSpec {
 	return nil
 }
 
-// Account is one login at one vendor.
+// Account is one account at one vendor.
 type Account struct {
-	// Name is its key in the file; Type is the vendor's.
+	// Name is its key in the file; Type is the name of its vendor type.
 	Name string
 	Type string
-	// Timeout bounds one call; RequestsPerSecond is the account's limit, 0: none. The caller applies both.
+	// Timeout bounds one call. RequestsPerSecond is the account's rate limit; 0 means none. The
+	// caller enforces both.
 	Timeout           time.Duration
 	RequestsPerSecond float64
 
@@ -84,19 +90,19 @@ type Account struct {
 	settings func() any
 }
 
-// Settings is the pointer that the type's NewConfig gave, decoded.
+// Settings returns the pointer from the type's NewConfig, with the decoded settings.
 func (a Account) Settings() any { return a.settings() }
 
-// account is an account while it is not yet known whether a pipeline uses it.
+// account is an account of which it is not yet known whether a pipeline uses it.
 type account struct {
 	Account
-	kind       VendorType
+	vendorType VendorType
 	operations []OperationSpec
 	used       bool
 }
 
-// operation finds one by its name.
-func (a *account) operation(name string) (OperationSpec, bool) {
+// findOperation finds an operation by its name.
+func (a *account) findOperation(name string) (OperationSpec, bool) {
 	for _, o := range a.operations {
 		if o.Name == name {
 			return o, true
@@ -105,71 +111,72 @@ func (a *account) operation(name string) (OperationSpec, bool) {
 	return OperationSpec{}, false
 }
 
-// accounts decodes the section of vendors. An account of an unknown type is a fault, and stands as nil.
-func (d *decoder) accounts(n *yaml.Node, kinds map[string]VendorType) map[string]*account {
+// decodeAccounts decodes the section vendors. An account of an unknown type is reported, and is nil
+// in the result.
+func (d *decoder) decodeAccounts(n *yaml.Node, kinds map[string]VendorType) map[string]*account {
 	accounts := map[string]*account{}
-	if isNull(n) {
+	if isNullNode(n) {
 		return accounts
 	}
-	d.faults.note("vendors", n.Line, "")
+	d.violations.notePlace("vendors", n.Line, "")
 	if n.Kind != yaml.MappingNode {
-		d.faults.Add("vendors", "must be a mapping, not %s", kindName(n))
+		d.violations.Add("vendors", "must be a mapping, not %s", nodeKindName(n))
 		return accounts
 	}
-	for key, value := range d.pairs(n, "vendors") {
-		path := join("vendors", shown(key.Value))
-		d.faults.note(path, key.Line, "")
+	for key, value := range d.mappingPairs(n, "vendors") {
+		path := joinPath("vendors", printable(key.Value))
+		d.violations.notePlace(path, key.Line, "")
 		if !accountName.MatchString(key.Value) {
-			d.faults.Add(path, "must have a name of letters, digits, _ and -")
+			d.violations.Add(path, "must have a name of letters, digits, _ and -")
 			continue
 		}
-		accounts[key.Value] = d.account(key.Value, value, path, kinds)
+		accounts[key.Value] = d.decodeAccount(key.Value, value, path, kinds)
 	}
 	return accounts
 }
 
-func (d *decoder) account(name string, n *yaml.Node, path string, kinds map[string]VendorType) *account {
+func (d *decoder) decodeAccount(name string, n *yaml.Node, path string, kinds map[string]VendorType) *account {
 	own := struct {
 		Type string `yaml:"type"`
 	}{Type: name}
-	d.peek(n, "type", &own.Type)
+	d.peekText(n, "type", &own.Type)
 	kind, ok := kinds[own.Type]
 	if !ok {
 		if own.Type != name {
-			path = join(path, "type")
+			path = joinPath(path, "type")
 		}
-		d.faults.Add(path, "unknown type of vendor%s", didYouMean(own.Type, slices.Sorted(maps.Keys(kinds))))
+		d.violations.Add(path, "unknown vendor type%s", didYouMean(own.Type, slices.Sorted(maps.Keys(kinds))))
 		return nil
 	}
 	settings := kind.NewConfig()
-	a := &account{Account: Account{Name: name, Type: own.Type, settings: func() any { return settings }}, kind: kind}
+	a := &account{Account: Account{Name: name, Type: own.Type, settings: func() any { return settings }}, vendorType: kind}
 	fields := append(fieldsOf(reflect.ValueOf(&own)), fieldsOf(reflect.ValueOf(settings))...)
-	d.section(n, fields, path)
-	a.Timeout, _ = setting[time.Duration](settings, "timeout")
-	a.RequestsPerSecond, _ = setting[float64](settings, "requests_per_second")
+	d.decodeSection(n, fields, path)
+	a.Timeout, _ = settingOf[time.Duration](settings, "timeout")
+	a.RequestsPerSecond, _ = settingOf[float64](settings, "requests_per_second")
 	a.operations = kind.Operations(settings)
 	return a
 }
 
-// peek reads one text of a mapping before the mapping's struct is known.
-func (d *decoder) peek(n *yaml.Node, key string, text *string) {
-	n = target(n)
-	if isNull(n) || n.Kind != yaml.MappingNode {
+// peekText reads one text of a mapping before the struct for the mapping is known.
+func (d *decoder) peekText(n *yaml.Node, key string, text *string) {
+	n = resolveAlias(n)
+	if isNullNode(n) || n.Kind != yaml.MappingNode {
 		return
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		value := target(n.Content[i+1])
-		if n.Content[i].Value != key || value.Kind != yaml.ScalarNode || isNull(value) {
+		value := resolveAlias(n.Content[i+1])
+		if n.Content[i].Value != key || value.Kind != yaml.ScalarNode || isNullNode(value) {
 			continue
 		}
-		if t, _, err := expand(value.Value, d.env); err == nil {
+		if t, _, err := expandReferences(value.Value, d.env); err == nil {
 			*text = t
 		}
 	}
 }
 
-// setting finds a key of a vendor's struct that is the account's to apply.
-func setting[T any](settings any, key string) (T, bool) {
+// settingOf returns the value of a key in a vendor's settings that the account applies.
+func settingOf[T any](settings any, key string) (T, bool) {
 	for _, f := range fieldsOf(reflect.ValueOf(settings)) {
 		if v, ok := f.value.Interface().(T); ok && f.key == key {
 			return v, true

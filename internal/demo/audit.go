@@ -38,11 +38,11 @@ func newAuditor(cfg *config.Config, brokers []string, vendors *sandbox.Server) (
 		nextOffsets: map[string]map[int32]int64{}, entriesRead: map[string]int{},
 	}
 	for _, p := range cfg.Pipelines {
-		a.groups = append(a.groups, p.Group)
+		a.groups = append(a.groups, p.ConsumerGroup)
 		a.sourceTopics = append(a.sourceTopics, p.Topic)
 		a.deadLetterTopics[topics.DeadLetterTopic(cfg.Name, p.Name)] = true
 		for _, r := range p.Routes {
-			a.operations = append(a.operations, r.FullName())
+			a.operations = append(a.operations, r.OperationName())
 		}
 	}
 	for _, t := range topics.RequiredTopics(cfg) {

@@ -86,7 +86,7 @@ func commitEndOffsets(ctx context.Context, t *testing.T, env *environment) {
 		}
 		offsets := kadm.Offsets{}
 		ends.Each(func(o kadm.ListedOffset) { offsets.AddOffset(o.Topic, o.Partition, o.Offset, -1) })
-		if err := env.admin.CommitAllOffsets(ctx, p.Group, offsets); err != nil {
+		if err := env.admin.CommitAllOffsets(ctx, p.ConsumerGroup, offsets); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -238,8 +238,8 @@ func (w *environment) operationRoutes() (byPipeline map[string][]string, byEvent
 	byPipeline, byEvent = map[string][]string{}, map[string]string{}
 	for _, p := range w.cfg.Pipelines {
 		for _, r := range p.Routes {
-			byPipeline[p.Name] = append(byPipeline[p.Name], r.FullName())
-			byEvent[r.Event] = r.FullName()
+			byPipeline[p.Name] = append(byPipeline[p.Name], r.OperationName())
+			byEvent[r.Event] = r.OperationName()
 		}
 	}
 	return byPipeline, byEvent

@@ -251,7 +251,7 @@ func (c *Connector) consume(p config.Pipeline, drained []consume.RetryTier, batc
 	}
 	slices.SortFunc(tiers, func(a, b consume.RetryTier) int { return cmp.Compare(a.Delay, b.Delay) })
 	return consume.Config{
-		Topic: p.Topic, Group: p.Group, ClientOptions: c.kafka, RetryTiers: tiers,
+		Topic: p.Topic, Group: p.ConsumerGroup, ClientOptions: c.kafka, RetryTiers: tiers,
 		Start: consume.StartPosition{Latest: p.Start.Latest, At: p.Start.At}, OnOffsetLost: consume.LostOffsetPolicy(p.OnOffsetLost),
 		MaxInFlight: p.MaxInFlight, MaxInFlightBytes: int(p.MaxInFlightBytes), MaxRecordBytes: min(batchLimit, maxBatchBytes),
 		CommitInterval: c.cfg.CommitInterval, DrainTimeout: c.cfg.DrainTimeout, RebalanceTimeout: c.cfg.Kafka.RebalanceTimeout,
@@ -264,7 +264,7 @@ const maxBatchBytes = 64 << 20
 
 func delivery(p config.Pipeline, r config.Route, a account, ordered bool) deliver.Config {
 	return deliver.Config{
-		OperationName: r.FullName(), Concurrency: p.Concurrency, MaxItems: r.MaxItems, MaxBytes: int(p.Batch.MaxBytes), Linger: p.Batch.Linger,
+		OperationName: r.OperationName(), Concurrency: p.Concurrency, MaxItems: r.MaxItems, MaxBytes: int(p.Batch.MaxBytes), Linger: p.Batch.Linger,
 		Timeout: a.Timeout, UnknownPolicy: sink.UnknownPolicy(r.Unknown.Policy), MaxResends: r.Unknown.Resends,
 		RetryDelays: p.Retry.Delays, MaxAge: p.Retry.MaxAge, RetryInPlace: ordered,
 		Breaker: deliver.BreakerConfig{Failures: p.Breaker.Failures, Ratio: p.Breaker.Ratio, Window: p.Breaker.Window, OpenFor: p.Breaker.OpenFor},

@@ -81,7 +81,7 @@ func NewVendor[C Settings](
 		events = generatedEvents(specs(defaults()))
 	}
 	return Vendor{
-		VendorType: config.Vendor(defaults, C.Check, func(c C) []config.OperationSpec { return configSpecs(specs(c)) }),
+		VendorType: config.NewVendorType(defaults, C.Check, func(c C) []config.OperationSpec { return configSpecs(specs(c)) }),
 		Specs:      func() []sink.OperationSpec { return specs(defaults()) },
 		Events:     events,
 		Open: func(account string, settings any, client *http.Client) ([]sink.Operation, error) {

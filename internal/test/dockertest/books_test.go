@@ -47,8 +47,8 @@ func newBooks(t *testing.T, cfg *config.Config) *books {
 	b := &books{byEvent: map[string]string{}, schemas: map[string]avro.Schema{}, records: map[string]produced{}, wanted: map[record.Disposition]int{}}
 	for _, p := range cfg.Pipelines {
 		for _, r := range p.Routes {
-			b.operations = append(b.operations, r.FullName())
-			b.byEvent[r.Event] = r.FullName()
+			b.operations = append(b.operations, r.OperationName())
+			b.byEvent[r.Event] = r.OperationName()
 		}
 	}
 	for _, s := range schemas.All() {

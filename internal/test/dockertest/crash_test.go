@@ -33,7 +33,7 @@ func TestAfterAKillOnlyWhatWasBeingSentMayBeDouble(t *testing.T) {
 		t.Errorf("%s was at the vendor at the kill, and the commit does not say so", held.ID)
 	}
 	for _, p := range s.cfg.Pipelines {
-		s.evict(p.Group)
+		s.evict(p.ConsumerGroup)
 	}
 
 	again := s.run(binary)

@@ -69,7 +69,7 @@ func (s *stage) wantHeaders(dead []*kgo.Record) (again []string) {
 func (s *stage) wantAllCommitted() {
 	s.t.Helper()
 	for _, p := range s.cfg.Pipelines {
-		committed, err := s.adm.FetchOffsets(s.t.Context(), p.Group)
+		committed, err := s.adm.FetchOffsets(s.t.Context(), p.ConsumerGroup)
 		if err != nil {
 			s.t.Fatal(err)
 		}

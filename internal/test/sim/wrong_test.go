@@ -55,13 +55,13 @@ func (w *world) joinVariant(v variant) *member {
 		line, err := pipeline.NewPipeline(pipeline.Config{
 			Name: p.Name,
 			Consume: consume.Config{
-				Topic: p.Topic, Group: p.Group, ClientOptions: append(kafka, v.kafka...), RetryTiers: tiers, OnOffsetLost: consume.LostOffsetStop,
+				Topic: p.Topic, Group: p.ConsumerGroup, ClientOptions: append(kafka, v.kafka...), RetryTiers: tiers, OnOffsetLost: consume.LostOffsetStop,
 				MaxInFlight: p.MaxInFlight, MaxInFlightBytes: int(p.MaxInFlightBytes), MaxRecordBytes: 1 << 20,
 				DrainTimeout: w.cfg.DrainTimeout, RebalanceTimeout: w.cfg.Kafka.RebalanceTimeout,
 			},
 			Route:      route.Config{UnknownIDWait: unknownIDWait},
 			Operations: []pipeline.OperationSettings{{Operation: w.purchases(v, o), Deliver: w.delivery(v)}},
-			Settle:     settle.Config{ConnectorName: p.Group, DeadLetterTopic: w.deadTopic(), RetryTopics: retry},
+			Settle:     settle.Config{ConnectorName: p.ConsumerGroup, DeadLetterTopic: w.deadTopic(), RetryTopics: retry},
 			Decoder:    decoder,
 		}, o.Observe.Pipeline(p.Name), o.Log)
 		w.must(err)

@@ -13,19 +13,20 @@ import (
 	"sluice/internal/topics"
 )
 
-// makeSources makes the source topics that do not exist, and returns when brokers speak of them.
-func makeSources(ctx context.Context, out io.Writer, adm *kadm.Client, cfg *config.Config, partitions int32) error {
-	var made []string
+// createSourceTopics creates the source topics that do not exist, and returns when the brokers list
+// them.
+func createSourceTopics(ctx context.Context, out io.Writer, adm *kadm.Client, cfg *config.Config, partitions int32) error {
+	var created []string
 	for _, p := range cfg.Pipelines {
 		_, err := adm.CreateTopic(ctx, partitions, cfg.Topics.ReplicationFactor, nil, p.Topic)
 		switch {
 		case errors.Is(err, kerr.TopicAlreadyExists):
 		case err != nil:
-			return fmt.Errorf("making topic %s: %w", p.Topic, err)
+			return fmt.Errorf("creating topic %s: %w", p.Topic, err)
 		default:
-			made = append(made, p.Topic)
+			created = append(created, p.Topic)
 			fmt.Fprintf(out, "%s: created with %d partitions\n", p.Topic, partitions)
 		}
 	}
-	return topics.AwaitTopics(ctx, adm, made...)
+	return topics.AwaitTopics(ctx, adm, created...)
 }

@@ -7,13 +7,14 @@ import (
 	"testing"
 )
 
-// A vendor that sends more than its answer is quoted by net/http in Go's own log, customers' data included.
-func TestWhatLibrariesPrintByThemselvesIsNotLogged(t *testing.T) {
+// A vendor that sends more than its answer is quoted by net/http in Go's own log, customers' data
+// included.
+func TestStandardLoggerIsDiscarded(t *testing.T) {
 	var printed bytes.Buffer
 	before := log.Writer()
 	defer log.SetOutput(before)
 	log.SetOutput(&printed)
-	execute(t.Context(), []string{"version"}, io.Discard, io.Discard)
+	executeCommand(t.Context(), []string{"version"}, io.Discard, io.Discard)
 	if err := log.Output(0, `Unsolicited response received on idle HTTP channel starting with "{\"email\":\"jan@example.org\"}"`); err != nil {
 		t.Fatal(err)
 	}
