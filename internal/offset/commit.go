@@ -3,117 +3,102 @@ package offset
 // Commit is what to commit for a partition.
 type Commit struct {
 	Offset int64
-	// Epoch is the leader epoch of the record at Offset where that one arrived, else of the last one before it: the log has an end of it at or past
-	// Offset, so that the next owner's client takes an end before Offset for what it is, a loss. -1: none known.
+	// Epoch is the leader epoch of the record at Offset if that has arrived, else of the last
+	// record before it, or -1 if none is known. The log reaches Offset in that epoch, so the next
+	// owner's client recognizes an end of the epoch before Offset as a truncation.
 	Epoch    int32
 	Metadata string
 	Version  uint64
 }
 
-// PendingCommit gives what to commit, and false when the last confirmed commit says the same or the tracker is fenced.
+// PendingCommit returns what to commit, and false when the last confirmed commit has the same
+// content or the tracker is fenced.
 func (t *Tracker) PendingCommit() (Commit, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.pending()
+	return t.pendingCommit()
 }
 
-func (t *Tracker) pending() (Commit, bool) {
-	if t.fenced || t.committed == t.version {
+func (t *Tracker) pendingCommit() (Commit, bool) {
+	if t.fenced || t.confirmed == t.version {
 		return Commit{}, false
 	}
-	epoch := t.last
-	if len(t.open) > 0 {
-		epoch = t.open[0].epoch
-	}
-	return Commit{Offset: t.base, Epoch: epoch, Metadata: encodeMetadata(t.topicID, t.base, t.runs()), Version: t.version}, true
+	return Commit{
+		Offset: t.arrived.base, Epoch: t.arrived.headEpoch(), Version: t.version,
+		Metadata: encodeMetadata(t.topicID, t.arrived.base, t.stateRuns()),
+	}, true
 }
 
-// ConfirmCommit says that the broker has taken the commit of a version.
+// ConfirmCommit notes that the broker has confirmed the commit of a version.
 func (t *Tracker) ConfirmCommit(version uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.committed = max(t.committed, version)
+	t.confirmed = max(t.confirmed, version)
 }
 
-// ForceRecommit says that the broker may not have what it confirmed last, for an older commit may have come after it: it is to be committed once more.
+// ForceRecommit makes the tracker commit once more, because the broker may have replaced the last
+// confirmed commit with an older one.
 func (t *Tracker) ForceRecommit() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.change()
+	t.noteChange()
 }
 
-// runs is what the offsets from base on are, without the tail that nothing is known of.
-func (t *Tracker) runs() []run {
-	var out []run
-	at := t.base
-	for _, e := range t.open {
-		if e.state == done {
+// stateRuns returns the states of the offsets from base on, without pending ones at the end.
+func (t *Tracker) stateRuns() []run {
+	var runs []run
+	at := t.arrived.base
+	for _, e := range t.arrived.entries {
+		if e.state == stateSettled {
 			continue
 		}
-		out = appendRun(out, run{at, e.offset, done})
-		out = appendRun(out, run{e.offset, e.offset + 1, e.state})
+		runs = appendRun(runs, run{at, e.offset, stateSettled})
+		runs = appendRun(runs, run{e.offset, e.offset + 1, e.state})
 		at = e.offset + 1
 	}
-	out = appendRun(out, run{at, t.next, done})
-	at = t.next
-	for _, r := range t.ahead {
-		out = appendRun(out, run{at, r.from, pending})
-		out = appendRun(out, r)
+	runs = appendRun(runs, run{at, t.arrived.next, stateSettled})
+	at = t.arrived.next
+	for _, r := range t.prior {
+		runs = appendRun(runs, run{at, r.from, statePending})
+		runs = appendRun(runs, r)
 		at = r.to
 	}
-	if n := len(out); n > 0 && out[n-1].state == pending {
-		out = out[:n-1]
+	if n := len(runs); n > 0 && runs[n-1].state == statePending {
+		runs = runs[:n-1]
 	}
-	return out
+	return runs
 }
 
-// RemainingCapacity is about how many more records may be tracked so that the metadata still fits, should they lie close together in the log. Fits decides.
+// RemainingCapacity estimates how many more records may be tracked so that the metadata still fits,
+// provided that they lie close together in the log. Fits decides.
 func (t *Tracker) RemainingCapacity() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	unsettled := len(t.open) - t.settled
+	unsettled := t.arrived.unsettledCount()
 	if unsettled == 0 {
-		return maxMapped
+		return maxMappedOffsets
 	}
-	byRuns := (maxRunBytes-t.aheadBytes()-worstRun)/worstEntry - unsettled
-	if t.aheadEnd()-t.base > int64(maxMapped) {
-		return byRuns
+	next := t.arrived.next
+	inRuns := (maxRunBytes-t.prior.encodedSize(next)-maxRunSize)/maxEntrySize - unsettled
+	if t.prior.endOffset(next)-t.arrived.base > int64(maxMappedOffsets) {
+		return inRuns
 	}
-	return max(maxMapped-int(t.next-t.base), byRuns)
+	return max(maxMappedOffsets-int(next-t.arrived.base), inRuns)
 }
 
-// Fits tells whether so many records may be tracked from this offset on, the first of them there, so that the metadata fits whatever is settled
-// and in whatever order. Where nothing is unsettled one record always fits, else a partition whose metadata is full would never go on.
+// Fits reports whether this many records may be tracked from an offset on, the first of them at
+// that offset, so that the metadata fits in whatever order they settle. While nothing is unsettled,
+// one record always fits; otherwise a partition with full metadata would never continue.
 func (t *Tracker) Fits(offset int64, records int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	unsettled := len(t.open) - t.settled
+	unsettled := t.arrived.unsettledCount()
 	if unsettled == 0 {
 		return true
 	}
-	if max(offset+int64(records), t.aheadEnd())-t.base <= int64(maxMapped) {
+	next := t.arrived.next
+	if max(offset+int64(records), t.prior.endOffset(next))-t.arrived.base <= int64(maxMappedOffsets) {
 		return true
 	}
-	return (unsettled+records)*worstEntry+worstRun+t.aheadBytes() <= maxRunBytes
-}
-
-// aheadEnd is one past the last offset that anything is known of.
-func (t *Tracker) aheadEnd() int64 {
-	if n := len(t.ahead); n > 0 {
-		return t.ahead[n-1].to
-	}
-	return t.next
-}
-
-// aheadBytes is what the runs ahead of what arrived take. What is too much for the metadata by itself counts as nothing: the encoding cuts it.
-func (t *Tracker) aheadBytes() int {
-	n, at := 0, t.next
-	for _, r := range t.ahead {
-		n += runSize(r.from-at) + runSize(r.to-r.from)
-		at = r.to
-	}
-	if n > maxRunBytes {
-		return 0
-	}
-	return n
+	return (unsettled+records)*maxEntrySize+maxRunSize+t.prior.encodedSize(next) <= maxRunBytes
 }

@@ -2,84 +2,83 @@ package offset
 
 import "time"
 
-// Entry is one record's place in its tracker. The zero Entry belongs to no tracker; Track fills it.
+// Entry is the place of one record in its tracker. Track fills it; the zero Entry belongs to no
+// tracker and must not be used. Its methods are safe for concurrent use.
 type Entry struct {
-	t      *Tracker
-	offset int64
-	at     int64 // the record's timestamp in ms, for the age of the oldest
-	epoch  int32
-	state  state
-	held   bool // handed out and neither done nor dropped
-	gone   bool // the log lost its record
+	tracker   *Tracker
+	offset    int64
+	timestamp int64 // the record's timestamp in ms
+	epoch     int32
+	state     entryState
+	inFlight  bool // neither settled nor released
+	truncated bool // the log lost the record
 }
 
-// Settle says that the record is settled. It may be called by any goroutine, once for an entry, and not after Drop.
+// Settle marks the record as settled. It ends the entry; call either Settle or Release, once.
 func (e *Entry) Settle() {
-	t := e.t
+	t := e.tracker
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.release(e)
-	if e.gone {
+	t.endEntry(e)
+	if e.truncated {
 		return
 	}
-	e.state = done
-	t.settled++
-	if t.open[0] == e {
-		t.popSettled()
-	} else if t.settled > 64 && t.settled > len(t.open)/2 {
-		t.compact()
-	}
-	t.change()
+	t.arrived.settleEntry(e)
+	t.noteChange()
 }
 
-// Release says that the record was let go unsettled: it stays uncommitted, and is no longer waited for.
+// Release ends the entry of a record that was not settled. Its offset stays uncommitted, and Idle
+// no longer waits for it.
 func (e *Entry) Release() {
-	e.t.mu.Lock()
-	defer e.t.mu.Unlock()
-	e.t.release(e)
+	e.tracker.mu.Lock()
+	defer e.tracker.mu.Unlock()
+	e.tracker.endEntry(e)
 }
 
-// MarkIntent says that a call carrying the record is about to start, so that its outcome is unknown until it is done. It returns the version whose
-// commit says so; Committed tells when that is.
-func (e *Entry) MarkIntent() uint64 { return e.mark(sent) }
+// MarkIntent notes that a call with the record is about to start, so that the outcome is unknown
+// until the record is settled. It returns the version whose commit contains that; see
+// IntentCommitted.
+func (e *Entry) MarkIntent() uint64 { return e.setState(stateIntent) }
 
-// ClearIntent takes MarkSent back: the vendor did not act on the call.
-func (e *Entry) ClearIntent() { e.mark(pending) }
+// ClearIntent takes MarkIntent back: the vendor did not act on the call.
+func (e *Entry) ClearIntent() { e.setState(statePending) }
 
-func (e *Entry) mark(s state) uint64 {
-	t := e.t
+func (e *Entry) setState(state entryState) uint64 {
+	t := e.tracker
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e.state != done && e.state != s && !e.gone {
-		e.state = s
-		t.change()
+	if e.state != stateSettled && e.state != state && !e.truncated {
+		e.state = state
+		t.noteChange()
 	}
 	return t.version
 }
 
-// IntentCommitted tells whether the commit of a version was confirmed, or can never be because the assignment has ended or the record is gone.
+// IntentCommitted reports whether the commit of a version was confirmed, or never will be because
+// the assignment has ended or the log lost the record.
 func (e *Entry) IntentCommitted(version uint64) bool {
-	e.t.mu.Lock()
-	defer e.t.mu.Unlock()
-	return e.t.committed >= version || e.t.fenced || e.gone
+	e.tracker.mu.Lock()
+	defer e.tracker.mu.Unlock()
+	return e.tracker.confirmed >= version || e.tracker.fenced || e.truncated
 }
 
-// Draining tells whether the assignment is ending, or the log lost the record, and until when a call may still run.
-func (e *Entry) Draining() (time.Time, bool) {
-	if !e.t.ending.Load() {
+// Draining reports whether the assignment is ending or the log lost the record, and until when a
+// call with the record may still run.
+func (e *Entry) Draining() (until time.Time, draining bool) {
+	if !e.tracker.disturbed.Load() {
 		return time.Time{}, false
 	}
-	e.t.mu.Lock()
-	defer e.t.mu.Unlock()
-	return e.t.until, e.t.draining || e.gone
+	e.tracker.mu.Lock()
+	defer e.tracker.mu.Unlock()
+	return e.tracker.drainUntil, e.tracker.draining || e.truncated
 }
 
-// Fenced tells whether the assignment has ended, or the log lost the record.
+// Fenced reports whether the assignment has ended or the log lost the record.
 func (e *Entry) Fenced() bool {
-	if !e.t.ending.Load() {
+	if !e.tracker.disturbed.Load() {
 		return false
 	}
-	e.t.mu.Lock()
-	defer e.t.mu.Unlock()
-	return e.t.fenced || e.gone
+	e.tracker.mu.Lock()
+	defer e.tracker.mu.Unlock()
+	return e.tracker.fenced || e.truncated
 }

@@ -8,47 +8,49 @@ import (
 	"hash/crc32"
 	"math"
 	"math/bits"
-	"slices"
 	"strings"
 )
 
-// MaxMetadata is the most bytes that commit metadata may have: the broker's default offset.metadata.max.bytes.
+// MaxMetadata is the largest size of commit metadata in bytes: the default of the broker setting
+// offset.metadata.max.bytes.
 const MaxMetadata = 4096
 
-// The text form is "sluice1:" and base64 of
+// The metadata is "sluice1:" and the base64 encoding of
 //
-//	topic id (16 bytes), base offset (uvarint), form (1 byte), what the form holds, CRC-32C of all that (4 bytes)
+//	topic ID (16 bytes), committed offset (uvarint), form (1 byte), body, CRC-32C (4 bytes)
 //
-// where form 'r' is a uvarint a run (length << 2 | state) and form 'm' is a map of two bits an offset. The shorter one is taken: runs for long
-// stretches, the map where lanes have settled their records in no order.
+// In form 'r' the body has a uvarint for each run (length << 2 | state); in form 'm' it is a bitmap
+// with two bits for each offset. The shorter form is used: runs for long stretches, the bitmap
+// where lanes settled their records in no order.
 const (
-	prefix      = "sluice1:"
-	formRuns    = 'r'
-	formMap     = 'm'
-	maxRaw      = (MaxMetadata - len(prefix)) * 3 / 4
-	maxOverhead = 16 + binary.MaxVarintLen64 + 1 + 4
-	maxRunBytes = maxRaw - maxOverhead
-	maxMapped   = maxRunBytes * 4
-	worstRun    = 5            // bytes of a run of up to 2^33 offsets
-	worstEntry  = 1 + worstRun // bytes of an unsettled offset and the settled ones before it
+	metadataPrefix   = "sluice1:"
+	formRuns         = 'r'
+	formMap          = 'm'
+	maxRawSize       = (MaxMetadata - len(metadataPrefix)) * 3 / 4
+	maxHeaderSize    = 16 + binary.MaxVarintLen64 + 1 + 4
+	maxRunBytes      = maxRawSize - maxHeaderSize
+	maxMappedOffsets = maxRunBytes * 4
+	maxRunSize       = 5              // bytes of a run of up to 2^33 offsets
+	maxEntrySize     = 1 + maxRunSize // bytes of an unsettled offset and the settled ones before it
 )
 
-// ErrForeignMetadata is metadata that is not ours for this topic and offset: another program's, another version's, of a topic since
-// deleted and made anew, or of another commit. It is ignored.
+// ErrForeignMetadata reports metadata that is not for this topic and offset: of another program,
+// another version, a deleted topic of the same name, or another commit.
 var ErrForeignMetadata = errors.New("commit metadata is not this connector's for this topic and offset")
 
-// ErrDamagedMetadata is metadata that says it is ours and cannot be read. It is ignored.
+// ErrDamagedMetadata reports metadata that has the connector's prefix and cannot be decoded.
 var ErrDamagedMetadata = errors.New("commit metadata is damaged")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// run is a stretch of offsets of one state, from <= offset < to.
+// run is a stretch of offsets with one state, from <= offset < to.
 type run struct {
 	from, to int64
-	state    state
+	state    entryState
 }
 
-// appendRun adds a run, joined to the last one where both are alike; an empty one is left out.
+// appendRun appends a run and joins it with the last one if both have the same state. An empty run
+// is left out.
 func appendRun(runs []run, r run) []run {
 	if r.from >= r.to {
 		return runs
@@ -60,29 +62,7 @@ func appendRun(runs []run, r run) []run {
 	return append(runs, r)
 }
 
-// overlaySettled gives runs with single offsets, ascending, settled in them.
-func overlaySettled(runs []run, offsets []int64) []run {
-	var out []run
-	for _, o := range offsets {
-		for len(runs) > 0 && runs[0].to <= o {
-			out, runs = appendRun(out, runs[0]), runs[1:]
-		}
-		if len(runs) > 0 && runs[0].from < o {
-			out = appendRun(out, run{runs[0].from, o, runs[0].state})
-		}
-		out = appendRun(out, run{o, o + 1, done})
-		if len(runs) > 0 && runs[0].from <= o {
-			runs = slices.Clone(runs)
-			runs[0].from = o + 1
-		}
-	}
-	for _, r := range runs {
-		out = appendRun(out, r)
-	}
-	return out
-}
-
-// runSize is the bytes of a run of so many offsets.
+// runSize returns the encoded size in bytes of a run of this many offsets.
 func runSize(offsets int64) int {
 	if offsets <= 0 {
 		return 0
@@ -90,8 +70,9 @@ func runSize(offsets int64) int {
 	return (bits.Len64(uint64(offsets)<<2) + 6) / 7
 }
 
-// encodeMetadata writes contiguous runs from base on; nothing where there is nothing to say. What does not fit is cut at the far end: it is what a take-over found
-// in the retry topics, and the next one finds there again.
+// encodeMetadata encodes contiguous runs from base on, and no runs as empty metadata. What does not
+// fit is cut off at the far end: it was found in the retry topics at recovery, and the next
+// recovery finds it there again.
 func encodeMetadata(topicID [16]byte, base int64, runs []run) string {
 	if len(runs) == 0 {
 		return ""
@@ -100,7 +81,7 @@ func encodeMetadata(topicID [16]byte, base int64, runs []run) string {
 	raw = binary.AppendUvarint(raw, uint64(base))
 	raw = appendBody(raw, runs)
 	raw = binary.BigEndian.AppendUint32(raw, crc32.Checksum(raw, castagnoli))
-	return prefix + base64.RawStdEncoding.EncodeToString(raw)
+	return metadataPrefix + base64.RawStdEncoding.EncodeToString(raw)
 }
 
 func appendBody(raw []byte, runs []run) []byte {
@@ -114,12 +95,12 @@ func appendBody(raw []byte, runs []run) []byte {
 		raw = binary.AppendUvarint(raw, uint64(r.to-r.from)<<2|uint64(r.state))
 	}
 	from := runs[0].from
-	mapped := (runs[len(runs)-1].to - from + 3) / 4
-	if mapped > int64(maxRunBytes) || !cut && mapped >= int64(len(raw)-form-1) {
+	mapSize := (runs[len(runs)-1].to - from + 3) / 4
+	if mapSize > int64(maxRunBytes) || !cut && mapSize >= int64(len(raw)-form-1) {
 		return raw
 	}
 	raw = append(raw[:form], formMap)
-	raw = append(raw, make([]byte, mapped)...)
+	raw = append(raw, make([]byte, mapSize)...)
 	pairs := raw[form+1:]
 	for _, r := range runs {
 		for o := r.from - from; o < r.to-from; o++ {
@@ -129,17 +110,17 @@ func appendBody(raw []byte, runs []run) []byte {
 	return raw
 }
 
-// decodeMetadata reads what encodeMetadata wrote for this topic and committed offset, without the runs that are pending. Empty metadata
-// gives no runs.
-func decodeMetadata(text string, topicID [16]byte, base int64) ([]run, error) {
-	if text == "" {
+// decodeMetadata decodes what encodeMetadata wrote for this topic and committed offset, without the
+// pending runs. Empty metadata has no runs.
+func decodeMetadata(metadata string, topicID [16]byte, base int64) ([]run, error) {
+	if metadata == "" {
 		return nil, nil
 	}
-	b64, ours := strings.CutPrefix(text, prefix)
+	encoded, ours := strings.CutPrefix(metadata, metadataPrefix)
 	if !ours {
 		return nil, ErrForeignMetadata
 	}
-	raw, err := base64.RawStdEncoding.DecodeString(b64)
+	raw, err := base64.RawStdEncoding.DecodeString(encoded)
 	if err != nil || len(raw) < 16+1+1+4 {
 		return nil, ErrDamagedMetadata
 	}
@@ -168,36 +149,36 @@ func decodeBody(form byte, body []byte, base int64) ([]run, error) {
 	}
 }
 
-func decodeRuns(body []byte, at int64) ([]run, error) {
-	var out []run
-	for len(body) > 0 {
+func decodeRuns(body []byte, base int64) ([]run, error) {
+	var runs []run
+	for at := base; len(body) > 0; {
 		v, n := binary.Uvarint(body)
-		length := v >> 2
-		if n <= 0 || state(v&3) > done || length == 0 || length > uint64(math.MaxInt64-at) {
+		length, state := v>>2, entryState(v&3)
+		if n <= 0 || state > stateSettled || length == 0 || length > uint64(math.MaxInt64-at) {
 			return nil, ErrDamagedMetadata
 		}
-		r := run{at, at + int64(length), state(v & 3)}
-		if r.state != pending {
-			out = appendRun(out, r)
+		r := run{at, at + int64(length), state}
+		if state != statePending {
+			runs = appendRun(runs, r)
 		}
 		at, body = r.to, body[n:]
 	}
-	return out, nil
+	return runs, nil
 }
 
 func decodeMap(body []byte, base int64) ([]run, error) {
 	if base > math.MaxInt64-int64(len(body))*4 {
 		return nil, ErrDamagedMetadata
 	}
-	var out []run
+	var runs []run
 	for i := range int64(len(body)) * 4 {
-		s := state(body[i/4] >> (i % 4 * 2) & 3)
-		if s > done {
+		state := entryState(body[i/4] >> (i % 4 * 2) & 3)
+		if state > stateSettled {
 			return nil, ErrDamagedMetadata
 		}
-		if s != pending {
-			out = appendRun(out, run{base + i, base + i + 1, s})
+		if state != statePending {
+			runs = appendRun(runs, run{base + i, base + i + 1, state})
 		}
 	}
-	return out, nil
+	return runs, nil
 }

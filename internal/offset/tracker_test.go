@@ -12,125 +12,125 @@ import (
 
 var topicID = [16]byte{1, 2, 3}
 
-// track gives offsets to a tracker and fails where one is not fresh.
-func track(t *testing.T, tr *Tracker, offsets ...int64) []*Entry {
+// trackOffsets tracks records at these offsets, which must have no prior state.
+func trackOffsets(t *testing.T, tr *Tracker, offsets ...int64) []*Entry {
 	t.Helper()
 	entries := make([]*Entry, len(offsets))
 	for i, o := range offsets {
 		entries[i] = new(Entry)
-		if fate := tr.Track(entries[i], o, 7, time.UnixMilli(o)); fate != PriorNone {
-			t.Fatalf("offset %d: fate %d, want fresh", o, fate)
+		if prior := tr.Track(entries[i], o, 7, time.UnixMilli(o)); prior != PriorNone {
+			t.Fatalf("offset %d: got prior state %d, want none", o, prior)
 		}
 	}
 	return entries
 }
 
-func committable(t *testing.T, tr *Tracker, want int64) {
+func checkCommittable(t *testing.T, tr *Tracker, want int64) {
 	t.Helper()
 	if got := tr.Progress().Committable; got != want {
-		t.Fatalf("committable %d, want %d", got, want)
+		t.Fatalf("got committable offset %d, want %d", got, want)
 	}
 }
 
-func TestCommitIsTheContiguousPrefixWhateverTheOrderOfSettling(t *testing.T) {
+func TestCommitIsTheSettledPrefixInWhateverOrderRecordsSettle(t *testing.T) {
 	tr := NewTracker(topicID, 10, nil)
-	e := track(t, tr, 10, 11, 12, 13)
+	e := trackOffsets(t, tr, 10, 11, 12, 13)
 	e[2].Settle()
 	e[1].Settle()
-	committable(t, tr, 10)
+	checkCommittable(t, tr, 10)
 	e[0].Settle()
-	committable(t, tr, 13)
+	checkCommittable(t, tr, 13)
 	e[3].Settle()
-	committable(t, tr, 14)
+	checkCommittable(t, tr, 14)
 	if c, ok := tr.PendingCommit(); !ok || c.Offset != 14 || c.Epoch != 7 || c.Metadata != "" {
-		t.Fatalf("commit %+v, %v", c, ok)
+		t.Fatalf("got commit %+v, %v", c, ok)
 	}
 }
 
 func TestGapsInTheLogCountAsSettled(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
-	e := track(t, tr, 5, 9)
-	committable(t, tr, 5)
+	e := trackOffsets(t, tr, 5, 9)
+	checkCommittable(t, tr, 5)
 	e[0].Settle()
-	committable(t, tr, 9)
+	checkCommittable(t, tr, 9)
 	e[1].Settle()
-	committable(t, tr, 10)
+	checkCommittable(t, tr, 10)
 }
 
-func TestDroppedRecordHoldsTheCommitAndIsNotWaitedFor(t *testing.T) {
+func TestReleasedRecordKeepsItsOffsetUncommittedAndIsNotInFlight(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
-	e := track(t, tr, 0, 1)
+	e := trackOffsets(t, tr, 0, 1)
 	e[0].Release()
 	e[1].Settle()
 	select {
 	case <-tr.Idle():
 	default:
-		t.Fatal("not idle although nothing is held")
+		t.Fatal("got a tracker with records in flight, want an idle one")
 	}
-	committable(t, tr, 0)
+	checkCommittable(t, tr, 0)
 }
 
-func TestFencedTrackerCommitsNothingMore(t *testing.T) {
+func TestFencedTrackerHasNothingToCommit(t *testing.T) {
 	changed := make(chan struct{}, 1)
 	tr := NewTracker(topicID, 0, changed)
-	e := track(t, tr, 0)
+	e := trackOffsets(t, tr, 0)
 	tr.Fence()
 	e[0].Settle()
 	if _, ok := tr.PendingCommit(); ok {
-		t.Fatal("a fenced tracker wants a commit")
+		t.Fatal("got a pending commit from a fenced tracker, want none")
 	}
 	if len(changed) != 0 {
-		t.Fatal("a fenced tracker signals")
+		t.Fatal("got a signal from a fenced tracker, want none")
 	}
 	if !e[0].Fenced() {
-		t.Fatal("the entry does not know of the fence")
+		t.Fatal("got an entry that is not fenced, want it fenced")
 	}
 }
 
-func TestSentIsCoveredOnlyOnceConfirmed(t *testing.T) {
+func TestIntentIsCommittedOnceTheBrokerConfirmedIt(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
-	e := track(t, tr, 0, 1)
+	e := trackOffsets(t, tr, 0, 1)
 	v := e[1].MarkIntent()
 	if e[1].IntentCommitted(v) {
-		t.Fatal("covered before a commit")
+		t.Fatal("got the intent committed before a commit, want it pending")
 	}
 	c, ok := tr.PendingCommit()
 	if !ok || c.Offset != 0 {
-		t.Fatalf("commit %+v, %v", c, ok)
+		t.Fatalf("got commit %+v, %v", c, ok)
 	}
 	tr.ConfirmCommit(c.Version)
 	if !e[1].IntentCommitted(v) {
-		t.Fatal("not covered after the commit")
+		t.Fatal("got the intent pending after the commit, want it committed")
 	}
 	next := NewTracker(topicID, 0, nil)
 	if err := next.RestoreMetadata(c.Metadata); err != nil {
 		t.Fatal(err)
 	}
-	fates := [2]PriorState{next.Track(new(Entry), 0, 0, time.Time{}), next.Track(new(Entry), 1, 0, time.Time{})}
-	if fates != [2]PriorState{PriorNone, PriorIntent} {
-		t.Fatalf("fates %v", fates)
+	priors := [2]PriorState{next.Track(new(Entry), 0, 0, time.Time{}), next.Track(new(Entry), 1, 0, time.Time{})}
+	if want := [2]PriorState{PriorNone, PriorIntent}; priors != want {
+		t.Fatalf("got prior states %v, want %v", priors, want)
 	}
 }
 
-func TestChangeDuringACommitIsNotLostWithItsConfirmation(t *testing.T) {
+func TestConfirmationKeepsChangesMadeDuringTheCommit(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
-	e := track(t, tr, 0, 1)
+	e := trackOffsets(t, tr, 0, 1)
 	e[0].Settle()
 	c, _ := tr.PendingCommit()
 	e[1].Settle()
 	tr.ConfirmCommit(c.Version)
 	if c, ok := tr.PendingCommit(); !ok || c.Offset != 2 {
-		t.Fatalf("commit %+v, %v", c, ok)
+		t.Fatalf("got commit %+v, %v", c, ok)
 	}
 }
 
-func TestCopiesFoundInRetryTopicsAreSettledAndGoIntoTheNextCommit(t *testing.T) {
+func TestCopiesFoundInRetryTopicsEnterTheNextCommit(t *testing.T) {
 	tr := NewTracker(topicID, 100, nil)
 	tr.MarkSettled([]int64{101, 103})
-	e := track(t, tr, 100)
+	e := trackOffsets(t, tr, 100)
 	for o, want := range map[int64]PriorState{101: PriorSettled} {
 		if got := tr.Track(new(Entry), o, 0, time.Time{}); got != want {
-			t.Fatalf("offset %d: fate %d, want %d", o, got, want)
+			t.Fatalf("offset %d: got prior state %d, want %d", o, got, want)
 		}
 	}
 	c, ok := tr.PendingCommit()
@@ -138,57 +138,60 @@ func TestCopiesFoundInRetryTopicsAreSettledAndGoIntoTheNextCommit(t *testing.T) 
 		t.Fatal("nothing to commit")
 	}
 	runs, err := decodeMetadata(c.Metadata, topicID, c.Offset)
-	if err != nil || len(runs) != 2 || runs[0] != (run{101, 102, done}) || runs[1] != (run{103, 104, done}) {
-		t.Fatalf("runs %v, %v", runs, err)
+	want := []run{{101, 102, stateSettled}, {103, 104, stateSettled}}
+	if err != nil || !slices.Equal(runs, want) {
+		t.Fatalf("got runs %v, error %v", runs, err)
 	}
 	e[0].Settle()
-	committable(t, tr, 102)
+	checkCommittable(t, tr, 102)
 }
 
-func TestRecordGivenTwiceIsSeen(t *testing.T) {
+func TestRecordTrackedTwiceIsSeen(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
-	track(t, tr, 3)
+	trackOffsets(t, tr, 3)
 	if got := tr.Track(new(Entry), 3, 0, time.Time{}); got != PriorSeen {
-		t.Fatalf("fate %d, want seen", got)
+		t.Fatalf("got prior state %d, want seen", got)
 	}
 }
 
-func TestEndingAnEntryTwiceIsFatal(t *testing.T) {
+func TestEndingAnEntryTwicePanics(t *testing.T) {
 	defer func() {
 		if recover() == nil {
-			t.Fatal("no panic")
+			t.Fatal("got no panic, want one")
 		}
 	}()
 	tr := NewTracker(topicID, 0, nil)
-	e := track(t, tr, 0)
+	e := trackOffsets(t, tr, 0)
 	e[0].Settle()
 	e[0].Settle()
 }
 
-// TestManyOwnersLoseNothing plays owners of one partition one after the other: each takes records in its own batches, settles, sends or
-// drops them in any order, commits now and then, and is replaced at any moment by one that knows only the last commit.
-func TestManyOwnersLoseNothing(t *testing.T) {
+// Owners of one partition follow each other. Each tracks records in its own batches, settles them,
+// marks intents or releases them in any order, commits now and then, and is replaced at any moment
+// by one that knows only the last commit.
+func TestSuccessiveOwnersLoseNoRecord(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := rapid.SliceOfNDistinct(rapid.Int64Range(0, 400), 1, 120, rapid.ID).Draw(t, "log")
-		var m model
-		m.start(t, log)
+		var m ownerModel
+		m.startLog(log)
 		for range rapid.IntRange(1, 8).Draw(t, "owners") {
-			m.own(t)
+			m.runOwner(t)
 		}
-		m.finish(t)
+		m.settleRest(t)
 	})
 }
 
-type model struct {
+// ownerModel is what is known from outside the trackers of successive owners.
+type ownerModel struct {
 	log       []int64 // ascending
 	settled   map[int64]bool
-	sent      map[int64]bool // as committed
+	intents   map[int64]bool // as committed
 	committed Commit
 	handled   map[int64]int
 }
 
-func (m *model) start(t *rapid.T, log []int64) {
-	*m = model{settled: map[int64]bool{}, sent: map[int64]bool{}, handled: map[int64]int{}}
+func (m *ownerModel) startLog(log []int64) {
+	*m = ownerModel{settled: map[int64]bool{}, intents: map[int64]bool{}, handled: map[int64]int{}}
 	seen := map[int64]bool{}
 	for _, o := range log {
 		seen[o] = true
@@ -200,80 +203,83 @@ func (m *model) start(t *rapid.T, log []int64) {
 	}
 }
 
-func (m *model) take(t *rapid.T) (*Tracker, []int64) {
+// takeOwnership returns a new owner's tracker and the offsets that it is to read.
+func (m *ownerModel) takeOwnership(t *rapid.T) (*Tracker, []int64) {
 	tr := NewTracker(topicID, m.committed.Offset, nil)
 	if err := tr.RestoreMetadata(m.committed.Metadata); err != nil {
-		t.Fatalf("restoring: %v", err)
+		t.Fatalf("restoring metadata: %v", err)
 	}
 	var rest []int64
 	for _, o := range m.log {
 		if o >= m.committed.Offset {
 			rest = append(rest, o)
 		} else if !m.settled[o] {
-			t.Fatalf("offset %d is below the commit %d and not settled", o, m.committed.Offset)
+			t.Fatalf("offset %d is below the committed offset %d and not settled", o, m.committed.Offset)
 		}
 	}
 	return tr, rest
 }
 
-func (m *model) own(t *rapid.T) {
-	tr, rest := m.take(t)
+func (m *ownerModel) runOwner(t *rapid.T) {
+	tr, rest := m.takeOwnership(t)
 	entries := map[int64]*Entry{}
-	var held []int64
+	var inFlight []int64
 	for range rapid.IntRange(0, 60).Draw(t, "steps") {
 		switch rapid.IntRange(0, 4).Draw(t, "step") {
 		case 0, 1:
 			if len(rest) > 0 {
-				held = m.arrive(t, tr, rest[0], entries, held)
+				inFlight = m.trackRecord(t, tr, rest[0], entries, inFlight)
 				rest = rest[1:]
 			}
 		case 2:
-			held = m.settle(t, entries, held)
+			inFlight = m.settleRecord(t, entries, inFlight)
 		case 3:
-			if len(held) > 0 {
-				entries[held[0]].MarkIntent()
+			if len(inFlight) > 0 {
+				entries[inFlight[0]].MarkIntent()
 			}
 		case 4:
-			m.commit(t, tr)
+			m.commitPending(t, tr)
 		}
 	}
 }
 
-func (m *model) arrive(t *rapid.T, tr *Tracker, o int64, entries map[int64]*Entry, held []int64) []int64 {
+func (m *ownerModel) trackRecord(
+	t *rapid.T, tr *Tracker, o int64, entries map[int64]*Entry, inFlight []int64,
+) []int64 {
 	e := new(Entry)
-	fate := tr.Track(e, o, 0, time.Time{})
-	if fate == PriorSettled {
+	prior := tr.Track(e, o, 0, time.Time{})
+	if prior == PriorSettled {
 		if !m.settled[o] {
-			t.Fatalf("offset %d is taken for settled and is not", o)
+			t.Fatalf("offset %d: got prior state settled, want it unsettled", o)
 		}
-		return held
+		return inFlight
 	}
-	if (fate == PriorIntent) != m.sent[o] {
-		t.Fatalf("offset %d: fate %d, committed as sent: %v", o, fate, m.sent[o])
+	if (prior == PriorIntent) != m.intents[o] {
+		t.Fatalf("offset %d: got prior state %d, want an intent: %v", o, prior, m.intents[o])
 	}
 	entries[o] = e
-	return append(held, o)
+	return append(inFlight, o)
 }
 
-func (m *model) settle(t *rapid.T, entries map[int64]*Entry, held []int64) []int64 {
-	if len(held) == 0 {
-		return held
+func (m *ownerModel) settleRecord(t *rapid.T, entries map[int64]*Entry, inFlight []int64) []int64 {
+	if len(inFlight) == 0 {
+		return inFlight
 	}
-	i := rapid.IntRange(0, len(held)-1).Draw(t, "which")
-	o := held[i]
+	i := rapid.IntRange(0, len(inFlight)-1).Draw(t, "which")
+	o := inFlight[i]
 	m.settled[o] = true
 	m.handled[o]++
 	entries[o].Settle()
-	return append(held[:i:i], held[i+1:]...)
+	return append(inFlight[:i:i], inFlight[i+1:]...)
 }
 
-func (m *model) commit(t *rapid.T, tr *Tracker) {
+func (m *ownerModel) commitPending(t *rapid.T, tr *Tracker) {
 	c, ok := tr.PendingCommit()
 	if !ok {
 		return
 	}
 	if len(c.Metadata) > MaxMetadata {
-		t.Fatalf("metadata of %d bytes", len(c.Metadata))
+		t.Fatalf("got metadata of %d bytes, want at most 4096", len(c.Metadata))
 	}
 	tr.ConfirmCommit(c.Version)
 	m.committed = c
@@ -281,16 +287,17 @@ func (m *model) commit(t *rapid.T, tr *Tracker) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clear(m.sent)
+	clear(m.intents)
 	for _, r := range runs {
 		for o := r.from; o < r.to; o++ {
-			m.sent[o] = r.state == sent
+			m.intents[o] = r.state == stateIntent
 		}
 	}
 }
 
-func (m *model) finish(t *rapid.T) {
-	tr, rest := m.take(t)
+// settleRest plays the last owner, which settles everything.
+func (m *ownerModel) settleRest(t *rapid.T) {
+	tr, rest := m.takeOwnership(t)
 	for _, o := range rest {
 		e := new(Entry)
 		if tr.Track(e, o, 0, time.Time{}) != PriorSettled {
@@ -304,12 +311,12 @@ func (m *model) finish(t *rapid.T) {
 		}
 	}
 	if last := m.log[len(m.log)-1]; tr.Progress().Committable <= last {
-		t.Fatalf("committable %d does not cover %d", tr.Progress().Committable, last)
+		t.Fatalf("got committable offset %d, want it above %d", tr.Progress().Committable, last)
 	}
 }
 
-// TestMetadataFitsWhateverSettlesWhenRoomIsHeeded takes records as long as there is room and settles the worst patterns.
-func TestMetadataFitsWhateverSettlesWhenRoomIsHeeded(t *testing.T) {
+// Records are tracked as long as there is capacity, and settle in the patterns that encode worst.
+func TestMetadataFitsWhileRemainingCapacityIsRespected(t *testing.T) {
 	for name, stride := range map[string]int64{"dense": 1, "sparse": 1 << 20} {
 		for pattern, settle := range map[string]func(i int) bool{
 			"none": func(int) bool { return false }, "every second": func(i int) bool { return i%2 == 1 },
@@ -331,32 +338,32 @@ func TestMetadataFitsWhateverSettlesWhenRoomIsHeeded(t *testing.T) {
 				}
 				c, _ := tr.PendingCommit()
 				if len(c.Metadata) > MaxMetadata {
-					t.Fatalf("%d records give metadata of %d bytes", taken, len(c.Metadata))
+					t.Fatalf("got metadata of %[2]d bytes for %[1]d records, want at most 4096", taken, len(c.Metadata))
 				}
 				if taken < 150 {
-					t.Fatalf("only %d records were let in", taken)
+					t.Fatalf("got room for %d records, want at least 150", taken)
 				}
 			})
 		}
 	}
 }
 
-func TestOneStuckRecordDoesNotStopThePartition(t *testing.T) {
+func TestOneUnsettledRecordDoesNotFillTheMetadata(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
-	track(t, tr, 0)
+	trackOffsets(t, tr, 0)
 	for o := int64(1); o < 100_000; o++ {
 		if tr.RemainingCapacity() <= 0 {
-			t.Fatalf("no room at offset %d", o)
+			t.Fatalf("got no capacity at offset %d, want some", o)
 		}
-		track(t, tr, o)[0].Settle()
+		trackOffsets(t, tr, o)[0].Settle()
 	}
-	if n := len(tr.open); n > 200 {
-		t.Fatalf("%d entries are kept for one that is open", n)
+	if n := len(tr.arrived.entries); n > 200 {
+		t.Fatalf("got %d entries for one unsettled record, want at most 200", n)
 	}
 }
 
-func TestForeignAndDamagedMetadataIsIgnored(t *testing.T) {
-	good := encodeMetadata(topicID, 5, []run{{5, 6, pending}, {6, 9, done}})
+func TestForeignOrDamagedMetadataIsIgnored(t *testing.T) {
+	good := encodeMetadata(topicID, 5, []run{{5, 6, statePending}, {6, 9, stateSettled}})
 	other := [16]byte{9}
 	cases := map[string]struct {
 		text string
@@ -364,35 +371,35 @@ func TestForeignAndDamagedMetadataIsIgnored(t *testing.T) {
 		base int64
 		want error
 	}{
-		"another program's":    {"kgo-member-1", topicID, 5, ErrForeignMetadata},
-		"another topic id":     {good, other, 5, ErrForeignMetadata},
-		"another offset":       {good, topicID, 6, ErrForeignMetadata},
-		"cut":                  {good[:len(good)-3], topicID, 5, ErrDamagedMetadata},
-		"one character other":  {strings.Replace(good, good[20:21], "/", 1), topicID, 5, ErrDamagedMetadata},
-		"nothing after prefix": {prefix, topicID, 5, ErrDamagedMetadata},
+		"of another program":       {"kgo-member-1", topicID, 5, ErrForeignMetadata},
+		"another topic id":         {good, other, 5, ErrForeignMetadata},
+		"another offset":           {good, topicID, 6, ErrForeignMetadata},
+		"cut":                      {good[:len(good)-3], topicID, 5, ErrDamagedMetadata},
+		"one character other":      {strings.Replace(good, good[20:21], "/", 1), topicID, 5, ErrDamagedMetadata},
+		"nothing after the prefix": {metadataPrefix, topicID, 5, ErrDamagedMetadata},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			tr := NewTracker(c.id, c.base, nil)
 			if err := tr.RestoreMetadata(c.text); !errors.Is(err, c.want) {
-				t.Fatalf("error %v, want %v", err, c.want)
+				t.Fatalf("got error %v, want %v", err, c.want)
 			}
-			if len(tr.ahead) != 0 {
-				t.Fatal("something of it was kept")
+			if len(tr.prior) != 0 {
+				t.Fatal("got prior state from ignored metadata, want none")
 			}
 		})
 	}
 }
 
 func FuzzMetadata(f *testing.F) {
-	f.Add(encodeMetadata(topicID, 5, []run{{5, 6, pending}, {6, 9, done}, {9, 11, sent}}))
-	f.Add(prefix)
+	f.Add(encodeMetadata(topicID, 5, []run{{5, 6, statePending}, {6, 9, stateSettled}, {9, 11, stateIntent}}))
+	f.Add(metadataPrefix)
 	f.Fuzz(func(t *testing.T, text string) {
 		runs, err := decodeMetadata(text, topicID, 5)
 		at := int64(5)
 		for _, r := range runs {
-			if err != nil || r.from < at || r.to <= r.from || r.state == pending {
-				t.Fatalf("runs %v with error %v", runs, err)
+			if err != nil || r.from < at || r.to <= r.from || r.state == statePending {
+				t.Fatalf("got runs %v with error %v", runs, err)
 			}
 			at = r.to
 		}
@@ -406,48 +413,50 @@ func FuzzMetadataBody(f *testing.F) {
 		runs, err := decodeBody(form, body, 5)
 		for _, r := range runs {
 			if err != nil || r.to <= r.from {
-				t.Fatalf("runs %v with error %v", runs, err)
+				t.Fatalf("got runs %v with error %v", runs, err)
 			}
 		}
 	})
 }
 
-// The epoch that goes with a commit must not have ended before it, else the next owner's client takes the log for truncated and reads again.
-func TestTheEpochOfACommitReachesToItWhateverSettlesBehindTheHead(t *testing.T) {
+// The epoch that goes with a commit must reach its offset: otherwise the next owner's client takes
+// the log for truncated and reads records again.
+func TestCommittedEpochReachesTheCommittedOffset(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tr := NewTracker(topicID, 0, nil)
 		tr.MarkSettled(sorted(rapid.SliceOfNDistinct(rapid.Int64Range(0, 600), 0, 40, rapid.ID).Draw(t, "copies")))
 		epochs := map[int64]int32{}
-		var held []*Entry
+		var inFlight []*Entry
 		at, epoch := int64(0), int32(0)
 		for range rapid.IntRange(1, 300).Draw(t, "records") {
 			at += rapid.Int64Range(0, 2).Draw(t, "gap")
 			epoch += rapid.Int32Range(0, 1).Draw(t, "move")
 			epochs[at] = epoch
 			e := new(Entry)
-			if fate := tr.Track(e, at, epoch, time.Time{}); fate == PriorNone {
-				held = append(held, e)
+			if prior := tr.Track(e, at, epoch, time.Time{}); prior == PriorNone {
+				inFlight = append(inFlight, e)
 			}
 			at++
-			for len(held) > 1 && rapid.Bool().Draw(t, "settle") { // the first one stays, so that what settles behind it is forgotten
-				held[len(held)-1].Settle()
-				held = held[:len(held)-1]
+			// The first one stays, so that the window is compacted behind it.
+			for len(inFlight) > 1 && rapid.Bool().Draw(t, "settle") {
+				inFlight[len(inFlight)-1].Settle()
+				inFlight = inFlight[:len(inFlight)-1]
 			}
 		}
-		for i := range held {
+		for i := range inFlight {
 			checkEpoch(t, tr, epochs)
-			held[i].Settle()
+			inFlight[i].Settle()
 		}
 		checkEpoch(t, tr, epochs)
 	})
 }
 
-func sorted(s []int64) []int64 {
-	slices.Sort(s)
-	return s
+func sorted(offsets []int64) []int64 {
+	slices.Sort(offsets)
+	return offsets
 }
 
-// checkEpoch fails where the epoch of the pending commit ended before its offset.
+// checkEpoch fails if the epoch of the pending commit ended before its offset.
 func checkEpoch(t *rapid.T, tr *Tracker, epochs map[int64]int32) {
 	c, ok := tr.PendingCommit()
 	if !ok {
@@ -455,11 +464,12 @@ func checkEpoch(t *rapid.T, tr *Tracker, epochs map[int64]int32) {
 	}
 	for o, epoch := range epochs {
 		if o < c.Offset && epoch > c.Epoch {
-			t.Fatalf("commit %d has epoch %d, though the record at %d has %d", c.Offset, c.Epoch, o, epoch)
+			t.Fatalf("commit of %d: got epoch %d, want at least that of the record at %d, %d",
+				c.Offset, c.Epoch, o, epoch)
 		}
 	}
 	if at, arrived := epochs[c.Offset]; arrived && c.Epoch > at {
-		t.Fatalf("commit %d has epoch %d, though the record there has %d", c.Offset, c.Epoch, at)
+		t.Fatalf("commit of %d: got epoch %d, want at most that of its record, %d", c.Offset, c.Epoch, at)
 	}
 }
 
