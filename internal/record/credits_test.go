@@ -13,62 +13,64 @@ import (
 	"sluice/internal/record"
 )
 
-// taken tries to take without waiting: a context that has ended makes Take give 0 where it would wait.
-func taken(c *record.Credits, most int) int {
+// tryAcquire acquires credits without waiting: with a context that has ended, Acquire returns 0
+// where it would wait.
+func tryAcquire(c *record.Credits, limit int) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	return c.Acquire(ctx, most)
+	return c.Acquire(ctx, limit)
 }
 
-// The model is two counters: a taker gets what is free of the records, at most what it asks for, as long as a byte is free too.
-func TestCreditsAreNeverGivenTwice(t *testing.T) {
+// The model has two counters: Acquire returns the free records up to its limit as long as a byte is
+// free.
+func TestCreditsAreNeverGrantedTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		records, bytes := rapid.IntRange(1, 20).Draw(t, "records"), rapid.IntRange(1, 100).Draw(t, "bytes")
 		c := record.NewCredits(records, bytes)
 		free, freeBytes := records, bytes
-		var out []int // sizes of the records that are out
+		var inFlight []int // sizes of the records in flight
 		t.Repeat(map[string]func(*rapid.T){
-			"take": func(t *rapid.T) {
-				most := rapid.IntRange(1, 8).Draw(t, "most")
-				want := min(most, free)
+			"acquire": func(t *rapid.T) {
+				limit := rapid.IntRange(1, 8).Draw(t, "limit")
+				want := min(limit, free)
 				if freeBytes <= 0 {
 					want = 0
 				}
-				got := taken(c, most)
+				got := tryAcquire(c, limit)
 				if got != want {
-					t.Fatalf("took %d of %d, want %d (free: %d records, %d bytes)", got, most, want, free, freeBytes)
+					t.Fatalf("got %d of %d, want %d (free: %d records, %d bytes)", got, limit, want, free, freeBytes)
 				}
 				free -= got
 				for range got {
 					size := rapid.IntRange(0, 60).Draw(t, "size")
 					c.ChargeBytes(size)
 					freeBytes -= size
-					out = append(out, size)
+					inFlight = append(inFlight, size)
 				}
 			},
-			"put": func(t *rapid.T) {
-				if len(out) == 0 {
-					t.Skip("nothing is out")
+			"return": func(t *rapid.T) {
+				if len(inFlight) == 0 {
+					t.Skip("nothing is in flight")
 				}
-				i := rapid.IntRange(0, len(out)-1).Draw(t, "which")
-				c.Return(1, out[i])
-				free, freeBytes = free+1, freeBytes+out[i]
-				out = append(out[:i], out[i+1:]...)
+				i := rapid.IntRange(0, len(inFlight)-1).Draw(t, "which")
+				c.Return(1, inFlight[i])
+				free, freeBytes = free+1, freeBytes+inFlight[i]
+				inFlight = append(inFlight[:i], inFlight[i+1:]...)
 			},
 			"": func(t *rapid.T) {
-				if free < 0 || free+len(out) != records {
-					t.Fatalf("%d free and %d out of %d", free, len(out), records)
+				if free < 0 || free+len(inFlight) != records {
+					t.Fatalf("got %d free and %d in flight, want %d in all", free, len(inFlight), records)
 				}
 			},
 		})
 	})
 }
 
-func TestATakerWaitsUntilARecordAndAByteAreFree(t *testing.T) {
+func TestAcquireWaitsUntilARecordAndAByteAreFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := record.NewCredits(2, 100)
 		if n := c.Acquire(t.Context(), 5); n != 2 {
-			t.Fatalf("took %d, want both", n)
+			t.Fatalf("got %d, want both", n)
 		}
 		c.ChargeBytes(150) // one poll may return more than is free
 		got := make(chan int, 1)
@@ -79,21 +81,21 @@ func TestATakerWaitsUntilARecordAndAByteAreFree(t *testing.T) {
 		}{{1, 0, false}, {0, 50, false}, {1, 1, true}} {
 			synctest.Wait()
 			if len(got) != 0 {
-				t.Fatalf("took %d too early", <-got)
+				t.Fatalf("got %d before any was free, want none", <-got)
 			}
 			c.Return(step.records, step.bytes)
 			synctest.Wait()
 			if woken := len(got) == 1; woken != step.wakes {
-				t.Fatalf("after %+v: woken %t", step, woken)
+				t.Fatalf("after returning %+v: got woken %t, want %t", step, woken, step.wakes)
 			}
 		}
 		if n := <-got; n != 2 {
-			t.Errorf("took %d, want both records that were given back", n)
+			t.Errorf("got %d, want both records that were returned", n)
 		}
 	})
 }
 
-func TestEachWaiterGetsItsCredit(t *testing.T) {
+func TestEveryWaiterGetsACredit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := record.NewCredits(1, 1)
 		c.Acquire(t.Context(), 1)
@@ -106,13 +108,13 @@ func TestEachWaiterGetsItsCredit(t *testing.T) {
 			c.Return(1, 0)
 			synctest.Wait()
 			if len(got) != i+1 {
-				t.Fatalf("%d were woken by %d credits", len(got), i+1)
+				t.Fatalf("got %d waiters woken by %d credits", len(got), i+1)
 			}
 		}
 	})
 }
 
-func TestATakerGivesUpWhenItsContextEnds(t *testing.T) {
+func TestAcquireEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := record.NewCredits(1, 1)
 		c.Acquire(t.Context(), 1)
@@ -120,44 +122,49 @@ func TestATakerGivesUpWhenItsContextEnds(t *testing.T) {
 		defer cancel()
 		began := time.Now()
 		if n := c.Acquire(ctx, 1); n != 0 || time.Since(began) != time.Minute {
-			t.Errorf("took %d after %v", n, time.Since(began))
+			t.Errorf("got %d after %v, want 0 after 1m", n, time.Since(began))
 		}
 	})
 }
 
-// Either end of a record gives its credits back; only Done moves the offset that may be committed.
-func TestARecordsEndGivesItsCreditsBack(t *testing.T) {
-	for name, end := range map[string]func(*record.Record){"done": (*record.Record).Settle, "dropped": (*record.Record).Release} {
+// Both ends of a record return its credits; only Settle moves the committable offset.
+func TestSettleAndReleaseReturnCredits(t *testing.T) {
+	for name, end := range map[string]func(*record.Record){
+		"settled": (*record.Record).Settle, "released": (*record.Record).Release,
+	} {
 		t.Run(name, func(t *testing.T) {
 			tracker := offset.NewTracker([16]byte{1}, 10, nil)
 			rec := &record.Record{Raw: &kgo.Record{Value: []byte("four")}, Credits: record.NewCredits(1, 4)}
 			tracker.Track(&rec.Entry, 10, 0, time.Now())
 			if n := rec.Credits.Acquire(t.Context(), 1); n != 1 {
-				t.Fatalf("took %d", n)
+				t.Fatalf("got %d, want 1", n)
 			}
 			rec.Credits.ChargeBytes(4)
-			if n := taken(rec.Credits, 1); n != 0 {
-				t.Fatalf("took %d of what is out", n)
+			if n := tryAcquire(rec.Credits, 1); n != 0 {
+				t.Fatalf("got %d while the record is in flight, want 0", n)
 			}
 			end(rec)
-			if n := taken(rec.Credits, 1); n != 1 {
-				t.Errorf("the record's credit did not come back")
+			if n := tryAcquire(rec.Credits, 1); n != 1 {
+				t.Errorf("got %d after the record ended, want 1", n)
 			}
 			want := int64(10)
-			if name == "done" {
+			if name == "settled" {
 				want = 11
 			}
 			if s := tracker.Progress(); s.Committable != want {
-				t.Errorf("committable %d, want %d", s.Committable, want)
+				t.Errorf("got committable offset %d, want %d", s.Committable, want)
 			}
 		})
 	}
 }
 
-func TestAKindIsNamedAsInMetrics(t *testing.T) {
-	for kind, want := range map[record.Disposition]string{0: "none", record.DispositionDelivered: "delivered", record.DispositionSkipped: "skipped", record.DispositionRetry: "retried", record.DispositionDead: "dead"} {
-		if kind.String() != want {
-			t.Errorf("kind %d is %s, want %s", kind, kind, want)
+func TestDispositionsAreNamedAsInMetrics(t *testing.T) {
+	for disposition, want := range map[record.Disposition]string{
+		0: "none", record.DispositionDelivered: "delivered", record.DispositionSkipped: "skipped",
+		record.DispositionRetry: "retried", record.DispositionDead: "dead",
+	} {
+		if got := disposition.String(); got != want {
+			t.Errorf("disposition %d: got %q, want %q", disposition, got, want)
 		}
 	}
 }

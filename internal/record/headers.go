@@ -10,7 +10,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// The headers that a record carries in a retry, parked or dead-letter topic. All values are text.
+// The headers of a record in a retry or dead-letter topic. All values are text.
 const (
 	HeaderOriginTopic     = "sluice.origin.topic"
 	HeaderOriginTopicID   = "sluice.origin.topic_id"
@@ -31,10 +31,10 @@ const (
 	HeaderReplays         = "sluice.replays"
 )
 
-// FormatTopicID is a topic id as Kafka's own tools print it.
+// FormatTopicID formats a topic ID as Kafka's own tools print it.
 func FormatTopicID(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// RetryHeaders is what the headers of a record in a retry topic say of it.
+// RetryHeaders are the parsed headers of a record in a retry topic.
 type RetryHeaders struct {
 	Origin        sink.Origin
 	OperationName string
@@ -45,58 +45,64 @@ type RetryHeaders struct {
 	WriterID      string
 }
 
-// ParseRetryHeaders reads a record of a retry topic. A record that some other program wrote there has no origin of ours: it is then its own
-// origin, due at once, and has had no attempt.
-func ParseRetryHeaders(r *kgo.Record) RetryHeaders {
-	h := headerMap(r.Headers)
-	c := RetryHeaders{
-		OperationName: h[HeaderOperation],
-		Attempt:       number(h[HeaderAttempt]),
-		Replays:       number(h[HeaderReplays]),
-		FirstFailed:   instant(h[HeaderFirstFailed]),
-		NotBefore:     instant(h[HeaderNotBefore]),
-		WriterID:      h[HeaderWriter],
+// ParseRetryHeaders parses the headers of a record in a retry topic. A record without a complete
+// origin was written by another program: it is its own origin, due at once and without attempts. A
+// header that cannot be parsed counts as absent.
+func ParseRetryHeaders(raw *kgo.Record) RetryHeaders {
+	values := headerMap(raw.Headers)
+	headers := RetryHeaders{
+		OperationName: values[HeaderOperation],
+		Attempt:       parseCount(values[HeaderAttempt]),
+		Replays:       parseCount(values[HeaderReplays]),
+		FirstFailed:   parseTime(values[HeaderFirstFailed]),
+		NotBefore:     parseTime(values[HeaderNotBefore]),
+		WriterID:      values[HeaderWriter],
 	}
-	origin, ok := readOrigin(h)
+	origin, ok := parseOrigin(values)
 	if !ok {
-		return RetryHeaders{Origin: sink.Origin{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}}
+		return RetryHeaders{Origin: sink.Origin{
+			Topic: raw.Topic, Partition: raw.Partition, Offset: raw.Offset, Timestamp: raw.Timestamp,
+		}}
 	}
-	c.Origin = origin
-	return c
+	headers.Origin = origin
+	return headers
 }
 
-func readOrigin(h map[string]string) (sink.Origin, bool) {
-	partition, errP := strconv.ParseUint(h[HeaderOriginPartition], 10, 31)
-	offset, errO := strconv.ParseUint(h[HeaderOriginOffset], 10, 63)
-	id, errI := base64.RawURLEncoding.DecodeString(h[HeaderOriginTopicID])
-	if errP != nil || errO != nil || errI != nil || len(id) != 16 || h[HeaderOriginTopic] == "" {
+// parseOrigin reports false if any part of the origin but its timestamp is absent or invalid.
+func parseOrigin(values map[string]string) (sink.Origin, bool) {
+	topic := values[HeaderOriginTopic]
+	topicID, idErr := base64.RawURLEncoding.DecodeString(values[HeaderOriginTopicID])
+	partition, partitionErr := strconv.ParseUint(values[HeaderOriginPartition], 10, 31)
+	offset, offsetErr := strconv.ParseUint(values[HeaderOriginOffset], 10, 63)
+	if topic == "" || idErr != nil || len(topicID) != 16 || partitionErr != nil || offsetErr != nil {
 		return sink.Origin{}, false
 	}
 	return sink.Origin{
-		Topic: h[HeaderOriginTopic], TopicID: [16]byte(id), Partition: int32(partition), Offset: int64(offset), Timestamp: instant(h[HeaderOriginTimestamp]),
+		Topic: topic, TopicID: [16]byte(topicID), Partition: int32(partition), Offset: int64(offset),
+		Timestamp: parseTime(values[HeaderOriginTimestamp]),
 	}, true
 }
 
 func headerMap(headers []kgo.RecordHeader) map[string]string {
-	m := make(map[string]string, len(headers))
+	values := make(map[string]string, len(headers))
 	for _, h := range headers {
-		m[h.Key] = string(h.Value)
+		values[h.Key] = string(h.Value)
 	}
-	return m
+	return values
 }
 
-func number(s string) int {
-	n, err := strconv.Atoi(s)
+func parseCount(text string) int {
+	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
 		return 0
 	}
 	return n
 }
 
-func instant(s string) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, s)
+func parseTime(text string) time.Time {
+	parsed, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return time.Time{}
 	}
-	return t
+	return parsed
 }

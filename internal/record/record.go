@@ -1,6 +1,7 @@
-// Package record is what travels down the line: one record as it was read, where it came from, and in the end its outcome.
+// Package record holds what passes through a pipeline: one record as it was read, where it came
+// from, and in the end its outcome.
 //
-// A record may travel, a Kafka client may not: nothing here can poll, produce or commit.
+// Records may be passed on, Kafka clients may not: nothing here can poll, produce or commit.
 package record
 
 import (
@@ -13,61 +14,68 @@ import (
 	"sluice/internal/sink"
 )
 
-// Record is one record in flight. Its fields are set by package consume before it is handed on and never change.
-// Exactly one of Done and Drop is called for it, once.
+// Record is one record in flight. Package consume sets its fields before it passes the record on;
+// they never change afterwards. Every record is ended with exactly one call of Settle or Release.
 type Record struct {
-	// Raw is the record as it was read, from the source topic or a retry topic.
+	// Raw is the record as it was read from the source topic or a retry topic.
 	Raw *kgo.Record
-	// Origin is where it was read first.
+	// Origin is where it was first read.
 	Origin sink.Origin
-	// TierDelay is the delay of the retry tier that it was read from, 0 for the source topic.
+	// TierDelay is the delay of the retry tier that it was read from, and 0 for the source topic.
 	TierDelay time.Duration
-	// Attempt is the number of attempts made before this reading of it.
+	// Attempt is the number of attempts made before it was read this time.
 	Attempt int
 	// Replays is how often it was replayed from the dead-letter topic.
 	Replays int
-	// FirstFailed is when its first attempt failed; zero where none has.
+	// FirstFailed is when its first attempt failed, and zero if none has.
 	FirstFailed time.Time
-	// OperationName is what a retry record's header names; empty for a source record.
+	// OperationName is the operation in the header of a retry record, and empty for a source
+	// record.
 	OperationName string
-	// OutcomeUnknown says that an earlier owner committed it as sent and nobody knows what came of it.
+	// OutcomeUnknown means that an earlier owner committed a send intent for it and the outcome is
+	// not known.
 	OutcomeUnknown bool
 
-	// WriterID marks, in a retry topic's records, the assignment that wrote them.
+	// WriterID identifies the assignment in the records that it writes to retry topics.
 	WriterID string
-	// AssignmentCtx ends when its assignment is fenced: a write that still waits then is given up.
+	// AssignmentCtx ends when the assignment is fenced: produce requests that are still waiting
+	// then are given up.
 	AssignmentCtx context.Context
 	// Entry is its place in the tracker of its assignment.
 	Entry offset.Entry
-	// Credits are given back when it is done or dropped; nil where none were taken.
+	// Credits get its credit back when it ends; nil if none was taken.
 	Credits *Credits
 }
 
-// Size is what the record counts against byte credits: key, value and headers.
-func Size(r *kgo.Record) int {
-	n := len(r.Key) + len(r.Value)
-	for _, h := range r.Headers {
+// Size returns the bytes that a record counts against credits: key, value and headers.
+func Size(raw *kgo.Record) int {
+	n := len(raw.Key) + len(raw.Value)
+	for _, h := range raw.Headers {
 		n += len(h.Key) + len(h.Value)
 	}
 	return n
 }
 
-// Settle says that the record is settled: delivered, skipped by rule, or confirmed in a retry or dead-letter topic.
+// Settle marks the record as settled: delivered, skipped by a rule, or confirmed in a retry or
+// dead-letter topic.
 func (r *Record) Settle() {
 	r.Entry.Settle()
 	r.returnCredits()
 }
 
-// Release lets go of a record that was not settled, because its assignment ends. Its offset stays uncommitted and the next owner reads it again.
+// Release lets go of a record without settling it, because its assignment ends. Its offset stays
+// uncommitted, and the next owner reads it again.
 func (r *Record) Release() {
 	r.Entry.Release()
 	r.returnCredits()
 }
 
-// Draining tells whether the record's assignment is ending, and until when a call may still run for it.
+// Draining reports whether the record's assignment is ending, and until when a call for the record
+// may still run.
 func (r *Record) Draining() (until time.Time, draining bool) { return r.Entry.Draining() }
 
-// Fenced tells whether the record's assignment has ended: nothing may be sent or written for it any more.
+// Fenced reports whether the record's assignment has ended: nothing may be sent or produced for it
+// any more.
 func (r *Record) Fenced() bool { return r.Entry.Fenced() }
 
 func (r *Record) returnCredits() {
@@ -76,10 +84,10 @@ func (r *Record) returnCredits() {
 	}
 }
 
-// Disposition is what becomes of a record.
+// Disposition is what becomes of a record. The zero value is none of the dispositions.
 type Disposition uint8
 
-// The kinds. The zero value is none of them.
+// The dispositions.
 const (
 	DispositionDelivered Disposition = iota + 1
 	DispositionSkipped
@@ -87,12 +95,12 @@ const (
 	DispositionDead
 )
 
-// String is the kind as it stands in metrics.
-func (k Disposition) String() string {
-	return [...]string{"none", "delivered", "skipped", "retried", "dead"}[k]
+// String returns the disposition as metrics name it.
+func (d Disposition) String() string {
+	return [...]string{"none", "delivered", "skipped", "retried", "dead"}[d]
 }
 
-// Cause is why a record left for a retry or dead-letter topic, as header sluice.cause has it.
+// Cause is why a record was retried or dead-lettered. It is the value of the header sluice.cause.
 type Cause string
 
 // The causes.
@@ -109,7 +117,7 @@ const (
 	CauseTombstone Cause = "tombstone"
 )
 
-// Stage is the step of the line at which a record failed.
+// Stage is the stage of the pipeline at which a record failed.
 type Stage string
 
 // The stages.
@@ -119,20 +127,22 @@ const (
 	StageDeliver Stage = "deliver"
 )
 
-// Outcome is what becomes of one record. There is exactly one for each record that is not dropped.
+// Outcome is what becomes of one record. Every record that is not released has exactly one.
 type Outcome struct {
 	Record *Record
-	// OperationName is the full name, such as "crmcom.purchases"; empty where none was found.
+	// OperationName is the full name, such as "crmcom.purchases", and empty if no operation was
+	// found.
 	OperationName string
 	Disposition   Disposition
-	// Cause, Stage and Reason are set with Retry and Dead. Reason is text for an operator, without payload or personal field.
+	// Cause, Stage and Reason are set for DispositionRetry and DispositionDead. Reason is text for
+	// an operator, without payload or personal data.
 	Cause  Cause
 	Stage  Stage
 	Reason string
-	// Result is what the vendor said, if it said anything.
+	// Result is what the vendor responded for the record, if it did.
 	Result sink.Result
-	// Attempt is the number of attempts made, this one included.
+	// Attempt is the number of attempts made, including this one.
 	Attempt int
-	// Delay names the retry tier that it goes to, with kind Retry.
+	// Delay is that of the retry tier to which the record goes, with DispositionRetry.
 	Delay time.Duration
 }
