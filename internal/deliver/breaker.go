@@ -9,89 +9,92 @@ import (
 
 // BreakerConfig configures an operation's circuit breaker.
 type BreakerConfig struct {
-	// Failures in a row open it; 0: 5.
+	// Failures is the number of failures in a row that opens it; 0: 5.
 	Failures int
-	// Ratio of failures among the calls of Window opens it, from 10 calls on; 0: 0.5 of 30 s. A window shorter than two time-outs is made as long.
-	Ratio  float64
+	// Ratio is the share of failures among the calls of Window that opens it, from 10 calls on; 0: 0.5.
+	Ratio float64
+	// Window is the time over which Ratio is taken, at least two call timeouts; 0: 30 s.
 	Window time.Duration
-	// OpenFor is how long it stays open before one item is tried; 0: 15 s.
+	// OpenFor is how long it stays open before it lets a probe through; 0: 15 s.
 	OpenFor time.Duration
 }
 
-// ratioFloor is how many calls a ratio is judged on at least.
-const ratioFloor = 10
-
-// windowBuckets divide the rolling window.
-const windowBuckets = 10
-
-var (
-	errFailed   = errors.New("the vendor failed")
-	errExcluded = errors.New("says nothing about the vendor")
+const (
+	minCallsForRatio = 10
+	windowBuckets    = 10
 )
 
-// breaker is gobreaker with what it lacks: failures in a row are counted here, for its own count forgets those older than the window (five
-// time-outs of a minute each would never meet in one of 30 s), and the end of the open state is known, for it changes state only when asked.
-// Guarded by its gate's mutex; onChange is called under it.
+var (
+	errVendorFailed = errors.New("the vendor failed")
+	errExcluded     = errors.New("says nothing about the vendor")
+)
+
+// breaker wraps gobreaker and adds what it lacks. Failures in a row are counted here, because
+// gobreaker forgets those older than its window: five timeouts of a minute each would never meet in a
+// window of 30 s. And the end of the open state is known, because gobreaker changes state only when
+// it is asked. The gate's mutex guards a breaker; onChange is called while it is held.
 type breaker struct {
-	cb        *gobreaker.TwoStepCircuitBreaker[struct{}]
-	row       int // failures in a row, of calls that began in this state
-	changes   int // of state
-	openUntil time.Time
+	circuit       *gobreaker.TwoStepCircuitBreaker[struct{}]
+	failuresInRow int // of calls that began in the current state
+	stateChanges  int
+	openUntil     time.Time
 }
 
-func newBreaker(c Config, onChange func(gobreaker.State)) *breaker {
+func newBreaker(cfg Config, onChange func(gobreaker.State)) *breaker {
 	b := &breaker{}
-	// A result counts in the bucket of its call's start, and is lost when that has left the window.
-	window := max(c.Breaker.Window, 2*c.Timeout)
-	b.cb = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		Name:         c.OperationName,
+	// gobreaker counts a result in the bucket of its call's start, and loses it when that bucket has
+	// left the window. A window of two timeouts keeps the slowest calls.
+	window := max(cfg.Breaker.Window, 2*cfg.Timeout)
+	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Name:         cfg.OperationName,
 		MaxRequests:  1,
 		Interval:     window,
 		BucketPeriod: max(window/windowBuckets, 1),
-		Timeout:      c.Breaker.OpenFor,
-		ReadyToTrip: func(n gobreaker.Counts) bool {
-			// Requests also holds calls in flight and excluded ones.
-			judged := n.TotalSuccesses + n.TotalFailures
-			ratio := float64(n.TotalFailures) / float64(judged)
-			return b.row >= c.Breaker.Failures || judged >= ratioFloor && ratio >= c.Breaker.Ratio
+		Timeout:      cfg.Breaker.OpenFor,
+		ReadyToTrip: func(counts gobreaker.Counts) bool {
+			// counts.Requests would include calls in flight and excluded ones.
+			calls := counts.TotalSuccesses + counts.TotalFailures
+			ratio := float64(counts.TotalFailures) / float64(calls)
+			return b.failuresInRow >= cfg.Breaker.Failures || calls >= minCallsForRatio && ratio >= cfg.Breaker.Ratio
 		},
 		IsExcluded: func(err error) bool { return errors.Is(err, errExcluded) },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
-			b.changes++
+			b.stateChanges++
 			// gobreaker leaves the open state after this time, not at it.
-			b.openUntil = time.Now().Add(c.Breaker.OpenFor + time.Millisecond)
+			b.openUntil = time.Now().Add(cfg.Breaker.OpenFor + time.Millisecond)
 			onChange(to)
 		},
 	})
 	return b
 }
 
-func (b *breaker) state() gobreaker.State { return b.cb.State() }
+func (b *breaker) currentState() gobreaker.State { return b.circuit.State() }
 
-// allow starts a call. The function that it gives must be called once, or a half-open breaker never lets another one through. The result of a call that
-// began before the state changed counts for nothing, as with gobreaker.
-func (b *breaker) allow() (func(breakerSignal), bool) {
-	done, err := b.cb.Allow()
+// allowCall lets a call start, or returns false. The returned function must be called once, or a
+// half-open breaker never lets another call through. The result of a call that began before the last
+// state change is ignored, as gobreaker does.
+func (b *breaker) allowCall() (done func(breakerSignal), allowed bool) {
+	report, err := b.circuit.Allow()
 	if err != nil {
 		return nil, false
 	}
-	began := b.changes
-	return func(s breakerSignal) {
-		if began == b.changes {
-			b.end(done, s)
+	changesAtStart := b.stateChanges
+	return func(signal breakerSignal) {
+		if changesAtStart == b.stateChanges {
+			b.recordSignal(report, signal)
 		}
 	}, true
 }
 
-func (b *breaker) end(done func(error), s breakerSignal) {
-	switch s {
+func (b *breaker) recordSignal(report func(error), signal breakerSignal) {
+	switch signal {
 	case signalSuccess:
-		b.row = 0
-		done(nil)
+		b.failuresInRow = 0
+		report(nil)
 	case signalFailure:
-		b.row++
-		done(errFailed)
-	default:
-		done(errExcluded)
+		b.failuresInRow++
+		report(errVendorFailed)
+	case signalExcluded:
+		report(errExcluded)
 	}
 }

@@ -6,105 +6,127 @@ import (
 	"sluice/internal/record"
 )
 
-// settleMargin is left between a call's time-out and the end of an assignment, for what its answer means to be settled and committed.
+// settleMargin is the time left between a call's timeout and the end of an assignment, so that the
+// result can be settled and committed.
 const settleMargin = 5 * time.Second
 
-// farOff is later than the end of any assignment.
-var farOff = time.Unix(1<<40, 0)
+// neverStarts is later than the end of any assignment.
+var neverStarts = time.Unix(1<<40, 0)
 
-// late tells whether a call that starts then may not start for the record any more: its assignment has ended, or would while the call is under way.
-func (l *lane) late(r *record.Record, start time.Time) bool {
+// requestRelease makes the lane look for records of ending assignments in its next turn.
+func (b *backlog) requestRelease() { b.draining, b.releaseDue = true, true }
+
+// isTooLate reports whether a call that starts at that time must not carry the record: its assignment
+// has ended, or could end before the result is settled.
+func (b *backlog) isTooLate(r *record.Record, start time.Time) bool {
 	until, draining := r.Draining()
-	return draining && (r.Fenced() || start.Add(l.cfg.Timeout+settleMargin).After(until))
+	return draining && (r.Fenced() || start.Add(b.timeout+settleMargin).After(until))
 }
 
-// shed drops the records whose assignment ends before a call that starts then could be settled, and those that wait in place meanwhile, with what follows
-// them in order. For the others of an ending assignment the linger is over. It tells how many it dropped.
-func (l *lane) shed(now, start time.Time) int {
-	dropped, left := 0, false
-	broken := map[string]bool{}
-	stays := func(e *entry) bool {
-		if _, draining := e.Value.Record.Draining(); !draining {
+// releaseDraining releases the records for which a call that starts at that time would be too late,
+// those of ending assignments that wait in place or in quarantine, and what follows all of these in
+// order. The linger is over for the other records of ending assignments. It returns the number of
+// records released.
+func (b *backlog) releaseDraining(now, start time.Time) (released int) {
+	remaining, broken := false, brokenOrder{}
+	keep := func(e *entry) bool {
+		if !isDraining(e.Value.Record) {
 			return true
 		}
-		if l.late(e.Value.Record, start) || e.IsDelayed(now) || follows(broken, e) {
-			breakOrder(broken, e)
-			dropped++
+		if b.isTooLate(e.Value.Record, start) || e.IsDelayed(now) || broken.contains(e) {
+			broken.add(e)
+			released++
 			return false
 		}
-		left = true
+		remaining = true
 		return true
 	}
-	dropped += l.dropKnown(broken, func(r *record.Record) bool { _, draining := r.Draining(); return !draining })
-	for _, w := range append(l.stack, &l.held) {
-		l.keep(w, stays)
+	final := b.releaseUnless(b.quarantine.retainFinal, func(e *entry) bool {
+		if !isDraining(e.Value.Record) {
+			return true
+		}
+		broken.add(e)
+		return false
+	})
+	b.releaseEverywhere(keep)
+	if remaining {
+		b.queue.SkipLinger(func(e *entry) bool { return isDraining(e.Value.Record) })
 	}
-	l.tidy()
-	l.letGoAll(l.queue.RemoveMatching(func(e *entry) bool { return !stays(e) }))
-	if left {
-		l.queue.SkipLinger(func(e *entry) bool { _, draining := e.Value.Record.Draining(); return draining })
-	}
-	l.draining, l.look = left, false
-	return dropped
+	b.draining, b.releaseDue = remaining, false
+	return released + final
 }
 
-// breakOrder notes that an entry was dropped.
-func breakOrder(broken map[string]bool, e *entry) {
-	if e.OrderKey != nil {
-		broken["key "+string(e.OrderKey)] = true
-	}
-	if e.EntityKey != "" {
-		broken["entity "+e.EntityKey] = true
-	}
+// releaseAll releases everything, because the process ends.
+func (b *backlog) releaseAll() {
+	never := func(*entry) bool { return false }
+	b.releaseUnless(b.quarantine.retainFinal, never)
+	b.releaseEverywhere(never)
 }
 
-// follows tells whether an earlier entry of the same key or entity was dropped: this one would overtake it.
-func follows(broken map[string]bool, e *entry) bool {
-	return e.OrderKey != nil && broken["key "+string(e.OrderKey)] || e.EntityKey != "" && broken["entity "+e.EntityKey]
+// releaseEverywhere releases the entries for which keep returns false, except those with a final
+// outcome.
+func (b *backlog) releaseEverywhere(keep func(*entry) bool) {
+	for _, search := range b.bisections {
+		b.releaseUnless(search.retain, keep)
+	}
+	b.releaseUnless(b.quarantine.retainResendable, keep)
+	b.pruneBatches()
+	removed := b.queue.RemoveMatching(func(e *entry) bool { return !keep(e) })
+	for i := range removed {
+		b.intents.releaseDelivery(&removed[i])
+	}
+	b.obs.RecordsReleased(len(removed))
 }
 
-// keep drops the work's entries for which keep is false, and tells how many.
-func (l *lane) keep(w *bisection[*entry], keep func(*entry) bool) (dropped int) {
-	w.retain(func(e *entry) bool {
+// releaseUnless releases the entries for which keep returns false; retain removes them from where they
+// are. It returns their number.
+func (b *backlog) releaseUnless(retain func(func(*entry) bool), keep func(*entry) bool) (released int) {
+	retain(func(e *entry) bool {
 		if keep(e) {
 			return true
 		}
-		l.letGo(&e.Value)
-		l.queue.Finish(e)
-		dropped++
+		b.releaseEntry(e)
+		released++
 		return false
 	})
-	l.obs.RecordsReleased(dropped)
-	return dropped
+	b.obs.RecordsReleased(released)
+	return released
 }
 
-// letGo ends a job without an outcome.
-func (l *lane) letGo(j *job) {
-	if j.announced && !j.maybe {
-		l.ann.ClearIntent([]*record.Record{j.Record})
+// releaseTooLate releases the entries of a batch for which a call that starts now would be too late.
+func (b *backlog) releaseTooLate(search *bisection[*entry]) {
+	now := time.Now()
+	if b.releaseUnless(search.retain, func(e *entry) bool { return !b.isTooLate(e.Value.Record, now) }) > 0 {
+		b.requestRelease() // there may be more of them
 	}
-	j.Record.Release()
 }
 
-func (l *lane) letGoAll(jobs []job) {
-	for i := range jobs {
-		l.letGo(&jobs[i])
+// releaseEntries releases entries that were taken from the queue.
+func (b *backlog) releaseEntries(entries []*entry) {
+	for _, e := range entries {
+		b.releaseEntry(e)
 	}
-	l.obs.RecordsReleased(len(jobs))
+	b.obs.RecordsReleased(len(entries))
 }
 
-// abandon drops all that the lane holds and will be given.
-func (l *lane) abandon() {
-	l.inbox.close()
-	jobs, _, _ := l.inbox.take(nil)
-	for i := range jobs {
-		jobs[i].Record.Release()
+func (b *backlog) releaseEntry(e *entry) {
+	b.intents.releaseDelivery(&e.Value)
+	b.queue.Finish(e)
+}
+
+// brokenOrder holds the order keys and entities of which a record was released: a later one must not
+// be sent, because it would overtake.
+type brokenOrder map[string]bool
+
+func (o brokenOrder) add(e *entry) {
+	if e.OrderKey != nil {
+		o["key "+string(e.OrderKey)] = true
 	}
-	l.dropKnown(map[string]bool{}, func(*record.Record) bool { return false })
-	for _, w := range append(l.stack, &l.held) {
-		l.keep(w, func(*entry) bool { return false })
+	if e.EntityKey != "" {
+		o["entity "+e.EntityKey] = true
 	}
-	l.tidy()
-	l.letGoAll(l.queue.RemoveMatching(func(*entry) bool { return true }))
-	l.obs.RecordsReleased(len(jobs))
+}
+
+func (o brokenOrder) contains(e *entry) bool {
+	return e.OrderKey != nil && o["key "+string(e.OrderKey)] || e.EntityKey != "" && o["entity "+e.EntityKey]
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"sluice/internal/backoff"
 	"sluice/internal/sink"
 	"sluice/internal/test/testkit"
 )
@@ -34,7 +35,7 @@ func TestADrainInEachKindOfWait(t *testing.T) {
 		{name: "linger: sent at once", script: acceptAll, change: func(c *Config) { c.Linger = time.Hour }, within: time.Minute, delivered: 4, calls: 1},
 		{name: "linger: too late for a call", script: acceptAll, change: func(c *Config) { c.Linger = time.Hour }, within: 34 * time.Second},
 		{name: "linger: just in time for a call", script: acceptAll, change: func(c *Config) { c.Linger = time.Hour }, within: 35 * time.Second, delivered: 4, calls: 1},
-		{name: "back-off", script: always(down), change: func(c *Config) { c.Backoff = Backoff{time.Hour, time.Hour} }, before: time.Second, within: time.Minute},
+		{name: "back-off", script: always(down), change: func(c *Config) { c.Backoff = backoff.Policy{Min: time.Hour, Max: time.Hour} }, before: time.Second, within: time.Minute},
 		{name: "open breaker", script: always(down), before: 2 * time.Minute, within: time.Minute},
 		{name: "throttle", script: always(throttled), before: time.Second, within: time.Minute},
 		{name: "hold", script: always(wrong), before: time.Second, within: time.Minute},

@@ -13,267 +13,231 @@ import (
 	"sluice/internal/sink"
 )
 
-// gate decides for all lanes of one operation whether a call may start. It has no goroutine: a lane that is refused is told for how long, and
-// which channel closes when that changes.
+// gate decides for all lanes of one operation whether a call may start. It has no goroutine: a lane
+// that gets a denial learns how long to wait, and which channel is closed when the answer may change.
 //
-//	          faults in a row, or their ratio               OpenFor is over
+//	          failures in a row, or their ratio             OpenFor is over
 //	closed -----------------------------------> open ------------------------> half-open
 //	  ^                                          ^                              |     |
 //	  |                                          +------------------------------+     |
 //	  +---------------------------------------------- one item passes ----------------+
 //
-// Beside the breaker stand the hold (unauthorized, misconfigured, no token to be had), which ends when a probe of one item passes, the flood, which
-// ends when the pipeline's guard lets go, and the throttle, which ends by time. A call starts when none of them is against it and the pace allows it.
+// Besides the breaker there are the hold (unauthorized, misconfigured, no token), which ends when a
+// probe of one item passes; the flood, which ends when the pipeline's flood guard clears; and the
+// throttle, which ends by time. A call starts when none of them denies it and the rate limit allows it.
 type gate struct {
 	cfg Config
 	obs *observe.Pipeline
-	log *zap.Logger
 
-	mu       sync.Mutex // guards all below; taken by lanes, never while another lock is held
-	rand     *rand.Rand
-	breaker  *breaker
-	hold     hold
-	flood    hold // while the guard is tripped; hold.probing counts for both
-	throttle throttle
-	stalled  stalledSpans
-	changed  chan struct{} // closed and replaced when lanes should ask again
-	most     int           // items of a call after a 413 or an unknown outcome, 0: the configured cap
-	full     int           // calls in a row that were filled to it
-	passes   uint64        // calls that the vendor has answered for, of those that began after the last failure
-	// asking are the lanes that have something to send and were refused; failed is the lane whose call failed last, failedAt when.
-	asking   map[int]struct{}
-	failed   int
-	failedAt time.Time
+	mu            sync.Mutex // guards all below; taken by lanes, never while another lock is held
+	random        *rand.Rand
+	breaker       *breaker
+	hold          hold
+	flood         hold // active while the flood guard is tripped
+	probeUnderWay bool
+	throttle      throttle
+	size          callSize
+	stalled       stalledSpans
+	report        holdReport
+	changed       chan struct{} // closed and replaced when lanes should ask again
+	// passedCalls counts calls to which the vendor responded, among those that began after its last
+	// failure.
+	passedCalls uint64
 
-	said   observe.HoldReason // the reason told last
-	saidAt time.Time
-	faults int // since then
+	waitingLanes   map[int]struct{} // they have something to send and were denied
+	lastFailedLane int              // -1: none
+	lastFailedAt   time.Time
 }
 
 func newGate(cfg Config, obs *observe.Pipeline, log *zap.Logger) *gate {
-	g := &gate{cfg: cfg, obs: obs, log: log, changed: make(chan struct{}), asking: map[int]struct{}{}, failed: -1}
-	g.rand = rand.New(cfg.Rand)
-	g.hold.probe, g.flood.probe = cfg.HoldProbe, cfg.HoldProbe
-	g.throttle = throttle{limiter: cfg.Limiter, backoff: cfg.Backoff, most: cfg.RetryAfterCap}
+	g := &gate{
+		cfg: cfg, obs: obs, random: rand.New(cfg.Rand),
+		hold: hold{probes: cfg.HoldProbe}, flood: hold{probes: cfg.HoldProbe},
+		throttle: throttle{backoff: cfg.Backoff, maxRetryAfter: cfg.RetryAfterCap},
+		size:     callSize{configured: cfg.MaxItems},
+		report:   holdReport{operation: cfg.OperationName, obs: obs, log: log},
+		changed:  make(chan struct{}), waitingLanes: map[int]struct{}{}, lastFailedLane: -1,
+	}
 	g.breaker = newBreaker(cfg, func(to gobreaker.State) {
 		obs.SetBreakerState(cfg.OperationName, to.String())
-		g.wake()
+		g.notifyLanes()
 	})
 	obs.SetBreakerState(cfg.OperationName, gobreaker.StateClosed.String())
 	return g
 }
 
-// permit lets one call start. It ends with report or cancel.
-type permit struct {
-	gate     *gate
-	lane     int
-	started  time.Time
-	maxItems int  // items of the call
-	probe    bool // one item tries whether the operation works again
-	halfOpen bool
-	done     func(breakerSignal)
-	ended    bool
-}
-
-// denial says why no call may start: ask again after the wait, or when changed closes.
+// denial says that no call may start now: ask again after wait, or when changed is closed.
 type denial struct {
 	wait        time.Duration
 	changed     <-chan struct{}
-	rateLimited bool // only the pace is against it
+	rateLimited bool // nothing but the rate limit denies the call
 }
 
-// admit lets a lane start a call, or refuses it.
+// admit lets a lane start a call, or denies it.
 func (g *gate) admit(lane int, now time.Time) (*permit, denial) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.asking[lane] = struct{}{}
-	state := g.breaker.state()
-	g.note(now, sink.Response{})
-	wait := g.barred(lane, state, now)
-	paced := wait == 0
-	if paced {
-		wait = g.throttle.take(now)
+	g.waitingLanes[lane] = struct{}{}
+	state := g.breaker.currentState()
+	g.reportHold(now, sink.Response{})
+	wait := g.waitBeforeCall(lane, state, now)
+	rateLimited := wait == 0
+	if rateLimited {
+		wait = g.throttle.reserveCall(g.cfg.Limiter, now)
 	}
 	if wait > 0 {
-		return nil, denial{wait: wait, changed: g.changed, rateLimited: paced}
+		return nil, denial{wait: wait, changed: g.changed, rateLimited: rateLimited}
 	}
-	done, ok := g.breaker.allow()
-	if !ok { // half-open, and another lane's item is under way
+	done, allowed := g.breaker.allowCall()
+	if !allowed { // half-open, and another lane's probe is under way
 		return nil, denial{wait: batch.Forever, changed: g.changed}
 	}
-	delete(g.asking, lane)
-	p := &permit{gate: g, lane: lane, started: now, maxItems: g.limit(), done: done, halfOpen: state == gobreaker.StateHalfOpen}
-	if g.trying(state) {
+	delete(g.waitingLanes, lane)
+	p := &permit{
+		gate: g, lane: lane, started: now, maxItems: g.size.maxItems(), done: done,
+		halfOpen: state == gobreaker.StateHalfOpen,
+	}
+	if g.onlyProbes(state) {
 		p.probe, p.maxItems = true, 1
-		g.hold.probing = true
+		g.probeUnderWay = true
 	}
 	return p, denial{}
 }
 
-// barred is how long hold, throttle and breaker keep the lane from asking again; 0: they do not.
-func (g *gate) barred(lane int, state gobreaker.State, now time.Time) time.Duration {
-	trial := g.trying(state)
+// waitBeforeCall returns how long hold, throttle and breaker deny the lane a call; 0: they do not.
+func (g *gate) waitBeforeCall(lane int, state gobreaker.State, now time.Time) time.Duration {
+	probe := g.onlyProbes(state)
 	switch {
-	case trial && g.hold.probing:
+	case probe && g.probeUnderWay:
 		return batch.Forever
-	case g.hold.reason != "" && g.hold.next.After(now):
-		return g.hold.next.Sub(now)
-	case g.flood.reason != "" && g.flood.next.After(now):
-		return g.flood.next.Sub(now)
+	case g.hold.isActive() && g.hold.nextProbe.After(now):
+		return g.hold.nextProbe.Sub(now)
+	case g.flood.isActive() && g.flood.nextProbe.After(now):
+		return g.flood.nextProbe.Sub(now)
 	case state == gobreaker.StateOpen:
 		return max(time.Millisecond, g.breaker.openUntil.Sub(now))
 	case g.throttle.until.After(now):
 		return g.throttle.until.Sub(now)
-	case trial && lane == g.failed && len(g.asking) > 1:
+	case probe && lane == g.lastFailedLane && len(g.waitingLanes) > 1:
 		return batch.Forever // another lane's item goes first
 	}
 	return 0
 }
 
-// trying tells whether one item at a time tries what may be done again.
-func (g *gate) trying(state gobreaker.State) bool {
-	return g.hold.reason != "" || g.flood.reason != "" || state == gobreaker.StateHalfOpen
+// onlyProbes reports whether calls are limited to probes of one item, one at a time.
+func (g *gate) onlyProbes(state gobreaker.State) bool {
+	return g.hold.isActive() || g.flood.isActive() || state == gobreaker.StateHalfOpen
 }
 
-// withdraw says that the lane has nothing to send at present.
+// withdraw states that the lane has nothing to send at present.
 func (g *gate) withdraw(lane int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, asked := g.asking[lane]; asked {
-		delete(g.asking, lane)
-		g.wake() // the lane that let this one go first would wait for ever
+	if _, waiting := g.waitingLanes[lane]; waiting {
+		delete(g.waitingLanes, lane)
+		g.notifyLanes() // a lane that let this one go first would wait forever
 	}
 }
 
-// cancel ends a permit whose call was not made or was cut by us.
-func (p *permit) cancel() {
-	if p.ended {
-		return
-	}
-	g := p.gate
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.end(p, signalExcluded)
-	if p.probe {
-		g.wake()
-	}
-}
-
-func (g *gate) end(p *permit, s breakerSignal) {
-	p.ended = true
-	if p.probe {
-		g.hold.probing = false
-	}
-	p.done(s)
-}
-
-// reportVerdict ends a permit with what the table made of the answer to a call of so many items.
-func (p *permit) reportVerdict(v verdict, a sink.Response, items int) {
-	g := p.gate
+// holdForToken holds the operation because its token could not be refreshed.
+func (g *gate) holdForToken(p *permit, response sink.Response) {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.end(p, v.signal)
-	if g.flood.reason != "" && p.probe {
-		g.failed = p.lane
-		g.flood.postpone(now) // until accepted says otherwise
-	}
-	switch v.action {
-	case actionHold:
-		g.holdFor(v.reason, p, a, now)
-	case actionThrottle:
-		g.slowDown(p, a, now)
-	case actionShrinkCalls, actionUnknownOutcome:
-		g.shrink(items)
-	default: // nothing that the lanes share
-	}
-	switch v.signal {
-	case signalSuccess:
-		g.pass(p, v, a.Class, items, now)
-	case signalFailure:
-		g.failed, g.failedAt = p.lane, now
-		if v.action != actionHold {
-			g.putOff(p, now)
-		}
-	case signalExcluded:
-	}
-	g.note(now, a)
-	if p.probe {
-		g.wake()
-	}
+	g.beginHold(holdReasonFor(response.Class), p, response, now)
+	g.reportHold(now, response)
 }
 
-func (g *gate) pass(p *permit, v verdict, class sink.ResultClass, items int, now time.Time) {
-	if class == sink.Unavailable || class == sink.Unknown {
-		g.putOff(p, now) // the batch is to blame, but nothing has passed
-		return
-	}
-	if !p.started.Before(g.failedAt) { // calls that were under way when the vendor went down say nothing of what failed since
-		g.passes++
-	}
-	g.throttle.relax(p.started)
-	g.hold.clear(p.started)
-	if v.action == actionPerItem && g.most > 0 && items >= g.most {
-		g.widen()
-	}
-}
-
-// shrink has later calls carry half of one that was too large, or of one that may have taken too long.
-func (g *gate) shrink(items int) {
-	if items > 1 {
-		g.most, g.full = min(g.limit(), items/2), 0
-	}
-}
-
-// widen lets the cap grow by an eighth after so many full calls. An eighth too far costs one refused call.
-func (g *gate) widen() {
-	const calls = 16
-	if g.full++; g.full < calls {
-		return
-	}
-	g.full = 0
-	g.most += max(1, g.most/8)
-	if g.most >= g.cfg.MaxItems {
-		g.most = 0
-	}
-}
-
-// holdForToken takes a failure to get a token.
-func (g *gate) holdForToken(p *permit, a sink.Response) {
+// setFlood begins or ends the hold of the pipeline's flood guard.
+func (g *gate) setFlood(tripped bool) {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.holdFor(holdReasonFor(a.Class), p, a, now)
-	g.note(now, a)
+	switch {
+	case !tripped:
+		g.flood.end()
+	case !g.flood.isActive():
+		g.flood.recordFault(observe.HoldFlood, now, now, 0)
+	}
+	g.reportHold(now, sink.Response{})
+	g.notifyLanes()
 }
 
-func (g *gate) holdFor(reason observe.HoldReason, p *permit, a sink.Response, now time.Time) {
-	g.failed = p.lane
-	g.hold.set(reason, p.started, now, min(a.RetryAfter, g.cfg.RetryAfterCap))
-}
-
-func (g *gate) slowDown(p *permit, a sink.Response, now time.Time) {
-	g.throttle.throttle(p.started, now, a.RetryAfter, g.rand)
-	g.stalled.addSpan(now, g.throttle.until)
-	g.putOff(p, now)
-}
-
-// putOff has the next trial of a hold wait, after one that told nothing of what the hold is for.
-func (g *gate) putOff(p *permit, now time.Time) {
-	if g.hold.reason != "" && p.probe {
-		g.hold.postpone(now)
+// recordAccepted states that a call came back without any record refused, so that a flood is probed
+// again at once.
+func (g *gate) recordAccepted(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.flood.isActive() {
+		g.flood.allowProbe(now)
+		g.notifyLanes()
 	}
 }
 
-func (g *gate) limit() int {
-	if g.most > 0 {
-		return g.most
-	}
-	return g.cfg.MaxItems
+// probeNow lets a held operation be probed at once.
+func (g *gate) probeNow(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hold.nextProbe, g.flood.nextProbe = now, now
+	g.throttle.until = earlierOf(g.throttle.until, now)
+	g.notifyLanes()
 }
 
-// wake has all lanes ask again.
-func (g *gate) wake() {
+// laneBackoff returns a lane's wait after the given number of earlier failures in a row.
+func (g *gate) laneBackoff(failures int) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.cfg.Backoff.FullJitter(failures, g.random)
+}
+
+// recordAge returns the time since a record's first failure, without the time in which the operation
+// could not be called. It is 0 for the zero time.
+func (g *gate) recordAge(firstFailed, now time.Time) time.Duration {
+	if firstFailed.IsZero() {
+		return 0
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return now.Sub(firstFailed) - g.stalled.stalledSince(firstFailed, now)
+}
+
+// callLimits returns the most items of a call at present, and the number of calls that passed.
+func (g *gate) callLimits() (maxItems int, passedCalls uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.size.maxItems(), g.passedCalls
+}
+
+// beginHold is called with g.mu held, like all methods below.
+func (g *gate) beginHold(reason observe.HoldReason, p *permit, response sink.Response, now time.Time) {
+	g.lastFailedLane = p.lane
+	g.hold.recordFault(reason, p.started, now, min(response.RetryAfter, g.cfg.RetryAfterCap))
+}
+
+// reportHold reports the current hold reason. response is what may have changed it.
+func (g *gate) reportHold(now time.Time, response sink.Response) {
+	closed := g.breaker.currentState() == gobreaker.StateClosed
+	g.stalled.setStalled(g.hold.isActive() || g.flood.isActive() || !closed, now)
+	g.report.update(g.currentReason(now), now, response)
+}
+
+// currentReason returns why no call may start, the reason that needs an operator first.
+func (g *gate) currentReason(now time.Time) observe.HoldReason {
+	switch {
+	case g.hold.isActive():
+		return g.hold.reason
+	case g.flood.isActive():
+		return g.flood.reason
+	case g.breaker.currentState() != gobreaker.StateClosed:
+		return observe.HoldUnavailable
+	case g.throttle.until.After(now):
+		return observe.HoldThrottled
+	}
+	return ""
+}
+
+// notifyLanes makes all lanes ask again.
+func (g *gate) notifyLanes() {
 	close(g.changed)
 	g.changed = make(chan struct{})
 }

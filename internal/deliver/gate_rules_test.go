@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"sluice/internal/batch"
+	"sluice/internal/observe"
 	"sluice/internal/record"
 	"sluice/internal/sink"
 	"sluice/internal/test/testkit"
@@ -18,6 +19,24 @@ func newTestGate(change func(*Config)) *gate {
 		change(&cfg)
 	}
 	return newGate(cfg.withDefaults(sink.OperationSpec{}), nil, zap.NewNop())
+}
+
+// gateState is why a gate is held and since when, and the state of its breaker.
+type gateState struct {
+	Reason  observe.HoldReason
+	Since   time.Time
+	Breaker string
+}
+
+func (g *gate) snapshotState(now time.Time) gateState {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	state := gateState{Breaker: g.breaker.currentState().String()}
+	g.reportHold(now, sink.Response{})
+	if g.report.reason != "" {
+		state.Reason, state.Since = g.report.reason, g.report.since
+	}
+	return state
 }
 
 // mustAdmit is a permit that must be given.
@@ -238,12 +257,15 @@ func TestCallsThrottledTogetherLowerThePaceOnce(t *testing.T) {
 	})
 }
 
-// A lane that counted strikes without a passing call in between would move its records on in every outage.
-func TestThreeFailuresArePoisonOnlyWithPassingCallsBetween(t *testing.T) {
+// A lane that counted every failure would move its records on in every outage.
+func TestThreeFailuresArePoisonOnlyWithPassedCallsInBetween(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		g := newTestGate(nil)
-		l := newLane(0, &fakeVendor{}, g.cfg, g, nil, nil, nil)
-		e := &entry{Value: job{Delivery: Delivery{Record: &record.Record{}}}}
+		e := &entry{Value: Delivery{Record: &record.Record{}}}
+		failWith := func(response sink.Response) (poison bool) {
+			attempt := &callAttempt{op: newOperation(&fakeVendor{}, g.cfg, g, nil, nil, nil), sent: []*entry{e}, response: response}
+			return attempt.recordFailure()
+		}
 		down, elsewhere := newResponse(sink.Unavailable, 500), func() { reportDelivered(mustAdmit(t, g, 1)) }
 		for i, c := range []struct{ passed, want bool }{
 			{false, false}, {false, false}, {true, false}, {false, false}, {true, true}, {false, false}, {true, true},
@@ -251,13 +273,32 @@ func TestThreeFailuresArePoisonOnlyWithPassingCallsBetween(t *testing.T) {
 			if c.passed {
 				elsewhere()
 			}
-			if got := l.strike(chunk{e}, down); got != c.want {
-				t.Errorf("failure %d: poison %v, want %v", i+1, got, c.want)
+			if got := failWith(down); got != c.want {
+				t.Errorf("failure %d: got poison %v, want %v", i+1, got, c.want)
 			}
 		}
 		elsewhere()
-		if l.strike(chunk{e}, newResponse(sink.Unavailable, 0)) {
-			t.Error("a refused connection is the item's fault")
+		if failWith(newResponse(sink.Unavailable, 0)) {
+			t.Error("got poison for a refused connection, want the item not to be blamed")
+		}
+	})
+}
+
+// Otherwise an outage that begins while other lanes' calls are under way would look like a batch that
+// fails alone.
+func TestACallThatBeganBeforeAFailureDoesNotCountAsPassedAfterIt(t *testing.T) {
+	runInBubble(t, func(t *testing.T) {
+		g := newTestGate(nil)
+		underWay, failing := mustAdmit(t, g, 0), mustAdmit(t, g, 1)
+		testkit.AdvanceClock(time.Second)
+		reportUnavailable(failing)
+		reportDelivered(underWay)
+		if _, passed := g.callLimits(); passed != 0 {
+			t.Errorf("got %d passed calls after the failure, want 0", passed)
+		}
+		reportDelivered(mustAdmit(t, g, 0))
+		if _, passed := g.callLimits(); passed != 1 {
+			t.Errorf("got %d passed calls after the failure, want 1", passed)
 		}
 	})
 }

@@ -34,7 +34,7 @@ func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
 		if r.vendor.calls[5][0] == r.vendor.calls[6][0] {
 			t.Error("the item that failed as a probe was the next probe")
 		}
-		if got, want := r.loggedMessages(), []string{"operation is held: unavailable", "operation goes on: unavailable"}; !slices.Equal(got, want) {
+		if got, want := r.loggedMessages(), []string{"operation held: unavailable", "operation resumed: unavailable"}; !slices.Equal(got, want) {
 			t.Errorf("logged %v, want %v", got, want)
 		}
 	})
@@ -102,9 +102,9 @@ func TestAHalfOpenProbeComesFromAnotherLane(t *testing.T) {
 		}, func(c *Config) { c.Concurrency = 2; c.Breaker.Failures = 2; c.Linger = 0 })
 		r.dispatchRecords(1, func(j *Delivery) { j.Item.EntityKey = "bad" })
 		testkit.AdvanceClock(5 * time.Second) // two failures: open
-		bad := r.dispatcher.laneFor(Delivery{Item: sink.Item{EntityKey: "bad"}})
+		bad := r.dispatcher.laneFor(&Delivery{Item: sink.Item{EntityKey: "bad"}})
 		other := "a"
-		for r.dispatcher.laneFor(Delivery{Item: sink.Item{EntityKey: other}}) == bad {
+		for r.dispatcher.laneFor(&Delivery{Item: sink.Item{EntityKey: other}}) == bad {
 			other += "a"
 		}
 		r.dispatchRecords(1, func(j *Delivery) { j.Item.EntityKey = other })
@@ -177,7 +177,7 @@ func TestAHoldProbesWithOneItemLessAndLessOftenAndLogsOnce(t *testing.T) {
 			}
 			wait = min(2*wait, 5*time.Minute)
 		}
-		if got, want := r.loggedMessages(), []string{"operation is held: misconfigured", "operation goes on: misconfigured"}; !slices.Equal(got, want) {
+		if got, want := r.loggedMessages(), []string{"operation held: misconfigured", "operation resumed: misconfigured"}; !slices.Equal(got, want) {
 			t.Errorf("logged %v, want %v", got, want)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sluice/internal/batch"
+	"sluice/internal/observe"
 	"sluice/internal/sink"
 	"sluice/internal/test/testkit"
 )
@@ -50,9 +51,9 @@ func TestACallThatBeganBeforeTheHoldDoesNotEndIt(t *testing.T) {
 		g := newTestGate(nil)
 		under, wrong := mustAdmit(t, g, 0), mustAdmit(t, g, 1)
 		testkit.AdvanceClock(time.Second)
-		wrong.reportVerdict(verdict{action: actionHold, signal: signalFailure, reason: reasonMisconfigured}, newResponse(sink.Misconfigured, 404), 1)
+		wrong.reportVerdict(verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured}, newResponse(sink.Misconfigured, 404), 1)
 		reportDelivered(under)
-		if s := g.snapshotState(time.Now()); s.Reason != reasonMisconfigured {
+		if s := g.snapshotState(time.Now()); s.Reason != observe.HoldMisconfigured {
 			t.Errorf("it stands at %+v", s)
 		}
 	})
@@ -85,7 +86,7 @@ func TestATrialThatMeetsAnotherFaultPutsTheNextOneOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
 				g := newTestGate(nil)
-				mustAdmit(t, g, 0).reportVerdict(verdict{action: actionHold, signal: signalExcluded, reason: reasonUnauthorized}, newResponse(sink.Unauthorized, 401), 1)
+				mustAdmit(t, g, 0).reportVerdict(verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized}, newResponse(sink.Unauthorized, 401), 1)
 				testkit.AdvanceClock(5 * time.Second)
 				meet(mustAdmit(t, g, 0))
 				if r := mustDeny(t, g, 0); r.wait != 10*time.Second {
@@ -113,7 +114,7 @@ func TestAReleaseEndsEachWait(t *testing.T) {
 	for name, wait := range map[string]func(*gate, *permit){
 		"throttle": func(_ *gate, p *permit) { reportThrottled(p, 10*time.Minute) },
 		"hold": func(_ *gate, p *permit) {
-			p.reportVerdict(verdict{action: actionHold, signal: signalExcluded, reason: reasonUnauthorized}, newResponse(sink.Unauthorized, 401), 1)
+			p.reportVerdict(verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized}, newResponse(sink.Unauthorized, 401), 1)
 		},
 		"flood": func(g *gate, p *permit) {
 			reportDelivered(p)
@@ -156,9 +157,9 @@ func TestAHoldIsAsOldAsItsFirstReason(t *testing.T) {
 		g := newOpenGate(t)
 		first := time.Now()
 		testkit.AdvanceClock(16 * time.Second)
-		mustAdmit(t, g, 0).reportVerdict(verdict{action: actionHold, signal: signalFailure, reason: reasonMisconfigured}, newResponse(sink.Misconfigured, 404), 1)
+		mustAdmit(t, g, 0).reportVerdict(verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured}, newResponse(sink.Misconfigured, 404), 1)
 		testkit.AdvanceClock(time.Minute)
-		if s := g.snapshotState(time.Now()); s.Reason != reasonMisconfigured || !s.Since.Equal(first) {
+		if s := g.snapshotState(time.Now()); s.Reason != observe.HoldMisconfigured || !s.Since.Equal(first) {
 			t.Errorf("it stands at %+v, held since %v", s, first)
 		}
 	})

@@ -3,44 +3,47 @@ package deliver
 import (
 	"time"
 
+	"sluice/internal/backoff"
 	"sluice/internal/observe"
 )
 
-// hold keeps an operation from being called until somebody has put right what no record is to blame for. One item at a time tries whether that is so.
+// hold stops the calls of an operation because of a fault that no record caused. Probes of one item,
+// with growing waits in between, find out whether the fault is gone.
 type hold struct {
-	reason   observe.HoldReason // empty: not held
-	probe    Backoff
-	failures int
-	asked    time.Time // when the last fault came
-	next     time.Time // of the next probe
-	probing  bool      // a probe is under way
+	reason    observe.HoldReason // empty: not held
+	probes    backoff.Policy
+	failures  int // probes that did not end the hold, plus one
+	lastFault time.Time
+	nextProbe time.Time
 }
 
-// set takes a fault. Calls that ran beside each other count once.
-func (h *hold) set(reason observe.HoldReason, started, now time.Time, atLeast time.Duration) {
+func (h *hold) isActive() bool { return h.reason != "" }
+
+// recordFault begins or prolongs the hold. Faults of concurrent calls count once. The next probe is at
+// least minWait away.
+func (h *hold) recordFault(reason observe.HoldReason, callStarted, now time.Time, minWait time.Duration) {
 	h.reason = reason
-	if h.failures == 0 || !started.Before(h.asked) {
-		h.next = now.Add(max(h.probe.after(h.failures), atLeast))
+	if h.failures == 0 || !callStarted.Before(h.lastFault) {
+		h.nextProbe = now.Add(max(h.probes.Delay(h.failures), minWait))
 		h.failures++
 	}
-	h.asked = now
+	h.lastFault = now
 }
 
-// postpone puts the next probe off, after one that told nothing of what the hold is for.
-func (h *hold) postpone(now time.Time) {
-	h.next = now.Add(h.probe.after(h.failures))
+// postponeProbe schedules the next probe after one that was not about the reason of the hold.
+func (h *hold) postponeProbe(now time.Time) {
+	h.nextProbe = now.Add(h.probes.Delay(h.failures))
 	h.failures++
 }
 
-// clear takes a success of a call that started after the last fault.
-func (h *hold) clear(started time.Time) {
-	if h.reason != "" && !started.Before(h.asked) {
+// recordSuccess ends the hold, if the call started after the last fault.
+func (h *hold) recordSuccess(callStarted time.Time) {
+	if h.isActive() && !callStarted.Before(h.lastFault) {
 		h.end()
 	}
 }
 
-// ease takes a probe that passed while the hold goes on: the next one may come at once.
-func (h *hold) ease(now time.Time) { h.next, h.failures = now, 0 }
+// allowProbe lets the next probe start at once, while the hold remains.
+func (h *hold) allowProbe(now time.Time) { h.nextProbe, h.failures = now, 0 }
 
-// end lets go.
 func (h *hold) end() { h.reason, h.failures = "", 0 }

@@ -2,61 +2,65 @@ package deliver
 
 import "sync"
 
-// inbox is where jobs wait for their lane to look. It has no bound of its own: the reader's credits bound what is in flight.
+// inbox is where deliveries wait for their lane. It is not bounded itself: the reader's credits bound
+// what is in flight.
 type inbox struct {
-	mu      sync.Mutex
-	jobs    []Delivery
-	flushed bool
-	closed  bool
-	wake    chan struct{} // holds one when something is new
+	mu         sync.Mutex
+	deliveries []Delivery
+	draining   bool
+	closed     bool
+	notified   chan struct{} // holds one element when something is new
 }
 
-func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
+func newInbox() *inbox { return &inbox{notified: make(chan struct{}, 1)} }
 
-// put takes a job, or refuses it because it must not start any more.
+// put adds a delivery, or returns false if it must not start anymore.
 //
-// Draining is asked under the lock. A lane that drops a key's record first takes what is in the inbox, and drops what follows the record there. A follower
-// put after that sees the assignment draining and is refused, so that it never overtakes.
-func (b *inbox) put(j Delivery) bool {
+// Whether the assignment is draining is checked under the lock. A lane that releases a record of a key
+// first takes what is in the inbox, and releases what follows the record there. A follower that is put
+// after that finds its assignment draining and is refused, so that it never overtakes.
+func (b *inbox) put(delivery Delivery) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return false
 	}
-	if _, draining := j.Record.Draining(); draining {
+	if _, draining := delivery.Record.Draining(); draining {
 		return false
 	}
-	b.jobs = append(b.jobs, j)
-	b.ring()
+	b.deliveries = append(b.deliveries, delivery)
+	b.notify()
 	return true
 }
 
-func (b *inbox) flush() {
+// notifyDraining states that an assignment is ending.
+func (b *inbox) notifyDraining() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.flushed = true
-	b.ring()
+	b.draining = true
+	b.notify()
 }
 
 func (b *inbox) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	b.ring()
+	b.notify()
 }
 
-// take gives what is new, in exchange for a slice to fill next.
-func (b *inbox) take(spare []Delivery) (jobs []Delivery, flushed, closed bool) {
+// takeAll returns what is new. spare is reused for the deliveries to come.
+func (b *inbox) takeAll(spare []Delivery) (deliveries []Delivery, draining, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	jobs, flushed = b.jobs, b.flushed
-	b.jobs, b.flushed = spare[:0], false
-	return jobs, flushed, b.closed
+	deliveries, draining = b.deliveries, b.draining
+	b.deliveries, b.draining = spare[:0], false
+	return deliveries, draining, b.closed
 }
 
-func (b *inbox) ring() {
+// notify wakes the lane.
+func (b *inbox) notify() {
 	select {
-	case b.wake <- struct{}{}:
+	case b.notified <- struct{}{}:
 	default:
 	}
 }

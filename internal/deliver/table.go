@@ -8,10 +8,11 @@ import (
 	"sluice/internal/sink"
 )
 
-// This file is the outcome table: what an answer means for the call, and what a result means for one record. It is pure; the lane and the
-// gate carry out what it says. A row that is not here does not exist.
+// This file is the outcome table: what a response means for its call, and what a result means for
+// one record. It is pure; callAttempt, resolver and gate carry out what it says. It is the only place
+// where responses are interpreted.
 
-// breakerSignal is what an answer tells the breaker.
+// breakerSignal is what a response tells the breaker.
 type breakerSignal uint8
 
 const (
@@ -24,260 +25,270 @@ const (
 type action uint8
 
 const (
-	actionPerItem        action = iota + 1 // each by its own result
-	actionSingleItem                       // the one item by the call's result
-	actionUnknownOutcome                   // each by the policy for unknown outcomes
-	actionNamedItems                       // those that the answer blames die, the rest are sent again at once
-	actionBisect                           // the batch is searched for the culprit
-	actionShrinkCalls                      // smaller calls, of the same items
-	actionRefreshToken                     // a new token, then the same once more
-	actionHold                             // all stay; the operation is held and probed
-	actionThrottle                         // all stay; the operation waits and is slower after it
-	actionBackOff                          // all stay; the lane waits
+	actionPerItem        action = iota + 1 // resolve each item by its own result
+	actionSingleItem                       // resolve the only item by the call's result
+	actionUnknownOutcome                   // resolve each item by the policy for unknown outcomes
+	actionNamedItems                       // resolve the items that the response names, resend the others
+	actionBisect                           // search the batch for the offenders
+	actionShrinkCalls                      // send the same items in smaller calls
+	actionRefreshToken                     // refresh the token, then send the same call once more
+	actionHold                             // keep the items; the operation is held and probed
+	actionThrottle                         // keep the items; the operation pauses, then calls less often
+	actionBackOff                          // keep the items; the lane backs off
 )
 
-// The reasons for which an operation is held.
-const (
-	reasonUnauthorized  = observe.HoldUnauthorized
-	reasonMisconfigured = observe.HoldMisconfigured
-	reasonUnavailable   = observe.HoldUnavailable
-	reasonThrottled     = observe.HoldThrottled
-	reasonFlood         = observe.HoldFlood
-)
-
-// verdict is what an answer means for its call.
+// verdict is what a response means for its call.
 type verdict struct {
 	action  action
 	signal  breakerSignal
-	reason  observe.HoldReason // with stepHold: the reason
-	backOff bool               // the lane waits before its next call
+	reason  observe.HoldReason // why the operation is held, with actionHold only
+	backOff bool               // the lane backs off before its next call
 }
 
-// policy is what the configuration and the operation say about outcomes.
+// policy is what the operation and its configuration say about outcomes.
 type policy struct {
 	repeatable       bool
-	tokenRefreshable bool // the operation's token can be had anew
+	tokenRefreshable bool
 	unknownPolicy    sink.UnknownPolicy
 	maxResends       int
-	retryDelays      []time.Duration
-	maxAge           time.Duration // 0: none
+	retryDelays      []time.Duration // ascending
+	maxAge           time.Duration   // 0: no limit
 	retryInPlace     bool
 }
 
-// callFacts is what the table needs to know of a call beside its answer.
+// callFacts is what the table needs to know about a call besides its response.
 type callFacts struct {
 	items          int
-	tokenRefreshed bool // the token was renewed for it
-	poison         bool // the vendor failed over it for the third time, each time while other calls passed
+	tokenRefreshed bool // the token was refreshed for this call
+	poison         bool // the third failure on these items, with calls that passed in between
 }
 
-// verdictFor gives the row of an answer.
-func (p policy) verdictFor(c callFacts, a sink.Response) verdict {
-	switch a.Class {
+// verdictFor returns what a response means for its call.
+func (p policy) verdictFor(call callFacts, response sink.Response) verdict {
+	switch response.Class {
 	case sink.Delivered:
-		if len(a.ItemResults) != c.items {
-			return p.verdictForUnknown(c, signalSuccess)
+		if len(response.ItemResults) != call.items {
+			return p.verdictForUnknown(call, signalSuccess)
 		}
 		return verdict{action: actionPerItem, signal: signalSuccess}
 	case sink.Rejected:
 		switch {
-		case c.items == 1:
+		case call.items == 1:
 			return verdict{action: actionSingleItem, signal: signalSuccess}
-		case len(namedItems(c.items, a)) > 0:
+		case len(namedItems(call.items, response)) > 0:
 			return verdict{action: actionNamedItems, signal: signalSuccess}
 		}
 		return verdict{action: actionBisect, signal: signalSuccess}
 	case sink.TooLarge:
-		if c.items == 1 {
+		if call.items == 1 {
 			return verdict{action: actionSingleItem, signal: signalSuccess}
 		}
 		return verdict{action: actionShrinkCalls, signal: signalSuccess}
 	case sink.Unauthorized:
-		if p.tokenRefreshable && !c.tokenRefreshed {
+		if p.tokenRefreshable && !call.tokenRefreshed {
 			return verdict{action: actionRefreshToken, signal: signalExcluded}
 		}
-		return verdict{action: actionHold, signal: signalExcluded, reason: reasonUnauthorized}
+		return verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized}
 	case sink.Misconfigured:
-		return verdict{action: actionHold, signal: signalFailure, reason: reasonMisconfigured}
+		return verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured}
 	case sink.Throttled:
 		return verdict{action: actionThrottle, signal: signalExcluded}
 	case sink.Unavailable:
-		return p.verdictForUnavailable(c)
-	default: // sink.Unknown, and what is meant for items only or for nothing
-		if a.Status >= 200 && a.Status < 300 {
-			return p.verdictForUnknown(c, signalSuccess)
-		}
-		return p.verdictForUnknown(c, signalFailure)
+		return p.verdictForUnavailable(call)
+	case sink.Unknown, sink.Retryable: // Retryable has no meaning for a call
 	}
+	if response.Status >= 200 && response.Status < 300 {
+		return p.verdictForUnknown(call, signalSuccess)
+	}
+	return p.verdictForUnknown(call, signalFailure)
 }
 
-// verdictForUnavailable: nothing moves; but a batch that alone keeps failing is searched, and an item that alone keeps failing moves on.
-func (p policy) verdictForUnavailable(c callFacts) verdict {
+// verdictForUnavailable keeps the items, unless the vendor fails on them alone: then a batch is
+// searched, and a single item is retried later so that it does not block its lane.
+func (p policy) verdictForUnavailable(call callFacts) verdict {
 	switch {
-	case !c.poison:
+	case !call.poison:
 		return verdict{action: actionBackOff, signal: signalFailure, backOff: true}
-	case c.items == 1:
+	case call.items == 1:
 		return verdict{action: actionSingleItem, signal: signalSuccess}
 	}
 	return verdict{action: actionBisect, signal: signalSuccess}
 }
 
-// verdictForUnknown: the vendor may have acted on the call. That is no harm where the operation is repeatable.
-func (p policy) verdictForUnknown(c callFacts, s breakerSignal) verdict {
+// verdictForUnknown is for a call on which the vendor may have acted. A repeatable operation just
+// sends it again.
+func (p policy) verdictForUnknown(call callFacts, signal breakerSignal) verdict {
 	if p.repeatable {
-		return p.verdictForUnavailable(c)
+		return p.verdictForUnavailable(call)
 	}
-	return verdict{action: actionUnknownOutcome, signal: s, backOff: s == signalFailure}
+	return verdict{action: actionUnknownOutcome, signal: signal, backOff: signal == signalFailure}
 }
 
-// rulingKind is what becomes of one record after an answer.
+// verdictForProbe returns what a failed harmless call means. It carried no item, so that only the
+// gate acts on the verdict.
+func (p policy) verdictForProbe(response sink.Response) verdict {
+	switch response.Class {
+	case sink.Unauthorized:
+		return verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized}
+	case sink.Misconfigured:
+		return verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured}
+	case sink.Throttled:
+		return verdict{action: actionThrottle, signal: signalExcluded}
+	case sink.Delivered, sink.Rejected, sink.Retryable, sink.Unknown, sink.TooLarge, sink.Unavailable:
+	}
+	return verdict{action: actionBackOff, signal: signalFailure}
+}
+
+// rulingKind is what happens to one record after a call.
 type rulingKind uint8
 
 const (
 	rulingDelivered   rulingKind = iota + 1
-	rulingDead                   // dead letter, with the cause
-	rulingRetryTier              // the retry tier of the delay
+	rulingDead                   // to the dead-letter topic, with the cause
+	rulingRetryTier              // to the retry tier of the delay
 	rulingWaitInPlace            // stays in the lane and is sent again after the delay
-	rulingResend                 // is sent again at once, in smaller calls
+	rulingResend                 // is sent again at once, in a smaller call
 )
 
+// ruling is what the table says about one record. Unlike record.Disposition it also covers records
+// that stay in their lane.
 type ruling struct {
 	kind  rulingKind
 	cause record.Cause
 	delay time.Duration
 }
 
-// attemptHistory is what the table needs to know of a record.
+// attemptHistory is what the table needs to know about a record's earlier attempts.
 type attemptHistory struct {
-	lastDelay time.Duration // the last retry delay that it has waited, 0: none
-	age       time.Duration // since its first failure, without the time that the operation was held
-	resends   int           // times that it was sent again after an unknown outcome
+	lastDelay time.Duration // the retry delay that the record waited last, 0: none
+	age       time.Duration // time since its first failure, without the time that the operation was held
+	resends   int           // how often it was sent again after an unknown outcome
 }
 
-// rulingForItem gives the row of an item's own result.
-func (p policy) rulingForItem(r sink.Result, h attemptHistory) ruling {
-	switch r.Class {
+// rulingForItem returns what an item's own result means for its record.
+func (p policy) rulingForItem(result sink.Result, history attemptHistory) ruling {
+	switch result.Class {
 	case sink.Delivered:
 		return ruling{kind: rulingDelivered}
 	case sink.Rejected:
 		return ruling{kind: rulingDead, cause: record.CauseRejected}
 	case sink.Retryable:
-		return p.rulingForRetry(h)
-	default: // sink.Unknown, and what has no meaning for an item
-		return p.rulingForUnknown(h)
+		return p.rulingForRetry(history)
+	case sink.Unknown:
+	case sink.TooLarge, sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable:
+		// These have no meaning for an item.
 	}
+	return p.rulingForUnknown(history)
 }
 
-// rulingForSingleItem gives the row of the one item of a call, from the call's class and the item's own result.
-func (p policy) rulingForSingleItem(class sink.ResultClass, own sink.Result, h attemptHistory) ruling {
+// rulingForSingleItem returns what the class of a call means for its only item, given the item's own
+// result.
+func (p policy) rulingForSingleItem(class sink.ResultClass, own sink.Result, history attemptHistory) ruling {
 	switch class {
 	case sink.Rejected:
-		return p.rulingForNamedItem(own, h)
+		return p.rulingForNamedItem(own, history)
 	case sink.TooLarge:
 		return ruling{kind: rulingDead, cause: record.CauseTooLarge}
-	default: // the poison item: the vendor fails on it and on nothing else
-		return p.rulingForRetry(h)
+	case sink.Unavailable, sink.Unknown: // the vendor fails on this item and on nothing else
+	case sink.Delivered, sink.Retryable, sink.Unauthorized, sink.Misconfigured, sink.Throttled:
+		// No verdict of these classes is actionSingleItem.
 	}
+	return p.rulingForRetry(history)
 }
 
-// rulingForNamedItem gives the row of an item that a refused batch's answer names.
-func (p policy) rulingForNamedItem(r sink.Result, h attemptHistory) ruling {
-	if r.Class == sink.Retryable {
-		return p.rulingForRetry(h)
+// rulingForNamedItem returns what happens to an item that the response to a rejected call names.
+func (p policy) rulingForNamedItem(result sink.Result, history attemptHistory) ruling {
+	if result.Class == sink.Retryable {
+		return p.rulingForRetry(history)
 	}
 	return ruling{kind: rulingDead, cause: record.CauseRejected}
 }
 
-// rulingForRetry: the first tier that is longer than the last wait, unless the record is too old or there is none.
-func (p policy) rulingForRetry(h attemptHistory) ruling {
-	if p.maxAge > 0 && h.age > p.maxAge {
+// rulingForRetry chooses the first delay that is longer than the last one. The record is dead when it
+// is too old, or when no delay is left.
+func (p policy) rulingForRetry(history attemptHistory) ruling {
+	if p.maxAge > 0 && history.age > p.maxAge {
 		return ruling{kind: rulingDead, cause: record.CauseExpired}
 	}
-	for _, d := range p.retryDelays {
-		if d <= h.lastDelay {
+	for _, delay := range p.retryDelays {
+		if delay <= history.lastDelay {
 			continue
 		}
 		if p.retryInPlace {
-			return ruling{kind: rulingWaitInPlace, cause: record.CauseRetryable, delay: d}
+			return ruling{kind: rulingWaitInPlace, cause: record.CauseRetryable, delay: delay}
 		}
-		return ruling{kind: rulingRetryTier, cause: record.CauseRetryable, delay: d}
+		return ruling{kind: rulingRetryTier, cause: record.CauseRetryable, delay: delay}
 	}
 	return ruling{kind: rulingDead, cause: record.CauseExhausted}
 }
 
-// rulingForUnknown: nobody knows whether the vendor acted on this record. Where that is no harm it is tried later, so that a record that is never answered
-// comes to an end too.
-func (p policy) rulingForUnknown(h attemptHistory) ruling {
+// rulingForUnknown is for a record on which the vendor may have acted. A repeatable operation retries
+// it, which is bounded, so that a record that never gets a clear result does not stay forever.
+func (p policy) rulingForUnknown(history attemptHistory) ruling {
 	switch {
 	case p.repeatable:
-		return p.rulingForRetry(h)
-	case p.unknownPolicy == sink.UnknownRetry && h.resends < p.maxResends:
+		return p.rulingForRetry(history)
+	case p.unknownPolicy == sink.UnknownRetry && history.resends < p.maxResends:
 		return ruling{kind: rulingResend}
 	}
 	return ruling{kind: rulingDead, cause: record.CauseUnknown}
 }
 
-// rulingForPriorIntent gives the row of a record that an earlier owner may have sent: fateResend where it is to be sent (again).
-func (p policy) rulingForPriorIntent(h attemptHistory) ruling {
+// rulingForPriorIntent is for a record that an earlier owner may have sent. rulingResend means that
+// it is sent like any other record.
+func (p policy) rulingForPriorIntent(history attemptHistory) ruling {
 	if p.repeatable {
 		return ruling{kind: rulingResend}
 	}
-	return p.rulingForUnknown(h)
+	return p.rulingForUnknown(history)
 }
 
-// namedItems are the items that a refused batch's answer names, without indices that are no item's or come twice.
-func namedItems(items int, a sink.Response) map[int]sink.Result {
-	named := make(map[int]sink.Result, len(a.ItemErrors))
-	for _, n := range a.ItemErrors {
-		if _, twice := named[n.Index]; n.Index >= 0 && n.Index < items && !twice {
-			named[n.Index] = n.Result
+// namedItems returns the results of the items that the response to a rejected call names, by index.
+// Indices out of range are ignored; of two results for one index the first counts.
+func namedItems(items int, response sink.Response) map[int]sink.Result {
+	named := make(map[int]sink.Result, len(response.ItemErrors))
+	for _, itemError := range response.ItemErrors {
+		if itemError.Index < 0 || itemError.Index >= items {
+			continue
+		}
+		if _, duplicate := named[itemError.Index]; !duplicate {
+			named[itemError.Index] = itemError.Result
 		}
 	}
 	return named
 }
 
-// mayHaveActed tells whether the vendor may have acted on items that have no result of their own.
-func mayHaveActed(a sink.Response) bool {
-	switch a.Class {
+// mayHaveActed reports whether the vendor may have acted on items that have no result of their own.
+func mayHaveActed(response sink.Response) bool {
+	switch response.Class {
 	case sink.Delivered, sink.Rejected, sink.TooLarge, sink.Unauthorized, sink.Misconfigured, sink.Throttled:
 		return false
 	case sink.Unavailable:
-		return a.MayHaveActed
-	default:
-		return true
+		return response.MayHaveActed
+	case sink.Unknown, sink.Retryable: // Retryable has no meaning for a call
 	}
+	return true
 }
 
-// failedOnRequest tells whether the vendor failed while it had the request: with 5xx or a code that means the same, with an answer that cannot be read, or
-// without any after the request was written. Only then can the items be to blame.
-func failedOnRequest(a sink.Response) bool {
-	return a.Class == sink.Unknown || a.Class == sink.Unavailable && (a.MayHaveActed || a.Status >= 500)
+// failedOnRequest reports whether the vendor failed while it had the request: with a 5xx status or an
+// equivalent code, with an unreadable response, or with none after the request was written. Only then
+// can the items be the reason.
+func failedOnRequest(response sink.Response) bool {
+	return response.Class == sink.Unknown ||
+		response.Class == sink.Unavailable && (response.MayHaveActed || response.Status >= 500)
 }
 
-// holdReasonFor is why the operation is held when a token could not be had, by the class of that failure.
+// holdReasonFor returns why the operation is held when its token could not be refreshed, by the class
+// of that failure.
 func holdReasonFor(class sink.ResultClass) observe.HoldReason {
 	switch class {
 	case sink.Misconfigured:
-		return reasonMisconfigured
+		return observe.HoldMisconfigured
 	case sink.Throttled:
-		return reasonThrottled
+		return observe.HoldThrottled
 	case sink.Unavailable, sink.Unknown:
-		return reasonUnavailable
-	default:
-		return reasonUnauthorized
+		return observe.HoldUnavailable
+	case sink.Unauthorized, sink.Delivered, sink.Rejected, sink.Retryable, sink.TooLarge:
 	}
-}
-
-// verdictForProbe gives the row of the harmless call that did not pass: no item was sent, so that only the gate has something to do.
-func (p policy) verdictForProbe(a sink.Response) verdict {
-	switch a.Class {
-	case sink.Unauthorized:
-		return verdict{action: actionHold, signal: signalExcluded, reason: reasonUnauthorized}
-	case sink.Misconfigured:
-		return verdict{action: actionHold, signal: signalFailure, reason: reasonMisconfigured}
-	case sink.Throttled:
-		return verdict{action: actionThrottle, signal: signalExcluded}
-	default:
-		return verdict{action: actionBackOff, signal: signalFailure}
-	}
+	return observe.HoldUnauthorized
 }

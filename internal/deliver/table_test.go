@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/observe"
 	"sluice/internal/record"
 	"sluice/internal/sink"
 )
@@ -37,9 +38,9 @@ func TestAnAnswerHasOneRowForItsCall(t *testing.T) {
 		{"too large", retry, callFacts{items: 4}, newResponse(sink.TooLarge, 413), verdict{action: actionShrinkCalls, signal: signalSuccess}},
 		{"too large alone", retry, callFacts{items: 1}, newResponse(sink.TooLarge, 413), verdict{action: actionSingleItem, signal: signalSuccess}},
 		{"unauthorized", retry, callFacts{items: 4}, newResponse(sink.Unauthorized, 401), verdict{action: actionRefreshToken, signal: signalExcluded}},
-		{"unauthorized with a new token", retry, callFacts{items: 4, tokenRefreshed: true}, newResponse(sink.Unauthorized, 403), verdict{action: actionHold, signal: signalExcluded, reason: reasonUnauthorized}},
-		{"unauthorized, no token to renew", policy{}, callFacts{items: 4}, newResponse(sink.Unauthorized, 401), verdict{action: actionHold, signal: signalExcluded, reason: reasonUnauthorized}},
-		{"misconfigured", retry, callFacts{items: 4}, newResponse(sink.Misconfigured, 404), verdict{action: actionHold, signal: signalFailure, reason: reasonMisconfigured}},
+		{"unauthorized with a new token", retry, callFacts{items: 4, tokenRefreshed: true}, newResponse(sink.Unauthorized, 403), verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized}},
+		{"unauthorized, no token to renew", policy{}, callFacts{items: 4}, newResponse(sink.Unauthorized, 401), verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized}},
+		{"misconfigured", retry, callFacts{items: 4}, newResponse(sink.Misconfigured, 404), verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured}},
 		{"throttled", retry, callFacts{items: 4}, newResponse(sink.Throttled, 429), verdict{action: actionThrottle, signal: signalExcluded}},
 		{"unavailable", retry, callFacts{items: 4}, newResponse(sink.Unavailable, 503), verdict{action: actionBackOff, signal: signalFailure, backOff: true}},
 		{"unknown call", retry, callFacts{items: 4}, newResponse(sink.Unknown, 504), verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}},
@@ -63,8 +64,8 @@ func TestAnAnswerHasOneRowForItsCall(t *testing.T) {
 
 func TestAHarmlessCallThatDoesNotPassHasARowToo(t *testing.T) {
 	for class, want := range map[sink.ResultClass]verdict{
-		sink.Unauthorized:  {action: actionHold, signal: signalExcluded, reason: reasonUnauthorized},
-		sink.Misconfigured: {action: actionHold, signal: signalFailure, reason: reasonMisconfigured},
+		sink.Unauthorized:  {action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized},
+		sink.Misconfigured: {action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured},
 		sink.Throttled:     {action: actionThrottle, signal: signalExcluded},
 		sink.Unavailable:   {action: actionBackOff, signal: signalFailure},
 		sink.Unknown:       {action: actionBackOff, signal: signalFailure},

@@ -97,7 +97,7 @@ func TestTheHarmlessCallGetsANewTokenToo(t *testing.T) {
 		if v.probes != 2 || len(v.used) != 1 {
 			t.Errorf("%d probes, %d renewals, want 2 and 1", v.probes, len(v.used))
 		}
-		if got, want := r.loggedMessages(), []string{"operation is held: unavailable", "operation goes on: unavailable"}; !slices.Equal(got, want) {
+		if got, want := r.loggedMessages(), []string{"operation held: unavailable", "operation resumed: unavailable"}; !slices.Equal(got, want) {
 			t.Errorf("logged %v, want %v", got, want)
 		}
 	})
@@ -134,7 +134,7 @@ func TestAFailedRenewHoldsByItsClass(t *testing.T) {
 				r.dispatchRecords(8, nil)
 				r.closeAndWait()
 				r.wantOutcomes(map[string]int{"delivered": 8})
-				if got, want := r.loggedMessages(), []string{"operation is held: " + c.reason, "operation goes on: " + c.reason}; !slices.Equal(got, want) {
+				if got, want := r.loggedMessages(), []string{"operation held: " + c.reason, "operation resumed: " + c.reason}; !slices.Equal(got, want) {
 					t.Fatalf("logged %v, want %v", got, want)
 				}
 				// Probes after 5, 10 and 20 seconds.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/backoff"
 	"sluice/internal/record"
 	"sluice/internal/sink"
 	"sluice/internal/test/testkit"
@@ -117,7 +118,7 @@ func TestALaneThatFindsTheVendorUnavailableWaitsLongerEachTime(t *testing.T) {
 		for i := range down {
 			down[i] = newResponse(sink.Unavailable, 503)
 		}
-		r := startHarness(t, respondFirst(down...), func(c *Config) { disableBreaker(c); c.Backoff = Backoff{Min: time.Second, Max: time.Hour} })
+		r := startHarness(t, respondFirst(down...), func(c *Config) { disableBreaker(c); c.Backoff = backoff.Policy{Min: time.Second, Max: time.Hour} })
 		r.dispatchRecords(1, nil)
 		r.closeAndWait()
 		at := r.vendor.calledAt

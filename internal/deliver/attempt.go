@@ -1,0 +1,168 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"sluice/internal/sink"
+)
+
+// callAttempt is one attempt to make a call: which batch it is taken from, what was sent, what came
+// back, and what the outcome table says about it.
+type callAttempt struct {
+	lane     *lane
+	op       *operation
+	permit   *permit
+	batch    *bisection[*entry]
+	sent     []*entry
+	response sink.Response
+	verdict  verdict
+}
+
+// attemptCall makes one call with what is due, and carries out the verdict.
+func (l *lane) attemptCall(workCtx context.Context, p *permit) {
+	defer p.cancel()
+	defer l.backlog.pruneBatches()
+	a := &callAttempt{lane: l, op: l.op, permit: p, batch: l.backlog.nextBatch(p, l.health.lastFailed)}
+	if a.batch == nil || !a.probeVendor(workCtx) || !a.logIntents(workCtx) || !a.send(workCtx) {
+		return
+	}
+	a.decide()
+	a.carryOut(workCtx)
+}
+
+// probeVendor makes the vendor's harmless call, where it has one, before a half-open breaker lets an
+// item through. It returns false if the vendor is not back.
+func (a *callAttempt) probeVendor(workCtx context.Context) bool {
+	prober, ok := a.op.Operation.(sink.Prober)
+	if !ok || !a.permit.halfOpen {
+		return true
+	}
+	callCtx, cancel := context.WithTimeout(workCtx, a.op.cfg.Timeout)
+	defer cancel()
+	response := prober.Probe(callCtx)
+	if response.Class == sink.Unauthorized && a.op.policy.tokenRefreshable {
+		if !a.refreshToken(callCtx, response) {
+			return false
+		}
+		response = prober.Probe(callCtx)
+	}
+	if response.Class == sink.Delivered {
+		return true
+	}
+	if errors.Is(callCtx.Err(), context.Canceled) {
+		return false
+	}
+	a.permit.reportVerdict(a.op.policy.verdictForProbe(response), response, 0)
+	return false
+}
+
+// logIntents selects what the call carries and commits the intents. If an assignment ends meanwhile,
+// the call carries less than was due; an item that moved up has no intent and is not sent. It returns
+// false if nothing is left.
+func (a *callAttempt) logIntents(workCtx context.Context) bool {
+	backlog := a.lane.backlog
+	if backlog.draining {
+		backlog.releaseTooLate(a.batch) // they need no intent
+	}
+	if !backlog.intents.logMissing(workCtx, a.batch.nextCall(a.permit.maxItems)) {
+		return false
+	}
+	backlog.releaseTooLate(a.batch)
+	a.sent = a.batch.nextCall(a.permit.maxItems)
+	if i := slices.IndexFunc(a.sent, backlog.intents.isMissing); i >= 0 {
+		a.sent = a.sent[:i]
+	}
+	return len(a.sent) > 0
+}
+
+// send makes the call. It returns false if workCtx ended and the response does not say that the items
+// were delivered.
+func (a *callAttempt) send(workCtx context.Context) bool {
+	l := a.lane
+	l.items = l.items[:0]
+	size, repeated := a.op.EnvelopeSize(a.sent[0].EnvelopeKey)+len(a.sent)-1, 0
+	for _, e := range a.sent {
+		l.items = append(l.items, e.Value.Item)
+		size += e.Size
+		if e.Value.mayHaveActed {
+			repeated++
+		}
+	}
+	if repeated > 0 && !a.op.policy.repeatable {
+		a.op.obs.PossibleDuplicates(a.op.cfg.OperationName, repeated)
+	}
+	callCtx, cancel := context.WithTimeout(workCtx, a.op.cfg.Timeout)
+	defer cancel()
+	start := time.Now()
+	a.response = a.op.Send(callCtx, l.items)
+	clear(l.items) // an idle lane keeps no bodies
+	a.observeCall(size, time.Since(start))
+	if mayHaveActed(a.response) {
+		for _, e := range a.sent {
+			e.Value.mayHaveActed = true
+		}
+	}
+	return workCtx.Err() == nil || a.response.Class == sink.Delivered
+}
+
+// observeCall updates the metrics. size is the body's length in bytes.
+func (a *callAttempt) observeCall(size int, took time.Duration) {
+	cfg := &a.op.cfg
+	fill := max(float64(len(a.sent))/float64(cfg.MaxItems), float64(size)/float64(cfg.MaxBytes))
+	a.op.obs.VendorCall(cfg.OperationName, a.response.Class.String(), len(a.sent), min(fill, 1), took)
+}
+
+// decide looks up the verdict and reports it to the gate.
+func (a *callAttempt) decide() {
+	facts := callFacts{items: len(a.sent), tokenRefreshed: a.batch.tokenRefreshed, poison: a.recordFailure()}
+	a.verdict = a.op.policy.verdictFor(facts, a.response)
+	a.permit.reportVerdict(a.verdict, a.response, len(a.sent))
+	a.lane.health.recordVerdict(a.verdict, a.sent, func(failures int) time.Duration {
+		return max(a.op.gate.laneBackoff(failures), min(a.response.RetryAfter, a.op.cfg.RetryAfterCap))
+	})
+}
+
+// recordFailure counts, for each item, the failures on the request between which other calls passed.
+// It reports whether this was at least the third one for all of them: then the vendor fails on these
+// items alone.
+func (a *callAttempt) recordFailure() (poison bool) {
+	if !failedOnRequest(a.response) {
+		return false
+	}
+	const poisonFailures = 3
+	_, passed := a.op.gate.callLimits()
+	poison = true
+	for _, e := range a.sent {
+		delivery := &e.Value
+		counts := delivery.callFailures == 0 || passed > delivery.passedAtFailure
+		if counts {
+			delivery.callFailures++
+		}
+		delivery.passedAtFailure = passed
+		poison = poison && counts && delivery.callFailures >= poisonFailures
+	}
+	return poison
+}
+
+// refreshToken refreshes the token of an operation that can do so. If that fails, the operation is
+// held.
+func (a *callAttempt) refreshToken(workCtx context.Context, response sink.Response) bool {
+	callCtx, cancel := context.WithTimeout(workCtx, a.op.cfg.Timeout)
+	defer cancel()
+	err := a.op.Operation.(sink.TokenRefresher).RefreshToken(callCtx, response.TokenVersion)
+	if err == nil {
+		return true
+	}
+	var dependency *sink.DependencyError
+	switch {
+	case errors.Is(workCtx.Err(), context.Canceled): // cut off by this process
+	case errors.As(err, &dependency):
+		a.op.gate.holdForToken(a.permit, dependency.Response)
+	default:
+		a.op.gate.holdForToken(a.permit, sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err})
+	}
+	return false
+}

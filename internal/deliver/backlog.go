@@ -1,0 +1,108 @@
+package deliver
+
+import (
+	"slices"
+	"time"
+
+	"sluice/internal/batch"
+	"sluice/internal/observe"
+	"sluice/internal/record"
+)
+
+// backlog is everything that a lane holds: deliveries that wait in its queue, batches taken from it
+// and not finished, and the quarantine.
+type backlog struct {
+	queue *batch.Queue[Delivery]
+	// bisections were taken from the queue. The last one is next: a batch is worked off before another
+	// one is taken.
+	bisections []*bisection[*entry]
+	quarantine quarantine
+	intents    *intentKeeper
+	obs        *observe.Pipeline
+	timeout    time.Duration // of a call
+	queueTurn  bool          // probes come from the queue and the quarantine in turn
+
+	draining   bool // there may be records whose assignment is ending
+	releaseDue bool // some of them may have to be released now
+}
+
+func newBacklog(op *operation) *backlog {
+	limits := batch.Limits{Items: op.cfg.MaxItems, Bytes: op.cfg.MaxBytes, Linger: op.cfg.Linger}
+	return &backlog{
+		queue:      batch.NewQueue[Delivery](limits, op.EnvelopeSize),
+		quarantine: quarantine{guard: op.cfg.Guard},
+		intents:    &intentKeeper{log: op.intents, policy: op.policy},
+		obs:        op.obs,
+		timeout:    op.cfg.Timeout,
+	}
+}
+
+func (b *backlog) isEmpty() bool {
+	return len(b.bisections)+b.queue.Len() == 0 && b.quarantine.isEmpty()
+}
+
+// nextBatch returns the bisection from which the next call is taken, nil if there is none. A probe
+// avoids lastFailed, where there is another item.
+func (b *backlog) nextBatch(p *permit, lastFailed *record.Record) *bisection[*entry] {
+	if p.probe {
+		for _, search := range slices.Backward(b.bisections) {
+			if search.preferOther(func(e *entry) bool { return e.Value.Record == lastFailed }) {
+				return search
+			}
+		}
+	}
+	if p.probe || len(b.bisections) == 0 {
+		if taken := b.takeBatch(p); len(taken) > 0 {
+			b.pushBatch(taken, 0)
+		}
+	}
+	if len(b.bisections) == 0 {
+		return nil
+	}
+	return b.bisections[len(b.bisections)-1]
+}
+
+// takeBatch takes a batch from the queue, or a probe from the quarantine. Probes alternate between the
+// two: the queue shows that new records are accepted, the quarantine that the vendor was repaired.
+func (b *backlog) takeBatch(p *permit) []*entry {
+	b.queueTurn = !b.queueTurn
+	if p.probe && !b.queueTurn {
+		if probe := b.quarantine.takeProbe(); probe != nil {
+			return probe
+		}
+	}
+	taken := b.queue.TakeBatch(time.Now(), p.maxItems)
+	if p.probe && len(taken) == 0 {
+		return b.quarantine.takeProbe()
+	}
+	return taken
+}
+
+// pushBatch makes the entries the next batch, in calls of at most maxItems; 0: no limit of its own.
+func (b *backlog) pushBatch(entries []*entry, maxItems int) {
+	b.bisections = append(b.bisections, &bisection[*entry]{remainder: entries, maxItems: maxItems})
+}
+
+// pruneBatches removes the batches of which nothing is left.
+func (b *backlog) pruneBatches() {
+	b.bisections = slices.DeleteFunc(b.bisections, func(search *bisection[*entry]) bool { return search.isEmpty() })
+}
+
+// finishEntries removes entries whose records are settled.
+func (b *backlog) finishEntries(entries []*entry) {
+	for _, e := range entries {
+		b.queue.Finish(e)
+	}
+}
+
+// delayEntries returns entries to the queue until their retry delay is over. If their assignment is
+// ending, the next turn releases them with what follows them.
+func (b *backlog) delayEntries(entries []*entry, now time.Time) {
+	b.intents.clearUnlessActed(entries)
+	for _, e := range entries {
+		b.queue.Return(e, now.Add(e.Value.lastDelay))
+		if isDraining(e.Value.Record) {
+			b.requestRelease()
+		}
+	}
+}

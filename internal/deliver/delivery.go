@@ -1,0 +1,48 @@
+package deliver
+
+import (
+	"time"
+
+	"sluice/internal/batch"
+	"sluice/internal/record"
+	"sluice/internal/sink"
+)
+
+// Delivery is one record on its way to the vendor: the record, the item that the vendor receives, and
+// the history of its attempts. Callers set the exported fields; the lane keeps the others.
+type Delivery struct {
+	Record *record.Record
+	Item   sink.Item
+	// OrderKey is the order key, nil where order does not matter. A later record of a key is not sent
+	// before the earlier one is settled or released.
+	OrderKey []byte
+
+	lastDelay    time.Duration // the retry delay that it waited last
+	firstFailed  time.Time     // when it first failed, in this lane or before; zero: never
+	attempts     int           // made in this lane
+	resends      int           // after an unknown outcome
+	intentLogged bool
+	mayHaveActed bool // an earlier call may have reached the vendor
+
+	callFailures     int    // calls with it that failed, each with a call that passed since the previous one
+	passedAtFailure  uint64 // the gate's count of passed calls at the last such failure
+	quarantinedUntil uint64 // the operator release that ends its quarantine, counted from 1; 0: never quarantined
+	// rejection is the result of an offender while the search of its batch is not complete.
+	rejection *sink.Result
+}
+
+// entry is a Delivery in its lane's queue.
+type entry = batch.Entry[Delivery]
+
+func newEntry(delivery Delivery, now time.Time) entry {
+	item := delivery.Item
+	return entry{
+		Value: delivery, EnvelopeKey: item.EnvelopeKey, OrderKey: delivery.OrderKey, EntityKey: item.EntityKey,
+		Size: len(item.Body), ArrivedAt: now,
+	}
+}
+
+func isDraining(r *record.Record) bool {
+	_, draining := r.Draining()
+	return draining
+}

@@ -1,0 +1,110 @@
+package deliver
+
+import (
+	"time"
+
+	"sluice/internal/sink"
+)
+
+// permit lets one call start. It ends with reportVerdict or cancel.
+type permit struct {
+	gate     *gate
+	lane     int
+	started  time.Time
+	maxItems int
+	probe    bool // one item finds out whether the operation works again
+	halfOpen bool // the breaker is half-open
+	done     func(breakerSignal)
+	ended    bool
+}
+
+// cancel ends a permit whose call was not made or was cut off by this process. It does nothing after
+// the permit has ended.
+func (p *permit) cancel() {
+	if p.ended {
+		return
+	}
+	p.gate.mu.Lock()
+	defer p.gate.mu.Unlock()
+	p.end(signalExcluded)
+	if p.probe {
+		p.gate.notifyLanes()
+	}
+}
+
+// reportVerdict ends a permit with the verdict on the response to a call of so many items.
+func (p *permit) reportVerdict(v verdict, response sink.Response, items int) {
+	g := p.gate
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p.end(v.signal)
+	if g.flood.isActive() && p.probe {
+		g.lastFailedLane = p.lane
+		g.flood.postponeProbe(now) // recordAccepted lets the next one start at once
+	}
+	p.applyAction(v, response, items, now)
+	switch v.signal {
+	case signalSuccess:
+		p.recordSuccess(v, response.Class, items, now)
+	case signalFailure:
+		g.lastFailedLane, g.lastFailedAt = p.lane, now
+		if v.action != actionHold {
+			p.postponeHoldProbe(now)
+		}
+	case signalExcluded:
+	}
+	g.reportHold(now, response)
+	if p.probe {
+		g.notifyLanes()
+	}
+}
+
+// end is called with the gate's mutex held, like all methods below.
+func (p *permit) end(signal breakerSignal) {
+	p.ended = true
+	if p.probe {
+		p.gate.probeUnderWay = false
+	}
+	p.done(signal)
+}
+
+func (p *permit) applyAction(v verdict, response sink.Response, items int, now time.Time) {
+	g := p.gate
+	switch v.action {
+	case actionHold:
+		g.beginHold(v.reason, p, response, now)
+	case actionThrottle:
+		g.throttle.recordThrottled(p.started, now, response.RetryAfter, g.random)
+		g.stalled.addSpan(now, g.throttle.until)
+		p.postponeHoldProbe(now)
+	case actionShrinkCalls, actionUnknownOutcome:
+		g.size.reduceBelow(items)
+	case actionPerItem, actionSingleItem, actionNamedItems, actionBisect, actionRefreshToken, actionBackOff:
+		// These change nothing that the lanes share.
+	}
+}
+
+func (p *permit) recordSuccess(v verdict, class sink.ResultClass, items int, now time.Time) {
+	g := p.gate
+	if class == sink.Unavailable || class == sink.Unknown {
+		p.postponeHoldProbe(now) // the batch is the reason, but nothing has passed
+		return
+	}
+	// A call that was under way when the vendor failed says nothing about the time since.
+	if !p.started.Before(g.lastFailedAt) {
+		g.passedCalls++
+	}
+	g.throttle.recordSuccess(p.started)
+	g.hold.recordSuccess(p.started)
+	if v.action == actionPerItem {
+		g.size.recordPassed(items)
+	}
+}
+
+// postponeHoldProbe delays the next probe of a hold after one that was not about its reason.
+func (p *permit) postponeHoldProbe(now time.Time) {
+	if p.gate.hold.isActive() && p.probe {
+		p.gate.hold.postponeProbe(now)
+	}
+}

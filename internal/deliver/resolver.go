@@ -1,0 +1,238 @@
+package deliver
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"sluice/internal/guard"
+	"sluice/internal/record"
+	"sluice/internal/sink"
+)
+
+// resolver carries out what the outcome table says about the records of one lane: it settles them,
+// keeps them for another call, or puts them into quarantine.
+type resolver struct {
+	op       *operation
+	backlog  *backlog
+	outcomes []record.Outcome // to be settled next; reused
+	results  []guard.Result   // reused
+}
+
+// rulingFunc returns what happens to the i-th of some entries, and the result that led to it.
+type rulingFunc func(i int, history attemptHistory) (ruling, sink.Result)
+
+// resolve carries out the rulings for entries whose call came back. Outcomes go to the settler in one
+// piece; where workCtx ends meanwhile, the lane's run notices.
+func (r *resolver) resolve(workCtx context.Context, entries []*entry, rule rulingFunc) {
+	now := time.Now()
+	r.outcomes = r.outcomes[:0]
+	resolved := make([]*entry, 0, len(entries))
+	var fenced, resends []*entry
+	for i, e := range entries {
+		delivery := &e.Value
+		delivery.attempts++
+		ruled, result := rule(i, r.historyOf(delivery, now))
+		switch {
+		case delivery.Record.Fenced():
+			fenced = append(fenced, e)
+		case ruled.kind == rulingResend:
+			resends = append(resends, e)
+		default:
+			r.outcomes = append(r.outcomes, r.outcomeFor(delivery, ruled, result))
+			resolved = append(resolved, e)
+		}
+	}
+	finished, delayed := r.divide(resolved, r.recordResults(resolved), now)
+	r.settle(workCtx)
+	r.backlog.finishEntries(finished)
+	r.backlog.releaseEntries(fenced)
+	r.backlog.delayEntries(delayed, now)
+	r.resend(resends)
+}
+
+// recordResults reports the outcomes of entries to the flood guard, and returns whether it is tripped.
+func (r *resolver) recordResults(entries []*entry) (tripped bool) {
+	r.results = r.results[:0]
+	for i, e := range entries {
+		if !r.backlog.quarantine.isExempt(&e.Value) {
+			outcome := &r.outcomes[i]
+			r.results = append(r.results, guard.Result{
+				Record: outcome.Record, Cause: outcome.Cause, Code: outcome.Result.Code,
+			})
+		}
+	}
+	refused := slices.ContainsFunc(r.results, func(result guard.Result) bool { return result.Cause != "" })
+	tripped = r.op.cfg.Guard.RecordResults(r.op.cfg.OperationName, r.results)
+	if !refused && len(r.results) > 0 {
+		r.op.gate.recordAccepted(time.Now())
+	}
+	clear(r.results)
+	return tripped
+}
+
+// divide leaves in r.outcomes what is to be settled, and returns the entries of these outcomes and
+// those that wait in place. While the flood guard is tripped, refused entries go into quarantine.
+func (r *resolver) divide(entries []*entry, tripped bool, now time.Time) (finished, delayed []*entry) {
+	settling := r.outcomes[:0]
+	var refused []*entry
+	var refusals []record.Outcome
+	for i, e := range entries {
+		outcome := r.outcomes[i]
+		switch {
+		case tripped && outcome.Disposition != record.DispositionDelivered && !r.backlog.quarantine.isExempt(&e.Value):
+			refused, refusals = append(refused, e), append(refusals, outcome)
+		case outcome.Disposition == record.DispositionRetry && r.op.policy.retryInPlace:
+			e.Value.lastDelay, e.Value.firstFailed = outcome.Delay, cmp.Or(e.Value.firstFailed, now)
+			delayed = append(delayed, e)
+		default:
+			settling, finished = append(settling, outcome), append(finished, e)
+		}
+	}
+	clear(r.outcomes[len(settling):])
+	r.outcomes = settling
+	resendable := r.backlog.quarantine.addRefused(refused, refusals, r.op.policy.repeatable, now)
+	r.backlog.intents.clearUnlessActed(resendable)
+	return finished, delayed
+}
+
+// resend sends entries of unknown outcome again, in smaller calls than before.
+func (r *resolver) resend(entries []*entry) {
+	if len(entries) == 0 {
+		return
+	}
+	for _, e := range entries {
+		e.Value.resends++
+		e.Value.mayHaveActed = true
+	}
+	r.backlog.pushBatch(entries, max(1, len(entries)/2))
+}
+
+// rejectOffenders resolves the offenders of a batch. If there are too many of them it first trips the
+// flood guard, so that they go into quarantine.
+func (r *resolver) rejectOffenders(workCtx context.Context, search *bisection[*entry]) {
+	offenders := search.offenders
+	if search.tooManyOffenders() {
+		var results []guard.Result
+		for _, e := range offenders {
+			results = append(results, guard.Result{
+				Record: e.Value.Record, Cause: record.CauseRejected, Code: e.Value.rejection.Code,
+			})
+		}
+		r.op.cfg.Guard.Trip(r.op.cfg.OperationName, results)
+	}
+	search.offenders = nil
+	r.resolve(workCtx, offenders, func(i int, history attemptHistory) (ruling, sink.Result) {
+		own := *offenders[i].Value.rejection
+		return r.op.policy.rulingForSingleItem(sink.Rejected, own, history), own
+	})
+}
+
+// rejectFoundOffenders resolves the offenders of all batches whose search is complete.
+func (r *resolver) rejectFoundOffenders(workCtx context.Context) {
+	for _, search := range r.backlog.bisections {
+		if search.isComplete() && len(search.offenders) > 0 {
+			r.rejectOffenders(workCtx, search)
+		}
+	}
+	r.backlog.pruneBatches()
+}
+
+// leaveQuarantine empties the quarantine once the flood guard has cleared.
+func (r *resolver) leaveQuarantine(workCtx context.Context) {
+	if r.backlog.quarantine.isEmpty() || r.op.cfg.Guard.Tripped() {
+		return
+	}
+	resendable, final := r.backlog.quarantine.takeAll()
+	for _, e := range resendable {
+		r.backlog.queue.Return(e, time.Time{})
+	}
+	r.outcomes = r.outcomes[:0]
+	finished := make([]*entry, 0, len(final))
+	for _, f := range final {
+		r.outcomes, finished = append(r.outcomes, f.outcome), append(finished, f.entry)
+	}
+	r.settle(workCtx)
+	r.backlog.finishEntries(finished)
+}
+
+// enqueue queues a new delivery. One that an earlier owner may have sent may get its outcome at once,
+// in r.outcomes.
+func (r *resolver) enqueue(delivery Delivery, now time.Time) {
+	rec := delivery.Record
+	delivery.lastDelay, delivery.firstFailed = rec.TierDelay, rec.FirstFailed
+	if rec.OutcomeUnknown && !r.op.policy.repeatable {
+		delivery.attempts, delivery.intentLogged, delivery.mayHaveActed = 1, true, true
+		ruled := r.op.policy.rulingForPriorIntent(r.historyOf(&delivery, now))
+		if ruled.kind != rulingResend && rec.Fenced() {
+			rec.Release()
+			r.op.obs.RecordsReleased(1)
+			return
+		}
+		if ruled.kind != rulingResend {
+			r.outcomes = append(r.outcomes, r.outcomeFor(&delivery, ruled, sink.Result{}))
+			return
+		}
+		delivery.resends = 1
+	}
+	r.backlog.queue.Add(newEntry(delivery, now))
+}
+
+// settle settles r.outcomes. It returns false if workCtx ended meanwhile; the settler has released the
+// records then.
+func (r *resolver) settle(workCtx context.Context) bool {
+	if len(r.outcomes) == 0 {
+		return true
+	}
+	err := r.op.settler.Settle(workCtx, r.outcomes)
+	clear(r.outcomes)
+	return err == nil
+}
+
+func (r *resolver) historyOf(delivery *Delivery, now time.Time) attemptHistory {
+	return attemptHistory{
+		lastDelay: delivery.lastDelay, age: r.op.gate.recordAge(delivery.firstFailed, now), resends: delivery.resends,
+	}
+}
+
+func (r *resolver) outcomeFor(delivery *Delivery, ruled ruling, result sink.Result) record.Outcome {
+	outcome := record.Outcome{
+		Record: delivery.Record, OperationName: r.op.cfg.OperationName, Disposition: record.DispositionDelivered,
+		Result: result, Attempt: delivery.Record.Attempt + delivery.attempts,
+	}
+	switch ruled.kind {
+	case rulingDelivered:
+		return outcome
+	case rulingRetryTier, rulingWaitInPlace:
+		outcome.Disposition, outcome.Delay = record.DispositionRetry, ruled.delay
+	case rulingDead, rulingResend: // a resend has no outcome
+		outcome.Disposition = record.DispositionDead
+	}
+	outcome.Cause, outcome.Stage = ruled.cause, record.StageDeliver
+	outcome.Reason = describeCause(ruled.cause, result)
+	return outcome
+}
+
+var causeTexts = map[record.Cause]string{
+	record.CauseRejected:  "refused by the vendor",
+	record.CauseRetryable: "refused by the vendor for now",
+	record.CauseExhausted: "still refused by the vendor after the last retry",
+	record.CauseExpired:   "still refused by the vendor at the end of retry.max_age",
+	record.CauseUnknown:   "sent, and it is not known whether the vendor acted on it",
+	record.CauseTooLarge:  "too large for the vendor, alone in its call",
+}
+
+// describeCause describes an outcome for an operator. It uses the cause, the HTTP status and the
+// vendor's code, never the record.
+func describeCause(cause record.Cause, result sink.Result) string {
+	text := causeTexts[cause]
+	if result.Status != 0 {
+		text += fmt.Sprintf(" (HTTP %d)", result.Status)
+	}
+	if result.Code != "" {
+		text += ": " + result.Code
+	}
+	return text
+}
