@@ -1,5 +1,7 @@
-// Package admin is the process's HTTP face for operators and collectors: metrics, health by progress, readiness and status. It shows no
-// configuration, no record and no profile. It has no authentication of its own: it is meant for a loopback or cluster address.
+// Package admin serves metrics, health, readiness and status over HTTP to operators and metric
+// collectors. Health is judged by the progress of the partitions. The server exposes no
+// configuration, no records and no profiles. It has no authentication, so it belongs on a loopback
+// or cluster-internal address.
 package admin
 
 import (
@@ -17,16 +19,18 @@ import (
 	"sluice/internal/observe"
 )
 
-// DefaultStuckAfter is how long a record may stay unsettled without a stated reason before the process counts as unhealthy.
+// DefaultStuckAfter is how long a partition may make no progress without a stated reason before the
+// process counts as unhealthy.
 const DefaultStuckAfter = 15 * time.Minute
 
-// Config is when a pipeline counts as stuck.
+// Config configures a Server.
 type Config struct {
-	// StuckAfter gives it for a pipeline, in the manner of DefaultStuckAfter; nil is that for all.
+	// StuckAfter returns the pipeline's replacement for DefaultStuckAfter. If it is nil,
+	// DefaultStuckAfter applies to all pipelines.
 	StuckAfter func(pipeline string) time.Duration
 }
 
-// Server serves GET and HEAD of /metrics, /healthz, /readyz and /status.
+// Server serves /metrics, /healthz, /readyz and /status for GET and HEAD requests.
 type Server struct {
 	cfg       Config
 	pipelines func() []*observe.Pipeline
@@ -34,56 +38,61 @@ type Server struct {
 	mux       *http.ServeMux
 }
 
-// The bounds of one request. A scrape of every partition is written in far less.
+// Bounds of requests and connections. Writing the metrics of every partition takes far less time.
 const (
 	readTimeout     = 10 * time.Second
 	writeTimeout    = 30 * time.Second
 	idleTimeout     = 2 * time.Minute
 	shutdownTimeout = 5 * time.Second
-	headerMax       = 16 << 10 // bytes
-	scrapesMax      = 4        // at a time
+	maxHeaderBytes  = 16 << 10
+	maxScrapes      = 4 // concurrent scrapes of /metrics
 )
 
-// NewServer makes a server of the metrics in reg and of the pipelines, which are asked for at each request and are to be all that the configuration names.
+// NewServer returns a server of the metrics in reg and of the status of the pipelines. It calls
+// pipelines for each request; the result should have every configured pipeline.
 func NewServer(cfg Config, reg *prometheus.Registry, pipelines func() []*observe.Pipeline, log *zap.Logger) *Server {
 	if cfg.StuckAfter == nil {
 		cfg.StuckAfter = func(string) time.Duration { return DefaultStuckAfter }
 	}
 	s := &Server{cfg: cfg, pipelines: pipelines, log: log, mux: http.NewServeMux()}
 	s.mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
-		ErrorLog: zap.NewStdLog(log), Registry: reg, MaxRequestsInFlight: scrapesMax, Timeout: writeTimeout / 2, EnableOpenMetrics: true,
+		ErrorLog: zap.NewStdLog(log), Registry: reg, MaxRequestsInFlight: maxScrapes, Timeout: writeTimeout / 2,
+		EnableOpenMetrics: true,
 	}))
-	s.mux.HandleFunc("GET /healthz", s.healthz)
-	s.mux.HandleFunc("GET /readyz", s.readyz)
-	s.mux.HandleFunc("GET /status", s.status)
+	s.mux.HandleFunc("GET /healthz", s.handleHealth)
+	s.mux.HandleFunc("GET /readyz", s.handleReadiness)
+	s.mux.HandleFunc("GET /status", s.handleStatus)
 	return s
 }
 
-// Handle adds a page or command, by a pattern of http.ServeMux. It is called before Serve. Commands take POST alone, so that no link can give one.
-func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
+// Handle registers a handler for a pattern of [http.ServeMux]. It must be called before ServeOn.
+// Handlers that change something should accept only POST, so that following a link cannot trigger
+// them.
+func (s *Server) Handle(pattern string, handler http.Handler) { s.mux.Handle(pattern, handler) }
 
-// Handler is what the server serves.
+// Handler returns the handler of all registered patterns.
 func (s *Server) Handler() http.Handler { return s.mux }
 
-// ServeOn serves on a listener, which it closes, until ctx ends, then lets running requests end within 5 s. It gives nil after that.
-func (s *Server) ServeOn(ctx context.Context, l net.Listener) error {
-	srv := &http.Server{
+// ServeOn serves on the listener until ctx ends, and closes the listener. It then gives requests in
+// progress 5 s to finish, and returns nil after this regular end.
+func (s *Server) ServeOn(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
 		Handler: s.mux, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax, ErrorLog: zap.NewStdLog(s.log),
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: zap.NewStdLog(s.log),
 	}
 	serving := make(chan error, 1)
-	go func() { serving <- srv.Serve(l) }()
-	s.log.Info("admin server is listening", zap.Stringer("address", l.Addr()))
+	go func() { serving <- server.Serve(listener) }()
+	s.log.Info("admin server is listening", zap.Stringer("address", listener.Addr()))
 	select {
 	case err := <-serving:
 		return fmt.Errorf("serving admin requests: %w", err)
 	case <-ctx.Done():
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	err := srv.Shutdown(stop)
+	err := server.Shutdown(shutdownCtx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = srv.Close()
+		err = server.Close()
 	}
 	if served := <-serving; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)

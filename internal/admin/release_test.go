@@ -13,37 +13,40 @@ import (
 	"sluice/internal/observe"
 )
 
-func TestAReleaseIsAPostThatNamesAPipeline(t *testing.T) {
+func TestReleaseRequiresAPostThatNamesAPipeline(t *testing.T) {
+	const purchases, own, other = "/pipelines/purchases/release", "http://127.0.0.1:8080", "https://elsewhere.example"
 	for name, test := range map[string]struct {
 		method, path, origin string
 		status               int
 		released             string
 	}{
-		"of a pipeline":         {method: http.MethodPost, path: "/pipelines/purchases/release", status: http.StatusOK, released: "purchases"},
-		"of none":               {method: http.MethodPost, path: "/pipelines/nothing/release", status: http.StatusNotFound},
-		"by a link":             {method: http.MethodGet, path: "/pipelines/purchases/release", status: http.StatusMethodNotAllowed},
-		"by another site":       {method: http.MethodPost, path: "/pipelines/purchases/release", origin: "https://elsewhere.example", status: http.StatusForbidden},
-		"of the page's own":     {method: http.MethodPost, path: "/pipelines/purchases/release", origin: "http://127.0.0.1:8080", status: http.StatusOK, released: "purchases"},
-		"of a name in the path": {method: http.MethodPost, path: "/pipelines/a%2Fb/release", status: http.StatusNotFound},
+		"existing pipeline":   {method: http.MethodPost, path: purchases, status: http.StatusOK, released: "purchases"},
+		"unknown pipeline":    {method: http.MethodPost, path: "/pipelines/nothing/release", status: http.StatusNotFound},
+		"link":                {method: http.MethodGet, path: purchases, status: http.StatusMethodNotAllowed},
+		"page of other site":  {method: http.MethodPost, path: purchases, origin: other, status: http.StatusForbidden},
+		"page of same origin": {method: http.MethodPost, path: purchases, origin: own, status: http.StatusOK, released: "purchases"},
+		"name with a slash":   {method: http.MethodPost, path: "/pipelines/a%2Fb/release", status: http.StatusNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var released string
-			s := admin.NewServer(admin.Config{}, prometheus.NewRegistry(), func() []*observe.Pipeline { return nil }, zap.NewNop())
-			s.Handle("POST /pipelines/{name}/release", admin.ReleaseHandler(func(pipeline string) error {
+			noPipelines := func() []*observe.Pipeline { return nil }
+			server := admin.NewServer(admin.Config{}, prometheus.NewRegistry(), noPipelines, zap.NewNop())
+			server.Handle("POST /pipelines/{name}/release", admin.ReleaseHandler(func(pipeline string) error {
 				if pipeline != "purchases" {
 					return errors.New("no such pipeline runs")
 				}
 				released = pipeline
 				return nil
 			}))
-			req := httptest.NewRequestWithContext(t.Context(), test.method, "http://127.0.0.1:8080"+test.path, nil)
+			req := httptest.NewRequestWithContext(t.Context(), test.method, own+test.path, nil)
 			if test.origin != "" {
 				req.Header.Set("Origin", test.origin)
 			}
-			answer := httptest.NewRecorder()
-			s.Handler().ServeHTTP(answer, req)
-			if answer.Code != test.status || released != test.released {
-				t.Errorf("status %d, released %q: want %d and %q\n%s", answer.Code, released, test.status, test.released, answer.Body)
+			response := httptest.NewRecorder()
+			server.Handler().ServeHTTP(response, req)
+			if response.Code != test.status || released != test.released {
+				t.Errorf("got status %d and released %q, want %d and %q; body: %s",
+					response.Code, released, test.status, test.released, response.Body)
 			}
 		})
 	}

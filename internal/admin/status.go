@@ -11,100 +11,106 @@ import (
 	"sluice/internal/observe"
 )
 
-// Status is the answer of /status.
+// Status is the body of a response of /status.
 type Status struct {
-	// Ready and Healthy are as /readyz and /healthz have them.
+	// Ready and Healthy are what /readyz and /healthz report.
 	Ready   bool `json:"ready"`
 	Healthy bool `json:"healthy"`
-	// Stuck names what is not healthy, a sentence each.
+	// Stuck has one sentence per partition that makes the process unhealthy.
 	Stuck     []string                 `json:"stuck,omitempty"`
 	Pipelines []observe.PipelineStatus `json:"pipelines"`
 }
 
-func (s *Server) now() Status {
+func (s *Server) currentStatus() Status {
 	pipelines := s.pipelines()
-	st := Status{Ready: len(pipelines) > 0, Pipelines: make([]observe.PipelineStatus, len(pipelines))}
-	for i, p := range pipelines {
-		snapshot := p.Snapshot()
-		st.Pipelines[i] = snapshot
-		st.Ready = st.Ready && snapshot.Started
-		st.Stuck = append(st.Stuck, stuck(snapshot, s.cfg.StuckAfter(snapshot.Pipeline))...)
+	status := Status{Ready: len(pipelines) > 0, Pipelines: make([]observe.PipelineStatus, len(pipelines))}
+	for i, pipeline := range pipelines {
+		snapshot := pipeline.Snapshot()
+		status.Pipelines[i] = snapshot
+		status.Ready = status.Ready && snapshot.Started
+		status.Stuck = append(status.Stuck, stuckPartitions(snapshot, s.cfg.StuckAfter(snapshot.Pipeline))...)
 	}
-	st.Healthy = len(st.Stuck) == 0
-	return st
+	status.Healthy = len(status.Stuck) == 0
+	return status
 }
 
-// stuck names the partitions that made no progress for longer than after. A pipeline that states a reason to wait is not stuck: to start the process anew
-// would not end the wait, and would lose what is known.
-func stuck(s observe.PipelineStatus, after time.Duration) []string {
-	if waits(s) {
+// stuckPartitions describes each partition that made no progress for longer than stuckAfter. A
+// pipeline with a stated reason for not progressing has none: restarting the process would not
+// resolve the reason, and would discard the state that the pipeline has built up.
+func stuckPartitions(pipeline observe.PipelineStatus, stuckAfter time.Duration) []string {
+	if hasStatedReason(pipeline) {
 		return nil
 	}
-	var out []string
-	for _, p := range s.Partitions {
-		if d := time.Duration(p.StuckSeconds * float64(time.Second)); d > after {
-			out = append(out, fmt.Sprintf("pipeline %s: %s partition %d made no progress for %v, which is over %v, and nothing is held",
-				s.Pipeline, p.Topic, p.Partition, d.Round(time.Second), after))
+	const format = "pipeline %s: %s partition %d made no progress for %v, which is over %v, and nothing is held"
+	var stuck []string
+	for _, p := range pipeline.Partitions {
+		if age := time.Duration(p.StuckSeconds * float64(time.Second)); age > stuckAfter {
+			stuck = append(stuck, fmt.Sprintf(format, pipeline.Pipeline, p.Topic, p.Partition, age.Round(time.Second), stuckAfter))
 		}
 	}
-	return out
+	return stuck
 }
 
-func waits(s observe.PipelineStatus) bool {
-	if s.Hold != nil {
+// hasStatedReason reports whether the pipeline or one of its operations has a hold or a breaker
+// that is not closed.
+func hasStatedReason(pipeline observe.PipelineStatus) bool {
+	if pipeline.Hold != nil {
 		return true
 	}
-	for _, o := range s.Operations {
-		if o.Hold != nil || o.Breaker == "open" || o.Breaker == "half-open" {
+	for _, operation := range pipeline.Operations {
+		if operation.Hold != nil || operation.Breaker == "open" || operation.Breaker == "half-open" {
 			return true
 		}
 	}
 	return false
 }
 
-// healthz is 503 where a record is stuck, and says which. A vendor, broker or registry that is away is no reason to kill this process.
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
-	st := s.now()
-	say(w, st.Healthy, st.Stuck)
+// handleHealth responds with 503 while a partition is stuck, and names it. An unavailable vendor,
+// broker or registry does not make the process unhealthy, because a restart would not help.
+func (s *Server) handleHealth(w http.ResponseWriter, _ *http.Request) {
+	status := s.currentStatus()
+	writeResult(w, status.Healthy, status.Stuck)
 }
 
-// readyz is 503 until every pipeline has started, and names those that have not.
-func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	st := s.now()
-	var waiting []string
-	for _, p := range st.Pipelines {
-		if !p.Started {
-			waiting = append(waiting, "pipeline "+p.Pipeline+" has not started")
+// handleReadiness responds with 503 until every pipeline has started, and names those that have
+// not.
+func (s *Server) handleReadiness(w http.ResponseWriter, _ *http.Request) {
+	status := s.currentStatus()
+	var problems []string
+	for _, pipeline := range status.Pipelines {
+		if !pipeline.Started {
+			problems = append(problems, "pipeline "+pipeline.Pipeline+" has not started")
 		}
 	}
-	if len(st.Pipelines) == 0 {
-		waiting = append(waiting, "there is no pipeline yet")
+	if len(status.Pipelines) == 0 {
+		problems = append(problems, "there is no pipeline yet")
 	}
-	say(w, st.Ready, waiting)
+	writeResult(w, status.Ready, problems)
 }
 
-func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
-	body, err := json.Marshal(s.now())
+func (s *Server) handleStatus(w http.ResponseWriter, _ *http.Request) {
+	body, err := json.Marshal(s.currentStatus())
 	if err != nil {
 		http.Error(w, "encoding the status: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	write(w, http.StatusOK, "application/json", string(body)+"\n")
+	writeBody(w, http.StatusOK, "application/json", string(body)+"\n")
 }
 
-func say(w http.ResponseWriter, ok bool, faults []string) {
+// writeResult responds with 200 and "ok", or with 503 and one problem per line.
+func writeResult(w http.ResponseWriter, ok bool, problems []string) {
 	if ok {
-		write(w, http.StatusOK, "text/plain; charset=utf-8", "ok\n")
+		writeBody(w, http.StatusOK, "text/plain; charset=utf-8", "ok\n")
 		return
 	}
-	write(w, http.StatusServiceUnavailable, "text/plain; charset=utf-8", strings.Join(faults, "\n")+"\n")
+	writeBody(w, http.StatusServiceUnavailable, "text/plain; charset=utf-8", strings.Join(problems, "\n")+"\n")
 }
 
-func write(w http.ResponseWriter, code int, kind, body string) {
-	h := w.Header()
-	h.Set("Content-Type", kind)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+func writeBody(w http.ResponseWriter, code int, contentType, body string) {
+	header := w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
-	_, _ = io.WriteString(w, body) // the client is gone; there is nobody to tell
+	_, _ = io.WriteString(w, body) // fails only if the client has closed the connection
 }
