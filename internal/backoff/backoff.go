@@ -33,6 +33,17 @@ func (p Policy) FullJitter(failures int, random *rand.Rand) time.Duration {
 	return time.Duration(random.Int64N(span))
 }
 
+// EqualJitter spreads Delay over its upper half, [Delay/2, Delay], for callers that must not come
+// back at once. A nil source uses the global one.
+func (p Policy) EqualJitter(failures int, random *rand.Rand) time.Duration {
+	half := p.Delay(failures) / 2
+	span := int64(half) + 1
+	if random == nil {
+		return half + time.Duration(rand.Int64N(span))
+	}
+	return half + time.Duration(random.Int64N(span))
+}
+
 // Counter counts failures in a row for loops that wait for more than a timer. The zero Counter has
 // seen no failure.
 type Counter struct{ failures int }

@@ -37,6 +37,18 @@ func TestFullJitterCoversTheWholeDelay(t *testing.T) {
 	}
 }
 
+func TestEqualJitterCoversTheUpperHalfOfTheDelay(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	least, most := policy.Max, time.Duration(0)
+	for range 1000 {
+		d := policy.EqualJitter(2, random)
+		least, most = min(least, d), max(most, d)
+	}
+	if least < 200*time.Millisecond || least > 210*time.Millisecond || most < 390*time.Millisecond || most > 400*time.Millisecond {
+		t.Errorf("1,000 jittered waits lie in [%v, %v], want nearly all of [200ms, 400ms]", least, most)
+	}
+}
+
 func TestRetryUntilWaitsLongerAfterEachFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration

@@ -18,8 +18,8 @@ type ReportFunc = func(path, rule string, args ...any)
 //
 //   - allow:"1s..", allow:"1..1000", allow:"a|b" or a form such as allow:"url" (see the reference).
 //     For a map or a list the tag is about each element.
-//   - required:"true": the key must be given. Only accounts that a pipeline uses must be complete, so
-//     CheckTags enforces it and the decoder does not.
+//   - required:"true": the key must be given. Only accounts that a pipeline uses must be complete,
+//     so CheckTags enforces it and the decoder does not.
 //
 // Rules between fields belong in the Check method of the settings, which calls CheckTags first.
 func CheckTags(settings any, report ReportFunc) {

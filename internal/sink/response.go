@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// ResultClass says what a result means, for a call or for one item. The outcome table of package deliver
-// has a row for each class.
+// ResultClass says what a result means, for a call or for one item. The outcome table of package
+// deliver has a row for each class.
 type ResultClass uint8
 
-// The result classes. The zero value is none of them, so that a result which was never set is not taken
-// for a delivery.
+// The result classes. The zero value is none of them, so that a result which was never set is not
+// taken for a delivery.
 const (
 	// Delivered: the vendor has accepted the item. For a call: the response was readable, and
 	// Response.ItemResults has the result of each item.
@@ -37,8 +37,8 @@ const (
 	// Throttled: 429. The vendor did nothing; Response.RetryAfter is the wait that it asked for, if
 	// any. Only for calls.
 	Throttled
-	// Unavailable: 408, 500, 503 and other 5xx, a refused connection, or a timeout or reset before the
-	// request was written. Only for calls.
+	// Unavailable: 408, 500, 503 and other 5xx, a refused connection, or a timeout or reset before
+	// the request was written. Only for calls.
 	Unavailable
 )
 
@@ -62,8 +62,8 @@ type Result struct {
 	Status int
 	// Code is the vendor's own code, such as NotFoundAPIValueException or 10007, or empty.
 	Code string
-	// Message is the vendor's text after vendorhttp.Redact: at most 512 bytes, without values that look
-	// personal.
+	// Message is the vendor's text after vendorhttp.Redact: at most 512 bytes, without values that
+	// look personal.
 	Message string
 	// RequestID is the vendor's identifier of the call, or empty.
 	RequestID string
@@ -80,17 +80,17 @@ type ItemError struct {
 type Response struct {
 	// Result is that of the call as a whole.
 	Result
-	// ItemResults has exactly one result per item, in the order sent, if the class is Delivered; it is
-	// nil otherwise. Each is Delivered, Rejected, Retryable or Unknown.
+	// ItemResults has exactly one result per item, in the order sent, if the class is Delivered; it
+	// is nil otherwise. Each is Delivered, Rejected, Retryable or Unknown.
 	ItemResults []Result
-	// ItemErrors has the items that the response blames, if the class is Rejected. It is empty if the
-	// response blames none of them. Indices are in range and distinct.
+	// ItemErrors has the items that the response blames, if the class is Rejected. It is empty if
+	// the response blames none of them. Indices are in range and distinct.
 	ItemErrors []ItemError
 	// RetryAfter is the wait that the vendor asked for (RFC 9110, section 10.2.3), or 0. It has no
 	// upper bound here.
 	RetryAfter time.Duration
-	// MayHaveActed says, if the class is Unavailable, that the vendor received the whole request (5xx
-	// other than 503), so that sending an item again may repeat it.
+	// MayHaveActed says, if the class is Unavailable, that the vendor received the whole request
+	// (5xx other than 503), so that sending an item again may repeat it.
 	MayHaveActed bool
 	// TokenVersion names the access token that the call carried, for TokenRefresher.RefreshToken; 0
 	// means none.
@@ -108,7 +108,8 @@ type Violation struct {
 	Rule string
 }
 
-// ValidationError reports a record that the vendor would refuse for its shape, with every violation.
+// ValidationError reports a record that the vendor would refuse for its shape, with every
+// violation.
 type ValidationError struct{ Violations []Violation }
 
 // Error lists the violations as "path: rule; path: rule".

@@ -9,15 +9,17 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// envelope is what the vendor answers, refusals included: {"data": {...}, "status": {...}}. Names of members count whatever their case.
+// envelope is what the vendor answers, refusals included: {"data": {...}, "status": {...}}. Names
+// of members count whatever their case.
 type envelope struct {
 	processed   rows
 	unprocessed rows
 	status      status
 }
 
-// read takes an answer. An answer has up to 1000 rows, and encoding/json's reflection would make them the dearest step of a call: it validates the whole and reads the
-// status, and a cursor walks over the rest.
+// read takes an answer. An answer has up to 1000 rows, and encoding/json's reflection would make
+// them the dearest step of a call: it validates the whole and reads the status, and a cursor walks
+// over the rest.
 func (e *envelope) read(body []byte) error {
 	if !json.Valid(body) {
 		return errUnreadable
@@ -56,7 +58,8 @@ type status struct {
 
 func (s status) ok() bool { return strings.EqualFold(string(s.Code), "OK") }
 
-// text is a string; anything else, such as a number or null, is empty. It only tells why, and must not make an answer unreadable.
+// text is a string; anything else, such as a number or null, is empty. It only tells why, and must
+// not make an answer unreadable.
 type text string
 
 // UnmarshalJSON never fails.
@@ -72,8 +75,9 @@ func (t *text) UnmarshalJSON(b []byte) error {
 // errUnreadable does not carry the cause: encoding/json's errors hold values of the answer.
 var errUnreadable = errors.New("the answer is not CRM.COM's JSON")
 
-// told is a text or code of the vendor's, fit for a header and a log line: without the call's token and without the values that it repeats of the request, of
-// which an account's name is one that Redact cannot know.
+// told is a text or code of the vendor's, fit for a header and a log line: without the call's token
+// and without the values that it repeats of the request, of which an account's name is one that
+// Redact cannot know.
 func told(s, token string) string {
 	s = strings.ReplaceAll(s, token, "***")
 	return vendorhttp.Redact(values.ReplaceAllString(s, "$1$3$5***$2$4$6"))
@@ -106,7 +110,8 @@ func (s status) text() string {
 	return strings.TrimSpace(string(s.Message) + " " + string(s.Description))
 }
 
-// results gives each item its own result. What the answer says of identifiers that are not in the call is nothing to any item.
+// results gives each item its own result. What the answer says of identifiers that are not in the
+// call is nothing to any item.
 func (a *account) results(httpStatus int, env *envelope, items []sink.Item, token string) []sink.Result {
 	results := make([]sink.Result, len(items))
 	index := make(map[string]int, len(items))

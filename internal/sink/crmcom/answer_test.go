@@ -103,7 +103,8 @@ func TestAnItemsResultSaysWhatTheVendorSaid(t *testing.T) {
 	}
 }
 
-// An account may be named by its holder's name, and a token is whatever the vendor gives: neither looks like anything by itself.
+// An account may be named by its holder's name, and a token is whatever the vendor gives: neither
+// looks like anything by itself.
 func TestWhatTheVendorRepeatsOfTheRequestIsInNoResult(t *testing.T) {
 	const token = "a4340ac3f973495e81f69a75d2d32bd3"
 	for said, want := range map[string]string{

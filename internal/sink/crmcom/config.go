@@ -7,8 +7,8 @@ import (
 	"sluice/internal/config"
 )
 
-// Config is the section of one CRM.COM account in the configuration file. Default returns it with its
-// defaults. The caller applies Timeout and RequestsPerSecond.
+// Config is the section of one CRM.COM account in the configuration file. Default returns it with
+// its defaults. The caller applies Timeout and RequestsPerSecond.
 type Config struct {
 	BaseURL                string             `yaml:"base_url" allow:"url" required:"true" doc:"the Web API's address, such as https://crm.example.com/crmapi/rest/v2"`
 	Auth                   Auth               `yaml:"auth" doc:"web_api_key, or username, password and organisation"`
@@ -47,7 +47,8 @@ const (
 	oldStatementsSet = "financial_achievement_customer_events_set"
 )
 
-// Default is a Config with its defaults; base_url and auth have none. The token's 50 minutes are within the hour that the oldest releases give.
+// Default is a Config with its defaults; base_url and auth have none. The token's 50 minutes are
+// within the hour that the oldest releases give.
 func Default() Config {
 	return Config{
 		TimeZone:               "UTC",
@@ -59,8 +60,8 @@ func Default() Config {
 	}
 }
 
-// Check reports every setting that cannot be used, with its path in the account's section and what is
-// allowed there.
+// Check reports every setting that cannot be used, with its path in the account's section and what
+// is allowed there.
 func (c Config) Check(report config.ReportFunc) {
 	config.CheckTags(c, report)
 	c.Auth.check(report)

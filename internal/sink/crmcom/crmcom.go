@@ -1,8 +1,10 @@
-// Package crmcom writes business events to the CRM.COM Web API (V4, releases R10 and newer): customer_events/bulk, seven kinds of event, up to 1000 of one
-// kind a call. A call is answered item by item, by the request_unique_identifier that the item went out with.
+// Package crmcom writes business events to the CRM.COM Web API (V4, releases R10 and newer):
+// customer_events/bulk, seven kinds of event, up to 1000 of one kind a call. A call is answered
+// item by item, by the request_unique_identifier that the item went out with.
 //
-// The package reads as the vendor's page does: encode_*.go has an event's members in the page's words, answer.go what comes back, login.go the two ways
-// to a token. What the page leaves open is decided in favour of not losing and not booking twice, and said where it is decided.
+// The package reads as the vendor's page does: encode_*.go has an event's members in the page's
+// words, answer.go what comes back, login.go the two ways to a token. What the page leaves open is
+// decided in favour of not losing and not booking twice, and said where it is decided.
 package crmcom
 
 import (
@@ -38,8 +40,9 @@ var definitions = [...]definition{
 	{spec("financial_statements", "FinancialStatement", "activities"), statementsSet, encodeAny(encodeFinancialStatement)},
 }
 
-// spec is what all seven share. They are not repeatable: the vendor books an event again each time it is sent, even with the same reference number
-// (the page's example of purchases, items 31 and 32).
+// spec is what all seven share. They are not repeatable: the vendor books an event again each time
+// it is sent, even with the same reference number (the page's example of purchases, items 31 and
+// 32).
 func spec(name, event, defaultPipeline string) sink.OperationSpec {
 	return sink.OperationSpec{
 		Name: name, Event: "sluice.crmcom." + event, MaxItems: maxItems,
@@ -72,8 +75,8 @@ type operation struct {
 	account *account
 }
 
-// New makes the seven operations of one account, which share its token. client should follow no redirects and have no timeout of its own. The error
-// names every fault of cfg.
+// New makes the seven operations of one account, which share its token. client should follow no
+// redirects and have no timeout of its own. The error names every fault of cfg.
 func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error) {
 	a, err := newAccount(cfg, client)
 	if err != nil {
@@ -109,7 +112,8 @@ func newAccount(cfg Config, client *http.Client) (*account, error) {
 // Spec says what the operation is.
 func (o *operation) Spec() sink.OperationSpec { return o.spec }
 
-// RefreshToken gets the account a token other than the one named used. It serves all operations of the account.
+// RefreshToken gets the account a token other than the one named used. It serves all operations of
+// the account.
 func (o *operation) RefreshToken(ctx context.Context, used uint64) error {
 	return o.account.tokens.Refresh(ctx, used)
 }

@@ -7,8 +7,8 @@ import (
 	"sluice/internal/sink/jsonwriter"
 )
 
-// encoder writes one item and finds the envelope key that it needs. The embedded Writer collects the
-// rules that the event breaks.
+// encoder writes one item and finds the envelope key that it needs. The embedded Writer collects
+// the rules that the event breaks.
 type encoder struct {
 	jsonwriter.Writer
 	*settings

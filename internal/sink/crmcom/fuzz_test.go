@@ -12,8 +12,8 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// FuzzAnswer holds an answer against a reading of its own: an item is delivered only where it stands exactly once in the processed set, and
-// nowhere else.
+// FuzzAnswer holds an answer against a reading of its own: an item is delivered only where it
+// stands exactly once in the processed set, and nowhere else.
 func FuzzAnswer(f *testing.F) {
 	a, b := "events-0-0", "events-0-1"
 	for _, seed := range []string{
@@ -84,7 +84,8 @@ func FuzzRows(f *testing.F) {
 	})
 }
 
-// mentions counts by the tokens of the answer in which sets an identifier stands, all sets of a name taken together.
+// mentions counts by the tokens of the answer in which sets an identifier stands, all sets of a
+// name taken together.
 func mentions(body []byte, id string) (processed, unprocessed int) {
 	var path []string // the members that lead to the token; "" for an array
 	dec := json.NewDecoder(bytes.NewReader(body))

@@ -78,8 +78,8 @@ func financialOf(account, classification string, on time.Time) *event.FinancialA
 	}
 }
 
-// goldens are all examples of the vendor's page customer_events/bulk, by operation, as events. Files in testdata hold the page's text. The page has none
-// for financial_statements.
+// goldens are all examples of the vendor's page customer_events/bulk, by operation, as events.
+// Files in testdata hold the page's text. The page has none for financial_statements.
 var goldens = []struct {
 	section   string
 	operation string
@@ -154,8 +154,8 @@ func TestEachExampleOfThePageIsSentAndItsAnswerRead(t *testing.T) {
 	}
 }
 
-// golden is a file of the page's text with what differs here by design: identifiers are origins, and every event goes out with its external system
-// and reference.
+// golden is a file of the page's text with what differs here by design: identifiers are origins,
+// and every event goes out with its external system and reference.
 func golden(t *testing.T, file string) any {
 	t.Helper()
 	b, err := os.ReadFile("testdata/" + file)

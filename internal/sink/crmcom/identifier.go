@@ -11,9 +11,9 @@ type key struct {
 	value *string
 }
 
-// writeIdentifier writes a member that is an object with exactly one key. The vendor's sibling pages say
-// of semi-optional parameters that one is mandatory and only one is allowed (V4 purchase customer
-// events, restrictions).
+// writeIdentifier writes a member that is an object with exactly one key. The vendor's sibling
+// pages say of semi-optional parameters that one is mandatory and only one is allowed (V4 purchase
+// customer events, restrictions).
 func (e *encoder) writeIdentifier(name string, keys ...key) {
 	e.Key(name)
 	writeKeys(&e.Writer, name, keys...)
@@ -84,8 +84,8 @@ func (e *encoder) writeOptionalClassification(c *event.ClassificationIdentifier)
 	}
 }
 
-// writeUnit writes the unit, whose member was renamed in R18. Violations name the event's field in every
-// release.
+// writeUnit writes the unit, whose member was renamed in R18. Violations name the event's field in
+// every release.
 func (e *encoder) writeUnit(u event.UnitIdentifier) {
 	const field = "performed_by_unit_identifier"
 	name := field

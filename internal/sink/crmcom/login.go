@@ -16,15 +16,18 @@ import (
 )
 
 const (
-	// tokenMargin is how long before a token's expiry a new one is had, or half of its life where that is shorter.
+	// tokenMargin is how long before a token's expiry a new one is had, or half of its life where
+	// that is shorter.
 	tokenMargin = 5 * time.Minute
-	// tokenBytesMax bounds a token as it stands in a call; opaque ones have 32 bytes, JWTs some hundred.
+	// tokenBytesMax bounds a token as it stands in a call; opaque ones have 32 bytes, JWTs some
+	// hundred.
 	tokenBytesMax = 4096
 	// loginBodyMax bounds a login's answer in bytes.
 	loginBodyMax = 64 << 10
 )
 
-// credentials are the body of a login. With a web API key only the unit stands in it; the key goes as the user of HTTP Basic, without a password.
+// credentials are the body of a login. With a web API key only the unit stands in it; the key goes
+// as the user of HTTP Basic, without a password.
 type credentials struct {
 	Username     string `json:"username,omitempty"`
 	Password     string `json:"password,omitempty"`
@@ -32,8 +35,8 @@ type credentials struct {
 	Unit         string `json:"unit,omitempty"`
 }
 
-// login makes the account's logins: POST authentication/web_api_key/token (from R10.0.0, the vendor's recommendation) or
-// POST authentication/token.
+// login makes the account's logins: POST authentication/web_api_key/token (from R10.0.0, the
+// vendor's recommendation) or POST authentication/token.
 func (a *account) login(auth Auth, ttl time.Duration) vendorhttp.FetchToken {
 	return func(ctx context.Context) (vendorhttp.Token, error) {
 		req, err := a.loginRequest(ctx, auth)
@@ -73,7 +76,8 @@ var (
 	errNotLogin  = errors.New("the answer is no login")
 )
 
-// readLogin gives the token, or a *sink.Unready. The vendor's text is left out: it may name the user.
+// readLogin gives the token, or a *sink.Unready. The vendor's text is left out: it may name the
+// user.
 func readLogin(reply vendorhttp.Exchange) (string, error) {
 	answer := vendorhttp.ClassifyExchange(reply)
 	var login struct {
@@ -106,8 +110,9 @@ func readLogin(reply vendorhttp.Exchange) (string, error) {
 	return "", vendorhttp.LoginError(answer)
 }
 
-// life is how long a token holds, as far as is known: the vendor names no expiry beside it, but from R12 on it is a JWT with one of its own. Nothing is
-// verified here, the vendor does that. The source renews a token by the margin before.
+// life is how long a token holds, as far as is known: the vendor names no expiry beside it, but
+// from R12 on it is a JWT with one of its own. Nothing is verified here, the vendor does that. The
+// source renews a token by the margin before.
 func life(token string, ttl time.Duration) time.Duration {
 	most := ttl + tokenMargin
 	if own, ok := jwtLife(token); ok {
@@ -116,8 +121,9 @@ func life(token string, ttl time.Duration) time.Duration {
 	return most
 }
 
-// jwtLife is a JWT's life from its exp and iat claims (RFC 7519 4.1), which CRM.COM writes as strings and the RFC as numbers. It counts from iat and not from
-// this clock, which may be off; without iat, or with claims that give no time ahead, there is none.
+// jwtLife is a JWT's life from its exp and iat claims (RFC 7519 4.1), which CRM.COM writes as
+// strings and the RFC as numbers. It counts from iat and not from this clock, which may be off;
+// without iat, or with claims that give no time ahead, there is none.
 func jwtLife(token string) (time.Duration, bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

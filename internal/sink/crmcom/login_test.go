@@ -161,7 +161,8 @@ func TestAFailedLoginIsTheAnswerAndBacksOff(t *testing.T) {
 			}
 			<-time.After(time.Second)
 		}
-		// From 1 s, doubled up to 15 min, each at least half of it: at most 11 before the bound and 2 in each quarter of an hour after.
+		// From 1 s, doubled up to 15 min, each at least half of it: at most 11 before the bound and
+		// 2 in each quarter of an hour after.
 		if n := len(v.logins()); n < 20 || n > 11+2*24 {
 			t.Errorf("%d logins in six hours", n)
 		}

@@ -46,12 +46,14 @@ var (
 	loginWords = regexp.MustCompile(`(?i)token|session|expired|authenticat|(?:un|not.?)authori[sz]|login|access.?denied|permission|privilege|forbidden`)
 	// dataCode finds exceptions that are about the values of a request.
 	dataCode = regexp.MustCompile(`(?i)APIValue|NotFound|Mandatory|Duplicate|AlreadyExists|Participant`)
-	// values are what the vendor repeats of the request: Account (ACR000177) Not Found. A bracket that is not closed holds the rest; an apostrophe is no quote.
+	// values are what the vendor repeats of the request: Account (ACR000177) Not Found. A bracket
+	// that is not closed holds the rest; an apostrophe is no quote.
 	values = regexp.MustCompile(`(\()(?:[^()]|\([^()]*\))*(\)|$)|(")[^"]*(")|\B(')[^']*(')\B`)
 )
 
-// isLogin tells whether a refusal is of the token and not of the data. No page shows such a refusal, so it goes by words: those of the code first, for a
-// text may speak of an expired voucher. A code listed in the configuration is one, or never, as it is listed.
+// isLogin tells whether a refusal is of the token and not of the data. No page shows such a
+// refusal, so it goes by words: those of the code first, for a text may speak of an expired
+// voucher. A code listed in the configuration is one, or never, as it is listed.
 func (a *account) isLogin(code, text string) bool {
 	if slices.Contains(a.logins, code) {
 		return true
@@ -67,8 +69,9 @@ func (a *account) isLogin(code, text string) bool {
 
 var errContradiction = errors.New("the answer refuses the call and lists processed items")
 
-// refused judges a call that was refused as a whole. The two kinds that are not the data's fault are found first; then the items that the text names; a code
-// that says more of one item than that it is refused for good is believed when the item is alone in the call.
+// refused judges a call that was refused as a whole. The two kinds that are not the data's fault
+// are found first; then the items that the text names; a code that says more of one item than that
+// it is refused for good is believed when the item is alone in the call.
 func (a *account) refused(answer *sink.Response, env *envelope, items []sink.Item) {
 	code, text := string(env.status.Code), env.status.text()
 	_, known := a.codes[code]
@@ -97,7 +100,8 @@ func (a *account) refused(answer *sink.Response, env *envelope, items []sink.Ite
 	}
 }
 
-// indicesNamed are the items whose identifier stands in text as a word of its own: orders-0-1 does not stand in orders-0-12.
+// indicesNamed are the items whose identifier stands in text as a word of its own: orders-0-1 does
+// not stand in orders-0-12.
 func indicesNamed(text string, items []sink.Item) []int {
 	if text == "" {
 		return nil

@@ -19,7 +19,8 @@ const (
 
 var releaseForm = regexp.MustCompile(`^R(\d{1,2})(?:\.(\d{1,2}))?(?:\.\d{1,3})?$`)
 
-// parseRelease reads R11, R10.1 or R10.1.0. It is false for another form, and for releases that take no events in bulk.
+// parseRelease reads R11, R10.1 or R10.1.0. It is false for another form, and for releases that
+// take no events in bulk.
 func parseRelease(s string) (release, bool) {
 	m := releaseForm.FindStringSubmatch(s)
 	if m == nil {

@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// row is an element of either set. Its other members (the event's id and number) say nothing to us. A member that is no string is empty.
+// row is an element of either set. Its other members (the event's id and number) say nothing to us.
+// A member that is no string is empty.
 type row struct {
 	id          []byte // request_unique_identifier; it may be part of the answer
 	code        string // error_code
@@ -86,7 +87,8 @@ func (c *cursor) more(end byte) bool {
 	return true
 }
 
-// object calls f for each member of the next value, an object, with the cursor at the member's value, which f steps over. A null has no members.
+// object calls f for each member of the next value, an object, with the cursor at the member's
+// value, which f steps over. A null has no members.
 func (c *cursor) object(f func(name string) error) error {
 	switch c.peek() {
 	case 'n':
@@ -176,7 +178,8 @@ func (c *cursor) skipString() {
 	c.i++
 }
 
-// unquoted is a string's text, without a copy where it stands as it is; empty for what is no string.
+// unquoted is a string's text, without a copy where it stands as it is; empty for what is no
+// string.
 func unquoted(raw []byte) []byte {
 	if raw[0] != '"' {
 		return nil

@@ -11,7 +11,8 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// inSandbox gives the operations of an account at a sandbox, which reads the vendor's page by itself.
+// inSandbox gives the operations of an account at a sandbox, which reads the vendor's page by
+// itself.
 func inSandbox(t *testing.T, o sandbox.CRMCOMOptions, auth Auth) (map[string]sink.Operation, *sandbox.Ledger) {
 	t.Helper()
 	s := sandbox.New(sandbox.Options{CRMCOM: o})

@@ -10,8 +10,8 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// Send makes one call: POST customer_events/bulk/<operation>/create, with the token as a member of the
-// body.
+// Send makes one call: POST customer_events/bulk/<operation>/create, with the token as a member of
+// the body.
 func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Response {
 	return o.account.tokens.CallWithToken(ctx, func(token string) sink.Response {
 		req, err := o.request(ctx, token, items)
@@ -57,8 +57,8 @@ func (o *operation) callPrefix(token, envelopeKey string) []byte {
 	return w.Bytes()
 }
 
-// EnvelopeSize returns an upper bound of the bytes that a call with this envelope key has besides its
-// items and the commas between them. It counts the longest token that a login may give.
+// EnvelopeSize returns an upper bound of the bytes that a call with this envelope key has besides
+// its items and the commas between them. It counts the longest token that a login may give.
 func (o *operation) EnvelopeSize(envelopeKey string) int {
 	return len(o.callPrefix("", envelopeKey)) + tokenBytesMax + len(callEnd)
 }

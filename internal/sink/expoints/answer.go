@@ -19,7 +19,7 @@ import (
 // takes the whole call, unless its body shows that it does not mean so.
 func readAnswer(r vendorhttp.Exchange, n int) sink.Response {
 	a := vendorhttp.ClassifyExchange(r)
-	text := vendorhttp.BodyText(r.Body)
+	text := vendorhttp.DecodeBodyText(r.Body)
 	if a.Class == sink.Delivered {
 		return readSuccess(r, a, text, n)
 	}
@@ -33,7 +33,7 @@ func readAnswer(r vendorhttp.Exchange, n int) sink.Response {
 // responds to a call that it has taken: a page of something before it, a body that is cut off or not
 // text, and a failure in JSON.
 func readSuccess(r vendorhttp.Exchange, a sink.Response, text []byte, n int) sink.Response {
-	if vendorhttp.IsPage(r) {
+	if vendorhttp.IsHTMLPage(r) {
 		a.Class, a.Err = sink.Unknown, errPage
 		return a
 	}

@@ -244,12 +244,12 @@ func FuzzAnswer(f *testing.F) {
 		n := int(items)
 		answer := readAnswer(vendorhttp.Exchange{Status: status, Body: body, RequestWritten: true}, n)
 		taken := answer.Class == sink.Delivered
-		text := vendorhttp.BodyText(body)
+		text := vendorhttp.DecodeBodyText(body)
 		silent := len(bytes.TrimSpace(text)) == 0 || json.Valid(text) && !bytes.ContainsAny(text, "{}")
 		if ok := status >= 200 && status < 300; taken && !ok || ok && silent && utf8.Valid(text) && !taken {
 			t.Fatalf("status %d is %v", status, answer.Class)
 		}
-		if taken && vendorhttp.IsPage(vendorhttp.Exchange{Body: body}) {
+		if taken && vendorhttp.IsHTMLPage(vendorhttp.Exchange{Body: body}) {
 			t.Fatal("a page is taken for a delivery")
 		}
 		if taken && len(answer.ItemResults) != n || !taken && answer.ItemResults != nil {

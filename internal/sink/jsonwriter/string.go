@@ -4,8 +4,8 @@ import "unicode/utf8"
 
 const hexDigits = "0123456789abcdef"
 
-// AppendString appends s to b as a JSON string, byte for byte as encoding/json writes it without HTML
-// escaping: invalid UTF-8 becomes U+FFFD, and U+2028 and U+2029 are escaped.
+// AppendString appends s to b as a JSON string, byte for byte as encoding/json writes it without
+// HTML escaping: invalid UTF-8 becomes U+FFFD, and U+2028 and U+2029 are escaped.
 func AppendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0 // of the text that is not appended yet

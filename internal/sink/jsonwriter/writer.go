@@ -1,8 +1,9 @@
-// Package jsonwriter encodes events as the JSON of a vendor's API and validates them in the same pass.
+// Package jsonwriter encodes events as the JSON of a vendor's API and validates them in the same
+// pass.
 //
-// An encoder names each member once, in the order of the vendor's page, and the Writer does the rest:
-// commas, exact numbers, strings as encoding/json writes them, and the path of every rule that is
-// broken. An absent optional member leaves no trace in the JSON.
+// An encoder names each member once, in the order of the vendor's page, and the Writer does the
+// rest: commas, exact numbers, strings as encoding/json writes them, and the path of every rule
+// that is broken. An absent optional member leaves no trace in the JSON.
 //
 //	w := jsonwriter.New(512)
 //	w.BeginObject("")
@@ -33,9 +34,9 @@ import (
 	"sluice/internal/sink"
 )
 
-// Writer appends one JSON value and collects violations. After a violation it writes on, so that one
-// pass finds all of them; its bytes are then of no use. The zero Writer is ready to use. A Writer does
-// not check that the calls make well-formed JSON.
+// Writer appends one JSON value and collects violations. After a violation it writes on, so that
+// one pass finds all of them; its bytes are then of no use. The zero Writer is ready to use. A
+// Writer does not check that the calls make well-formed JSON.
 type Writer struct {
 	buf        []byte
 	path       []segment
@@ -56,7 +57,8 @@ func (w *Writer) Reset() {
 	w.buf, w.path, w.violations = w.buf[:0], w.path[:0], nil
 }
 
-// Bytes returns what was written. It shares the Writer's memory: a Writer that is reset needs a copy.
+// Bytes returns what was written. It shares the Writer's memory: a Writer that is reset needs a
+// copy.
 func (w *Writer) Bytes() []byte { return w.buf }
 
 // Err returns a *sink.ValidationError with the violations in the order found, or nil.
@@ -75,8 +77,8 @@ func (w *Writer) AddViolations(found ...sink.Violation) {
 	w.violations = append(w.violations, found...)
 }
 
-// AddViolation records that a field of the object that is being written breaks a rule. The rule says
-// what is allowed and never repeats the value.
+// AddViolation records that a field of the object that is being written breaks a rule. The rule
+// says what is allowed and never repeats the value.
 func (w *Writer) AddViolation(field, rule string) {
 	var path strings.Builder
 	for _, s := range w.path {
@@ -93,8 +95,8 @@ func (w *Writer) AddViolation(field, rule string) {
 	w.violations = append(w.violations, sink.Violation{Path: path.String(), Rule: rule})
 }
 
-// BeginObject begins an object as the value of the last Key or as the whole value. Violations inside
-// have field in their path; it is empty for an object that the event does not have.
+// BeginObject begins an object as the value of the last Key or as the whole value. Violations
+// inside have field in their path; it is empty for an object that the event does not have.
 func (w *Writer) BeginObject(field string) { w.beginObject(segment{field, -1}) }
 
 // EndObject ends the object begun last.
@@ -103,14 +105,15 @@ func (w *Writer) EndObject() {
 	w.buf = append(w.buf, '}')
 }
 
-// BeginArray begins a member that is an array, such as the items of a call, and leaves it open. Objects
-// writes a whole array of objects, and Value any other.
+// BeginArray begins a member that is an array, such as the items of a call, and leaves it open.
+// Objects writes a whole array of objects, and Value any other.
 func (w *Writer) BeginArray(name string) {
 	w.Key(name)
 	w.buf = append(w.buf, '[')
 }
 
-// Objects writes a member that is an array of one object per item, whose members the function writes.
+// Objects writes a member that is an array of one object per item, whose members the function
+// writes.
 func Objects[T any](w *Writer, name string, items []T, members func(item *T)) {
 	w.BeginArray(name)
 	for i := range items {
@@ -235,8 +238,8 @@ func (w *Writer) Decimal(name string, value event.Decimal) {
 	w.buf = value.AppendJSON(w.buf)
 }
 
-// Time writes an instant, in the zone of its location, by a layout of package time without characters
-// that JSON escapes. The layouts of the vendors hold years of four digits only.
+// Time writes an instant, in the zone of its location, by a layout of package time without
+// characters that JSON escapes. The layouts of the vendors hold years of four digits only.
 func (w *Writer) Time(name string, instant time.Time, layout string) {
 	if year := instant.Year(); year < 1 || year > 9999 {
 		w.AddViolation(name, "must be in the years 1 to 9999")

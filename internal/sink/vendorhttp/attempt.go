@@ -9,28 +9,32 @@ import (
 	"sync"
 )
 
-// attempt watches how far one request got. Transport goroutines may outlive the call, so all of it is behind one mutex.
+// attempt records how far one request got. Goroutines of the transport may outlive the call, so all
+// its fields are guarded by mu.
 //
-// Whether a request was written cannot be read from the trace alone: net/http calls WroteRequest before it flushes, and on another goroutine than
-// the one that returns the error, so that a request may be on the wire and not yet traced. The body tells it without a race: a request with
-// Content-Length is not whole before its last byte has been handed to the transport, and after seal none is handed out.
+// The trace alone does not say whether a request was written: net/http calls WroteRequest before it
+// flushes, and on another goroutine than the one that returns the error, so a request may be on the
+// wire before it is traced. The body says it without a race. A request with a Content-Length is
+// incomplete until the last byte of its body was handed to the transport, and after seal no byte is
+// handed out.
 type attempt struct {
-	mu        sync.Mutex
-	handed    bool // the last byte of the body was given to the transport
-	sealed    bool
-	wrote     bool  // WroteRequest without error
-	writeErr  bool  // WroteRequest with an error: something is missing
-	connected bool  // a connection was had
-	tlsErr    error // of the last handshake
+	mu           sync.Mutex
+	bodyHanded   bool  // the last byte of the body was handed to the transport
+	sealed       bool  // nothing more is handed out
+	wroteRequest bool  // the last WroteRequest had no error
+	writeFailed  bool  // the last WroteRequest had an error: something is missing on the wire
+	connected    bool  // the attempt got a connection
+	tlsErr       error // the error of the last TLS handshake
 }
 
-func (a *attempt) trace() *httptrace.ClientTrace {
+func (a *attempt) clientTrace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
-			// net/http starts over on another connection only where nothing was written, the server said that it did nothing, or the method is safe.
-			a.connected, a.wrote, a.writeErr = true, false, false
+			// net/http starts over on another connection only if nothing was written, the server
+			// said that it did nothing, or the method is safe.
+			a.connected, a.wroteRequest, a.writeFailed = true, false, false
 		},
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
 			a.mu.Lock()
@@ -40,44 +44,47 @@ func (a *attempt) trace() *httptrace.ClientTrace {
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
-			a.wrote, a.writeErr = info.Err == nil, info.Err != nil
+			a.wroteRequest, a.writeFailed = info.Err == nil, info.Err != nil
 		},
 	}
 }
 
-// watch puts the attempt between the request's body and the transport.
-func (a *attempt) watch(req *http.Request) {
+// watchBody puts the attempt between the request's body and the transport.
+func (a *attempt) watchBody(req *http.Request) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return
 	}
-	req.Body = &watchedBody{ReadCloser: req.Body, attempt: a, left: req.ContentLength}
-	if again := req.GetBody; again != nil {
-		req.GetBody = func() (io.ReadCloser, error) {
-			body, err := again()
-			if err != nil {
-				return nil, err
-			}
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.handed = false
-			return &watchedBody{ReadCloser: body, attempt: a, left: req.ContentLength}, nil
+	req.Body = &watchedBody{ReadCloser: req.Body, attempt: a, remaining: req.ContentLength}
+	getBody := req.GetBody
+	if getBody == nil {
+		return
+	}
+	req.GetBody = func() (io.ReadCloser, error) {
+		body, err := getBody()
+		if err != nil {
+			return nil, err
 		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.bodyHanded = false
+		return &watchedBody{ReadCloser: body, attempt: a, remaining: req.ContentLength}, nil
 	}
 }
 
-// seal ends the attempt: nothing more is handed out. It says whether the whole request may have been written.
-func (a *attempt) seal(hasBody bool) bool {
+// seal ends the attempt, so that nothing more is handed to the transport. It reports whether the
+// whole request may have been written.
+func (a *attempt) seal(hasBody bool) (mayBeWritten bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sealed = true
 	if hasBody {
-		return a.handed && !a.writeErr
+		return a.bodyHanded && !a.writeFailed
 	}
-	return a.wrote
+	return a.wroteRequest
 }
 
-// handshakeErr is the TLS error that kept the attempt from getting a connection, nil where there was none.
-func (a *attempt) handshakeErr() error {
+// handshakeError returns the TLS error that kept the attempt from getting a connection, or nil.
+func (a *attempt) handshakeError() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.connected {
@@ -88,26 +95,28 @@ func (a *attempt) handshakeErr() error {
 
 var errSealed = errors.New("reading the body of a call that has ended")
 
+// watchedBody is a request's body whose reads the attempt sees.
 type watchedBody struct {
 	io.ReadCloser
-	attempt *attempt
-	left    int64 // bytes until the body is whole; below 0 where its length is not known
+	attempt   *attempt
+	remaining int64 // bytes until the body is complete; below 0 if its length is not known
 }
 
-// Read holds the attempt's mutex: bodies are in memory, and seal must not pass a read that is under way.
+// Read holds the attempt's mutex while it reads: bodies are in memory, and seal must not overtake a
+// read that has begun.
 func (b *watchedBody) Read(p []byte) (int, error) {
 	b.attempt.mu.Lock()
 	defer b.attempt.mu.Unlock()
-	if b.left == 0 {
+	if b.remaining == 0 {
 		return 0, io.EOF
 	}
 	if b.attempt.sealed {
 		return 0, errSealed
 	}
 	n, err := b.ReadCloser.Read(p)
-	b.left -= int64(n)
-	if b.left == 0 || errors.Is(err, io.EOF) {
-		b.attempt.handed = true
+	b.remaining -= int64(n)
+	if b.remaining == 0 || errors.Is(err, io.EOF) {
+		b.attempt.bodyHanded = true
 	}
 	return n, err
 }

@@ -12,7 +12,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// Large is more than the socket buffers of both sides hold, so that the request cannot have been written unless it was read.
+// Large is more than the socket buffers of both sides hold, so that the request cannot have been
+// written unless it was read.
 const large = 32 << 20
 
 func TestRefusedConnectionsAreUnavailable(t *testing.T) {
@@ -114,12 +115,13 @@ func TestAContextThatHasEndedSendsNothing(t *testing.T) {
 	}
 }
 
-// net/http sends a POST again when the connection that it took up turns out to be closed and nothing was written; the second attempt then counts, not the first.
+// net/http sends a POST again when the connection that it took up turns out to be closed and
+// nothing was written; the second attempt then counts, not the first.
 func TestAnEarlierConnectionDoesNotCountAsWritten(t *testing.T) {
 	a := &attempt{}
 	req, _ := http.NewRequest(http.MethodPost, "http://vendor.example", nil)
 	req.Body, req.ContentLength, req.GetBody = Body([]byte("["), nil, []byte("]"))
-	a.watch(req)
+	a.watchBody(req)
 	if _, err := io.ReadAll(req.Body); err != nil {
 		t.Fatal(err)
 	}

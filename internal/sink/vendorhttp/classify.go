@@ -9,28 +9,38 @@ import (
 	"sluice/internal/sink"
 )
 
-// ClassifyExchange is the outcome table as far as transport and HTTP status decide it. Class Delivered means a 2xx whose body is there to be read;
-// whether it says what is due is the caller's to find out, and so are the items, the vendor's code, message and request id.
+// ClassifyExchange returns the response as far as transport and HTTP status decide it. The class
+// Delivered means a 2xx status with a body that was read. The caller decides whether the body says
+// what it should, and fills in the vendor's code, message, request ID and item results.
 //
-// A 2xx whose body could not be read is Unknown; a refusal without a readable body is still that refusal. 1xx and 600 and above,
-// which HTTP does not know as final answers, are Unknown.
-func ClassifyExchange(r Exchange) sink.Response {
-	a := sink.Response{Result: sink.Result{Status: r.Status}, Err: r.Err}
-	if r.Status == 0 {
-		a.Class = classifyError(r)
-		return a
+// A 2xx status without a readable body is Unknown; a refusal without one is still that refusal.
+// Statuses that are not final in HTTP, 1xx and those from 600, are Unknown.
+func ClassifyExchange(exchange Exchange) sink.Response {
+	response := sink.Response{Result: sink.Result{Status: exchange.Status}, Err: exchange.Err}
+	if exchange.Status == 0 {
+		response.Class = classifyError(exchange)
+		return response
 	}
-	a.Class = classifyStatus(r.Status)
+	response.Class = classifyStatus(exchange.Status)
 	switch {
-	case a.Class == sink.Delivered && r.Err != nil:
-		a.Class = sink.Unknown
-	case r.Status == http.StatusTooManyRequests, r.Status == http.StatusServiceUnavailable:
-		a.RetryAfter = ParseRetryAfter(r.Header, time.Now())
-	case a.Class == sink.Unavailable:
-		a.MayHaveActed = r.Status >= 500
+	case response.Class == sink.Delivered && exchange.Err != nil:
+		response.Class = sink.Unknown
+	case exchange.Status == http.StatusTooManyRequests, exchange.Status == http.StatusServiceUnavailable:
+		response.RetryAfter = ParseRetryAfter(exchange.Header, time.Now())
+	case response.Class == sink.Unavailable:
+		response.MayHaveActed = exchange.Status >= 500
 	}
-	return a
+	return response
 }
+
+// Statuses of proxies that no RFC defines. As with 502 and 504, the proxy forwarded the request, or
+// may have, and does not know what the vendor made of it.
+const (
+	statusOriginError    = 520 // Cloudflare: the origin reset the connection or sent no HTTP
+	statusOriginTimeout  = 524 // Cloudflare: the origin sent no response in time
+	statusReadTimeout    = 598 // by convention: no response was read in time
+	statusConnectTimeout = 599 // by convention: no connection in time, or any failure
+)
 
 func classifyStatus(status int) sink.ResultClass {
 	switch status {
@@ -38,7 +48,8 @@ func classifyStatus(status int) sink.ResultClass {
 		return sink.Unauthorized
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType:
 		return sink.Misconfigured
-	// The proxy, the wrong host and the wrong protocol speak here: none of them has looked at the data.
+	// These come from a proxy, the wrong host or the wrong protocol: none of them has seen the
+	// data.
 	case http.StatusProxyAuthRequired, http.StatusMisdirectedRequest, http.StatusUpgradeRequired:
 		return sink.Misconfigured
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusServiceUnavailable:
@@ -47,22 +58,14 @@ func classifyStatus(status int) sink.ResultClass {
 		return sink.TooLarge
 	case http.StatusTooManyRequests:
 		return sink.Throttled
-	case http.StatusBadGateway, http.StatusGatewayTimeout, statusOriginError, statusOriginTimeout, statusReadTimeout, statusConnectTimeout:
+	case http.StatusBadGateway, http.StatusGatewayTimeout,
+		statusOriginError, statusOriginTimeout, statusReadTimeout, statusConnectTimeout:
 		return sink.Unknown
 	}
-	return classifyHundred(status)
+	return classifyStatusRange(status)
 }
 
-// Statuses of proxies that no RFC defines. As with 502 and 504, the proxy forwarded the request, or may
-// have, and knows nothing of what the vendor made of it.
-const (
-	statusOriginError    = 520 // Cloudflare: the origin reset the connection or gave an answer that is not HTTP
-	statusOriginTimeout  = 524 // Cloudflare: the origin was connected and did not answer in time
-	statusReadTimeout    = 598 // by convention: no answer was read in time
-	statusConnectTimeout = 599 // by convention: no connection in time; some use it for any failure
-)
-
-func classifyHundred(status int) sink.ResultClass {
+func classifyStatusRange(status int) sink.ResultClass {
 	switch status / 100 {
 	case 2:
 		return sink.Delivered
@@ -76,15 +79,16 @@ func classifyHundred(status int) sink.ResultClass {
 	return sink.Unknown
 }
 
-// classifyError: a name look-up that timed out or that the context ended does not say that the name is wrong.
-func classifyError(r Exchange) sink.ResultClass {
-	var dns *net.DNSError
+// classifyError classifies an exchange without a response. A name lookup that timed out or that the
+// context ended does not mean that the name is wrong.
+func classifyError(exchange Exchange) sink.ResultClass {
+	var dnsErr *net.DNSError
 	switch {
-	case errors.Is(r.Err, ErrTLS):
+	case errors.Is(exchange.Err, ErrTLS):
 		return sink.Misconfigured
-	case r.RequestWritten:
+	case exchange.RequestWritten:
 		return sink.Unknown
-	case errors.As(r.Err, &dns) && !cutShort(r.Err):
+	case errors.As(exchange.Err, &dnsErr) && !isInterrupted(exchange.Err):
 		return sink.Misconfigured
 	}
 	return sink.Unavailable

@@ -10,7 +10,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// The rows are written out, apart from the code's own order, so that each status stands in exactly one.
+// The rows are written out, apart from the code's own order, so that each status stands in exactly
+// one.
 func wantClass(status int) sink.ResultClass {
 	rows := map[sink.ResultClass][]int{
 		sink.Unauthorized:  {401, 403},
@@ -99,7 +100,7 @@ func TestWithoutAnAnswerTheErrorDecides(t *testing.T) {
 }
 
 func TestAnAlertOfThePeerIsATLSFailure(t *testing.T) {
-	if !isTLS(&net.OpError{Op: "remote error", Err: errors.New("certificate required")}, nil) {
+	if !isTLSFailure(&net.OpError{Op: "remote error", Err: errors.New("certificate required")}, nil) {
 		t.Error("not taken for a TLS failure")
 	}
 }

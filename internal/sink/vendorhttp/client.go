@@ -1,11 +1,11 @@
-// Package vendorhttp is the HTTP part of the vendor kit: one bounded attempt of a call, the result class
-// that transport and HTTP status imply, and one access token per account.
+// Package vendorhttp is the HTTP part of the vendor kit: one bounded attempt of a call, the result
+// class that transport and HTTP status imply, and one access token per account.
 //
 // A vendor's Send is usually this:
 //
 //	func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Response {
 //		return o.account.tokens.CallWithToken(ctx, func(token string) sink.Response {
-//			req := ... // req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(prefix, items, suffix)
+//			req := ... // with a body from vendorhttp.Body
 //			exchange := vendorhttp.RoundTrip(ctx, o.account.client, req, 0)
 //			response := vendorhttp.ClassifyExchange(exchange)
 //			... // the vendor's body decides what the status leaves open
@@ -13,13 +13,13 @@
 //		})
 //	}
 //
-// and its RefreshToken calls TokenSource.Refresh. Vendors with OAuth 2.0 client credentials take their
-// tokens from ClientCredentials. Others write a FetchToken, whose error LoginError makes from the
-// classified response of the login. A call that carries no items and changes nothing (a catalogue, a
-// probe) passes its response through DependencyResponse.
+// and its RefreshToken calls TokenSource.Refresh. Vendors with OAuth 2.0 client credentials take
+// their tokens from ClientCredentials. Others write a FetchToken, whose error LoginError makes from
+// the classified response of the login. A call that carries no items and changes nothing (a
+// catalogue, a probe) passes its response through DependencyResponse.
 //
-// The package retries nothing, logs nothing and holds no goroutine. Its errors carry no token, no query
-// and no body.
+// The package retries nothing, logs nothing and holds no goroutine. Its errors carry no token, no
+// query and no body.
 package vendorhttp
 
 import (
@@ -34,37 +34,44 @@ import (
 	"time"
 )
 
-// Options are how one vendor account is reached. The zero value is a direct connection with the system's roots.
+// Options say how an account's vendor is reached. The zero value is a direct connection that trusts
+// the system's certificate authorities.
 type Options struct {
-	// Transport replaces the transport that the other fields describe; nil: one is made.
+	// Transport replaces the transport that the other fields describe; nil means none.
 	Transport http.RoundTripper
-	// Concurrency is the number of calls at a time; so many idle connections are kept. Below 1 counts as 1.
+	// Concurrency is the number of calls in flight at a time. As many idle connections are kept.
+	// Values below 1 count as 1.
 	Concurrency int
-	// Proxy picks a proxy for a request, such as http.ProxyFromEnvironment; nil: none, whatever the environment says.
+	// Proxy chooses the proxy of a request, such as http.ProxyFromEnvironment; nil means no proxy,
+	// whatever the environment says.
 	Proxy func(*http.Request) (*url.URL, error)
-	// CAFile is a PEM file of roots that are trusted besides the system's; empty: none.
+	// CAFile is a PEM file of certificate authorities to trust besides the system's; empty means
+	// none.
 	CAFile string
-	// InsecureSkipVerify accepts any certificate. The connection can then be read and changed by anyone on its way.
+	// InsecureSkipVerify accepts any certificate. Anyone on the way can then read and change what
+	// is sent.
 	InsecureSkipVerify bool
 }
 
-// idleTimeout is below the keep-alive time-out that common servers ship with (Apache 5 s, Tomcat 20 s, nginx 75 s). A request that meets a connection
-// just closed by the vendor has an unknown outcome, which is dear; a new connection after a pause is cheap.
+// idleTimeout is below the keep-alive timeouts of common servers (Apache 5 s, Tomcat 20 s, nginx 75
+// s). A request that meets a connection which the vendor has just closed has an unknown outcome,
+// and that is expensive. A new connection after a pause is cheap.
 const idleTimeout = 4 * time.Second
 
-// NewClient makes the client of one account. It never follows a redirect: a POST would come back as a GET, and the token would go
-// to whoever the vendor's host names. The only limit on an answer's time is the context of the call. The error is about CAFile.
+// NewClient returns the client of one account. It follows no redirect: a POST would come back as a
+// GET, and the token would go to whatever host the vendor names. The context of a call is the only
+// limit on its duration. The error is about CAFile.
 func NewClient(o Options) (*http.Client, error) {
-	rt := o.Transport
-	if rt == nil {
-		t, err := newTransport(o)
+	transport := o.Transport
+	if transport == nil {
+		own, err := newTransport(o)
 		if err != nil {
 			return nil, err
 		}
-		rt = t
+		transport = own
 	}
 	return &http.Client{
-		Transport:     rt,
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
@@ -85,7 +92,7 @@ func newTransport(o Options) (*http.Transport, error) {
 			InsecureSkipVerify: o.InsecureSkipVerify,
 		},
 		ForceAttemptHTTP2: true,
-		// A peer that has gone without a word is found by pings, not by the time-out of each call on its connection.
+		// Pings find a peer that is gone. Without them each call on its connection would time out.
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 		MaxIdleConns:           idle,
 		MaxIdleConnsPerHost:    idle,
@@ -94,7 +101,8 @@ func newTransport(o Options) (*http.Transport, error) {
 	}, nil
 }
 
-// loadRoots is nil, the system's roots, where no file is named.
+// loadRoots returns the system's certificate authorities and those of file, or nil, which means the
+// system's, if there is no file.
 func loadRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
@@ -113,4 +121,4 @@ func loadRoots(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-var errNoCertificate = errors.New("no PEM certificate in it")
+var errNoCertificate = errors.New("no PEM certificate found")

@@ -7,38 +7,9 @@ import (
 	"sluice/internal/sink"
 )
 
-// LoginError makes the error of a FetchToken from the response to its login call. The token source
-// narrows the response's class to those that say how to wait; see DependencyResponse.
-func LoginError(response sink.Response) *sink.DependencyError {
-	return &sink.DependencyError{Action: "logging in", Response: response}
-}
-
-// loginErrorOf makes a LoginError that has a class and a cause but no HTTP response.
-func loginErrorOf(class sink.ResultClass, cause error) *sink.DependencyError {
-	return LoginError(sink.Response{Result: sink.Result{Class: class}, Err: cause})
-}
-
-// DependencyResponse narrows the class of a response to a call that carries no items and changes
-// nothing at the vendor, such as a login or a catalogue request. An unknown outcome is harmless there
-// and becomes Unavailable. A call that the vendor rejects although it has no data is made wrongly and
-// becomes Misconfigured. MayHaveActed is cleared. Delivered stays as it is.
-func DependencyResponse(response sink.Response) sink.Response {
-	response.MayHaveActed = false
-	switch response.Class {
-	case sink.Delivered, sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable:
-	case sink.Unknown:
-		response.Class = sink.Unavailable
-	case sink.Rejected, sink.Retryable, sink.TooLarge:
-		response.Class = sink.Misconfigured
-	default: // the zero class of a response that was never classified
-		response.Class = sink.Misconfigured
-	}
-	return response
-}
-
 // CallWithToken runs call with the account's token and records the token's version in the response.
-// If there is no token to be had, call does not run: the response is then that of the failed login,
-// with TokenVersion 0 and the *sink.DependencyError as Err.
+// If no token is available, call does not run: the response is then that of the failed login, with
+// TokenVersion 0 and the *sink.DependencyError as Err.
 func (s *TokenSource) CallWithToken(ctx context.Context, call func(token string) sink.Response) sink.Response {
 	token, version, err := s.Get(ctx)
 	if err != nil {
@@ -50,11 +21,54 @@ func (s *TokenSource) CallWithToken(ctx context.Context, call func(token string)
 }
 
 func failedLoginResponse(err error) sink.Response {
-	var dependency *sink.DependencyError
-	if !errors.As(err, &dependency) {
+	var loginErr *sink.DependencyError
+	if !errors.As(err, &loginErr) {
 		return sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: err}
 	}
-	response := dependency.Response
+	response := loginErr.Response
 	response.Err = err
+	return response
+}
+
+// LoginError makes the error of a FetchToken from the response to its login call. The token source
+// narrows the response's class to those that say how to wait; see DependencyResponse.
+func LoginError(response sink.Response) *sink.DependencyError {
+	return &sink.DependencyError{Action: "logging in", Response: response}
+}
+
+// loginErrorOf makes a LoginError that has a class and a cause but no HTTP response.
+func loginErrorOf(class sink.ResultClass, cause error) *sink.DependencyError {
+	return LoginError(sink.Response{Result: sink.Result{Class: class}, Err: cause})
+}
+
+// narrowLoginError turns any error of a FetchToken into one whose class says how to wait.
+func narrowLoginError(err error) sink.DependencyError {
+	var found *sink.DependencyError
+	if !errors.As(err, &found) {
+		return *loginErrorOf(sink.Unavailable, err)
+	}
+	narrowed := *found
+	narrowed.Response = DependencyResponse(narrowed.Response)
+	if narrowed.Response.Class == sink.Delivered {
+		narrowed.Response.Class = sink.Misconfigured
+	}
+	return narrowed
+}
+
+// DependencyResponse narrows the class of a response to a call that carries no items and changes
+// nothing at the vendor, such as a login or a catalogue request. An unknown outcome is harmless
+// there and becomes Unavailable. A call that the vendor rejects although it has no data is made
+// wrongly and becomes Misconfigured. MayHaveActed is cleared. Delivered stays as it is.
+func DependencyResponse(response sink.Response) sink.Response {
+	response.MayHaveActed = false
+	switch response.Class {
+	case sink.Delivered, sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable:
+	case sink.Unknown:
+		response.Class = sink.Unavailable
+	case sink.Rejected, sink.Retryable, sink.TooLarge:
+		response.Class = sink.Misconfigured
+	default: // the zero class of a response that was never classified
+		response.Class = sink.Misconfigured
+	}
 	return response
 }

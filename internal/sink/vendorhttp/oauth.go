@@ -14,52 +14,59 @@ import (
 	"sluice/internal/sink"
 )
 
-// ClientAuthStyle is where a client puts its id and secret (RFC 6749 2.3.1).
+// ClientAuthStyle is where an OAuth 2.0 client puts its ID and secret (RFC 6749, section 2.3.1).
 type ClientAuthStyle string
 
-// The styles. Empty is StyleBody, which the vendors document.
+// The client authentication styles. The empty style is AuthInBody.
 const (
 	AuthInBody   ClientAuthStyle = "body"
 	AuthInHeader ClientAuthStyle = "header"
 )
 
-// errTokenURL leaves the cause out, which quotes the URL: it may carry a password.
-var errTokenURL = errors.New("the token URL is no URL")
-
-// tokenMaxBody bounds a token answer in bytes; a JWT of a few kilobytes is long.
+// tokenMaxBody bounds the body of a token response in bytes. A JWT of a few kilobytes is long.
 const tokenMaxBody = 64 << 10
 
-// ClientCredentials fetches tokens by the OAuth 2.0 client credentials grant (RFC 6749 4.4). scope may be empty. The token's type is not looked at:
-// gateways name it Bearer, bearer and BearerToken. An answer without expires_in is a token used until it is refused.
-func ClientCredentials(client *http.Client, tokenURL, id, secret, scope string, style ClientAuthStyle) FetchToken {
+// errTokenURL omits the cause, which quotes the URL: it may hold a password.
+var errTokenURL = errors.New("the token URL is not a URL")
+
+// ClientCredentials returns a FetchToken that uses the client credentials grant of OAuth 2.0 (RFC
+// 6749, section 4.4). The scope may be empty. The token's type is ignored, since gateways call it
+// Bearer, bearer and BearerToken. A token whose response has no expires_in is used until the vendor
+// refuses it.
+func ClientCredentials(
+	client *http.Client, tokenURL, clientID, clientSecret, scope string, style ClientAuthStyle,
+) FetchToken {
 	return func(ctx context.Context) (Token, error) {
-		req, err := tokenRequest(ctx, tokenURL, id, secret, scope, style)
+		req, err := newTokenRequest(ctx, tokenURL, clientID, clientSecret, scope, style)
 		if err != nil {
 			return Token{}, loginErrorOf(sink.Misconfigured, err)
 		}
-		asked := time.Now()
-		reply := RoundTrip(ctx, client, req, tokenMaxBody)
-		if a := ClassifyExchange(reply); a.Class != sink.Delivered {
-			return Token{}, loginRefused(reply, a)
+		requestedAt := time.Now()
+		exchange := RoundTrip(ctx, client, req, tokenMaxBody)
+		response := ClassifyExchange(exchange)
+		if response.Class != sink.Delivered {
+			return Token{}, LoginError(readTokenError(exchange.Body, response))
 		}
-		token, err := parseToken(reply.Body, asked)
+		token, err := parseToken(exchange.Body, requestedAt)
 		if err != nil {
-			u := loginErrorOf(sink.Misconfigured, err)
-			u.Response.Status = reply.Status
-			return Token{}, u
+			loginErr := loginErrorOf(sink.Misconfigured, err)
+			loginErr.Response.Status = exchange.Status
+			return Token{}, loginErr
 		}
 		return token, nil
 	}
 }
 
-func tokenRequest(ctx context.Context, tokenURL, id, secret, scope string, style ClientAuthStyle) (*http.Request, error) {
+func newTokenRequest(
+	ctx context.Context, tokenURL, clientID, clientSecret, scope string, style ClientAuthStyle,
+) (*http.Request, error) {
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if scope != "" {
 		form.Set("scope", scope)
 	}
 	if style != AuthInHeader {
-		form.Set("client_id", id)
-		form.Set("client_secret", secret)
+		form.Set("client_id", clientID)
+		form.Set("client_secret", clientSecret)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, tokenURL, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -68,55 +75,57 @@ func tokenRequest(ctx context.Context, tokenURL, id, secret, scope string, style
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	if style == AuthInHeader {
-		req.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
+		req.SetBasicAuth(url.QueryEscape(clientID), url.QueryEscape(clientSecret))
 	}
 	return req, nil
 }
 
-// loginRefused reads the error answer of RFC 6749 5.2, where there is one. These codes are about the client's credential, the others about the request.
-func loginRefused(reply Exchange, a sink.Response) *sink.DependencyError {
+// readTokenError adds what the error response of RFC 6749, section 5.2, says, if the body is one.
+// Some of its codes are about the client's credentials, the others about the request.
+func readTokenError(body []byte, response sink.Response) sink.Response {
 	var refusal struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}
-	if json.Unmarshal(reply.Body, &refusal) == nil {
-		a.Code, a.Message = Redact(refusal.Error), Redact(refusal.Description)
+	if json.Unmarshal(body, &refusal) == nil {
+		response.Code, response.Message = Redact(refusal.Error), Redact(refusal.Description)
 	}
-	if a.Class == sink.Rejected {
+	if response.Class == sink.Rejected {
 		switch refusal.Error {
 		case "invalid_client", "invalid_grant", "unauthorized_client", "access_denied":
-			a.Class = sink.Unauthorized
+			response.Class = sink.Unauthorized
 		}
 	}
-	return LoginError(a)
+	return response
 }
 
-func parseToken(body []byte, asked time.Time) (Token, error) {
-	var answer struct {
+func parseToken(body []byte, requestedAt time.Time) (Token, error) {
+	var response struct {
 		Token     string          `json:"access_token"`
 		ExpiresIn json.RawMessage `json:"expires_in"`
 	}
-	// The decoder's error is left out: it may quote the answer, and the answer is a token.
-	if json.Unmarshal(body, &answer) != nil || answer.Token == "" {
+	// The decoder's error is omitted: it may quote the body, which holds a token.
+	if json.Unmarshal(body, &response) != nil || response.Token == "" {
 		return Token{}, errNoToken
 	}
-	life, err := parseSeconds(answer.ExpiresIn)
-	if err != nil || life == 0 {
-		return Token{Value: answer.Token}, err
+	lifetime, err := parseSeconds(response.ExpiresIn)
+	if err != nil || lifetime == 0 {
+		return Token{Value: response.Token}, err
 	}
-	return Token{Value: answer.Token, Expires: asked.Add(life)}, nil
+	return Token{Value: response.Token, Expires: requestedAt.Add(lifetime)}, nil
 }
 
 var errExpiresIn = errors.New("expires_in is not a number of seconds above 0")
 
-// parseSeconds reads a JSON number, or one in a string as some gateways write it; 0 where there is none.
+// parseSeconds reads a JSON number, or a number in a JSON string, as some gateways write it. It
+// returns 0 if there is none, and at most ten years.
 func parseSeconds(raw json.RawMessage) (time.Duration, error) {
-	s := string(bytes.Trim(raw, `"`))
-	if s == "" || s == "null" {
+	text := string(bytes.Trim(raw, `"`))
+	if text == "" || text == "null" {
 		return 0, nil
 	}
 	const longest = 10 * 365 * 24 * time.Hour
-	seconds, err := strconv.ParseFloat(s, 64)
+	seconds, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(seconds > 0) {
 		return 0, errExpiresIn
 	}

@@ -62,7 +62,7 @@ func TestPageIsKnownByItsTypeOrItsContent(t *testing.T) {
 			if tt.media != "" {
 				header.Set("Content-Type", tt.media)
 			}
-			if got := IsPage(Exchange{Status: 200, Header: header, Body: []byte(tt.body)}); got != tt.want {
+			if got := IsHTMLPage(Exchange{Status: 200, Header: header, Body: []byte(tt.body)}); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
@@ -75,7 +75,7 @@ func TestBodyTextIsUTF8WithoutAMark(t *testing.T) {
 		{inUTF16(bom+`{"é":1}`, 0), `{"é":1}`}, {inUTF16(bom+`{"é":1}`, 1), `{"é":1}`},
 		{inUTF16(`{"é":1}`, 0), `{"é":1}`}, {inUTF16(`{"é":1}`, 1), `{"é":1}`},
 	} {
-		if got := string(BodyText([]byte(tt.body))); got != tt.want {
+		if got := string(DecodeBodyText([]byte(tt.body))); got != tt.want {
 			t.Errorf("%q: got %q, want %q", tt.body, got, tt.want)
 		}
 	}

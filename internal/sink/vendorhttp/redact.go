@@ -8,30 +8,33 @@ import (
 )
 
 const (
-	redactedMax = 512     // bytes of a message that may stand in a header or log line
-	redactInput = 4 << 10 // bytes looked at; bounds the work that a vendor's answer can cause
+	redactedMax = 512     // bytes of the result, which goes into headers and log lines
+	redactInput = 4 << 10 // bytes of the input that are used; bounds the work
 	mask        = "***"
 )
 
-// What looks personal. Each errs towards masking: a message that lost a number is still a message.
-var personal = []*regexp.Regexp{
-	// Quoted values of more than 64 characters, also where the text ends before the quote does.
+// personalPatterns match what looks personal or secret. They mask too much rather than too little:
+// a message without its number is still useful.
+var personalPatterns = []*regexp.Regexp{
+	// Quoted values of more than 64 characters, even if the closing quote is missing.
 	regexp.MustCompile(`"[^"]{65,}("|$)`),
 	regexp.MustCompile(`\B'[^']{65,}('|$)`),
-	// E-mail addresses, also as they stand in a query.
+	// E-mail addresses, also URL-encoded ones.
 	regexp.MustCompile(`[^\s"'<>(),;:=@]*(@|%40)[^\s"'<>(),;]+`),
-	// Tokens: after the word that announces them, and JWTs.
+	// Tokens after the scheme's name, and JWTs.
 	regexp.MustCompile(`(?i)\b(bearer|basic)\s+[\w\-+/=.~]{8,}`),
 	regexp.MustCompile(`\beyJ[\w-]{5,}(\.[\w-]*)*`),
-	// Six digits or more, with up to two separators between each: telephone, card and account numbers, and dates of birth.
+	// Six digits or more with up to two separators between them: telephone, card and account
+	// numbers and dates of birth.
 	regexp.MustCompile(`\+?\p{Nd}([\s().\-/]{0,2}\p{Nd}){5,}`),
 }
 
-// opaque finds what may be a token, a key or an id: words of 20 characters or more.
-var opaque = regexp.MustCompile(`[\w\-+=]{20,}`)
+// opaqueWord matches what may be a token, a key or an ID: words of 20 characters or more.
+var opaqueWord = regexp.MustCompile(`[\w\-+=]{20,}`)
 
-// maskOpaque masks a word that has digits all over. One that has few is a vendor's term, such as the name of an exception.
-func maskOpaque(word string) string {
+// maskOpaqueWord masks a word that has several digits. One with few is a vendor's term, such as the
+// name of an exception.
+func maskOpaqueWord(word string) string {
 	digits := 0
 	for i := range len(word) {
 		if word[i] >= '0' && word[i] <= '9' {
@@ -44,9 +47,11 @@ func maskOpaque(word string) string {
 	return mask
 }
 
-// Redact makes a vendor's text fit for a header, a log line and an operator: at most 512 bytes of valid UTF-8 on one line, control characters
-// as spaces, and values that look personal or secret as "***": e-mail addresses, tokens, long words with digits, numbers of six digits or more, quoted values of more than 64 characters.
-// It knows no names: a name that the vendor repeats outside long quotes is not found.
+// Redact makes a vendor's text fit for a record header, a log line and an operator: one line of at
+// most 512 bytes of valid UTF-8, with control characters replaced by spaces and values that look
+// personal or secret by "***". Those are e-mail addresses, tokens, long words with digits, numbers
+// of six digits or more, and quoted values of more than 64 characters. It cannot recognize names: a
+// name that the vendor repeats outside of such values remains.
 func Redact(s string) string {
 	s = cutInput(s)
 	s = strings.Map(func(r rune) rune {
@@ -55,14 +60,15 @@ func Redact(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
-	s = opaque.ReplaceAllStringFunc(s, maskOpaque)
-	for _, p := range personal {
-		s = p.ReplaceAllLiteralString(s, mask)
+	s = opaqueWord.ReplaceAllStringFunc(s, maskOpaqueWord)
+	for _, pattern := range personalPatterns {
+		s = pattern.ReplaceAllLiteralString(s, mask)
 	}
-	return cutRunes(strings.TrimSpace(s), redactedMax)
+	return truncate(strings.TrimSpace(s), redactedMax)
 }
 
-// cutInput drops the word that the bound would cut: half an address does not look like one.
+// cutInput bounds the input and drops the word at its end: half an e-mail address no longer looks
+// like one.
 func cutInput(s string) string {
 	if len(s) <= redactInput {
 		return s
@@ -74,12 +80,13 @@ func cutInput(s string) string {
 	return mask
 }
 
-func cutRunes(s string, most int) string {
-	if len(s) <= most {
+// truncate cuts s to at most so many bytes, between two runes.
+func truncate(s string, maxBytes int) string {
+	if len(s) <= maxBytes {
 		return s
 	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
+	for maxBytes > 0 && !utf8.RuneStart(s[maxBytes]) {
+		maxBytes--
 	}
-	return s[:most]
+	return s[:maxBytes]
 }

@@ -57,7 +57,8 @@ func TestRedactCutsOnARuneBoundary(t *testing.T) {
 	}
 }
 
-// Masking after cutting would leave the first half of an address standing, which no longer looks like one.
+// Masking after cutting would leave the first half of an address standing, which no longer looks
+// like one.
 func TestRedactLeavesNoHalfOfAnAddressAtAnyCut(t *testing.T) {
 	for pad := range 40 {
 		for _, filler := range []string{"ab ", `"a":1,`, "0123456789"} {
@@ -89,7 +90,7 @@ func FuzzRedact(f *testing.F) {
 		if strings.ContainsFunc(got, unicode.IsControl) {
 			t.Fatalf("a control character stands: %q", got)
 		}
-		for _, p := range personal[2:] {
+		for _, p := range personalPatterns[2:] {
 			if found := p.FindString(got); found != "" {
 				t.Fatalf("%q stands in %q", found, got)
 			}

@@ -3,94 +3,102 @@ package vendorhttp
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
 
+	"sluice/internal/backoff"
 	"sluice/internal/sink"
 )
 
-// Token is a credential that was had by logging in.
+// Token is an access token that a login returned.
 type Token struct {
 	Value string
-	// Expires is when the vendor takes it no more; zero: not known, it is used until it is refused.
+	// Expires is when the vendor stops accepting the token. Zero means that this is not known and
+	// that the token is used until the vendor refuses it.
 	Expires time.Time
 }
 
-// FetchToken logs in, in one attempt. Its error is a *sink.Unready, or any other one, which then counts as Unavailable.
+// FetchToken logs in with one attempt. Its error is best made by LoginError; any other error counts
+// as sink.Unavailable.
 type FetchToken func(ctx context.Context) (Token, error)
 
-// The waits after failed logins: vendors lock accounts that try too often.
-const (
-	loginBackoffMin = time.Second
-	loginBackoffMax = 15 * time.Minute
-)
+// loginBackoff spaces logins after failed ones: vendors lock accounts that try too often.
+var loginBackoff = backoff.Policy{Min: time.Second, Max: 15 * time.Minute}
 
-// TokenSource is the token of one account: one login at a time, and one for everybody. It holds no goroutine: a login runs in the
-// call that needs it. Safe for concurrent use.
+// TokenSource keeps the access token of one account, with at most one login at a time, whose token
+// everybody uses. It has no goroutine: a login runs in the call that needs it. All methods are safe
+// for concurrent use.
 type TokenSource struct {
 	fetch  FetchToken
 	margin time.Duration
-	login  chan struct{} // one place: its holder may log in. Taken before mu
+	// loginSlot holds a value while a login is in progress. It is taken before mu.
+	loginSlot chan struct{}
 
-	mu         sync.Mutex // covers what follows; never held during a login
-	token      Token
-	renewAt    time.Time // zero: never
-	generation uint64    // names the token; 0 before the first
-	failures   int       // logins that failed in a row
-	retryAt    time.Time // no login before
-	failed     sink.DependencyError
+	mu        sync.Mutex // guards the fields below; never held during a login
+	token     Token
+	refreshAt time.Time // zero means never
+	version   uint64    // names the token; 0 before the first
+	failures  int       // failed logins in a row
+	retryAt   time.Time // no login before this time
+	lastError sink.DependencyError
 }
 
-// NewTokenSource makes a source that renews a token by margin before it expires, or at half of its life where that is later.
+// NewTokenSource returns a source that replaces a token by margin before it expires, but not before
+// half of its lifetime has passed.
 func NewTokenSource(fetch FetchToken, margin time.Duration) *TokenSource {
-	return &TokenSource{fetch: fetch, margin: margin, login: make(chan struct{}, 1)}
+	return &TokenSource{fetch: fetch, margin: margin, loginSlot: make(chan struct{}, 1)}
 }
 
-// StaticToken is the source of a token that was given and not had by logging in. Renew cannot get another one and says Unauthorized; after the
-// back-off the same token is tried again, since the vendor may have put it right.
+// StaticToken returns the source of a token that was configured. Refresh cannot get another one and
+// returns Unauthorized. After the back-off the same token is used again, since the vendor may have
+// accepted it meanwhile.
 func StaticToken(token string) *TokenSource {
 	return NewTokenSource(func(context.Context) (Token, error) { return Token{Value: token}, nil }, 0)
 }
 
-// Get is the token, and the generation that names it for Renew. It logs in where there is none or the margin is reached. While a token still
-// holds, nobody waits for another's login, and a failed one is not reported. The error is a *sink.Unready that wraps ctx.Err() where ctx ended.
-// After a failed login it is the remembered one, at once, until the back-off is over; its Answer.RetryAfter says what is left of that.
-func (s *TokenSource) Get(ctx context.Context) (value string, generation uint64, err error) {
-	value, generation, due := s.current()
+// Get returns the token and its version, which names it for Refresh. It logs in if there is no
+// token or the token is within the margin of its expiry. Within the margin nobody waits for the
+// login of another caller, and a failed login is not reported.
+//
+// The error is a *sink.DependencyError, which wraps ctx.Err() if ctx ended. After a failed login it
+// is the error of that login, returned at once until the back-off ends; its Response.RetryAfter is
+// what remains of the back-off.
+func (s *TokenSource) Get(ctx context.Context) (value string, version uint64, err error) {
+	value, version, refreshDue := s.current()
 	switch {
-	case value != "" && !due:
-		return value, generation, nil
+	case value != "" && !refreshDue:
+		return value, version, nil
 	case value != "":
-		if !s.tryLock() {
-			return value, generation, nil
+		if !s.tryStartLogin() {
+			return value, version, nil
 		}
 	default:
-		if err := s.lock(ctx); err != nil {
+		if err := s.startLogin(ctx); err != nil {
 			return "", 0, err
 		}
 	}
-	defer s.unlock()
-	if value, generation, due = s.current(); value != "" && !due {
-		return value, generation, nil // another has logged in meanwhile
+	defer s.endLogin()
+	if value, version, refreshDue = s.current(); value != "" && !refreshDue {
+		return value, version, nil // another caller has logged in meanwhile
 	}
 	if err := s.logIn(ctx, ""); err != nil && value == "" {
 		return "", 0, err
 	}
-	value, generation, _ = s.current()
-	return value, generation, nil
+	value, version, _ = s.current()
+	return value, version, nil
 }
 
-// Refresh gets a token other than the one that generation used names, which the vendor has refused. Where a newer one is there already, that one is
-// taken. The error is a *sink.Unready as with Get; Unauthorized also where a login gives the refused token again.
+// Refresh replaces the token of the version used, which the vendor has refused. If it was replaced
+// already, Refresh does nothing. The error is a *sink.DependencyError as with Get; it is
+// Unauthorized also if the login returned the refused token again.
 func (s *TokenSource) Refresh(ctx context.Context, used uint64) error {
-	if err := s.lock(ctx); err != nil {
+	if err := s.startLogin(ctx); err != nil {
 		return err
 	}
-	defer s.unlock()
-	value, generation, _ := s.current()
-	if value != "" && generation != used {
+	defer s.endLogin()
+	value, version, _ := s.current()
+	if value != "" && version != used {
 		return nil
 	}
 	s.mu.Lock()
@@ -99,21 +107,23 @@ func (s *TokenSource) Refresh(ctx context.Context, used uint64) error {
 	return s.logIn(ctx, value)
 }
 
-func (s *TokenSource) current() (value string, generation uint64, due bool) {
+// current returns the token unless it has expired, and whether it should be replaced.
+func (s *TokenSource) current() (value string, version uint64, refreshDue bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	if s.token.Value == "" || !s.token.Expires.IsZero() && !now.Before(s.token.Expires) {
-		return "", s.generation, true
+		return "", s.version, true
 	}
-	return s.token.Value, s.generation, !s.renewAt.IsZero() && !now.Before(s.renewAt)
+	return s.token.Value, s.version, !s.refreshAt.IsZero() && !now.Before(s.refreshAt)
 }
 
-var errSameToken = errors.New("the login gave the refused token again")
+var errSameToken = errors.New("the login returned the refused token again")
 
-// logIn fetches a token other than refused, or gives the remembered error. The caller holds the login.
+// logIn fetches a token other than the refused one, or returns the last login's error during its
+// back-off. The caller holds the login slot.
 func (s *TokenSource) logIn(ctx context.Context, refused string) error {
-	if err := s.remembered(); err != nil {
+	if err := s.backoffError(); err != nil {
 		return err
 	}
 	token, err := s.fetch(ctx)
@@ -125,102 +135,93 @@ func (s *TokenSource) logIn(ctx context.Context, refused string) error {
 		err = checkToken(token)
 	}
 	if err != nil {
-		return s.fail(ctx, err)
+		return s.recordFailure(ctx, err)
 	}
-	s.accept(token)
+	s.recordToken(token)
 	return nil
 }
 
-func (s *TokenSource) accept(t Token) {
+func (s *TokenSource) recordToken(token Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.token, s.renewAt = t, time.Time{}
-	if !t.Expires.IsZero() {
-		early := min(s.margin, time.Until(t.Expires)/2)
-		s.renewAt = t.Expires.Add(-early)
+	s.token, s.refreshAt = token, time.Time{}
+	if !token.Expires.IsZero() {
+		margin := min(s.margin, time.Until(token.Expires)/2)
+		s.refreshAt = token.Expires.Add(-margin)
 	}
-	s.generation++
+	s.version++
 	s.failures, s.retryAt = 0, time.Time{}
 }
 
-// fail remembers the failure, unless the caller called its login off, which says nothing about the vendor.
-func (s *TokenSource) fail(ctx context.Context, err error) error {
-	u := narrowLoginError(err)
+// recordFailure starts the back-off, unless the caller canceled its login, which says nothing about
+// the vendor.
+func (s *TokenSource) recordFailure(ctx context.Context, err error) error {
+	loginErr := narrowLoginError(err)
 	if errors.Is(ctx.Err(), context.Canceled) {
-		u.Response.Err = withContext(ctx, u.Response.Err)
-		return &u
+		loginErr.Response.Err = withContextError(ctx, loginErr.Response.Err)
+		return &loginErr
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	wait := min(loginBackoffMin<<min(s.failures, 20), loginBackoffMax)
-	wait = wait/2 + rand.N(wait/2+1)
-	wait = max(wait, min(u.Response.RetryAfter, loginBackoffMax))
+	wait := loginBackoff.EqualJitter(s.failures, nil)
+	wait = max(wait, min(loginErr.Response.RetryAfter, loginBackoff.Max))
 	s.failures++
-	s.failed, s.retryAt = u, time.Now().Add(wait)
-	u.Response.RetryAfter = wait
-	return &u
+	s.lastError, s.retryAt = loginErr, time.Now().Add(wait)
+	loginErr.Response.RetryAfter = wait
+	return &loginErr
 }
 
-func (s *TokenSource) remembered() error {
+// backoffError returns the last login's error while no login may be made, or nil.
+func (s *TokenSource) backoffError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left := time.Until(s.retryAt)
-	if left <= 0 {
+	remaining := time.Until(s.retryAt)
+	if remaining <= 0 {
 		return nil
 	}
-	u := s.failed
-	u.Response.RetryAfter = left
-	return &u
+	loginErr := s.lastError
+	loginErr.Response.RetryAfter = remaining
+	return &loginErr
 }
 
-func (s *TokenSource) tryLock() bool {
+func (s *TokenSource) tryStartLogin() bool {
 	select {
-	case s.login <- struct{}{}:
+	case s.loginSlot <- struct{}{}:
 		return true
 	default:
 		return false
 	}
 }
 
-func (s *TokenSource) lock(ctx context.Context) error {
+func (s *TokenSource) startLogin(ctx context.Context) error {
 	select {
-	case s.login <- struct{}{}:
+	case s.loginSlot <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return &sink.DependencyError{Action: "waiting for a login", Response: sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: ctx.Err()}}
+		return &sink.DependencyError{
+			Action:   "waiting for a login",
+			Response: sink.Response{Result: sink.Result{Class: sink.Unavailable}, Err: ctx.Err()},
+		}
 	}
 }
 
-func (s *TokenSource) unlock() { <-s.login }
-
-// narrowLoginError returns any error of a FetchToken as one whose class says how to wait.
-func narrowLoginError(err error) sink.DependencyError {
-	var found *sink.DependencyError
-	if !errors.As(err, &found) {
-		return *loginErrorOf(sink.Unavailable, err)
-	}
-	narrowed := *found
-	narrowed.Response = DependencyResponse(narrowed.Response)
-	if narrowed.Response.Class == sink.Delivered {
-		narrowed.Response.Class = sink.Misconfigured
-	}
-	return narrowed
-}
+func (s *TokenSource) endLogin() { <-s.loginSlot }
 
 var (
-	errNoToken      = errors.New("the answer has no token")
-	errTokenChars   = errors.New("the token holds characters other than printable ASCII without spaces")
-	errTokenExpired = errors.New("the token is past its expiry already: the clocks differ by more than its life")
+	errNoToken      = errors.New("the response has no token")
+	errTokenChars   = errors.New("the token has characters other than printable ASCII without spaces")
+	errTokenExpired = errors.New("the token has already expired: the clocks differ by more than its lifetime")
 )
 
-// checkToken takes what can stand in a header field (RFC 6750 2.1) and holds by this clock. Anything else would be a login for each call.
-func checkToken(t Token) error {
+// checkToken accepts what can be sent in a header field (RFC 6750, section 2.1) and is valid by
+// this clock. Any other token would cause one login per call.
+func checkToken(token Token) error {
 	switch {
-	case t.Value == "":
+	case token.Value == "":
 		return loginErrorOf(sink.Misconfigured, errNoToken)
-	case strings.ContainsFunc(t.Value, func(r rune) bool { return r <= ' ' || r > '~' }):
+	case strings.ContainsFunc(token.Value, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return loginErrorOf(sink.Misconfigured, errTokenChars)
-	case !t.Expires.IsZero() && !time.Now().Before(t.Expires):
+	case !token.Expires.IsZero() && !time.Now().Before(token.Expires):
 		return loginErrorOf(sink.Misconfigured, errTokenExpired)
 	}
 	return nil

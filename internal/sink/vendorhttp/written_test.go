@@ -11,8 +11,10 @@ import (
 	"sluice/internal/sink"
 )
 
-// Whatever moment an attempt ends at, a request that the vendor had whole is never said not to have been written: what is Unavailable is sent again
-// without being counted as a possible duplicate. Reading WroteRequest alone fails here, for net/http calls it on another goroutine than the one that returns.
+// Whatever moment an attempt ends at, a request that the vendor had whole is never said not to have
+// been written: what is Unavailable is sent again without being counted as a possible duplicate.
+// Reading WroteRequest alone fails here, for net/http calls it on another goroutine than the one
+// that returns.
 func TestARequestThatTheVendorHadWholeCountsAsWritten(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP/2 %v", http2), func(t *testing.T) {
@@ -42,8 +44,8 @@ func TestARequestThatTheVendorHadWholeCountsAsWritten(t *testing.T) {
 	}
 }
 
-// reader is a vendor that ends the attempt when it has read so many bytes, reads on (with stall, once the attempt has ended), and tells whether it
-// had the request whole.
+// reader is a vendor that ends the attempt when it has read so many bytes, reads on (with stall,
+// once the attempt has ended), and tells whether it had the request whole.
 type reader struct {
 	url   string
 	calls chan call
@@ -91,7 +93,8 @@ func (v *reader) attempt(t *testing.T, client *http.Client, c call) (written, ha
 	req.Body, req.ContentLength, req.GetBody = Body(nil, []sink.Item{{Body: make([]byte, c.size)}}, nil)
 	c.end, c.ended = end, make(chan struct{})
 	v.calls <- c
-	// The server may answer while the connection is being closed, so that an answer is no fault here.
+	// The server may answer while the connection is being closed, so that an answer is no fault
+	// here.
 	reply := RoundTrip(ctx, client, req, 0)
 	close(c.ended)
 	return reply.RequestWritten, <-v.had
