@@ -3,43 +3,40 @@ package propel
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"sluice/internal/event"
 	"sluice/internal/sink"
+	"sluice/internal/sink/jsonwriter"
 )
 
-// encodeCustomer makes a customer of customers/bulk/sourceId, with the fields that the page lists
-// and no others: a key that the vendor does not know refuses the whole call (10007).
-func encodeCustomer(cfg Config, e *event.CustomerChange) (sink.Item, error) {
-	w := &writer{b: make([]byte, 0, 512)}
-	outer := w.open("")
-	w.mandatory("source", e.Source)
-	w.mandatory("sourceId", e.SourceId)
-	w.optText("debtorId", e.DebtorId)
-	w.optText("firstName", e.FirstName)
-	w.optText("middleName", e.MiddleName)
-	w.optText("lastName", e.LastName)
-	w.optText("abbreviation", e.Abbreviation)
-	w.optText("title", e.Title)
-	w.optDate("dateOfBirth", e.DateOfBirth)
-	w.gender(cfg.GenderCase, e.Gender)
-	w.ssn(cfg.SSNType, e.Ssn)
-	w.optText("phone", e.Phone)
-	w.email(e.Email)
-	w.parent(e.Parent)
-	if e.PrimaryLanguage != nil {
-		w.letters("primaryLanguage", *e.PrimaryLanguage, "ISO 639-1")
-	}
-	w.addresses(e.Addresses)
-	w.close(outer)
-	if len(w.violations) > 0 {
-		return sink.Item{}, &sink.ValidationError{Violations: w.violations}
-	}
-	return sink.Item{ID: e.SourceId, Body: w.b, EnvelopeKey: e.Source, EntityKey: e.Source + "\x00" + canonicalSourceID(e.SourceId)}, nil
+// customerEncoder writes customers of customers/bulk/sourceId. Absent fields are omitted, because
+// the vendor keeps the stored value of a field that is omitted and documents no meaning of null.
+type customerEncoder struct {
+	*jsonwriter.Writer
+	genderCase, ssnType string
 }
 
-// canonicalSourceID is a sourceId as the vendor's echo may spell it: a number without its leading
-// zeros. Two that meet in it never share a call.
+// encodeCustomer encodes the fields that the vendor's page lists and no others: the vendor rejects
+// the whole call if it finds an unknown key (code 10007).
+func encodeCustomer(cfg Config, change *event.CustomerChange) (sink.Item, error) {
+	e := customerEncoder{Writer: jsonwriter.New(512), genderCase: cfg.GenderCase, ssnType: cfg.SSNType}
+	e.BeginObject("")
+	e.writeCustomer(change)
+	e.EndObject()
+	if err := e.Err(); err != nil {
+		return sink.Item{}, err
+	}
+	return sink.Item{
+		ID:          change.SourceId,
+		Body:        e.Bytes(),
+		EnvelopeKey: change.Source,
+		EntityKey:   change.Source + "\x00" + canonicalSourceID(change.SourceId),
+	}, nil
+}
+
+// canonicalSourceID returns the sourceId as the vendor may echo it: a number without its leading
+// zeros. Items whose canonical IDs are equal never share a call.
 func canonicalSourceID(id string) string {
 	if isDigits(id) {
 		return strings.TrimLeft(id[:len(id)-1], "0") + id[len(id)-1:]
@@ -47,133 +44,147 @@ func canonicalSourceID(id string) string {
 	return id
 }
 
-func (w *writer) gender(spelling string, v *string) {
-	if v == nil {
-		return
+func (e customerEncoder) writeCustomer(change *event.CustomerChange) {
+	e.RequiredText("source", change.Source)
+	e.RequiredText("sourceId", change.SourceId)
+	e.OptionalText("debtorId", change.DebtorId)
+	e.OptionalText("firstName", change.FirstName)
+	e.OptionalText("middleName", change.MiddleName)
+	e.OptionalText("lastName", change.LastName)
+	e.OptionalText("abbreviation", change.Abbreviation)
+	e.OptionalText("title", change.Title)
+	if change.DateOfBirth != nil {
+		e.Time("dateOfBirth", *change.DateOfBirth, time.DateOnly)
 	}
-	if *v != "M" && *v != "F" && *v != "U" {
-		w.addViolation("gender", "must be one of M, F, U")
-		return
+	e.writeGender(change.Gender)
+	e.writeSSN(change.Ssn)
+	e.OptionalText("phone", change.Phone)
+	e.writeEmail(change.Email)
+	e.writeParent(change.Parent)
+	if change.PrimaryLanguage != nil {
+		e.writeAlpha2("primaryLanguage", *change.PrimaryLanguage, "ISO 639-1")
 	}
-	if spelling == genderLower {
-		w.text("gender", strings.ToLower(*v))
-		return
-	}
-	w.text("gender", *v)
+	jsonwriter.OptionalObjects(e.Writer, "addresses", change.Addresses, e.writeAddress)
 }
 
-func (w *writer) ssn(form string, v *string) {
-	if v == nil {
+func (e customerEncoder) writeGender(gender *string) {
+	if gender == nil {
 		return
 	}
-	if form == ssnString {
-		w.text("ssn", *v)
+	isLower := e.genderCase == genderLower
+	if isLower && (*gender == "M" || *gender == "F" || *gender == "U") {
+		e.Text("gender", strings.ToLower(*gender))
 		return
 	}
-	n, err := strconv.ParseUint(*v, 10, 63)
+	e.OneOf("gender", *gender, "M", "F", "U")
+}
+
+func (e customerEncoder) writeSSN(ssn *string) {
+	if ssn == nil {
+		return
+	}
+	if e.ssnType == ssnString {
+		e.Text("ssn", *ssn)
+		return
+	}
+	number, err := strconv.ParseUint(*ssn, 10, 63)
 	if err != nil {
-		w.addViolation("ssn", "must be digits (ssn_type is integer)")
+		e.AddViolation("ssn", "must be digits (ssn_type is integer)")
 		return
 	}
-	w.key("ssn")
-	w.b = strconv.AppendUint(w.b, n, 10)
+	e.Int("ssn", int64(number))
 }
 
-// email is checked as far as any mail address goes: the vendor refuses the whole call for one that
-// is none.
-func (w *writer) email(v *string) {
-	if v == nil {
+// writeEmail checks as much as is true of every email address, because the vendor rejects the whole
+// call for an invalid one.
+func (e customerEncoder) writeEmail(email *string) {
+	if email == nil {
 		return
 	}
-	if !isEmailAddress(*v) {
-		w.addViolation("email", "must be an e-mail address")
+	if !isEmailAddress(*email) {
+		e.AddViolation("email", "must be an e-mail address")
 	}
-	w.text("email", *v)
+	e.Text("email", *email)
 }
 
-// isEmailAddress takes any local part and domain of RFC 5321: only quotes around the local part let
-// white space or another @ in.
-func isEmailAddress(s string) bool {
-	at := strings.LastIndexByte(s, '@')
+// isEmailAddress accepts every local part and domain of RFC 5321. White space and a second @ are
+// valid only within a quoted local part.
+func isEmailAddress(text string) bool {
+	const spaces = " \t\n\f\r"
+	at := strings.LastIndexByte(text, '@')
 	if at < 1 {
 		return false
 	}
-	local, domain := s[:at], s[at+1:]
-	quoted := len(local) > 2 && local[0] == '"' && local[len(local)-1] == '"'
-	return domain != "" && !strings.ContainsAny(domain, spaces) && (quoted || !strings.ContainsAny(local, spaces+"@"))
+	local, domain := text[:at], text[at+1:]
+	isQuoted := len(local) > 2 && local[0] == '"' && local[len(local)-1] == '"'
+	if domain == "" || strings.ContainsAny(domain, spaces) {
+		return false
+	}
+	return isQuoted || !strings.ContainsAny(local, spaces+"@")
 }
 
-const spaces = " \t\n\f\r"
-
-func (w *writer) parent(p *event.PropelParent) {
-	if p == nil {
+func (e customerEncoder) writeParent(parent *event.PropelParent) {
+	if parent == nil {
 		return
 	}
-	byID, bySource := p.Id != nil, p.Source != nil || p.SourceId != nil
-	if byID == bySource || bySource && (p.Source == nil || p.SourceId == nil) {
-		w.addViolation("parent", "exactly one of id, or source and sourceId together, is allowed")
+	byID, bySource := parent.Id != nil, parent.Source != nil || parent.SourceId != nil
+	if byID == bySource || bySource && (parent.Source == nil || parent.SourceId == nil) {
+		e.AddViolation("parent", "exactly one of id, or source and sourceId together, is allowed")
 		return
 	}
-	w.key("parent")
-	outer := w.open("parent.")
+	e.Key("parent")
+	e.BeginObject("parent")
 	if byID {
-		w.key("id")
-		w.b = strconv.AppendInt(w.b, *p.Id, 10)
+		e.Int("id", *parent.Id)
 	} else {
-		w.mandatory("source", *p.Source)
-		w.mandatory("sourceId", *p.SourceId)
+		e.RequiredText("source", *parent.Source)
+		e.RequiredText("sourceId", *parent.SourceId)
 	}
-	w.close(outer)
+	e.EndObject()
 }
 
-func (w *writer) addresses(list []event.PropelAddress) {
-	if list == nil {
+// writeAddress requires a code: the vendor would add an address without one again each time that it
+// is sent, and the operation would not be repeatable.
+func (e customerEncoder) writeAddress(address *event.PropelAddress) {
+	e.OneOf("type", address.Type, "delivery", "invoice")
+	e.RequiredText("code", address.Code)
+	e.OptionalText("company", address.Company)
+	e.OptionalText("firstName", address.FirstName)
+	e.OptionalText("middleName", address.MiddleName)
+	e.OptionalText("lastName", address.LastName)
+	e.OptionalOneOf("gender", address.Gender, "M", "F", "U")
+	e.RequiredText("street", address.Street)
+	e.OptionalText("number", address.Number)
+	e.OptionalText("numberExtension", address.NumberExtension)
+	e.OptionalText("postalCode", address.PostalCode)
+	e.RequiredText("city", address.City)
+	e.OptionalText("region", address.Region)
+	e.writeAlpha2("country", address.Country, "ISO 3166-1 alpha-2")
+	e.OptionalOneOf("icp", address.Icp, "Y", "N")
+	e.OptionalText("phone", address.Phone)
+	e.OptionalText("mobile", address.Mobile)
+	e.OptionalText("email", address.Email)
+	e.OptionalText("url", address.Url)
+	e.OptionalText("notes", address.Notes)
+	e.OptionalOneOf("isDefault", address.IsDefault, "Y", "N")
+}
+
+// writeAlpha2 writes a two-letter code of the standard in upper case, as in the vendor's examples.
+func (e customerEncoder) writeAlpha2(name, code, standard string) {
+	if len(code) != 2 || !isLetter(code[0]) || !isLetter(code[1]) {
+		e.AddViolation(name, "must be two letters ("+standard+")")
 		return
 	}
-	w.key("addresses")
-	w.b = append(w.b, '[')
-	for i := range list {
-		if i > 0 {
-			w.b = append(w.b, ',')
-		}
-		outer := w.open(indexed("addresses", i))
-		w.address(&list[i])
-		w.close(outer)
-	}
-	w.b = append(w.b, ']')
+	e.Text(name, strings.ToUpper(code))
 }
 
-// address insists on a code: an address without one is added anew each time that it is sent, and
-// the operation would not be repeatable.
-func (w *writer) address(a *event.PropelAddress) {
-	w.oneOf("type", a.Type, "delivery", "invoice")
-	w.mandatory("code", a.Code)
-	w.optText("company", a.Company)
-	w.optText("firstName", a.FirstName)
-	w.optText("middleName", a.MiddleName)
-	w.optText("lastName", a.LastName)
-	w.optOneOf("gender", a.Gender, "M", "F", "U")
-	w.mandatory("street", a.Street)
-	w.optText("number", a.Number)
-	w.optText("numberExtension", a.NumberExtension)
-	w.optText("postalCode", a.PostalCode)
-	w.mandatory("city", a.City)
-	w.optText("region", a.Region)
-	w.letters("country", a.Country, "ISO 3166-1 alpha-2")
-	w.optOneOf("icp", a.Icp, "Y", "N")
-	w.optText("phone", a.Phone)
-	w.optText("mobile", a.Mobile)
-	w.optText("email", a.Email)
-	w.optText("url", a.Url)
-	w.optText("notes", a.Notes)
-	w.optOneOf("isDefault", a.IsDefault, "Y", "N")
-}
+func isLetter(c byte) bool { return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' }
 
-func isDigits(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
+func isDigits(text string) bool {
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
 			return false
 		}
 	}
-	return s != ""
+	return text != ""
 }

@@ -80,7 +80,7 @@ func TestEveryViolationIsReportedWithItsPath(t *testing.T) {
 		{"source", "is mandatory", func(e *event.CustomerChange) { e.Source = "" }},
 		{"sourceId", "is mandatory", func(e *event.CustomerChange) { e.SourceId = "" }},
 		{"sourceId", "must be valid UTF-8", func(e *event.CustomerChange) { e.SourceId = "\xff" }},
-		{"dateOfBirth", "must lie in the years 1 to 9999", func(e *event.CustomerChange) { e.DateOfBirth = &year12000 }},
+		{"dateOfBirth", "must be in the years 1 to 9999", func(e *event.CustomerChange) { e.DateOfBirth = &year12000 }},
 		{"gender", "must be one of M, F, U", func(e *event.CustomerChange) { e.Gender = new("f") }},
 		{"email", "must be an e-mail address", func(e *event.CustomerChange) { e.Email = new("") }},
 		{"email", "must be an e-mail address", func(e *event.CustomerChange) { e.Email = new("@x") }},

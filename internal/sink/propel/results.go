@@ -53,15 +53,15 @@ func parseItemResults(
 	results := slices.Repeat([]sink.Result{unknown}, len(items))
 	for i, element := range latest {
 		if matches[i] == 1 {
-			results[i].Class, results[i].Message = element.classify(transientErrors)
+			results[i].Class, results[i].Message = element.classifyOutcome(transientErrors)
 		}
 	}
 	return results, nil
 }
 
-// classify returns the element's class and message. Only the literals true and false are accepted
+// classifyOutcome returns the element's class and message. Only the literals true and false are accepted
 // as success; with any other value the outcome is unknown.
-func (r *itemResult) classify(transientErrors []*regexp.Regexp) (sink.ResultClass, string) {
+func (r *itemResult) classifyOutcome(transientErrors []*regexp.Regexp) (sink.ResultClass, string) {
 	switch {
 	case bytes.Equal(r.Success, []byte("true")):
 		return sink.Delivered, ""
@@ -114,7 +114,7 @@ func newKeyIndex(items []sink.Item) keyIndex {
 // findItem returns the index of the only item that the key stands for. If it stands for several,
 // the position of the result decides, provided that there are as many results as items.
 func (x keyIndex) findItem(key json.RawMessage, position, resultCount int) (int, bool) {
-	candidates := x.candidates(key)
+	candidates := x.findCandidates(key)
 	if len(candidates) == 1 {
 		return candidates[0], true
 	}
@@ -124,8 +124,8 @@ func (x keyIndex) findItem(key json.RawMessage, position, resultCount int) (int,
 	return 0, false
 }
 
-// candidates returns the indices of the items that the key may stand for.
-func (x keyIndex) candidates(key json.RawMessage) []int {
+// findCandidates returns the indices of the items that the key may stand for.
+func (x keyIndex) findCandidates(key json.RawMessage) []int {
 	if len(key) == 0 {
 		return nil
 	}
