@@ -16,20 +16,21 @@ import (
 	"sluice/internal/topics"
 )
 
-// auditor looks records up from outside: in the vendors' ledgers, in the connector's topics and in the groups' commits. For one goroutine.
+// auditor looks for records from outside the connector: in the vendors' ledgers, in the connector's
+// topics and in the committed offsets. It must be used by one goroutine only.
 type auditor struct {
 	vendors          *sandbox.Server
 	operations       []string
 	groups           []string
 	sourceTopics     []string
-	deadLetterTopics map[string]bool // the dead-letter topics; the others that it reads are retry topics
+	deadLetterTopics map[string]bool // topics not in deadLetterTopics are retry topics
 	reader           *kgo.Client
 	admin            *kadm.Client
-	topics           []string // of the topics that it reads
+	topics           []string // names of the topics to read
 
 	found       findings
-	nextOffsets map[string]map[int32]int64 // offset to read next, by topic and partition
-	entriesRead map[string]int             // entries of the vendor's ledger read, by operation
+	nextOffsets map[string]map[int32]int64 // by topic and partition
+	entriesRead map[string]int             // ledger entries already read, by operation
 }
 
 func newAuditor(cfg *config.Config, brokers []string, vendors *sandbox.Server) (*auditor, error) {
@@ -53,7 +54,7 @@ func newAuditor(cfg *config.Config, brokers []string, vendors *sandbox.Server) (
 	if a.reader, err = kgo.NewClient(
 		kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(a.topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 	); err != nil {
-		return nil, fmt.Errorf("making the auditor's client: %w", err)
+		return nil, fmt.Errorf("creating the auditor's client: %w", err)
 	}
 	a.admin = kadm.NewClient(a.reader)
 	return a, nil
@@ -61,8 +62,9 @@ func newAuditor(cfg *config.Config, brokers []string, vendors *sandbox.Server) (
 
 func (a *auditor) close() { a.reader.Close() }
 
-// collectFindings brings what it has found up to now. Commits are read first: where a record is committed past, it had its next place before, and the places are
-// read after. So a record on its way from one place to the next is seen in one of them at least.
+// collectFindings returns everything found so far. It reads the commits first: a record whose
+// offset is committed had already reached its next place by then, and the places are read
+// afterwards. A record that moves between two places is therefore seen in at least one of them.
 func (a *auditor) collectFindings(ctx context.Context) (findings, error) {
 	if err := a.readCommits(ctx); err != nil {
 		return a.found, err
@@ -81,7 +83,7 @@ func (a *auditor) readCommits(ctx context.Context) error {
 	for _, group := range a.groups {
 		offsets, err := a.admin.FetchOffsets(ctx, group)
 		if errors.Is(err, kerr.GroupIDNotFound) {
-			continue // it has not been joined yet
+			continue // no member has joined the group yet
 		}
 		if err != nil {
 			return fmt.Errorf("reading the commits of group %s: %w", group, err)
@@ -96,7 +98,7 @@ func (a *auditor) readCommits(ctx context.Context) error {
 	return nil
 }
 
-// readLag holds the ends of the source topics against the commits, of which there may be none.
+// readLag compares the ends of the source topics with the commits, if there are any.
 func (a *auditor) readLag(ctx context.Context) error {
 	ends, err := a.admin.ListEndOffsets(ctx, a.sourceTopics...)
 	if err != nil {
@@ -109,7 +111,7 @@ func (a *auditor) readLag(ctx context.Context) error {
 	return nil
 }
 
-// readTopics reads the connector's topics to where they end now.
+// readTopics reads the connector's topics up to their current ends.
 func (a *auditor) readTopics(ctx context.Context) error {
 	ends, err := a.admin.ListEndOffsets(ctx, a.topics...)
 	if err != nil {
@@ -129,13 +131,14 @@ func (a *auditor) readTopics(ctx context.Context) error {
 	}
 }
 
-// pollFor bounds one poll: what it waits for may have been deleted since the topic's start was read.
-const pollFor = 200 * time.Millisecond
+// pollTimeout limits one poll, since the records it waits for may have been deleted in the
+// meantime.
+const pollTimeout = 200 * time.Millisecond
 
 func (a *auditor) pollRecords(ctx context.Context) error {
-	timed, cancel := context.WithTimeout(ctx, pollFor)
+	pollCtx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	fetches := a.reader.PollFetches(timed)
+	fetches := a.reader.PollFetches(pollCtx)
 	fetches.EachRecord(a.noteRecord)
 	if err := fetches.Err0(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -143,7 +146,8 @@ func (a *auditor) pollRecords(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// hasReached tells whether everything before the ends was read, or is deleted: owners delete what is settled from retry topics.
+// hasReached reports whether everything before the ends was read or has been deleted. Owners delete
+// settled records from retry topics.
 func (a *auditor) hasReached(starts, ends kadm.ListedOffsets) bool {
 	done := true
 	ends.Each(func(end kadm.ListedOffset) {
@@ -165,30 +169,30 @@ func (a *auditor) noteRecord(copied *kgo.Record) {
 	})
 }
 
-// readVendorLedgers takes in what the vendors have accepted since the last look.
+// readVendorLedgers reads what the vendors have accepted since the last call.
 func (a *auditor) readVendorLedgers() {
 	ledger := a.vendors.Ledger()
 	for _, operation := range a.operations {
-		seen, i := a.entriesRead[operation], 0
-		for e := range ledger.AllEntries(operation) {
-			if i++; i <= seen {
+		read, index := a.entriesRead[operation], 0
+		for entry := range ledger.AllEntries(operation) {
+			if index++; index <= read {
 				continue
 			}
-			key := vendorItem{operation, versionID(e.ID, e.Version)}
+			key := vendorItem{operation, versionID(entry.ID, entry.Version)}
 			got := a.found.accepted[key]
 			if got.times == 0 {
-				got.first = e.At
+				got.first = entry.At
 			}
 			got.times++
 			a.found.accepted[key] = got
 		}
-		a.entriesRead[operation] = i
+		a.entriesRead[operation] = index
 		calls := ledger.Calls(operation)
 		a.found.calls[operation] = callCount{calls.Calls, calls.Accepted}
 	}
 }
 
-// readUnexplained asks the vendors what they accepted without need. No call may run.
+// readUnexplained counts the acceptances that no lost response explains. No call may be running.
 func (a *auditor) readUnexplained() {
 	for _, operation := range a.operations {
 		a.found.unexplained[operation] = len(a.vendors.Ledger().Unexplained(operation))

@@ -14,8 +14,9 @@ import (
 	"sluice/internal/record"
 )
 
-// A connector that commits whatever it has read: all records are lost but those that are found in another place, and the auditor says so.
-func TestTheAuditorFindsWhatANaiveCommitLoses(t *testing.T) {
+// A connector that commits whatever it has read loses every record that is not found elsewhere, and
+// the auditor must report it.
+func TestAuditorFindsRecordsLostByEarlyCommits(t *testing.T) {
 	opts := Options{Duration: MinDuration, Rate: 100, Log: zaptest.NewLogger(t)}
 	env, err := startEnvironment(t.Context(), opts, opts.newScript())
 	if err != nil {
@@ -43,7 +44,7 @@ func TestTheAuditorFindsWhatANaiveCommitLoses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := before.total.computeFigures(); got.Produced != opts.Rate || got.Unsettled != opts.Rate || got.Lost != 0 {
-		t.Errorf("before any commit: %+v, want all %d not settled", got, opts.Rate)
+		t.Errorf("before any commit: got %+v, want all %d unsettled", got, opts.Rate)
 	}
 
 	records := run.ledger.snapshotRecords()
@@ -55,28 +56,30 @@ func TestTheAuditorFindsWhatANaiveCommitLoses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := after.total.computeFigures(); got.Dead != 1 || got.Retrying != 1 || got.Lost != opts.Rate-2 {
-		t.Errorf("after the commit: %+v, want one dead, one retrying and %d lost", got, opts.Rate-2)
+		t.Errorf("after the commit: got %+v, want one dead, one retrying and %d lost", got, opts.Rate-2)
 	}
 	report := newReport(after, map[string]int{}, run.script, false)
 	if report.Err() == nil {
-		t.Error("the run passes")
+		t.Error("the run passed, want a failure")
 	}
 }
 
-// copyToTopic writes a record to one of the connector's topics, as package settle does.
+// copyToTopic writes a copy of a record to one of the connector's topics, as package settle does.
 func copyToTopic(t *testing.T, env *environment, original producedRecord, topic string) {
 	t.Helper()
 	header := func(key, value string) kgo.RecordHeader { return kgo.RecordHeader{Key: key, Value: []byte(value)} }
 	err := env.client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Headers: []kgo.RecordHeader{
-		header(record.HeaderOriginTopic, original.origin.Topic), header(record.HeaderOriginTopicID, record.FormatTopicID(original.origin.TopicID)),
-		header(record.HeaderOriginPartition, strconv.Itoa(int(original.origin.Partition))), header(record.HeaderOriginOffset, strconv.FormatInt(original.origin.Offset, 10)),
+		header(record.HeaderOriginTopic, original.origin.Topic),
+		header(record.HeaderOriginTopicID, record.FormatTopicID(original.origin.TopicID)),
+		header(record.HeaderOriginPartition, strconv.Itoa(int(original.origin.Partition))),
+		header(record.HeaderOriginOffset, strconv.FormatInt(original.origin.Offset, 10)),
 	}}).FirstErr()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// commitEndOffsets commits the end of each source topic.
+// commitEndOffsets commits the end offset of every source topic.
 func commitEndOffsets(ctx context.Context, t *testing.T, env *environment) {
 	t.Helper()
 	for _, p := range env.cfg.Pipelines {

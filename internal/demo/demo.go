@@ -1,11 +1,13 @@
-// Package demo runs all of Sluice in one process: an embedded broker and registry, the three vendors as a sandbox that misbehaves on a script, a
-// producer, the connector as it is, and an auditor who looks for every record at the vendors and in the topics.
+// Package demo runs all of Sluice in one process: an embedded broker and schema registry, the
+// vendors as a sandbox that misbehaves according to a script, traffic (a producer), the connector
+// itself, and an auditor that looks for every record at the vendors and in the topics.
 //
 //	traffic -> broker -> connector -> vendors
 //	   |          |                      |
 //	   +------> ledger <---- auditor ----+
 //
-// The ledger asks the connector nothing: what was produced is held against what the broker and the vendors have.
+// The ledger does not rely on the connector: it compares what was produced with what the broker and
+// the vendors have.
 package demo
 
 import (
@@ -17,43 +19,46 @@ import (
 	"go.uber.org/zap"
 )
 
-// Options say how to run.
+// Options configure a run.
 type Options struct {
-	// Duration is how long the run takes, MinDuration or more; 0: until ctx ends.
+	// Duration is the length of the run, at least MinDuration; 0 means until fetchCtx ends.
 	Duration time.Duration
-	// Rate is the number of good records produced a second, over all pipelines, MinRate to MaxRate.
+	// Rate is the number of valid records produced per second, over all pipelines, from MinRate to
+	// MaxRate.
 	Rate int
-	// Seed decides the records and when the bad ones come.
+	// Seed determines the records and when the bad ones are produced.
 	Seed   uint64
 	Screen Screen
 	Log    *zap.Logger
 }
 
-// The bounds of Options.
+// Limits of the options.
 const (
 	MinDuration = 10 * time.Second
 	MinRate     = 50
 	MaxRate     = 1000
 )
 
-// Check says what is wrong with the options.
+// Check returns an error for the first option that is out of range.
 func (o Options) Check() error {
 	if o.Duration != 0 && o.Duration < MinDuration {
-		return fmt.Errorf("duration %s: allowed is %s or more, or 0 for until it is stopped", o.Duration, MinDuration)
+		return fmt.Errorf("duration %s: allowed is %s or more, or 0 to run until stopped", o.Duration, MinDuration)
 	}
 	if o.Rate < MinRate || o.Rate > MaxRate {
-		return fmt.Errorf("rate %d: allowed are %d to %d records a second", o.Rate, MinRate, MaxRate)
+		return fmt.Errorf("rate %d: allowed are %d to %d records per second", o.Rate, MinRate, MaxRate)
 	}
 	return nil
 }
 
-// round is how long the script takes in a run without an end, and rounds how often it comes; then the vendors are well.
+// A run without an end repeats the script scriptRounds times, each time for scriptRound. After that
+// the vendors work without faults.
 const (
 	scriptRound  = time.Minute
 	scriptRounds = 60
 )
 
-// produceDuration is for how long records are produced: the last seconds are for those that are on their way, through each retry delay at worst.
+// produceDuration is how long records are produced. The rest of the run lets those in flight
+// finish, in the worst case after every retry delay.
 func (o Options) produceDuration() time.Duration {
 	return max(o.Duration*6/10, o.Duration-8*time.Second)
 }
@@ -65,8 +70,9 @@ func (o Options) newScript() script {
 	return newScript(o.Seed, o.produceDuration(), 1)
 }
 
-// RunDemo runs the demo to its end, or until take ends; then it drains and reports what there is. The end of work cuts the drain short. The error says why
-// there is no report; promises that were not kept stand in the report.
+// RunDemo runs the demo until its duration has passed or fetchCtx ends, then drains and returns the
+// report. The end of workCtx cuts the drain short. An error means that there is no report; broken
+// promises are part of the report.
 func RunDemo(fetchCtx, workCtx context.Context, opts Options) (Report, error) {
 	if err := opts.Check(); err != nil {
 		return Report{}, err
@@ -83,7 +89,8 @@ func RunDemo(fetchCtx, workCtx context.Context, opts Options) (Report, error) {
 	return report, errors.Join(err, env.close())
 }
 
-// runConnector runs traffic and connector, looks on, and adds up when both have ended, the traffic first.
+// runConnector runs the traffic and the connector while the view is drawn. It stops the traffic
+// first, and audits when both have ended.
 func runConnector(fetchCtx, workCtx context.Context, opts Options, script script, env *environment) (Report, error) {
 	run, err := newDemoRun(opts, script, env)
 	if err != nil {
@@ -92,49 +99,50 @@ func runConnector(fetchCtx, workCtx context.Context, opts Options, script script
 	defer run.auditor.close()
 	connector := run.startConnector(workCtx)
 	traffic := run.startTraffic(fetchCtx)
-	running, stop := opts.withTimeLimit(fetchCtx, opts.Duration)
+	watchCtx, stop := opts.withTimeLimit(fetchCtx, opts.Duration)
 	defer stop()
-	failure := run.watchRun(running, connector)
+	runErr := run.watchRun(watchCtx, connector)
 	traffic.stop()
-	failure = errors.Join(failure, <-traffic.ended)
-	failure = errors.Join(failure, run.drawView(context.WithoutCancel(workCtx), "draining"))
+	runErr = errors.Join(runErr, <-traffic.ended)
+	runErr = errors.Join(runErr, run.drawView(context.WithoutCancel(workCtx), "draining, nothing more is produced"))
 	connector.stop()
-	failure = errors.Join(failure, <-connector.ended)
-	if failure != nil {
-		return Report{}, failure
+	runErr = errors.Join(runErr, <-connector.ended)
+	if runErr != nil {
+		return Report{}, runErr
 	}
 	return run.finalReport(context.WithoutCancel(workCtx), fetchCtx.Err() == nil)
 }
 
-// activity is something that runs beside: stop asks it to end, ended gives its error once, and nil after that.
+// activity is a goroutine of a run. stop asks it to end. ended delivers its error once and is then
+// closed.
 type activity struct {
 	stop  context.CancelFunc
 	ended chan error
 }
 
 // startConnector runs the connector until it is stopped.
-func (s *demoRun) startConnector(workCtx context.Context) activity {
+func (r *demoRun) startConnector(workCtx context.Context) activity {
 	fetchCtx, stop := context.WithCancel(workCtx)
 	started := activity{stop, make(chan error, 1)}
 	go func() {
 		defer close(started.ended)
-		started.ended <- s.env.connector.Run(fetchCtx, workCtx)
+		started.ended <- r.env.connector.Run(fetchCtx, workCtx)
 	}()
 	return started
 }
 
-// startTraffic produces for its time, or until it is stopped.
-func (s *demoRun) startTraffic(ctx context.Context) activity {
-	ctx, stop := s.opts.withTimeLimit(ctx, s.opts.produceDuration())
+// startTraffic produces for produceDuration, or until it is stopped.
+func (r *demoRun) startTraffic(ctx context.Context) activity {
+	ctx, stop := r.opts.withTimeLimit(ctx, r.opts.produceDuration())
 	started := activity{stop, make(chan error, 1)}
 	go func() {
 		defer close(started.ended)
-		started.ended <- s.traffic.produceUntilDone(ctx, s.env.startedAt)
+		started.ended <- r.traffic.produceUntilDone(ctx, r.env.startedAt)
 	}()
 	return started
 }
 
-// withTimeLimit is ctx with an end, where the run has one.
+// withTimeLimit limits ctx to the duration, unless the run has no end.
 func (o Options) withTimeLimit(ctx context.Context, duration time.Duration) (context.Context, context.CancelFunc) {
 	if o.Duration == 0 {
 		return context.WithCancel(ctx)

@@ -24,7 +24,7 @@ import (
 	"sluice/internal/topics"
 )
 
-// The pipelines, which are the default ones. Each reads the topic of its name.
+// The default pipelines. Each reads the topic of the same name.
 const (
 	purchases  = "purchases"
 	referrals  = "referrals"
@@ -33,16 +33,17 @@ const (
 	activities = "activities"
 )
 
-// partitionCount is the partition count of each topic.
+// partitionCount is the number of partitions of each topic.
 const partitionCount = 4
 
-// retryDelays are short, so that a run sees records pass all of them.
+// retryDelays are short, so that records pass through all of them during a run.
 var retryDelays = []time.Duration{time.Second, 3 * time.Second}
 
-// drainTimeout is how long the connector may take to stop.
+// drainTimeout limits how long the connector takes to stop.
 const drainTimeout = 15 * time.Second
 
-// configTemplate is the connector's file. Breakers open sooner and for less time than by default, so that a run sees them close again.
+// configTemplate is the connector's configuration file. Breakers open sooner and for a shorter time
+// than by default, so that a run sees them close again.
 const configTemplate = `
 kafka: {brokers: [%q], rebalance_timeout: 30s}
 schema_registry: {urls: [%q], unknown_id_wait: 1s}
@@ -59,29 +60,30 @@ vendors:
   activities: {concurrency: 2, retry: *retry, breaker: *breaker, tombstones: skip}
 `
 
-// vendorServers are the sandbox on its listeners.
+// vendorServers serve the sandbox, one listener per vendor.
 type vendorServers struct {
 	listeners map[sandbox.Vendor]net.Listener
 	server    *sandbox.Server
 	servers   []*http.Server
-	served    chan error // why each server ended
+	served    chan error // receives the error with which each server ended
 }
 
-// environment is everything that a run needs, in this process.
+// environment is everything that a run needs, all in this process.
 type environment struct {
 	platform  *embedded.Platform
 	vendors   vendorServers
 	accounts  *missingAccounts
 	cfg       *config.Config
-	client    *kgo.Client // the producer, and the administrator
+	client    *kgo.Client // producer and admin client
 	admin     *kadm.Client
 	samples   *sample.Generator
 	observe   *observe.Registry
 	connector *pipeline.Connector
-	startedAt time.Time // when the vendors' script began
+	startedAt time.Time // start of the vendors' script
 }
 
-// startEnvironment starts the broker, the registry and the vendors, makes topics and schemas, and puts the connector together without running it.
+// startEnvironment starts the broker, the registry and the vendors, creates topics and schemas, and
+// builds the connector without running it.
 func startEnvironment(ctx context.Context, opts Options, demoScript script) (env *environment, err error) {
 	env = &environment{accounts: newMissingAccounts(), observe: observe.NewRegistry(prometheus.NewRegistry())}
 	defer func() {
@@ -101,7 +103,7 @@ func startEnvironment(ctx context.Context, opts Options, demoScript script) (env
 	if env.client, err = kgo.NewClient(
 		kgo.SeedBrokers(env.platform.Brokers()...), kgo.ProducerLinger(0), kgo.RequiredAcks(kgo.AllISRAcks()),
 	); err != nil {
-		return env, fmt.Errorf("making the producer: %w", err)
+		return env, fmt.Errorf("creating the producer: %w", err)
 	}
 	env.admin = kadm.NewClient(env.client)
 	if err = env.createTopics(ctx); err != nil {
@@ -134,25 +136,25 @@ func (v vendorServers) baseURL(name sandbox.Vendor) string {
 	return "http://" + v.listeners[name].Addr().String()
 }
 
-func (w *environment) parseConfig() (*config.Config, error) {
+func (e *environment) parseConfig() (*config.Config, error) {
 	delays := make([]string, len(retryDelays))
-	for i, duration := range retryDelays {
-		delays[i] = duration.String()
+	for i, delay := range retryDelays {
+		delays[i] = delay.String()
 	}
-	text := fmt.Sprintf(configTemplate, w.platform.Brokers()[0], w.platform.RegistryURL(), drainTimeout,
-		w.accountLines(), strings.Join(delays, ", "))
+	text := fmt.Sprintf(configTemplate, e.platform.Brokers()[0], e.platform.RegistryURL(), drainTimeout,
+		e.accountLines(), strings.Join(delays, ", "))
 	return config.Parse("demo", []byte(text), config.Options{Vendors: pipeline.VendorTypes()})
 }
 
-// accountLines returns the entries of the configuration's vendors: an account at each vendor.
-func (w *environment) accountLines() string {
+// accountLines returns the configuration's vendors section, with one account per vendor.
+func (e *environment) accountLines() string {
 	pages := map[sandbox.Vendor]sandbox.Page{}
 	for _, page := range sandbox.BuiltinPages(sandbox.Options{}) {
 		pages[page.Vendor] = page
 	}
 	var lines strings.Builder
 	for _, vendor := range sample.BuiltinVendors() {
-		settings := pages[vendor.Name].AccountSettings(w.vendors.baseURL(vendor.Name))
+		settings := pages[vendor.Name].AccountSettings(e.vendors.baseURL(vendor.Name))
 		if vendor.AccountSettings != "" {
 			settings += ", " + vendor.AccountSettings
 		}
@@ -161,25 +163,25 @@ func (w *environment) accountLines() string {
 	return lines.String()
 }
 
-func (w *environment) createTopics(ctx context.Context) error {
-	for _, p := range w.cfg.Pipelines {
-		answer, err := w.admin.CreateTopic(ctx, partitionCount, -1, nil, p.Topic)
-		if err = errors.Join(err, answer.Err); err != nil {
-			return fmt.Errorf("making topic %s: %w", p.Topic, err)
+func (e *environment) createTopics(ctx context.Context) error {
+	for _, p := range e.cfg.Pipelines {
+		resp, err := e.admin.CreateTopic(ctx, partitionCount, -1, nil, p.Topic)
+		if err = errors.Join(err, resp.Err); err != nil {
+			return fmt.Errorf("creating topic %s: %w", p.Topic, err)
 		}
 	}
-	if _, err := topics.ApplyTopics(ctx, w.admin, topics.RequiredTopics(w.cfg), false); err != nil {
-		return fmt.Errorf("making the connector's topics: %w", err)
+	if _, err := topics.ApplyTopics(ctx, e.admin, topics.RequiredTopics(e.cfg), false); err != nil {
+		return fmt.Errorf("creating the connector's topics: %w", err)
 	}
 	return nil
 }
 
-func (w *environment) registerSchemas(ctx context.Context, seed uint64) (*sample.Generator, error) {
-	registry, err := sr.NewClient(sr.URLs(w.platform.RegistryURL()))
+func (e *environment) registerSchemas(ctx context.Context, seed uint64) (*sample.Generator, error) {
+	registry, err := sr.NewClient(sr.URLs(e.platform.RegistryURL()))
 	if err != nil {
-		return nil, fmt.Errorf("making the registry's client: %w", err)
+		return nil, fmt.Errorf("creating the registry client: %w", err)
 	}
-	sources := sample.Sources(w.cfg)
+	sources := sample.Sources(e.cfg)
 	ids, err := sample.RegisterSchemas(ctx, registry, append(sample.Subjects(sources), sample.StraySubject())...)
 	if err != nil {
 		return nil, err
@@ -187,56 +189,56 @@ func (w *environment) registerSchemas(ctx context.Context, seed uint64) (*sample
 	return sample.NewGenerator(sample.Options{Seed: seed, Sources: sources, IDs: ids})
 }
 
-// serveVendors begins the vendors' script and serves them.
-func (w *environment) serveVendors(options Options, demoScript script) error {
+// serveVendors starts the vendors, and with them the script.
+func (e *environment) serveVendors(options Options, demoScript script) error {
 	opts, err := sample.SandboxOptions(demoScript.rules...)
 	if err != nil {
 		return err
 	}
-	opts.CRMCOM.AccountExists = w.accounts.accountExists
+	opts.CRMCOM.AccountExists = e.accounts.accountExists
 	opts.Latency = sandbox.Latency{Fixed: 15 * time.Millisecond, Jitter: 30 * time.Millisecond, Seed: options.Seed}
-	w.vendors.server, w.startedAt = sandbox.New(opts), time.Now()
-	w.vendors.served = make(chan error, len(w.vendors.listeners))
-	for name, listener := range w.vendors.listeners {
+	e.vendors.server, e.startedAt = sandbox.New(opts), time.Now()
+	e.vendors.served = make(chan error, len(e.vendors.listeners))
+	for name, listener := range e.vendors.listeners {
 		server := &http.Server{
-			Handler: w.vendors.server.Handler(name), ReadHeaderTimeout: 10 * time.Second,
+			Handler: e.vendors.server.Handler(name), ReadHeaderTimeout: 10 * time.Second,
 			ErrorLog: zap.NewStdLog(zap.NewNop()),
 		}
-		w.vendors.servers = append(w.vendors.servers, server)
-		go func() { w.vendors.served <- server.Serve(listener) }()
+		e.vendors.servers = append(e.vendors.servers, server)
+		go func() { e.vendors.served <- server.Serve(listener) }()
 	}
 	return nil
 }
 
-// close ends all that was started, as far as it was.
-func (w *environment) close() error {
+// close stops everything that was started.
+func (e *environment) close() error {
 	var errs []error
-	if w.client != nil {
-		w.client.Close()
+	if e.client != nil {
+		e.client.Close()
 	}
-	for _, s := range w.vendors.servers {
+	for _, s := range e.vendors.servers {
 		errs = append(errs, s.Close())
 	}
-	for range w.vendors.servers {
-		if err := <-w.vendors.served; !errors.Is(err, http.ErrServerClosed) {
+	for range e.vendors.servers {
+		if err := <-e.vendors.served; !errors.Is(err, http.ErrServerClosed) {
 			errs = append(errs, fmt.Errorf("serving a vendor: %w", err))
 		}
 	}
-	if len(w.vendors.servers) == 0 {
-		for _, listener := range w.vendors.listeners {
+	if len(e.vendors.servers) == 0 {
+		for _, listener := range e.vendors.listeners {
 			errs = append(errs, listener.Close())
 		}
 	}
-	if w.platform != nil {
-		errs = append(errs, w.platform.Close())
+	if e.platform != nil {
+		errs = append(errs, e.platform.Close())
 	}
 	return errors.Join(errs...)
 }
 
-// operationRoutes are the operations of each pipeline, and the operation of each event.
-func (w *environment) operationRoutes() (byPipeline map[string][]string, byEvent map[string]string) {
+// operationRoutes returns the operations of each pipeline and the operation of each event.
+func (e *environment) operationRoutes() (byPipeline map[string][]string, byEvent map[string]string) {
 	byPipeline, byEvent = map[string][]string{}, map[string]string{}
-	for _, p := range w.cfg.Pipelines {
+	for _, p := range e.cfg.Pipelines {
 		for _, r := range p.Routes {
 			byPipeline[p.Name] = append(byPipeline[p.Name], r.OperationName())
 			byEvent[r.Event] = r.OperationName()

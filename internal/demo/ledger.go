@@ -9,55 +9,58 @@ import (
 	"sluice/internal/sink"
 )
 
-// expectation is what the script has in store for a record.
+// expectation is what the script wants to become of a record.
 type expectation uint8
 
 const (
-	expectDelivered expectation = iota // the vendor takes it, sooner or later
-	expectDead                         // its place is the dead-letter topic
-	expectSkipped                      // a rule of the configuration passes over it
+	expectDelivered expectation = iota // the vendor accepts it sooner or later
+	expectDead                         // it becomes a dead letter
+	expectSkipped                      // a rule of the configuration skips it
 )
 
-// producedRecord is a record as the broker confirmed it.
+// producedRecord is a record that the broker has confirmed.
 type producedRecord struct {
 	origin    sink.Origin
 	pipeline  string
-	operation string // full name; empty where the record belongs to none
-	vendorID  string // by which the vendor's ledger knows it; empty: the origin
+	operation string // full name; empty if no operation handles the record
+	vendorID  string // id in the vendor's ledger; empty if that is the origin
 	expected  expectation
-	class     string // of the script's bad records: poison, invalid, unmapped, tombstone; empty elsewhere
+	class     string // poison, invalid, unmapped or tombstone; empty for other records
 }
 
-// recordPosition is one record of one of the connector's own topics.
+// recordPosition is the position of a record in one of the connector's own topics.
 type recordPosition struct {
 	topic     string
 	partition int32
 	offset    int64
 }
 
-// acceptance is what a vendor's ledger says of one item.
+// acceptance is what a vendor's ledger has of one item.
 type acceptance struct {
 	times int
 	first time.Time
 }
 
-// vendorItem is how a vendor's ledger names an item: the operation's full name, and the vendor's id of it.
+// vendorItem identifies an item in a vendor's ledger: the operation's full name and the vendor's
+// id.
 type vendorItem struct{ operation, id string }
 
-// findings is where records were found, seen from outside: the vendors' ledgers, the connector's topics, and the groups' commits. Records are
-// named by their origin, "<topic>-<partition>-<offset>".
+// findings are where records were found, as seen from outside: in the vendors' ledgers, in the
+// connector's topics and in the committed offsets. Records are identified by their origin,
+// "<topic>-<partition>-<offset>".
 type findings struct {
 	accepted map[vendorItem]acceptance
 	dead     map[string]int              // copies in dead-letter topics
-	retries  map[string][]recordPosition // copies in retry topics, settled ones too
-	commits  map[string]map[int32]int64  // next offset, by topic and partition, of source and retry topics
+	retries  map[string][]recordPosition // copies in retry topics, including settled ones
+	commits  map[string]map[int32]int64  // committed offsets of source and retry topics, by topic and partition
 	calls    map[string]callCount        // by operation
-	lag      map[string]int64            // records that are not committed past, by source topic
-	// acceptances that no lost answer explains, by operation; read once no call runs any more
+	lag      map[string]int64            // number of records not yet committed, by source topic
+	// unexplained counts acceptances that no lost response explains, by operation. It is read when
+	// no call is running any more.
 	unexplained map[string]int
 }
 
-// callCount are a vendor's counts of one operation.
+// callCount counts the calls to one operation and the items accepted in them.
 type callCount struct{ calls, accepted int }
 
 func newFindings() findings {
@@ -68,9 +71,10 @@ func newFindings() findings {
 	}
 }
 
-// isCommitted tells whether the group has committed past the position; what was never committed was never passed.
-func (p findings) isCommitted(at recordPosition) bool {
-	next, ok := p.commits[at.topic][at.partition]
+// isCommitted reports whether the committed offset is beyond the position. Without a commit it is
+// not.
+func (f findings) isCommitted(at recordPosition) bool {
+	next, ok := f.commits[at.topic][at.partition]
 	return ok && at.offset < next
 }
 
@@ -79,53 +83,55 @@ type location struct {
 	acceptance
 	dead     int
 	retrying bool
-	settled  bool // its offset in the source topic is committed past
+	settled  bool // its source offset is committed
 }
 
-func (p findings) locate(record producedRecord) location {
+func (f findings) locate(record producedRecord) location {
 	origin := record.origin.ID()
 	id := record.vendorID
 	if id == "" {
 		id = origin
 	}
 	return location{
-		acceptance: p.accepted[vendorItem{record.operation, id}],
-		dead:       p.dead[origin],
-		retrying:   slices.ContainsFunc(p.retries[origin], func(at recordPosition) bool { return !p.isCommitted(at) }),
-		settled:    p.isCommitted(recordPosition{record.origin.Topic, record.origin.Partition, record.origin.Offset}),
+		acceptance: f.accepted[vendorItem{record.operation, id}],
+		dead:       f.dead[origin],
+		retrying:   slices.ContainsFunc(f.retries[origin], func(at recordPosition) bool { return !f.isCommitted(at) }),
+		settled:    f.isCommitted(recordPosition{record.origin.Topic, record.origin.Partition, record.origin.Offset}),
 	}
 }
 
-// balance holds what became of some records; its sum is Produced = Delivered + Retrying + Dead + Skipped + Unsettled + Lost.
+// balance is what became of a set of records: Produced = Delivered + Retrying + Dead + Skipped +
+// Unsettled + Lost.
 type balance struct {
 	figures     Figures
 	calls       callCount
 	delays      []time.Duration
-	unexpected  int // records that met another fate than the script's
-	unexplained int // places beyond a record's first that have no reason: all but deliveries whose answer was lost
+	unexpected  int // records that did not end as the script expects
+	unexplained int // repeats without a reason; a lost response is a reason for a repeated delivery
 }
 
-// addRecord enters one record, once: what is in two places is delivered rather than dead and dead rather than retrying, and the other place is a duplicate. A
-// copy in a retry topic of a record that has ended elsewhere is none, since its offset is only not committed yet.
+// addRecord counts one record exactly once. If it is in several places, delivered takes precedence
+// over dead and dead over retrying, and the other place is a duplicate. A copy in a retry topic of
+// a record that ended elsewhere is not a duplicate, since only its commit is outstanding.
 func (b *balance) addRecord(record producedRecord, found location) {
-	f := &b.figures
-	f.Produced++
-	f.Duplicates += max(0, found.times+found.dead-1)
+	figures := &b.figures
+	figures.Produced++
+	figures.Duplicates += max(0, found.times+found.dead-1)
 	b.unexplained += max(0, found.dead-1)
 	switch {
 	case found.times > 0:
-		f.Delivered++
+		figures.Delivered++
 		b.delays = append(b.delays, found.first.Sub(record.origin.Timestamp))
 	case found.dead > 0:
-		f.Dead++
+		figures.Dead++
 	case found.retrying:
-		f.Retrying++
+		figures.Retrying++
 	case !found.settled:
-		f.Unsettled++
+		figures.Unsettled++
 	case record.expected == expectSkipped:
-		f.Skipped++
+		figures.Skipped++
 	default:
-		f.Lost++
+		figures.Lost++
 	}
 	if found.times > 0 && record.expected != expectDelivered || found.dead > 0 && record.expected != expectDead {
 		b.unexpected++
@@ -137,7 +143,7 @@ func (b *balance) addCalls(calls callCount) {
 	b.calls.accepted += calls.accepted
 }
 
-// computeFigures works out what needs all records.
+// computeFigures returns the figures, including those that depend on all records.
 func (b *balance) computeFigures() Figures {
 	figures := b.figures
 	figures.Calls = b.calls.calls
@@ -145,11 +151,13 @@ func (b *balance) computeFigures() Figures {
 		figures.RecordsPerCall = math.Round(1000*float64(b.calls.accepted)/float64(figures.Calls)) / 1000
 	}
 	slices.Sort(b.delays)
-	figures.DelayP50, figures.DelayP99 = inMilliseconds(nearestRank(b.delays, 0.50)), inMilliseconds(nearestRank(b.delays, 0.99))
+	figures.DelayP50 = inMilliseconds(nearestRank(b.delays, 0.50))
+	figures.DelayP99 = inMilliseconds(nearestRank(b.delays, 0.99))
 	return figures
 }
 
-// nearestRank is the value at the nearest rank of sorted values; 0 of none.
+// nearestRank returns the quantile of sorted values by the nearest-rank method, or 0 if there are
+// none.
 func nearestRank(sorted []time.Duration, rank float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -159,7 +167,8 @@ func nearestRank(sorted []time.Duration, rank float64) time.Duration {
 
 func inMilliseconds(duration time.Duration) float64 { return float64(duration.Microseconds()) / 1000 }
 
-// ledger holds every record produced. It grows with the run, as the vendors' ledgers do. Safe for concurrent use.
+// ledger holds every record produced. It grows with the run, as the vendors' ledgers do. It is safe
+// for concurrent use.
 type ledger struct {
 	mu      sync.Mutex
 	records []producedRecord
@@ -171,7 +180,7 @@ func (l *ledger) recordProduced(record producedRecord) {
 	l.records = append(l.records, record)
 }
 
-// snapshotRecords are the records entered so far. What is entered later does not change them.
+// snapshotRecords returns the records added so far.
 func (l *ledger) snapshotRecords() []producedRecord {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,22 +193,25 @@ type totals struct {
 	pipelines  map[string]*balance
 	operations map[string]*balance
 	classes    map[string]classCount
-	// unknownRecords are items at the vendors and origins in the dead-letter topics that are of no record produced; below 0, two records have one name.
+	// unknownRecords counts items at the vendors and origins in dead-letter topics that belong to
+	// no produced record. A negative value means that two records have the same id.
 	unknownRecords int
 }
 
-// classCount says how many records of a class were produced, and how many of them are in a dead-letter topic.
+// classCount counts the records of a class that were produced and those found in a dead-letter
+// topic.
 type classCount struct{ produced, dead int }
 
-// add up joins what was produced with where it is; routes are the operations of each pipeline.
-func computeTotals(records []producedRecord, found findings, routes map[string][]string) totals {
+// computeTotals matches the produced records with where they were found. operations lists the
+// operations of each pipeline.
+func computeTotals(records []producedRecord, found findings, operations map[string][]string) totals {
 	sums := totals{
 		pipelines: map[string]*balance{}, operations: map[string]*balance{}, classes: map[string]classCount{},
 		unknownRecords: len(found.accepted) + len(found.dead),
 	}
-	for pipeline, operations := range routes {
+	for pipeline, names := range operations {
 		sums.pipelines[pipeline] = &balance{}
-		for _, operation := range operations {
+		for _, operation := range names {
 			sums.operations[operation] = &balance{}
 			for _, sum := range []*balance{&sums.total, sums.pipelines[pipeline], sums.operations[operation]} {
 				sum.addCalls(found.calls[operation])
@@ -208,19 +220,22 @@ func computeTotals(records []producedRecord, found findings, routes map[string][
 		}
 	}
 	for _, record := range records {
-		found := found.locate(record)
-		sums.unknownRecords -= min(1, found.times) + min(1, found.dead)
-		sums.total.addRecord(record, found)
-		sums.pipelines[record.pipeline].addRecord(record, found)
-		if o, ok := sums.operations[record.operation]; ok {
-			o.addRecord(record, found)
-		}
-		if record.class != "" {
-			count := sums.classes[record.class]
-			count.produced++
-			count.dead += min(1, found.dead)
-			sums.classes[record.class] = count
-		}
+		sums.addRecord(record, found.locate(record))
 	}
 	return sums
+}
+
+func (t *totals) addRecord(record producedRecord, found location) {
+	t.unknownRecords -= min(1, found.times) + min(1, found.dead)
+	t.total.addRecord(record, found)
+	t.pipelines[record.pipeline].addRecord(record, found)
+	if sum, ok := t.operations[record.operation]; ok {
+		sum.addRecord(record, found)
+	}
+	if record.class != "" {
+		count := t.classes[record.class]
+		count.produced++
+		count.dead += min(1, found.dead)
+		t.classes[record.class] = count
+	}
 }

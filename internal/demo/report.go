@@ -10,36 +10,40 @@ import (
 	"strings"
 )
 
-// Figures say what became of a set of records, found at the vendors and in the topics, not in the connector's own counts. Produced is the sum of Delivered,
-// Retrying, Dead, Skipped, Unsettled and Lost.
+// Figures are what became of a set of records, as found at the vendors and in the topics rather
+// than taken from the connector's own metrics. Produced is the sum of Delivered, Retrying, Dead,
+// Skipped, Unsettled and Lost.
 type Figures struct {
 	Produced  int `json:"produced"`
 	Delivered int `json:"delivered"` // in a vendor's ledger
-	Retrying  int `json:"retrying"`  // in a retry topic, and not committed there
+	Retrying  int `json:"retrying"`  // in a retry topic and not yet committed there
 	Dead      int `json:"dead"`      // in a dead-letter topic
-	Skipped   int `json:"skipped"`   // passed over by a rule of the configuration
-	Unsettled int `json:"unsettled"` // at or past the committed offset; 0 after a run that was not cut short
-	Lost      int `json:"lost"`      // nowhere, and committed past
-	// Duplicates counts the places beyond a record's first, at a vendor and in a dead-letter topic together.
+	Skipped   int `json:"skipped"`   // skipped by a rule of the configuration
+	Unsettled int `json:"unsettled"` // not yet committed; 0 after a complete run
+	Lost      int `json:"lost"`      // committed, but found nowhere
+	// Duplicates counts the additional places of records, at a vendor or in a dead-letter topic.
 	Duplicates int `json:"duplicates"`
-	// Calls counts the vendor's calls, those that failed too; RecordsPerCall is how many records each brought home on average.
+	// Calls counts the calls to the vendors, including failed ones. RecordsPerCall is the average
+	// number of records accepted per call.
 	Calls          int     `json:"calls"`
 	RecordsPerCall float64 `json:"records_per_call"`
-	// DelayP50 and DelayP99 are milliseconds from a record's timestamp to its first acceptance by the vendor.
+	// DelayP50 and DelayP99 are the milliseconds from a record's timestamp to its first acceptance
+	// by the vendor.
 	DelayP50 float64 `json:"delay_p50_ms"`
 	DelayP99 float64 `json:"delay_p99_ms"`
 }
 
-// Report is how a run ended.
+// Report is the result of a run.
 type Report struct {
 	Pipelines  map[string]Figures `json:"pipelines"`
 	Operations map[string]Figures `json:"operations"`
-	// Faults says how often each scripted fault fired. Of the classes poison, invalid, unmapped and tombstone it has the records found in a
-	// dead-letter topic under the class's name, and those produced under "<class>_produced".
+	// Faults counts how often each scripted fault occurred. For each of the classes poison,
+	// invalid, unmapped and tombstone it has the number of records found in a dead-letter topic,
+	// and under "<class>_produced" the number of records produced.
 	Faults map[string]int `json:"faults"`
-	// Total is over all pipelines.
+	// Total covers all pipelines.
 	Total Figures `json:"-"`
-	// Failures are the promises that the run did not keep, one a line; empty after a good one.
+	// Failures lists the promises that the run did not keep; it is empty after a successful run.
 	Failures []string `json:"-"`
 
 	cutShort bool
@@ -53,7 +57,8 @@ func (r Report) WriteJSON(out io.Writer) error {
 	return nil
 }
 
-// Summary is the report for people, a line an element, without the ledger, which the view shows.
+// Summary returns the lines of the report for people. It does not repeat the ledger, which is part
+// of the view.
 func (r Report) Summary() []string {
 	var faults, bad []string
 	for _, name := range slices.Sorted(maps.Keys(r.Faults)) {
@@ -61,30 +66,33 @@ func (r Report) Summary() []string {
 		switch {
 		case class != name:
 		case slices.Contains(classes, name):
-			bad = append(bad, fmt.Sprintf("%s %d of %d", name, r.Faults[name], r.Faults[name+producedSuffix]))
+			bad = append(bad, fmt.Sprintf("%s %d/%d", name, r.Faults[name], r.Faults[name+producedSuffix]))
 		default:
 			faults = append(faults, fmt.Sprintf("%s %d", name, r.Faults[name]))
 		}
 	}
 	lines := []string{
-		fmt.Sprintf("vendors  %d calls, %.1f records a call", r.Total.Calls, r.Total.RecordsPerCall),
+		fmt.Sprintf("vendor calls  %d, %.1f records per call", r.Total.Calls, r.Total.RecordsPerCall),
 		fmt.Sprintf(
-			"delay    %.0f ms from produced to delivered at the median, %.0f ms at the 99th percentile",
+			"latency       p50 %.0f ms, p99 %.0f ms from produced to delivered",
 			r.Total.DelayP50, r.Total.DelayP99,
 		),
-		"faults   " + strings.Join(faults, ", "),
-		"dead     " + strings.Join(bad, ", "),
+		"faults        " + strings.Join(faults, ", "),
+		"dead letters  " + strings.Join(bad, ", ") + " (found/produced)",
 	}
 	switch {
 	case len(r.Failures) > 0:
-		return append(lines, r.Failures...)
+		for _, failure := range r.Failures {
+			lines = append(lines, "FAIL: "+failure)
+		}
+		return lines
 	case r.cutShort:
-		return append(lines, "Nothing is lost. The run was stopped, so the script was not seen to its end.")
+		return append(lines, "PASS: no record lost. The run was stopped before the script was complete.")
 	}
-	return append(lines, "Nothing is lost, and everything that the script had in store happened.")
+	return append(lines, "PASS: no record lost, and every scripted fault occurred.")
 }
 
-// Err says that promises were not kept, nil where all were.
+// Err returns an error that wraps ErrPromiseBroken if the run has failures, otherwise nil.
 func (r Report) Err() error {
 	if len(r.Failures) == 0 {
 		return nil
@@ -92,13 +100,14 @@ func (r Report) Err() error {
 	return fmt.Errorf("%w: %s", ErrPromiseBroken, strings.Join(r.Failures, "; "))
 }
 
-// ErrPromiseBroken is a run that did not keep its promises.
+// ErrPromiseBroken means that a run did not keep its promises.
 var ErrPromiseBroken = errors.New("the run did not keep its promises")
 
-// producedSuffix follows a class's name in Report.Faults.
+// producedSuffix follows the name of a class in Report.Faults.
 const producedSuffix = "_produced"
 
-// newReport puts a run's sums into their public form and judges them. A run that was cut short owes neither the whole script nor an end to each record.
+// newReport evaluates the totals of a run. A run that was cut short need not contain the whole
+// script or have settled every record.
 func newReport(sums totals, fired map[string]int, script script, complete bool) Report {
 	report := Report{
 		Pipelines: figuresByName(sums.pipelines), Operations: figuresByName(sums.operations), Faults: maps.Clone(fired),
@@ -118,7 +127,7 @@ func newReport(sums totals, fired map[string]int, script script, complete bool) 
 		report.Failures = append(
 			report.Failures,
 			fmt.Sprintf(
-				"%d items at the vendors or dead letters are of no record that was produced", sums.unknownRecords,
+				"%d items at the vendors or dead letters belong to no produced record", sums.unknownRecords,
 			),
 		)
 	}
@@ -138,24 +147,24 @@ func figuresByName(balances map[string]*balance) map[string]Figures {
 
 func pipelineFailures(pipeline string, figures Figures, sum *balance, complete bool) []string {
 	var failures []string
-	must := func(ok bool, count int, what string) {
+	require := func(ok bool, count int, what string) {
 		if !ok {
 			failures = append(failures, fmt.Sprintf("pipeline %s: %d records %s", pipeline, count, what))
 		}
 	}
-	must(
+	require(
 		figures.Lost == 0, figures.Lost,
-		"are lost: committed past, and in no vendor's ledger, retry topic or dead-letter topic",
+		"lost: committed, but in no vendor's ledger, retry topic or dead-letter topic",
 	)
-	must(
+	require(
 		sum.unexplained == 0, sum.unexplained,
-		"are double without a reason: at the vendor again though it had confirmed them, or again in a dead-letter topic",
+		"duplicated without a reason: sent again although confirmed, or twice in a dead-letter topic",
 	)
-	must(
+	require(
 		sum.unexpected == 0, sum.unexpected,
-		"met another end than the script has for them: delivered and to be refused, or dead and to be delivered",
+		"with an unexpected outcome: delivered instead of rejected, or dead instead of delivered",
 	)
-	must(!complete || figures.Unsettled == 0, figures.Unsettled, "were not settled at the end of the drain")
+	require(!complete || figures.Unsettled == 0, figures.Unsettled, "not settled at the end of the drain")
 	return failures
 }
 
@@ -165,7 +174,7 @@ func scriptFailures(faults map[string]int, script script) []string {
 		if least := script.minimumCount(name); faults[name] < least {
 			failures = append(
 				failures,
-				fmt.Sprintf("scripted fault %s happened %d times, at least %d was due", name, faults[name], least),
+				fmt.Sprintf("scripted fault %s: got %d occurrences, want at least %d", name, faults[name], least),
 			)
 		}
 	}
@@ -175,8 +184,7 @@ func scriptFailures(faults map[string]int, script script) []string {
 			failures = append(
 				failures,
 				fmt.Sprintf(
-					"class %s: %d records were due, %d were produced and %d are in a dead-letter topic", class, due,
-					made, found,
+					"class %s: got %d produced and %d dead letters, want %d", class, made, found, due,
 				),
 			)
 		}

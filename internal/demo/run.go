@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// demoRun is what is looked at during a run. For one goroutine, but for the traffic.
+// demoRun is the state of one run. Apart from the traffic, only one goroutine uses it.
 type demoRun struct {
 	opts           Options
 	env            *environment
@@ -19,12 +19,12 @@ type demoRun struct {
 	auditor        *auditor
 	operations     map[string][]string
 	view           view
-	breakers       map[string]string // the state last seen, by operation
-	breakersOpened int               // breakers seen to open
+	breakers       map[string]string // last known breaker state, by operation
+	breakersOpened int               // number of times that a breaker was seen to open
 }
 
 func newDemoRun(opts Options, script script, env *environment) (*demoRun, error) {
-	names, err := newVendorIDs()
+	ids, err := newVendorIDs()
 	if err != nil {
 		return nil, err
 	}
@@ -38,40 +38,41 @@ func newDemoRun(opts Options, script script, env *environment) (*demoRun, error)
 		view: view{screen: opts.Screen}, breakers: map[string]string{},
 	}
 	run.traffic = &traffic{
-		client: env.client, samples: env.samples, operations: byEvent, vendorIDs: names, accounts: env.accounts,
+		client: env.client, samples: env.samples, operations: byEvent, vendorIDs: ids, accounts: env.accounts,
 		ledger: run.ledger, rate: opts.Rate, events: run.script.events,
 	}
 	return run, nil
 }
 
 const (
-	watchInterval  = 200 * time.Millisecond // between looks at the breakers, which are open for a second at least
+	watchInterval  = 200 * time.Millisecond // breakers stay open for at least a second
 	redrawInterval = time.Second
-	// auditTimeFactor bounds the time that adding up takes to a part of all time, for the ledger grows; longest bounds the wait that comes of it, for a machine
-	// that is busy makes any time long, and a view that stands still says nothing.
+	// Auditing takes longer as the ledger grows. auditTimeFactor limits it to a fraction of the
+	// time. maxRedrawDelay limits the resulting delay, since on a busy machine everything takes
+	// long, and a view that stands still is of no use.
 	auditTimeFactor = 20
 	maxRedrawDelay  = 5 * time.Second
 )
 
-// redrawDelay is how long to wait after a drawing that took so long.
+// redrawDelay returns how long to wait after a drawing that took the given time.
 func redrawDelay(took time.Duration) time.Duration { return min(auditTimeFactor*took, maxRedrawDelay) }
 
-// watchRun looks on until ctx ends. The error is the connector's, when it ends before.
-func (s *demoRun) watchRun(ctx context.Context, connector activity) error {
-	beat := time.NewTicker(watchInterval)
-	defer beat.Stop()
+// watchRun draws the view until ctx ends. It returns an error if the connector ends before.
+func (r *demoRun) watchRun(ctx context.Context, connector activity) error {
+	ticker := time.NewTicker(watchInterval)
+	defer ticker.Stop()
 	next := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-connector.ended:
-			return errors.Join(err, errors.New("the connector ended by itself"))
-		case <-beat.C:
+			return errors.Join(err, errors.New("the connector stopped unexpectedly"))
+		case <-ticker.C:
 		}
-		s.countOpenedBreakers()
+		r.countOpenedBreakers()
 		if now := time.Now(); !now.Before(next) {
-			if err := s.drawView(ctx, s.currentPhase()); err != nil && ctx.Err() == nil {
+			if err := r.drawView(ctx, r.currentPhase()); err != nil && ctx.Err() == nil {
 				return err
 			}
 			next = laterOf(next.Add(redrawInterval), time.Now().Add(redrawDelay(time.Since(now))))
@@ -86,85 +87,86 @@ func laterOf(first, second time.Time) time.Time {
 	return second
 }
 
-// currentPhase says what the run is about at present.
-func (s *demoRun) currentPhase() string {
-	if s.opts.Duration > 0 && time.Since(s.env.startedAt) > s.opts.produceDuration() {
-		return "nothing more is produced; what is on its way drains"
+// currentPhase describes what the run is doing.
+func (r *demoRun) currentPhase() string {
+	if r.opts.Duration > 0 && time.Since(r.env.startedAt) > r.opts.produceDuration() {
+		return "draining, nothing more is produced"
 	}
 	return stateRunning
 }
 
-// countOpenedBreakers counts breakers that have opened since the last look.
-func (s *demoRun) countOpenedBreakers() {
-	for _, p := range s.env.observe.Pipelines() {
+// countOpenedBreakers counts the breakers that have opened since the last call.
+func (r *demoRun) countOpenedBreakers() {
+	for _, p := range r.env.observe.Pipelines() {
 		for _, operation := range p.Snapshot().Operations {
-			if operation.Breaker == "open" && s.breakers[operation.Operation] == closedBreaker {
-				s.breakersOpened++
+			if operation.Breaker == "open" && r.breakers[operation.Operation] == closedBreaker {
+				r.breakersOpened++
 			}
-			s.breakers[operation.Operation] = operation.Breaker
+			r.breakers[operation.Operation] = operation.Breaker
 		}
 	}
 }
 
-func (s *demoRun) drawView(ctx context.Context, phase string) error {
-	if s.view.screen.Writer == nil {
+func (r *demoRun) drawView(ctx context.Context, phase string) error {
+	if r.view.screen.Writer == nil {
 		return nil
 	}
-	result, err := s.auditRecords(ctx)
+	result, err := r.auditRecords(ctx)
 	if err != nil {
 		return err
 	}
-	return s.view.drawState(s.viewSnapshot(result, phase))
+	return r.view.drawState(r.viewSnapshot(result, phase))
 }
 
-// auditRecords takes the records before it looks for them, so that none is missed for being too new.
-func (s *demoRun) auditRecords(ctx context.Context) (totals, error) {
-	records := s.ledger.snapshotRecords()
-	found, err := s.auditor.collectFindings(ctx)
+// auditRecords lists the produced records before it looks for them, so that none is missed because
+// it is too recent.
+func (r *demoRun) auditRecords(ctx context.Context) (totals, error) {
+	records := r.ledger.snapshotRecords()
+	found, err := r.auditor.collectFindings(ctx)
 	if err != nil {
 		return totals{}, err
 	}
-	return computeTotals(records, found, s.operations), nil
+	return computeTotals(records, found, r.operations), nil
 }
 
-func (s *demoRun) viewSnapshot(result totals, phase string) viewState {
-	elapsed := time.Since(s.env.startedAt)
+func (r *demoRun) viewSnapshot(result totals, phase string) viewState {
+	elapsed := time.Since(r.env.startedAt)
 	state := viewState{
-		elapsed: elapsed, length: s.opts.Duration, phase: phase, figures: figuresByName(result.pipelines),
+		elapsed: elapsed, length: r.opts.Duration, phase: phase, figures: figuresByName(result.pipelines),
 		total: result.total.computeFigures(),
 		lag:   map[string]int64{}, states: map[string]string{},
-		events: s.script.recentEvents(elapsed, eventsShownFor, eventLines),
+		events: r.script.recentEvents(elapsed, eventsShownFor, eventLines),
 	}
-	for _, p := range s.env.cfg.Pipelines {
+	for _, p := range r.env.cfg.Pipelines {
 		state.pipelines = append(state.pipelines, p.Name)
-		state.lag[p.Name] = s.auditor.found.lag[p.Topic]
-		state.states[p.Name] = pipelineState(s.env.observe.Pipeline(p.Name).Snapshot())
+		state.lag[p.Name] = r.auditor.found.lag[p.Topic]
+		state.states[p.Name] = pipelineState(r.env.observe.Pipeline(p.Name).Snapshot())
 	}
 	return state
 }
 
-// eventsShownFor is how long an act is shown after it.
+// eventsShownFor is how long an event remains in the view after it ended.
 const eventsShownFor = 4 * time.Second
 
-// finalReport adds up after the connector has stopped.
-func (s *demoRun) finalReport(ctx context.Context, complete bool) (Report, error) {
-	s.auditor.readUnexplained()
-	result, err := s.auditRecords(ctx)
+// finalReport audits the run after the connector has stopped.
+func (r *demoRun) finalReport(ctx context.Context, complete bool) (Report, error) {
+	r.auditor.readUnexplained()
+	result, err := r.auditRecords(ctx)
 	if err != nil {
 		return Report{}, err
 	}
-	if s.view.screen.Writer != nil {
-		if err := s.view.drawState(s.viewSnapshot(result, stateStopped)); err != nil {
+	if r.view.screen.Writer != nil {
+		if err := r.view.drawState(r.viewSnapshot(result, stateStopped)); err != nil {
 			return Report{}, err
 		}
 	}
-	happened := countFaults(s.env.vendors.server, s.env.accounts)
-	happened[faultBreaker] = s.breakersOpened
-	report := newReport(result, happened, s.script, complete)
-	for _, operation := range slices.Sorted(maps.Keys(s.breakers)) {
-		if state := s.breakers[operation]; complete && state != closedBreaker {
+	faults := countFaults(r.env.vendors.server, r.env.accounts)
+	faults[faultBreaker] = r.breakersOpened
+	report := newReport(result, faults, r.script, complete)
+	for _, operation := range slices.Sorted(maps.Keys(r.breakers)) {
+		if state := r.breakers[operation]; complete && state != closedBreaker {
 			report.Failures = append(
-				report.Failures, fmt.Sprintf("the breaker of %s is %s at the end", operation, state),
+				report.Failures, fmt.Sprintf("breaker of %s is %s at the end, want closed", operation, state),
 			)
 		}
 	}

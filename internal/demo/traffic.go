@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,40 +17,42 @@ import (
 	"sluice/schemas"
 )
 
-// pipelineMix is the order in which the pipelines get their records, again and again.
+// pipelineMix is the order in which the pipelines receive records, repeated indefinitely.
 var pipelineMix = []string{
 	purchases, customers, feedback, purchases, activities, purchases, customers, referrals, purchases, customers,
 	feedback, purchases, activities, customers, purchases, referrals, feedback, customers, activities, purchases,
 }
 
-// produceInterval is how often records are produced.
+// produceInterval is the time between two bursts of records.
 const produceInterval = 50 * time.Millisecond
 
-// traffic produces the records of a run, and enters each in the ledger when the broker has confirmed it.
+// traffic produces the records of a run and adds each to the ledger once the broker has confirmed
+// it.
 type traffic struct {
 	client        *kgo.Client
 	samples       *sample.Generator
-	operations    map[string]string // operation by event
+	operations    map[string]string // by event
 	vendorIDs     *vendorIDs
 	accounts      *missingAccounts
 	ledger        *ledger
 	rate          int
-	events        []scriptEvent // bad records to come
+	events        []scriptEvent // scripted events that are yet to come
 	producedCount int
 
 	mu     sync.Mutex
-	failed error // the first record that was not confirmed
+	failed error // errors of records that were not confirmed
 }
 
-// produceUntilDone produces until ctx ends, then waits for what the broker has yet to confirm. The error is one that spoils the figures.
+// produceUntilDone produces until ctx ends, then waits until the broker has confirmed everything.
+// After an error the ledger is not complete.
 func (t *traffic) produceUntilDone(ctx context.Context, start time.Time) error {
-	beat := time.NewTicker(produceInterval)
-	defer beat.Stop()
+	ticker := time.NewTicker(produceInterval)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return t.flushRecords(context.WithoutCancel(ctx))
-		case <-beat.C:
+		case <-ticker.C:
 		}
 		if err := t.produceDue(ctx, time.Since(start)); err != nil {
 			return errors.Join(err, t.flushRecords(context.WithoutCancel(ctx)))
@@ -59,14 +62,15 @@ func (t *traffic) produceUntilDone(ctx context.Context, start time.Time) error {
 
 func (t *traffic) flushRecords(ctx context.Context) error {
 	if err := t.client.Flush(ctx); err != nil {
-		return fmt.Errorf("waiting for the broker's answers: %w", err)
+		return fmt.Errorf("flushing produced records: %w", err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.failed
 }
 
-// produceDue makes what is due by now: the script's bad records, and as many good ones as the rate asks for.
+// produceDue produces what is due by now: the script's bad records, and valid ones at the given
+// rate.
 func (t *traffic) produceDue(ctx context.Context, elapsed time.Duration) error {
 	for ; len(t.events) > 0 && t.events[0].startsAt <= elapsed; t.events = t.events[1:] {
 		if bad := t.events[0].record; bad != nil {
@@ -88,15 +92,13 @@ func (t *traffic) produceDue(ctx context.Context, elapsed time.Duration) error {
 func (t *traffic) produceRecord(ctx context.Context, name string, bad badRecord) error {
 	generated, err := t.samples.GenerateKind(bad.pipeline, bad.kind)
 	if err != nil {
-		return fmt.Errorf("making a record for pipeline %s: %w", bad.pipeline, err)
+		return fmt.Errorf("generating a record for pipeline %s: %w", bad.pipeline, err)
 	}
 	if bad.kind == sample.Retryable {
 		t.accounts.addAccount(string(generated.Key), bad.expected)
 	}
 	entry := producedRecord{pipeline: bad.pipeline, expected: bad.expected}
-	switch bad.kind.Cause() {
-	case record.CausePoison, record.CauseUnmapped, record.CauseTombstone: // no operation will be found for it
-	default:
+	if !slices.Contains(causesWithoutOperation, bad.kind.Cause()) {
 		entry.operation = t.operations[generated.Event]
 		if entry.vendorID, err = t.vendorIDs.vendorID(generated); err != nil {
 			return err
@@ -105,7 +107,7 @@ func (t *traffic) produceRecord(ctx context.Context, name string, bad badRecord)
 	if bad.expected == expectDead {
 		entry.class = classOf(name)
 	}
-	// A record that is on its way is awaited by finish, not given up with ctx.
+	// flushRecords waits for records in flight, so they must not be abandoned when ctx ends.
 	t.client.Produce(
 		context.WithoutCancel(ctx), &kgo.Record{Topic: generated.Topic, Key: generated.Key, Value: generated.Value},
 		func(kafkaRecord *kgo.Record, err error) { t.recordConfirmed(entry, kafkaRecord, err) },
@@ -127,7 +129,8 @@ func (t *traffic) recordConfirmed(record producedRecord, kafkaRecord *kgo.Record
 	t.ledger.recordProduced(record)
 }
 
-// vendorIDs finds the name by which a vendor's ledger knows an event. Where there is none, it is the record's origin.
+// vendorIDs finds the id under which an event is in a vendor's ledger, if that is not the record's
+// origin.
 type vendorIDs struct{ schemas map[string]avro.Schema }
 
 func newVendorIDs() (*vendorIDs, error) {
@@ -142,17 +145,22 @@ func newVendorIDs() (*vendorIDs, error) {
 	return ids, nil
 }
 
+// causesWithoutOperation are the causes of records that no operation handles.
+var causesWithoutOperation = []record.Cause{record.CausePoison, record.CauseUnmapped, record.CauseTombstone}
+
 const wireHeader = 5 // Confluent's wire format: 0x00 and a 4-byte schema id
 
-func (n *vendorIDs) vendorID(generated sample.Record) (string, error) {
+func (v *vendorIDs) vendorID(generated sample.Record) (string, error) {
 	switch generated.Event {
 	case "sluice.expoints.FeedbackRequest", "sluice.expoints.FeedbackFinished", "sluice.expoints.FeedbackLock":
 		var e struct {
 			EventID *string `avro:"event_id"`
 		}
-		err := n.decodeEvent(generated, &e)
+		err := v.decodeEvent(generated, &e)
 		if err != nil || e.EventID == nil {
-			return "", errors.Join(err, fmt.Errorf("naming an event %s: it must have an event_id", generated.Event))
+			return "", errors.Join(
+				err, fmt.Errorf("finding the vendor id of an event %s: it has no event_id", generated.Event),
+			)
 		}
 		return *e.EventID, nil
 	case "sluice.propel.CustomerChange":
@@ -161,9 +169,11 @@ func (n *vendorIDs) vendorID(generated sample.Record) (string, error) {
 			SourceID string  `avro:"sourceId"`
 			DebtorID *string `avro:"debtorId"`
 		}
-		err := n.decodeEvent(generated, &e)
+		err := v.decodeEvent(generated, &e)
 		if err != nil || e.DebtorID == nil {
-			return "", errors.Join(err, fmt.Errorf("naming an event %s: it must have a debtorId", generated.Event))
+			return "", errors.Join(
+				err, fmt.Errorf("finding the vendor id of an event %s: it has no debtorId", generated.Event),
+			)
 		}
 		return versionID(e.Source+"/"+e.SourceID, *e.DebtorID), nil
 	default:
@@ -171,14 +181,14 @@ func (n *vendorIDs) vendorID(generated sample.Record) (string, error) {
 	}
 }
 
-func (n *vendorIDs) decodeEvent(generated sample.Record, into any) error {
-	if err := avro.Unmarshal(n.schemas[generated.Event], generated.Value[wireHeader:], into); err != nil {
-		return fmt.Errorf("reading an event %s: %w", generated.Event, err)
+func (v *vendorIDs) decodeEvent(generated sample.Record, into any) error {
+	if err := avro.Unmarshal(v.schemas[generated.Event], generated.Value[wireHeader:], into); err != nil {
+		return fmt.Errorf("decoding an event %s: %w", generated.Event, err)
 	}
 	return nil
 }
 
-// versionID tells the versions of one item apart.
+// versionID combines id and version, so that versions of the same item are distinct.
 func versionID(id, version string) string {
 	if version == "" {
 		return id

@@ -10,26 +10,27 @@ import (
 	"sluice/internal/observe"
 )
 
-// Screen is where the live view goes.
+// Screen is the output of the live view.
 type Screen struct {
 	io.Writer
-	// Width gives the terminal's columns; nil where the writer is no terminal and gets a line a second instead of a table that redraws.
+	// Width returns the number of columns of the terminal. It is nil if the writer is not a
+	// terminal; then it gets one line per second instead of a table that is redrawn.
 	Width func() int
 }
 
 // viewState is what the view shows.
 type viewState struct {
-	elapsed, length time.Duration // length 0: until it is stopped
+	elapsed, length time.Duration // a length of 0 means no limit
 	phase           string
-	pipelines       []string // in the order shown
+	pipelines       []string // in display order
 	figures         map[string]Figures
 	lag             map[string]int64
-	states          map[string]string // by the connector's own account
+	states          map[string]string // as the connector reports them
 	total           Figures
 	events          []scriptEvent
 }
 
-// pipelineState is a pipeline's in a few words; what needs a person first.
+// pipelineState summarizes the state of a pipeline, beginning with what needs an operator.
 func pipelineState(status observe.PipelineStatus) string {
 	if status.Hold != nil {
 		return "held: " + string(status.Hold.Reason)
@@ -48,7 +49,7 @@ func pipelineState(status observe.PipelineStatus) string {
 			}
 		}
 		if len(names) > 0 {
-			parts = append(parts, fmt.Sprintf("%s breaker (%s)", breaker, strings.Join(names, ", ")))
+			parts = append(parts, fmt.Sprintf("breaker %s (%s)", breaker, strings.Join(names, ", ")))
 		}
 	}
 	switch {
@@ -66,21 +67,24 @@ const (
 	closedBreaker = "closed"
 )
 
-// shortName is an operation's name without its account.
+// shortName returns an operation's name without its account.
 func shortName(operation string) string { return operation[strings.LastIndexByte(operation, '.')+1:] }
 
-const tableRow = "%-16s %8s %9s %8s %4s %7s %4s  %s"
+const (
+	tableHeader = "%-16s %8s %9s %8s %4s %7s %4s  %s"
+	tableRow    = "%-16s %8d %9d %8d %4d %7d %4d  %s"
+)
 
-// tableLines draws the scene, a line an element.
+// tableLines renders the table.
 func (s viewState) tableLines() []string {
 	lines := []string{"Sluice demo  " + s.elapsedText() + "  " + s.phase, "",
-		fmt.Sprintf(tableRow, "pipeline", "produced", "delivered", "retrying", "dead", "skipped", "lag", "state")}
+		fmt.Sprintf(tableHeader, "pipeline", "produced", "delivered", "retrying", "dead", "skipped", "lag", "state")}
 	for _, name := range s.pipelines {
 		figures := s.figures[name]
-		lines = append(lines, fmt.Sprintf(tableRow, name, formatCount(figures.Produced), formatCount(figures.Delivered), formatCount(figures.Retrying), formatCount(figures.Dead), formatCount(figures.Skipped),
-			fmt.Sprint(s.lag[name]), s.states[name]))
+		lines = append(lines, fmt.Sprintf(tableRow, name, figures.Produced, figures.Delivered, figures.Retrying,
+			figures.Dead, figures.Skipped, s.lag[name], s.states[name]))
 	}
-	lines = append(lines, "", "script")
+	lines = append(lines, "", "scripted events")
 	for _, event := range s.events {
 		lines = append(lines, "  "+event.summaryLine())
 	}
@@ -90,63 +94,61 @@ func (s viewState) tableLines() []string {
 	return append(append(lines, ""), s.total.ledgerLines()...)
 }
 
-// eventLines is how many acts are shown, so that the table keeps its height.
+// eventLines is the number of lines for events, which keeps the height of the table constant.
 const eventLines = 5
 
 func (s viewState) elapsedText() string {
 	if s.length == 0 {
-		return fmt.Sprintf("%d s (Ctrl-C ends it)", int(s.elapsed.Seconds()))
+		return fmt.Sprintf("%d s (Ctrl-C to stop)", int(s.elapsed.Seconds()))
 	}
 	return fmt.Sprintf("%d s of %d s", int(s.elapsed.Seconds()), int(s.length.Seconds()))
 }
 
-func (a scriptEvent) summaryLine() string {
-	return fmt.Sprintf("%d s: %s", int(a.startsAt.Seconds()), a.description)
+func (e scriptEvent) summaryLine() string {
+	return fmt.Sprintf("%d s: %s", int(e.startsAt.Seconds()), e.description)
 }
 
-// ledgerLines are the ledger's, short enough for a terminal of 80 columns.
+// ledgerLines renders the ledger in lines that fit into 80 columns.
 func (f Figures) ledgerLines() []string {
 	return []string{
 		fmt.Sprintf(
 			"ledger  produced %d = delivered %d + retrying %d + dead %d + skipped %d", f.Produced, f.Delivered,
 			f.Retrying, f.Dead, f.Skipped,
 		),
-		fmt.Sprintf("        + not yet settled %d + lost %d; duplicates %d", f.Unsettled, f.Lost, f.Duplicates),
+		fmt.Sprintf("        + unsettled %d + lost %d; duplicates %d", f.Unsettled, f.Lost, f.Duplicates),
 	}
 }
 
 func (f Figures) ledgerLine() string {
 	lines := f.ledgerLines()
-	return lines[0] + " " + strings.TrimSpace(lines[1])
+	return strings.TrimPrefix(lines[0], "ledger  ") + " " + strings.TrimSpace(lines[1])
 }
 
-func formatCount(count int) string { return fmt.Sprint(count) }
-
-// plainLine is the scene in one line, for what is no terminal.
+// plainLine renders everything in one line, for output that is not a terminal.
 func (s viewState) plainLine() string {
-	parts := []string{s.elapsedText(), s.total.ledgerLine()}
+	parts := []string{s.elapsedText() + ", " + s.phase, s.total.ledgerLine()}
 	for _, name := range s.pipelines {
 		if state := s.states[name]; state != stateRunning && state != stateStopped {
 			parts = append(parts, name+" "+state)
 		}
 	}
 	if len(s.events) > 0 {
-		parts = append(parts, "script "+s.events[len(s.events)-1].summaryLine())
+		parts = append(parts, "last event at "+s.events[len(s.events)-1].summaryLine())
 	}
 	return strings.Join(parts, " | ")
 }
 
 // ECMA-48 control functions.
 const (
-	cursorUp   = "\x1b[%dF" // to the start of a line above
+	cursorUp   = "\x1b[%dF" // to the beginning of a line further up
 	eraseLine  = "\x1b[K"
 	eraseBelow = "\x1b[J"
 )
 
-// view draws scenes over each other. Only one goroutine may use it.
+// view redraws the table in place. It must be used by one goroutine only.
 type view struct {
 	screen Screen
-	drawn  int // lines of the last table
+	drawn  int // number of lines of the last table
 }
 
 func (v *view) drawState(state viewState) error {
@@ -168,12 +170,12 @@ func (v *view) drawState(state viewState) error {
 
 func (v *view) writeText(text string) error {
 	if _, err := io.WriteString(v.screen, text); err != nil {
-		return fmt.Errorf("drawing the view: %w", err)
+		return fmt.Errorf("writing the live view: %w", err)
 	}
 	return nil
 }
 
-// truncateLine keeps a line from wrapping, which would spoil the count of lines.
+// truncateLine prevents a line from wrapping, which would break the cursor movement.
 func truncateLine(line string, width int) string {
 	if width <= 0 || utf8.RuneCountInString(line) <= width {
 		return line

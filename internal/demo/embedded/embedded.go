@@ -1,14 +1,21 @@
-// Package embedded runs a Kafka cluster and a schema registry inside the process, for the demo and for tests.
+// Package embedded runs a Kafka cluster and a schema registry inside the process, for the demo and
+// for tests.
 //
-// The cluster is kfake and the registry srfake, both of franz-go: they speak the real protocols, so that clients are the real
-// ones. They are kinder than the servers they stand for, and nothing that hangs on these points is proved here:
+// The cluster is kfake and the registry srfake, both from franz-go. They speak the real protocols,
+// so the clients are the real ones. They are more lenient than real servers, so nothing that
+// depends on the following is tested by them:
 //
-//   - Commit metadata has no limit; a Kafka broker refuses more than offset.metadata.max.bytes (4,096).
-//   - Commits of partitions that the member does not own are taken, also from an older epoch than a KIP-848 broker would take.
-//   - There is no replication: no in-sync set, no min.insync.replicas, no data lost with a broker.
-//   - There are no quotas, and retention and compaction run only when asked for (kfake.Cluster.ApplyRetention, Compact).
-//   - Groups do not wait for more members before the first assignment, and in a test binary KIP-848 heartbeats are 100 ms apart.
-//   - The registry takes every schema as compatible, and knows ccompat paths only at its root.
+//   - Commit metadata has no limit; a Kafka broker refuses more than offset.metadata.max.bytes
+//     (4,096).
+//   - Commits for partitions that the member does not own are accepted, even from an epoch older
+//     than a KIP-848 broker would accept.
+//   - There is no replication: no in-sync replicas, no min.insync.replicas, no data loss with a
+//     broker.
+//   - There are no quotas. Retention and compaction run only on request
+//     (kfake.Cluster.ApplyRetention, Compact).
+//   - Groups do not wait for more members before the first assignment, and in a test binary KIP-848
+//     heartbeats are 100 ms apart.
+//   - The registry considers all schemas compatible and serves ccompat paths only at its root.
 package embedded
 
 import (
@@ -26,26 +33,30 @@ import (
 
 // Network is where the servers listen and how clients reach them.
 type Network interface {
-	// Listen takes "tcp" and a loopback address, whose port may be 0 for any that is free.
+	// Listen is called with "tcp" and a loopback address; port 0 means any free port.
 	Listen(network, address string) (net.Listener, error)
-	// DialContext reaches what listens at the address.
+	// DialContext connects to a listener's address.
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Options say what to start. The zero value is one broker on a free loopback port with its data in memory.
+// Options configure a platform. The zero value is one broker on a free loopback port with its data
+// in memory.
 type Options struct {
-	// Brokers is their number, from 1; 0 means 1.
+	// Brokers is the number of brokers; 0 means 1.
 	Brokers int
-	// Ports are the brokers' ports, one a broker; nil for free ones. Clients outlive a restart of the cluster only when it keeps its ports.
+	// Ports has one port per broker; nil means free ports. Clients survive a restart of the cluster
+	// only if it keeps its ports.
 	Ports []int
-	// DataDir keeps topics, records, groups and commits, so that a later Start finds them, also after the process was killed; a loss of
-	// power may cost the latest. Empty: memory. The registry is never kept: schemas get the same ids again when registered in the same order.
+	// DataDir stores topics, records, groups and commits, so that a later StartPlatform finds them,
+	// even after the process was killed; a power failure may lose the latest ones. If it is empty,
+	// they are kept in memory. The registry is never stored: schemas get the same ids again if they
+	// are registered in the same order.
 	DataDir string
-	// Network is where to listen; nil: TCP on the loopback interface.
+	// Network is the network to use; nil means TCP on the loopback interface.
 	Network Network
 }
 
-// Platform is a running cluster with its registry. Safe for concurrent use.
+// Platform is a running cluster with its registry. It is safe for concurrent use.
 type Platform struct {
 	cluster  *kfake.Cluster
 	brokers  []string
@@ -53,10 +64,10 @@ type Platform struct {
 	server   *http.Server
 	url      string
 	network  Network
-	served   chan error // why the registry's server ended; closed once read
+	served   chan error // receives the error of the registry's server; closed once read
 }
 
-// StartPlatform runs the cluster and the registry until Close.
+// StartPlatform starts a cluster and a registry. The caller must call Close.
 func StartPlatform(opts Options) (*Platform, error) {
 	if opts.Network == nil {
 		opts.Network = loopbackNetwork{}
@@ -101,24 +112,27 @@ func newCluster(options Options) (*kfake.Cluster, error) {
 	return kfake.NewCluster(opts...)
 }
 
-// Brokers are the addresses of the brokers started, host:port each.
+// Brokers returns the addresses of the brokers as host:port.
 func (p *Platform) Brokers() []string { return slices.Clone(p.brokers) }
 
-// RegistryURL is the registry's base URL, without a slash at its end.
+// RegistryURL returns the base URL of the registry, without a trailing slash.
 func (p *Platform) RegistryURL() string { return p.url }
 
-// Dial reaches the brokers and the registry. It fits kgo.Dialer and http.Transport.DialContext.
+// Dial connects to a broker or to the registry. It can be used as kgo.Dialer and as
+// http.Transport.DialContext.
 func (p *Platform) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return p.network.DialContext(ctx, network, address)
 }
 
-// Cluster is the cluster itself, to put faults in and to look at groups. After Close its methods block for ever.
+// Cluster returns the cluster, to inject faults and to inspect groups. After Close its methods
+// block forever.
 func (p *Platform) Cluster() *kfake.Cluster { return p.cluster }
 
-// Registry is the registry itself, to put faults in and to look at schemas.
+// Registry returns the registry, to inject faults and to inspect schemas.
 func (p *Platform) Registry() *srfake.Registry { return p.registry }
 
-// Close stops both and waits for the registry to end. Data in DataDir is written out. A second Close does nothing.
+// Close stops both servers, waits for the registry's server to end and flushes the data in DataDir.
+// A second Close does nothing.
 func (p *Platform) Close() error {
 	p.cluster.Close()
 	if err := p.server.Close(); err != nil {

@@ -31,11 +31,12 @@ func TestRoundTripInABubble(t *testing.T) {
 	})
 }
 
-// checkRoundTrip produces, reads back as a group, commits, and fetches a schema by the id under which it was registered.
+// checkRoundTrip produces records, consumes them in a group, commits, and fetches a schema by the
+// id under which it was registered.
 func checkRoundTrip(t *testing.T, opts embedded.Options) {
 	platform := testkit.StartPlatform(t, opts)
 	if len(platform.Brokers()) != opts.Brokers {
-		t.Errorf("brokers %v, want %d", platform.Brokers(), opts.Brokers)
+		t.Errorf("brokers: got %v, want %d", platform.Brokers(), opts.Brokers)
 	}
 	if err := platform.Cluster().CreateTopic(topic, 3, nil); err != nil {
 		t.Fatal(err)
@@ -55,16 +56,18 @@ func checkRoundTrip(t *testing.T, opts embedded.Options) {
 	}
 	got, err := rc.SchemaByID(t.Context(), registered.ID)
 	if err != nil || got.Schema != want.Schema {
-		t.Errorf("schema %d is %q, %v; want %q", registered.ID, got.Schema, err, want.Schema)
+		t.Errorf("schema %d: got %q and error %v, want %q", registered.ID, got.Schema, err, want.Schema)
 	}
 	if !platform.Registry().SubjectExists(topic + "-value") {
-		t.Error("the registry that Registry gives is not the one that was served")
+		t.Error("Registry: got another registry than the one served")
 	}
 }
 
 func TestDataSurvivesARestartOnTheSamePorts(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		opts := embedded.Options{Brokers: 2, Ports: []int{9092, 9093}, DataDir: t.TempDir(), Network: &testkit.Network{}}
+		opts := embedded.Options{
+			Brokers: 2, Ports: []int{9092, 9093}, DataDir: t.TempDir(), Network: &testkit.Network{},
+		}
 		first, err := embedded.StartPlatform(opts)
 		if err != nil {
 			t.Fatal(err)
@@ -85,18 +88,18 @@ func TestDataSurvivesARestartOnTheSamePorts(t *testing.T) {
 
 		second := testkit.StartPlatform(t, opts)
 		if got := second.Cluster().TopicInfo(topic); got == nil || got.TopicID != id {
-			t.Fatalf("topic after the restart: %+v, want id %x", got, id)
+			t.Fatalf("topic after the restart: got %+v, want id %x", got, id)
 		}
 		checkCommitted(t, second, 40)
 		consumeRecords(t, second, 60)
 		if fmt.Sprint(first.Brokers()) != fmt.Sprint(second.Brokers()) {
-			t.Errorf("brokers moved from %v to %v", first.Brokers(), second.Brokers())
+			t.Errorf("brokers after the restart: want %v, got %v", first.Brokers(), second.Brokers())
 		}
 	})
 }
 
-// What a killed process leaves is what its files hold at that moment.
-func TestDataSurvivesAKill(t *testing.T) {
+// A killed process leaves behind what its files contain at that moment.
+func TestDataSurvivesAKilledProcess(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		running, left := t.TempDir(), t.TempDir()
 		platform := testkit.StartPlatform(t, embedded.Options{DataDir: running, Network: &testkit.Network{}})
@@ -118,17 +121,17 @@ func TestDataSurvivesAKill(t *testing.T) {
 	})
 }
 
-func TestStartRefusesWhatCannotBe(t *testing.T) {
+func TestStartRejectsInvalidOptions(t *testing.T) {
 	for _, opts := range []embedded.Options{{Brokers: -1}, {Brokers: 2, Ports: []int{9092}}, {Ports: []int{1, 2}}} {
 		opts.Network = &testkit.Network{}
 		if platform, err := embedded.StartPlatform(opts); err == nil {
 			_ = platform.Close()
-			t.Errorf("%+v was taken", opts)
+			t.Errorf("%+v: got no error", opts)
 		}
 	}
 }
 
-func TestStartNamesAPortThatIsTaken(t *testing.T) {
+func TestStartReportsAPortInUse(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +147,7 @@ func TestStartNamesAPortThatIsTaken(t *testing.T) {
 	}
 }
 
-func TestCloseTwiceIsOneClose(t *testing.T) {
+func TestSecondCloseDoesNothing(t *testing.T) {
 	platform, err := embedded.StartPlatform(embedded.Options{Network: &testkit.Network{}})
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +161,8 @@ func produceRecords(t *testing.T, platform *embedded.Platform, records int) {
 	t.Helper()
 	client := testkit.NewClient(t, platform)
 	for i := range records {
-		client.Produce(t.Context(), &kgo.Record{Topic: topic, Key: fmt.Append(nil, i), Value: fmt.Append(nil, i)}, func(_ *kgo.Record, err error) {
+		r := &kgo.Record{Topic: topic, Key: fmt.Append(nil, i), Value: fmt.Append(nil, i)}
+		client.Produce(t.Context(), r, func(_ *kgo.Record, err error) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -170,10 +174,14 @@ func produceRecords(t *testing.T, platform *embedded.Platform, records int) {
 	client.Close()
 }
 
-// consumeRecords reads exactly so many records as a member of the group, which it has not left when it returns.
+// consumeRecords reads exactly the given number of records as a member of the group, and returns
+// without leaving it.
 func consumeRecords(t *testing.T, platform *embedded.Platform, records int) *kgo.Client {
 	t.Helper()
-	client := testkit.NewClient(t, platform, kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	client := testkit.NewClient(
+		t, platform, kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+	)
 	for got := 0; got < records; {
 		fetches := client.PollRecords(t.Context(), records-got)
 		if err := fetches.Err0(); err != nil {
@@ -191,7 +199,7 @@ func checkCommitted(t *testing.T, platform *embedded.Platform, want int64) {
 		got += tt.Offset
 	}
 	if got != want {
-		t.Errorf("committed %d records, want %d", got, want)
+		t.Errorf("committed: got %d records, want %d", got, want)
 	}
 }
 
@@ -199,7 +207,8 @@ func newRegistryClient(t *testing.T, platform *embedded.Platform) *sr.Client {
 	t.Helper()
 	transport := &http.Transport{DialContext: platform.Dial}
 	t.Cleanup(transport.CloseIdleConnections)
-	rc, err := sr.NewClient(sr.URLs(platform.RegistryURL()), sr.HTTPClient(&http.Client{Transport: transport, Timeout: 5 * time.Second}))
+	httpClient := &http.Client{Transport: transport, Timeout: 5 * time.Second}
+	rc, err := sr.NewClient(sr.URLs(platform.RegistryURL()), sr.HTTPClient(httpClient))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,7 +137,8 @@ var crmPages = []crmPage{
 			"payment_medium_identifier":       anyText,
 			"amount":                          plainNumber,
 		}, "classification_identifier")},
-	{operation: "financial_statements", path: "financial_statements", set: "financial_statement_customer_events_set", printedSet: "financial_achievement_customer_events_set",
+	{operation: "financial_statements", path: "financial_statements", set: "financial_statement_customer_events_set",
+		printedSet: "financial_achievement_customer_events_set",
 		itemSchema: crmEventSchema(8).withOwner().withFields(map[string]validator{
 			"measured_key_performance_indicators_set": listOf(0, crmMeasure.validate),
 		}, "classification_identifier")},

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// CustomPage describes the page of a vendor with an API of the plainest kind: OAuth2 client
-// credentials at one endpoint, and operations that take a JSON object with a list of items and return
-// a result for each. It is for vendors outside this package.
+// CustomPage describes a vendor whose API has OAuth 2.0 client credentials at one endpoint, and
+// operations that take a JSON object with a list of items and return a result for each. It is for
+// vendors outside this package.
 type CustomPage struct {
 	Vendor Vendor
 	// TokenPath is the token endpoint, operation "token".
@@ -32,7 +32,7 @@ type CustomOperation struct {
 	ListKey, IDKey string
 	// MaxItems refuses calls with more items.
 	MaxItems int
-	// CheckItem says what is wrong with an item, empty for nothing.
+	// CheckItem returns what is wrong with an item, or "".
 	CheckItem func(item json.RawMessage) string
 	// ResultBody returns the body of a 200 response.
 	ResultBody func(results []CustomResult) any
@@ -71,7 +71,8 @@ type customVendor struct {
 func (v *customVendor) endpoints() []*endpoint {
 	prefix := string(v.spec.Vendor) + "."
 	endpoints := []*endpoint{{
-		operation: prefix + "token", method: http.MethodPost, path: v.spec.TokenPath, vendor: v, formBody: true, handle: v.issueToken,
+		operation: prefix + "token", method: http.MethodPost, path: v.spec.TokenPath, vendor: v, formBody: true,
+		handle: v.issueToken,
 	}}
 	for _, operation := range v.spec.Operations {
 		endpoints = append(endpoints, &endpoint{
@@ -115,19 +116,19 @@ func (v *customVendor) acceptItems(call *vendorCall, operation CustomOperation) 
 			items[i].refusal = &refusal{code: "invalid", description: problem}
 		}
 	}
-	verdicts, judged := v.server.judgeItems(call, items, nil)
+	refusals, judged := v.server.judgeItems(call, items, nil)
 	if !judged {
 		return response{}
 	}
-	return jsonResponse(http.StatusOK, operation.ResultBody(v.results(call, items, verdicts)))
+	return jsonResponse(http.StatusOK, operation.ResultBody(v.results(call, items, refusals)))
 }
 
-func (v *customVendor) results(call *vendorCall, items []callItem, verdicts []*refusal) []CustomResult {
+func (v *customVendor) results(call *vendorCall, items []callItem, refusals []*refusal) []CustomResult {
 	results := []CustomResult{}
 	for i, item := range items {
-		result := CustomResult{ID: item.id, Accepted: verdicts[i] == nil}
-		if verdicts[i] != nil {
-			result.Code, result.Description = verdicts[i].code, verdicts[i].description
+		result := CustomResult{ID: item.id, Accepted: refusals[i] == nil}
+		if refusals[i] != nil {
+			result.Code, result.Description = refusals[i].code, refusals[i].description
 		}
 		if !call.droppedItems[i] {
 			results = append(results, result)

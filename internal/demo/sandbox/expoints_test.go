@@ -54,10 +54,12 @@ func TestExpointsAcceptsWhatTheDocumentsAllow(t *testing.T) {
 		"customers without an address": customerBatch(
 			withChanges(feedbackItem, fields{"Email": absent}), withChanges(otherFeedbackItem, fields{"Email": ""}),
 		),
-		"a column's value that is empty": customerBatch(withChanges(feedbackItem, fields{"Data": json.RawMessage(`[{"CustomerDataColumnId":15,"Value":"J"},{"CustomerDataColumnId":1,"Value":"e-1"},{"CustomerDataColumnId":1,"Value":""}]`)})),
-		"batch type as number":           strings.Replace(customerBatch(feedbackItem), "{", `{"TypeBatch":0,`, 1),
-		"an address that is not valid":   customerBatch(withChanges(feedbackItem, fields{"Email": "nobody"})),
-		"no transaction date":            customerBatch(withChanges(feedbackItem, fields{"TransactionDate": nil})),
+		"a column's value that is empty": customerBatch(withChanges(feedbackItem, fields{"Data": json.RawMessage(
+			`[{"CustomerDataColumnId":15,"Value":"J"},{"CustomerDataColumnId":1,"Value":"e-1"},{"CustomerDataColumnId":1,"Value":""}]`,
+		)})),
+		"batch type as number":         strings.Replace(customerBatch(feedbackItem), "{", `{"TypeBatch":0,`, 1),
+		"an address that is not valid": customerBatch(withChanges(feedbackItem, fields{"Email": "nobody"})),
+		"no transaction date":          customerBatch(withChanges(feedbackItem, fields{"TransactionDate": nil})),
 		"dates without time, and in UTC": customerBatch(
 			withChanges(feedbackItem, fields{"SendDate": "2025-01-18", "EndDate": "2025-01-18T05:53:05Z"}),
 		),

@@ -67,7 +67,8 @@ func (v *propel) endpoints() []*endpoint {
 			operation: "propel.token", method: http.MethodPost, path: PropelTokenPath, vendor: v, formBody: true,
 			handle: v.issueToken,
 		},
-		{operation: "propel.customers", method: http.MethodPost, path: "/v2/customers/bulk/sourceId", vendor: v, handle: v.upsertCustomers,
+		{operation: "propel.customers", method: http.MethodPost, path: "/v2/customers/bulk/sourceId", vendor: v,
+			handle:  v.upsertCustomers,
 			instant: v.server.instantHandler("sourceId", writeInstantPropel)},
 	}
 }

@@ -22,7 +22,7 @@ import (
 // Vendor is the name of a vendor, as in the configuration.
 type Vendor string
 
-// The vendors.
+// The built-in vendors.
 const (
 	CRMCOM   Vendor = "crmcom"
 	Expoints Vendor = "expoints"

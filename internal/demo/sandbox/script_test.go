@@ -31,7 +31,8 @@ rules:
 		t.Fatal(err)
 	}
 	want := []Rule{
-		{Name: "crm down", Operation: "crmcom", When: When{AfterCalls: 10, Every: 2, From: 5 * time.Second, Until: 90 * time.Second}, Times: 3,
+		{Name: "crm down", Operation: "crmcom", Times: 3,
+			When: When{AfterCalls: 10, Every: 2, From: 5 * time.Second, Until: 90 * time.Second},
 			Do: Action{
 				Fault: FaultStatus, Code: 503, RetryAfter: 2 * time.Second, RetryAfterDate: true, Body: "{}",
 				Apply: true,

@@ -9,10 +9,10 @@ import (
 type Page struct {
 	// Vendor is the page's name, the one that the vendor has in the configuration.
 	Vendor Vendor
-	// AccountSettings returns the settings of an account at the page, which is served at baseURL, as
-	// the entries of a YAML flow mapping.
+	// AccountSettings returns the settings of an account at the page, which is served at baseURL,
+	// as the entries of a YAML flow mapping.
 	AccountSettings func(baseURL string) string
-	// AccessText says in one line, for people, how a client reaches the page.
+	// AccessText describes in one line, for people, how a client reaches the page.
 	AccessText func(baseURL string) string
 
 	newEndpoints func(*Server) []*endpoint
@@ -33,8 +33,8 @@ func Vendors() []Vendor {
 	return names
 }
 
-// Operations returns the full names that a rule's operation may have, besides the vendors themselves:
-// all that the given additional pages and the product's vendors offer, logins among them.
+// Operations returns the full operation names that a rule may have in addition to vendor names: all
+// operations of the product's vendors and of the additional pages, including logins.
 func Operations(additional ...Page) []string {
 	var names []string
 	for _, target := range New(Options{AdditionalPages: additional}).endpoints {
@@ -56,7 +56,7 @@ func crmcomPage(opts CRMCOMOptions) Page {
 		AccessText: func(baseURL string) string {
 			return fmt.Sprintf("base_url %s/crmapi/rest/v2  web_api_key %s", baseURL, DefaultWebAPIKey)
 		},
-		newEndpoints: func(s *Server) []*endpoint { return newCRMCOM(s, opts).endpoints() },
+		newEndpoints: func(server *Server) []*endpoint { return newCRMCOM(server, opts).endpoints() },
 	}
 }
 
@@ -65,7 +65,7 @@ func expointsPage(opts ExpointsOptions) Page {
 		Vendor:          Expoints,
 		AccountSettings: func(baseURL string) string { return oauthSettings(baseURL, baseURL+ExpointsTokenPath) },
 		AccessText:      func(baseURL string) string { return oauthText(baseURL, baseURL+ExpointsTokenPath) },
-		newEndpoints:    func(s *Server) []*endpoint { return newExpoints(s, opts).endpoints() },
+		newEndpoints:    func(server *Server) []*endpoint { return newExpoints(server, opts).endpoints() },
 	}
 }
 
@@ -74,7 +74,7 @@ func propelPage(opts PropelOptions) Page {
 		Vendor:          Propel,
 		AccountSettings: func(baseURL string) string { return oauthSettings(baseURL+"/v2", baseURL+PropelTokenPath) },
 		AccessText:      func(baseURL string) string { return oauthText(baseURL+"/v2", baseURL+PropelTokenPath) },
-		newEndpoints:    func(s *Server) []*endpoint { return newPropel(s, opts).endpoints() },
+		newEndpoints:    func(server *Server) []*endpoint { return newPropel(server, opts).endpoints() },
 	}
 }
 
