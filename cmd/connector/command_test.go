@@ -36,6 +36,20 @@ func TestConfigurationReferenceIsUpToDate(t *testing.T) {
 	}
 }
 
+func TestMetricsReferenceIsUpToDate(t *testing.T) {
+	const path = "../../docs/metrics.md"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(text) != metricsReference() {
+		t.Errorf("%s is stale: run go generate ./cmd/connector", path)
+	}
+	if out := mustRun(t, "metrics", "reference"); out != string(text) {
+		t.Error("the command prints a different reference")
+	}
+}
+
 func TestInvalidUsageExitsWith2AndNamesTheHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"odd"}, {"run"}, {"run", "-c"}, {"run", "--odd"}, {"topics"}, {"topics", "odd"}, {"schemas"}, {"config"}, {"healthcheck"},

@@ -16,6 +16,7 @@ import (
 )
 
 //go:generate go run . config reference -o ../../docs/configuration.md
+//go:generate go run . metrics reference -o ../../docs/metrics.md
 
 // Exit codes, documented in docs/operations.md.
 const (
@@ -77,6 +78,7 @@ func newRootCommand() *cobra.Command {
 		newSchemasCommand(),
 		newStatusCommand(),
 		newConfigCommand(),
+		newMetricsCommand(),
 		newSandboxCommand(),
 		newProduceCommand(),
 		newHealthcheckCommand(),

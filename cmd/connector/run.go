@@ -55,6 +55,7 @@ func runConnector(ctx context.Context, cfg *config.Config, logOut io.Writer) err
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	obs := observe.NewRegistry(reg)
+	obs.SetBuildInfo(version, buildSettings()["vcs.revision"])
 	for _, p := range cfg.Pipelines {
 		obs.Pipeline(p.Name) // /readyz waits for each of them
 	}

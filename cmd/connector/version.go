@@ -26,14 +26,7 @@ func newVersionCommand() *cobra.Command {
 
 // buildSource returns the commit that was built, or an empty text if the build does not record it.
 func buildSource() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	settings := map[string]string{}
-	for _, s := range info.Settings {
-		settings[s.Key] = s.Value
-	}
+	settings := buildSettings()
 	if settings["vcs.revision"] == "" {
 		return ""
 	}
@@ -42,4 +35,16 @@ func buildSource() string {
 		text += ", with local changes"
 	}
 	return text
+}
+
+// buildSettings returns what the Go tool recorded about the build, such as vcs.revision. It is empty
+// for a binary built without that information.
+func buildSettings() map[string]string {
+	settings := map[string]string{}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			settings[s.Key] = s.Value
+		}
+	}
+	return settings
 }

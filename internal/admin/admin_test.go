@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"sluice/internal/observe"
+	"sluice/internal/record"
 )
 
 // newTestServer returns a server of these pipelines, and the registry through which tests report
@@ -128,7 +129,7 @@ func TestHoldOfAnotherPipelineDoesNotCount(t *testing.T) {
 
 func TestStatusDecodesIntoTheDocumentedStruct(t *testing.T) {
 	reg, s := newTestServer("feedback", "purchases")
-	reg.Pipeline("purchases").RecordsSettled("crmcom.purchases", "delivered", "", 7)
+	reg.Pipeline("purchases").RecordsSettled("crmcom.purchases", record.DispositionDelivered, "", 7)
 	_, body := getPage(t, s, "/status")
 	decoder := json.NewDecoder(strings.NewReader(body))
 	decoder.DisallowUnknownFields()

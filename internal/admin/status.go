@@ -13,12 +13,10 @@ import (
 
 // Status is the body of a response of /status.
 type Status struct {
-	// Ready and Healthy are what /readyz and /healthz report.
-	Ready   bool `json:"ready"`
-	Healthy bool `json:"healthy"`
-	// Stuck has one sentence per partition that makes the process unhealthy.
-	Stuck     []string                 `json:"stuck,omitempty"`
-	Pipelines []observe.PipelineStatus `json:"pipelines"`
+	Ready     bool                     `json:"ready" doc:"/readyz responds 200"`
+	Healthy   bool                     `json:"healthy" doc:"/healthz responds 200"`
+	Stuck     []string                 `json:"stuck,omitempty" doc:"the partitions that make no progress without a hold, a sentence each; absent if there are none"`
+	Pipelines []observe.PipelineStatus `json:"pipelines" doc:"the pipelines, by name"`
 }
 
 func (s *Server) currentStatus() Status {

@@ -112,7 +112,7 @@ func (a *callAttempt) send(workCtx context.Context) bool {
 func (a *callAttempt) observeCall(size int, took time.Duration) {
 	cfg := &a.op.cfg
 	fill := max(float64(len(a.sent))/float64(cfg.MaxItems), float64(size)/float64(cfg.MaxBytes))
-	a.op.obs.VendorCall(cfg.OperationName, a.response.Class.String(), len(a.sent), min(fill, 1), took)
+	a.op.obs.VendorCall(cfg.OperationName, a.response.Class, len(a.sent), min(fill, 1), took)
 }
 
 // decide looks up the verdict and reports it to the gate.

@@ -191,7 +191,7 @@ func (r *harness) checkBalance() {
 	r.t.Helper()
 	r.ledger.mu.Lock()
 	defer r.ledger.mu.Unlock()
-	if ended := len(r.ledger.outcomes) + r.ledger.released + int(r.obs.Snapshot().Dropped); ended != r.dispatched {
+	if ended := len(r.ledger.outcomes) + r.ledger.released + int(r.obs.Snapshot().Released); ended != r.dispatched {
 		r.t.Errorf("%d records were dispatched, %d have an outcome or were dropped", r.dispatched, ended)
 	}
 }

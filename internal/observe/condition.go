@@ -1,19 +1,20 @@
 package observe
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 )
 
-// Condition logs a fault that lasts: one line when it begins or changes, and one when it ends. What
-// repeats in between is counted and not logged. Safe for concurrent use.
+// Condition logs a fault that lasts: one line when it begins or its cause changes, and one when it
+// ends. Repeated reports in between are counted and not logged. It is safe for concurrent use.
 type Condition struct {
-	log    *zap.Logger
-	began  string
-	ended  string
-	fields []zap.Field
+	log      *zap.Logger
+	beginMsg string
+	endMsg   string
+	fields   []zap.Field
 
 	mu       sync.Mutex
 	active   bool
@@ -22,15 +23,16 @@ type Condition struct {
 	repeats  int
 }
 
-// NewCondition makes an inactive condition. began and ended are the stable messages of its two log
-// lines, such as "offset commit failed, retrying" and "offset commit recovered"; fields go on both.
-func NewCondition(log *zap.Logger, began, ended string, fields ...zap.Field) *Condition {
-	return &Condition{log: log, began: began, ended: ended, fields: fields}
+// NewCondition returns an inactive condition. beginMsg and endMsg are the stable messages of its two
+// log lines, such as "offset commit failed, retrying" and "offset commit recovered"; fields are added
+// to both.
+func NewCondition(log *zap.Logger, beginMsg, endMsg string, fields ...zap.Field) *Condition {
+	return &Condition{log: log, beginMsg: beginMsg, endMsg: endMsg, fields: fields}
 }
 
-// Begin reports that the fault is there, with its cause. It logs a warning unless the last report
-// had the same cause, and returns whether it did.
-func (c *Condition) Begin(cause error) (logged bool) {
+// Begin reports that the fault exists, with its cause. It logs a warning unless the last report had
+// the same cause, and returns whether it logged. fields are added to this line only.
+func (c *Condition) Begin(cause error, fields ...zap.Field) (logged bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.active {
@@ -41,19 +43,19 @@ func (c *Condition) Begin(cause error) (logged bool) {
 		return false
 	}
 	c.lastText = cause.Error()
-	c.log.Warn(c.began, append(c.fields[:len(c.fields):len(c.fields)], zap.Error(cause))...)
+	c.log.Warn(c.beginMsg, slices.Concat(c.fields, fields, []zap.Field{zap.Error(cause)})...)
 	return true
 }
 
-// End reports that the fault is gone. It logs how long it lasted and how often it was reported, and
-// nothing where it was not there.
+// End reports that the fault is gone. It logs how long the fault lasted and how often it was
+// reported, and does nothing if the condition is inactive.
 func (c *Condition) End() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.active {
 		return
 	}
-	c.log.Info(c.ended, append(c.fields[:len(c.fields):len(c.fields)],
-		zap.Duration("lasted", time.Since(c.since)), zap.Int("failures", c.repeats))...)
+	lasted := []zap.Field{zap.Duration("lasted", time.Since(c.since)), zap.Int("failures", c.repeats)}
+	c.log.Info(c.endMsg, slices.Concat(c.fields, lasted)...)
 	c.active, c.lastText = false, ""
 }

@@ -2,39 +2,42 @@ package observe
 
 import "sync"
 
-// family keeps a vector's members by a key of ours, so that the hot path neither builds label slices nor hashes them.
+// family caches the members of a metric vector by a comparable key, so that the hot path neither
+// builds slices of label values nor hashes them. It is safe for concurrent use.
 type family[K comparable, M any] struct {
-	make func(K) M
+	create func(K) M
 
 	mu      sync.RWMutex
 	members map[K]M
 }
 
-func newFamily[K comparable, M any](make func(K) M) *family[K, M] {
-	return &family[K, M]{make: make, members: map[K]M{}}
+func newFamily[K comparable, M any](create func(K) M) *family[K, M] {
+	return &family[K, M]{create: create, members: map[K]M{}}
 }
 
-func (f *family[K, M]) get(k K) M {
+// member returns the member for the key, and creates it on first use.
+func (f *family[K, M]) member(key K) M {
 	f.mu.RLock()
-	m, ok := f.members[k]
+	m, ok := f.members[key]
 	f.mu.RUnlock()
 	if ok {
 		return m
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if m, ok := f.members[k]; ok {
+	if m, ok := f.members[key]; ok {
 		return m
 	}
-	m = f.make(k)
-	f.members[k] = m
+	m = f.create(key)
+	f.members[key] = m
 	return m
 }
 
-func (f *family[K, M]) each(do func(K, M)) {
+// forEach calls visit for every member that exists. visit must not use the family.
+func (f *family[K, M]) forEach(visit func(K, M)) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	for k, m := range f.members {
-		do(k, m)
+		visit(k, m)
 	}
 }

@@ -1,9 +1,6 @@
 package observe
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // HoldReason says why a pipeline, an operation or a partition does not progress. It is the value of
 // the label and field "reason"; the empty reason means that nothing is held.
@@ -19,9 +16,9 @@ const (
 	HoldUnavailable HoldReason = "unavailable"
 	// HoldThrottled: the vendor asked for fewer calls.
 	HoldThrottled HoldReason = "throttled"
-	// HoldFlood: so many records were refused that something else must be wrong.
+	// HoldFlood: so many records were refused that something other than the records must be wrong.
 	HoldFlood HoldReason = "flood"
-	// HoldRegistry: the schema registry does not respond, or knows no schema ID that it was asked for.
+	// HoldRegistry: the schema registry does not respond, or knows none of the schema IDs.
 	HoldRegistry HoldReason = "registry"
 	// HoldUnknownSchemaID: the schema registry does not know the schema ID of a record.
 	HoldUnknownSchemaID HoldReason = "unknown_schema_id"
@@ -31,24 +28,24 @@ const (
 	HoldOffsetLost HoldReason = "offset_lost"
 	// HoldUnreadable: a partition cannot be fetched.
 	HoldUnreadable HoldReason = "unreadable"
-	// HoldRecovery: a partition is owned, and its recovery cannot finish yet.
+	// HoldRecovery: a partition is assigned, and its recovery cannot finish yet.
 	HoldRecovery HoldReason = "recovery"
-	// HoldUnwritable: a retry or dead-letter topic takes no records.
+	// HoldUnwritable: a retry or dead-letter topic accepts no records.
 	HoldUnwritable HoldReason = "unwritable"
 )
 
-var holdReasons = []HoldReason{
-	HoldUnauthorized, HoldMisconfigured, HoldUnavailable, HoldThrottled, HoldFlood, HoldRegistry,
-	HoldUnknownSchemaID, HoldKafka, HoldOffsetLost, HoldUnreadable, HoldRecovery, HoldUnwritable,
-}
-
 // HoldReasons returns all hold reasons.
-func HoldReasons() []HoldReason { return slices.Clone(holdReasons) }
+func HoldReasons() []HoldReason {
+	return []HoldReason{
+		HoldUnauthorized, HoldMisconfigured, HoldUnavailable, HoldThrottled, HoldFlood, HoldRegistry,
+		HoldUnknownSchemaID, HoldKafka, HoldOffsetLost, HoldUnreadable, HoldRecovery, HoldUnwritable,
+	}
+}
 
 // Hold is a stated reason for not progressing, and since when it applies.
 type Hold struct {
-	Reason HoldReason `json:"reason"`
-	Since  time.Time  `json:"since"`
+	Reason HoldReason `json:"reason" doc:"the hold reason"`
+	Since  time.Time  `json:"since" doc:"when it began, in RFC 3339"`
 }
 
 // SetHold states why an operation is held, or with an empty operation why the pipeline reads nothing.
@@ -96,7 +93,7 @@ func (p *Pipeline) setHold(key holdKey, reason HoldReason) {
 		return
 	}
 	if before != "" {
-		p.m.hold.DeleteLabelValues(p.name, key.operation, string(before))
+		p.m.hold.WithLabelValues(p.name, key.operation, string(before)).Set(0)
 		delete(p.holds, key)
 	}
 	if reason != "" {

@@ -10,21 +10,22 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// Errors of Logger.
+// Errors of NewLogger.
 var (
 	ErrLogLevel  = errors.New("allowed log levels are debug, info, warn and error")
 	ErrLogFormat = errors.New("allowed log formats are json and console")
 )
 
-var levels = map[string]zapcore.Level{
+var logLevels = map[string]zapcore.Level{
 	"debug": zapcore.DebugLevel, "info": zapcore.InfoLevel, "warn": zapcore.WarnLevel, "error": zapcore.ErrorLevel,
 }
 
-// NewLogger writes lines of level (debug, info, warn, error) and above to w, one at a time, as JSON objects ("json") or for people ("console"). Times
-// are UTC in RFC 3339 with milliseconds, durations read "1.5s". Nothing is sampled: a line that is written is a line that is there, and
-// callers say a thing once and not for each record. Stack traces are not written.
+// NewLogger returns a logger that writes lines of the level (debug, info, warn, error) and above to
+// w, in the format "json" or "console". Times are UTC in RFC 3339 with milliseconds, durations are
+// written like "1.5s". Lines are not sampled, so callers log a condition once and not per record.
+// Stack traces are not written. The error is ErrLogLevel or ErrLogFormat, wrapped.
 func NewLogger(level, format string, w io.Writer) (*zap.Logger, error) {
-	l, ok := levels[level]
+	minLevel, ok := logLevels[level]
 	if !ok {
 		return nil, fmt.Errorf("log level %q: %w", level, ErrLogLevel)
 	}
@@ -42,5 +43,5 @@ func NewLogger(level, format string, w io.Writer) (*zap.Logger, error) {
 	default:
 		return nil, fmt.Errorf("log format %q: %w", format, ErrLogFormat)
 	}
-	return zap.New(zapcore.NewCore(enc, zapcore.Lock(zapcore.AddSync(w)), l)), nil
+	return zap.New(zapcore.NewCore(enc, zapcore.Lock(zapcore.AddSync(w)), minLevel)), nil
 }

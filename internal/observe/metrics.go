@@ -2,68 +2,180 @@ package observe
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metrics are the process's vectors. Label values are names from the configuration and the code; topic and partition are those assigned.
-type metrics struct {
-	read, readBytes, settled, calls, duplicates   *prometheus.CounterVec
-	skipped, commitFailed, produceFailed, dropped *prometheus.CounterVec
-	delay, callSeconds, callItems, callFill       *prometheus.HistogramVec
-	breaker, hold, started, lag, oldest, inFlight *prometheus.GaugeVec
+const namespace = "sluice"
+
+// metricType is the type of a metric as Prometheus names it.
+type metricType string
+
+const (
+	counterType   metricType = "counter"
+	gaugeType     metricType = "gauge"
+	histogramType metricType = "histogram"
+)
+
+// definition says everything about one metric; the registered vectors and docs/metrics.md are made
+// from it. The name lacks the namespace.
+type definition struct {
+	name    string
+	kind    metricType
+	help    string
+	labels  []label
+	buckets []float64
 }
 
 var (
-	// From a call that returns at once to a record that waited a day for a vendor.
-	delayBuckets = []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400}
-	// Up to the longest time-out that is sensible for a call.
-	callBuckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30, 60, 120}
-	// The vendors' caps are among them: 1, 100, 200, 1000.
-	itemBuckets = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}
-	fillBuckets = []float64{.01, .05, .1, .25, .5, .75, .9, .99, 1}
+	recordsRead = definition{
+		name: "records_read_total", kind: counterType, labels: []label{pipelineLabel, fromLabel},
+		help: "Records fetched.",
+	}
+	readBytes = definition{
+		name: "read_bytes_total", kind: counterType, labels: []label{pipelineLabel, fromLabel},
+		help: "Bytes of the records fetched: keys, values and headers.",
+	}
+	recordsSettled = definition{
+		name: "records_settled_total", kind: counterType,
+		labels: []label{pipelineLabel, maybeOperation, dispositionLabel, causeLabel},
+		help:   "Records settled, by disposition and cause.",
+	}
+	recordsSkippedSettled = definition{
+		name: "records_skipped_settled_total", kind: counterType, labels: []label{pipelineLabel, skipReasonLabel},
+		help: "Records that were read again and skipped because they had been settled before.",
+	}
+	recordsReleased = definition{
+		name: "records_released_total", kind: counterType, labels: []label{pipelineLabel},
+		help: "Records released without being settled because their assignment ended; the next owner reads them again.",
+	}
+	vendorCalls = definition{
+		name: "vendor_calls_total", kind: counterType, labels: []label{pipelineLabel, operationLabel, classLabel},
+		help: "Vendor calls, by result class.",
+	}
+	possibleDuplicates = definition{
+		name: "possible_duplicates_total", kind: counterType, labels: []label{pipelineLabel, operationLabel},
+		help: "Records sent again although an earlier call may have reached the vendor.",
+	}
+	commitFailures = definition{
+		name: "commit_failures_total", kind: counterType, labels: []label{pipelineLabel},
+		help: "Offset commits that failed and are retried.",
+	}
+	produceFailures = definition{
+		name: "produce_failures_total", kind: counterType, labels: []label{pipelineLabel, topicLabel},
+		help: "Records that could not be produced to a retry or dead-letter topic and are produced again.",
+	}
+	deliveryDelay = definition{
+		name: "delivery_delay_seconds", kind: histogramType, labels: []label{pipelineLabel, operationLabel},
+		help: "Time from a record's timestamp in the source topic to its delivery.",
+		// From a call that returns at once to a record that waited a day for a vendor.
+		buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400},
+	}
+	callDuration = definition{
+		name: "vendor_call_duration_seconds", kind: histogramType, labels: []label{pipelineLabel, operationLabel},
+		help: "Duration of vendor calls.",
+		// Up to the longest timeout that makes sense for a call.
+		buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30, 60, 120},
+	}
+	callItems = definition{
+		name: "vendor_call_items", kind: histogramType, labels: []label{pipelineLabel, operationLabel},
+		help: "Items per vendor call.",
+		// The vendors' limits are among them: 1, 100, 200, 1000.
+		buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000},
+	}
+	callFill = definition{
+		name: "vendor_call_fill_ratio", kind: histogramType, labels: []label{pipelineLabel, operationLabel},
+		help:    "How full vendor calls are: items or bytes relative to their limit, whichever is higher; 1 is full.",
+		buckets: []float64{.01, .05, .1, .25, .5, .75, .9, .99, 1},
+	}
+	breakerState = definition{
+		name: "breaker_state", kind: gaugeType, labels: []label{pipelineLabel, operationLabel, stateLabel},
+		help: "1 for the state that the operation's circuit breaker is in, 0 for the others.",
+	}
+	holdGauge = definition{
+		name: "hold", kind: gaugeType, labels: []label{pipelineLabel, anyOperation, holdReasonLabel},
+		help: "1 while the operation, or with an empty operation the pipeline, is held for the reason, else 0.",
+	}
+	pipelineStarted = definition{
+		name: "pipeline_started", kind: gaugeType, labels: []label{pipelineLabel},
+		help: "1 while the pipeline is running, else 0.",
+	}
+	partitionLag = definition{
+		name: "partition_lag_records", kind: gaugeType, labels: []label{pipelineLabel, topicLabel, partitionLabel},
+		help: "Records of the assigned partition past the settled prefix.",
+	}
+	partitionOldest = definition{
+		name: "partition_oldest_unsettled_seconds", kind: gaugeType,
+		labels: []label{pipelineLabel, topicLabel, partitionLabel},
+		help:   "Age of the oldest unsettled record of the assigned partition, 0 if there is none.",
+	}
+	partitionInFlight = definition{
+		name: "partition_in_flight_records", kind: gaugeType,
+		labels: []label{pipelineLabel, topicLabel, partitionLabel},
+		help:   "Records of the assigned partition that were read and are not settled.",
+	}
+	buildInfo = definition{
+		name: "build_info", kind: gaugeType, labels: []label{versionLabel, revisionLabel, goVersionLabel},
+		help: "Always 1; the labels describe the build.",
+	}
 )
+
+// definitions are all metrics, in the order of docs/metrics.md.
+func definitions() []definition {
+	return []definition{
+		recordsRead, readBytes, recordsSettled, recordsSkippedSettled, recordsReleased,
+		vendorCalls, possibleDuplicates, deliveryDelay, callDuration, callItems, callFill,
+		breakerState, holdGauge, pipelineStarted, commitFailures, produceFailures,
+		partitionLag, partitionOldest, partitionInFlight, buildInfo,
+	}
+}
+
+// metrics are the metric vectors of a process. Label values are names from the configuration and the
+// code, and the topics and partitions that are assigned; never anything from a record.
+type metrics struct {
+	read, readBytes, settled, skipped, released             *prometheus.CounterVec
+	calls, duplicates, commitFailed, produceFailed          *prometheus.CounterVec
+	delay, callSeconds, callItems, callFill                 *prometheus.HistogramVec
+	breaker, hold, started, lag, oldest, inFlight, revision *prometheus.GaugeVec
+}
 
 func newMetrics() metrics {
 	return metrics{
-		read:          counter("records_read_total", "Records polled, from the source topic or a retry topic.", "from"),
-		readBytes:     counter("read_bytes_total", "Bytes of records polled: keys, values and headers.", "from"),
-		settled:       counter("records_settled_total", "Records settled, by what became of them and why.", "operation", "kind", "cause"),
-		calls:         counter("vendor_calls_total", "Vendor calls, by the class of the answer.", "operation", "class"),
-		duplicates:    counter("possible_duplicates_total", "Records sent again although an earlier call may have reached the vendor.", "operation"),
-		skipped:       counter("records_skipped_settled_total", "Records read again and skipped, since they were settled before.", "cause"),
-		commitFailed:  counter("commit_failures_total", "Offset commits that failed and were built anew."),
-		produceFailed: counter("produce_failures_total", "Failed writes to a retry or dead-letter topic, tried again.", "topic"),
-		dropped:       counter("records_dropped_total", "Records let go unsettled at a revoke or stop, for the next owner to read again."),
-		delay:         histogram("delivery_delay_seconds", "Time from a record's first writing to its delivery.", delayBuckets),
-		callSeconds:   histogram("vendor_call_duration_seconds", "Time that a vendor call took.", callBuckets),
-		callItems:     histogram("vendor_call_items", "Items in a vendor call.", itemBuckets),
-		callFill:      histogram("vendor_call_fill_ratio", "Items or bytes of a vendor call against their cap, whichever is fuller; 1 is full.", fillBuckets),
-		breaker:       gauge("breaker_state", "1 for the state that the operation's breaker is in: closed, half-open or open.", "operation", "state"),
-		hold:          gauge("hold", "1 while the operation, or with none the pipeline's reading, is held for the cause.", "operation", "cause"),
-		started:       gauge("pipeline_started", "1 while the pipeline is running."),
-		lag:           gauge("partition_lag_records", "Records of the partition that are not settled and committed up to.", "topic", "partition"),
-		oldest:        gauge("partition_oldest_unsettled_seconds", "Age of the partition's oldest unsettled record, 0 where there is none.", "topic", "partition"),
-		inFlight:      gauge("partition_in_flight_records", "Records of the partition that were read and are not settled.", "topic", "partition"),
+		read: recordsRead.counterVec(), readBytes: readBytes.counterVec(), settled: recordsSettled.counterVec(),
+		skipped: recordsSkippedSettled.counterVec(), released: recordsReleased.counterVec(),
+		calls: vendorCalls.counterVec(), duplicates: possibleDuplicates.counterVec(),
+		commitFailed: commitFailures.counterVec(), produceFailed: produceFailures.counterVec(),
+		delay: deliveryDelay.histogramVec(), callSeconds: callDuration.histogramVec(),
+		callItems: callItems.histogramVec(), callFill: callFill.histogramVec(),
+		breaker: breakerState.gaugeVec(), hold: holdGauge.gaugeVec(), started: pipelineStarted.gaugeVec(),
+		lag: partitionLag.gaugeVec(), oldest: partitionOldest.gaugeVec(), inFlight: partitionInFlight.gaugeVec(),
+		revision: buildInfo.gaugeVec(),
 	}
 }
 
-func (m metrics) all() []prometheus.Collector {
+func (m metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.read, m.readBytes, m.settled, m.calls, m.duplicates, m.skipped, m.commitFailed, m.produceFailed, m.dropped,
+		m.read, m.readBytes, m.settled, m.skipped, m.released, m.calls, m.duplicates, m.commitFailed, m.produceFailed,
 		m.delay, m.callSeconds, m.callItems, m.callFill, m.breaker, m.hold, m.started, m.lag, m.oldest, m.inFlight,
+		m.revision,
 	}
 }
 
-const namespace = "sluice"
-
-func counter(name, help string, labels ...string) *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, pipelineAnd(labels))
+func (d definition) counterVec() *prometheus.CounterVec {
+	opts := prometheus.CounterOpts{Namespace: namespace, Name: d.name, Help: d.help}
+	return prometheus.NewCounterVec(opts, d.labelNames())
 }
 
-func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
-	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, pipelineAnd(labels))
+func (d definition) gaugeVec() *prometheus.GaugeVec {
+	opts := prometheus.GaugeOpts{Namespace: namespace, Name: d.name, Help: d.help}
+	return prometheus.NewGaugeVec(opts, d.labelNames())
 }
 
-func histogram(name, help string, buckets []float64) *prometheus.HistogramVec {
-	opts := prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}
-	return prometheus.NewHistogramVec(opts, pipelineAnd([]string{"operation"}))
+func (d definition) histogramVec() *prometheus.HistogramVec {
+	opts := prometheus.HistogramOpts{Namespace: namespace, Name: d.name, Help: d.help, Buckets: d.buckets}
+	return prometheus.NewHistogramVec(opts, d.labelNames())
 }
 
-func pipelineAnd(labels []string) []string { return append([]string{"pipeline"}, labels...) }
+func (d definition) labelNames() []string {
+	names := make([]string, len(d.labels))
+	for i, l := range d.labels {
+		names[i] = l.name
+	}
+	return names
+}

@@ -7,25 +7,28 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// partition is where a partition stood when it was last told of.
+// partition is the state of a partition at its last report.
 type partition struct {
-	lag      int64
-	oldest   time.Duration
-	inFlight int
-	toldAt   time.Time
-	// movedAt is when its head was last seen to move, or there was none. A record's age alone does not tell a partition that is stuck from
-	// one that reads a backlog of last week.
-	movedAt time.Time
+	lag        int64
+	oldest     time.Duration
+	inFlight   int
+	reportedAt time.Time
+	// progressedAt is when the oldest unsettled record was last seen to change, or there was none.
+	// The record's age alone does not distinguish a partition that is stuck from one that works
+	// through a backlog of last week.
+	progressedAt time.Time
 
 	lagGauge, oldestGauge, inFlightGauge prometheus.Gauge
 }
 
-// headTolerance is by how much the time of the same head may seem to move, since ages are measured a little before they are told.
+// headTolerance is how much the computed timestamp of the same oldest record may vary: its age is
+// measured slightly before it is reported.
 const headTolerance = time.Second
 
-// ReportPartition says where a partition stands: lag in records, the age of its oldest unsettled record (0: none) and how many are in flight.
-// It is called every few seconds for each partition held; one that is not told of for long is taken to be stuck. A record that waits by rule,
-// in a retry tier or parked, is no unsettled one here.
+// ReportPartition reports the state of an assigned partition: its lag in records, the age of its
+// oldest unsettled record (0 if there is none), and the number of records in flight. It is called
+// every few seconds for each assigned partition; one that is not reported any more counts as stuck.
+// A record that waits in a retry tier is not unsettled here until it is due.
 func (p *Pipeline) ReportPartition(topic string, number int32, lag int64, oldest time.Duration, inFlight int) {
 	if p == nil {
 		return
@@ -38,10 +41,10 @@ func (p *Pipeline) ReportPartition(topic string, number int32, lag int64, oldest
 		part = p.newPartition(key)
 		p.partitions[key] = part
 	}
-	part.tell(time.Now(), lag, oldest, inFlight)
+	part.update(time.Now(), lag, oldest, inFlight)
 }
 
-// ForgetPartition forgets a partition.
+// ForgetPartition removes a partition that is no longer assigned, with its series.
 func (p *Pipeline) ForgetPartition(topic string, number int32) {
 	if p == nil {
 		return
@@ -55,45 +58,47 @@ func (p *Pipeline) ForgetPartition(topic string, number int32) {
 	p.m.inFlight.DeleteLabelValues(labels...)
 }
 
-func (p *Pipeline) newPartition(k partitionKey) *partition {
-	labels := []string{p.name, k.topic, strconv.Itoa(int(k.partition))}
+func (p *Pipeline) newPartition(key partitionKey) *partition {
+	labels := []string{p.name, key.topic, strconv.Itoa(int(key.partition))}
 	return &partition{
-		lagGauge: p.m.lag.WithLabelValues(labels...), oldestGauge: p.m.oldest.WithLabelValues(labels...),
+		lagGauge:      p.m.lag.WithLabelValues(labels...),
+		oldestGauge:   p.m.oldest.WithLabelValues(labels...),
 		inFlightGauge: p.m.inFlight.WithLabelValues(labels...),
 	}
 }
 
-func (t *partition) tell(now time.Time, lag int64, oldest time.Duration, inFlight int) {
-	moved := now.Add(-oldest).Sub(t.toldAt.Add(-t.oldest)).Abs() > headTolerance
+func (t *partition) update(now time.Time, lag int64, oldest time.Duration, inFlight int) {
+	moved := now.Add(-oldest).Sub(t.reportedAt.Add(-t.oldest)).Abs() > headTolerance
 	if moved || oldest == 0 || t.oldest == 0 || lag < t.lag {
-		t.movedAt = now
+		t.progressedAt = now
 	}
-	t.lag, t.oldest, t.inFlight, t.toldAt = lag, oldest, inFlight, now
+	t.lag, t.oldest, t.inFlight, t.reportedAt = lag, oldest, inFlight, now
 	t.lagGauge.Set(float64(lag))
 	t.oldestGauge.Set(oldest.Seconds())
 	t.inFlightGauge.Set(float64(inFlight))
 }
 
-// age is that of the oldest unsettled record by now, 0 where there was none when it was last told of.
-func (t *partition) age(now time.Time) time.Duration {
+// oldestAge returns the age that the oldest unsettled record has by now, 0 if the last report had none.
+func (t *partition) oldestAge(now time.Time) time.Duration {
 	if t.oldest == 0 {
 		return 0
 	}
-	return t.oldest + now.Sub(t.toldAt)
+	return t.oldest + now.Sub(t.reportedAt)
 }
 
-// stuck is how long the oldest unsettled record has been at the head without moving, or how long nothing was heard of the partition.
-func (t *partition) stuck(now time.Time) time.Duration {
-	silent := now.Sub(t.toldAt)
+// stuckFor returns how long the oldest unsettled record has been the same, or how long ago the last
+// report was, whichever is longer.
+func (t *partition) stuckFor(now time.Time) time.Duration {
+	silent := now.Sub(t.reportedAt)
 	if t.oldest == 0 {
 		return silent
 	}
-	return max(silent, min(now.Sub(t.movedAt), t.age(now)))
+	return max(silent, min(now.Sub(t.progressedAt), t.oldestAge(now)))
 }
 
-func (t *partition) status(k partitionKey, now time.Time) PartitionStatus {
+func (t *partition) toStatus(key partitionKey, now time.Time) PartitionStatus {
 	return PartitionStatus{
-		Topic: k.topic, Partition: k.partition, LagRecords: t.lag, InFlight: t.inFlight,
-		OldestUnsettledSeconds: t.age(now).Seconds(), StuckSeconds: t.stuck(now).Seconds(),
+		Topic: key.topic, Partition: key.partition, LagRecords: t.lag, InFlight: t.inFlight,
+		OldestUnsettledSeconds: t.oldestAge(now).Seconds(), StuckSeconds: t.stuckFor(now).Seconds(),
 	}
 }

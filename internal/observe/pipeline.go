@@ -5,24 +5,27 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/internal/record"
+	"sluice/internal/sink"
 )
 
-// Pipeline counts for one pipeline. A nil *Pipeline counts nothing, so that a step can be tested alone. Safe for concurrent use.
-// Labels are names from the configuration and the code, never anything from a record.
+// Pipeline records the counts and the state of one pipeline. A nil *Pipeline records nothing, so that
+// a component can be tested alone. It is safe for concurrent use.
 type Pipeline struct {
 	name string
 	m    *metrics
 
-	source, retry         reading
-	commitFailed, dropped prometheus.Counter
-	settled               *family[settledKey, prometheus.Counter]
-	calls                 *family[callKey, prometheus.Counter]
-	duplicates            *family[string, prometheus.Counter]
-	skipped               *family[string, prometheus.Counter]
-	produceFailed         *family[string, prometheus.Counter]
-	histograms            *family[string, histograms]
+	source, retry          readCounters
+	commitFailed, released prometheus.Counter
+	settled                *family[settledKey, prometheus.Counter]
+	calls                  *family[callKey, prometheus.Counter]
+	duplicates             *family[string, prometheus.Counter]
+	skipped                *family[SkipReason, prometheus.Counter]
+	produceFailed          *family[string, prometheus.Counter]
+	histograms             *family[string, histograms]
 
-	mu         sync.Mutex // covers what follows
+	mu         sync.Mutex // guards all below
 	started    bool
 	breakers   map[string]string
 	holds      map[holdKey]Hold
@@ -30,84 +33,107 @@ type Pipeline struct {
 }
 
 type (
-	settledKey   struct{ operation, kind, cause string }
-	callKey      struct{ operation, class string }
+	settledKey struct {
+		operation string
+		dispositionCause
+	}
+	callKey struct {
+		operation string
+		class     sink.ResultClass
+	}
 	partitionKey struct {
 		topic     string
 		partition int32
 	}
-	reading    struct{ records, bytes prometheus.Counter }
-	histograms struct{ delay, seconds, items, fill prometheus.Observer }
+	readCounters struct{ records, bytes prometheus.Counter }
+	histograms   struct{ delay, seconds, items, fill prometheus.Observer }
 )
 
 func newPipeline(name string, m *metrics) *Pipeline {
 	p := &Pipeline{
 		name: name, m: m,
-		source:       reading{m.read.WithLabelValues(name, "source"), m.readBytes.WithLabelValues(name, "source")},
-		retry:        reading{m.read.WithLabelValues(name, "retry"), m.readBytes.WithLabelValues(name, "retry")},
+		source:       readCounters{m.read.WithLabelValues(name, fromSource), m.readBytes.WithLabelValues(name, fromSource)},
+		retry:        readCounters{m.read.WithLabelValues(name, fromRetry), m.readBytes.WithLabelValues(name, fromRetry)},
 		commitFailed: m.commitFailed.WithLabelValues(name),
-		dropped:      m.dropped.WithLabelValues(name),
+		released:     m.released.WithLabelValues(name),
 		settled: newFamily(func(k settledKey) prometheus.Counter {
-			return m.settled.WithLabelValues(name, k.operation, k.kind, k.cause)
+			return m.settled.WithLabelValues(name, k.operation, k.disposition.String(), string(k.cause))
 		}),
-		calls:         newFamily(func(k callKey) prometheus.Counter { return m.calls.WithLabelValues(name, k.operation, k.class) }),
-		duplicates:    newFamily(func(operation string) prometheus.Counter { return m.duplicates.WithLabelValues(name, operation) }),
-		skipped:       newFamily(func(why string) prometheus.Counter { return m.skipped.WithLabelValues(name, why) }),
-		produceFailed: newFamily(func(topic string) prometheus.Counter { return m.produceFailed.WithLabelValues(name, topic) }),
+		calls: newFamily(func(k callKey) prometheus.Counter {
+			return m.calls.WithLabelValues(name, k.operation, k.class.String())
+		}),
+		duplicates: newFamily(func(operation string) prometheus.Counter {
+			return m.duplicates.WithLabelValues(name, operation)
+		}),
+		skipped: newFamily(func(reason SkipReason) prometheus.Counter {
+			return m.skipped.WithLabelValues(name, string(reason))
+		}),
+		produceFailed: newFamily(func(topic string) prometheus.Counter {
+			return m.produceFailed.WithLabelValues(name, topic)
+		}),
 		histograms: newFamily(func(operation string) histograms {
 			return histograms{
-				delay: m.delay.WithLabelValues(name, operation), seconds: m.callSeconds.WithLabelValues(name, operation),
-				items: m.callItems.WithLabelValues(name, operation), fill: m.callFill.WithLabelValues(name, operation),
+				delay:   m.delay.WithLabelValues(name, operation),
+				seconds: m.callSeconds.WithLabelValues(name, operation),
+				items:   m.callItems.WithLabelValues(name, operation),
+				fill:    m.callFill.WithLabelValues(name, operation),
 			}
 		}),
 		breakers:   map[string]string{},
 		holds:      map[holdKey]Hold{},
 		partitions: map[partitionKey]*partition{},
 	}
-	m.started.WithLabelValues(name).Set(0)
+	p.declarePipeline()
 	return p
 }
 
-// RecordsRead counts records polled from the source (retry false) or a retry topic.
+// RecordsRead counts records fetched from the source topic, or with retry from a retry topic. bytes
+// is the size of their keys, values and headers.
 func (p *Pipeline) RecordsRead(retry bool, records, bytes int) {
 	if p == nil {
 		return
 	}
-	r := p.source
+	counters := p.source
 	if retry {
-		r = p.retry
+		counters = p.retry
 	}
-	r.records.Add(float64(records))
-	r.bytes.Add(float64(bytes))
+	counters.records.Add(float64(records))
+	counters.bytes.Add(float64(bytes))
 }
 
-// RecordsSettled counts records settled as kind (delivered, skipped, retried, dead); cause is empty with delivered and skipped. operation may be empty.
-func (p *Pipeline) RecordsSettled(operation, kind, cause string, records int) {
+// RecordsSettled counts settled records. operation is empty for records that belong to none, cause
+// for delivered ones.
+func (p *Pipeline) RecordsSettled(
+	operation string, disposition record.Disposition, cause record.Cause, records int,
+) {
 	if p == nil {
 		return
 	}
-	p.settled.get(settledKey{operation, kind, cause}).Add(float64(records))
+	p.settled.member(settledKey{operation, dispositionCause{disposition, cause}}).Add(float64(records))
 }
 
-// DeliveryDelay takes the time from the record's first writing to its delivery.
-func (p *Pipeline) DeliveryDelay(operation string, d time.Duration) {
+// DeliveryDelay observes the time from a record's timestamp in the source topic to its delivery.
+func (p *Pipeline) DeliveryDelay(operation string, delay time.Duration) {
 	if p == nil {
 		return
 	}
-	p.histograms.get(operation).delay.Observe(d.Seconds())
+	p.histograms.member(operation).delay.Observe(delay.Seconds())
 }
 
-// VendorCall counts one vendor call: its class, its items, how full it was (the fuller of items and bytes against their cap; an item that is over
-// the bytes alone counts as 1), and how long it took.
-func (p *Pipeline) VendorCall(operation, class string, items int, fill float64, took time.Duration) {
+// VendorCall counts one vendor call and observes its number of items, how full it was and its
+// duration. fill is items or bytes relative to their limit, whichever is higher; a single item that
+// exceeds the limit of bytes counts as 1.
+func (p *Pipeline) VendorCall(
+	operation string, class sink.ResultClass, items int, fill float64, duration time.Duration,
+) {
 	if p == nil {
 		return
 	}
-	p.calls.get(callKey{operation, class}).Inc()
-	h := p.histograms.get(operation)
+	p.calls.member(callKey{operation, class}).Inc()
+	h := p.histograms.member(operation)
 	h.items.Observe(float64(items))
 	h.fill.Observe(min(fill, 1))
-	h.seconds.Observe(took.Seconds())
+	h.seconds.Observe(duration.Seconds())
 }
 
 // PossibleDuplicates counts records sent again although an earlier call may have reached the vendor.
@@ -115,18 +141,19 @@ func (p *Pipeline) PossibleDuplicates(operation string, records int) {
 	if p == nil {
 		return
 	}
-	p.duplicates.get(operation).Add(float64(records))
+	p.duplicates.member(operation).Add(float64(records))
 }
 
-// RecordsSkippedSettled counts records read again and skipped since they were settled before (found in commit metadata, in a retry topic, or a late copy).
-func (p *Pipeline) RecordsSkippedSettled(why string, records int) {
+// RecordsSkippedSettled counts records that were read again and skipped because they had been settled
+// before.
+func (p *Pipeline) RecordsSkippedSettled(reason SkipReason, records int) {
 	if p == nil {
 		return
 	}
-	p.skipped.get(why).Add(float64(records))
+	p.skipped.member(reason).Add(float64(records))
 }
 
-// CommitFailed counts offset commits that failed and will be built anew.
+// CommitFailed counts an offset commit that failed and is retried.
 func (p *Pipeline) CommitFailed() {
 	if p == nil {
 		return
@@ -134,18 +161,19 @@ func (p *Pipeline) CommitFailed() {
 	p.commitFailed.Inc()
 }
 
-// ProduceFailed counts failed writes to a retry or dead-letter topic that will be tried again.
+// ProduceFailed counts a record that could not be produced to a retry or dead-letter topic and is
+// produced again.
 func (p *Pipeline) ProduceFailed(topic string) {
 	if p == nil {
 		return
 	}
-	p.produceFailed.get(topic).Inc()
+	p.produceFailed.member(topic).Inc()
 }
 
-// RecordsReleased counts records let go unsettled at a revoke or stop; the next owner reads them again.
+// RecordsReleased counts records released without being settled because their assignment ended.
 func (p *Pipeline) RecordsReleased(records int) {
 	if p == nil {
 		return
 	}
-	p.dropped.Add(float64(records))
+	p.released.Add(float64(records))
 }

@@ -1,16 +1,18 @@
-// Package observe counts what the line does, and says how it stands: metrics for a collector, a snapshot for an operator, and the log's form.
-// The steps call it; it calls nobody. Each count is kept once, in its metric; a snapshot reads the metrics.
+// Package observe keeps the counts and the state of all pipelines: metrics for Prometheus, a snapshot
+// for /status, and the form of the log. Other packages report to it; it calls none of them. Each count
+// is kept once, in its metric, and snapshots read the metrics.
 package observe
 
 import (
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Registry has the metrics of all pipelines of a process. Safe for concurrent use.
+// Registry holds the metrics of all pipelines of a process. It is safe for concurrent use.
 type Registry struct {
 	m metrics
 
@@ -18,15 +20,20 @@ type Registry struct {
 	pipelines map[string]*Pipeline
 }
 
-// NewRegistry registers the metrics, all named sluice_*. A registry takes them once; a second time is a programming error and panics.
+// NewRegistry registers the metrics, all named sluice_*, with reg. It panics if they are registered
+// there already.
 func NewRegistry(reg *prometheus.Registry) *Registry {
 	m := newMetrics()
-	reg.MustRegister(m.all()...)
+	reg.MustRegister(m.collectors()...)
 	return &Registry{m: m, pipelines: map[string]*Pipeline{}}
 }
 
-// Pipeline is the one pipeline of that name; the name is a label.
+// Pipeline returns the pipeline of that name and creates it on first use. A nil Registry returns a
+// nil Pipeline, which records nothing.
 func (r *Registry) Pipeline(name string) *Pipeline {
+	if r == nil {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.pipelines[name]
@@ -37,7 +44,7 @@ func (r *Registry) Pipeline(name string) *Pipeline {
 	return p
 }
 
-// Pipelines are all pipelines asked for so far, in the order of their names.
+// Pipelines returns all pipelines created so far, ordered by name.
 func (r *Registry) Pipelines() []*Pipeline {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -46,4 +53,13 @@ func (r *Registry) Pipelines() []*Pipeline {
 		out = append(out, r.pipelines[name])
 	}
 	return out
+}
+
+// SetBuildInfo sets the metric sluice_build_info. An empty revision is shown as "unknown".
+func (r *Registry) SetBuildInfo(version, revision string) {
+	if revision == "" {
+		revision = "unknown"
+	}
+	r.m.revision.Reset()
+	r.m.revision.WithLabelValues(version, revision, runtime.Version()).Set(1)
 }

@@ -1,7 +1,5 @@
 package observe
 
-var breakerStates = [...]string{"closed", "half-open", "open"}
-
 // SetStarted reports whether the pipeline is running. It is running from when its topics are checked
 // and its components are built, even while its consumer group is still joining, until it ends.
 func (p *Pipeline) SetStarted(started bool) {
@@ -22,8 +20,8 @@ func (p *Pipeline) SetBreakerState(operation, state string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.breakers[operation] = state
-	for _, s := range breakerStates {
-		p.m.breaker.WithLabelValues(p.name, operation, s).Set(boolGauge(s == state))
+	for _, s := range breakerStateValues {
+		p.m.breaker.WithLabelValues(p.name, operation, s.value).Set(boolGauge(s.value == state))
 	}
 }
 

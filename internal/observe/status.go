@@ -8,159 +8,169 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"sluice/internal/record"
 )
 
-// PipelineStatus is how a pipeline stands. Counts are records since the process started, unless said otherwise.
+// PipelineStatus is the state of a pipeline. Counts are since the process started and, unless said
+// otherwise, of records. The doc tags are the text of docs/metrics.md.
 type PipelineStatus struct {
-	Pipeline string `json:"pipeline"`
-	Started  bool   `json:"started"`
-	// Hold is that of partitions which are not read, or of writes to retry and dead-letter topics, or the pipeline's reading's; nil where there is none.
-	Hold   *Hold      `json:"hold,omitempty"`
-	Source ReadCounts `json:"source"`
-	Retry  ReadCounts `json:"retry"`
+	Pipeline string     `json:"pipeline" doc:"the pipeline's name"`
+	Started  bool       `json:"started" doc:"the pipeline is running"`
+	Hold     *Hold      `json:"hold,omitempty" doc:"why the pipeline does not progress; absent if nothing is held. Of several holds, one of partitions is shown before one of writes, and that before the pipeline's own"`
+	Source   ReadCounts `json:"source" doc:"what was fetched from the source topic"`
+	Retry    ReadCounts `json:"retry" doc:"what was fetched from retry topics"`
 
-	Delivered uint64 `json:"delivered"`
-	Retried   uint64 `json:"retried"`
-	Skipped   uint64 `json:"skipped"`
-	// Dead is by cause, as in the header sluice.cause.
-	Dead map[string]uint64 `json:"dead"`
-	// SkippedSettled is by where they were found to be settled.
-	SkippedSettled     map[string]uint64 `json:"skipped_settled"`
-	PossibleDuplicates uint64            `json:"possible_duplicates"`
-	Dropped            uint64            `json:"dropped"`
-	// CommitFailures and ProduceFailures, by topic, count requests.
-	CommitFailures  uint64            `json:"commit_failures"`
-	ProduceFailures map[string]uint64 `json:"produce_failures"`
+	Delivered          uint64            `json:"delivered" doc:"records that the vendors accepted"`
+	Retried            uint64            `json:"retried" doc:"records produced to a retry topic"`
+	Skipped            uint64            `json:"skipped" doc:"records passed over by a rule of the configuration"`
+	Dead               map[string]uint64 `json:"dead" doc:"dead letters, by cause"`
+	SkippedSettled     map[string]uint64 `json:"skipped_settled" doc:"records read again and skipped because they had been settled before, by reason"`
+	PossibleDuplicates uint64            `json:"possible_duplicates" doc:"records sent again although an earlier call may have reached the vendor"`
+	Released           uint64            `json:"released" doc:"records released without being settled because their assignment ended"`
+	CommitFailures     uint64            `json:"commit_failures" doc:"offset commits that failed and were retried"`
+	ProduceFailures    map[string]uint64 `json:"produce_failures" doc:"records that could not be produced and were produced again, by topic"`
 
-	// InFlight, LagRecords and OldestUnsettledSeconds are over all partitions.
-	InFlight               int     `json:"in_flight"`
-	LagRecords             int64   `json:"lag_records"`
-	OldestUnsettledSeconds float64 `json:"oldest_unsettled_seconds"`
+	InFlight               int     `json:"in_flight" doc:"records read and not settled, in all partitions"`
+	LagRecords             int64   `json:"lag_records" doc:"records past the settled prefix, in all partitions"`
+	OldestUnsettledSeconds float64 `json:"oldest_unsettled_seconds" doc:"age of the oldest unsettled record of all partitions, 0 if there is none"`
 
-	// Operations and Partitions are in the order of their names.
-	Operations []OperationStatus `json:"operations"`
-	Partitions []PartitionStatus `json:"partitions"`
+	Operations []OperationStatus `json:"operations" doc:"the pipeline's operations, by name"`
+	Partitions []PartitionStatus `json:"partitions" doc:"the assigned partitions, by topic and number"`
 }
 
-// ReadCounts is what was polled.
+// ReadCounts is what was fetched.
 type ReadCounts struct {
-	Records uint64 `json:"records"`
-	Bytes   uint64 `json:"bytes"`
+	Records uint64 `json:"records" doc:"records fetched"`
+	Bytes   uint64 `json:"bytes" doc:"bytes of their keys, values and headers"`
 }
 
-// OperationStatus is how an operation stands.
+// OperationStatus is the state of an operation.
 type OperationStatus struct {
-	Operation string            `json:"operation"`
-	Delivered uint64            `json:"delivered"`
-	Retried   uint64            `json:"retried"`
-	Skipped   uint64            `json:"skipped"`
-	Dead      map[string]uint64 `json:"dead"`
-	// Calls counts vendor calls by the class of the answer.
-	Calls              map[string]uint64 `json:"calls"`
-	PossibleDuplicates uint64            `json:"possible_duplicates"`
-	// Breaker is closed, half-open or open; empty before the breaker was first heard of.
-	Breaker string `json:"breaker,omitempty"`
-	Hold    *Hold  `json:"hold,omitempty"`
+	Operation          string            `json:"operation" doc:"the operation's name"`
+	Delivered          uint64            `json:"delivered" doc:"as above, of this operation"`
+	Retried            uint64            `json:"retried" doc:"as above, of this operation"`
+	Skipped            uint64            `json:"skipped" doc:"as above, of this operation"`
+	Dead               map[string]uint64 `json:"dead" doc:"as above, of this operation"`
+	Calls              map[string]uint64 `json:"calls" doc:"vendor calls, by result class"`
+	PossibleDuplicates uint64            `json:"possible_duplicates" doc:"as above, of this operation"`
+	Breaker            string            `json:"breaker,omitempty" doc:"the state of the circuit breaker: closed, half-open or open"`
+	Hold               *Hold             `json:"hold,omitempty" doc:"why the operation makes no calls; absent if it is not held"`
 }
 
-// PartitionStatus is how a partition stands.
+// PartitionStatus is the state of an assigned partition.
 type PartitionStatus struct {
-	Topic      string `json:"topic"`
-	Partition  int32  `json:"partition"`
-	LagRecords int64  `json:"lag_records"`
-	InFlight   int    `json:"in_flight"`
-	// OldestUnsettledSeconds is the age of the oldest unsettled record since it was written; 0 where there is none.
-	OldestUnsettledSeconds float64 `json:"oldest_unsettled_seconds"`
-	// StuckSeconds is for how long that record has been at the head, or for how long nothing was heard of the partition.
-	StuckSeconds float64 `json:"stuck_seconds"`
+	Topic                  string  `json:"topic" doc:"the topic's name"`
+	Partition              int32   `json:"partition" doc:"the partition's number"`
+	LagRecords             int64   `json:"lag_records" doc:"records past the settled prefix"`
+	InFlight               int     `json:"in_flight" doc:"records read and not settled"`
+	OldestUnsettledSeconds float64 `json:"oldest_unsettled_seconds" doc:"age of the oldest unsettled record, 0 if there is none"`
+	StuckSeconds           float64 `json:"stuck_seconds" doc:"how long the oldest unsettled record has been the same, or how long ago the partition was last reported"`
 }
 
-// Snapshot says how the pipeline stands now. Its counts are read one after the other, while the line goes on.
+// Snapshot returns the state of the pipeline. Its counts are read one after the other while records
+// are processed, so they need not add up.
 func (p *Pipeline) Snapshot() PipelineStatus {
 	if p == nil {
 		return PipelineStatus{}
 	}
-	s := PipelineStatus{
-		Pipeline: p.name, Source: p.source.value(), Retry: p.retry.value(),
-		Dead: map[string]uint64{}, SkippedSettled: values(p.skipped), ProduceFailures: values(p.produceFailed),
-		Dropped: value(p.dropped), CommitFailures: value(p.commitFailed),
+	status := PipelineStatus{
+		Pipeline: p.name, Source: p.source.toCounts(), Retry: p.retry.toCounts(),
+		Dead: map[string]uint64{}, SkippedSettled: nonZeroCounts(p.skipped), ProduceFailures: nonZeroCounts(p.produceFailed),
+		Released: counterValue(p.released), CommitFailures: counterValue(p.commitFailed),
 	}
 	ops := operations{}
-	p.snapshotCounts(&s, ops)
-	p.snapshotState(&s, ops)
-	s.Operations = ops.sorted()
-	return s
+	p.snapshotCounts(&status, ops)
+	p.snapshotState(&status, ops)
+	status.Operations = ops.sorted()
+	return status
 }
 
-func (p *Pipeline) snapshotCounts(s *PipelineStatus, ops operations) {
-	p.settled.each(func(k settledKey, c prometheus.Counter) {
-		n := value(c)
-		tally(k, n, &s.Delivered, &s.Retried, &s.Skipped, s.Dead)
-		if o := ops.of(k.operation); o != nil {
-			tally(k, n, &o.Delivered, &o.Retried, &o.Skipped, o.Dead)
+func (p *Pipeline) snapshotCounts(status *PipelineStatus, ops operations) {
+	p.settled.forEach(func(key settledKey, c prometheus.Counter) {
+		n := counterValue(c)
+		total := settledCounts{&status.Delivered, &status.Retried, &status.Skipped, status.Dead}
+		total.add(key.dispositionCause, n)
+		if op := ops.status(key.operation); op != nil {
+			own := settledCounts{&op.Delivered, &op.Retried, &op.Skipped, op.Dead}
+			own.add(key.dispositionCause, n)
 		}
 	})
-	p.calls.each(func(k callKey, c prometheus.Counter) {
-		if o := ops.of(k.operation); o != nil {
-			o.Calls[k.class] = value(c)
+	p.calls.forEach(func(key callKey, c prometheus.Counter) {
+		if op := ops.status(key.operation); op != nil {
+			addNonZero(op.Calls, key.class.String(), counterValue(c))
 		}
 	})
-	p.duplicates.each(func(operation string, c prometheus.Counter) {
-		s.PossibleDuplicates += value(c)
-		if o := ops.of(operation); o != nil {
-			o.PossibleDuplicates = value(c)
+	p.duplicates.forEach(func(operation string, c prometheus.Counter) {
+		status.PossibleDuplicates += counterValue(c)
+		if op := ops.status(operation); op != nil {
+			op.PossibleDuplicates = counterValue(c)
 		}
 	})
 }
 
-func (p *Pipeline) snapshotState(s *PipelineStatus, ops operations) {
+func (p *Pipeline) snapshotState(status *PipelineStatus, ops operations) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Started = p.started
+	status.Started = p.started
 	for operation, state := range p.breakers {
-		if o := ops.of(operation); o != nil {
-			o.Breaker = state
+		if op := ops.status(operation); op != nil {
+			op.Breaker = state
 		}
 	}
 	shown := scopePipeline
-	for k, hold := range p.holds {
-		switch o := ops.of(k.operation); {
-		case o != nil:
-			o.Hold = &hold
-		case k.scope >= shown:
-			s.Hold, shown = &hold, k.scope
+	for key, hold := range p.holds {
+		switch op := ops.status(key.operation); {
+		case op != nil:
+			op.Hold = &hold
+		case key.scope >= shown:
+			status.Hold, shown = &hold, key.scope
 		}
 	}
-	s.Partitions = make([]PartitionStatus, 0, len(p.partitions))
-	for k, t := range p.partitions {
-		part := t.status(k, time.Now())
-		s.Partitions = append(s.Partitions, part)
-		s.InFlight += part.InFlight
-		s.LagRecords += part.LagRecords
-		s.OldestUnsettledSeconds = max(s.OldestUnsettledSeconds, part.OldestUnsettledSeconds)
+	status.Partitions = make([]PartitionStatus, 0, len(p.partitions))
+	for key, t := range p.partitions {
+		part := t.toStatus(key, time.Now())
+		status.Partitions = append(status.Partitions, part)
+		status.InFlight += part.InFlight
+		status.LagRecords += part.LagRecords
+		status.OldestUnsettledSeconds = max(status.OldestUnsettledSeconds, part.OldestUnsettledSeconds)
 	}
-	slices.SortFunc(s.Partitions, func(a, b PartitionStatus) int {
+	slices.SortFunc(status.Partitions, func(a, b PartitionStatus) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
 }
 
-func tally(k settledKey, n uint64, delivered, retried, skipped *uint64, dead map[string]uint64) {
-	switch k.kind {
-	case "delivered":
-		*delivered += n
-	case "retried":
-		*retried += n
-	case "skipped":
-		*skipped += n
-	case "dead":
-		dead[k.cause] += n
+// settledCounts are the places to which settled records are added up.
+type settledCounts struct {
+	delivered, retried, skipped *uint64
+	dead                        map[string]uint64
+}
+
+func (c settledCounts) add(key dispositionCause, records uint64) {
+	switch key.disposition {
+	case record.DispositionDelivered:
+		*c.delivered += records
+	case record.DispositionRetry:
+		*c.retried += records
+	case record.DispositionSkipped:
+		*c.skipped += records
+	case record.DispositionDead:
+		addNonZero(c.dead, string(key.cause), records)
+	}
+}
+
+// addNonZero keeps out the counters that exist only so that their series do.
+func addNonZero(counts map[string]uint64, key string, n uint64) {
+	if n > 0 {
+		counts[key] += n
 	}
 }
 
 type operations map[string]*OperationStatus
 
-// of is nil for the empty name: what has no operation counts in the pipeline's totals alone.
-func (o operations) of(name string) *OperationStatus {
+// status returns the status of an operation, created on first use. It is nil for the empty name:
+// records that belong to no operation are in the pipeline's totals only.
+func (o operations) status(name string) *OperationStatus {
 	if name == "" {
 		return nil
 	}
@@ -180,18 +190,18 @@ func (o operations) sorted() []OperationStatus {
 	return out
 }
 
-func (r reading) value() ReadCounts {
-	return ReadCounts{Records: value(r.records), Bytes: value(r.bytes)}
+func (c readCounters) toCounts() ReadCounts {
+	return ReadCounts{Records: counterValue(c.records), Bytes: counterValue(c.bytes)}
 }
 
-func values(f *family[string, prometheus.Counter]) map[string]uint64 {
+func nonZeroCounts[K ~string](f *family[K, prometheus.Counter]) map[string]uint64 {
 	out := map[string]uint64{}
-	f.each(func(k string, c prometheus.Counter) { out[k] = value(c) })
+	f.forEach(func(key K, c prometheus.Counter) { addNonZero(out, string(key), counterValue(c)) })
 	return out
 }
 
-// value reads a counter back; a counter of ours has no way to fail at that.
-func value(c prometheus.Counter) uint64 {
+// counterValue reads a counter back. Write cannot fail for the counters of this package.
+func counterValue(c prometheus.Counter) uint64 {
 	var m dto.Metric
 	if err := c.Write(&m); err != nil {
 		return 0

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/internal/record"
 )
 
-// told is the snapshot 2 s after tellAll.
-const told = `{
+// reportedStatus is the snapshot two seconds after reportEverything.
+const reportedStatus = `{
  "pipeline": "p",
  "started": true,
  "hold": {
@@ -37,7 +39,7 @@ const told = `{
   "commit_metadata": 9
  },
  "possible_duplicates": 7,
- "dropped": 11,
+ "released": 11,
  "commit_failures": 1,
  "produce_failures": {
   "sluice.purchases.dlq": 1
@@ -86,26 +88,26 @@ const told = `{
  ]
 }`
 
-func TestASnapshotSaysWhatTheMetricsSay(t *testing.T) {
+func TestSnapshotShowsWhatTheMetricsShow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewRegistry(prometheus.NewRegistry()).Pipeline("p")
-		tellAll(p)
+		reportEverything(p)
 		<-time.After(2 * time.Second)
 		got, err := json.MarshalIndent(p.Snapshot(), "", " ")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if string(normalUTC(t, got)) != told {
-			t.Errorf("got %s", got)
+		if string(withUTCTimes(t, got)) != reportedStatus {
+			t.Errorf("got %s, want %s", got, reportedStatus)
 		}
 	})
 }
 
-// normalUTC writes times in UTC, whatever zone the machine is in.
-func normalUTC(t *testing.T, b []byte) []byte {
+// withUTCTimes rewrites the times of a status to UTC, whatever zone the machine is in.
+func withUTCTimes(t *testing.T, body []byte) []byte {
 	t.Helper()
 	var s PipelineStatus
-	if err := json.Unmarshal(b, &s); err != nil {
+	if err := json.Unmarshal(body, &s); err != nil {
 		t.Fatal(err)
 	}
 	s.Hold.Since = s.Hold.Since.UTC()
@@ -119,18 +121,18 @@ func normalUTC(t *testing.T, b []byte) []byte {
 	return out
 }
 
-func TestAHoldKeepsTheTimeItBegan(t *testing.T) {
+func TestHoldKeepsTheTimeWhenItBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewRegistry(prometheus.NewRegistry()).Pipeline("p")
 		began := time.Now()
-		p.SetHold("", "registry")
+		p.SetHold("", HoldRegistry)
 		<-time.After(time.Minute)
-		p.SetHold("", "registry")
+		p.SetHold("", HoldRegistry)
 		if got := p.Snapshot().Hold; got == nil || !got.Since.Equal(began) {
 			t.Errorf("got %+v, want since %v", got, began)
 		}
-		p.SetHold("", "flood")
-		if got := p.Snapshot().Hold; got == nil || got.Reason != "flood" || !got.Since.Equal(began.Add(time.Minute)) {
+		p.SetHold("", HoldFlood)
+		if got := p.Snapshot().Hold; got == nil || got.Reason != HoldFlood || !got.Since.Equal(began.Add(time.Minute)) {
 			t.Errorf("got %+v, want flood since %v", got, began.Add(time.Minute))
 		}
 		p.SetHold("", "")
@@ -140,85 +142,91 @@ func TestAHoldKeepsTheTimeItBegan(t *testing.T) {
 	})
 }
 
-// What comes and goes meanwhile must not hide what needs a person.
-func TestALostOffsetIsStatedUntilItIsFound(t *testing.T) {
+// A hold that comes and goes must not hide one that needs an operator.
+func TestPartitionHoldIsShownBeforeOthers(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	p := NewRegistry(reg).Pipeline("p")
-	p.SetPartitionHold("offset_lost")
-	p.SetHold("", "registry")
-	if got := p.Snapshot().Hold; got == nil || got.Reason != "offset_lost" {
+	p.SetPartitionHold(HoldOffsetLost)
+	p.SetHold("", HoldRegistry)
+	if got := p.Snapshot().Hold; got == nil || got.Reason != HoldOffsetLost {
 		t.Errorf("beside another hold: got %+v, want offset_lost", got)
 	}
 	p.SetHold("", "")
-	if got := p.Snapshot().Hold; got == nil || got.Reason != "offset_lost" || gathered(t, reg)["sluice_hold{cause=offset_lost operation= pipeline=p}"] != 1 {
+	if got := p.Snapshot().Hold; got == nil || got.Reason != HoldOffsetLost ||
+		gatherSeries(t, reg)["sluice_hold{operation= pipeline=p reason=offset_lost}"] != 1 {
 		t.Errorf("after another hold: got %+v, want offset_lost", got)
 	}
-	p.SetHold("", "registry")
-	p.SetWriteHold("unwritable")
-	if got := p.Snapshot().Hold; got == nil || got.Reason != "offset_lost" {
+	p.SetHold("", HoldRegistry)
+	p.SetWriteHold(HoldUnwritable)
+	if got := p.Snapshot().Hold; got == nil || got.Reason != HoldOffsetLost {
 		t.Errorf("beside two other holds: got %+v, want offset_lost", got)
 	}
 	p.SetPartitionHold("")
-	if got := p.Snapshot().Hold; got == nil || got.Reason != "unwritable" {
+	if got := p.Snapshot().Hold; got == nil || got.Reason != HoldUnwritable {
 		t.Errorf("got %+v, want unwritable", got)
 	}
 	p.SetWriteHold("")
-	if got := p.Snapshot().Hold; got == nil || got.Reason != "registry" {
+	if got := p.Snapshot().Hold; got == nil || got.Reason != HoldRegistry {
 		t.Errorf("got %+v, want registry", got)
 	}
 }
 
-// A backlog of last week is old and not stuck; a record that stays at the head is stuck, however the lag grows behind it.
+// A backlog of last week is old and not stuck. A record that remains the oldest unsettled one is
+// stuck, however much the lag behind it grows.
 func TestStuckIsTheTimeWithoutProgressAndNotTheAge(t *testing.T) {
 	const week = 7 * 24 * time.Hour
 	for name, c := range map[string]struct {
-		tell func(p *Pipeline, tick int)
-		want time.Duration // after 100 ticks of 5 s
+		report func(p *Pipeline, tick int)
+		want   time.Duration // after 100 ticks of 5 s
 	}{
-		"a backlog that is worked off": {func(p *Pipeline, tick int) { p.ReportPartition("t", 0, 1000, week-time.Duration(tick)*time.Hour, 5) }, 0},
+		"a backlog that is processed": {func(p *Pipeline, tick int) {
+			p.ReportPartition("t", 0, 1000, week-time.Duration(tick)*time.Hour, 5)
+		}, 0},
 		"a backlog of one timestamp": {func(p *Pipeline, tick int) {
 			p.ReportPartition("t", 0, int64(1000-tick), week+time.Duration(tick)*5*time.Second, 5)
 		}, 0},
-		"an old record at the head": {func(p *Pipeline, tick int) {
+		"an old record that remains the oldest": {func(p *Pipeline, tick int) {
 			p.ReportPartition("t", 0, int64(1000+tick), week+time.Duration(tick)*5*time.Second, 5)
 		}, 500 * time.Second},
-		"a young record at the head": {func(p *Pipeline, tick int) { p.ReportPartition("t", 0, 1, time.Duration(tick)*5*time.Second+1, 1) }, 500*time.Second + 1},
-		"nothing to do":              {func(p *Pipeline, tick int) { p.ReportPartition("t", 0, 0, 0, 0) }, 0},
+		"a young record that remains the oldest": {func(p *Pipeline, tick int) {
+			p.ReportPartition("t", 0, 1, time.Duration(tick)*5*time.Second+1, 1)
+		}, 500*time.Second + 1},
+		"nothing to do": {func(p *Pipeline, tick int) { p.ReportPartition("t", 0, 0, 0, 0) }, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			p := NewRegistry(prometheus.NewRegistry()).Pipeline("p")
-			c.tell(p, 0)
+			c.report(p, 0)
 			for tick := 1; tick <= 100; tick++ {
 				<-time.After(5 * time.Second)
-				c.tell(p, tick)
+				c.report(p, tick)
 			}
-			stuck := func() float64 { return p.Snapshot().Partitions[0].StuckSeconds }
-			if got := stuck(); got > c.want.Seconds() || got < (c.want-1).Seconds() {
-				t.Errorf("%s: stuck for %v s, want %v", name, got, c.want)
+			stuckSeconds := func() float64 { return p.Snapshot().Partitions[0].StuckSeconds }
+			if got := stuckSeconds(); got > c.want.Seconds() || got < (c.want-1).Seconds() {
+				t.Errorf("%s: got stuck for %v s, want %v", name, got, c.want)
 			}
 			<-time.After(time.Hour)
-			if got := stuck(); got < 3600 {
-				t.Errorf("%s: stuck for %v s after an hour of silence", name, got)
+			if got := stuckSeconds(); got < 3600 {
+				t.Errorf("%s: got stuck for %v s after an hour without reports, want at least 3600", name, got)
 			}
 		})
 	}
 }
 
-func TestAPartitionThatIsGoneIsNotInTheSnapshot(t *testing.T) {
+func TestForgottenPartitionIsNotInTheSnapshot(t *testing.T) {
 	p := NewRegistry(prometheus.NewRegistry()).Pipeline("p")
 	p.ReportPartition("t", 0, 5, time.Second, 1)
 	p.ForgetPartition("t", 0)
 	p.ForgetPartition("t", 1)
 	if s := p.Snapshot(); len(s.Partitions) != 0 || s.LagRecords != 0 {
-		t.Errorf("got %+v", s.Partitions)
+		t.Errorf("got partitions %+v and lag %d, want none", s.Partitions, s.LagRecords)
 	}
 }
 
-func TestWhatHasNoOperationCountsInTheTotalsAlone(t *testing.T) {
+func TestRecordsWithoutOperationCountInTheTotalsOnly(t *testing.T) {
 	p := NewRegistry(prometheus.NewRegistry()).Pipeline("p")
-	p.RecordsSettled("", "dead", "poison", 2)
+	p.RecordsSettled("", record.DispositionDead, record.CausePoison, 2)
 	s := p.Snapshot()
 	if !maps.Equal(s.Dead, map[string]uint64{"poison": 2}) || len(s.Operations) != 0 {
-		t.Errorf("dead %v, operations %v", s.Dead, s.Operations)
+		t.Errorf("got dead %v and operations %v, want 2 poison and no operation", s.Dead, s.Operations)
 	}
 }

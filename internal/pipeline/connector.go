@@ -83,6 +83,7 @@ func NewConnector(cfg *config.Config, opts Options) (*Connector, error) {
 			return nil, fmt.Errorf("vendors.%s: %w", name, err)
 		}
 	}
+	c.declareMetrics()
 	return c, nil
 }
 

@@ -176,8 +176,8 @@ func TestAnEndedAssignmentsRecordsAreDroppedAndNotWritten(t *testing.T) {
 		if out := r.written(deadTopic, 1)[0]; record.ParseRetryHeaders(out).Origin.Offset != 3 {
 			t.Errorf("written: %v", out.Headers)
 		}
-		if s := r.obs.Snapshot(); s.Dropped != 3 || s.Delivered != 0 || s.Dead["invalid"] != 1 {
-			t.Errorf("counted %d dropped, %d delivered, dead %v", s.Dropped, s.Delivered, s.Dead)
+		if s := r.obs.Snapshot(); s.Released != 3 || s.Delivered != 0 || s.Dead["invalid"] != 1 {
+			t.Errorf("counted %d dropped, %d delivered, dead %v", s.Released, s.Delivered, s.Dead)
 		}
 	})
 }
@@ -206,8 +206,8 @@ func TestAFlushLetsGoAtOnceOfWhatCannotBeWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.written(deadTopic, 1)
-		if s := r.obs.Snapshot(); s.Dropped != 1 || s.Dead["invalid"] != 1 {
-			t.Errorf("counted %d dropped and dead %v", s.Dropped, s.Dead)
+		if s := r.obs.Snapshot(); s.Released != 1 || s.Dead["invalid"] != 1 {
+			t.Errorf("counted %d dropped and dead %v", s.Released, s.Dead)
 		}
 	})
 }

@@ -62,7 +62,7 @@ func (s *Settler) Settle(ctx context.Context, outcomes []record.Outcome) error {
 		s.leave(ctx, leaving, counts)
 	}
 	for c, n := range counts {
-		s.obs.RecordsSettled(c.operation, c.kind.String(), string(c.cause), n)
+		s.obs.RecordsSettled(c.operation, c.kind, c.cause, n)
 	}
 	return ctx.Err()
 }

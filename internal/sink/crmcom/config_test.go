@@ -21,7 +21,7 @@ func TestEveryFaultOfAConfigurationIsNamedAtOnce(t *testing.T) {
 		t.Fatal("no error")
 	}
 	want := `configuring the CRM.COM account crm2: base_url: must be an absolute http or https URL without user, query and fragment
-time_zone: must be a time zone of the IANA database such as Europe/Amsterdam
+time_zone: must be a time zone from the IANA database, such as Europe/Amsterdam
 timeout: must be 1s or more
 requests_per_second: must be 0 or more
 error_codes.AException: must be rejected, retryable or delivered

@@ -1,0 +1,51 @@
+package observe
+
+// A series that appears with its first event hides that event from increase() and rate(), and an
+// alert on a series that does not exist never fires. So every series exists from the start.
+
+// operationHoldReasons are the reasons for which a single operation is held.
+var operationHoldReasons = []HoldReason{
+	HoldUnauthorized, HoldMisconfigured, HoldUnavailable, HoldThrottled, HoldFlood,
+}
+
+// declarePipeline creates the series that need neither an operation nor a topic.
+func (p *Pipeline) declarePipeline() {
+	p.m.started.WithLabelValues(p.name).Set(0)
+	for _, u := range unroutedDispositions {
+		p.settled.member(settledKey{"", u})
+	}
+	for _, reason := range skipReasons {
+		p.skipped.member(reason)
+	}
+	for _, reason := range HoldReasons() {
+		p.m.hold.WithLabelValues(p.name, "", string(reason))
+	}
+}
+
+// DeclareOperation creates all series of an operation with value 0, and its breaker state as closed.
+// It is called before anything is reported about the operation.
+func (p *Pipeline) DeclareOperation(operation string) {
+	if p == nil {
+		return
+	}
+	for _, o := range operationDispositions {
+		p.settled.member(settledKey{operation, o})
+	}
+	for _, class := range callClasses {
+		p.calls.member(callKey{operation, class})
+	}
+	p.duplicates.member(operation)
+	p.histograms.member(operation)
+	for _, reason := range operationHoldReasons {
+		p.m.hold.WithLabelValues(p.name, operation, string(reason))
+	}
+	p.SetBreakerState(operation, breakerClosed)
+}
+
+// DeclareTopic creates the series of a retry or dead-letter topic that the pipeline produces to.
+func (p *Pipeline) DeclareTopic(topic string) {
+	if p == nil {
+		return
+	}
+	p.produceFailed.member(topic)
+}

@@ -1,0 +1,140 @@
+package observe
+
+import (
+	"sluice/internal/record"
+	"sluice/internal/sink"
+)
+
+// SkipReason says how a record that was read again was found to be settled. It is the value of the
+// label "reason" of sluice_records_skipped_settled_total.
+type SkipReason string
+
+// The skip reasons.
+const (
+	// SkipCommitMetadata: the commit metadata lists the record's offset as settled.
+	SkipCommitMetadata SkipReason = "commit_metadata"
+	// SkipOlderCopy: a retry topic holds a later copy of the record.
+	SkipOlderCopy SkipReason = "older_copy"
+	// SkipLateCopy: an owner wrote the retry record after it had lost the partition.
+	SkipLateCopy SkipReason = "late_copy"
+)
+
+// labelValue is one allowed value of a label and what it means.
+type labelValue struct{ value, meaning string }
+
+// label is a metric label. A label without listed values takes names from the configuration, topics
+// and partitions; meaning then says which.
+type label struct {
+	name    string
+	meaning string
+	values  []labelValue
+}
+
+var (
+	pipelineLabel    = label{name: "pipeline", meaning: "a pipeline's name"}
+	operationLabel   = label{name: "operation", meaning: "an operation's name, `<account>.<operation>`"}
+	anyOperation     = label{name: "operation", meaning: "an operation's name, or empty for the pipeline as a whole"}
+	maybeOperation   = label{name: "operation", meaning: "an operation's name, or empty where a record belongs to none"}
+	topicLabel       = label{name: "topic", meaning: "a topic's name"}
+	partitionLabel   = label{name: "partition", meaning: "a partition's number"}
+	fromLabel        = label{name: "from", values: readFromValues}
+	dispositionLabel = label{name: "disposition", values: dispositionValues}
+	causeLabel       = label{name: "cause", values: causeValues}
+	classLabel       = label{name: "class", values: callClassValues}
+	stateLabel       = label{name: "state", values: breakerStateValues}
+	holdReasonLabel  = label{name: "reason", meaning: "a hold reason, see [Hold reasons](#hold-reasons)"}
+	skipReasonLabel  = label{name: "reason", values: skipReasonValues}
+	versionLabel     = label{name: "version", meaning: "the release, or `dev`"}
+	revisionLabel    = label{name: "revision", meaning: "the commit that was built, or `unknown`"}
+	goVersionLabel   = label{name: "goversion", meaning: "the version of Go that it was built with"}
+)
+
+const (
+	fromSource = "source"
+	fromRetry  = "retry"
+)
+
+var readFromValues = []labelValue{
+	{fromSource, "the source topic"},
+	{fromRetry, "a retry topic"},
+}
+
+var dispositionValues = []labelValue{
+	{record.DispositionDelivered.String(), "the vendor accepted it"},
+	{record.DispositionSkipped.String(), "it was passed over by a rule of the configuration"},
+	{record.DispositionRetry.String(), "it was produced to a retry topic"},
+	{record.DispositionDead.String(), "it was produced to the dead-letter topic"},
+}
+
+var causeValues = []labelValue{
+	{"", "the record was delivered"},
+	{string(record.CauseRejected), "the vendor rejected it for good"},
+	{string(record.CauseRetryable), "the vendor rejected it for now"},
+	{string(record.CauseInvalid), "it breaks a rule of the vendor, and was not sent"},
+	{string(record.CausePoison), "it cannot be decoded"},
+	{string(record.CauseUnmapped), "no operation takes its event"},
+	{string(record.CauseExhausted), "the vendor still rejected it after the last retry"},
+	{string(record.CauseExpired), "the vendor still rejected it at the end of `retry.max_age`"},
+	{string(record.CauseUnknown), "it was sent, and nobody knows whether the vendor acted"},
+	{string(record.CauseTooLarge), "it is too large for the vendor, even alone in a call"},
+	{string(record.CauseTombstone), "it has no value"},
+}
+
+var callClassValues = []labelValue{
+	{sink.Delivered.String(), "the vendor processed the call; single items may still be rejected"},
+	{sink.Rejected.String(), "the vendor rejected the whole batch"},
+	{sink.Unknown.String(), "nobody knows whether the vendor acted"},
+	{sink.TooLarge.String(), "the call was too large"},
+	{sink.Unauthorized.String(), "the vendor refused the credentials"},
+	{sink.Misconfigured.String(), "the endpoint is not what the configuration says"},
+	{sink.Throttled.String(), "the vendor asked for fewer calls"},
+	{sink.Unavailable.String(), "the vendor did not respond, or failed"},
+}
+
+const breakerClosed = "closed"
+
+var breakerStateValues = []labelValue{
+	{breakerClosed, "calls are made"},
+	{"half-open", "single calls probe whether the operation works again"},
+	{"open", "no calls are made"},
+}
+
+var skipReasonValues = []labelValue{
+	{string(SkipCommitMetadata), "the commit metadata lists its offset as settled"},
+	{string(SkipOlderCopy), "a retry topic holds a later copy of it"},
+	{string(SkipLateCopy), "an owner wrote it to a retry topic after it had lost the partition"},
+}
+
+// The series that exist from the start, with value 0.
+var (
+	// callClasses are the classes that a call as a whole can have.
+	callClasses = []sink.ResultClass{
+		sink.Delivered, sink.Rejected, sink.Unknown, sink.TooLarge,
+		sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable,
+	}
+	// operationDispositions are what becomes of records that belong to an operation.
+	operationDispositions = []dispositionCause{
+		{record.DispositionDelivered, ""},
+		{record.DispositionRetry, record.CauseRetryable},
+		{record.DispositionDead, record.CauseRejected},
+		{record.DispositionDead, record.CauseInvalid},
+		{record.DispositionDead, record.CauseExhausted},
+		{record.DispositionDead, record.CauseExpired},
+		{record.DispositionDead, record.CauseUnknown},
+		{record.DispositionDead, record.CauseTooLarge},
+	}
+	// unroutedDispositions are what becomes of records that belong to no operation.
+	unroutedDispositions = []dispositionCause{
+		{record.DispositionSkipped, record.CauseTombstone},
+		{record.DispositionSkipped, record.CauseUnmapped},
+		{record.DispositionDead, record.CauseTombstone},
+		{record.DispositionDead, record.CauseUnmapped},
+		{record.DispositionDead, record.CausePoison},
+	}
+	skipReasons = []SkipReason{SkipCommitMetadata, SkipOlderCopy, SkipLateCopy}
+)
+
+type dispositionCause struct {
+	disposition record.Disposition
+	cause       record.Cause
+}

@@ -1,0 +1,156 @@
+package observe
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+const referenceHead = "# Metrics, status and hold reasons\n\n" +
+	"Generated from the code by `go generate ./cmd/connector`; change the code, not this page.\n\n" +
+	"`/metrics` serves the metrics in the Prometheus text format, together with those of the Go runtime\n" +
+	"(`go_*`) and the process (`process_*`). Every series of a configured pipeline, operation, topic and\n" +
+	"reason exists from the start with value 0; series with the label `partition` exist while the\n" +
+	"partition is assigned. Counters start at 0 with the process.\n"
+
+// ReferenceMarkdown returns docs/metrics.md. status is the type that /status returns; the texts come
+// from its doc tags.
+func ReferenceMarkdown(status reflect.Type) string {
+	var b strings.Builder
+	b.WriteString(referenceHead)
+	writeMetrics(&b)
+	writeStatus(&b, status)
+	writeHoldReasons(&b)
+	return b.String()
+}
+
+func writeMetrics(b *strings.Builder) {
+	b.WriteString("\n## Metrics\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n")
+	for _, d := range definitions() {
+		fmt.Fprintf(b, "| `%s_%s` | %s | `%s` | %s |\n", namespace, d.name, d.kind, strings.Join(d.labelNames(), "`, `"), d.help)
+	}
+	b.WriteString("\n## Labels\n\n| label | metrics | value |\n| --- | --- | --- |\n")
+	for _, l := range distinctLabels() {
+		if len(l.values) == 0 {
+			fmt.Fprintf(b, "| `%s` | %s | %s |\n", l.name, metricsWith(l), l.meaning)
+		}
+	}
+	for _, l := range distinctLabels() {
+		if len(l.values) > 0 {
+			writeLabelValues(b, l)
+		}
+	}
+}
+
+func writeLabelValues(b *strings.Builder, l label) {
+	fmt.Fprintf(b, "\n### `%s` of %s\n\n| value | meaning |\n| --- | --- |\n", l.name, metricsWith(l))
+	for _, v := range l.values {
+		fmt.Fprintf(b, "| `%s` | %s |\n", v.valueText(), v.meaning)
+	}
+}
+
+// valueText returns the value as the table shows it.
+func (v labelValue) valueText() string {
+	if v.value == "" {
+		return `""`
+	}
+	return v.value
+}
+
+// distinctLabels returns the labels of all metrics, each once, in order of first use.
+func distinctLabels() []label {
+	var out []label
+	for _, d := range definitions() {
+		for _, l := range d.labels {
+			if !slices.ContainsFunc(out, l.equal) {
+				out = append(out, l)
+			}
+		}
+	}
+	return out
+}
+
+func (l label) equal(other label) bool {
+	return l.name == other.name && l.meaning == other.meaning && slices.Equal(l.values, other.values)
+}
+
+// metricsWith lists the metrics that have the label.
+func metricsWith(l label) string {
+	if l.equal(pipelineLabel) {
+		return "all but `" + namespace + "_" + buildInfo.name + "`"
+	}
+	var names []string
+	for _, d := range definitions() {
+		if slices.ContainsFunc(d.labels, l.equal) {
+			names = append(names, "`"+namespace+"_"+d.name+"`")
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func writeStatus(b *strings.Builder, status reflect.Type) {
+	b.WriteString("\n## /status\n\n`/status` returns one JSON object. Counts are since the process started. " +
+		"Maps have no entry for what was not counted yet.\n\n| field | type | meaning |\n| --- | --- | --- |\n")
+	writeFields(b, "", status)
+}
+
+// writeFields writes a row for each field, with those of nested objects below it.
+func writeFields(b *strings.Builder, prefix string, object reflect.Type) {
+	for i := range object.NumField() {
+		f := object.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		kind, nested := jsonType(f.Type)
+		fmt.Fprintf(b, "| `%s%s` | %s | %s |\n", prefix, name, kind, f.Tag.Get("doc"))
+		if nested != nil {
+			writeFields(b, prefix+name+separatorFor(kind), nested)
+		}
+	}
+}
+
+func separatorFor(kind string) string {
+	if kind == "array of objects" {
+		return "[]."
+	}
+	return "."
+}
+
+// jsonType returns how JSON shows a value of the type, and the struct that it contains, if any.
+func jsonType(t reflect.Type) (kind string, nested reflect.Type) {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return jsonType(t.Elem())
+	case reflect.Slice:
+		if elem, nested := jsonType(t.Elem()); nested == nil {
+			return "array of " + elem + "s", nil
+		}
+		return "array of objects", t.Elem()
+	case reflect.Map:
+		return "map of numbers", nil
+	case reflect.Struct:
+		if t == reflect.TypeFor[time.Time]() {
+			return "string", nil
+		}
+		return "object", t
+	case reflect.Bool:
+		return "boolean", nil
+	case reflect.String:
+		return "string", nil
+	default:
+		return "number", nil
+	}
+}
+
+func writeHoldReasons(b *strings.Builder) {
+	b.WriteString("\n## Hold reasons\n\nWhile something is held, nothing moves to a retry or dead-letter topic.\n\n" +
+		"| reason | of | meaning | remedy |\n| --- | --- | --- | --- |\n")
+	for _, reason := range HoldReasons() {
+		scope := "pipeline"
+		if slices.Contains(operationHoldReasons, reason) {
+			scope = "operation or pipeline"
+		}
+		text := holdRemedies[reason]
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", reason, scope, text.meaning, text.remedy)
+	}
+}
