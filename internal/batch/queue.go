@@ -1,15 +1,17 @@
-// Package batch holds the items that wait in one lane and forms the batches that a vendor's call may carry.
+// Package batch holds the items that wait in one lane, and forms the batches that a call may carry.
 //
-// It is pure: it knows neither clock nor goroutine nor vendor. Time is handed in, and a Queue belongs to one goroutine.
+// It is pure: it knows no clock, goroutine or vendor. Callers pass the time, and a Queue belongs to one
+// goroutine.
 //
-// An entry is in one of four places:
+// An entry is in one of four states:
 //
-//	kept back   an earlier entry of its key or entity is still in the queue or out of it
-//	waiting     it was returned and is not due yet
-//	free        in its group, may be in the next batch
-//	out         taken, and neither returned nor ended
+//	blocked  an earlier entry of its order key or entity key has not finished
+//	delayed  it was returned, and its delay is not over
+//	free     it may be in the next batch of its envelope
+//	taken    it was taken, and neither returned nor finished
 //
-// Add puts an entry in a place, Take moves free ones out, Return brings one back, End lets it go and frees those that it kept back.
+// Add adds an entry, TakeBatch takes free ones, Return brings a taken one back, and Finish removes a
+// taken one and frees those that it blocked.
 package batch
 
 import (
@@ -24,74 +26,81 @@ const Forever = time.Duration(math.MaxInt64)
 
 // Limits bound a batch.
 type Limits struct {
-	// Items is the most items of a batch; at least 1.
+	// Items is the most items of a batch, at least 1.
 	Items int
-	// Bytes is the most bytes of a call: envelope, bodies and the commas between them. An item that is larger alone makes a batch of its own.
+	// Bytes is the most bytes of a call: the envelope, the bodies and the commas between them. An item
+	// that exceeds it alone forms a batch of its own.
 	Bytes int
 	// Linger is how long an item waits for others.
 	Linger time.Duration
 }
 
-// Entry is one item in the queue. The fields that are exported are set before Add and do not change while the queue has it.
+// Entry is one item in the queue. Its exported fields are set before Add and do not change while the
+// queue has it.
 type Entry[T any] struct {
 	Value T
-	// EnvelopeKey names the envelope. Entries of different groups never share a batch.
+	// EnvelopeKey names the envelope. Entries with different envelope keys never share a batch.
 	EnvelopeKey string
-	// OrderKey is the order key, nil for none. An entry is free once every earlier one of its key has ended.
+	// OrderKey is the order key, nil for none. An entry is blocked until every earlier one of its key has
+	// finished.
 	OrderKey []byte
-	// EntityKey names what the item writes, empty for none. It keeps order as Key does.
+	// EntityKey names what the item writes, empty for none. It keeps order as OrderKey does.
 	EntityKey string
 	// Size is the body's length in bytes.
 	Size int
-	// ArrivedAt is when it arrived, for the linger.
+	// ArrivedAt is the time from which the item lingers.
 	ArrivedAt time.Time
 
-	seq       uint64 // place in the order of arrival
+	seq       uint64 // position in the order of arrival
 	notBefore time.Time
-	blockedBy int // chains in which it is not the first
+	blockedBy int // number of chains in which it is not the first
 	urgent    bool
 	taken     bool
 }
 
-// chain is the order of one key or entity: first, then those that it keeps back.
+// chain is the order of one order key or entity key: the first entry, then those that it blocks.
 type chain[T any] struct {
 	first   *Entry[T]
 	blocked fifo[*Entry[T]]
 }
 
-// Queue holds what waits in one lane. Not safe for concurrent use.
+// Queue holds what waits in one lane. It is not safe for concurrent use.
 type Queue[T any] struct {
 	limits       Limits
-	envelopeSize func(group string) int
-	seq          uint64
-	count        int // in the queue, without those that are out
+	envelopeSize func(envelopeKey string) int
+	lastSeq      uint64
+	count        int // entries that are not taken
 	envelopes    map[string]*envelopeQueue[T]
 	delayed      heap[*Entry[T]]
 	orderChains  map[string]*chain[T]
 	entityChains map[string]*chain[T]
-	spare        []*Entry[T]
+	spare        []*Entry[T] // reused
 }
 
-// NewQueue is an empty queue. envelope gives the bytes that a call of a group has besides its items and the commas between them.
-func NewQueue[T any](caps Limits, envelope func(group string) int) *Queue[T] {
-	q := &Queue[T]{limits: caps, envelopeSize: envelope, envelopes: map[string]*envelopeQueue[T]{}, orderChains: map[string]*chain[T]{}, entityChains: map[string]*chain[T]{}}
+// NewQueue returns an empty queue. envelopeSize returns the bytes that a call has besides its items and
+// the commas between them.
+func NewQueue[T any](limits Limits, envelopeSize func(envelopeKey string) int) *Queue[T] {
+	q := &Queue[T]{
+		limits: limits, envelopeSize: envelopeSize, envelopes: map[string]*envelopeQueue[T]{},
+		orderChains: map[string]*chain[T]{}, entityChains: map[string]*chain[T]{},
+	}
 	q.delayed.less = func(a, b *Entry[T]) bool {
 		return cmp.Or(a.notBefore.Compare(b.notBefore), cmp.Compare(a.seq, b.seq)) < 0
 	}
 	return q
 }
 
-// Len counts what is in the queue; what is out does not count.
+// Len returns the number of entries that are not taken.
 func (q *Queue[T]) Len() int { return q.count }
 
 // Add appends an entry.
 func (q *Queue[T]) Add(e Entry[T]) {
-	own := q.newEntry()
-	*own = e
-	q.seq++
-	own.seq, own.blockedBy, own.taken = q.seq, 0, false
+	added := q.newEntry()
+	*added = e
+	q.lastSeq++
+	added.seq, added.blockedBy, added.taken = q.lastSeq, 0, false
 	q.count++
-	q.place(own)
+	q.placeEntry(added)
 }
 
 func (q *Queue[T]) newEntry() *Entry[T] {
@@ -103,84 +112,86 @@ func (q *Queue[T]) newEntry() *Entry[T] {
 	return new(Entry[T])
 }
 
-// place puts an entry behind the earlier ones of its key and entity, or sets it free.
-func (q *Queue[T]) place(e *Entry[T]) {
+// placeEntry makes an entry blocked, delayed or free.
+func (q *Queue[T]) placeEntry(e *Entry[T]) {
 	e.blockedBy = 0
 	if e.OrderKey != nil {
-		q.joinChain(q.orderChains, string(e.OrderKey), e)
+		joinChain(q.orderChains, string(e.OrderKey), e)
 	}
 	if e.EntityKey != "" {
-		q.joinChain(q.entityChains, e.EntityKey, e)
+		joinChain(q.entityChains, e.EntityKey, e)
 	}
 	switch {
 	case e.blockedBy > 0:
 	case !e.notBefore.IsZero():
 		q.delayed.pushItem(e)
 	default:
-		q.envelopeFor(e.EnvelopeKey).push(e, false)
+		q.envelopeFor(e.EnvelopeKey).addArrived(e)
 	}
 }
 
-func (q *Queue[T]) joinChain(chains map[string]*chain[T], name string, e *Entry[T]) {
-	if c := chains[name]; c != nil {
+func joinChain[T any](chains map[string]*chain[T], key string, e *Entry[T]) {
+	if c := chains[key]; c != nil {
 		c.blocked.pushBack(e)
 		e.blockedBy++
 		return
 	}
-	chains[name] = &chain[T]{first: e}
+	chains[key] = &chain[T]{first: e}
 }
 
-// maxIdleEnvelopes bounds the groups that are remembered while they are empty.
+// maxIdleEnvelopes bounds the envelopes that are kept while they are empty.
 const maxIdleEnvelopes = 16
 
-func (q *Queue[T]) envelopeFor(name string) *envelopeQueue[T] {
-	if g := q.envelopes[name]; g != nil {
-		return g
+func (q *Queue[T]) envelopeFor(key string) *envelopeQueue[T] {
+	if envelope := q.envelopes[key]; envelope != nil {
+		return envelope
 	}
 	if len(q.envelopes) >= maxIdleEnvelopes {
-		maps.DeleteFunc(q.envelopes, func(_ string, g *envelopeQueue[T]) bool { return g.len() == 0 })
+		maps.DeleteFunc(q.envelopes, func(_ string, envelope *envelopeQueue[T]) bool { return envelope.len() == 0 })
 	}
-	g := newEnvelopeQueue[T](q.envelopeSize(name))
-	q.envelopes[name] = g
-	return g
+	envelope := newEnvelopeQueue[T](q.envelopeSize(key))
+	q.envelopes[key] = envelope
+	return envelope
 }
 
-// NextReady tells whether a batch of at most limit items may be taken now, or after which wait one may if nothing else is added: Forever where none will.
-func (q *Queue[T]) NextReady(now time.Time, limit int) (bool, time.Duration) {
-	g, wait := q.nextEnvelope(now, limit)
-	return g != nil, wait
+// NextReady reports whether a batch of at most limit items can be taken now. If not, it returns the
+// wait until one can be, if nothing else is added; Forever if none will be.
+func (q *Queue[T]) NextReady(now time.Time, limit int) (ready bool, wait time.Duration) {
+	envelope, wait := q.nextEnvelope(now, limit)
+	return envelope != nil, wait
 }
 
-// TakeBatch removes the next batch of at most limit items, nil where none is ready. Of several groups that are ready, the one with the oldest
-// item is taken. What is taken keeps its key and entity until Return or End.
+// TakeBatch removes the next batch of at most limit items, nil if none is ready. Of several envelopes
+// that are ready it takes the one with the oldest item. The entries block others until Finish.
 func (q *Queue[T]) TakeBatch(now time.Time, limit int) []*Entry[T] {
-	g, _ := q.nextEnvelope(now, limit)
-	if g == nil {
+	envelope, _ := q.nextEnvelope(now, limit)
+	if envelope == nil {
 		return nil
 	}
-	out := g.takeBatch(q.itemLimit(limit), q.limits)
-	q.count -= len(out)
-	return out
+	batch := envelope.takeBatch(q.itemLimit(limit), q.limits)
+	q.count -= len(batch)
+	return batch
 }
 
 func (q *Queue[T]) itemLimit(limit int) int { return max(1, min(limit, q.limits.Items)) }
 
+// nextEnvelope returns the envelope of the next batch, or nil and the wait until one is ready.
 func (q *Queue[T]) nextEnvelope(now time.Time, limit int) (*envelopeQueue[T], time.Duration) {
-	q.releaseDue(now)
+	q.freeDelayed(now)
 	wait := Forever
 	if q.delayed.len() > 0 {
 		wait = q.delayed.top().notBefore.Sub(now)
 	}
 	var ready *envelopeQueue[T]
-	for _, g := range q.envelopes {
-		if g.len() == 0 {
+	for _, envelope := range q.envelopes {
+		if envelope.len() == 0 {
 			continue
 		}
-		due := g.timeUntilReady(now, q.itemLimit(limit), q.limits)
-		if due > 0 {
-			wait = min(wait, due)
-		} else if ready == nil || g.oldest().seq < ready.oldest().seq {
-			ready = g
+		remaining := envelope.timeUntilReady(now, q.itemLimit(limit), q.limits)
+		if remaining > 0 {
+			wait = min(wait, remaining)
+		} else if ready == nil || envelope.oldestEntry().seq < ready.oldestEntry().seq {
+			ready = envelope
 		}
 	}
 	if ready != nil {
@@ -189,28 +200,29 @@ func (q *Queue[T]) nextEnvelope(now time.Time, limit int) (*envelopeQueue[T], ti
 	return nil, wait
 }
 
-// releaseDue sets free what waited and is due.
-func (q *Queue[T]) releaseDue(now time.Time) {
+// freeDelayed frees the entries whose delay is over.
+func (q *Queue[T]) freeDelayed(now time.Time) {
 	for q.delayed.len() > 0 && !q.delayed.top().notBefore.After(now) {
 		e := q.delayed.popTop()
 		e.notBefore = time.Time{}
-		q.envelopeFor(e.EnvelopeKey).push(e, true)
+		q.envelopeFor(e.EnvelopeKey).addUnblocked(e)
 	}
 }
 
-// Return brings back an entry that was taken; it keeps its place before the later ones of its key and entity, and is not taken before the time
-// given (zero: at once).
+// Return brings back an entry that was taken. It still blocks the later ones of its order key and
+// entity key, and is not taken again before the given time (zero: at once).
 func (q *Queue[T]) Return(e *Entry[T], notBefore time.Time) {
 	e.taken, e.notBefore = false, notBefore
 	q.count++
 	if notBefore.IsZero() {
-		q.envelopeFor(e.EnvelopeKey).push(e, true)
+		q.envelopeFor(e.EnvelopeKey).addUnblocked(e)
 		return
 	}
 	q.delayed.pushItem(e)
 }
 
-// Finish lets go of an entry that was taken and frees the next of its key and entity. The entry must not be used after it.
+// Finish removes an entry that was taken and frees the next one of its order key and entity key. The
+// entry must not be used afterwards.
 func (q *Queue[T]) Finish(e *Entry[T]) {
 	if e.OrderKey != nil {
 		q.leaveChain(q.orderChains, string(e.OrderKey))
@@ -218,23 +230,24 @@ func (q *Queue[T]) Finish(e *Entry[T]) {
 	if e.EntityKey != "" {
 		q.leaveChain(q.entityChains, e.EntityKey)
 	}
-	q.recycle(e)
+	q.recycleEntry(e)
 }
 
-func (q *Queue[T]) leaveChain(chains map[string]*chain[T], name string) {
-	c := chains[name]
+// leaveChain removes the first entry of a chain.
+func (q *Queue[T]) leaveChain(chains map[string]*chain[T], key string) {
+	c := chains[key]
 	if c.blocked.len() == 0 {
-		delete(chains, name)
+		delete(chains, key)
 		return
 	}
 	c.first = c.blocked.popFront()
 	c.first.blockedBy--
 	if c.first.blockedBy == 0 {
-		q.envelopeFor(c.first.EnvelopeKey).push(c.first, true)
+		q.envelopeFor(c.first.EnvelopeKey).addUnblocked(c.first)
 	}
 }
 
-func (q *Queue[T]) recycle(e *Entry[T]) {
+func (q *Queue[T]) recycleEntry(e *Entry[T]) {
 	*e = Entry[T]{}
 	q.spare = append(q.spare, e)
 }

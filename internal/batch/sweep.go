@@ -6,21 +6,23 @@ import (
 	"time"
 )
 
-// IsDelayed tells whether the entry was returned with a time that has not come.
+// IsDelayed reports whether the entry was returned with a time that has not come yet.
 func (e *Entry[T]) IsDelayed(now time.Time) bool { return e.notBefore.After(now) }
 
-// SkipLinger ends the linger for the entries that match: a batch that may hold one of them is ready at once.
+// SkipLinger ends the linger of the entries that match: a batch that may contain one of them is ready
+// at once.
 func (q *Queue[T]) SkipLinger(match func(*Entry[T]) bool) {
-	q.rebuild(func(e *Entry[T]) bool {
+	q.rebuildQueue(func(e *Entry[T]) bool {
 		e.urgent = e.urgent || match(e)
 		return true
 	})
 }
 
-// RemoveMatching takes out the entries that match and gives their values; those that are out are not asked. Entries are asked in order of arrival.
+// RemoveMatching removes the entries that match and returns their values. match is called in order of
+// arrival, and not for taken entries.
 func (q *Queue[T]) RemoveMatching(match func(*Entry[T]) bool) []T {
 	var removed []T
-	q.rebuild(func(e *Entry[T]) bool {
+	q.rebuildQueue(func(e *Entry[T]) bool {
 		if !match(e) {
 			return true
 		}
@@ -30,46 +32,47 @@ func (q *Queue[T]) RemoveMatching(match func(*Entry[T]) bool) []T {
 	return removed
 }
 
-// rebuild places anew the entries that are kept. It costs a pass over the whole queue.
-func (q *Queue[T]) rebuild(keep func(*Entry[T]) bool) {
-	all := q.entriesInOrder()
+// rebuildQueue removes the entries for which keep returns false and places the others again. It costs
+// a pass over the whole queue.
+func (q *Queue[T]) rebuildQueue(keep func(*Entry[T]) bool) {
+	entries := q.entriesInOrder()
 	clear(q.envelopes)
 	q.delayed.items, q.count = nil, 0
 	resetChains(q.orderChains)
 	resetChains(q.entityChains)
-	for _, e := range all {
+	for _, e := range entries {
 		if !keep(e) {
-			q.recycle(e)
+			q.recycleEntry(e)
 			continue
 		}
 		q.count++
-		q.place(e)
+		q.placeEntry(e)
 	}
 }
 
-// entriesInOrder is what is in the queue, in order of arrival.
+// entriesInOrder returns the entries that are not taken, in order of arrival.
 func (q *Queue[T]) entriesInOrder() []*Entry[T] {
-	out := make([]*Entry[T], 0, q.count)
-	out = append(out, q.delayed.items...)
-	for _, g := range q.envelopes {
-		out = append(out, g.arrived.items[g.arrived.head:]...)
-		out = append(out, g.unblocked.items...)
+	entries := make([]*Entry[T], 0, q.count)
+	entries = append(entries, q.delayed.items...)
+	for _, envelope := range q.envelopes {
+		entries = append(entries, envelope.arrived.waiting()...)
+		entries = append(entries, envelope.unblocked.items...)
 	}
 	for _, c := range q.orderChains {
-		out = append(out, c.blocked.items[c.blocked.head:]...)
+		entries = append(entries, c.blocked.waiting()...)
 	}
 	for _, c := range q.entityChains {
-		out = append(out, c.blocked.items[c.blocked.head:]...)
+		entries = append(entries, c.blocked.waiting()...)
 	}
-	slices.SortFunc(out, func(a, b *Entry[T]) int { return cmp.Compare(a.seq, b.seq) })
-	return slices.Compact(out) // one kept back by both its key and its entity stood there twice
+	slices.SortFunc(entries, func(a, b *Entry[T]) int { return cmp.Compare(a.seq, b.seq) })
+	return slices.Compact(entries) // an entry blocked by both its keys was found twice
 }
 
-// resetChains leaves of the chains only the firsts that are out: what they keep back is linked anew.
+// resetChains leaves only the first entries that are taken. What they block is placed again.
 func resetChains[T any](chains map[string]*chain[T]) {
-	for name, c := range chains {
+	for key, c := range chains {
 		if !c.first.taken {
-			delete(chains, name)
+			delete(chains, key)
 			continue
 		}
 		c.blocked = fifo[*Entry[T]]{}

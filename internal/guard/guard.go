@@ -1,8 +1,10 @@
-// Package guard tells when so many of a pipeline's records are refused that something else than the records must be wrong: a broken mapping must not
-// empty a topic into its dead-letter topic.
+// Package guard is the flood guard: it trips when so many of a pipeline's records are refused that
+// something other than the records must be wrong. A broken mapping must not empty a topic into its
+// dead-letter topic.
 //
-// It is pure: it knows neither clock nor I/O nor goroutine. Those who refuse records ask it before anything is retried or dead-lettered; while it is
-// tripped, what was refused stays where it is, and one record at a time tries whether it is accepted now.
+// It is pure: it knows no clock, no I/O and no goroutine. Those who refuse records report them before
+// anything is retried or dead-lettered. While the guard is tripped, refused records stay where they
+// are, and one record at a time is sent as a probe.
 package guard
 
 import (
@@ -13,83 +15,88 @@ import (
 	"sluice/internal/record"
 )
 
-// minRecords is how many records the share is judged on at least.
+// minRecords is the number of records from which the ratio is taken.
 const minRecords = 20
 
-// acceptedToClear is how many records must be accepted in a row while it is tripped, for it to let go.
+// acceptedToClear is the number of records in a row that must be accepted to clear a tripped guard.
 const acceptedToClear = 5
 
 // Config says when the guard trips.
 type Config struct {
-	// MaxRatio is the share of refusals above which it trips, over 0 to 1; 1: never.
+	// MaxRatio is the share of refused records above which it trips, above 0 and at most 1; 1: never.
 	MaxRatio float64
-	// Window is the number of last records of different keys over which the share is taken, 20 or more; 0: it never trips.
+	// Window is the number of last records with different keys over which the share is taken, at least
+	// 20; 0: it never trips.
 	Window int
 }
 
 // Result is what became of one record: it was accepted, or refused for now or for good.
 type Result struct {
 	Record *record.Record
-	// Cause is why it was refused, empty where it was accepted.
+	// Cause is why the record was refused, empty if it was accepted.
 	Cause record.Cause
-	// Code is the vendor's own code, empty where it gave none.
+	// Code is the vendor's own code, empty if it gave none.
 	Code string
 }
 
-// Status is how the guard stands.
+// Status is the state of the guard.
 type Status struct {
 	Tripped bool
-	// RejectedShare of the last Records that was refused.
+	// RejectedShare is the share of the last WindowRecords records that were refused.
 	RejectedShare float64
 	WindowRecords int
-	// Operation, Cause and Code are those of the commonest refusal among them. Operation is empty where none was found for the records.
+	// Operation, Cause and Code belong to the most frequent refusal among them. Operation is empty if
+	// the records have none.
 	Operation string
 	Cause     record.Cause
 	Code      string
 }
 
-// Guard counts for one step of one pipeline: results that come at different speeds, as a bad record's before any call and a good one's after it, would say
-// nothing together. A nil *Guard never trips. Safe for concurrent use.
+// Guard watches one stage of one pipeline. Results that arrive at different speeds, such as a bad
+// record's before any call and a good one's after it, would say nothing together. A nil *Guard never
+// trips. Guard is safe for concurrent use.
 type Guard struct {
 	cfg  Config
 	seed maphash.Seed
 
-	notifyMu    sync.Mutex // held while watchers are told, before mu
+	notifyMu    sync.Mutex // held while subscribers are called; taken before mu
 	subscribers []func(Status)
 
 	mu            sync.Mutex // guards what follows; nothing else is locked under it
 	window        *window
 	tripped       bool
-	forced        bool   // by Trip, so that the share does not end it
-	operation     string // the operation that is to accept records before it lets go; empty: any
-	acceptedInRow int    // accepted in a row since it tripped
+	forced        bool   // tripped by Trip, so that the share does not clear it
+	operation     string // the operation whose accepted records clear it; empty: any
+	acceptedInRow int    // since it tripped
 	releases      uint64 // by an operator
 }
 
-// NewGuard makes a guard with an empty window.
+// NewGuard returns a guard with an empty window.
 func NewGuard(cfg Config) *Guard {
 	return &Guard{cfg: cfg, seed: maphash.MakeSeed(), window: newWindow(cfg.Window)}
 }
 
-// Subscribe has f told each time the guard trips or lets go, and when it is released. Call it before the guard is used; f must not call the guard's other
-// methods than Tripped.
-func (g *Guard) Subscribe(f func(Status)) {
+// Subscribe registers a function that is called each time the guard trips or clears, and when an
+// operator releases it. Call it before the guard is used. The function must not call methods of the
+// guard other than Tripped.
+func (g *Guard) Subscribe(notify func(Status)) {
 	if g == nil {
 		return
 	}
 	g.notifyMu.Lock()
 	defer g.notifyMu.Unlock()
-	g.subscribers = append(g.subscribers, f)
+	g.subscribers = append(g.subscribers, notify)
 }
 
-// RecordResults counts what became of records together (a call's items, or one that never came to a call), and tells whether the guard is tripped then: if so,
-// those that were refused must neither be retried nor dead-lettered. operation is empty where none was found.
+// RecordResults counts what became of records together: the items of a call, or one record that never
+// came to a call. It returns whether the guard is tripped then; if so, the refused ones must neither be
+// retried nor dead-lettered. operation is empty if none was found.
 func (g *Guard) RecordResults(operation string, results []Result) (tripped bool) {
 	if g.isDisabled() || len(results) == 0 {
 		return g.Tripped()
 	}
 	g.mu.Lock()
-	was := g.tripped
+	before := g.tripped
 	refused := g.addResults(operation, results)
 	if g.tripped {
 		g.updateTripped(operation, len(results)-refused, refused)
@@ -98,29 +105,30 @@ func (g *Guard) RecordResults(operation string, results []Result) (tripped bool)
 	}
 	tripped = g.tripped
 	g.mu.Unlock()
-	if tripped != was {
+	if tripped != before {
 		g.notifySubscribers()
 	}
 	return tripped
 }
 
-// Trip counts refusals that are too many whatever the share of the window is. Then only records accepted in a row or an operator end it.
+// Trip counts refusals that are too many, whatever their share of the window is. Then only records
+// accepted in a row, or an operator, clear the guard.
 func (g *Guard) Trip(operation string, refusals []Result) {
 	if g.isDisabled() {
 		return
 	}
 	g.mu.Lock()
-	was := g.tripped
+	before := g.tripped
 	g.addResults(operation, refusals)
 	g.setTripped(operation)
 	g.forced = true
 	g.mu.Unlock()
-	if !was {
+	if !before {
 		g.notifySubscribers()
 	}
 }
 
-// Release ends the hold by an operator's word, with an empty window.
+// Release clears the guard on an operator's behalf, and empties its window.
 func (g *Guard) Release() {
 	if g.isDisabled() {
 		return
@@ -133,7 +141,7 @@ func (g *Guard) Release() {
 	g.notifySubscribers()
 }
 
-// ReleaseCount counts the operator's releases.
+// ReleaseCount returns the number of operator releases.
 func (g *Guard) ReleaseCount() uint64 {
 	if g == nil {
 		return 0
@@ -143,7 +151,7 @@ func (g *Guard) ReleaseCount() uint64 {
 	return g.releases
 }
 
-// Tripped tells whether what is refused must stay.
+// Tripped reports whether refused records must stay where they are.
 func (g *Guard) Tripped() bool {
 	if g == nil {
 		return false
@@ -155,11 +163,11 @@ func (g *Guard) Tripped() bool {
 
 func (g *Guard) isDisabled() bool { return g == nil || g.cfg.Window <= 0 || g.cfg.MaxRatio >= 1 }
 
-// addResults puts results into the window and tells how many are refusals.
+// addResults puts results into the window and returns how many are refusals.
 func (g *Guard) addResults(operation string, results []Result) (refused int) {
-	for _, r := range results {
-		g.window.recordResult(g.keyHash(r.Record), rejection{operation, r.Cause, r.Code})
-		if r.Cause != "" {
+	for _, result := range results {
+		g.window.recordResult(g.hashKey(result.Record), refusal{operation, result.Cause, result.Code})
+		if result.Cause != "" {
 			refused++
 		}
 	}
@@ -167,14 +175,15 @@ func (g *Guard) addResults(operation string, results []Result) (refused int) {
 }
 
 func (g *Guard) isOverRatio() bool {
-	return g.window.len() >= minRecords && g.window.rejectedShare() > g.cfg.MaxRatio
+	return g.window.len() >= minRecords && g.window.refusedShare() > g.cfg.MaxRatio
 }
 
-func (g *Guard) setTripped(suspect string) {
-	g.tripped, g.operation, g.acceptedInRow = true, suspect, 0
+func (g *Guard) setTripped(operation string) {
+	g.tripped, g.operation, g.acceptedInRow = true, operation, 0
 }
 
-// updateTripped takes results of a call while it is tripped. What another operation than the suspect accepts says nothing about the suspect but for the share.
+// updateTripped applies the results of a call to a tripped guard. Records that another operation than
+// the one at fault accepts count toward the share only.
 func (g *Guard) updateTripped(operation string, accepted, refused int) {
 	if g.operation == "" || g.operation == operation {
 		g.acceptedInRow += accepted
@@ -195,27 +204,30 @@ func (g *Guard) clearTripped() {
 	g.tripped, g.forced, g.operation, g.acceptedInRow = false, false, "", 0
 }
 
-// notifySubscribers gives the watchers the latest standing, one after the other, so that the last that they hear holds.
+// notifySubscribers passes the current status to the subscribers. Calls are serialized, so that the
+// last status that a subscriber gets is the current one.
 func (g *Guard) notifySubscribers() {
 	g.notifyMu.Lock()
 	defer g.notifyMu.Unlock()
-	s := g.currentStatus()
-	for _, f := range g.subscribers {
-		f(s)
+	status := g.currentStatus()
+	for _, notify := range g.subscribers {
+		notify(status)
 	}
 }
 
 func (g *Guard) currentStatus() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c := g.window.mostFrequent()
+	frequent := g.window.mostFrequent()
 	return Status{
-		Tripped: g.tripped, RejectedShare: g.window.rejectedShare(), WindowRecords: g.window.len(), Operation: c.operation, Cause: c.cause, Code: c.code,
+		Tripped: g.tripped, RejectedShare: g.window.refusedShare(), WindowRecords: g.window.len(),
+		Operation: frequent.operation, Cause: frequent.cause, Code: frequent.code,
 	}
 }
 
-// keyHash stands for the record's key, or for its origin where it has none. It is a hash: nothing of a record is kept.
-func (g *Guard) keyHash(r *record.Record) uint64 {
+// hashKey hashes the record's key, or its origin if it has no key, so that nothing of the record is
+// kept.
+func (g *Guard) hashKey(r *record.Record) uint64 {
 	if r.Raw.Key != nil {
 		return maphash.Bytes(g.seed, r.Raw.Key)
 	}

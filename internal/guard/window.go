@@ -6,75 +6,76 @@ import (
 	"sluice/internal/record"
 )
 
-// rejection is why a record was refused; the empty cause: it was accepted.
-type rejection struct {
+// refusal is why a record was refused. An empty cause means that it was accepted.
+type refusal struct {
 	operation string
 	cause     record.Cause
 	code      string
 }
 
+// keyResult is the latest result of a key.
 type keyResult struct {
 	key uint64
-	rejection
+	refusal
 }
 
 // window holds the latest result of each of the last keys.
 type window struct {
 	capacity int
 	byKey    map[uint64]*list.Element
-	order    *list.List // of *seat, the latest in front
-	rejected int
+	order    *list.List // of *keyResult, the latest in front
+	refused  int
 }
 
-func newWindow(most int) *window {
-	return &window{capacity: most, byKey: map[uint64]*list.Element{}, order: list.New()}
+func newWindow(capacity int) *window {
+	return &window{capacity: capacity, byKey: map[uint64]*list.Element{}, order: list.New()}
 }
 
 func (w *window) len() int { return w.order.Len() }
 
-// rejectedShare is the part that was refused, 0 where there is nothing.
-func (w *window) rejectedShare() float64 {
+// refusedShare returns the share of results that are refusals, 0 for an empty window.
+func (w *window) refusedShare() float64 {
 	if w.len() == 0 {
 		return 0
 	}
-	return float64(w.rejected) / float64(w.len())
+	return float64(w.refused) / float64(w.len())
 }
 
-// recordResult notes a key's latest result. A new key takes the place of the oldest one when the window is full.
-func (w *window) recordResult(key uint64, r rejection) {
-	e := w.byKey[key]
+// recordResult sets the latest result of a key. In a full window a new key replaces the oldest one.
+func (w *window) recordResult(key uint64, result refusal) {
+	element := w.byKey[key]
 	switch {
-	case e != nil:
-		w.order.MoveToFront(e)
+	case element != nil:
+		w.order.MoveToFront(element)
 	case w.len() < w.capacity:
-		e = w.order.PushFront(&keyResult{})
+		element = w.order.PushFront(&keyResult{})
 	default:
-		e = w.order.Back()
-		delete(w.byKey, e.Value.(*keyResult).key)
-		w.order.MoveToFront(e)
+		element = w.order.Back()
+		delete(w.byKey, element.Value.(*keyResult).key)
+		w.order.MoveToFront(element)
 	}
-	s := e.Value.(*keyResult)
-	if s.cause != "" {
-		w.rejected--
+	slot := element.Value.(*keyResult)
+	if slot.cause != "" {
+		w.refused--
 	}
-	if r.cause != "" {
-		w.rejected++
+	if result.cause != "" {
+		w.refused++
 	}
-	*s = keyResult{key, r}
-	w.byKey[key] = e
+	*slot = keyResult{key, result}
+	w.byKey[key] = element
 }
 
-// mostFrequent is the refusal that came most often; of several, the one that came last.
-func (w *window) mostFrequent() (most rejection) {
-	counts := map[rejection]int{}
-	for e := w.order.Back(); e != nil; e = e.Prev() {
-		r := e.Value.(*keyResult).rejection
-		if r.cause == "" {
+// mostFrequent returns the refusal that is most frequent; of several, the one that came last.
+func (w *window) mostFrequent() (most refusal) {
+	counts := map[refusal]int{}
+	for element := w.order.Back(); element != nil; element = element.Prev() {
+		result := element.Value.(*keyResult).refusal
+		if result.cause == "" {
 			continue
 		}
-		counts[r]++
-		if counts[r] >= counts[most] {
-			most = r
+		counts[result]++
+		if counts[result] >= counts[most] {
+			most = result
 		}
 	}
 	return most

@@ -1,6 +1,6 @@
 package batch
 
-// heap is a binary heap: the least by less is on top.
+// heap is a binary heap with the least item, by less, on top.
 type heap[T any] struct {
 	items []T
 	less  func(a, b T) bool
@@ -10,8 +10,8 @@ func (h *heap[T]) len() int { return len(h.items) }
 
 func (h *heap[T]) top() T { return h.items[0] }
 
-func (h *heap[T]) pushItem(x T) {
-	h.items = append(h.items, x)
+func (h *heap[T]) pushItem(item T) {
+	h.items = append(h.items, item)
 	for i := len(h.items) - 1; i > 0; {
 		parent := (i - 1) / 2
 		if !h.less(h.items[i], h.items[parent]) {
@@ -25,13 +25,14 @@ func (h *heap[T]) pushItem(x T) {
 func (h *heap[T]) popTop() T {
 	var zero T
 	last := len(h.items) - 1
-	x := h.items[0]
+	top := h.items[0]
 	h.items[0], h.items[last] = h.items[last], zero
 	h.items = h.items[:last]
 	h.siftDown()
-	return x
+	return top
 }
 
+// siftDown moves the item on top to its place.
 func (h *heap[T]) siftDown() {
 	for i := 0; ; {
 		least := i
@@ -48,7 +49,7 @@ func (h *heap[T]) siftDown() {
 	}
 }
 
-// fifo is a queue in a slice that reuses its front.
+// fifo is a first-in, first-out queue in a slice whose free front it reuses.
 type fifo[T any] struct {
 	items []T
 	head  int
@@ -58,22 +59,25 @@ func (f *fifo[T]) len() int { return len(f.items) - f.head }
 
 func (f *fifo[T]) front() T { return f.items[f.head] }
 
-func (f *fifo[T]) pushBack(x T) {
+// waiting returns the items in order. It is valid until the next change.
+func (f *fifo[T]) waiting() []T { return f.items[f.head:] }
+
+func (f *fifo[T]) pushBack(item T) {
 	if len(f.items) == cap(f.items) && f.head > len(f.items)/2 {
 		n := copy(f.items, f.items[f.head:])
 		clear(f.items[n:])
 		f.items, f.head = f.items[:n], 0
 	}
-	f.items = append(f.items, x)
+	f.items = append(f.items, item)
 }
 
 func (f *fifo[T]) popFront() T {
 	var zero T
-	x := f.items[f.head]
+	front := f.items[f.head]
 	f.items[f.head] = zero
 	f.head++
 	if f.head == len(f.items) {
 		f.items, f.head = f.items[:0], 0
 	}
-	return x
+	return front
 }

@@ -1,0 +1,99 @@
+package batch
+
+import "time"
+
+// envelopeQueue holds the free entries of one envelope: those that no earlier entry blocks.
+type envelopeQueue[T any] struct {
+	envelopeSize int // bytes of a call besides its items and the commas between them
+	bytes        int // of the free entries' bodies
+	urgent       int // free entries that do not linger
+	// arrived holds the entries that were free when they were added, unblocked those that became free
+	// later. Both ascend by arrival, so that the oldest entry is at the front of one of them, and an
+	// entry that was never blocked costs no more than a slot in a slice.
+	arrived   fifo[*Entry[T]]
+	unblocked heap[*Entry[T]]
+}
+
+func newEnvelopeQueue[T any](envelopeSize int) *envelopeQueue[T] {
+	q := &envelopeQueue[T]{envelopeSize: envelopeSize}
+	q.unblocked.less = func(a, b *Entry[T]) bool { return a.seq < b.seq }
+	return q
+}
+
+func (q *envelopeQueue[T]) len() int { return q.arrived.len() + q.unblocked.len() }
+
+// addArrived adds an entry that is newer than all others.
+func (q *envelopeQueue[T]) addArrived(e *Entry[T]) {
+	q.arrived.pushBack(e)
+	q.countEntry(e, 1)
+}
+
+// addUnblocked adds an entry that may be older than others.
+func (q *envelopeQueue[T]) addUnblocked(e *Entry[T]) {
+	q.unblocked.pushItem(e)
+	q.countEntry(e, 1)
+}
+
+func (q *envelopeQueue[T]) countEntry(e *Entry[T], sign int) {
+	q.bytes += sign * e.Size
+	if e.urgent {
+		q.urgent += sign
+	}
+}
+
+// oldestEntry returns the free entry that arrived first. The queue must not be empty.
+func (q *envelopeQueue[T]) oldestEntry() *Entry[T] {
+	if q.unblockedIsOldest() {
+		return q.unblocked.top()
+	}
+	return q.arrived.front()
+}
+
+func (q *envelopeQueue[T]) unblockedIsOldest() bool {
+	if q.unblocked.len() == 0 || q.arrived.len() == 0 {
+		return q.arrived.len() == 0
+	}
+	return q.unblocked.top().seq < q.arrived.front().seq
+}
+
+func (q *envelopeQueue[T]) popOldest() *Entry[T] {
+	var e *Entry[T]
+	if q.unblockedIsOldest() {
+		e = q.unblocked.popTop()
+	} else {
+		e = q.arrived.popFront()
+	}
+	q.countEntry(e, -1)
+	return e
+}
+
+// timeUntilReady returns how long the next batch of at most maxItems items waits; 0 or less: it is
+// ready. The queue must not be empty.
+func (q *envelopeQueue[T]) timeUntilReady(now time.Time, maxItems int, limits Limits) time.Duration {
+	full := q.len() >= maxItems || q.envelopeSize+q.bytes+q.len()-1 >= limits.Bytes
+	if full || q.urgent > 0 {
+		return 0
+	}
+	return limits.Linger - now.Sub(q.oldestEntry().ArrivedAt)
+}
+
+// takeBatch removes the next batch: entries in order of arrival, until the next one would exceed a
+// limit. It takes at least one entry.
+func (q *envelopeQueue[T]) takeBatch(maxItems int, limits Limits) []*Entry[T] {
+	batch := make([]*Entry[T], 0, min(maxItems, q.len()))
+	size := q.envelopeSize
+	for q.len() > 0 && len(batch) < maxItems {
+		added := q.oldestEntry().Size
+		if len(batch) > 0 {
+			added++ // the comma
+			if size+added > limits.Bytes {
+				break
+			}
+		}
+		size += added
+		e := q.popOldest()
+		e.taken = true
+		batch = append(batch, e)
+	}
+	return batch
+}
