@@ -11,238 +11,228 @@ import (
 	"sluice/internal/sink"
 )
 
-// way is one way in which a vendor can answer a call as a whole, and the class that it is.
-type way struct {
+// responseCase is one way in which a vendor can respond to a call as a whole, and the class that it is.
+type responseCase struct {
 	name  string
 	do    sandbox.Action
 	class sink.ResultClass
-	code  string // of the answer; empty: any
-	// after is the wait that the vendor asks for, mayHaveActed whether it may have done what it was asked.
-	after        time.Duration
+	code  string // of the response; empty: any
+	// retryAfter is the wait that the vendor asks for, mayHaveActed whether it may have done what it
+	// was asked.
+	retryAfter   time.Duration
 	mayHaveActed bool
 }
 
-func status(code int) sandbox.Action { return sandbox.Action{Fault: sandbox.FaultStatus, Code: code} }
-
-func statusAfter(code int, after time.Duration) sandbox.Action {
-	return sandbox.Action{Fault: sandbox.FaultStatus, Code: code, RetryAfter: after}
+func respondStatus(code int) sandbox.Action {
+	return sandbox.Action{Fault: sandbox.FaultStatus, Code: code}
 }
 
-// everywhere are the rows of the outcome table that transport and HTTP status decide, the same for all vendors.
-var everywhere = []way{
-	{name: "400 that says nothing", do: status(400), class: sink.Rejected},
-	{name: "422 that says nothing", do: status(422), class: sink.Rejected},
+func respondStatusAfter(code int, retryAfter time.Duration) sandbox.Action {
+	return sandbox.Action{Fault: sandbox.FaultStatus, Code: code, RetryAfter: retryAfter}
+}
+
+// commonResponses are the rows of the outcome table that transport and HTTP status decide, the same for
+// all vendors.
+var commonResponses = []responseCase{
+	{name: "400 without a body", do: respondStatus(400), class: sink.Rejected},
+	{name: "422 without a body", do: respondStatus(422), class: sink.Rejected},
 	{name: "a batch refused without a name", do: sandbox.Action{Fault: sandbox.FaultRefuseBatch}, class: sink.Rejected},
 	{name: "413", do: sandbox.Action{Fault: sandbox.FaultTooLarge}, class: sink.TooLarge},
-	{name: "401", do: status(401), class: sink.Unauthorized},
-	{name: "403", do: status(403), class: sink.Unauthorized},
-	{name: "404", do: status(404), class: sink.Misconfigured},
-	{name: "405", do: status(405), class: sink.Misconfigured},
-	{name: "415", do: status(415), class: sink.Misconfigured},
-	{name: "a redirect", do: sandbox.Action{Fault: sandbox.FaultRedirect, Location: "https://login.example.org/"}, class: sink.Misconfigured},
-	{name: "408", do: status(408), class: sink.Unavailable},
-	{name: "429", do: status(429), class: sink.Throttled},
-	{name: "429 with seconds", do: statusAfter(429, 7*time.Second), class: sink.Throttled, after: 7 * time.Second},
-	{name: "500", do: status(500), class: sink.Unavailable, mayHaveActed: true},
-	{name: "501", do: status(501), class: sink.Unavailable, mayHaveActed: true},
-	{name: "502", do: status(502), class: sink.Unknown},
-	{name: "503", do: status(503), class: sink.Unavailable},
-	{name: "503 with seconds", do: statusAfter(503, 3*time.Second), class: sink.Unavailable, after: 3 * time.Second},
-	{name: "504", do: status(504), class: sink.Unknown},
-	{name: "520", do: status(520), class: sink.Unknown},
-	{name: "524", do: status(524), class: sink.Unknown},
-	{name: "598", do: status(598), class: sink.Unknown},
-	{name: "599", do: status(599), class: sink.Unknown},
+	{name: "401", do: respondStatus(401), class: sink.Unauthorized},
+	{name: "403", do: respondStatus(403), class: sink.Unauthorized},
+	{name: "404", do: respondStatus(404), class: sink.Misconfigured},
+	{name: "405", do: respondStatus(405), class: sink.Misconfigured},
+	{name: "415", do: respondStatus(415), class: sink.Misconfigured},
+	{
+		name: "a redirect", do: sandbox.Action{Fault: sandbox.FaultRedirect, Location: "https://login.example.org/"},
+		class: sink.Misconfigured,
+	},
+	{name: "408", do: respondStatus(408), class: sink.Unavailable},
+	{name: "429", do: respondStatus(429), class: sink.Throttled},
+	{name: "429 with seconds", do: respondStatusAfter(429, 7*time.Second), class: sink.Throttled, retryAfter: 7 * time.Second},
+	{name: "500", do: respondStatus(500), class: sink.Unavailable, mayHaveActed: true},
+	{name: "501", do: respondStatus(501), class: sink.Unavailable, mayHaveActed: true},
+	{name: "502", do: respondStatus(502), class: sink.Unknown},
+	{name: "503", do: respondStatus(503), class: sink.Unavailable},
+	{name: "503 with seconds", do: respondStatusAfter(503, 3*time.Second), class: sink.Unavailable, retryAfter: 3 * time.Second},
+	{name: "504", do: respondStatus(504), class: sink.Unknown},
+	{name: "520", do: respondStatus(520), class: sink.Unknown},
+	{name: "524", do: respondStatus(524), class: sink.Unknown},
+	{name: "598", do: respondStatus(598), class: sink.Unknown},
+	{name: "599", do: respondStatus(599), class: sink.Unknown},
 	// The client has written its whole request by the time at which the vendor looks at its head.
 	{name: "a reset before the body was read", do: sandbox.Action{Fault: sandbox.FaultResetBefore}, class: sink.Unknown},
 	{name: "a reset after the body was read", do: sandbox.Action{Fault: sandbox.FaultResetAfter}, class: sink.Unknown},
 	{name: "a reset after the vendor acted", do: sandbox.Action{Fault: sandbox.FaultResetAfter, Apply: true}, class: sink.Unknown},
 }
 
-func refuse(code, text string) sandbox.Action {
-	return sandbox.Action{Fault: sandbox.FaultRefuseBatch, ErrorCode: code, Description: text}
+func refuseBatch(code, description string) sandbox.Action {
+	return sandbox.Action{Fault: sandbox.FaultRefuseBatch, ErrorCode: code, Description: description}
 }
 
-// unread: 2xx answers whose body is not what is due. A page for people is of something before the vendor, whatever is due.
-func unread(class sink.ResultClass) []way {
-	return []way{
-		{name: "200 with half an answer", do: sandbox.Action{Fault: sandbox.FaultGarbageBody}, class: class},
-		{name: "200 with a page", do: sandbox.Action{Fault: sandbox.FaultGarbageBody, Body: "<html>Please log in</html>"}, class: sink.Unknown},
-		{name: "200 with nothing", do: sandbox.Action{Fault: sandbox.FaultEmptyBody}, class: class},
-	}
-}
-
-func garbage(body string) sandbox.Action {
+func respondBody(body string) sandbox.Action {
 	return sandbox.Action{Fault: sandbox.FaultGarbageBody, Body: body}
 }
 
-// own are the rows that a vendor's body decides.
-var own = map[string][]way{
-	"crmcom": append(unread(sink.Unknown),
-		way{name: "200 with a status of the token", do: refuse("InvalidTokenException", "The token has expired."), class: sink.Unauthorized, code: "InvalidTokenException"},
-		way{name: "200 with a status of the session", do: refuse("ERROR", "Your session is not valid."), class: sink.Unauthorized},
-		way{name: "200 with a status of the data", do: refuse("NotFoundAPIValueException", "Unit (token) Not Found."), class: sink.Rejected},
-		way{name: "200 with a status of the vendor's machinery", do: refuse("LockTimeoutException", ""), class: sink.Unavailable, mayHaveActed: true},
-	),
-	// The page documents no body: a 2xx takes the call, unless its body says otherwise or is cut off.
-	"expoints": {
-		{name: "200 with half a response", do: garbage(""), class: sink.Unknown},
-		{name: "200 with a page", do: garbage("<html>Please log in</html>"), class: sink.Unknown},
-		{name: "200 with a page in XML", do: garbage(`<?xml version="1.0"?><!DOCTYPE html><html/>`), class: sink.Unknown},
-		{name: "200 with a stated failure", do: garbage(`{"Success":false,"Errors":["refused"]}`), class: sink.Rejected},
-		{name: "200 with nothing", do: sandbox.Action{Fault: sandbox.FaultEmptyBody}, class: sink.Delivered},
-		{name: "200 with JSON", do: garbage(`{"Id":1}`), class: sink.Delivered},
-		{name: "200 with text", do: garbage("OK"), class: sink.Delivered},
-	},
-	"propel": append(unread(sink.Unknown),
-		way{name: "InvalidJSONPayload", do: refuse("10005", ""), class: sink.Misconfigured, code: "10005"},
-		way{name: "InvalidLookupKey", do: refuse("10006", ""), class: sink.Misconfigured, code: "10006"},
-		way{name: "PayloadValidationError", do: refuse("10017", ""), class: sink.Rejected, code: "10017"},
-		way{name: "404 of a customer", do: propelStatus(404, "60006"), class: sink.Rejected, code: "60006"},
-		way{name: "404 of a parent", do: propelStatus(404, "60007"), class: sink.Rejected, code: "60007"},
-		way{name: "405 of a customer", do: propelStatus(405, "60008"), class: sink.Rejected, code: "60008"},
-		way{name: "404 that may be of permissions", do: propelStatus(404, "10008"), class: sink.Misconfigured, code: "10008"},
-	),
+// unreadableResponses are 2xx responses whose body is not the expected one.
+func unreadableResponses() []responseCase {
+	return []responseCase{
+		{name: "200 with half a body", do: respondBody(""), class: sink.Unknown},
+		{name: "200 with a web page", do: respondBody("<html>Please log in</html>"), class: sink.Unknown},
+		{name: "200 without a body", do: sandbox.Action{Fault: sandbox.FaultEmptyBody}, class: sink.Unknown},
+	}
 }
 
-func propelStatus(status int, code string) sandbox.Action {
-	return sandbox.Action{Fault: sandbox.FaultStatus, Code: status, Body: `{"error":{"code":"` + code + `","messages":["no"]}}`}
+// checkResponses checks the class of each way in which the vendor can respond to a call as a whole, and
+// what else the outcome table needs of it.
+func (c check) checkResponses(t *testing.T) {
+	for _, response := range slices.Concat(commonResponses, c.vendor.responses) {
+		t.Run(response.name, func(t *testing.T) { c.checkResponse(t, response) })
+	}
+	t.Run("429 with a date", c.checkRetryAfterDate)
+	t.Run("canceled call", c.checkCanceledCall)
 }
 
-// calls: each way in which the vendor can answer a call as a whole has its class, and what else the table needs of it.
-func (o operation) calls(t *testing.T) {
-	for _, w := range slices.Concat(everywhere, own[o.vendor()]) {
-		t.Run(w.name, func(t *testing.T) { o.call(t, w) })
+func (c check) checkResponse(t *testing.T, want responseCase) {
+	h, op := c.suite.openWithFault(t, c.operationFixture, setup{}, sandbox.Rule{Do: want.do})
+	items := c.encodeItems(t, op, 1, 1+min(op.Spec().MaxItems, 3))
+	got := op.Send(t.Context(), items)
+	wantClass(t, got, want.class)
+	if got.RetryAfter != want.retryAfter || got.MayHaveActed != want.mayHaveActed ||
+		want.code != "" && got.Code != want.code || got.TokenVersion == 0 {
+		t.Errorf("got wait %v, may have acted %t, code %q, token %d; want %v, %t, %q and a token",
+			got.RetryAfter, got.MayHaveActed, got.Code, got.TokenVersion, want.retryAfter, want.mayHaveActed, want.code)
 	}
-	t.Run("429 with a date", o.throttledUntil)
-	t.Run("the call's time ends", o.cut)
-}
-
-func (o operation) call(t *testing.T, w way) {
-	v, op := o.calmly(t, setup{}, sandbox.Rule{Do: w.do})
-	items := o.encode(t, op, 1, 1+min(op.Spec().MaxItems, 3))
-	a := op.Send(t.Context(), items)
-	want(t, a, w.class)
-	if a.RetryAfter != w.after || a.MayHaveActed != w.mayHaveActed || w.code != "" && a.Code != w.code || a.TokenVersion == 0 {
-		t.Errorf("wait %v, may have acted %t, code %q, token %d; want %v, %t, %q", a.RetryAfter, a.MayHaveActed, a.Code, a.TokenVersion, w.after, w.mayHaveActed, w.code)
+	if (got.ItemResults != nil) != (want.class == sink.Delivered) || got.ItemErrors != nil {
+		t.Errorf("got %d item results and %d item errors with class %s", len(got.ItemResults), len(got.ItemErrors), got.Class)
 	}
-	if (a.ItemResults != nil) != (w.class == sink.Delivered) || a.ItemErrors != nil {
-		t.Errorf("%d results and %d names with class %s", len(a.ItemResults), len(a.ItemErrors), a.Class)
-	}
-	if fired := v.sandbox.Faults()["fault"]; fired != 1 {
-		t.Errorf("the fault fired %d times", fired)
+	if fired := h.sandbox.Faults()["fault"]; fired != 1 {
+		t.Errorf("the fault fired %d times, want once", fired)
 	}
 	accepted := 1
-	if w.do.Apply {
+	if want.do.Apply {
 		accepted += len(items)
 	}
-	if got := v.sandbox.Ledger().Count(o.name); got != accepted {
+	if got := h.sandbox.Ledger().Count(c.name); got != accepted {
 		t.Errorf("the sandbox accepted %d items, want %d", got, accepted)
 	}
 }
 
-func (o operation) throttledUntil(t *testing.T) {
-	_, op := o.calmly(t, setup{}, sandbox.Rule{Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: 429, RetryAfter: time.Hour, RetryAfterDate: true}})
-	a := op.Send(t.Context(), o.encode(t, op, 1, 2))
-	want(t, a, sink.Throttled)
-	if a.RetryAfter <= 59*time.Minute || a.RetryAfter > time.Hour {
-		t.Errorf("the wait is %v, want about an hour", a.RetryAfter)
+func (c check) checkRetryAfterDate(t *testing.T) {
+	rule := sandbox.Rule{Do: sandbox.Action{
+		Fault: sandbox.FaultStatus, Code: 429, RetryAfter: time.Hour, RetryAfterDate: true,
+	}}
+	_, op := c.suite.openWithFault(t, c.operationFixture, setup{}, rule)
+	got := op.Send(t.Context(), c.encodeItems(t, op, 1, 2))
+	wantClass(t, got, sink.Throttled)
+	if got.RetryAfter <= 59*time.Minute || got.RetryAfter > time.Hour {
+		t.Errorf("got wait %v, want about an hour", got.RetryAfter)
 	}
 }
 
-// cut: a call that ends without an answer after the vendor acted is of unknown outcome, and says that its context ended it.
-func (o operation) cut(t *testing.T) {
+// checkCanceledCall: a call that is canceled after the vendor acted has an unknown outcome, and says
+// that its context ended it.
+func (c check) checkCanceledCall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	accepted := 0
-	s := setup{onAccept: func(sandbox.LedgerEntry) {
+	with := setup{onAccept: func(sandbox.LedgerEntry) {
 		if accepted++; accepted == 2 {
 			cancel()
 		}
 	}}
-	_, op := o.calmly(t, s, sandbox.Rule{Do: sandbox.Action{Fault: sandbox.FaultTimeout, Apply: true}})
-	a := op.Send(ctx, o.encode(t, op, 1, 2))
-	want(t, a, sink.Unknown)
-	if !errors.Is(a.Err, context.Canceled) {
-		t.Errorf("the error is %v, want the context's", a.Err)
+	rule := sandbox.Rule{Do: sandbox.Action{Fault: sandbox.FaultTimeout, Apply: true}}
+	_, op := c.suite.openWithFault(t, c.operationFixture, with, rule)
+	got := op.Send(ctx, c.encodeItems(t, op, 1, 2))
+	wantClass(t, got, sink.Unknown)
+	if !errors.Is(got.Err, context.Canceled) {
+		t.Errorf("got error %v, want the context's", got.Err)
 	}
 }
 
-// tokens: a refused token is told from a refused item, names itself, and a new one serves.
-func (o operation) tokens(t *testing.T) {
-	for name, do := range map[string]sandbox.Action{"expired": {Fault: sandbox.FaultExpireTokens}, "401 once": status(401)} {
+// checkTokens: a refused token is told from a refused item, is identified by its version, and a
+// refreshed one is accepted.
+func (c check) checkTokens(t *testing.T) {
+	for name, do := range map[string]sandbox.Action{"expired": {Fault: sandbox.FaultExpireTokens}, "401 once": respondStatus(401)} {
 		t.Run(name, func(t *testing.T) {
-			v, op := o.calmly(t, setup{}, sandbox.Rule{Do: do, Times: 1})
-			refused := op.Send(t.Context(), o.encode(t, op, 1, 2))
-			want(t, refused, sink.Unauthorized)
-			if err := op.(sink.TokenRefresher).RefreshToken(t.Context(), refused.TokenVersion); err != nil {
-				t.Fatal(err)
-			}
-			again := op.Send(t.Context(), o.encode(t, op, 1, 2))
-			wantItems(t, again, sink.Delivered)
-			if again.TokenVersion == refused.TokenVersion || v.sandbox.Ledger().Calls(o.loginName()).Calls != 2 {
-				t.Errorf("token %d after %d, and %d logins", again.TokenVersion, refused.TokenVersion, v.sandbox.Ledger().Calls(o.loginName()).Calls)
+			h, op := c.suite.openWithFault(t, c.operationFixture, setup{}, sandbox.Rule{Do: do, Times: 1})
+			refused := op.Send(t.Context(), c.encodeItems(t, op, 1, 2))
+			wantClass(t, refused, sink.Unauthorized)
+			refreshToken(t, op, refused)
+			resent := op.Send(t.Context(), c.encodeItems(t, op, 1, 2))
+			wantItemClasses(t, resent, sink.Delivered)
+			logins := h.sandbox.Ledger().Calls(c.loginName()).Calls
+			if resent.TokenVersion == refused.TokenVersion || logins != 2 {
+				t.Errorf("got token version %d after %d, and %d logins; want another version and 2",
+					resent.TokenVersion, refused.TokenVersion, logins)
 			}
 		})
 	}
-	t.Run("401 for good", o.refusedForGood)
-	t.Run("the login is refused", o.loginRefused)
-	t.Run("the login is down", o.loginDown)
+	t.Run("401 for good", c.checkTokensRefusedForGood)
+	t.Run("login refused", func(t *testing.T) {
+		wantClass(t, c.sendWithoutLogin(t, c.breakLogin(respondStatus(401))), sink.Unauthorized)
+	})
+	t.Run("login unavailable", func(t *testing.T) {
+		wantClass(t, c.sendWithoutLogin(t, c.breakLogin(respondStatus(503))), sink.Unavailable)
+	})
 }
 
-func (o operation) refusedForGood(t *testing.T) {
-	_, op := o.calmly(t, setup{}, sandbox.Rule{Do: status(401)})
-	for range 2 {
-		a := op.Send(t.Context(), o.encode(t, op, 1, 2))
-		want(t, a, sink.Unauthorized)
-		if err := op.(sink.TokenRefresher).RefreshToken(t.Context(), a.TokenVersion); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// withoutLogin makes a call for which no login succeeds: it is never made. The item is encoded elsewhere, for Expoints cannot encode without a login.
-func (o operation) withoutLogin(t *testing.T, s setup) sink.Response {
+func refreshToken(t *testing.T, op sink.Operation, refused sink.Response) {
 	t.Helper()
-	elsewhere := open(t, setup{})
-	items := o.encode(t, elsewhere.operations[o.name], 0, 1)
-	v := open(t, s)
-	a := v.operations[o.name].Send(t.Context(), items)
-	if a.TokenVersion != 0 || a.MayHaveActed || v.sandbox.Ledger().Calls(o.name).Calls != 0 {
-		t.Errorf("token %d, may have acted %t, and %d calls without a login", a.TokenVersion, a.MayHaveActed, v.sandbox.Ledger().Calls(o.name).Calls)
+	if err := op.(sink.TokenRefresher).RefreshToken(t.Context(), refused.TokenVersion); err != nil {
+		t.Fatal(err)
 	}
-	return a
 }
 
-func (o operation) login(do sandbox.Action) setup {
-	return setup{script: []sandbox.Rule{{Name: "login", Operation: o.loginName(), Do: do}}}
-}
-
-func (o operation) loginRefused(t *testing.T) {
-	want(t, o.withoutLogin(t, o.login(status(401))), sink.Unauthorized)
-}
-
-func (o operation) loginDown(t *testing.T) {
-	want(t, o.withoutLogin(t, o.login(status(503))), sink.Unavailable)
-}
-
-// unreachable: where no connection is had nothing was sent. A certificate that is not trusted is for an operator, the rest for time.
-func (o operation) unreachable(t *testing.T) {
-	t.Run("refused", o.refused)
-	t.Run("not trusted", func(t *testing.T) { want(t, o.withoutLogin(t, setup{tls: true}), sink.Misconfigured) })
-}
-
-func (o operation) refused(t *testing.T) {
-	v := open(t, setup{})
-	op := v.operations[o.name]
-	wantItems(t, op.Send(t.Context(), o.encode(t, op, 0, 1)), sink.Delivered)
-	items := o.encode(t, op, 1, 2)
-	for _, s := range v.servers {
-		s.Close()
+func (c check) checkTokensRefusedForGood(t *testing.T) {
+	_, op := c.suite.openWithFault(t, c.operationFixture, setup{}, sandbox.Rule{Do: respondStatus(401)})
+	for range 2 {
+		got := op.Send(t.Context(), c.encodeItems(t, op, 1, 2))
+		wantClass(t, got, sink.Unauthorized)
+		refreshToken(t, op, got)
 	}
-	a := op.Send(t.Context(), items)
-	want(t, a, sink.Unavailable)
-	if a.MayHaveActed || a.Err == nil {
-		t.Errorf("may have acted %t, error %v", a.MayHaveActed, a.Err)
+}
+
+// sendWithoutLogin sends a call for which no login succeeds, so that it is never made. The item is
+// encoded with another account, because Expoints cannot encode without a login.
+func (c check) sendWithoutLogin(t *testing.T, with setup) sink.Response {
+	t.Helper()
+	other := c.suite.newHarness(t, setup{})
+	items := c.encodeItems(t, other.operations[c.name], 0, 1)
+	h := c.suite.newHarness(t, with)
+	got := h.operations[c.name].Send(t.Context(), items)
+	calls := h.sandbox.Ledger().Calls(c.name).Calls
+	if got.TokenVersion != 0 || got.MayHaveActed || calls != 0 {
+		t.Errorf("got token version %d, may have acted %t, and %d calls; want none without a login",
+			got.TokenVersion, got.MayHaveActed, calls)
+	}
+	return got
+}
+
+func (c check) breakLogin(do sandbox.Action) setup {
+	return setup{rules: []sandbox.Rule{{Name: "login", Operation: c.loginName(), Do: do}}}
+}
+
+// checkUnreachable: without a connection nothing was sent. A certificate that is not trusted needs an
+// operator; everything else may pass.
+func (c check) checkUnreachable(t *testing.T) {
+	t.Run("connection refused", c.checkConnectionRefused)
+	t.Run("certificate not trusted", func(t *testing.T) {
+		wantClass(t, c.sendWithoutLogin(t, setup{tls: true}), sink.Misconfigured)
+	})
+}
+
+func (c check) checkConnectionRefused(t *testing.T) {
+	h := c.suite.newHarness(t, setup{})
+	op := h.operations[c.name]
+	wantItemClasses(t, op.Send(t.Context(), c.encodeItems(t, op, 0, 1)), sink.Delivered)
+	items := c.encodeItems(t, op, 1, 2)
+	for _, server := range h.servers {
+		server.Close()
+	}
+	got := op.Send(t.Context(), items)
+	wantClass(t, got, sink.Unavailable)
+	if got.MayHaveActed || got.Err == nil {
+		t.Errorf("got may have acted %t, error %v; want false and an error", got.MayHaveActed, got.Err)
 	}
 }

@@ -4,65 +4,39 @@ import (
 	"encoding/json"
 	"testing"
 
-	"sluice/internal/demo/sandbox"
 	"sluice/internal/sink"
 )
 
-// clean: a call of as many items as the cap allows is accepted, item by item, as it was encoded, and is no longer than was said.
-func (o operation) clean(t *testing.T) {
-	v := open(t, setup{})
-	op := v.operations[o.name]
+// checkCleanCall: the items of a call are accepted one by one as they were encoded, and the request is
+// no longer than EnvelopeSize says.
+func (c check) checkCleanCall(t *testing.T) {
+	h := c.suite.newHarness(t, setup{})
+	op := h.operations[c.name]
 	n := min(op.Spec().MaxItems, 5)
-	items := o.encode(t, op, 0, n)
-	a := op.Send(t.Context(), items)
-	want(t, a, sink.Delivered)
-	if len(a.ItemResults) != n {
-		t.Fatalf("%d results for %d items", len(a.ItemResults), n)
+	items := c.encodeItems(t, op, 0, n)
+	resp := op.Send(t.Context(), items)
+	wantClass(t, resp, sink.Delivered)
+	if len(resp.ItemResults) != n {
+		t.Fatalf("got %d results, want one for each of %d items", len(resp.ItemResults), n)
 	}
-	entries := v.sandbox.Ledger().AcceptedEntries(o.name)
+	entries := h.sandbox.Ledger().AcceptedEntries(c.name)
 	if len(entries) != n {
-		t.Fatalf("the sandbox accepted %d of %d", len(entries), n)
+		t.Fatalf("the sandbox accepted %d items, want %d", len(entries), n)
 	}
-	size := op.EnvelopeSize(items[0].EnvelopeKey) + n - 1
+	maxSize := op.EnvelopeSize(items[0].EnvelopeKey) + n - 1
 	for i, item := range items {
-		if a.ItemResults[i].Class != sink.Delivered {
-			t.Errorf("item %d is %s", i, a.ItemResults[i].Class)
+		if resp.ItemResults[i].Class != sink.Delivered {
+			t.Errorf("item %d: got class %s, want delivered", i, resp.ItemResults[i].Class)
 		}
 		if string(entries[i].Body) != string(item.Body) || !json.Valid(item.Body) {
-			t.Errorf("item %d arrived as %s, was encoded as %s", i, entries[i].Body, item.Body)
+			t.Errorf("item %d arrived as %s, want %s as it was encoded", i, entries[i].Body, item.Body)
 		}
-		if got, want := entries[i].ID, o.identity(i); got != want {
-			t.Errorf("item %d arrived as %q, want %q", i, got, want)
+		if got, want := entries[i].ID, c.vendor.identityOf(i); got != want {
+			t.Errorf("item %d arrived with ID %q, want %q", i, got, want)
 		}
-		size += len(item.Body)
+		maxSize += len(item.Body)
 	}
-	if got := len(v.requested(o.endpoint)); got > size || got == 0 {
-		t.Errorf("the request has %d bytes, the bound said %d", got, size)
+	if got := len(h.lastRequest(c.endpoint)); got > maxSize || got == 0 {
+		t.Errorf("got a request of %d bytes, want 1 to %d", got, maxSize)
 	}
-}
-
-// identity is what the sandbox tells item i by: the origin, where the vendor has a place for it.
-func (o operation) identity(i int) string {
-	if o.vendor() == "propel" {
-		return "ERP/" + customerID(i)
-	}
-	return originOf(i).ID()
-}
-
-// calmly opens the vendors with a fault that begins after a first call, and makes that call, so that the token and the columns are there.
-func (o operation) calmly(t *testing.T, s setup, rule sandbox.Rule) (*vendors, sink.Operation) {
-	t.Helper()
-	rule.Name = "fault"
-	if rule.Operation == "" {
-		rule.Operation = o.name
-	}
-	if rule.Operation == o.name {
-		rule.When.AfterCalls = 1
-	}
-	s.script = append(s.script, rule)
-	v := open(t, s)
-	op := v.operations[o.name]
-	first := op.Send(t.Context(), o.encode(t, op, 0, 1))
-	wantItems(t, first, sink.Delivered)
-	return v, op
 }

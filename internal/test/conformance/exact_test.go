@@ -10,42 +10,52 @@ import (
 	"sluice/internal/sink"
 )
 
-// amounts are the operations with amounts, and how often each event has one.
-var amounts = map[string]int{"crmcom.purchases": 3, "crmcom.financial_achievements": 1, "crmcom.financial_statements": 1}
+// exactAmounts are amounts that a binary float cannot hold: it has none of 0.1, 1e15+0.01 and -0.005,
+// and loses the last of more than 15 digits.
+var exactAmounts = []string{
+	"0.1", "1000000000000000.01", "-0.005", "0", "9007199254.740993", "9223372036854.775807",
+	"12345678901234567890123456789012.000001",
+}
 
-var exact = []string{"0.1", "1000000000000000.01", "-0.005", "0", "9007199254.740993", "9223372036854.775807", "12345678901234567890123456789012.000001"}
+func TestAmountsArriveExactly(t *testing.T) { productSuite().checkAmounts(t) }
 
-// A binary float has none of 0.1, 1e15+0.01 and -0.005, and of more than 15 digits it loses the last.
-func TestAmountsArriveToTheLastDigit(t *testing.T) {
-	v := open(t, setup{})
-	for _, o := range operations {
-		sent := 0
-		for i, text := range exact {
+func (s suite) checkAmounts(t *testing.T) {
+	h := s.newHarness(t, setup{})
+	for _, o := range s.operations() {
+		total := 0
+		for i, text := range exactAmounts {
 			amount, err := event.ParseDecimal(text)
 			if err != nil {
 				t.Fatal(err)
 			}
-			body, set := o.arrive(t, v, i, func(at any) bool {
-				d, ok := at.(*event.Decimal)
+			body, changed := o.sendChanged(t, h, i, func(value any) bool {
+				d, ok := value.(*event.Decimal)
 				if ok {
 					*d = amount
 				}
 				return ok
 			})
-			sent += set
-			if got := strings.Count(body, `amount":`+text+`,`) + strings.Count(body, `amount":`+text+`}`) + strings.Count(body, `"value":`+text+`}`); got != set {
-				t.Errorf("%s: %s stands %d times in %s, want %d", o.name, text, got, body, set)
+			total += changed
+			got := strings.Count(body, `amount":`+text+`,`) + strings.Count(body, `amount":`+text+`}`) + strings.Count(body, `"value":`+text+`}`)
+			if got != changed {
+				t.Errorf("%s: got %s %d times in %s, want %d", o.name, text, got, body, changed)
 			}
 		}
-		if sent != len(exact)*amounts[o.name] {
-			t.Errorf("%s: %d amounts were set, want %d", o.name, sent, len(exact)*amounts[o.name])
+		if want := len(exactAmounts) * o.amounts; total != want {
+			t.Errorf("%s: %d amounts were set, want %d", o.name, total, want)
 		}
 	}
 }
 
-// Summer and winter time differ; in autumn one local hour comes twice, which only an offset tells apart.
-func TestInstantsArriveInTheAccountsZone(t *testing.T) {
-	for _, c := range []struct{ zone, utc, crmcom, expoints string }{
+// instantCase is an instant as accounts of a time zone send it, without and with its offset.
+type instantCase struct{ zone, utc, withoutOffset, withOffset string }
+
+// Summer and winter time differ. In autumn one local hour comes twice, which only an offset tells
+// apart.
+func TestInstantsArriveInTimeZoneOfAccount(t *testing.T) { productSuite().checkInstants(t) }
+
+func (s suite) checkInstants(t *testing.T) {
+	for _, c := range []instantCase{
 		{"Europe/Amsterdam", "2024-07-01T12:00:00Z", "2024-07-01T14:00:00", "2024-07-01T14:00:00+02:00"},
 		{"Europe/Amsterdam", "2024-12-31T23:30:00Z", "2025-01-01T00:30:00", "2025-01-01T00:30:00+01:00"},
 		{"Europe/Amsterdam", "2024-10-27T00:30:00Z", "2024-10-27T02:30:00", "2024-10-27T02:30:00+02:00"},
@@ -57,58 +67,62 @@ func TestInstantsArriveInTheAccountsZone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v := open(t, setup{zone: c.zone})
-		for _, o := range operations {
-			text := map[string]string{"crmcom": c.crmcom, "expoints": c.expoints, "propel": "1980-02-29"}[o.vendor()]
-			body, set := o.arrive(t, v, 0, func(at any) bool {
-				d, ok := at.(*time.Time)
-				if ok && o.vendor() != "propel" { // has dates alone, which no zone moves
-					*d = instant
+		h := s.newHarness(t, setup{zone: c.zone})
+		for _, o := range s.operations() {
+			text := o.vendor.dateText
+			if o.vendor.instantText != nil {
+				text = o.vendor.instantText(c)
+			}
+			body, changed := o.sendChanged(t, h, 0, func(value any) bool {
+				at, ok := value.(*time.Time)
+				if ok && o.vendor.instantText != nil { // no zone moves a date
+					*at = instant
 				}
 				return ok
 			})
-			if got := strings.Count(body, `"`+text+`"`); got != set || set == 0 {
-				t.Errorf("%s in %s: %s stands %d times in %s, want %d", o.name, c.zone, text, got, body, set)
+			if got := strings.Count(body, `"`+text+`"`); got != changed || changed == 0 {
+				t.Errorf("%s in %s: got %s %d times in %s, want %d", o.name, c.zone, text, got, body, changed)
 			}
 		}
 	}
 }
 
-// arrive sends event i after each of its values that set knows was set, and gives the item as the vendor got it and how many were.
-func (o operation) arrive(t *testing.T, v *vendors, i int, set func(any) bool) (body string, n int) {
+// sendChanged sends event i after change was called for each of its values. It returns the item as it
+// arrived, and how often change reported that the value is of the kind in question.
+func (o operationFixture) sendChanged(t *testing.T, h *harness, i int, change func(any) bool) (body string, changed int) {
 	t.Helper()
-	ev := o.event(i)
-	visit(reflect.ValueOf(ev).Elem(), func(v reflect.Value) {
-		if set(v.Addr().Interface()) {
-			n++
+	ev := o.newEvent(i)
+	visitValues(reflect.ValueOf(ev).Elem(), func(v reflect.Value) {
+		if change(v.Addr().Interface()) {
+			changed++
 		}
 	})
-	op := v.operations[o.name]
+	op := h.operations[o.name]
 	item, err := op.Encode(t.Context(), ev, originOf(i))
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantItems(t, op.Send(t.Context(), []sink.Item{item}), sink.Delivered)
-	entries := v.sandbox.Ledger().AcceptedEntries(o.name)
-	return string(entries[len(entries)-1].Body), n
+	wantItemClasses(t, op.Send(t.Context(), []sink.Item{item}), sink.Delivered)
+	entries := h.sandbox.Ledger().AcceptedEntries(o.name)
+	return string(entries[len(entries)-1].Body), changed
 }
 
-// visit calls f for each value of an event that is there, records and lists included.
-func visit(v reflect.Value, f func(reflect.Value)) {
+// visitValues calls visit for each value that an event has, records and lists included.
+func visitValues(v reflect.Value, visit func(reflect.Value)) {
 	switch {
 	case v.Kind() == reflect.Pointer:
 		if !v.IsNil() {
-			visit(v.Elem(), f)
+			visitValues(v.Elem(), visit)
 		}
 		return
 	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]():
 		for i := range v.NumField() {
-			visit(v.Field(i), f)
+			visitValues(v.Field(i), visit)
 		}
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
 		for i := range v.Len() {
-			visit(v.Index(i), f)
+			visitValues(v.Index(i), visit)
 		}
 	}
-	f(v)
+	visit(v)
 }

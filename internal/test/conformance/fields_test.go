@@ -4,80 +4,69 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	pathpkg "path"
 	"slices"
 	"strings"
 	"testing"
-
-	"sluice/schemas"
 )
 
-//go:embed testdata/*.fields testdata/exceptions.txt
-var testdata embed.FS
+//go:embed testdata
+var productTestdata embed.FS
 
-// pages are the lists of fields, one a page. They were written from the pages and not from the schemas.
-var pages = map[string][]section{
-	"crmcom-customer-events-bulk": {
-		{"purchases", "crmcom.Purchase", "purchase_customer_events_set[]."},
-		{"referrals", "crmcom.Referral", "referral_customer_events_set[]."},
-		{"achievements", "crmcom.Achievement", "achievement_customer_events_set[]."},
-		{"social_media", "crmcom.SocialMediaAction", "social_media_customer_events_set[]."},
-		{"web", "crmcom.WebVisit", "web_customer_events_set[]."},
-		{"financial_achievements", "crmcom.FinancialAchievement", "financial_achievement_customer_events_set[]."},
-		{"financial_statements", "crmcom.FinancialStatement", "financial_achievement_customer_events_set[]."},
-	},
-	"expoints-customer-add":          {{"add", "expoints.FeedbackRequest", "Customers[]."}},
-	"expoints-customer-addfinished":  {{"addfinished", "expoints.FeedbackFinished", "Customer."}},
-	"expoints-customer-addlock":      {{"addlock", "expoints.FeedbackLock", ""}},
-	"propel-customers-bulk-sourceid": {{"customers", "propel.CustomerChange", "customers[]."}},
-}
+// pageSection is one method of a page: its operation, the event without "sluice.", and what precedes an
+// item's own fields.
+type pageSection struct{ operation, event, itemPrefix string }
 
-// section is one method of a page: its event, and what stands before an item's own fields.
-type section struct{ name, event, item string }
-
-// pageField is a line of a list.
+// pageField is a line of a list of fields.
 type pageField struct{ need, release string }
 
-// schemaField is a field of a schema, by its path.
+// schemaField is a field of a schema.
 type schemaField struct {
 	optional bool // may be absent: null, or an empty list
 	doc      string
 }
 
-// exceptions are what differs between page and schema, each with a reason, by event.
+// exceptions are the differences between an event's page and its schema, each with a reason.
 type exceptions struct {
-	to   map[exception]string // with kind carried: the schema's path, "-" where the schema has none
-	used map[exception]bool
+	// targets has, for kind carried, the schema's path, "-" where the schema has none.
+	targets map[exception]string
+	used    map[exception]bool
 }
 
 type exception struct{ kind, path string }
 
-// take tells whether there is such an exception, and that it was needed.
-func (e *exceptions) take(kind, path string) (to string, ok bool) {
-	to, ok = e.to[exception{kind, path}]
+// use returns an exception's target and whether there is one, and notes that it was needed.
+func (e *exceptions) use(kind, path string) (target string, ok bool) {
+	target, ok = e.targets[exception{kind, path}]
 	e.used[exception{kind, path}] = ok
-	return to, ok
+	return target, ok
 }
 
-func TestEveryFieldOfThePagesIsInASchemaAndTheOtherWayRound(t *testing.T) {
-	excepted := readExceptions(t)
-	all := schemaFields(t)
-	for _, page := range slices.Sorted(maps.Keys(pages)) {
-		checked := 0
-		lists := readFields(t, page)
-		for _, s := range pages[page] {
-			checked += len(lists[s.name])
-			checkSection(t, s, lists[s.name], all[s.event], excepted[s.event])
-			delete(lists, s.name)
+func TestSchemasHaveExactlyFieldsOfPages(t *testing.T) { productSuite().checkSchemaFields(t) }
+
+func (s suite) checkSchemaFields(t *testing.T) {
+	excepted := s.readExceptions(t)
+	schemas := s.readSchemaFields(t)
+	for _, name := range slices.Sorted(maps.Keys(s.fixtures)) {
+		pages := s.fixtures[name].pages
+		for _, page := range slices.Sorted(maps.Keys(pages)) {
+			checked := 0
+			lists := s.readFieldLists(t, page)
+			for _, section := range pages[page] {
+				checked += len(lists[section.operation])
+				checkSection(t, section, lists[section.operation], schemas[section.event], excepted[section.event])
+				delete(lists, section.operation)
+			}
+			if len(lists) > 0 || checked == 0 {
+				t.Errorf("%s: %d fields checked, and sections without an event: %v; want some and none", page, checked, lists)
+			}
+			t.Logf("%s: %d fields checked", page, checked)
 		}
-		if len(lists) > 0 || checked == 0 {
-			t.Errorf("%s: %d fields checked, and sections that no event is for: %v", page, checked, lists)
-		}
-		t.Logf("%s: %d fields checked", page, checked)
 	}
 	for name, e := range excepted {
-		for x := range e.to {
+		for x := range e.targets {
 			if !e.used[x] {
 				t.Errorf("exceptions.txt: %s %s %s is no exception", name, x.kind, x.path)
 			}
@@ -85,76 +74,78 @@ func TestEveryFieldOfThePagesIsInASchemaAndTheOtherWayRound(t *testing.T) {
 	}
 }
 
-func checkSection(t *testing.T, s section, page map[string]pageField, schema map[string]schemaField, e *exceptions) {
+func checkSection(t *testing.T, s pageSection, page map[string]pageField, schema map[string]schemaField, e *exceptions) {
 	t.Helper()
 	if len(page) == 0 || len(schema) == 0 || e == nil {
-		t.Fatalf("%s: %d fields on the page, %d in schema %s", s.name, len(page), len(schema), s.event)
+		t.Fatalf("%s: %d fields on the page, %d in schema %s; want some", s.operation, len(page), len(schema), s.event)
 	}
 	left := maps.Clone(schema)
 	for _, path := range slices.Sorted(maps.Keys(page)) {
-		to := e.carry(path, s.item)
-		if to == "-" {
+		target := e.schemaPath(path, s.itemPrefix)
+		if target == "-" {
 			continue
 		}
-		f, there := schema[to]
+		f, there := schema[target]
 		if !there {
-			t.Errorf("%s: %s of the page is not in schema %s", s.name, path, s.event)
+			t.Errorf("%s: %s of the page is not in schema %s", s.operation, path, s.event)
 			continue
 		}
-		delete(left, to)
-		if problem := disagreement(page[path], f); problem != "" {
-			if _, excepted := e.take("need", path); !excepted {
-				t.Errorf("%s: %s: %s", s.event, to, problem)
+		delete(left, target)
+		if problem := compareFields(page[path], f); problem != "" {
+			if _, excepted := e.use("need", path); !excepted {
+				t.Errorf("%s: %s: %s", s.event, target, problem)
 			}
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(left)) {
-		if _, excepted := e.take("own", path); !excepted {
+		if _, excepted := e.use("own", path); !excepted {
 			t.Errorf("%s: %s is on no page", s.event, path)
 		}
 	}
 }
 
-// carry gives the schema's path for a page's; "-" where the schema is to have none, and empty where it should have one and cannot.
-func (e *exceptions) carry(path, item string) string {
-	if to, ok := e.take("carried", path); ok {
-		return to
+// schemaPath returns the schema's path for a page's: "-" where the schema is to have none, and empty
+// where it should have one and cannot.
+func (e *exceptions) schemaPath(path, itemPrefix string) string {
+	if target, ok := e.use("carried", path); ok {
+		return target
 	}
 	for at := path; strings.Contains(at, "."); {
 		at = at[:strings.LastIndexByte(at, '.')]
-		if to, ok := e.to[exception{"carried", at}]; ok && to != "-" {
-			return to + path[len(at):]
+		if target, ok := e.targets[exception{"carried", at}]; ok && target != "-" {
+			return target + path[len(at):]
 		}
 	}
-	if own, ok := strings.CutPrefix(path, item); ok {
+	if own, ok := strings.CutPrefix(path, itemPrefix); ok {
 		return own
 	}
 	return ""
 }
 
-// oldReleases say nothing: every release with bulk methods has what they brought.
+// oldReleases need no mention in a schema: every release with bulk methods has what they brought.
 var oldReleases = []string{"R9.1.0", "R10.0.0"}
 
-// disagreement says how a schema's field differs from what the page asks of it.
-func disagreement(p pageField, f schemaField) string {
+// compareFields says how a schema's field differs from what the page asks of it; empty for not at all.
+func compareFields(p pageField, f schemaField) string {
 	mandatory := p.need == "mandatory" || p.need == "required"
 	switch {
 	case mandatory && f.optional:
 		return "the page says " + p.need + ", the schema lets it be absent"
 	case !mandatory && !f.optional:
-		return "the page says " + p.need + ", the schema insists on it"
+		return "the page says " + p.need + ", the schema requires it"
 	case p.release != "" && !slices.Contains(oldReleases, p.release) && !strings.Contains(f.doc, "From "+p.release):
 		return "the page says from " + p.release + ", the schema does not"
 	}
 	return ""
 }
 
-// readFields reads a list: "[section]", then lines "path need release", the release only where the page has one. # begins a comment.
-func readFields(t *testing.T, page string) map[string]map[string]pageField {
+// readFieldLists reads a list: "[section]", then lines "path need release", the release only where the
+// page has one. # begins a comment.
+func (s suite) readFieldLists(t *testing.T, page string) map[string]map[string]pageField {
 	t.Helper()
 	lists := map[string]map[string]pageField{}
 	var fields map[string]pageField
-	for _, words := range lines(t, page+".fields") {
+	for _, words := range s.readLines(t, page+".fields") {
 		if name, ok := strings.CutPrefix(words[0], "["); ok {
 			fields = map[string]pageField{}
 			lists[strings.TrimSuffix(name, "]")] = fields
@@ -168,18 +159,21 @@ func readFields(t *testing.T, page string) map[string]map[string]pageField {
 	return lists
 }
 
-// readExceptions reads lines "event kind path reason", with the schema's path after the page's where the kind is carried.
-func readExceptions(t *testing.T) map[string]*exceptions {
+// readExceptions reads lines "event kind path reason", with the schema's path after the page's for kind
+// carried.
+func (s suite) readExceptions(t *testing.T) map[string]*exceptions {
 	t.Helper()
 	all := map[string]*exceptions{}
-	for _, sections := range pages {
-		for _, s := range sections {
-			all[s.event] = &exceptions{to: map[exception]string{}, used: map[exception]bool{}}
+	for _, fixture := range s.fixtures {
+		for _, sections := range fixture.pages {
+			for _, section := range sections {
+				all[section.event] = &exceptions{targets: map[exception]string{}, used: map[exception]bool{}}
+			}
 		}
 	}
-	fewest := map[string]int{"own": 4, "need": 4, "carried": 5}
-	for _, words := range lines(t, "exceptions.txt") {
-		if len(words) < 2 || fewest[words[1]] == 0 || len(words) < fewest[words[1]] {
+	wordCount := map[string]int{"own": 4, "need": 4, "carried": 5} // at least
+	for _, words := range s.readLines(t, "exceptions.txt") {
+		if len(words) < 2 || wordCount[words[1]] == 0 || len(words) < wordCount[words[1]] {
 			t.Fatalf("exceptions.txt: %v: want an event, a kind (carried, own or need), a path and a reason", words)
 		}
 		matched := false
@@ -188,7 +182,7 @@ func readExceptions(t *testing.T) map[string]*exceptions {
 				continue
 			}
 			matched = true
-			e.to[exception{words[1], words[2]}] = words[3]
+			e.targets[exception{words[1], words[2]}] = words[3]
 		}
 		if !matched {
 			t.Fatalf("exceptions.txt: %v: no such event", words)
@@ -197,9 +191,10 @@ func readExceptions(t *testing.T) map[string]*exceptions {
 	return all
 }
 
-func lines(t *testing.T, file string) [][]string {
+// readLines returns the words of the lines of a file of the suite's testdata, comments left out.
+func (s suite) readLines(t *testing.T, file string) [][]string {
 	t.Helper()
-	text, err := testdata.ReadFile("testdata/" + file)
+	text, err := fs.ReadFile(s.testdata, "testdata/"+file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,57 +207,55 @@ func lines(t *testing.T, file string) [][]string {
 	return out
 }
 
-// schemaFields walks the schemas; the paths are those of the JSON that they carry, "products_set[].net_amount".
-func schemaFields(t *testing.T) map[string]map[string]schemaField {
+// readSchemaFields returns the fields of the vendors' schemas by event, without "sluice.", and by path
+// in the JSON that they carry, such as "products_set[].net_amount".
+func (s suite) readSchemaFields(t *testing.T) map[string]map[string]schemaField {
 	t.Helper()
 	all := map[string]map[string]schemaField{}
-	for _, s := range schemas.All() {
+	for _, eventType := range s.vendors.Events() {
 		var root any
-		if err := json.Unmarshal([]byte(s.JSON), &root); err != nil {
+		if err := json.Unmarshal([]byte(eventType.Schema), &root); err != nil {
 			t.Fatal(err)
 		}
-		w := walker{records: map[string]any{}, fields: map[string]schemaField{}}
-		w.walk(root, "")
-		all[strings.TrimPrefix(s.Name, "sluice.")] = w.fields
+		w := schemaWalker{records: map[string]any{}, fields: map[string]schemaField{}}
+		w.walkType(root, "")
+		all[strings.TrimPrefix(eventType.Name, "sluice.")] = w.fields
 	}
 	return all
 }
 
-type walker struct {
+type schemaWalker struct {
 	records map[string]any // by short name, for later references
 	fields  map[string]schemaField
 }
 
-func (w *walker) walk(schema any, at string) {
+func (w *schemaWalker) walkType(schema any, path string) {
 	switch s := schema.(type) {
 	case string:
 		if record, ok := w.records[s[strings.LastIndexByte(s, '.')+1:]]; ok {
-			w.walk(record, at)
+			w.walkType(record, path)
 		}
 	case []any:
 		for _, branch := range s {
-			w.walk(branch, at)
+			w.walkType(branch, path)
 		}
 	case map[string]any:
 		switch s["type"] {
 		case "record":
-			w.record(s, at)
+			w.walkRecord(s, path)
 		case "array":
-			w.walk(s["items"], at+"[]")
+			w.walkType(s["items"], path+"[]")
 		}
 	}
 }
 
-func (w *walker) record(s map[string]any, at string) {
+func (w *schemaWalker) walkRecord(s map[string]any, path string) {
 	w.records[fmt.Sprint(s["name"])] = s
-	if at != "" {
-		at += "."
-	}
 	for _, field := range s["fields"].([]any) {
 		f := field.(map[string]any)
-		path := at + fmt.Sprint(f["name"])
+		fieldPath := joinPath(path, fmt.Sprint(f["name"]))
 		union, _ := f["type"].([]any)
-		w.fields[path] = schemaField{optional: slices.Contains(union, any("null")), doc: fmt.Sprint(f["doc"])}
-		w.walk(f["type"], path)
+		w.fields[fieldPath] = schemaField{optional: slices.Contains(union, any("null")), doc: fmt.Sprint(f["doc"])}
+		w.walkType(f["type"], fieldPath)
 	}
 }

@@ -4,80 +4,76 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	"sluice/internal/sink"
-	"sluice/internal/sink/crmcom"
-	"sluice/internal/sink/expoints"
 )
 
-// printed are the names that the requests have in place of the page's.
-var printed = strings.NewReplacer("payment_medium_type_identifier(2)", "payment_medium_brand_identifier")
+// A field that an encoder forgets would be lost silently, and one that a vendor does not know may be
+// refused.
+func TestRequestsHaveExactlyFieldsOfPages(t *testing.T) { productSuite().checkSentFields(t) }
 
-// never are the pages' fields that no request has; exceptions.txt says why.
-var never = []string{"fields_set"}
-
-// A field that an encoder forgets would be lost without a word, and one that a vendor does not know may be refused.
-func TestRequestsHaveEveryFieldOfThePagesAndNoOther(t *testing.T) {
-	v := open(t, setup{
-		// The page prints the set of financial statements by its old name.
-		crmcom: func(c *crmcom.Config) { c.FinancialStatementsSet = "financial_achievement_customer_events_set" },
-		expoints: func(c *expoints.Config) {
-			b := &c.Batch
-			b.EndAfter, b.SendTime, b.NotificationEmailAddresses, b.BatchName = 24*time.Hour, "11:30", []string{"desk@example.org"}, "connector"
-		},
-	})
-	for page, sections := range pages {
-		lists := readFields(t, page)
-		for _, s := range sections {
-			o := operations[slices.IndexFunc(operations, func(o operation) bool { return strings.HasSuffix(o.name, "."+s.name) })]
-			sent := v.sent(t, o)
-			for path := range lists[s.name] {
-				path = printed.Replace(path)
-				if !sent[path] && !slices.Contains(never, path) {
-					t.Errorf("%s: %s of the page is never sent", o.name, path)
+func (s suite) checkSentFields(t *testing.T) {
+	h := s.newHarness(t, setup{everyField: true})
+	for _, o := range s.operations() {
+		for page, sections := range o.vendor.pages {
+			lists := s.readFieldLists(t, page)
+			for _, section := range sections {
+				if o.name == o.vendorName()+"."+section.operation {
+					s.checkSentSection(t, h, o, lists[section.operation])
 				}
-				delete(sent, path)
-			}
-			if left := slices.Sorted(maps.Keys(sent)); len(left) > 0 {
-				t.Errorf("%s: %v are sent and on no page", o.name, left)
 			}
 		}
 	}
 }
 
-// sent are the paths in the requests of events with everything set.
-func (v *vendors) sent(t *testing.T, o operation) map[string]bool {
+func (s suite) checkSentSection(t *testing.T, h *harness, o operationFixture, page map[string]pageField) {
 	t.Helper()
-	op := v.operations[o.name]
+	sent := s.sentPaths(t, h, o)
+	for path := range page {
+		if o.vendor.sentNames != nil {
+			path = o.vendor.sentNames.Replace(path)
+		}
+		if !sent[path] && !slices.Contains(o.vendor.neverSent, path) {
+			t.Errorf("%s: %s of the page is never sent", o.name, path)
+		}
+		delete(sent, path)
+	}
+	if unknown := slices.Sorted(maps.Keys(sent)); len(unknown) > 0 {
+		t.Errorf("%s: %v are sent and on no page", o.name, unknown)
+	}
+}
+
+// sentPaths returns the paths in the requests of events with everything set.
+func (s suite) sentPaths(t *testing.T, h *harness, o operationFixture) map[string]bool {
+	t.Helper()
+	op := h.operations[o.name]
 	paths := map[string]bool{}
-	for variant := range variants {
-		item, err := op.Encode(t.Context(), everything(op.Spec().Event, variant), originOf(variant))
+	for variant := range variantCount {
+		item, err := op.Encode(t.Context(), s.fullEvent(o, op.Spec().Event, variant), originOf(variant))
 		if err != nil {
 			t.Fatal(err)
 		}
 		op.Send(t.Context(), []sink.Item{item})
 		var body any
-		if err := json.Unmarshal(v.requested(o.endpoint), &body); err != nil {
+		if err := json.Unmarshal(h.lastRequest(o.endpoint), &body); err != nil {
 			t.Fatal(err)
 		}
-		collect(body, "", paths)
+		collectPaths(body, "", paths)
 	}
 	return paths
 }
 
-func collect(v any, at string, paths map[string]bool) {
-	switch v := v.(type) {
+func collectPaths(value any, at string, paths map[string]bool) {
+	switch value := value.(type) {
 	case map[string]any:
-		for key, value := range v {
-			paths[join(at, key)] = true
-			collect(value, join(at, key), paths)
+		for key, member := range value {
+			paths[joinPath(at, key)] = true
+			collectPaths(member, joinPath(at, key), paths)
 		}
 	case []any:
-		for _, element := range v {
-			collect(element, at+"[]", paths)
+		for _, element := range value {
+			collectPaths(element, at+"[]", paths)
 		}
 	}
 }

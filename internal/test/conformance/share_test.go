@@ -1,56 +1,31 @@
 package conformance
 
-import (
-	"testing"
+import "testing"
 
-	"sluice/internal/event"
-	"sluice/internal/sink"
-)
-
-// What a call can have only once is in the item's group; what must not be in one call twice is its entity.
-func TestItemsThatCannotShareACallSaySo(t *testing.T) {
-	currency := func(code string) any {
-		p := purchase(0).(*event.Purchase)
-		p.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: &code}
-		return p
-	}
-	customer := func(source, id string) any { return &event.CustomerChange{Source: source, SourceId: id} }
-	mailed := func(address string, test *bool) any {
-		return &event.FeedbackRequest{Email: &address, IsTest: test, Data: data()}
-	}
-	for _, c := range []struct {
-		name                   string
-		operation              string
-		a, b                   any
-		otherGroup, sameEntity bool
-	}{
-		{"one currency", "crmcom.purchases", currency("EUR"), currency("EUR"), false, false},
-		{"two currencies", "crmcom.purchases", currency("EUR"), currency("USD"), true, false},
-		{"a currency and none", "crmcom.purchases", currency("EUR"), purchase(0), true, false},
-		{"two purchases of an account", "crmcom.purchases", purchase(0), purchase(0), false, false},
-		{"two customers", "propel.customers", customer("ERP", "1"), customer("ERP", "2"), false, false},
-		{"one customer", "propel.customers", customer("ERP", "1"), customer("ERP", "1"), false, true},
-		{"ids that an echo as a number would mix up", "propel.customers", customer("ERP", "7"), customer("ERP", "007"), false, true},
-		{"two sources", "propel.customers", customer("ERP", "1"), customer("POS", "1"), true, false},
-		{"two addresses", "expoints.add", mailed("a@example.org", nil), mailed("b@example.org", nil), false, false},
-		{"one address", "expoints.add", mailed("a@example.org", nil), mailed("A@Example.org", nil), false, true},
-		{"test and not", "expoints.add", mailed("a@example.org", new(true)), mailed("b@example.org", nil), true, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			op := open(t, setup{}).operations[c.operation]
-			a, b := encoded(t, op, c.a), encoded(t, op, c.b)
-			if (a.EnvelopeKey != b.EnvelopeKey) != c.otherGroup || (a.EntityKey != "" && a.EntityKey == b.EntityKey) != c.sameEntity {
-				t.Errorf("groups %q and %q, entities %q and %q", a.EnvelopeKey, b.EnvelopeKey, a.EntityKey, b.EntityKey)
-			}
-		})
-	}
+// sharingCase is two events of an operation, and whether their items may be in one call.
+type sharingCase struct {
+	name string
+	a, b any
+	// otherEnvelope: the items need different envelopes. sameEntity: they write the same entity.
+	otherEnvelope, sameEntity bool
 }
 
-func encoded(t *testing.T, op sink.Operation, ev any) sink.Item {
-	t.Helper()
-	item, err := op.Encode(t.Context(), ev, originOf(0))
-	if err != nil {
-		t.Fatal(err)
+// What a call can have only once is in the item's envelope key. What must not be in one call twice is
+// its entity key.
+func TestItemsThatCannotShareCallHaveDifferentKeys(t *testing.T) { productSuite().checkSharing(t) }
+
+func (s suite) checkSharing(t *testing.T) {
+	for _, o := range s.operations() {
+		for _, c := range o.sharing {
+			t.Run(c.name, func(t *testing.T) {
+				op := s.newHarness(t, setup{}).operations[o.name]
+				a, b := encodeEvent(t, op, c.a), encodeEvent(t, op, c.b)
+				sameEntity := a.EntityKey != "" && a.EntityKey == b.EntityKey
+				if (a.EnvelopeKey != b.EnvelopeKey) != c.otherEnvelope || sameEntity != c.sameEntity {
+					t.Errorf("got envelope keys %q and %q, entity keys %q and %q; want different envelopes: %t, the same entity: %t",
+						a.EnvelopeKey, b.EnvelopeKey, a.EntityKey, b.EntityKey, c.otherEnvelope, c.sameEntity)
+				}
+			})
+		}
 	}
-	return item
 }

@@ -1,0 +1,268 @@
+// Package conformance holds every operation of every vendor to one suite, against the sandbox: what one
+// call may carry, what comes back for each way in which a vendor can respond, which events are refused
+// before any call, and that every field of the vendors' pages is carried.
+//
+// What the suite needs to know of a vendor is in one fixture, in a file of the vendor's name.
+package conformance
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"sluice/internal/demo/sample"
+	"sluice/internal/demo/sandbox"
+	"sluice/internal/pipeline"
+	"sluice/internal/sink"
+)
+
+// suite is what the tests run over: vendors as the connector knows them, as the demo knows them, and
+// what the suite knows of them.
+type suite struct {
+	vendors  pipeline.Vendors
+	samples  []sample.Vendor
+	fixtures map[string]*vendorFixture
+	// testdata has the lists of fields and the exceptions, in folder testdata.
+	testdata fs.FS
+}
+
+// productSuite has the vendors of the product. A new vendor adds its fixture here.
+func productSuite() suite {
+	return suite{
+		vendors: pipeline.BuiltinVendors(),
+		samples: sample.BuiltinVendors(),
+		fixtures: map[string]*vendorFixture{
+			"crmcom":   crmcomFixture(),
+			"expoints": expointsFixture(),
+			"propel":   propelFixture(),
+		},
+		testdata: productTestdata,
+	}
+}
+
+// vendorFixture is what the suite needs to know of one vendor.
+type vendorFixture struct {
+	operations []operationFixture
+	// loginOperation is the sandbox's name, within the vendor, of the operation that issues tokens.
+	loginOperation string
+	// apiBase is what precedes the endpoints in the vendor's documentation.
+	apiBase string
+	// configureSandbox sets the data of the vendor's page, or adds the page; nil: none.
+	configureSandbox func(*sandbox.Options)
+	// accountSettings are settings of the account beyond those of its page.
+	accountSettings string
+	// zoneSetting is the setting of the account's time zone; empty where it has none.
+	zoneSetting string
+
+	// identityOf returns what the sandbox identifies item i by.
+	identityOf func(i int) string
+	// instantText returns how an instant is sent. Where the vendor takes only dates it is nil, and
+	// dateText is how the date in the events of newEvent is sent.
+	instantText func(c instantCase) string
+	dateText    string
+
+	// responses are the ways in which the vendor's own response bodies decide a call's class.
+	responses []responseCase
+	// rejectItem and delayItem make the sandbox refuse an item for good and for now.
+	rejectItem, delayItem sandbox.Action
+	// nameItem makes the sandbox refuse a whole batch and name item i. byRule: the rule selects the
+	// item; otherwise the action's text names it.
+	nameItem func(o operationFixture, i int) (action sandbox.Action, byRule bool)
+
+	// pages are the lists of fields of the vendor's pages in testdata/, by file name. They were
+	// written from the pages and not from the schemas.
+	pages map[string][]pageSection
+	// everyField are settings with which an account sends every field of the pages.
+	everyField string
+	// sentNames replaces names of the pages with those that requests have.
+	sentNames *strings.Replacer
+	// neverSent are fields of the pages that no request has; exceptions.txt says why.
+	neverSent []string
+
+	events eventRules
+}
+
+// operationFixture is what the suite needs to know of one operation.
+type operationFixture struct {
+	// name is the full name, such as "crmcom.purchases".
+	name string
+	// newEvent returns a valid event, a different one for each number.
+	newEvent func(i int) any
+	// endpoint is the path that calls go to.
+	endpoint string
+	// maxItems is the vendor's cap of items a call.
+	maxItems int
+	// itemResults: the vendor returns a result for each item. namedRefusals: it names the items for
+	// which it refuses a batch. Without both it only accepts or refuses the call.
+	itemResults, namedRefusals bool
+	// markField is where an item has what distinguishes it from others, and markOf what item i has
+	// there.
+	markField string
+	markOf    func(i int) string
+	// amounts is the number of amounts in an event that newEvent returns.
+	amounts int
+	// sharing are pairs of events that may or may not share a call.
+	sharing []sharingCase
+
+	vendor *vendorFixture
+}
+
+// vendorName returns the part of the operation's name before the dot.
+func (o operationFixture) vendorName() string { return o.name[:strings.IndexByte(o.name, '.')] }
+
+// loginName returns the full name of the operation with which the vendor issues tokens.
+func (o operationFixture) loginName() string { return o.vendorName() + "." + o.vendor.loginOperation }
+
+// eventRules are the rules of a vendor's documentation for its events, with which events are generated
+// and broken.
+type eventRules struct {
+	// texts are the texts that a rule is for, by record and field. All others are free.
+	texts map[string]textRule
+	// requiredLists are the lists that must not be empty, by record and field.
+	requiredLists map[string]bool
+	// drawRecord draws a record whose fields depend on each other, and reports whether it did;
+	// finishRecord adjusts one whose fields were drawn, and finishEvent the whole event. nil: none.
+	drawRecord   func(d drawer, v reflect.Value) bool
+	finishRecord func(d drawer, v reflect.Value)
+	finishEvent  func(d drawer, ev any)
+	// breakRecord adds the ways to break rules of a record as a whole, and reports whether its fields
+	// are not to be broken one by one. breakEvent does so for the event. nil: none.
+	breakRecord func(b *breaker, v reflect.Value, path string) (done bool)
+	breakEvent  func(b *breaker, ev any)
+	// makeUnique changes what the vendor accepts only once; nil: nothing.
+	makeUnique func(ev any)
+}
+
+// operations returns the fixtures of all operations, by vendor.
+func (s suite) operations() []operationFixture {
+	var all []operationFixture
+	for _, name := range slices.Sorted(maps.Keys(s.fixtures)) {
+		fixture := s.fixtures[name]
+		for _, operation := range fixture.operations {
+			operation.vendor = fixture
+			all = append(all, operation)
+		}
+	}
+	return all
+}
+
+// missingParts names what a vendor of the suite lacks, with the place to add it.
+func (s suite) missingParts() []string {
+	var missing []string
+	report := func(format string, args ...any) { missing = append(missing, fmt.Sprintf(format, args...)) }
+	options, err := sample.SandboxOptionsFor(s.samples)
+	if err != nil {
+		report("the sandbox of the samples cannot be configured: %v", err)
+	}
+	served := sandbox.Operations(options.AdditionalPages...)
+	for _, name := range slices.Sorted(maps.Keys(s.vendors)) {
+		samples, ok := s.findSamples(name)
+		if !ok {
+			report("vendor %s has no samples: add it to BuiltinVendors in internal/demo/sample/vendors.go", name)
+		}
+		fixture := s.fixtures[name]
+		if fixture == nil {
+			report("vendor %s has no conformance fixture: add one to productSuite in internal/test/conformance/suite_test.go", name)
+		}
+		specs := s.vendors[name].Specs()
+		if len(specs) == 0 {
+			report("vendor %s has no operations", name)
+		}
+		for _, spec := range specs {
+			full := name + "." + spec.Name
+			if !slices.Contains(served, full) {
+				report("the sandbox does not play operation %s: add its page to BuiltinPages in internal/demo/sandbox/vendors.go", full)
+			}
+			if _, ok := samples.Samplers[spec.Event]; !ok {
+				report("operation %s has no samples: add event %s to the samplers of the vendor in internal/demo/sample", full, spec.Event)
+			}
+			s.reportMissingFixtures(report, fixture, full, spec)
+		}
+	}
+	for name := range s.fixtures {
+		if _, ok := s.vendors[name]; !ok {
+			report("there is a conformance fixture for %s, which is no vendor: add it to builtinVendors in internal/pipeline/vendors.go", name)
+		}
+	}
+	for _, samples := range s.samples {
+		if _, ok := s.vendors[string(samples.Name)]; !ok {
+			report("there are samples for %s, which is no vendor: add it to builtinVendors in internal/pipeline/vendors.go", samples.Name)
+		}
+	}
+	return missing
+}
+
+func (s suite) findSamples(vendor string) (sample.Vendor, bool) {
+	for _, v := range s.samples {
+		if string(v.Name) == vendor {
+			return v, true
+		}
+	}
+	return sample.Vendor{}, false
+}
+
+// reportMissingFixtures reports what the suite does not know of an operation.
+func (s suite) reportMissingFixtures(report func(string, ...any), fixture *vendorFixture, full string, spec sink.OperationSpec) {
+	if fixture == nil {
+		return // reported already
+	}
+	if !slices.ContainsFunc(fixture.operations, func(o operationFixture) bool { return o.name == full }) {
+		report("operation %s has no conformance fixture: add it to the operations of the vendor's fixture", full)
+	}
+	listed := func(section pageSection) bool {
+		return section.operation == spec.Name && "sluice."+section.event == spec.Event
+	}
+	for _, sections := range fixture.pages {
+		if slices.ContainsFunc(sections, listed) {
+			return
+		}
+	}
+	report("operation %s has no list of its page's fields: add one to the vendor's fixture and to internal/test/conformance/testdata", full)
+}
+
+func TestEveryVendorIsComplete(t *testing.T) {
+	s := productSuite()
+	for _, missing := range s.missingParts() {
+		t.Error(missing)
+	}
+	specs := 0
+	for _, vendor := range s.vendors {
+		specs += len(vendor.Specs())
+	}
+	if got := len(s.operations()); got != specs || specs == 0 {
+		t.Errorf("got fixtures for %d operations, want one for each of the vendors' %d", got, specs)
+	}
+}
+
+// A vendor that is only wired into the connector must not pass for tested.
+func TestMissingPartsOfVendorAreReported(t *testing.T) {
+	for _, name := range slices.Sorted(maps.Keys(pipeline.BuiltinVendors())) {
+		t.Run(name, func(t *testing.T) {
+			noFixture, noSamples, noOperation, noVendor := productSuite(), productSuite(), productSuite(), productSuite()
+			delete(noFixture.fixtures, name)
+			checkReported(t, noFixture, "vendor "+name+" has no conformance fixture")
+			noSamples.samples = slices.DeleteFunc(noSamples.samples, func(v sample.Vendor) bool { return string(v.Name) == name })
+			checkReported(t, noSamples, "vendor "+name+" has no samples")
+			dropped := noOperation.fixtures[name].operations[0].name
+			noOperation.fixtures[name].operations = noOperation.fixtures[name].operations[1:]
+			checkReported(t, noOperation, "operation "+dropped+" has no conformance fixture")
+			delete(noVendor.vendors, name)
+			checkReported(t, noVendor, "there is a conformance fixture for "+name+", which is no vendor")
+			noPages := productSuite()
+			noPages.fixtures[name].pages = nil
+			checkReported(t, noPages, "has no list of its page's fields")
+		})
+	}
+}
+
+func checkReported(t *testing.T, s suite, want string) {
+	t.Helper()
+	missing := s.missingParts()
+	if !slices.ContainsFunc(missing, func(m string) bool { return strings.Contains(m, want) && strings.Contains(m, "add ") }) {
+		t.Errorf("got %q, want one that says %q and what to add", missing, want)
+	}
+}
