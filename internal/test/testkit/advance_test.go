@@ -9,26 +9,26 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func TestAdvanceReturnsWhenWhatCameDueIsDone(t *testing.T) {
+func TestAdvanceClockWaitsForTimersThatAreDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		var done atomic.Bool
-		time.AfterFunc(time.Minute, func() { done.Store(true) })
+		var fired atomic.Bool
+		time.AfterFunc(time.Minute, func() { fired.Store(true) })
 		testkit.AdvanceClock(time.Minute - 1)
-		if done.Load() {
-			t.Error("done before it was due")
+		if fired.Load() {
+			t.Error("the timer fired before it was due")
 		}
 		testkit.AdvanceClock(1)
-		if !done.Load() || time.Since(start) != time.Minute {
-			t.Errorf("done: %v, after %v; want it done after 1m0s", done.Load(), time.Since(start))
+		if !fired.Load() || time.Since(start) != time.Minute {
+			t.Errorf("got fired %v after %v, want true after 1m0s", fired.Load(), time.Since(start))
 		}
 	})
 }
 
-func TestAdvanceNeverTakesRealTime(t *testing.T) {
+func TestAdvanceClockPanicsOutsideABubble(t *testing.T) {
 	defer func() {
 		if recover() == nil {
-			t.Error("no panic outside a bubble")
+			t.Error("got no panic, want one rather than a real wait of an hour")
 		}
 	}()
 	testkit.AdvanceClock(time.Hour)

@@ -2,4 +2,4 @@
 
 package testkit
 
-const bubbles = false
+const bubblesSupported = false

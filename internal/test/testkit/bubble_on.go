@@ -2,4 +2,4 @@
 
 package testkit
 
-const bubbles = true
+const bubblesSupported = true

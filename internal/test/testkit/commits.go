@@ -11,50 +11,52 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// MaxMetadata is the most that a Kafka broker takes as a commit's metadata, in bytes (offset.metadata.max.bytes, default 4,096).
-const MaxMetadata = 4096
+// MaxMetadataBytes is the longest commit metadata that a Kafka broker accepts by default
+// (offset.metadata.max.bytes).
+const MaxMetadataBytes = 4096
 
-// CommitOracle is an oracle at the broker's border: it sees each offset commit before the cluster does, and judges it by what the test has called
-// settled at that moment. A commit is judged as it was sent, whether or not the broker takes it. Safe for concurrent use.
+// CommitOracle checks every OffsetCommit on its way into the cluster against what the test has
+// marked as settled by then. A commit is checked as it was sent, whether or not the broker accepts
+// it. It is safe for concurrent use.
 type CommitOracle struct {
 	cluster *kfake.Cluster
 
 	mu           sync.Mutex
-	names        map[[16]byte]string // OffsetCommit carries topic ids instead of names from version 10 on
-	topics       map[string]bool     // the topics in names
-	partitions   map[partition]*prefix
-	last         map[groupPartition]int64
-	seen         int
+	topicNames   map[[16]byte]string // by topic ID, which OffsetCommit 10 and later has
+	knownTopics  map[string]bool     // the values of topicNames
+	partitions   map[partitionKey]*settledPrefix
+	lastCommits  map[groupPartitionKey]int64
+	commitCount  int
 	rewinds      int
 	allowRewinds bool
-	violations   []string
+	failures     []string
 }
 
-type partition struct {
+type partitionKey struct {
 	topic     string
 	partition int32
 }
 
-type groupPartition struct {
+type groupPartitionKey struct {
 	group string
-	partition
+	partitionKey
 }
 
-// prefix is what is settled of one partition: all before next, and what is beyond it.
-type prefix struct {
+// settledPrefix is what is settled of one partition: every offset below next, and those in beyond.
+type settledPrefix struct {
 	next   int64
 	beyond map[int64]struct{}
 }
 
-func (p *prefix) settle(offset int64) {
+func (p *settledPrefix) markSettled(offset int64) {
 	if offset < p.next {
 		return
 	}
 	p.beyond[offset] = struct{}{}
-	p.advance()
+	p.advanceNext()
 }
 
-func (p *prefix) advance() {
+func (p *settledPrefix) advanceNext() {
 	for {
 		if _, ok := p.beyond[p.next]; !ok {
 			return
@@ -64,101 +66,113 @@ func (p *prefix) advance() {
 	}
 }
 
-// WatchCommits watches the commits of every group from now on. A partition starts with nothing settled and its first offset 0. Commits that an
-// earlier control function of the cluster answers are not seen; those that a kfake.Fault refuses are.
-func WatchCommits(c *kfake.Cluster) *CommitOracle {
+// WatchCommits returns an oracle that checks the commits of every group from now on. Initially
+// nothing is settled, and every partition starts at offset 0. The oracle does not see commits that
+// a control function installed earlier responds to, but it does see those that a kfake.Fault
+// refuses.
+func WatchCommits(cluster *kfake.Cluster) *CommitOracle {
 	o := &CommitOracle{
-		cluster:    c,
-		names:      map[[16]byte]string{},
-		topics:     map[string]bool{},
-		partitions: map[partition]*prefix{},
-		last:       map[groupPartition]int64{},
+		cluster:     cluster,
+		topicNames:  map[[16]byte]string{},
+		knownTopics: map[string]bool{},
+		partitions:  map[partitionKey]*settledPrefix{},
+		lastCommits: map[groupPartitionKey]int64{},
 	}
-	// A control function runs once a request, and stays as long as it handles none. (An observing kfake.Fault is asked several times for one.)
-	c.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		o.judge(r.(*kmsg.OffsetCommitRequest))
+	// A control function is called exactly once for each request, and stays installed for as long
+	// as it handles none. An observing kfake.Fault may be called several times for one request.
+	cluster.ControlKey(int16(kmsg.OffsetCommit), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		o.checkRequest(request.(*kmsg.OffsetCommitRequest))
 		return nil, nil, false
 	})
 	return o
 }
 
-// StartAt says that everything before the offset is none of the test's business: where a group starts at the end, or the log begins later.
-func (o *CommitOracle) StartAt(topic string, part int32, offset int64) {
-	o.update(topic, part, func(p *prefix) {
+// StartAt treats every record below offset as settled, for a group that starts at the end or a log
+// that begins at a later offset. It also lets the oracle learn the topic's ID. It must not be
+// called from a control function of the cluster.
+func (o *CommitOracle) StartAt(topic string, partition int32, offset int64) {
+	o.updatePrefix(topic, partition, func(p *settledPrefix) {
 		p.next = max(p.next, offset)
-		p.advance()
+		p.advanceNext()
 	})
 }
 
-// Settled says that a record's fate is known. Call it before whoever commits can know: in a vendor's handler before it answers, or when a
-// record is seen in a retry or dead-letter topic. Also for offsets that hold no record (control records, compacted ones). Not to be called from
-// a function that the cluster calls.
-func (o *CommitOracle) Settled(topic string, part int32, offset int64) {
-	o.update(topic, part, func(p *prefix) { p.settle(offset) })
+// Settled marks one record as settled. It must be called before the code under test can know that
+// the record is settled: in a fake vendor's handler before it responds, or when the record is seen
+// in a retry or dead-letter topic. Offsets without a record, such as those of control records or
+// compacted ones, need it too. It must not be called from a control function of the cluster.
+func (o *CommitOracle) Settled(topic string, partition int32, offset int64) {
+	o.updatePrefix(topic, partition, func(p *settledPrefix) { p.markSettled(offset) })
 }
 
-// AllowRewinds lets Check pass although a commit went backwards.
+// AllowRewinds makes Check accept commits that are lower than an earlier one.
 func (o *CommitOracle) AllowRewinds() {
 	o.mu.Lock()
 	o.allowRewinds = true
 	o.mu.Unlock()
 }
 
-// Rewinds counts commits lower than the one before for the same group and partition.
+// Rewinds returns the number of commits that were lower than the one before of the same group and
+// partition.
 func (o *CommitOracle) Rewinds() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.rewinds
 }
 
-// Seen counts commits, one a partition.
+// Seen returns the number of commits, each partition of a request counted by itself.
 func (o *CommitOracle) Seen() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.seen
+	return o.commitCount
 }
 
-// Check lists the commits that passed an unsettled offset, had too much metadata or went backwards. That no commit was seen at all is an
-// error too, since then nothing was proved.
+// Check returns an error that lists the commits that passed an unsettled offset, had too much
+// metadata, or went backwards. It also fails if there was no commit at all, because then nothing
+// was verified.
 func (o *CommitOracle) Check() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.seen == 0 {
-		return errors.New("checking commits: none was seen")
+	if o.commitCount == 0 {
+		return errors.New("checking commits: there was none")
 	}
-	faults := o.violations
+	failures := o.failures
 	if o.rewinds > 0 && !o.allowRewinds {
-		faults = append(faults[:len(faults):len(faults)], fmt.Sprintf("%d commits went backwards", o.rewinds))
+		failures = append(failures[:len(failures):len(failures)], fmt.Sprintf("%d commits went backwards", o.rewinds))
 	}
-	if len(faults) == 0 {
+	if len(failures) == 0 {
 		return nil
 	}
-	return fmt.Errorf("checking %d commits: %s", o.seen, strings.Join(faults, "; "))
+	return fmt.Errorf("checking %d commits: %s", o.commitCount, strings.Join(failures, "; "))
 }
 
-// WaitCommitted waits until the group has committed exactly this offset.
-func WaitCommitted(ctx context.Context, c *kfake.Cluster, group, topic string, part int32, offset int64) error {
-	at := int64(-1)
-	_, err := c.WaitGroupInfo(ctx, group, func(g *kfake.GroupInfo) bool {
-		if g == nil {
+// WaitCommitted waits until the group's committed offset of the partition is exactly offset.
+func WaitCommitted(
+	ctx context.Context, cluster *kfake.Cluster, group, topic string, partition int32, offset int64,
+) error {
+	committed := int64(-1)
+	_, err := cluster.WaitGroupInfo(ctx, group, func(info *kfake.GroupInfo) bool {
+		if info == nil {
 			return false
 		}
-		commit, ok := g.Commits[topic][part]
+		commit, ok := info.Commits[topic][partition]
 		if ok {
-			at = commit.Offset
+			committed = commit.Offset
 		}
-		return ok && at == offset
+		return ok && committed == offset
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for group %s to commit %s-%d at %d (it is at %d): %w", group, topic, part, offset, at, err)
+		return fmt.Errorf("waiting for group %s to commit offset %d of %s-%d (committed offset is %d): %w",
+			group, offset, topic, partition, committed, err)
 	}
 	return nil
 }
 
-// update learns the topic's id first: the cluster may be asked here, but not while it hands a request to judge.
-func (o *CommitOracle) update(topic string, part int32, f func(*prefix)) {
+// updatePrefix first learns the topic's ID. That must happen here, because the cluster does not
+// respond to TopicInfo while it passes a request to checkRequest.
+func (o *CommitOracle) updatePrefix(topic string, partition int32, update func(*settledPrefix)) {
 	o.mu.Lock()
-	known := o.topics[topic]
+	known := o.knownTopics[topic]
 	o.mu.Unlock()
 	var info *kfake.TopicInfo
 	if !known {
@@ -167,66 +181,69 @@ func (o *CommitOracle) update(topic string, part int32, f func(*prefix)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if info != nil {
-		o.names[info.TopicID] = topic
-		o.topics[topic] = true
+		o.topicNames[info.TopicID] = topic
+		o.knownTopics[topic] = true
 	}
-	f(o.prefix(partition{topic, part}))
+	update(o.prefixOf(partitionKey{topic, partition}))
 }
 
-func (o *CommitOracle) prefix(k partition) *prefix {
-	p := o.partitions[k]
+func (o *CommitOracle) prefixOf(key partitionKey) *settledPrefix {
+	p := o.partitions[key]
 	if p == nil {
-		p = &prefix{beyond: map[int64]struct{}{}}
-		o.partitions[k] = p
+		p = &settledPrefix{beyond: map[int64]struct{}{}}
+		o.partitions[key] = p
 	}
 	return p
 }
 
-func (o *CommitOracle) judge(r *kmsg.OffsetCommitRequest) {
+func (o *CommitOracle) checkRequest(request *kmsg.OffsetCommitRequest) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, t := range r.Topics {
+	for _, t := range request.Topics {
 		topic := t.Topic
 		if topic == "" {
-			topic = o.name(t.TopicID)
+			topic = o.topicName(t.TopicID)
 		}
 		for _, p := range t.Partitions {
-			o.seen++
-			o.judgePartition(groupPartition{r.Group, partition{topic, p.Partition}}, p.Offset, p.Metadata)
+			o.commitCount++
+			key := groupPartitionKey{request.Group, partitionKey{topic, p.Partition}}
+			o.checkCommit(key, p.Offset, p.Metadata)
 		}
 	}
 }
 
-func (o *CommitOracle) judgePartition(k groupPartition, offset int64, metadata *string) {
-	if settled := o.prefix(k.partition).next; offset > settled {
-		o.violate("%s: committed %d while %d is unsettled", k, offset, settled)
+func (o *CommitOracle) checkCommit(key groupPartitionKey, offset int64, metadata *string) {
+	if next := o.prefixOf(key.partitionKey).next; offset > next {
+		o.addFailure("%s: committed %d while %d is unsettled", key, offset, next)
 	}
-	if metadata != nil && len(*metadata) > MaxMetadata {
-		o.violate("%s: committed %d with %d bytes of metadata, at most %d are allowed", k, offset, len(*metadata), MaxMetadata)
+	if metadata != nil && len(*metadata) > MaxMetadataBytes {
+		o.addFailure("%s: committed %d with %d bytes of metadata, want at most %d",
+			key, offset, len(*metadata), MaxMetadataBytes)
 	}
-	if last, ok := o.last[k]; ok && offset < last {
+	if last, ok := o.lastCommits[key]; ok && offset < last {
 		o.rewinds++
 	}
-	o.last[k] = offset
+	o.lastCommits[key] = offset
 }
 
-// name is the topic's name, or its id where the test never named the topic: then nothing of it is settled.
-func (o *CommitOracle) name(id [16]byte) string {
-	if name, ok := o.names[id]; ok {
+// topicName returns the ID in place of the name of a topic that the test has not mentioned. Nothing
+// of such a topic is settled.
+func (o *CommitOracle) topicName(id [16]byte) string {
+	if name, ok := o.topicNames[id]; ok {
 		return name
 	}
 	return fmt.Sprintf("topic id %x", id)
 }
 
-// maxListed bounds what an error lists of one kind.
+// maxListed limits how many commits or records of a kind an error lists.
 const maxListed = 10
 
-func (o *CommitOracle) violate(format string, args ...any) {
-	if len(o.violations) < maxListed {
-		o.violations = append(o.violations, fmt.Sprintf(format, args...))
+func (o *CommitOracle) addFailure(format string, args ...any) {
+	if len(o.failures) < maxListed {
+		o.failures = append(o.failures, fmt.Sprintf(format, args...))
 	}
 }
 
-func (k groupPartition) String() string {
-	return fmt.Sprintf("group %s, %s-%d", k.group, k.topic, k.partition.partition)
+func (k groupPartitionKey) String() string {
+	return fmt.Sprintf("group %s, %s-%d", k.group, k.topic, k.partition)
 }

@@ -8,11 +8,14 @@ import (
 	"sync"
 )
 
-// Ledger holds what became of each record, for the promise that produced = delivered + retry + dead + skipped. A record is known by its
-// origin ("<topic>-<partition>-<offset>"). Its payload is any text that the test can make of the record wherever it meets it, so that what comes out
-// can be held against what went in; where there is none to be seen, it is empty and not compared. The zero value is ready. Safe for concurrent use.
+// Ledger counts what became of each record, to check that
+// produced = delivered + retried + dead-lettered + skipped. A record is identified by its origin
+// ("<topic>-<partition>-<offset>"). Its payload is any text that the test can derive from the
+// record wherever it sees it, so that the ledger can compare what came out with what went in; an
+// empty payload is unknown and not compared. The zero value is ready to use. A Ledger is safe for
+// concurrent use.
 type Ledger struct {
-	// MaxDuplicates is how many outcomes beyond the first Check lets pass, over all records.
+	// MaxDuplicates is the number of duplicates, summed over all records, that Check accepts.
 	MaxDuplicates int
 
 	mu      sync.Mutex
@@ -29,47 +32,50 @@ type entry struct {
 	skipped   int
 }
 
-// Report is what Check judges. The slices hold origins, sorted.
+// Report summarizes a ledger. The slices hold sorted origins.
 type Report struct {
 	Produced, Delivered, Retry, Dead, Skipped int
 
-	// Lost were produced and have no outcome at all.
+	// Lost holds records that were produced and have no outcome at all.
 	Lost []string
-	// Spurious have an outcome and were never produced.
+	// Spurious holds records that have an outcome but were never produced.
 	Spurious []string
-	// Corrupted came out with another payload than they went in.
+	// Corrupted holds records that came out with a different payload than they went in with.
 	Corrupted []string
-	// Duplicated have more than one final outcome (delivered, dead or skipped); Duplicates counts those beyond the first.
+	// Duplicated holds records with more than one final outcome (delivered, dead-lettered or
+	// skipped). Duplicates counts the final outcomes beyond the first.
 	Duplicated []string
 	Duplicates int
 }
 
-// Produced says that the record went in. Saying it twice is an error of the test, and shows as a corruption when the payloads differ.
+// Produced enters that the record was produced, which a test must do once for each record. Two
+// calls with different payloads show as a corruption.
 func (l *Ledger) Produced(origin, payload string) {
-	l.update(origin, payload, func(e *entry) { e.produced = true })
+	l.updateEntry(origin, payload, func(e *entry) { e.produced = true })
 }
 
-// Delivered says that the vendor accepted the record, once more.
+// Delivered enters one acceptance of the record by the vendor.
 func (l *Ledger) Delivered(origin, payload string) {
-	l.update(origin, payload, func(e *entry) { e.delivered++ })
+	l.updateEntry(origin, payload, func(e *entry) { e.delivered++ })
 }
 
-// Retry says that the record is in a retry or parked topic. It may still be delivered or die, so this is an outcome but not a final one.
+// Retry enters that the record is in a retry topic. That is an outcome but not a final one: the
+// record may still be delivered or dead-lettered.
 func (l *Ledger) Retry(origin, payload string) {
-	l.update(origin, payload, func(e *entry) { e.retry = true })
+	l.updateEntry(origin, payload, func(e *entry) { e.retry = true })
 }
 
-// Dead says that the record is in the dead-letter topic, once more.
+// Dead enters one copy of the record in the dead-letter topic.
 func (l *Ledger) Dead(origin, payload string) {
-	l.update(origin, payload, func(e *entry) { e.dead++ })
+	l.updateEntry(origin, payload, func(e *entry) { e.dead++ })
 }
 
-// Skipped says that the record was skipped by a stated rule.
+// Skipped enters that the record was skipped by a rule.
 func (l *Ledger) Skipped(origin string) {
-	l.update(origin, "", func(e *entry) { e.skipped++ })
+	l.updateEntry(origin, "", func(e *entry) { e.skipped++ })
 }
 
-func (l *Ledger) update(origin, payload string, f func(*entry)) {
+func (l *Ledger) updateEntry(origin, payload string, update func(*entry)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[origin]
@@ -86,24 +92,24 @@ func (l *Ledger) update(origin, payload string, f func(*entry)) {
 	case payload != "" && payload != e.payload:
 		e.corrupted = true
 	}
-	f(e)
+	update(e)
 }
 
-// Report counts what is in the ledger now.
+// Report summarizes the ledger as it is now.
 func (l *Ledger) Report() Report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var r Report
 	for origin, e := range l.entries {
-		r.add(origin, e)
+		r.addEntry(origin, e)
 	}
-	for _, s := range [][]string{r.Lost, r.Spurious, r.Corrupted, r.Duplicated} {
-		slices.Sort(s)
+	for _, origins := range [][]string{r.Lost, r.Spurious, r.Corrupted, r.Duplicated} {
+		slices.Sort(origins)
 	}
 	return r
 }
 
-func (r *Report) add(origin string, e *entry) {
+func (r *Report) addEntry(origin string, e *entry) {
 	r.Delivered += e.delivered
 	r.Dead += e.dead
 	r.Skipped += e.skipped
@@ -128,32 +134,34 @@ func (r *Report) add(origin string, e *entry) {
 	}
 }
 
-// Check lists what was lost, is spurious or corrupted, and duplicates beyond MaxDuplicates. A ledger of nothing produced is an error too, since
-// then nothing was proved.
+// Check returns an error that lists the lost, spurious and corrupted records, and the duplicated
+// ones if there are more than MaxDuplicates. It also fails if nothing was produced, because then
+// nothing was verified.
 func (l *Ledger) Check() error {
 	r := l.Report()
 	if r.Produced == 0 && len(r.Spurious) == 0 {
 		return errors.New("checking the ledger: nothing was produced")
 	}
-	var faults []string
-	fault := func(what string, origins []string) {
+	var failures []string
+	addFailure := func(what string, origins []string) {
 		if len(origins) > 0 {
-			faults = append(faults, fmt.Sprintf("%d %s (%s)", len(origins), what, list(origins)))
+			failures = append(failures, fmt.Sprintf("%d %s (%s)", len(origins), what, listOrigins(origins)))
 		}
 	}
-	fault("lost", r.Lost)
-	fault("spurious", r.Spurious)
-	fault("corrupted", r.Corrupted)
+	addFailure("lost", r.Lost)
+	addFailure("spurious", r.Spurious)
+	addFailure("corrupted", r.Corrupted)
 	if r.Duplicates > l.MaxDuplicates {
-		fault(fmt.Sprintf("duplicated, %d times over in all, at most %d allowed", r.Duplicates, l.MaxDuplicates), r.Duplicated)
+		what := fmt.Sprintf("duplicated, with %d duplicates, want at most %d", r.Duplicates, l.MaxDuplicates)
+		addFailure(what, r.Duplicated)
 	}
-	if len(faults) == 0 {
+	if len(failures) == 0 {
 		return nil
 	}
-	return fmt.Errorf("checking the ledger of %d records: %s", r.Produced, strings.Join(faults, "; "))
+	return fmt.Errorf("checking the ledger of %d records: %s", r.Produced, strings.Join(failures, "; "))
 }
 
-func list(origins []string) string {
+func listOrigins(origins []string) string {
 	if len(origins) <= maxListed {
 		return strings.Join(origins, ", ")
 	}

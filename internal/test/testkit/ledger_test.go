@@ -9,7 +9,7 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func TestLedgerFindsEachKindOfFault(t *testing.T) {
+func TestLedgerFindsEachKindOfFailure(t *testing.T) {
 	tests := []struct {
 		name string
 		fill func(*testkit.Ledger)
@@ -25,21 +25,42 @@ func TestLedgerFindsEachKindOfFault(t *testing.T) {
 			l.Dead("c", "c")
 			l.Skipped("d")
 		}, ""},
-		{"delivered after a retry", func(l *testkit.Ledger) { l.Produced("a", "x"); l.Retry("a", "x"); l.Delivered("a", "x") }, ""},
+		{"delivered after a retry", func(l *testkit.Ledger) {
+			l.Produced("a", "x")
+			l.Retry("a", "x")
+			l.Delivered("a", "x")
+		}, ""},
 		{"lost", func(l *testkit.Ledger) { l.Produced("a", "x") }, "1 lost (a)"},
 		{"spurious", func(l *testkit.Ledger) { l.Delivered("a", "x") }, "1 spurious (a)"},
-		{"corrupted on delivery", func(l *testkit.Ledger) { l.Produced("a", "x"); l.Delivered("a", "y") }, "1 corrupted (a)"},
-		{"corrupted on the way to the dead-letter topic", func(l *testkit.Ledger) { l.Produced("a", "x"); l.Dead("a", "y") }, "1 corrupted (a)"},
-		{"delivery told before the production", func(l *testkit.Ledger) { l.Delivered("a", "x"); l.Produced("a", "x") }, ""},
-		{"delivered twice", func(l *testkit.Ledger) { l.Produced("a", "x"); l.Delivered("a", "x"); l.Delivered("a", "x") }, "1 duplicated, 1 times over in all, at most 0 allowed (a)"},
-		{"delivered and dead", func(l *testkit.Ledger) { l.Produced("a", "x"); l.Delivered("a", "x"); l.Dead("a", "x") }, "duplicated"},
+		{"corrupted on delivery", func(l *testkit.Ledger) {
+			l.Produced("a", "x")
+			l.Delivered("a", "y")
+		}, "1 corrupted (a)"},
+		{"corrupted on the way to the dead-letter topic", func(l *testkit.Ledger) {
+			l.Produced("a", "x")
+			l.Dead("a", "y")
+		}, "1 corrupted (a)"},
+		{"delivery entered before the production", func(l *testkit.Ledger) {
+			l.Delivered("a", "x")
+			l.Produced("a", "x")
+		}, ""},
+		{"delivered twice", func(l *testkit.Ledger) {
+			l.Produced("a", "x")
+			l.Delivered("a", "x")
+			l.Delivered("a", "x")
+		}, "1 duplicated, with 1 duplicates, want at most 0 (a)"},
+		{"delivered and dead-lettered", func(l *testkit.Ledger) {
+			l.Produced("a", "x")
+			l.Delivered("a", "x")
+			l.Dead("a", "x")
+		}, "duplicated"},
 		{"duplicate allowed", func(l *testkit.Ledger) {
 			l.MaxDuplicates = 1
 			l.Produced("a", "x")
 			l.Delivered("a", "x")
 			l.Delivered("a", "x")
 		}, ""},
-		{"long lists are cut", func(l *testkit.Ledger) {
+		{"long lists are truncated", func(l *testkit.Ledger) {
 			for i := range 25 {
 				l.Produced(fmt.Sprintf("%02d", i), "x")
 			}
@@ -54,48 +75,48 @@ func TestLedgerFindsEachKindOfFault(t *testing.T) {
 	}
 }
 
-// The report is checked against counts kept in the plainest way, for any history.
-func TestReportAddsUpForAnyHistory(t *testing.T) {
+// The report of a random history is compared with counts that the test keeps in plain maps.
+func TestReportIsRightForAnyHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var l testkit.Ledger
 		produced, retry, final := map[string]bool{}, map[string]bool{}, map[string]int{}
 		for range rapid.IntRange(0, 60).Draw(t, "events") {
-			o := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(t, "origin")
+			origin := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(t, "origin")
 			switch rapid.IntRange(0, 4).Draw(t, "event") {
 			case 0:
-				l.Produced(o, o)
-				produced[o] = true
+				l.Produced(origin, origin)
+				produced[origin] = true
 			case 1:
-				l.Delivered(o, o)
-				final[o]++
+				l.Delivered(origin, origin)
+				final[origin]++
 			case 2:
-				l.Retry(o, o)
-				retry[o] = true
+				l.Retry(origin, origin)
+				retry[origin] = true
 			case 3:
-				l.Dead(o, o)
-				final[o]++
+				l.Dead(origin, origin)
+				final[origin]++
 			case 4:
-				l.Skipped(o)
-				final[o]++
+				l.Skipped(origin)
+				final[origin]++
 			}
 		}
 		lost, spurious, duplicates := 0, 0, 0
-		for _, o := range []string{"a", "b", "c", "d", "e"} {
+		for _, origin := range []string{"a", "b", "c", "d", "e"} {
 			switch {
-			case produced[o] && final[o] == 0 && !retry[o]:
+			case produced[origin] && final[origin] == 0 && !retry[origin]:
 				lost++
-			case !produced[o] && (final[o] > 0 || retry[o]):
+			case !produced[origin] && (final[origin] > 0 || retry[origin]):
 				spurious++
 			}
-			duplicates += max(0, final[o]-1)
+			duplicates += max(0, final[origin]-1)
 		}
 		r := l.Report()
 		if len(r.Lost) != lost || len(r.Spurious) != spurious || r.Duplicates != duplicates || len(r.Corrupted) != 0 {
 			t.Fatalf("got %+v, want %d lost, %d spurious, %d duplicates", r, lost, spurious, duplicates)
 		}
-		sound := len(produced) > 0 && lost+spurious+duplicates == 0
-		if (l.Check() == nil) != sound {
-			t.Fatalf("Check: %v, sound: %v", l.Check(), sound)
+		valid := len(produced) > 0 && lost+spurious+duplicates == 0
+		if err := l.Check(); (err == nil) != valid {
+			t.Fatalf("Check: got error %v, want one: %v", err, !valid)
 		}
 	})
 }

@@ -1,5 +1,5 @@
-// Package testkit holds what tests share: a network in memory, oracles that watch the broker, and a ledger of what became of each record.
-// Production code never imports it.
+// Package testkit has what the tests of several packages share: an in-memory network, an oracle for
+// offset commits, and a ledger of what became of each record. Production code does not import it.
 package testkit
 
 import (
@@ -13,19 +13,20 @@ import (
 	"syscall"
 )
 
-// Network is TCP in memory, made of net.Pipe, for testing/synctest: a goroutine that waits on it is durably blocked, so that a bubble's clock
-// can advance. Any host name may be listened on. An address where nobody listens refuses with ECONNREFUSED, as a host's kernel does.
-// The zero value is ready. Safe for concurrent use, and not to be copied.
+// Network is an in-memory TCP made of net.Pipe, for testing/synctest: a goroutine that waits on one
+// of its connections is durably blocked, so the clock of a bubble can advance. Any host name may be
+// listened on. Dialing an address without a listener fails with ECONNREFUSED. The zero value is
+// ready to use. A Network is safe for concurrent use and must not be copied.
 type Network struct {
 	mu        sync.Mutex
 	listeners map[string]*listener
-	port      int
+	ports     int // assigned for port 0 so far
 }
 
-// firstPort is where port 0 begins to be given out: low enough to be seen as ours, high enough not to meet a port that a test names.
+// firstPort is the first port assigned for port 0. It is above the ports that tests name.
 const firstPort = 20000
 
-// Listen listens at host:port; port 0 means any that is free, and Addr then tells which.
+// Listen listens on host:port. Port 0 assigns a free port, which the listener's Addr returns.
 func (n *Network) Listen(network, address string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -34,8 +35,8 @@ func (n *Network) Listen(network, address string) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if port == "0" {
-		port = strconv.Itoa(firstPort + n.port)
-		n.port++
+		port = strconv.Itoa(firstPort + n.ports)
+		n.ports++
 	}
 	addr := pipeAddr(net.JoinHostPort(host, port))
 	if n.listeners[string(addr)] != nil {
@@ -49,7 +50,7 @@ func (n *Network) Listen(network, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// DialContext connects to what listens at host:port, and waits until it accepts.
+// DialContext connects to the listener on host:port, and waits until the connection is accepted.
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	refused := &net.OpError{Op: "dial", Net: network, Addr: pipeAddr(address), Err: syscall.ECONNREFUSED}
 	n.mu.Lock()
@@ -69,7 +70,7 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	}
 }
 
-// Transport is a new HTTP transport over the network, without proxy or compression.
+// Transport returns a new HTTP transport over the network, without a proxy or compression.
 func (n *Network) Transport() *http.Transport {
 	return &http.Transport{DialContext: n.DialContext, DisableCompression: true}
 }
@@ -108,7 +109,7 @@ type pipeAddr string
 func (pipeAddr) Network() string  { return "tcp" }
 func (a pipeAddr) String() string { return string(a) }
 
-// TB is what the helpers here need of a test; *testing.T and *rapid.T have it.
+// TB is the part of testing.TB that this package needs; *testing.T and *rapid.T implement it.
 type TB interface {
 	Helper()
 	Cleanup(func())
@@ -116,19 +117,20 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// ServeHTTP runs an HTTP server at host:port of the network until the test ends, and gives its base URL.
-func ServeHTTP(t TB, n *Network, address string, h http.Handler) string {
+// ServeHTTP runs an HTTP server on host:port of the network until the test ends, and returns its
+// base URL.
+func ServeHTTP(t TB, n *Network, address string, handler http.Handler) string {
 	t.Helper()
 	l, err := n.Listen("tcp", address)
 	if err != nil {
 		t.Fatalf("serving HTTP in memory: %v", err)
 	}
-	server := &http.Server{Handler: h}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
+	server := &http.Server{Handler: handler}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {
 		_ = server.Close()
-		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("serving HTTP in memory at %s: %v", l.Addr(), err)
 		}
 	})

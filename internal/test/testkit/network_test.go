@@ -15,14 +15,16 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// Real time would make this test take a minute; a goroutine that the bubble cannot see blocked would make it hang.
-func TestHTTPInABubbleTakesNoRealTime(t *testing.T) {
+// On a real clock this test would take a minute. It would hang if a goroutine waited in a way that
+// is not durably blocking.
+func TestHTTPRunsOnTheFakeClockOfABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n testkit.Network
-		url := testkit.ServeHTTP(t, &n, "vendor.example:80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		echo := func(w http.ResponseWriter, r *http.Request) {
 			<-time.After(time.Minute)
 			_, _ = io.Copy(w, r.Body)
-		}))
+		}
+		url := testkit.ServeHTTP(t, &n, "vendor.example:80", http.HandlerFunc(echo))
 		client := &http.Client{Transport: n.Transport()}
 		start := time.Now()
 		resp, err := client.Post(url, "text/plain", strings.NewReader("hello"))
@@ -32,10 +34,10 @@ func TestHTTPInABubbleTakesNoRealTime(t *testing.T) {
 		defer func() { _ = resp.Body.Close() }()
 		body, err := io.ReadAll(resp.Body)
 		if err != nil || string(body) != "hello" {
-			t.Errorf("got %q, %v", body, err)
+			t.Errorf("got body %q, error %v, want %q, nil", body, err, "hello")
 		}
 		if took := time.Since(start); took != time.Minute {
-			t.Errorf("took %v, want 1m0s", took)
+			t.Errorf("request took %v, want 1m0s", took)
 		}
 	})
 }
@@ -43,9 +45,8 @@ func TestHTTPInABubbleTakesNoRealTime(t *testing.T) {
 func TestClientTimeoutIsExactInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n testkit.Network
-		url := testkit.ServeHTTP(t, &n, "vendor.example:80", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			<-r.Context().Done()
-		}))
+		waitForever := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+		url := testkit.ServeHTTP(t, &n, "vendor.example:80", http.HandlerFunc(waitForever))
 		client := &http.Client{Transport: n.Transport(), Timeout: 7 * time.Second}
 		start := time.Now()
 		resp, err := client.Get(url)
@@ -54,39 +55,39 @@ func TestClientTimeoutIsExactInABubble(t *testing.T) {
 		}
 		var timeout net.Error
 		if !errors.As(err, &timeout) || !timeout.Timeout() {
-			t.Errorf("got %v, want a timeout", err)
+			t.Errorf("got error %v, want a timeout", err)
 		}
 		if took := time.Since(start); took != 7*time.Second {
-			t.Errorf("took %v, want 7s", took)
+			t.Errorf("request took %v, want 7s", took)
 		}
 	})
 }
 
-func TestDialIsRefusedWhereNobodyListens(t *testing.T) {
+func TestDialIsRefusedWithoutAListener(t *testing.T) {
 	var n testkit.Network
 	_, err := n.DialContext(t.Context(), "tcp", "vendor.example:80")
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("got %v, want connection refused", err)
+		t.Errorf("got error %v, want connection refused", err)
 	}
 	l, err := n.Listen("tcp", "vendor.example:80")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := n.Listen("tcp", "vendor.example:80"); !errors.Is(err, syscall.EADDRINUSE) {
-		t.Errorf("got %v, want address in use", err)
+		t.Errorf("got error %v, want address in use", err)
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
 	if _, err := n.DialContext(t.Context(), "tcp", "vendor.example:80"); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("got %v after Close, want connection refused", err)
+		t.Errorf("got error %v after Close, want connection refused", err)
 	}
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Accept after Close: %v, want it closed", err)
+		t.Errorf("Accept after Close: got error %v, want net.ErrClosed", err)
 	}
 }
 
-func TestDialEndsWithItsContext(t *testing.T) {
+func TestDialStopsWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n testkit.Network
 		if _, err := n.Listen("tcp", "slow.example:80"); err != nil {
@@ -95,12 +96,12 @@ func TestDialEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := n.DialContext(ctx, "tcp", "slow.example:80"); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v, want the deadline", err)
+			t.Errorf("got error %v, want deadline exceeded", err)
 		}
 	})
 }
 
-func TestPortZeroIsEachTimeAnother(t *testing.T) {
+func TestPortZeroAssignsADifferentPortEachTime(t *testing.T) {
 	var n testkit.Network
 	seen := map[string]bool{}
 	for range 3 {
@@ -111,6 +112,6 @@ func TestPortZeroIsEachTimeAnother(t *testing.T) {
 		seen[l.Addr().String()] = true
 	}
 	if len(seen) != 3 {
-		t.Errorf("got addresses %v, want three", seen)
+		t.Errorf("got addresses %v, want three different ones", seen)
 	}
 }

@@ -10,28 +10,30 @@ import (
 	"sluice/internal/demo/embedded"
 )
 
-// RunInBubble runs f in a testing/synctest bubble, whose clock stands still while anything can run. Kafka clients work in it only with build tag
-// synctests (without it kgo locks in a way that the bubble cannot see); where the tag is missing the test is skipped.
+// RunInBubble runs f in a testing/synctest bubble, whose clock advances only while every goroutine
+// is durably blocked. Kafka clients need build tag synctests for that: without it, kgo waits on
+// locks that synctest does not count as durably blocking. Without the tag the test is skipped.
 func RunInBubble(t *testing.T, f func(*testing.T)) {
 	t.Helper()
-	if !bubbles {
-		t.Skip("needs -tags synctests")
+	if !bubblesSupported {
+		t.Skip("requires -tags synctests")
 	}
 	synctest.Test(t, f)
 }
 
-// AdvanceClock lets the bubble's clock run on by d, and returns when all that came due by then has been done as far as it goes. For the test's own
-// goroutine alone; outside a bubble it panics rather than take real time.
+// AdvanceClock advances the bubble's clock by d, and returns when every goroutine is durably
+// blocked again. Only the test's own goroutine may call it. Outside a bubble it panics.
 func AdvanceClock(d time.Duration) {
 	synctest.Wait()
-	time.Sleep(d) //nolint:forbidigo // the one place: Wait has made sure that the clock is a bubble's
+	time.Sleep(d) //nolint:forbidigo // synctest.Wait panics outside a bubble, so this clock is fake
 	synctest.Wait()
 }
 
-// StartPlatform runs an embedded cluster and registry until the test ends.
-func StartPlatform(t TB, o embedded.Options) *embedded.Platform {
+// StartPlatform starts an embedded Kafka cluster and schema registry, and closes them when the test
+// ends.
+func StartPlatform(t TB, options embedded.Options) *embedded.Platform {
 	t.Helper()
-	p, err := embedded.StartPlatform(o)
+	p, err := embedded.StartPlatform(options)
 	if err != nil {
 		t.Fatalf("starting the platform: %v", err)
 	}
@@ -43,22 +45,23 @@ func StartPlatform(t TB, o embedded.Options) *embedded.Platform {
 	return p
 }
 
-// NewClient makes a Kafka client of the platform that is closed when the test ends.
+// NewClient returns a Kafka client for the platform, and closes it when the test ends.
 func NewClient(t TB, p *embedded.Platform, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(p.Brokers()...), kgo.Dialer(p.Dial)}, opts...)...)
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(p.Brokers()...), kgo.Dialer(p.Dial)}, opts...)...)
 	if err != nil {
-		t.Fatalf("making a Kafka client: %v", err)
+		t.Fatalf("creating a Kafka client: %v", err)
 	}
-	t.Cleanup(cl.CloseAllowingRebalance)
-	return cl
+	t.Cleanup(client.CloseAllowingRebalance)
+	return client
 }
 
-// SkipUnlessVolume is for tests named TestVolume...: they synchronise millions of times, after which the race detector's runtime may end the process with a failed check of
-// its own. Under it they are skipped; `make test` runs them once more without it.
+// SkipUnlessVolume skips a test named TestVolume... under the race detector. Such tests synchronize
+// millions of times, after which the race detector's runtime may abort the process with a failed
+// internal check. `make test` runs them once more without the race detector.
 func SkipUnlessVolume(t *testing.T) {
 	t.Helper()
 	if raceDetector {
-		t.Skip("runs without the race detector")
+		t.Skip("requires a run without the race detector")
 	}
 }

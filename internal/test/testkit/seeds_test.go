@@ -7,7 +7,7 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func TestSeedsAreFewUnlessTheEnvironmentSaysOtherwise(t *testing.T) {
+func TestSeedCountIsTheDefaultUnlessTheEnvironmentSetsIt(t *testing.T) {
 	if got := testkit.SeedCount(t, 3); got != 3 {
 		t.Errorf("got %d seeds, want 3", got)
 	}
@@ -16,17 +16,19 @@ func TestSeedsAreFewUnlessTheEnvironmentSaysOtherwise(t *testing.T) {
 		t.Errorf("got %d seeds, want 50", got)
 	}
 	t.Setenv("SLUICE_SIM_SEEDS", "0")
-	var f fatal
-	testkit.SeedCount(&f, 3)
-	if want := `SLUICE_SIM_SEEDS is "0": a number from 1 is allowed`; string(f) != want {
-		t.Errorf("failed with %q, want %q", f, want)
+	var message fatalRecorder
+	testkit.SeedCount(&message, 3)
+	if want := `SLUICE_SIM_SEEDS is "0", want a number of at least 1`; string(message) != want {
+		t.Errorf("got failure %q, want %q", message, want)
 	}
 }
 
-// fatal keeps what a test would have failed with.
-type fatal string
+// fatalRecorder is a TB that keeps the message of Fatalf.
+type fatalRecorder string
 
-func (*fatal) Helper()                          {}
-func (*fatal) Cleanup(func())                   {}
-func (*fatal) Errorf(string, ...any)            {}
-func (f *fatal) Fatalf(format string, a ...any) { *f = fatal(fmt.Sprintf(format, a...)) }
+func (*fatalRecorder) Helper()               {}
+func (*fatalRecorder) Cleanup(func())        {}
+func (*fatalRecorder) Errorf(string, ...any) {}
+func (f *fatalRecorder) Fatalf(format string, args ...any) {
+	*f = fatalRecorder(fmt.Sprintf(format, args...))
+}
