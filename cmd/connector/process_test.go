@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"sluice/internal/demo/embedded"
 	"sluice/internal/demo/sample"
 	"sluice/internal/demo/sandbox"
@@ -38,7 +40,14 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "building the binary: %v\n%s", err, out)
 			return 1
 		}
-		return m.Run()
+		if code := m.Run(); code != 0 {
+			return code
+		}
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, "checking for leaked goroutines:", err)
+			return 1
+		}
+		return 0
 	}())
 }
 

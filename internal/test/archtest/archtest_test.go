@@ -1,48 +1,87 @@
-// Package archtest checks what no linter knows: which packages start goroutines.
+// Package archtest checks rules of the architecture that no linter knows: which packages start
+// goroutines, and that those packages' tests check for leaked goroutines.
 package archtest
 
 import (
+	"bytes"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// goroutines says how many places start one, by package folder, and who ends them. docs/architecture.md says it at length. A package that is
-// not named starts none.
+// moduleRoot is the module's root as seen from this package.
+const moduleRoot = "../../.."
+
+// goroutines is the number of places that start a goroutine, by package directory. A package that
+// is not listed starts none. docs/architecture.md has who owns each goroutine and how it ends.
 var goroutines = map[string]int{
-	"cmd/connector":          3, // run's admin server and its listening for signals, the sandbox's servers: ended and awaited by the command
-	"internal/admin":         1, // the HTTP server, ended and awaited by ServeOn
-	"internal/consume":       6, // source and retry fetcher, recovery, committer: ended and awaited by Run; a timer that cuts leaving short
-	"internal/demo":          3, // the connector, the traffic, the vendors' servers: ended and awaited by Run
-	"internal/deliver":       1, // one a lane, ended by Close and awaited by Run
-	"internal/demo/embedded": 1, // the registry's HTTP server, ended and awaited by Close
-	"internal/pipeline":      4, // the pipelines, in each its lanes and its router, and the pace of the accounts: awaited by Run
-	"internal/test/testkit":  1, // Serve, ended and awaited by the test's clean-up
+	// The admin server and the signal handler of run; the servers of sandbox. The command stops
+	// them and waits for them.
+	"cmd/connector": 3,
+	// The HTTP server. ServeOn stops it and waits for it.
+	"internal/admin": 1,
+	// Source fetcher, retry fetcher, recovery and committer, which Run stops and waits for; and the
+	// two AfterFuncs that limit how long leaving the group may take.
+	"internal/consume": 6,
+	// The connector, the traffic and the vendors' servers. The demo stops them and waits for them.
+	"internal/demo": 3,
+	// One for each lane. Close stops it, and Run waits for it.
+	"internal/deliver": 1,
+	// The registry's HTTP server. Close stops it and waits for it.
+	"internal/demo/embedded": 1,
+	// One for each pipeline, in each its dispatchers and its router, and one that sets the quotas
+	// of the accounts. Run waits for them.
+	"internal/pipeline": 4,
+	// The server of ServeHTTP. The test's cleanup stops it and waits for it.
+	"internal/test/testkit": 1,
 }
 
-func TestGoroutinesAreStartedWhereTheListSays(t *testing.T) {
-	found := startsByFolder(t, "../../..")
-	for _, folder := range slices.Sorted(maps.Keys(found)) {
-		if len(found[folder]) != goroutines[folder] {
-			t.Errorf("%s starts goroutines in %d places, the list says %d: change both, and docs/architecture.md\n\t%s",
-				folder, len(found[folder]), goroutines[folder], strings.Join(found[folder], "\n\t"))
+func TestGoroutinesStartOnlyWhereListed(t *testing.T) {
+	found := goroutinesByPackage(t, moduleRoot)
+	for _, dir := range slices.Sorted(maps.Keys(found)) {
+		if len(found[dir]) != goroutines[dir] {
+			t.Errorf("%s: got %d goroutine starts, want %d; change the list and docs/architecture.md together\n\t%s",
+				dir, len(found[dir]), goroutines[dir], strings.Join(found[dir], "\n\t"))
 		}
 	}
-	for folder, want := range goroutines {
-		if len(found[folder]) == 0 {
-			t.Errorf("%s starts no goroutine, the list says %d", folder, want)
+	for dir, want := range goroutines {
+		if len(found[dir]) == 0 {
+			t.Errorf("%s: got no goroutine start, want %d", dir, want)
 		}
 	}
 }
 
-func TestEachWayToStartAGoroutineIsFound(t *testing.T) {
+func TestPackagesWithGoroutinesCheckForLeaks(t *testing.T) {
+	for _, dir := range slices.Sorted(maps.Keys(goroutines)) {
+		testFiles, err := filepath.Glob(filepath.Join(moduleRoot, dir, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(testFiles, func(path string) bool { return checksForLeaks(t, path) }) {
+			t.Errorf("%s: got no leak check in its tests, want goleak.VerifyTestMain or goleak.Find in TestMain", dir)
+		}
+	}
+}
+
+func checksForLeaks(t *testing.T, path string) bool {
+	t.Helper()
+	source, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Contains(source, []byte("func TestMain(")) &&
+		(bytes.Contains(source, []byte("goleak.VerifyTestMain(")) || bytes.Contains(source, []byte("goleak.Find(")))
+}
+
+func TestEveryFormOfGoroutineStartIsFound(t *testing.T) {
 	const src = `package p
 func f() {
 	go g()
@@ -60,63 +99,66 @@ func f() {
 		t.Fatal(err)
 	}
 	var lines []int
-	for _, pos := range starts(file) {
+	for _, pos := range goroutineStarts(file) {
 		lines = append(lines, fset.Position(pos).Line)
 	}
 	if want := []int{3, 4, 4, 5, 6, 7, 8}; !slices.Equal(lines, want) {
-		t.Errorf("found starts in lines %v, want %v", lines, want)
+		t.Errorf("got goroutine starts in lines %v, want %v", lines, want)
 	}
 }
 
-// startsByFolder reads every Go file below root but tests, and gives where goroutines are started, by folder relative to root.
-func startsByFolder(t *testing.T, root string) map[string][]string {
+// goroutinesByPackage parses every Go file below root except tests, and returns the positions that
+// start a goroutine, by package directory relative to root.
+func goroutinesByPackage(t *testing.T, root string) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
-	files := 0
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	parsed := 0
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && path != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+		if entry.IsDir() && path != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata") {
 			return filepath.SkipDir
 		}
-		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+		if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
-		files++
+		parsed++
 		fset := token.NewFileSet()
 		file, err := parser.ParseFile(fset, path, nil, 0)
 		if err != nil {
-			return fmt.Errorf("reading %s: %w", path, err)
+			return fmt.Errorf("parsing %s: %w", path, err)
 		}
-		folder, err := filepath.Rel(root, filepath.Dir(path))
+		dir, err := filepath.Rel(root, filepath.Dir(path))
 		if err != nil {
 			return err
 		}
-		for _, pos := range starts(file) {
-			found[filepath.ToSlash(folder)] = append(found[filepath.ToSlash(folder)], fset.Position(pos).String())
+		dir = filepath.ToSlash(dir)
+		for _, pos := range goroutineStarts(file) {
+			found[dir] = append(found[dir], fset.Position(pos).String())
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if files == 0 {
-		t.Fatalf("no Go file below %s", root)
+	if parsed == 0 {
+		t.Fatalf("found no Go file below %s", root)
 	}
 	return found
 }
 
-// starts finds go statements, calls of a method Go (sync.WaitGroup, errgroup) and of AfterFunc, which runs its function in a goroutine of its own.
-func starts(file *ast.File) []token.Pos {
+// goroutineStarts finds go statements, calls of a method Go (sync.WaitGroup, errgroup), and calls
+// of AfterFunc, which runs its function in a goroutine of its own.
+func goroutineStarts(file *ast.File) []token.Pos {
 	var found []token.Pos
-	ast.Inspect(file, func(n ast.Node) bool {
-		switch n := n.(type) {
+	ast.Inspect(file, func(node ast.Node) bool {
+		switch node := node.(type) {
 		case *ast.GoStmt:
-			found = append(found, n.Pos())
+			found = append(found, node.Pos())
 		case *ast.CallExpr:
-			if sel, ok := n.Fun.(*ast.SelectorExpr); ok && (sel.Sel.Name == "Go" || sel.Sel.Name == "AfterFunc") {
-				found = append(found, n.Pos())
+			if sel, ok := node.Fun.(*ast.SelectorExpr); ok && (sel.Sel.Name == "Go" || sel.Sel.Name == "AfterFunc") {
+				found = append(found, node.Pos())
 			}
 		}
 		return true
