@@ -40,8 +40,8 @@ func collectCommits(
 	assignments []*assignment, take func(*offset.Tracker) (offset.Commit, bool),
 ) (source, retries []pendingCommit) {
 	for _, a := range assignments {
-		// Backwards, so that the source's commit, which is built last, has the origin of every copy that
-		// is settled in a retry partition's.
+		// Backwards, so that the source's commit, which is built last, has the origin of every copy
+		// that is settled in a retry partition's.
 		for _, p := range slices.Backward(a.partitions()) {
 			commit, ok := take(p.tracker)
 			switch {

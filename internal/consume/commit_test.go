@@ -14,99 +14,110 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// fault puts a fault into the cluster; the function that it gives takes it out and proves that it fired.
-func (c *cluster) fault(f kfake.Fault) (fired func()) {
-	h := c.Cluster().Fault(f)
+// injectFault injects a fault into the broker. The returned function removes it and checks that it
+// occurred.
+func (h *harness) injectFault(f kfake.Fault) (removeFault func()) {
+	injected := h.Cluster().Fault(f)
 	return func() {
-		c.t.Helper()
-		h.Remove()
-		if h.Hits() == 0 {
-			c.t.Errorf("the fault of %v never fired", f.Keys)
+		h.t.Helper()
+		injected.Remove()
+		if injected.Hits() == 0 {
+			h.t.Errorf("got no request with the fault of %v, want at least one", f.Keys)
 		}
 	}
 }
 
-func refusedCommits(err *kerr.Error, count int) kfake.Fault {
+// withRareCommits makes the final commit the only one.
+func withRareCommits(_ *fakeStages, cfg *consume.Config) { cfg.CommitInterval = time.Hour }
+
+// withProtocol selects the consumer protocol of KIP-848 or the classic one.
+func withProtocol(consumerProtocol bool) func(*fakeStages, *consume.Config) {
+	return func(_ *fakeStages, cfg *consume.Config) { cfg.ConsumerProtocol = consumerProtocol }
+}
+
+// refuseCommits is a fault that refuses commits of the group; a negative count refuses all.
+func refuseCommits(err *kerr.Error, count int) kfake.Fault {
 	return kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: group, Err: err, Count: count}
 }
 
-// commitErrors are those that pass. (NOT_COORDINATOR and the like are partly the client's own business.)
-var commitErrors = []*kerr.Error{
-	kerr.RebalanceInProgress, kerr.NotCoordinator, kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.RequestTimedOut,
-	kerr.OffsetMetadataTooLarge, kerr.UnknownServerError, kerr.IllegalGeneration,
+// transientCommitErrors are commit errors that a retry may mend. The client handles some of them,
+// such as NOT_COORDINATOR, partly itself.
+var transientCommitErrors = []*kerr.Error{
+	kerr.RebalanceInProgress, kerr.NotCoordinator, kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress,
+	kerr.RequestTimedOut, kerr.OffsetMetadataTooLarge, kerr.UnknownServerError, kerr.IllegalGeneration,
 }
 
-func TestTheLastCommitOfAStopIsTriedAgain(t *testing.T) {
-	for _, e := range commitErrors {
+func TestFinalCommitOfAStopIsRetried(t *testing.T) {
+	for _, e := range transientCommitErrors {
 		t.Run(e.Message, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				c := newCluster(t)
-				c.produce(30, ok)
-				m := c.join(1, time.Second, func(_ *line, cfg *consume.Config) { cfg.CommitInterval = time.Hour })
+				h := newHarness(t)
+				h.produceRecords(30, alwaysOK)
+				m := h.startMember(1, time.Second, withRareCommits)
 				testkit.AdvanceClock(10 * time.Second)
-				fired := c.fault(refusedCommits(e, 1))
-				m.leave()
-				fired()
-				m = c.join(2, 0, nil)
-				c.awaitCommitted(30)
-				m.leave()
-				c.check(30, 0)
+				removeFault := h.injectFault(refuseCommits(e, 1))
+				m.stopCleanly()
+				removeFault()
+				m = h.startMember(2, 0, nil)
+				h.awaitCommitted(30)
+				m.stopCleanly()
+				h.checkDeliveries(30, 0)
 			})
 		})
 	}
 }
 
-func TestTheLastCommitOfARevokeIsTriedAgain(t *testing.T) {
-	for i, e := range commitErrors {
+func TestFinalCommitOfARevokeIsRetried(t *testing.T) {
+	for i, e := range transientCommitErrors {
 		t.Run(e.Message, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				c := newCluster(t)
-				c.produce(30, ok)
-				slow := func(_ *line, cfg *consume.Config) { cfg.CommitInterval, cfg.ConsumerProtocol = time.Hour, i%2 == 1 }
-				a := c.join(1, time.Second, slow)
+				h := newHarness(t)
+				h.produceRecords(30, alwaysOK)
+				slow := func(_ *fakeStages, cfg *consume.Config) {
+					cfg.CommitInterval, cfg.ConsumerProtocol = time.Hour, i%2 == 1
+				}
+				a := h.startMember(1, time.Second, slow)
 				testkit.AdvanceClock(10 * time.Second)
-				fired := c.fault(refusedCommits(e, 1))
-				b := c.join(2, time.Second, slow)
+				removeFault := h.injectFault(refuseCommits(e, 1))
+				b := h.startMember(2, time.Second, slow)
 				testkit.AdvanceClock(time.Minute)
-				fired()
-				a.leave()
-				b.leave()
-				c.awaitCommitted(30)
-				c.check(30, 0)
+				removeFault()
+				a.stopCleanly()
+				b.stopCleanly()
+				h.awaitCommitted(30)
+				h.checkDeliveries(30, 0)
 			})
 		})
 	}
 }
 
-func TestCommitsGoOnAfterEachRefusal(t *testing.T) {
-	refusals := append(commitErrors, kerr.UnknownMemberID)
+func TestCommitsContinueAfterEveryRefusal(t *testing.T) {
+	refusals := append(transientCommitErrors, kerr.UnknownMemberID)
 	for i, e := range refusals {
 		for _, only := range [][]int32{nil, {1}} {
 			t.Run(fmt.Sprint(e.Message, only), func(t *testing.T) {
 				testkit.RunInBubble(t, func(t *testing.T) {
-					c := newCluster(t)
-					f := refusedCommits(e, 4)
+					h := newHarness(t)
+					f := refuseCommits(e, 4)
 					f.Partitions = only
-					fired := c.fault(f)
-					c.produce(90, func(i int) string { return []string{"ok", "ok", "retry once"}[i/3%3] })
-					m := c.join(1, time.Second, func(_ *line, cfg *consume.Config) { cfg.ConsumerProtocol = i%2 == 1 })
-					c.awaitCommitted(90)
-					c.awaitOffset(tier10s, 0, 10)
-					m.leave()
-					fired()
-					if err := c.commits.Check(); err != nil {
-						t.Error(err)
-					}
+					removeFault := h.injectFault(f)
+					h.produceRecords(90, func(i int) string { return []string{"ok", "ok", "retry once"}[i/3%3] })
+					m := h.startMember(1, time.Second, withProtocol(i%2 == 1))
+					h.awaitCommitted(90)
+					h.awaitOffset(tier10s, 0, 10)
+					m.stopCleanly()
+					removeFault()
+					h.checkCommits()
 				})
 			})
 		}
 	}
 }
 
-func TestWithoutMetadataAfterTheBrokerRefusedItPrefixesAreCommittedAllTheSame(t *testing.T) {
+func TestSettledPrefixIsCommittedWhenTheBrokerRefusesMetadata(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		c := newCluster(t)
-		f := refusedCommits(kerr.OffsetMetadataTooLarge, -1)
+		h := newHarness(t)
+		f := refuseCommits(kerr.OffsetMetadataTooLarge, -1)
 		f.When = func(r kmsg.Request) bool {
 			for _, topic := range r.(*kmsg.OffsetCommitRequest).Topics {
 				for _, p := range topic.Partitions {
@@ -117,18 +128,18 @@ func TestWithoutMetadataAfterTheBrokerRefusedItPrefixesAreCommittedAllTheSame(t 
 			}
 			return false
 		}
-		fired := c.fault(f)
-		c.produce(90, ok)
-		m := c.join(1, 2*time.Second, func(l *line, _ *consume.Config) {
-			l.stuck = func(r *record.Record) bool { return r.Origin.Partition == 0 && r.Origin.Offset == 10 }
+		removeFault := h.injectFault(f)
+		h.produceRecords(90, alwaysOK)
+		m := h.startMember(1, 2*time.Second, func(s *fakeStages, _ *consume.Config) {
+			s.isStuck = func(r *record.Record) bool { return r.Origin.Partition == 0 && r.Origin.Offset == 10 }
 		})
-		testkit.AdvanceClock(time.Second) // some are settled beyond the prefix
-		c.awaitOffset(source, 0, 10)
-		m.leave()
-		m = c.join(2, 0, nil)
-		c.awaitCommitted(90)
-		m.leave()
-		fired()
-		c.check(90, 19) // what was settled beyond the prefix
+		testkit.AdvanceClock(time.Second) // some records are settled beyond the settled prefix
+		h.awaitOffset(source, 0, 10)
+		m.stopCleanly()
+		m = h.startMember(2, 0, nil)
+		h.awaitCommitted(90)
+		m.stopCleanly()
+		removeFault()
+		h.checkDeliveries(90, 19) // the duplicates were settled beyond the settled prefix
 	})
 }

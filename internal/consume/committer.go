@@ -116,8 +116,8 @@ func (c *committer) forceRecommit() {
 
 // commitPending commits what live assignments have to commit. The retry partitions go in a request
 // of their own, because a broker may refuse them to a member of an older epoch (KIP-848). They wait
-// until their source partition's commit has succeeded: recovery takes a source record for settled by
-// the source's commit, or by a copy that is not settled itself.
+// until their source partition's commit has succeeded: recovery takes a source record for settled
+// by the source's commit, or by a copy that is not settled itself.
 func (c *committer) commitPending(ctx context.Context) error {
 	c.slot <- struct{}{}
 	defer func() { <-c.slot }()

@@ -11,126 +11,127 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func TestEverythingReadIsDeliveredOnceAndCommitted(t *testing.T) {
+func TestEveryRecordIsDeliveredOnceAndCommitted(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		c := newCluster(t)
-		c.produce(300, ok)
-		m := c.join(1, time.Second, nil)
-		c.awaitCommitted(300)
-		m.leave()
-		c.produce(30, ok)
-		m = c.join(2, time.Second, nil)
-		c.awaitCommitted(330)
-		m.leave()
-		c.check(330, 0)
+		h := newHarness(t)
+		h.produceRecords(300, alwaysOK)
+		m := h.startMember(1, time.Second, nil)
+		h.awaitCommitted(300)
+		m.stopCleanly()
+		h.produceRecords(30, alwaysOK)
+		m = h.startMember(2, time.Second, nil)
+		h.awaitCommitted(330)
+		m.stopCleanly()
+		h.checkDeliveries(330, 0)
 	})
 }
 
-func TestRetryRecordsComeWhenDueAndNotBefore(t *testing.T) {
+func TestRetryRecordsAreDeliveredWhenDue(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		c := newCluster(t)
-		c.produce(30, func(i int) string { return []string{"ok", "retry once", "retry twice"}[i%3] })
+		h := newHarness(t)
+		h.produceRecords(30, func(i int) string { return []string{"ok", "retry once", "retry twice"}[i%3] })
 		start := time.Now()
-		m := c.join(1, 100*time.Millisecond, nil)
-		c.awaitCommitted(30)
-		c.awaitOffset(tier10s, 1, 10)
-		c.awaitOffset(tier10s, 2, 10)
-		c.awaitOffset(tier1m, 2, 10)
-		m.leave()
-		c.check(30, 0)
-		for origin, times := range c.vendor.times {
+		m := h.startMember(1, 100*time.Millisecond, nil)
+		h.awaitCommitted(30)
+		h.awaitOffset(tier10s, 1, 10)
+		h.awaitOffset(tier10s, 2, 10)
+		h.awaitOffset(tier1m, 2, 10)
+		m.stopCleanly()
+		h.checkDeliveries(30, 0)
+		for origin, times := range h.vendor.times {
 			took := times[0].Sub(start)
 			switch origin[:len(source)+2] {
 			case source + "-1":
 				if took < 10*time.Second || took > 14*time.Second {
-					t.Errorf("%s took %v", origin, took)
+					t.Errorf("%s: got delivery after %v, want 10s to 14s", origin, took)
 				}
 			case source + "-2":
 				if took < 70*time.Second || took > 76*time.Second {
-					t.Errorf("%s took %v", origin, took)
+					t.Errorf("%s: got delivery after %v, want 70s to 76s", origin, took)
 				}
 			}
 		}
 	})
 }
 
-func TestMembersComeAndGoWithoutADuplicate(t *testing.T) {
+func TestRebalancesCauseNoDuplicate(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				c := newCluster(t)
-				protocol := func(_ *line, cfg *consume.Config) { cfg.ConsumerProtocol = seed%2 == 1 }
+				h := newHarness(t)
+				protocol := withProtocol(seed%2 == 1)
 				rng := rand.New(rand.NewPCG(seed, 0))
-				c.produce(600, func(i int) string { return []string{"ok", "ok", "retry once", "dead"}[rng.IntN(4)] })
-				a := c.join(seed, 2*time.Second, protocol)
+				plans := []string{"ok", "ok", "retry once", "dead"}
+				h.produceRecords(600, func(int) string { return plans[rng.IntN(4)] })
+				a := h.startMember(seed, 2*time.Second, protocol)
 				testkit.AdvanceClock(time.Duration(rng.IntN(5000)) * time.Millisecond)
-				b := c.join(seed+100, 2*time.Second, protocol)
+				b := h.startMember(seed+100, 2*time.Second, protocol)
 				testkit.AdvanceClock(time.Duration(rng.IntN(20000)) * time.Millisecond)
-				a.leave()
-				c.awaitCommitted(600)
+				a.stopCleanly()
+				h.awaitCommitted(600)
 				testkit.AdvanceClock(time.Minute)
-				b.leave()
-				if err := c.commits.Check(); err != nil {
-					t.Error(err)
-				}
-				if _, duplicates := c.vendor.counts(); duplicates != 0 {
-					t.Errorf("%d duplicates", duplicates)
+				b.stopCleanly()
+				h.checkCommits()
+				if _, duplicates := h.vendor.countDeliveries(); duplicates != 0 {
+					t.Errorf("got %d duplicates, want none", duplicates)
 				}
 			})
 		})
 	}
 }
 
-func TestAfterACrashOnlyWhatWasSentIsOfUnknownOutcome(t *testing.T) {
+func TestSettledRecordsAreNotOfUnknownOutcomeAfterACrash(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		c := newCluster(t)
-		c.produce(90, ok)
+		h := newHarness(t)
+		h.produceRecords(90, alwaysOK)
 		first := func(r *record.Record) bool { return r.Origin.Offset == 0 }
-		a := c.join(1, 0, func(l *line, _ *consume.Config) { l.sent, l.stuck = true, first })
-		testkit.AdvanceClock(20 * time.Second) // all but the stuck ones are settled and committed beyond the prefix
-		a.crash()
-		delivered, _ := c.vendor.counts()
+		a := h.startMember(1, 0, func(s *fakeStages, _ *consume.Config) { s.logIntents, s.isStuck = true, first })
+		testkit.AdvanceClock(20 * time.Second) // all but the stuck ones are settled and committed as metadata
+		a.crashMember()
+		delivered, _ := h.vendor.countDeliveries()
 		if delivered != 87 {
-			t.Fatalf("%d were delivered before the crash, want 87", delivered)
+			t.Fatalf("got %d records delivered before the crash, want 87", delivered)
 		}
-		b := c.join(2, 0, nil)
-		c.awaitCommitted(90)
-		b.leave()
-		if len(b.unknown) != 0 {
-			t.Errorf("%v came as unknown, though nothing was sent and open", b.unknown)
+		b := h.startMember(2, 0, nil)
+		h.awaitCommitted(90)
+		b.stopCleanly()
+		if len(b.unknownOutcomes) != 0 {
+			t.Errorf("got unknown outcomes of %v, want none, because no intent was committed", b.unknownOutcomes)
 		}
-		c.check(90, 0)
+		h.checkDeliveries(90, 0)
 	})
 }
 
-func TestRecordsOfACallThatWasUnderWayAtTheCrashComeAsUnknown(t *testing.T) {
+func TestRecordsOfACallInFlightAtACrashAreOfUnknownOutcome(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		c := newCluster(t)
-		c.produce(30, ok)
-		a := c.join(1, 0, func(l *line, _ *consume.Config) { l.sent, l.slow = true, time.Hour })
+		h := newHarness(t)
+		h.produceRecords(30, alwaysOK)
+		a := h.startMember(1, 0, func(s *fakeStages, _ *consume.Config) {
+			s.logIntents, s.maxLatency = true, time.Hour
+		})
 		testkit.AdvanceClock(20 * time.Second)
-		a.crash()
-		before, _ := c.vendor.counts()
-		b := c.join(2, 0, nil)
-		c.awaitCommitted(30)
-		b.leave()
-		if want := 30 - before; len(b.unknown) != want {
-			t.Errorf("%d came as unknown, want %d", len(b.unknown), want)
+		a.crashMember()
+		before, _ := h.vendor.countDeliveries()
+		b := h.startMember(2, 0, nil)
+		h.awaitCommitted(30)
+		b.stopCleanly()
+		if want := 30 - before; len(b.unknownOutcomes) != want {
+			t.Errorf("got %d unknown outcomes, want %d", len(b.unknownOutcomes), want)
 		}
 	})
 }
 
-func TestACopyInARetryTopicSettlesItsSourceRecordAtTakeOver(t *testing.T) {
+func TestRecoverySettlesSourceRecordsWithACopyInARetryTopic(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		c := newCluster(t)
-		c.produce(9, func(int) string { return "retry once" })
-		a := c.join(1, 0, func(_ *line, cfg *consume.Config) { cfg.CommitInterval = time.Hour })
-		testkit.AdvanceClock(5 * time.Second) // written to the tier; the one commit that went out came before
-		a.crash()
-		b := c.join(2, 0, nil)
-		c.awaitCommitted(9)
+		h := newHarness(t)
+		h.produceRecords(9, func(int) string { return "retry once" })
+		a := h.startMember(1, 0, withRareCommits)
+		testkit.AdvanceClock(5 * time.Second) // all are in the tier, and the only commit was sent before
+		a.crashMember()
+		b := h.startMember(2, 0, nil)
+		h.awaitCommitted(9)
 		testkit.AdvanceClock(time.Minute)
-		b.leave()
-		c.check(9, 0)
+		b.stopCleanly()
+		h.checkDeliveries(9, 0)
 	})
 }

@@ -11,63 +11,66 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// startsAt checks where the log of a retry partition begins.
-func (c *cluster) startsAt(topic string, partition int32, want int64) {
-	c.t.Helper()
-	if got := c.Cluster().PartitionInfo(topic, partition).LogStartOffset; got != want {
-		c.t.Errorf("%s/%d begins at %d, want %d", topic, partition, got, want)
+// checkLogStart checks the start offset of a retry partition's log.
+func (h *harness) checkLogStart(topic string, partition int32, want int64) {
+	h.t.Helper()
+	if got := h.Cluster().PartitionInfo(topic, partition).LogStartOffset; got != want {
+		h.t.Errorf("%s/%d: got start offset %d, want %d", topic, partition, got, want)
 	}
 }
 
-// What is settled and committed is deleted, for the broker forgets the group's offsets of retry topics after a while.
+// Settled and committed records are deleted, because the broker forgets the group's offsets of
+// retry topics after a while.
 func TestSettledRetryRecordsAreDeleted(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		c := newCluster(t)
+		h := newHarness(t)
 		for o := range int64(3) {
-			c.copyTo(tier10s, 0, 1000+o, 1, time.Now(), "earlier")
+			h.produceCopy(tier10s, 0, 1000+o, 1, time.Now(), "earlier")
 		}
-		c.copyTo(tier10s, 0, 1003, 1, time.Now().Add(time.Hour), "earlier")
-		m := c.join(1, 0, nil)
+		h.produceCopy(tier10s, 0, 1003, 1, time.Now().Add(time.Hour), "earlier")
+		m := h.startMember(1, 0, nil)
 		testkit.AdvanceClock(2 * time.Minute)
-		c.startsAt(tier10s, 0, 3)
-		m.leave()
-		c.startsAt(tier10s, 0, 3)
+		h.checkLogStart(tier10s, 0, 3)
+		m.stopCleanly()
+		h.checkLogStart(tier10s, 0, 3)
 	})
 }
 
-func TestWhatAnEarlierOwnerCommittedAndDidNotComeToDeleteIsDeleted(t *testing.T) {
+func TestSettledRetryRecordsOfAnEarlierOwnerAreDeleted(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		c := newCluster(t)
+		h := newHarness(t)
 		for o := range int64(3) {
-			c.copyTo(tier10s, 0, 1000+o, 1, time.Now(), "earlier")
+			h.produceCopy(tier10s, 0, 1000+o, 1, time.Now(), "earlier")
 		}
-		m := c.join(1, 0, nil)
-		c.awaitOffset(tier10s, 0, 3)
-		m.crash()
-		c.startsAt(tier10s, 0, 0)
-		m = c.join(2, 0, nil)
+		m := h.startMember(1, 0, nil)
+		h.awaitOffset(tier10s, 0, 3)
+		m.crashMember()
+		h.checkLogStart(tier10s, 0, 0)
+		m = h.startMember(2, 0, nil)
 		testkit.AdvanceClock(3 * time.Minute)
-		c.startsAt(tier10s, 0, 3)
-		m.leave()
-		c.check(3, 0)
+		h.checkLogStart(tier10s, 0, 3)
+		m.stopCleanly()
+		h.checkDeliveries(3, 0)
 	})
 }
 
-func TestADeletionThatFailsIsTriedAgain(t *testing.T) {
+func TestFailedDeletionIsRetried(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		c := newCluster(t)
+		h := newHarness(t)
 		for o := range int64(3) {
-			c.copyTo(tier10s, 0, 1000+o, 1, time.Now(), "earlier")
-			c.copyTo(tier10s, 1, 1000+o, 1, time.Now(), "earlier")
+			h.produceCopy(tier10s, 0, 1000+o, 1, time.Now(), "earlier")
+			h.produceCopy(tier10s, 1, 1000+o, 1, time.Now(), "earlier")
 		}
-		fired := c.fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DeleteRecords}, Partitions: []int32{1}, Err: kerr.PolicyViolation, Count: 1})
-		m := c.join(1, 0, nil)
+		removeFault := h.injectFault(kfake.Fault{
+			Keys: []kmsg.Key{kmsg.DeleteRecords}, Partitions: []int32{1}, Err: kerr.PolicyViolation, Count: 1,
+		})
+		m := h.startMember(1, 0, nil)
 		testkit.AdvanceClock(90 * time.Second)
-		fired()
-		c.startsAt(tier10s, 0, 3)
-		c.startsAt(tier10s, 1, 0)
+		removeFault()
+		h.checkLogStart(tier10s, 0, 3)
+		h.checkLogStart(tier10s, 1, 0)
 		testkit.AdvanceClock(time.Minute)
-		c.startsAt(tier10s, 1, 3)
-		m.leave()
+		h.checkLogStart(tier10s, 1, 3)
+		m.stopCleanly()
 	})
 }

@@ -30,58 +30,74 @@ const (
 	numParts = 3
 )
 
-// cluster is an embedded platform with the topics of a pipeline.
-type cluster struct {
+// harness is an embedded broker with the topics of a pipeline, a fake vendor, and a client for the
+// test itself. "First" in the names of its methods is partition 0 of the source topic.
+type harness struct {
 	*embedded.Platform
 	t       *testing.T
 	commits *testkit.CommitOracle
-	vendor  *vendor
+	vendor  *fakeVendor
 	client  *kgo.Client
 }
 
-func newCluster(t *testing.T) *cluster { return newClusterOf(t, 1) }
+func newHarness(t *testing.T) *harness { return newHarnessWithBrokers(t, 1) }
 
-func newClusterOf(t *testing.T, brokers int) *cluster {
-	return newClusterWith(t, embedded.Options{Network: &testkit.Network{}, Brokers: brokers})
+func newHarnessWithBrokers(t *testing.T, brokers int) *harness {
+	return newHarnessWithOptions(t, embedded.Options{Network: &testkit.Network{}, Brokers: brokers})
 }
 
-func newClusterWith(t *testing.T, o embedded.Options) *cluster {
-	p := testkit.StartPlatform(t, o)
+func newHarnessWithOptions(t *testing.T, options embedded.Options) *harness {
+	p := testkit.StartPlatform(t, options)
 	for _, topic := range []string{source, tier10s, tier1m, dead} {
 		if err := p.Cluster().CreateTopic(topic, numParts, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c := &cluster{Platform: p, t: t, commits: testkit.WatchCommits(p.Cluster()), vendor: &vendor{times: map[string][]time.Time{}}}
-	c.client = testkit.NewClient(t, p, kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	return c
+	h := &harness{
+		Platform: p, t: t, commits: testkit.WatchCommits(p.Cluster()),
+		vendor: &fakeVendor{times: map[string][]time.Time{}},
+	}
+	h.client = h.newClient()
+	return h
 }
 
-// produce writes n records round robin; plan gives the value of each, which says what the vendor does with it.
-func (c *cluster) produce(n int, plan func(i int) string) {
-	c.t.Helper()
-	for i := range n {
-		r := &kgo.Record{Topic: source, Partition: int32(i % numParts), Key: fmt.Appendf(nil, "k%d", i), Value: []byte(plan(i)),
-			Headers: []kgo.RecordHeader{{Key: "upstream", Value: []byte{0, byte(i)}}}}
-		if err := c.client.ProduceSync(c.t.Context(), r).FirstErr(); err != nil {
-			c.t.Fatal(err)
+// newClient returns a client that produces to the partition of each record.
+func (h *harness) newClient(options ...kgo.Opt) *kgo.Client {
+	h.t.Helper()
+	return testkit.NewClient(h.t, h.Platform, append(options, kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+}
+
+// produceRecords produces records to the source round robin. plan returns the value of each, which
+// says what fakeStages does with it.
+func (h *harness) produceRecords(count int, plan func(i int) string) {
+	h.t.Helper()
+	for i := range count {
+		r := &kgo.Record{
+			Topic: source, Partition: int32(i % numParts), Key: fmt.Appendf(nil, "k%d", i), Value: []byte(plan(i)),
+			Headers: []kgo.RecordHeader{{Key: "upstream", Value: []byte{0, byte(i)}}},
+		}
+		if err := h.client.ProduceSync(h.t.Context(), r).FirstErr(); err != nil {
+			h.t.Fatal(err)
 		}
 	}
 }
 
-// vendor counts deliveries by origin.
-type vendor struct {
+// alwaysOK is a plan in which the vendor accepts every record.
+func alwaysOK(int) string { return "ok" }
+
+// fakeVendor counts deliveries by origin.
+type fakeVendor struct {
 	mu    sync.Mutex
 	times map[string][]time.Time
 }
 
-func (v *vendor) accept(r *record.Record) {
+func (v *fakeVendor) acceptRecord(r *record.Record) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.times[r.Origin.ID()] = append(v.times[r.Origin.ID()], time.Now())
 }
 
-func (v *vendor) counts() (delivered, duplicates int) {
+func (v *fakeVendor) countDeliveries() (delivered, duplicates int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, times := range v.times {
@@ -91,78 +107,79 @@ func (v *vendor) counts() (delivered, duplicates int) {
 	return delivered, duplicates
 }
 
-// line stands for the steps between consume and settle: it takes a while for each record, then does what the record's value says.
-type line struct {
-	t       *testing.T
-	c       *cluster
-	group   *consume.Group
-	settler *settle.Settler
-	rng     *rand.Rand
-	work    sync.WaitGroup
-	slow    time.Duration
-	stuck   func(*record.Record) bool // such a record is held until its assignment ends
-	sent    bool                      // every record is committed as sent first
-	before  func(*record.Record)      // runs before the vendor is called; may block
+// fakeStages plays the stages between consume and settle. It takes a random time for each record
+// and then does what the record's value says.
+type fakeStages struct {
+	t          *testing.T
+	harness    *harness
+	group      *consume.Group
+	settler    *settle.Settler
+	rng        *rand.Rand
+	running    sync.WaitGroup
+	maxLatency time.Duration
+	isStuck    func(*record.Record) bool // such a record is kept until its assignment ends
+	logIntents bool                      // the intent of every record is committed first
+	beforeCall func(*record.Record)      // runs before the vendor is called; may block
 
-	mu      sync.Mutex
-	flushed chan struct{}
-	unknown []string // origins that came as of unknown outcome
+	mu              sync.Mutex
+	drainNotified   chan struct{}
+	unknownOutcomes []string // origins of records of unknown outcome
 }
 
-func (l *line) NotifyDraining() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	close(l.flushed)
-	l.flushed = make(chan struct{})
+func (s *fakeStages) NotifyDraining() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.drainNotified)
+	s.drainNotified = make(chan struct{})
 }
 
-// Handle gives records that take their time a goroutine each; those that do not, and those that are stuck, share one: thousands of goroutines at once are
-// more than the race detector stands.
-func (l *line) Handle(ctx context.Context, records []*record.Record) {
+// Handle starts a goroutine for each record that takes time, and one for all others: thousands of
+// goroutines at once are more than the race detector can handle.
+func (s *fakeStages) Handle(ctx context.Context, records []*record.Record) {
 	var quick, stuck []*record.Record
 	for _, r := range records {
-		l.mu.Lock()
-		took := time.Duration(l.rng.Int64N(int64(l.slow) + 1))
+		s.mu.Lock()
+		latency := time.Duration(s.rng.Int64N(int64(s.maxLatency) + 1))
 		if r.OutcomeUnknown {
-			l.unknown = append(l.unknown, r.Origin.ID())
+			s.unknownOutcomes = append(s.unknownOutcomes, r.Origin.ID())
 		}
-		l.mu.Unlock()
+		s.mu.Unlock()
 		switch {
-		case l.stuck != nil && l.stuck(r):
+		case s.isStuck != nil && s.isStuck(r):
 			stuck = append(stuck, r)
-		case l.slow == 0 && !l.sent && l.before == nil:
+		case s.maxLatency == 0 && !s.logIntents && s.beforeCall == nil:
 			quick = append(quick, r)
 		default:
-			l.work.Go(func() { l.one(ctx, r, took) })
+			s.running.Go(func() { s.handleRecord(ctx, r, latency) })
 		}
 	}
 	if len(quick) > 0 {
-		l.work.Go(func() { l.all(ctx, quick) })
+		s.running.Go(func() { s.handleQuick(ctx, quick) })
 	}
 	if len(stuck) > 0 {
-		l.work.Go(func() { l.hold(ctx, stuck) })
+		s.running.Go(func() { s.holdStuck(ctx, stuck) })
 	}
 }
 
-func (l *line) all(ctx context.Context, records []*record.Record) {
+func (s *fakeStages) handleQuick(ctx context.Context, records []*record.Record) {
 	for _, r := range records {
-		l.one(ctx, r, 0)
+		s.handleRecord(ctx, r, 0)
 	}
 }
 
-// hold keeps records until they are stuck no more, or their assignment ends.
-func (l *line) hold(ctx context.Context, records []*record.Record) {
+// holdStuck keeps records until they are no longer stuck or their assignment ends.
+func (s *fakeStages) holdStuck(ctx context.Context, records []*record.Record) {
 	for len(records) > 0 {
-		l.mu.Lock()
-		flushed := l.flushed
-		l.mu.Unlock()
+		s.mu.Lock()
+		notified := s.drainNotified
+		s.mu.Unlock()
 		records = slices.DeleteFunc(records, func(r *record.Record) bool {
 			_, draining := r.Draining()
 			switch {
 			case draining || ctx.Err() != nil:
 				r.Release()
-			case !l.stuck(r):
-				l.one(ctx, r, 0)
+			case !s.isStuck(r):
+				s.handleRecord(ctx, r, 0)
 			default:
 				return false
 			}
@@ -172,144 +189,174 @@ func (l *line) hold(ctx context.Context, records []*record.Record) {
 			return
 		}
 		select {
-		case <-flushed:
+		case <-notified:
 		case <-ctx.Done():
 		}
 	}
 }
 
-func (l *line) one(ctx context.Context, r *record.Record, took time.Duration) {
-	if l.sent {
-		if err := l.group.LogIntent(ctx, []*record.Record{r}); err != nil || r.Fenced() {
+func (s *fakeStages) handleRecord(ctx context.Context, r *record.Record, latency time.Duration) {
+	if s.logIntents {
+		if err := s.group.LogIntent(ctx, []*record.Record{r}); err != nil || r.Fenced() {
 			r.Release()
 			return
 		}
 	}
-	if l.before != nil {
-		l.before(r)
+	if s.beforeCall != nil {
+		s.beforeCall(r)
 	}
 	select {
-	case <-time.After(took):
+	case <-time.After(latency):
 	case <-ctx.Done():
 		r.Release()
 		return
 	}
-	o := record.Outcome{Record: r, OperationName: "crmcom.purchases", Disposition: record.DispositionDelivered, Attempt: r.Attempt + 1}
-	switch string(r.Raw.Value) {
-	case "dead":
+	outcome := plannedOutcome(r)
+	if outcome.Disposition == record.DispositionDelivered {
+		s.harness.vendor.acceptRecord(r)
+	}
+	s.harness.commits.Settled(r.Raw.Topic, r.Raw.Partition, r.Raw.Offset)
+	_ = s.settler.Settle(ctx, []record.Outcome{outcome})
+}
+
+// plannedOutcome returns the outcome that the value of a record plans.
+func plannedOutcome(r *record.Record) record.Outcome {
+	o := record.Outcome{
+		Record: r, OperationName: "crmcom.purchases", Attempt: r.Attempt + 1, Disposition: record.DispositionDelivered,
+	}
+	switch plan := string(r.Raw.Value); {
+	case plan == "dead":
 		o.Disposition, o.Cause, o.Stage = record.DispositionDead, record.CauseRejected, record.StageDeliver
-	case "retry once":
-		if r.TierDelay == 0 {
-			o.Disposition, o.Cause, o.Stage, o.Delay = record.DispositionRetry, record.CauseRetryable, record.StageDeliver, 10*time.Second
-		}
-	case "retry twice":
-		if r.TierDelay < time.Minute {
-			o.Disposition, o.Cause, o.Stage, o.Delay = record.DispositionRetry, record.CauseRetryable, record.StageDeliver, 10*time.Second
-			if r.TierDelay == 10*time.Second {
-				o.Delay = time.Minute
-			}
+	case plan == "retry once" && r.TierDelay == 0, plan == "retry twice" && r.TierDelay < time.Minute:
+		o.Disposition, o.Cause, o.Stage = record.DispositionRetry, record.CauseRetryable, record.StageDeliver
+		o.Delay = 10 * time.Second
+		if r.TierDelay == 10*time.Second {
+			o.Delay = time.Minute
 		}
 	}
-	if o.Disposition == record.DispositionDelivered {
-		l.c.vendor.accept(r)
-	}
-	l.c.commits.Settled(r.Raw.Topic, r.Raw.Partition, r.Raw.Offset)
-	_ = l.settler.Settle(ctx, []record.Outcome{o})
+	return o
 }
 
-// member is a running instance.
+// member is a running instance of the pipeline.
 type member struct {
-	*line
-	obs        *observe.Pipeline
-	net        *testkit.Uplink
-	take, work context.CancelFunc
-	over       chan struct{}
+	*fakeStages
+	obs                    *observe.Pipeline
+	uplink                 *testkit.Uplink
+	stopFetching, stopWork context.CancelFunc
+	stopped                chan struct{}
 }
 
-func (c *cluster) join(seed uint64, slow time.Duration, change func(*line, *consume.Config)) *member {
-	c.t.Helper()
-	m := &member{obs: observe.NewRegistry(prometheus.NewRegistry()).Pipeline("orders"), net: testkit.NewUplink(c.Dial), over: make(chan struct{})}
-	cfg := consume.Config{
-		Topic: source, Group: group, ClientOptions: []kgo.Opt{kgo.SeedBrokers(c.Brokers()...), kgo.Dialer(m.net.Dial)},
-		RetryTiers:   []consume.RetryTier{{Topic: tier10s, Delay: 10 * time.Second}, {Topic: tier1m, Delay: time.Minute}},
-		OnOffsetLost: consume.LostOffsetStop, MaxInFlight: 64, MaxInFlightBytes: 1 << 20, MaxRecordBytes: 1 << 20,
-		DrainTimeout: 30 * time.Second, RebalanceTimeout: 60 * time.Second,
+// startMember starts a member whose stages take up to maxLatency for each record. change may change
+// the stages and the configuration.
+func (h *harness) startMember(
+	seed uint64, maxLatency time.Duration, change func(*fakeStages, *consume.Config),
+) *member {
+	h.t.Helper()
+	m := &member{
+		obs:    observe.NewRegistry(prometheus.NewRegistry()).Pipeline("orders"),
+		uplink: testkit.NewUplink(h.Dial), stopped: make(chan struct{}),
 	}
-	m.line = &line{t: c.t, c: c, rng: rand.New(rand.NewPCG(seed, 1)), slow: slow, flushed: make(chan struct{})}
+	m.fakeStages = &fakeStages{
+		t: h.t, harness: h, rng: rand.New(rand.NewPCG(seed, 1)), maxLatency: maxLatency,
+		drainNotified: make(chan struct{}),
+	}
+	cfg := h.memberConfig(m.uplink)
 	if change != nil {
-		change(m.line, &cfg)
+		change(m.fakeStages, &cfg)
 	}
-	log := zaptest.NewLogger(c.t)
-	g, err := consume.NewGroup(cfg, m.obs, log)
-	if err != nil {
-		c.t.Fatal(err)
+	log := zaptest.NewLogger(h.t)
+	var err error
+	if m.group, err = consume.NewGroup(cfg, m.obs, log); err != nil {
+		h.t.Fatal(err)
 	}
-	m.group = g
-	m.settler = settle.NewSettler(settle.Config{ConnectorName: group, DeadLetterTopic: dead, RetryTopics: map[time.Duration]string{10 * time.Second: tier10s, time.Minute: tier1m}},
-		g.Producer(), nil, log)
-	take, stopTake := context.WithCancel(context.Background())
-	work, stopWork := context.WithCancel(context.Background())
-	m.take, m.work = stopTake, stopWork
+	m.settler = settle.NewSettler(settle.Config{
+		ConnectorName: group, DeadLetterTopic: dead,
+		RetryTopics: map[time.Duration]string{10 * time.Second: tier10s, time.Minute: tier1m},
+	}, m.group.Producer(), nil, log)
+	fetchCtx, stopFetching := context.WithCancel(context.Background())
+	workCtx, stopWork := context.WithCancel(context.Background())
+	m.stopFetching, m.stopWork = stopFetching, stopWork
 	go func() {
-		defer close(m.over)
-		if err := g.Run(take, work, m.line); err != nil {
-			c.t.Errorf("running: %v", err)
+		defer close(m.stopped)
+		if err := m.group.Run(fetchCtx, workCtx, m.fakeStages); err != nil {
+			h.t.Errorf("running the group: %v", err)
 		}
-		g.Close()
-		m.line.work.Wait()
+		m.group.Close()
+		m.running.Wait()
 	}()
 	return m
 }
 
-// leave stops cleanly.
-func (m *member) leave() {
-	m.take()
-	<-m.over
-	m.work()
+func (h *harness) memberConfig(uplink *testkit.Uplink) consume.Config {
+	return consume.Config{
+		Topic: source, Group: group,
+		ClientOptions: []kgo.Opt{kgo.SeedBrokers(h.Brokers()...), kgo.Dialer(uplink.Dial)},
+		RetryTiers: []consume.RetryTier{
+			{Topic: tier10s, Delay: 10 * time.Second}, {Topic: tier1m, Delay: time.Minute},
+		},
+		OnOffsetLost: consume.LostOffsetStop, MaxInFlight: 64, MaxInFlightBytes: 1 << 20, MaxRecordBytes: 1 << 20,
+		DrainTimeout: 30 * time.Second, RebalanceTimeout: 60 * time.Second,
+	}
 }
 
-// crash cuts the instance off; what it still does reaches nobody.
-func (m *member) crash() {
-	m.net.Cut()
-	m.work()
-	m.take()
-	<-m.over
+// stopCleanly stops the member with the first signal and waits for it.
+func (m *member) stopCleanly() {
+	m.stopFetching()
+	<-m.stopped
+	m.stopWork()
 }
 
-// awaitCommitted waits until the group has committed all that was produced.
-func (c *cluster) awaitCommitted(n int) {
-	c.t.Helper()
+// crashMember cuts the member off from the broker and stops it: what it still does reaches nobody.
+func (m *member) crashMember() {
+	m.uplink.Cut()
+	m.stopWork()
+	m.stopFetching()
+	<-m.stopped
+}
+
+// awaitCommitted waits until the group has committed all of the records that produceRecords
+// produced.
+func (h *harness) awaitCommitted(count int) {
+	h.t.Helper()
 	for p := range numParts {
-		c.awaitOffset(source, int32(p), int64((n+numParts-1-p)/numParts))
+		h.awaitOffset(source, int32(p), int64((count+numParts-1-p)/numParts))
 	}
 }
 
-func (c *cluster) awaitOffset(topic string, partition int32, offset int64) {
-	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Minute)
+// awaitOffset waits until the group has committed an offset.
+func (h *harness) awaitOffset(topic string, partition int32, offset int64) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Minute)
 	defer cancel()
-	if err := testkit.WaitCommitted(ctx, c.Cluster(), group, topic, partition, offset); err != nil {
-		c.t.Error(err)
-		c.t.FailNow()
+	if err := testkit.WaitCommitted(ctx, h.Cluster(), group, topic, partition, offset); err != nil {
+		h.t.Error(err)
+		h.t.FailNow()
 	}
 }
 
-func (c *cluster) checkCount(delivered int) {
-	c.t.Helper()
-	if got, _ := c.vendor.counts(); got != delivered {
-		c.t.Errorf("%d were delivered, want %d", got, delivered)
+// checkDelivered checks how many records were delivered.
+func (h *harness) checkDelivered(want int) {
+	h.t.Helper()
+	if got, _ := h.vendor.countDeliveries(); got != want {
+		h.t.Errorf("got %d records delivered, want %d", got, want)
 	}
 }
 
-func (c *cluster) check(delivered, duplicates int) {
-	c.t.Helper()
-	if err := c.commits.Check(); err != nil {
-		c.t.Error(err)
-	}
-	gotDelivered, gotDuplicates := c.vendor.counts()
-	if gotDelivered != delivered || gotDuplicates != duplicates {
-		c.t.Errorf("delivered %d and %d twice, want %d and %d", gotDelivered, gotDuplicates, delivered, duplicates)
+// checkDeliveries checks the deliveries, and every commit against what was settled.
+func (h *harness) checkDeliveries(wantDelivered, wantDuplicates int) {
+	h.t.Helper()
+	h.checkCommits()
+	delivered, duplicates := h.vendor.countDeliveries()
+	if delivered != wantDelivered || duplicates != wantDuplicates {
+		h.t.Errorf("got %d records delivered and %d duplicates, want %d and %d",
+			delivered, duplicates, wantDelivered, wantDuplicates)
 	}
 }
 
-func ok(int) string { return "ok" }
+// checkCommits checks every commit against what was settled.
+func (h *harness) checkCommits() {
+	h.t.Helper()
+	if err := h.commits.Check(); err != nil {
+		h.t.Error(err)
+	}
+}

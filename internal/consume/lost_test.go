@@ -14,55 +14,55 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// commitAt is what the group has committed for partition 0 before any member comes.
-func (c *cluster) commitAt(offset int64) {
-	c.t.Helper()
-	c.commitWith(offset, "")
+// commitFirst commits an offset for the group before it has any member.
+func (h *harness) commitFirst(offset int64) {
+	h.t.Helper()
+	h.commitFirstWith(offset, "")
 }
 
-func (c *cluster) commitWith(offset int64, metadata string) {
-	c.t.Helper()
+func (h *harness) commitFirstWith(offset int64, metadata string) {
+	h.t.Helper()
 	for p := range int32(numParts) {
-		c.commit(source, p, 0, "")
+		h.commitPartition(source, p, 0, "")
 	}
-	c.commit(source, 0, offset, metadata)
+	h.commitPartition(source, 0, offset, metadata)
 }
 
-func (c *cluster) commit(topic string, partition int32, offset int64, metadata string) {
-	c.t.Helper()
-	c.commitOffset(kadm.Offset{Topic: topic, Partition: partition, At: offset, LeaderEpoch: -1, Metadata: metadata})
+func (h *harness) commitPartition(topic string, partition int32, offset int64, metadata string) {
+	h.t.Helper()
+	h.commitOffset(kadm.Offset{Topic: topic, Partition: partition, At: offset, LeaderEpoch: -1, Metadata: metadata})
 }
 
-// commitAtEpoch commits for a partition 0 as a member does, with the epoch of the record there.
-func (c *cluster) commitAtEpoch(topic string, offset int64, epoch int32) {
-	c.t.Helper()
-	c.commitOffset(kadm.Offset{Topic: topic, Partition: 0, At: offset, LeaderEpoch: epoch})
+// commitFirstAtEpoch commits for partition 0 of a topic as a member does, with a leader epoch.
+func (h *harness) commitFirstAtEpoch(topic string, offset int64, epoch int32) {
+	h.t.Helper()
+	h.commitOffset(kadm.Offset{Topic: topic, Partition: 0, At: offset, LeaderEpoch: epoch})
 }
 
-func (c *cluster) commitOffset(o kadm.Offset) {
-	c.t.Helper()
-	c.commits.StartAt(o.Topic, o.Partition, o.At)
+func (h *harness) commitOffset(o kadm.Offset) {
+	h.t.Helper()
+	h.commits.StartAt(o.Topic, o.Partition, o.At)
 	offsets := kadm.Offsets{}
 	offsets.Add(o)
-	answer, err := kadm.NewClient(c.client).CommitOffsets(c.t.Context(), group, offsets)
+	answer, err := kadm.NewClient(h.client).CommitOffsets(h.t.Context(), group, offsets)
 	if err == nil {
 		err = answer.Error()
 	}
 	if err != nil {
-		c.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 }
 
-func lost(policy consume.LostOffsetPolicy) func(*line, *consume.Config) {
-	return func(_ *line, cfg *consume.Config) { cfg.OnOffsetLost = policy }
+func withLostPolicy(policy consume.LostOffsetPolicy) func(*fakeStages, *consume.Config) {
+	return func(_ *fakeStages, cfg *consume.Config) { cfg.OnOffsetLost = policy }
 }
 
-// The commit is at 100 in a log that ends at 10, or at 2 in one that begins at 5.
-func TestALostOffsetFollowsItsPolicy(t *testing.T) {
+// The log has offsets 5 to 10; 100 and 2 are committed.
+func TestLostOffsetFollowsItsPolicy(t *testing.T) {
 	for _, test := range []struct {
-		policy          consume.LostOffsetPolicy
-		commit          int64
-		before, andThen int // deliveries from partition 0
+		policy        consume.LostOffsetPolicy
+		commit        int64
+		before, after int // deliveries before and after the restart
 	}{
 		{consume.LostOffsetStop, 100, 0, 0}, {consume.LostOffsetStop, 2, 0, 0},
 		{consume.LostOffsetEarliest, 100, 5, 3}, {consume.LostOffsetEarliest, 2, 5, 3},
@@ -70,62 +70,66 @@ func TestALostOffsetFollowsItsPolicy(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s, committed %d", test.policy, test.commit), func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				c := newCluster(t)
-				c.commits.AllowRewinds()
-				c.fill(10)
-				if err := c.Cluster().DeleteRecords(source, 0, 5); err != nil {
+				h := newHarness(t)
+				h.commits.AllowRewinds()
+				h.produceToFirst(10)
+				if err := h.Cluster().DeleteRecords(source, 0, 5); err != nil {
 					t.Fatal(err)
 				}
-				c.commitAt(test.commit)
-				m := c.join(1, 0, lost(test.policy))
+				h.commitFirst(test.commit)
+				m := h.startMember(1, 0, withLostPolicy(test.policy))
 				testkit.AdvanceClock(10 * time.Second)
-				if got, _ := c.vendor.counts(); got != test.before {
-					t.Errorf("%d were delivered at first, want %d", got, test.before)
+				if got, _ := h.vendor.countDeliveries(); got != test.before {
+					t.Errorf("got %d records delivered before the restart, want %d", got, test.before)
 				}
-				m.leave()
-				c.fill(3) // while nobody reads: they are none of what was lost
-				m = c.join(2, 0, lost(test.policy))
+				m.stopCleanly()
+				h.produceToFirst(3) // while no member runs, so none of them is lost
+				m = h.startMember(2, 0, withLostPolicy(test.policy))
 				testkit.AdvanceClock(10 * time.Second)
-				if got, twice := c.vendor.counts(); got != test.before+test.andThen || twice != 0 {
-					t.Errorf("%d were delivered in all and %d twice, want %d", got, twice, test.before+test.andThen)
+				if got, twice := h.vendor.countDeliveries(); got != test.before+test.after || twice != 0 {
+					t.Errorf("got %d records delivered and %d duplicates, want %d and none",
+						got, twice, test.before+test.after)
 				}
-				m.leave()
+				m.stopCleanly()
 			})
 		})
 	}
 }
 
-// A lost offset stays lost though the log grows past it meanwhile: what is there below it was never read.
-func TestALostOffsetStaysLostThoughTheLogGrowsPastIt(t *testing.T) {
+// The records below the lost offset that the log has then were never read.
+func TestLostOffsetStaysLostWhenTheLogGrowsPastIt(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		c := newCluster(t)
-		c.fill(10)
-		c.commitAt(12)
-		m := c.join(1, 0, lost(consume.LostOffsetStop))
+		h := newHarness(t)
+		h.produceToFirst(10)
+		h.commitFirst(12)
+		m := h.startMember(1, 0, withLostPolicy(consume.LostOffsetStop))
 		testkit.AdvanceClock(10 * time.Second)
-		c.fill(10)
+		h.produceToFirst(10)
 		testkit.AdvanceClock(time.Minute)
 		m.checkHold("offset_lost")
-		c.checkCount(0)
-		m.leave()
+		h.checkDelivered(0)
+		m.stopCleanly()
 	})
 }
 
-// Where the client finds out by the commit's epoch that the log was cut below it, reading goes on from the cut, and no hold stands.
-func TestACommitPastACutGoesOnFromTheCut(t *testing.T) {
+// The client finds out by the committed epoch that the log was truncated below the committed
+// offset.
+func TestCommitBeyondATruncationContinuesFromTheCut(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		c := newCluster(t)
-		c.commits.AllowRewinds()
-		c.fill(10)
-		c.commitAt(12)
-		c.commitAtEpoch(source, 12, 0)
-		c.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetForLeaderEpoch}, Count: 3, Err: kerr.LeaderNotAvailable})
-		m := c.join(1, 0, lost(consume.LostOffsetStop))
+		h := newHarness(t)
+		h.commits.AllowRewinds()
+		h.produceToFirst(10)
+		h.commitFirst(12)
+		h.commitFirstAtEpoch(source, 12, 0)
+		h.Cluster().Fault(kfake.Fault{
+			Keys: []kmsg.Key{kmsg.OffsetForLeaderEpoch}, Count: 3, Err: kerr.LeaderNotAvailable,
+		})
+		m := h.startMember(1, 0, withLostPolicy(consume.LostOffsetStop))
 		testkit.AdvanceClock(30 * time.Second)
-		c.fill(10)
+		h.produceToFirst(10)
 		testkit.AdvanceClock(time.Minute)
 		m.checkHold("")
-		c.checkCount(10)
-		m.leave()
+		h.checkDelivered(10)
+		m.stopCleanly()
 	})
 }

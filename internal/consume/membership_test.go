@@ -14,12 +14,12 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// onlyMember gives the group's one member of the classic protocol.
-func (c *cluster) onlyMember() string {
-	c.t.Helper()
-	info := c.Cluster().GroupInfo(group)
+// onlyMemberID returns the ID of the only member of the group, which uses the classic protocol.
+func (h *harness) onlyMemberID() string {
+	h.t.Helper()
+	info := h.Cluster().GroupInfo(group)
 	if info == nil || len(info.Members) != 1 {
-		c.t.Fatalf("the group is %+v, want one member", info)
+		h.t.Fatalf("got group %+v, want one member", info)
 	}
 	for _, m := range info.Members {
 		return m.MemberID
@@ -27,56 +27,64 @@ func (c *cluster) onlyMember() string {
 	return ""
 }
 
-// answerHeartbeats answers a member's heartbeats in the group's stead while frozen holds, so that its session ends without its knowing.
-func (c *cluster) answerHeartbeats(member string, frozen *atomic.Bool) *atomic.Int32 {
-	var answered atomic.Int32
-	c.Cluster().ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		c.Cluster().KeepControl()
+// fakeHeartbeats responds to a member's heartbeats in place of the coordinator while frozen is set,
+// so that the session ends without the member noticing.
+func (h *harness) fakeHeartbeats(member string, frozen *atomic.Bool) *atomic.Int32 {
+	var responded atomic.Int32
+	h.Cluster().ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		h.Cluster().KeepControl()
 		if r.(*kmsg.HeartbeatRequest).MemberID != member || !frozen.Load() {
 			return nil, nil, false
 		}
-		answered.Add(1)
+		responded.Add(1)
 		return r.ResponseKind(), nil, true
 	})
-	return &answered
+	return &responded
 }
 
-// A member that was frozen past its session must not touch what another one did meanwhile, whichever request tells it first.
-func TestAMemberThatComesBackAfterItsSessionHarmsNothing(t *testing.T) {
-	for name, first := range map[string]kmsg.Key{"told by its commit": kmsg.OffsetCommit, "told by its heartbeat": kmsg.Heartbeat} {
+// A member that was frozen beyond its session must not change what another one did meanwhile,
+// whichever request finds out first.
+func TestMemberThatReturnsAfterItsSessionChangesNothing(t *testing.T) {
+	for name, first := range map[string]kmsg.Key{
+		"commit is refused first": kmsg.OffsetCommit, "heartbeat is refused first": kmsg.Heartbeat,
+	} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				c := newCluster(t)
-				c.commits.AllowRewinds() // what it sends is refused; what counts is what the group has
-				c.produce(30, ok)
+				h := newHarness(t)
+				h.commits.AllowRewinds() // its commits are refused; what counts is what the group has committed
+				h.produceRecords(30, alwaysOK)
 				var held atomic.Bool
 				held.Store(true)
 				slow := make(chan struct{})
-				a := c.join(1, 0, func(l *line, _ *consume.Config) {
-					l.sent = true
-					l.before = func(r *record.Record) {
+				a := h.startMember(1, 0, func(s *fakeStages, _ *consume.Config) {
+					s.logIntents = true
+					s.beforeCall = func(r *record.Record) {
 						if r.Origin.Offset >= 5 && held.Load() {
 							<-slow
 						}
 					}
 				})
 				testkit.AdvanceClock(20 * time.Second)
-				id := c.onlyMember()
+				id := h.onlyMemberID()
 				var frozen, commitless atomic.Bool
 				frozen.Store(true)
 				commitless.Store(true)
-				heartbeats := c.answerHeartbeats(id, &frozen)
-				fired := c.fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.CoordinatorLoadInProgress, Count: -1,
-					When: func(r kmsg.Request) bool { return r.(*kmsg.OffsetCommitRequest).MemberID == id && commitless.Load() }})
-				b := c.join(2, 0, func(l *line, _ *consume.Config) { l.sent = true })
-				testkit.AdvanceClock(46 * time.Second) // the session ends, and b takes over
-				c.awaitCommitted(30)
-				c.produce(60, ok)
-				c.awaitCommitted(90)
-				b.leave()
-				before, _ := c.vendor.counts()
+				heartbeats := h.fakeHeartbeats(id, &frozen)
+				removeFault := h.injectFault(kfake.Fault{
+					Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.CoordinatorLoadInProgress, Count: -1,
+					When: func(r kmsg.Request) bool {
+						return r.(*kmsg.OffsetCommitRequest).MemberID == id && commitless.Load()
+					},
+				})
+				b := h.startMember(2, 0, func(s *fakeStages, _ *consume.Config) { s.logIntents = true })
+				testkit.AdvanceClock(46 * time.Second) // the session ends, and b owns the partitions
+				h.awaitCommitted(30)
+				h.produceRecords(60, alwaysOK)
+				h.awaitCommitted(90)
+				b.stopCleanly()
+				before, _ := h.vendor.countDeliveries()
 				if before != 90 {
-					t.Fatalf("%d were delivered, want 90", before)
+					t.Fatalf("got %d records delivered, want 90", before)
 				}
 				commitless.Store(first != kmsg.OffsetCommit)
 				frozen.Store(first != kmsg.Heartbeat)
@@ -86,20 +94,20 @@ func TestAMemberThatComesBackAfterItsSessionHarmsNothing(t *testing.T) {
 				commitless.Store(false)
 				frozen.Store(false)
 				testkit.AdvanceClock(time.Minute)
-				fired()
+				removeFault()
 				if heartbeats.Load() == 0 {
-					t.Error("the member never thought its session alive")
+					t.Error("got no faked heartbeat, want at least one")
 				}
 				for p := range int32(numParts) {
-					c.awaitOffset(source, p, 30)
+					h.awaitOffset(source, p, 30)
 				}
-				a.leave()
+				a.stopCleanly()
 				for p := range int32(numParts) {
-					c.awaitOffset(source, p, 30)
+					h.awaitOffset(source, p, 30)
 				}
-				_, duplicates := c.vendor.counts()
-				if duplicates > 15 { // the calls that a had under way when it froze
-					t.Errorf("%d duplicates, want no more than a had under way", duplicates)
+				_, duplicates := h.vendor.countDeliveries()
+				if duplicates > 15 { // the calls that a had in flight when it froze
+					t.Errorf("got %d duplicates, want at most the 15 calls in flight", duplicates)
 				}
 			})
 		})

@@ -7,17 +7,17 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func TestLagIsToldWhileNothingIsRead(t *testing.T) {
+func TestLagIsReportedWhileNothingIsRead(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		c := newCluster(t)
-		c.fill(100)
-		m := c.join(1, 0, stuckAll)
+		h := newHarness(t)
+		h.produceToFirst(100)
+		m := h.startMember(1, 0, withAllStuck)
 		testkit.AdvanceClock(time.Minute)
-		c.fill(900)
+		h.produceToFirst(900)
 		testkit.AdvanceClock(time.Minute)
 		if got := m.obs.Snapshot().LagRecords; got != 1000 {
-			t.Errorf("the lag is %d, want 1000", got)
+			t.Errorf("got lag %d, want 1000", got)
 		}
-		m.leave()
+		m.stopCleanly()
 	})
 }

@@ -141,8 +141,8 @@ func (s *retryScan) failUnread() {
 	}
 }
 
-// noteCopy notes a record of a retry partition, unless it is settled. Of several copies of one source record, the one
-// with which it came farthest counts.
+// noteCopy notes a record of a retry partition, unless it is settled. Of several copies of one
+// source record, the one with which it came farthest counts.
 func (s *retryScan) noteCopy(plan *recoveryPlan, p *partition, raw *kgo.Record) {
 	headers := record.ParseRetryHeaders(raw)
 	origin := headers.Origin
@@ -151,9 +151,9 @@ func (s *retryScan) noteCopy(plan *recoveryPlan, p *partition, raw *kgo.Record) 
 		return
 	}
 	if p.tracker.KnownSettled(raw.Offset) {
-		// It settles nothing else. An owner may have skipped it as a late copy, because it had the source
-		// record itself. If one delivered it, its origin is in the source's commit, which is always sent
-		// first.
+		// It settles nothing else. An owner may have skipped it as a late copy, because it had the
+		// source record itself. If one delivered it, its origin is in the source's commit, which is
+		// always sent first.
 		return
 	}
 	found := retryCopy{p, raw.Offset, headers.Replays, headers.Attempt}
