@@ -32,23 +32,21 @@ type Auth struct {
 	Unit         string        `yaml:"unit" doc:"id of the unit to work as; empty: the user's default"`
 }
 
-// Meaning is what an error code says of an item.
+// Meaning is what an error code says about an item.
 type Meaning string
 
-// The meanings.
+// The meanings of error codes.
 const (
 	MeansRejected  Meaning = "rejected"
 	MeansRetryable Meaning = "retryable"
 	MeansDelivered Meaning = "delivered"
 )
 
-const (
-	statementsSet    = "financial_statement_customer_events_set"
-	oldStatementsSet = "financial_achievement_customer_events_set"
-)
+// statementsSet is the call's member for financial statements by default.
+const statementsSet = "financial_statement_customer_events_set"
 
-// Default is a Config with its defaults; base_url and auth have none. The token's 50 minutes are
-// within the hour that the oldest releases give.
+// Default returns a Config with its defaults. BaseURL and Auth have none. The TTL of a token is less than
+// the hour for which the oldest releases accept it.
 func Default() Config {
 	return Config{
 		TimeZone:               "UTC",

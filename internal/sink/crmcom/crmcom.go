@@ -1,10 +1,10 @@
-// Package crmcom writes business events to the CRM.COM Web API (V4, releases R10 and newer):
-// customer_events/bulk, seven kinds of event, up to 1000 of one kind a call. A call is answered
-// item by item, by the request_unique_identifier that the item went out with.
+// Package crmcom writes business events to the CRM.COM Web API (V4, releases R10 and newer): seven kinds
+// of event through customer_events/bulk, up to 1,000 events of one kind per call. A response has one
+// result per item, under the request_unique_identifier that the item was sent with.
 //
-// The package reads as the vendor's page does: encode_*.go has an event's members in the page's
-// words, answer.go what comes back, login.go the two ways to a token. What the page leaves open is
-// decided in favour of not losing and not booking twice, and said where it is decided.
+// The package follows the vendor's page: encode_*.go has the members of an event in the page's words,
+// response.go and refusal.go what comes back, and login.go the two ways to a token. Where the page leaves
+// a question open, the code avoids losing an event, then booking it twice, and a comment says so.
 package crmcom
 
 import (
@@ -20,41 +20,61 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// maxItems is the most events that one call takes, of each kind.
+// maxItems is the most events that the vendor takes in one call, for each kind of event.
 const maxItems = 1000
 
-// definition is one bulk method of the vendor's page.
-type definition struct {
-	spec   sink.OperationSpec
-	set    string // the member of the call that holds the items
-	encode func(*encoder, any) bool
+// bulkMethod is one bulk method of the vendor's page.
+type bulkMethod struct {
+	spec    sink.OperationSpec
+	setName string // the call's member that holds the items
+	encode  func(*encoder, any) bool
 }
 
-var definitions = [...]definition{
-	{spec("purchases", "Purchase", "purchases"), "purchase_customer_events_set", encodeAny(encodePurchase)},
-	{spec("referrals", "Referral", "referrals"), "referral_customer_events_set", encodeAny(encodeReferral)},
-	{spec("achievements", "Achievement", "activities"), "achievement_customer_events_set", encodeAny(encodeAchievement)},
-	{spec("social_media", "SocialMediaAction", "activities"), "social_media_customer_events_set", encodeAny(encodeSocialMediaAction)},
-	{spec("web", "WebVisit", "activities"), "web_customer_events_set", encodeAny(encodeWebVisit)},
-	{spec("financial_achievements", "FinancialAchievement", "activities"), "financial_achievement_customer_events_set", encodeAny(encodeFinancialAchievement)},
-	{spec("financial_statements", "FinancialStatement", "activities"), statementsSet, encodeAny(encodeFinancialStatement)},
+var bulkMethods = [...]bulkMethod{
+	{
+		newSpec("purchases", "Purchase", "purchases"),
+		"purchase_customer_events_set", encodeAny(encodePurchase),
+	},
+	{
+		newSpec("referrals", "Referral", "referrals"),
+		"referral_customer_events_set", encodeAny(encodeReferral),
+	},
+	{
+		newSpec("achievements", "Achievement", "activities"),
+		"achievement_customer_events_set", encodeAny(encodeAchievement),
+	},
+	{
+		newSpec("social_media", "SocialMediaAction", "activities"),
+		"social_media_customer_events_set", encodeAny(encodeSocialMediaAction),
+	},
+	{
+		newSpec("web", "WebVisit", "activities"),
+		"web_customer_events_set", encodeAny(encodeWebVisit),
+	},
+	{
+		newSpec("financial_achievements", "FinancialAchievement", "activities"),
+		"financial_achievement_customer_events_set", encodeAny(encodeFinancialAchievement),
+	},
+	{
+		newSpec("financial_statements", "FinancialStatement", "activities"),
+		statementsSet, encodeAny(encodeFinancialStatement),
+	},
 }
 
-// spec is what all seven share. They are not repeatable: the vendor books an event again each time
-// it is sent, even with the same reference number (the page's example of purchases, items 31 and
-// 32).
-func spec(name, event, defaultPipeline string) sink.OperationSpec {
+// newSpec returns the spec of an operation. None is repeatable: the vendor books an event each time it is
+// sent, even with the same reference number (the page's example of purchases, items 31 and 32).
+func newSpec(name, event, defaultPipeline string) sink.OperationSpec {
 	return sink.OperationSpec{
 		Name: name, Event: "sluice.crmcom." + event, MaxItems: maxItems,
 		UnknownPolicy: sink.UnknownRetry, MaxResends: 2, DefaultPipeline: defaultPipeline,
 	}
 }
 
-// Specs gives the operations that New makes, in its order.
+// Specs returns the specs of the operations that New returns, in the same order.
 func Specs() []sink.OperationSpec {
-	specs := make([]sink.OperationSpec, len(definitions))
-	for i, d := range definitions {
-		specs[i] = d.spec
+	specs := make([]sink.OperationSpec, len(bulkMethods))
+	for i, method := range bulkMethods {
+		specs[i] = method.spec
 	}
 	return specs
 }
@@ -62,34 +82,38 @@ func Specs() []sink.OperationSpec {
 // account is what the operations of one account share.
 type account struct {
 	settings
-	base   string // without a slash at its end
-	client *http.Client
-	tokens *vendorhttp.TokenSource
-	codes  map[string]Meaning
-	logins []string // codes of a refused login, beside those that are found by their words
+	baseURL    string // without a trailing slash
+	client     *http.Client
+	tokens     *vendorhttp.TokenSource
+	codes      map[string]Meaning
+	loginCodes []string // codes of a refused token, besides those that their words reveal
 }
 
 // operation is one bulk method of one account.
 type operation struct {
-	definition
+	bulkMethod
 	account *account
 }
 
-// New makes the seven operations of one account, which share its token. client should follow no
-// redirects and have no timeout of its own. The error names every fault of cfg.
+// sink.TokenRefresher is found by a type assertion. Without this line, a method that no longer implements
+// it would still compile.
+var _ sink.TokenRefresher = (*operation)(nil)
+
+// New returns the seven operations of one account, which share its token. The client must not follow
+// redirects; vendorhttp.NewClient returns such clients. The error names every invalid setting.
 func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error) {
 	a, err := newAccount(cfg, client)
 	if err != nil {
 		return nil, fmt.Errorf("configuring the CRM.COM account %s: %w", name, err)
 	}
-	ops := make([]sink.Operation, len(definitions))
-	for i, d := range definitions {
-		if d.set == statementsSet {
-			d.set = cfg.FinancialStatementsSet
+	operations := make([]sink.Operation, len(bulkMethods))
+	for i, method := range bulkMethods {
+		if method.setName == statementsSet {
+			method.setName = cfg.FinancialStatementsSet
 		}
-		ops[i] = &operation{definition: d, account: a}
+		operations[i] = &operation{bulkMethod: method, account: a}
 	}
-	return ops, nil
+	return operations, nil
 }
 
 func newAccount(cfg Config, client *http.Client) (*account, error) {
@@ -100,20 +124,23 @@ func newAccount(cfg Config, client *http.Client) (*account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("time_zone: %w", err)
 	}
-	a := &account{base: strings.TrimRight(cfg.BaseURL, "/"), client: client, codes: maps.Clone(defaultCodes)}
-	a.zone, a.externalSystem = zone, cfg.ExternalSystem
-	a.release, _ = parseRelease(cfg.Release) // checked
+	a := &account{
+		settings:   settings{zone: zone, externalSystem: cfg.ExternalSystem},
+		baseURL:    strings.TrimRight(cfg.BaseURL, "/"),
+		client:     client,
+		codes:      maps.Clone(defaultCodes),
+		loginCodes: cfg.LoginCodes,
+	}
+	a.release, _ = parseRelease(cfg.Release) // Check has parsed it
 	maps.Copy(a.codes, cfg.ErrorCodes)
-	a.logins = cfg.LoginCodes
-	a.tokens = vendorhttp.NewTokenSource(a.login(cfg.Auth, cfg.TokenTTL), tokenMargin)
+	a.tokens = vendorhttp.NewTokenSource(a.newLogin(cfg.Auth, cfg.TokenTTL), tokenMargin)
 	return a, nil
 }
 
-// Spec says what the operation is.
+// Spec returns the operation's fixed properties.
 func (o *operation) Spec() sink.OperationSpec { return o.spec }
 
-// RefreshToken gets the account a token other than the one named used. It serves all operations of
-// the account.
+// RefreshToken replaces the token of the version used, for all operations of the account.
 func (o *operation) RefreshToken(ctx context.Context, used uint64) error {
 	return o.account.tokens.Refresh(ctx, used)
 }

@@ -7,7 +7,8 @@ func encodeAchievement(e *encoder, ev *event.Achievement) {
 	e.writeClassification(ev.ClassificationIdentifier)
 	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
 	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
-	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4, ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
+	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4,
+		ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
 	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
 	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
 }
@@ -20,7 +21,8 @@ func encodeSocialMediaAction(e *encoder, ev *event.SocialMediaAction) {
 	e.RequiredText("profile", ev.Profile)
 	e.OneOf("action", ev.Action, "LIKE")
 	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
-	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4, ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
+	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4,
+		ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
 	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
 	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
 }
@@ -31,7 +33,8 @@ func encodeWebVisit(e *encoder, ev *event.WebVisit) {
 	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
 	e.RequiredText("website", ev.Website)
 	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
-	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4, ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
+	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4,
+		ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
 	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
 	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
 }

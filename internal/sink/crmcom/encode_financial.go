@@ -16,7 +16,8 @@ func encodeFinancialAchievement(e *encoder, ev *event.FinancialAchievement) {
 	e.writeOptionalDecimal("amount", ev.Amount)
 	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
 	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
-	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4, ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
+	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4,
+		ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
 	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
 	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
 }
@@ -27,7 +28,8 @@ func encodeFinancialStatement(e *encoder, ev *event.FinancialStatement) {
 	e.writeClassification(ev.ClassificationIdentifier)
 	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
 	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
-	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4, ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
+	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4,
+		ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
 	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
 	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
 	e.writeIndicators(ev.MeasuredKeyPerformanceIndicatorsSet)

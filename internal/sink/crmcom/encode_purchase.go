@@ -13,8 +13,10 @@ func encodePurchase(e *encoder, ev *event.Purchase) {
 	e.writePaymentMedium(ev.PaymentMediumBrandIdentifier, ev.PaymentMediumTypeIdentifier, ev.PaymentMediumIdentifier)
 	e.writeInvoice(ev.InvoiceIdentifier)
 	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
-	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4, ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8,
-		ev.UdfString9, ev.UdfString10, ev.UdfString11, ev.UdfString12, ev.UdfString13, ev.UdfString14, ev.UdfString15, ev.UdfString16)
+	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4,
+		ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8,
+		ev.UdfString9, ev.UdfString10, ev.UdfString11, ev.UdfString12,
+		ev.UdfString13, ev.UdfString14, ev.UdfString15, ev.UdfString16)
 	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
 	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
 	e.writeProducts(ev.ProductsSet)

@@ -27,7 +27,7 @@ func FuzzAnswer(f *testing.F) {
 	account := anAccount(f, nil)
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		items := fakeItems(2)
-		got := account.read(vendorhttp.Exchange{Status: status, Header: http.Header{}, Body: body, RequestWritten: true}, items, "tok")
+		got := account.readResponse(vendorhttp.Exchange{Status: status, Header: http.Header{}, Body: body, RequestWritten: true}, items, "tok")
 		if (got.Class == sink.Delivered) != (len(got.ItemResults) == len(items)) || got.Class == 0 {
 			t.Fatalf("class %v with %d items", got.Class, len(got.ItemResults))
 		}
@@ -58,8 +58,8 @@ func FuzzRows(f *testing.F) {
 		if !json.Valid(set) {
 			return
 		}
-		var got rows
-		err := got.read(&cursor{b: set})
+		var got rowSet
+		err := got.decode(&cursor{json: set})
 		var want []map[string]any
 		dec := json.NewDecoder(bytes.NewReader(set))
 		dec.UseNumber() // any number is valid JSON, not every one is a float64
@@ -70,10 +70,10 @@ func FuzzRows(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(got.list) != len(want) {
-			t.Fatalf("got %d rows, want %d", len(got.list), len(want))
+		if len(got.rows) != len(want) {
+			t.Fatalf("got %d rows, want %d", len(got.rows), len(want))
 		}
-		for i, r := range got.list {
+		for i, r := range got.rows {
 			id, _ := want[i]["request_unique_identifier"].(string)
 			code, _ := want[i]["error_code"].(string)
 			description, _ := want[i]["error_description"].(string)

@@ -144,7 +144,7 @@ func TestEachExampleOfThePageIsSentAndItsAnswerRead(t *testing.T) {
 			for i, r := range got.ItemResults {
 				want := sink.Result{Class: sink.Delivered, Status: 200}
 				if code, ok := g.unmet[i]; ok {
-					want = sink.Result{Class: defaultCodes[code].class(), Status: 200, Code: code, Message: r.Message}
+					want = sink.Result{Class: defaultCodes[code].resultClass(), Status: 200, Code: code, Message: r.Message}
 				}
 				if r != want || (r.Message == "") != (r.Class == sink.Delivered) {
 					t.Errorf("%s: item %d: got %+v, want %+v", g.section, i, r, want)

@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// tokenMargin is how long before a token's expiry a new one is had, or half of its life where
-	// that is shorter.
+	// tokenMargin is how long before its expiry a token is replaced, or half of its lifetime if that is
+	// shorter.
 	tokenMargin = 5 * time.Minute
-	// tokenBytesMax bounds a token as it stands in a call; opaque ones have 32 bytes, JWTs some
+	// tokenBytesMax bounds a token in the JSON of a call. Opaque tokens have 32 bytes, JWTs some
 	// hundred.
 	tokenBytesMax = 4096
-	// loginBodyMax bounds a login's answer in bytes.
+	// loginBodyMax bounds the body of a login's response in bytes.
 	loginBodyMax = 64 << 10
 )
 
-// credentials are the body of a login. With a web API key only the unit stands in it; the key goes
-// as the user of HTTP Basic, without a password.
+// credentials is the body of a login. With a web API key it has only the unit: the key is the user name
+// of HTTP Basic, without a password.
 type credentials struct {
 	Username     string `json:"username,omitempty"`
 	Password     string `json:"password,omitempty"`
@@ -35,32 +35,33 @@ type credentials struct {
 	Unit         string `json:"unit,omitempty"`
 }
 
-// login makes the account's logins: POST authentication/web_api_key/token (from R10.0.0, the
-// vendor's recommendation) or POST authentication/token.
-func (a *account) login(auth Auth, ttl time.Duration) vendorhttp.FetchToken {
+// newLogin returns the account's login: POST authentication/web_api_key/token (from R10.0.0, the vendor's
+// recommendation) or POST authentication/token.
+func (a *account) newLogin(auth Auth, ttl time.Duration) vendorhttp.FetchToken {
 	return func(ctx context.Context) (vendorhttp.Token, error) {
-		req, err := a.loginRequest(ctx, auth)
+		req, err := a.newLoginRequest(ctx, auth)
 		if err != nil {
-			return vendorhttp.Token{}, vendorhttp.LoginError(sink.Response{Result: sink.Result{Class: sink.Misconfigured}, Err: err})
+			response := sink.Response{Result: sink.Result{Class: sink.Misconfigured}, Err: err}
+			return vendorhttp.Token{}, vendorhttp.LoginError(response)
 		}
 		value, err := readLogin(vendorhttp.RoundTrip(ctx, a.client, req, loginBodyMax))
 		if err != nil {
 			return vendorhttp.Token{}, err
 		}
-		return vendorhttp.Token{Value: value, Expires: time.Now().Add(life(value, ttl))}, nil
+		return vendorhttp.Token{Value: value, Expires: time.Now().Add(tokenLifetime(value, ttl))}, nil
 	}
 }
 
-func (a *account) loginRequest(ctx context.Context, auth Auth) (*http.Request, error) {
+func (a *account) newLoginRequest(ctx context.Context, auth Auth) (*http.Request, error) {
 	path := "/authentication/token"
 	if auth.WebAPIKey.IsSet() {
 		path = "/authentication/web_api_key/token"
 	}
 	body, err := json.Marshal(credentials{auth.Username, auth.Password.Reveal(), auth.Organisation, auth.Unit})
 	if err != nil {
-		return nil, fmt.Errorf("making the login's body: %w", err)
+		return nil, fmt.Errorf("encoding the login: %w", err)
 	}
-	req, err := newPost(ctx, a.base+path)
+	req, err := newPost(ctx, a.baseURL+path)
 	if err != nil {
 		return nil, err
 	}
@@ -72,59 +73,57 @@ func (a *account) loginRequest(ctx context.Context, auth Auth) (*http.Request, e
 }
 
 var (
-	errTokenLong = fmt.Errorf("the token is longer than %d bytes", tokenBytesMax)
-	errNotLogin  = errors.New("the answer is no login")
+	errTokenTooLong = fmt.Errorf("the token is longer than %d bytes", tokenBytesMax)
+	errNotLogin     = errors.New("the response is not that of a login")
 )
 
-// readLogin gives the token, or a *sink.Unready. The vendor's text is left out: it may name the
-// user.
-func readLogin(reply vendorhttp.Exchange) (string, error) {
-	answer := vendorhttp.ClassifyExchange(reply)
+// readLogin returns the token, or an error made by vendorhttp.LoginError. The vendor's text is omitted: it
+// may name the user.
+func readLogin(exchange vendorhttp.Exchange) (string, error) {
+	response := vendorhttp.ClassifyExchange(exchange)
 	var login struct {
 		Data   struct{ Token string }
 		Status status
 	}
-	unreadable := reply.Body == nil || json.Unmarshal(reply.Body, &login) != nil
+	unreadable := exchange.Body == nil || json.Unmarshal(exchange.Body, &login) != nil
 	code := string(login.Status.Code)
-	answer.Code = vendorhttp.Redact(code)
-	switch answer.Class {
-	case sink.Delivered, sink.Rejected: // judged by the body
-	default:
-		return "", vendorhttp.LoginError(answer)
+	response.Code = vendorhttp.Redact(code)
+	if response.Class != sink.Delivered && response.Class != sink.Rejected {
+		return "", vendorhttp.LoginError(response) // the status says enough
 	}
 	switch {
 	case unreadable || code == "":
-		if answer.Class == sink.Delivered {
-			answer.Class = sink.Unknown
+		if response.Class == sink.Delivered {
+			response.Class = sink.Unknown
 		}
-		answer.Err = errNotLogin
-	case !login.Status.ok() && isTransient(code):
-		answer.Class = sink.Unavailable
-	case !login.Status.ok() || answer.Class == sink.Rejected:
-		answer.Class = sink.Unauthorized
+		response.Err = errNotLogin
+	case !login.Status.isOK() && isTransient(code):
+		response.Class = sink.Unavailable
+	case !login.Status.isOK() || response.Class == sink.Rejected:
+		response.Class = sink.Unauthorized
 	case len(jsonwriter.AppendString(nil, login.Data.Token)) > tokenBytesMax:
-		answer.Class, answer.Err = sink.Misconfigured, errTokenLong
+		response.Class, response.Err = sink.Misconfigured, errTokenTooLong
 	default:
 		return login.Data.Token, nil
 	}
-	return "", vendorhttp.LoginError(answer)
+	return "", vendorhttp.LoginError(response)
 }
 
-// life is how long a token holds, as far as is known: the vendor names no expiry beside it, but
-// from R12 on it is a JWT with one of its own. Nothing is verified here, the vendor does that. The
-// source renews a token by the margin before.
-func life(token string, ttl time.Duration) time.Duration {
-	most := ttl + tokenMargin
-	if own, ok := jwtLife(token); ok {
-		return min(own, most)
+// tokenLifetime returns how long a token is valid, as far as is known. The vendor states no expiry beside
+// the token, but from R12 on the token is a JWT with an expiry of its own. Its signature is the vendor's
+// to verify. The token source replaces a token by tokenMargin earlier.
+func tokenLifetime(token string, ttl time.Duration) time.Duration {
+	longest := ttl + tokenMargin
+	if lifetime, ok := jwtLifetime(token); ok {
+		return min(lifetime, longest)
 	}
-	return most
+	return longest
 }
 
-// jwtLife is a JWT's life from its exp and iat claims (RFC 7519 4.1), which CRM.COM writes as
-// strings and the RFC as numbers. It counts from iat and not from this clock, which may be off;
-// without iat, or with claims that give no time ahead, there is none.
-func jwtLife(token string) (time.Duration, bool) {
+// jwtLifetime returns a JWT's lifetime from its exp and iat claims (RFC 7519, section 4.1), which CRM.COM
+// writes as strings and the RFC as numbers. It counts from iat and not from this clock, which may be
+// wrong; without iat it has no choice. It returns false if the claims give no lifetime above 0.
+func jwtLifetime(token string) (time.Duration, bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return 0, false
@@ -137,15 +136,15 @@ func jwtLife(token string) (time.Duration, bool) {
 	if json.Unmarshal(payload, &claims) != nil {
 		return 0, false
 	}
-	exp, err := claims.Exp.Float64()
+	expires, err := claims.Exp.Float64()
 	if err != nil {
 		return 0, false
 	}
-	from := float64(time.Now().Unix())
-	if iat, err := claims.Iat.Float64(); err == nil {
-		from = iat
+	issued, err := claims.Iat.Float64()
+	if err != nil {
+		issued = float64(time.Now().Unix())
 	}
-	const most = float64(365 * 24 * time.Hour / time.Second)
-	seconds := min(exp-from, most)
+	const longest = float64(365 * 24 * time.Hour / time.Second)
+	seconds := min(expires-issued, longest)
 	return time.Duration(seconds * float64(time.Second)), seconds > 0
 }

@@ -9,16 +9,16 @@ import (
 	"sluice/internal/sink"
 )
 
-// defaultCodes are all error codes that the vendor's pages show.
+// defaultCodes has every error code that the vendor's pages show.
 var defaultCodes = map[string]Meaning{
 	"NotFoundAPIValueException":             MeansRetryable, // the account may be created later
 	"ReferredByAnotherParticipantException": MeansRejected,
 }
 
-// meaning is what a code says of an item: as configured, as documented, or by its name.
-func (a *account) meaning(code string) Meaning {
-	if m, known := a.codes[code]; known {
-		return m
+// meaningOf returns what an error code says about an item: as configured, as documented, or by its name.
+func (a *account) meaningOf(code string) Meaning {
+	if meaning, known := a.codes[code]; known {
+		return meaning
 	}
 	if isTransient(code) {
 		return MeansRetryable
@@ -26,36 +26,38 @@ func (a *account) meaning(code string) Meaning {
 	return MeansRejected
 }
 
-func (m Meaning) class() sink.ResultClass {
+func (m Meaning) resultClass() sink.ResultClass {
 	switch m {
 	case MeansDelivered:
 		return sink.Delivered
 	case MeansRetryable:
 		return sink.Retryable
-	default:
+	case MeansRejected:
 		return sink.Rejected
 	}
+	return sink.Rejected // CheckTags admits no other meaning
 }
 
-// transientCode finds exceptions of the vendor's own machinery. Something blocked is not locked.
+// transientCode matches exceptions of the vendor's own machinery. The word "blocked" is not about a lock.
 var transientCode = regexp.MustCompile(`(?i)timeout|timedout|connection|unavailable|deadlock|(?:^|[^b])lock`)
 
 func isTransient(code string) bool { return transientCode.MatchString(code) }
 
 var (
-	loginWords = regexp.MustCompile(`(?i)token|session|expired|authenticat|(?:un|not.?)authori[sz]|login|access.?denied|permission|privilege|forbidden`)
-	// dataCode finds exceptions that are about the values of a request.
+	loginWords = regexp.MustCompile(`(?i)token|session|expired|authenticat|(?:un|not.?)authori[sz]|login|` +
+		`access.?denied|permission|privilege|forbidden`)
+	// dataCode matches exceptions that are about the values of a request.
 	dataCode = regexp.MustCompile(`(?i)APIValue|NotFound|Mandatory|Duplicate|AlreadyExists|Participant`)
-	// values are what the vendor repeats of the request: Account (ACR000177) Not Found. A bracket
-	// that is not closed holds the rest; an apostrophe is no quote.
-	values = regexp.MustCompile(`(\()(?:[^()]|\([^()]*\))*(\)|$)|(")[^"]*(")|\B(')[^']*(')\B`)
+	// repeatedValue matches what the vendor repeats from the request: Account (ACR000177) Not Found. A
+	// bracket that is not closed holds the rest of the text. An apostrophe is not a quote.
+	repeatedValue = regexp.MustCompile(`(\()(?:[^()]|\([^()]*\))*(\)|$)|(")[^"]*(")|\B(')[^']*(')\B`)
 )
 
-// isLogin tells whether a refusal is of the token and not of the data. No page shows such a
-// refusal, so it goes by words: those of the code first, for a text may speak of an expired
-// voucher. A code listed in the configuration is one, or never, as it is listed.
-func (a *account) isLogin(code, text string) bool {
-	if slices.Contains(a.logins, code) {
+// isTokenRefused reports whether a refusal is about the token and not about the data. No page shows such a
+// refusal, so words decide: first those of the code, since a text may be about an expired voucher. The
+// configuration overrides them for the codes that it lists.
+func (a *account) isTokenRefused(code, text string) bool {
+	if slices.Contains(a.loginCodes, code) {
 		return true
 	}
 	if _, known := a.codes[code]; known {
@@ -64,50 +66,50 @@ func (a *account) isLogin(code, text string) bool {
 	if loginWords.MatchString(code) {
 		return true
 	}
-	return !dataCode.MatchString(code) && loginWords.MatchString(values.ReplaceAllString(text, ""))
+	return !dataCode.MatchString(code) && loginWords.MatchString(repeatedValue.ReplaceAllString(text, ""))
 }
 
-var errContradiction = errors.New("the answer refuses the call and lists processed items")
+var errContradiction = errors.New("the response refuses the call and lists processed items")
 
-// refused judges a call that was refused as a whole. The two kinds that are not the data's fault
-// are found first; then the items that the text names; a code that says more of one item than that
-// it is refused for good is believed when the item is alone in the call.
-func (a *account) refused(answer *sink.Response, env *envelope, items []sink.Item) {
-	code, text := string(env.status.Code), env.status.text()
+// classifyRefusal classifies a call that the vendor refused as a whole. It first finds the two kinds of
+// refusal that are not about the data, then the items that the text names. A code that means something
+// other than a rejection is trusted only if the item is alone in the call.
+func (a *account) classifyRefusal(response *sink.Response, env *envelope, items []sink.Item) {
+	code, text := string(env.status.Code), env.status.fullText()
 	_, known := a.codes[code]
-	named := indicesNamed(text, items)
+	named := namedItems(text, items)
 	switch {
-	case len(env.processed.list) > 0:
-		answer.Class, answer.Err = sink.Unknown, errContradiction
+	case len(env.processed.rows) > 0:
+		response.Class, response.Err = sink.Unknown, errContradiction
 		return
-	case len(named) == 0 && a.isLogin(code, text):
-		answer.Class = sink.Unauthorized
+	case len(named) == 0 && a.isTokenRefused(code, text):
+		response.Class = sink.Unauthorized
 		return
 	case len(named) == 0 && !known && isTransient(code):
-		answer.Class, answer.MayHaveActed = sink.Unavailable, true
+		response.Class, response.MayHaveActed = sink.Unavailable, true
 		return
 	}
-	answer.Class = sink.Rejected
-	one := answer.Result
-	one.Class = a.meaning(code).class()
+	response.Class = sink.Rejected
+	itemResult := response.Result
+	itemResult.Class = a.meaningOf(code).resultClass()
 	switch {
-	case one.Class == sink.Rejected:
+	case itemResult.Class == sink.Rejected:
 		for _, i := range named {
-			answer.ItemErrors = append(answer.ItemErrors, sink.ItemError{Index: i, Result: one})
+			response.ItemErrors = append(response.ItemErrors, sink.ItemError{Index: i, Result: itemResult})
 		}
 	case len(items) == 1:
-		answer.Class, answer.ItemResults = sink.Delivered, []sink.Result{one}
+		response.Class, response.ItemResults = sink.Delivered, []sink.Result{itemResult}
 	}
 }
 
-// indicesNamed are the items whose identifier stands in text as a word of its own: orders-0-1 does
-// not stand in orders-0-12.
-func indicesNamed(text string, items []sink.Item) []int {
+// namedItems returns the indices of the items whose identifier is a word of the text: the word
+// orders-0-12 does not name the item orders-0-1.
+func namedItems(text string, items []sink.Item) []int {
 	if text == "" {
 		return nil
 	}
 	words := map[string]bool{}
-	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return !isOfIdentifier(r) }) {
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return !isIdentifierRune(r) }) {
 		words[word] = true
 		words[strings.TrimRight(word, ".")] = true // the end of a sentence
 	}
@@ -120,7 +122,7 @@ func indicesNamed(text string, items []sink.Item) []int {
 	return named
 }
 
-// isOfIdentifier holds for what a topic's name and an offset are made of.
-func isOfIdentifier(r rune) bool {
+// isIdentifierRune reports whether r may be part of a topic's name or an offset.
+func isIdentifierRune(r rune) bool {
 	return r == '.' || r == '_' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 }

@@ -7,156 +7,156 @@ import (
 	"unicode/utf8"
 )
 
-// row is an element of either set. Its other members (the event's id and number) say nothing to us.
-// A member that is no string is empty.
+// row is an element of either set. Its other members (the event's ID and number) are of no use here. A
+// member that is not a string is empty.
 type row struct {
-	id          []byte // request_unique_identifier; it may be part of the answer
+	id          []byte // request_unique_identifier; it may share the response's memory
 	code        string // error_code
 	description string // error_description
 }
 
-// rows is one of the two sets.
-type rows struct {
-	seen bool
-	list []row
+// rowSet is one of the two sets.
+type rowSet struct {
+	decoded bool
+	rows    []row
 }
 
 var (
-	errTwice  = errors.New("a set stands in the answer twice")
-	errNoRows = errors.New("a set is no array of objects")
+	errDuplicateSet = errors.New("the response has a set twice")
+	errNotRows      = errors.New("a set is not an array of objects")
 )
 
-// read takes a set, once: of two sets of one name the last would hide the first.
-func (r *rows) read(c *cursor) error {
-	if r.seen {
-		return errTwice
+// decode reads a set once: if the response has a set twice, its second one would hide the first.
+func (s *rowSet) decode(c *cursor) error {
+	if s.decoded {
+		return errDuplicateSet
 	}
-	r.seen = true
-	switch c.peek() {
+	s.decoded = true
+	switch c.peekByte() {
 	case 'n': // null
-		c.skip()
+		c.skipValue()
 		return nil
 	case '[':
 	default:
-		return errNoRows
+		return errNotRows
 	}
-	for c.more(']') {
-		switch c.peek() {
+	for c.nextElement(']') {
+		switch c.peekByte() {
 		case '{':
-			r.list = append(r.list, c.row())
+			s.rows = append(s.rows, c.readRow())
 		case 'n':
-			c.skip()
+			c.skipValue()
 		default:
-			return errNoRows
+			return errNotRows
 		}
 	}
 	return nil
 }
 
-// cursor walks over valid JSON; i is where it stands.
+// cursor walks over valid JSON.
 type cursor struct {
-	b []byte
-	i int
+	json []byte
+	pos  int
 }
 
-// peek is the first byte of the next value or punctuation.
-func (c *cursor) peek() byte {
+// peekByte returns the first byte of the next value or punctuation.
+func (c *cursor) peekByte() byte {
 	for {
-		switch ch := c.b[c.i]; ch {
+		switch b := c.json[c.pos]; b {
 		case ' ', '\t', '\r', '\n':
-			c.i++
+			c.pos++
 		default:
-			return ch
+			return b
 		}
 	}
 }
 
-// more steps over what stands before the next element, and is false after the end.
-func (c *cursor) more(end byte) bool {
-	ch := c.peek()
-	c.i++
-	switch ch {
-	case end:
+// nextElement moves past what precedes the next element or member. It returns false after the last one,
+// past the closing byte.
+func (c *cursor) nextElement(closing byte) bool {
+	b := c.peekByte()
+	c.pos++
+	switch b {
+	case closing:
 		return false
 	case '[', '{':
-		if c.peek() == end {
-			c.i++
+		if c.peekByte() == closing {
+			c.pos++
 			return false
 		}
 	}
 	return true
 }
 
-// object calls f for each member of the next value, an object, with the cursor at the member's
-// value, which f steps over. A null has no members.
-func (c *cursor) object(f func(name string) error) error {
-	switch c.peek() {
+// readObject calls readMember for each member of the next value, an object, with the cursor at the
+// member's value, which readMember moves past. A null has no members.
+func (c *cursor) readObject(readMember func(name string) error) error {
+	switch c.peekByte() {
 	case 'n':
-		c.skip()
+		c.skipValue()
 		return nil
 	case '{':
 	default:
 		return errUnreadable
 	}
-	for c.more('}') {
-		if err := f(string(unquoted(c.name()))); err != nil {
+	for c.nextElement('}') {
+		if err := readMember(string(unquoteString(c.readName()))); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// name steps over the next member's name, which it gives as it stands, and its colon.
-func (c *cursor) name() []byte {
-	c.peek()
-	name := c.token()
-	c.peek()
-	c.i++ // the colon
-	c.peek()
+// readName moves past the next member's name and its colon, and returns the name with its quotes.
+func (c *cursor) readName() []byte {
+	c.peekByte()
+	name := c.readValue()
+	c.peekByte()
+	c.pos++ // the colon
+	c.peekByte()
 	return name
 }
 
-// row reads an object. Of two members of one name the last holds.
-func (c *cursor) row() row {
+// readRow reads an object. If a member is repeated, its last value counts.
+func (c *cursor) readRow() row {
 	var r row
-	for c.more('}') {
-		switch string(c.name()) {
+	for c.nextElement('}') {
+		switch string(c.readName()) {
 		case `"request_unique_identifier"`:
-			r.id = unquoted(c.token())
+			r.id = unquoteString(c.readValue())
 		case `"error_code"`:
-			r.code = string(unquoted(c.token()))
+			r.code = string(unquoteString(c.readValue()))
 		case `"error_description"`:
-			r.description = string(unquoted(c.token()))
+			r.description = string(unquoteString(c.readValue()))
 		default:
-			c.skip()
+			c.skipValue()
 		}
 	}
 	return r
 }
 
-// token gives the next value as it stands.
-func (c *cursor) token() []byte {
-	from := c.i
-	c.skip()
-	return c.b[from:c.i]
+// readValue moves past the next value and returns its JSON.
+func (c *cursor) readValue() []byte {
+	start := c.pos
+	c.skipValue()
+	return c.json[start:c.pos]
 }
 
-// skip steps over the next value.
-func (c *cursor) skip() {
+func (c *cursor) skipValue() {
 	depth := 0
 	for {
-		switch c.b[c.i] {
+		switch c.json[c.pos] {
 		case '"':
 			c.skipString()
 		case '{', '[':
 			depth++
-			c.i++
+			c.pos++
 		case '}', ']':
 			depth--
-			c.i++
+			c.pos++
 		default:
-			c.i++
-			if depth == 0 && c.i < len(c.b) && !endsLiteral(c.b[c.i]) {
+			c.pos++
+			if depth == 0 && c.pos < len(c.json) && !endsLiteral(c.json[c.pos]) {
 				continue
 			}
 		}
@@ -166,30 +166,30 @@ func (c *cursor) skip() {
 	}
 }
 
-// endsLiteral holds for what may follow a number, true, false or null.
-func endsLiteral(ch byte) bool { return bytes.IndexByte([]byte(",]} \t\r\n"), ch) >= 0 }
+// endsLiteral reports whether b may follow a number, true, false or null.
+func endsLiteral(b byte) bool { return bytes.IndexByte([]byte(",]} \t\r\n"), b) >= 0 }
 
 func (c *cursor) skipString() {
-	for c.i++; c.b[c.i] != '"'; c.i++ {
-		if c.b[c.i] == '\\' {
-			c.i++
+	for c.pos++; c.json[c.pos] != '"'; c.pos++ {
+		if c.json[c.pos] == '\\' {
+			c.pos++
 		}
 	}
-	c.i++
+	c.pos++
 }
 
-// unquoted is a string's text, without a copy where it stands as it is; empty for what is no
-// string.
-func unquoted(raw []byte) []byte {
+// unquoteString returns the text of a JSON string, without a copy if it has no escapes. It returns nil for
+// any other value.
+func unquoteString(raw []byte) []byte {
 	if raw[0] != '"' {
 		return nil
 	}
 	if inner := raw[1 : len(raw)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
 		return inner
 	}
-	var s string
-	if json.Unmarshal(raw, &s) != nil {
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
 		return nil
 	}
-	return []byte(s)
+	return []byte(text)
 }

@@ -10,25 +10,24 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// Send makes one call: POST customer_events/bulk/<operation>/create, with the token as a member of
-// the body.
+// Send makes one call: POST customer_events/bulk/<operation>/create. The token is a member of the body.
 func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Response {
 	return o.account.tokens.CallWithToken(ctx, func(token string) sink.Response {
-		req, err := o.request(ctx, token, items)
+		req, err := o.newRequest(ctx, token, items)
 		if err != nil {
 			return sink.Response{Result: sink.Result{Class: sink.Misconfigured}, Err: err}
 		}
-		return o.account.read(vendorhttp.RoundTrip(ctx, o.account.client, req, 0), items, token)
+		return o.account.readResponse(vendorhttp.RoundTrip(ctx, o.account.client, req, 0), items, token)
 	})
 }
 
-func (o *operation) request(ctx context.Context, token string, items []sink.Item) (*http.Request, error) {
-	req, err := newPost(ctx, o.account.base+"/customer_events/bulk/"+o.spec.Name+"/create")
+func (o *operation) newRequest(ctx context.Context, token string, items []sink.Item) (*http.Request, error) {
+	req, err := newPost(ctx, o.account.baseURL+"/customer_events/bulk/"+o.spec.Name+"/create")
 	if err != nil {
 		return nil, err
 	}
 	prefix := o.callPrefix(token, items[0].EnvelopeKey)
-	req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(prefix, items, []byte(callEnd))
+	req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(prefix, items, []byte(callSuffix))
 	return req, nil
 }
 
@@ -42,8 +41,6 @@ func newPost(ctx context.Context, url string) (*http.Request, error) {
 	return req, nil
 }
 
-const callEnd = "]}"
-
 // callPrefix is the body of a call up to its first item. The envelope key is the JSON of the call's
 // currency, or empty.
 func (o *operation) callPrefix(token, envelopeKey string) []byte {
@@ -53,12 +50,14 @@ func (o *operation) callPrefix(token, envelopeKey string) []byte {
 	if envelopeKey != "" {
 		w.Value(currencyMember, func(b []byte) []byte { return append(b, envelopeKey...) })
 	}
-	w.BeginArray(o.set)
+	w.BeginArray(o.setName)
 	return w.Bytes()
 }
 
-// EnvelopeSize returns an upper bound of the bytes that a call with this envelope key has besides
-// its items and the commas between them. It counts the longest token that a login may give.
+const callSuffix = "]}"
+
+// EnvelopeSize returns an upper bound of the bytes that a call with this envelope key has besides its
+// items and the commas between them. It counts the longest token that a login may return.
 func (o *operation) EnvelopeSize(envelopeKey string) int {
-	return len(o.callPrefix("", envelopeKey)) + tokenBytesMax + len(callEnd)
+	return len(o.callPrefix("", envelopeKey)) + tokenBytesMax + len(callSuffix)
 }

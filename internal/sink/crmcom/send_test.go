@@ -69,7 +69,7 @@ func TestFinancialStatementsGoOutUnderTheConfiguredName(t *testing.T) {
 	for _, c := range []struct{ configured, want string }{
 		{"", "financial_statement_customer_events_set"}, // nothing configured
 		{statementsSet, "financial_statement_customer_events_set"},
-		{oldStatementsSet, "financial_achievement_customer_events_set"},
+		{"financial_achievement_customer_events_set", "financial_achievement_customer_events_set"},
 	} {
 		v := &vendor{answer: allProcessed}
 		v.start(t, func(cfg *Config) {

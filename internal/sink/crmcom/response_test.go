@@ -81,7 +81,7 @@ func TestEachItemGetsTheResultThatTheAnswerHasForIt(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			codes := map[string]Meaning{"SeenException": MeansDelivered, "DeadlockException": MeansRejected}
-			got := anAccount(t, codes).read(reply(200, test.body), fakeItems(3), "tok")
+			got := anAccount(t, codes).readResponse(reply(200, test.body), fakeItems(3), "tok")
 			if got.Class != sink.Delivered || got.Err != nil || len(got.ItemResults) != 3 {
 				t.Fatalf("got %+v", got)
 			}
@@ -96,7 +96,7 @@ func TestEachItemGetsTheResultThatTheAnswerHasForIt(t *testing.T) {
 
 func TestAnItemsResultSaysWhatTheVendorSaid(t *testing.T) {
 	body := answered("[]", strings.Replace(undone("SomethingException", "events-0-0"), "(X)", "(jo@example.com)", 1))
-	got := anAccount(t, nil).read(reply(200, body), fakeItems(1), "tok").ItemResults[0]
+	got := anAccount(t, nil).readResponse(reply(200, body), fakeItems(1), "tok").ItemResults[0]
 	want := sink.Result{Class: sink.Rejected, Status: 200, Code: "SomethingException", Message: "Error:Account (***) Not Found."}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -123,8 +123,8 @@ func TestWhatTheVendorRepeatsOfTheRequestIsInNoResult(t *testing.T) {
 		row := `[{"error_code":"A` + token + `","error_description":` + string(text) + `,"request_unique_identifier":"events-0-0"}]`
 		call := `{"status":{"code":"A` + token + `","message":` + string(text) + `}}`
 		account := anAccount(t, nil)
-		item := account.read(reply(200, answered("[]", row)), fakeItems(1), token).ItemResults[0]
-		whole := account.read(reply(200, call), fakeItems(1), token).Result
+		item := account.readResponse(reply(200, answered("[]", row)), fakeItems(1), token).ItemResults[0]
+		whole := account.readResponse(reply(200, call), fakeItems(1), token).Result
 		for of, got := range map[string]sink.Result{"an item": item, "a call": whole} {
 			if got.Message != want || got.Code != "A***" {
 				t.Errorf("%s: the result of %s says %q with code %q, want %q", said, of, got.Message, got.Code, want)
@@ -169,7 +169,7 @@ func TestARefusedCallIsJudgedByWhatItSays(t *testing.T) {
 		{"refused, and yet processed", 200, strings.Replace(answered(done("events-0-0"), "[]"), `"OK"`, `"ERROR"`, 1), 3, sink.Unknown, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := anAccount(t, codes).read(reply(test.status, test.body), fakeItems(test.items), "tok")
+			got := anAccount(t, codes).readResponse(reply(test.status, test.body), fakeItems(test.items), "tok")
 			if got.Class != test.want || got.ItemResults != nil || got.Status != test.status {
 				t.Errorf("got %+v, want %v", got, test.want)
 			}
@@ -192,7 +192,7 @@ func TestARefusedCallIsJudgedByWhatItSays(t *testing.T) {
 
 // A halved batch comes down to calls of one item, where the code is that item's.
 func TestARefusalOfOneItemAloneIsThatItems(t *testing.T) {
-	got := anAccount(t, nil).read(reply(200, failed("NotFoundAPIValueException", "no such currency")), fakeItems(1), "tok")
+	got := anAccount(t, nil).readResponse(reply(200, failed("NotFoundAPIValueException", "no such currency")), fakeItems(1), "tok")
 	want := sink.Result{Class: sink.Retryable, Status: 200, Code: "NotFoundAPIValueException", Message: "no such currency"}
 	if got.Class != sink.Delivered || len(got.ItemResults) != 1 || got.ItemResults[0] != want {
 		t.Errorf("got %+v, want the item %+v", got, want)
@@ -206,7 +206,7 @@ func TestAnAnswerThatCannotBeReadIsUnknown(t *testing.T) {
 		answered(`{"events-0-0":1}`, "[]"), answered(`[7]`, "[]"),
 		strings.Replace(answered(done("events-0-0"), "[]"), "unprocessed_", "processed_", 1),
 	} {
-		got := anAccount(t, nil).read(reply(200, body), fakeItems(1), "tok")
+		got := anAccount(t, nil).readResponse(reply(200, body), fakeItems(1), "tok")
 		if got.Class != sink.Unknown || got.ItemResults != nil || got.Err == nil {
 			t.Errorf("%s: got %+v", body, got)
 		}
@@ -219,12 +219,12 @@ func TestTheHTTPStatusDecidesWhereItIsNotA2xx(t *testing.T) {
 		415: sink.Misconfigured, 408: sink.Unavailable, 413: sink.TooLarge, 429: sink.Throttled, 500: sink.Unavailable,
 		502: sink.Unknown, 503: sink.Unavailable, 504: sink.Unknown,
 	} {
-		got := anAccount(t, nil).read(reply(status, answered(done("events-0-0"), "[]")), fakeItems(1), "tok")
+		got := anAccount(t, nil).readResponse(reply(status, answered(done("events-0-0"), "[]")), fakeItems(1), "tok")
 		if got.Class != want || got.ItemResults != nil || got.Code != "OK" {
 			t.Errorf("%d: got %+v, want %v", status, got, want)
 		}
 	}
-	noBody := anAccount(t, nil).read(vendorhttp.Exchange{Status: 200, Err: vendorhttp.ErrBodyTooLarge, RequestWritten: true}, fakeItems(1), "tok")
+	noBody := anAccount(t, nil).readResponse(vendorhttp.Exchange{Status: 200, Err: vendorhttp.ErrBodyTooLarge, RequestWritten: true}, fakeItems(1), "tok")
 	if noBody.Class != sink.Unknown {
 		t.Errorf("a body that could not be read: got %+v", noBody)
 	}
@@ -237,11 +237,11 @@ func TestACodeOfARefusedLoginCanBeConfigured(t *testing.T) {
 		t.Fatal("not this package's operation")
 	}
 	for _, code := range codes {
-		if got := op.account.read(reply(200, failed(code, "refused")), fakeItems(1), "tok"); got.Class != sink.Unauthorized || got.ItemResults != nil {
+		if got := op.account.readResponse(reply(200, failed(code, "refused")), fakeItems(1), "tok"); got.Class != sink.Unauthorized || got.ItemResults != nil {
 			t.Errorf("%s: got %+v, want unauthorized", code, got)
 		}
 	}
-	if got := op.account.read(reply(200, answered("[]", undone(codes[1], "events-0-0"))), fakeItems(1), "tok"); got.ItemResults[0].Class != sink.Retryable {
+	if got := op.account.readResponse(reply(200, answered("[]", undone(codes[1], "events-0-0"))), fakeItems(1), "tok"); got.ItemResults[0].Class != sink.Retryable {
 		t.Errorf("an item's own code says %v", got.ItemResults[0])
 	}
 }
@@ -257,7 +257,7 @@ func BenchmarkAnswerOf1000(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if got := account.read(reply(200, body), items, "tok"); got.ItemResults[999].Class != sink.Delivered {
+		if got := account.readResponse(reply(200, body), items, "tok"); got.ItemResults[999].Class != sink.Delivered {
 			b.Fatal(got)
 		}
 	}
