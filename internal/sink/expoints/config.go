@@ -71,7 +71,7 @@ func (c Config) Check(fault func(path, rule string, args ...any)) {
 	c.Auth.check(must)
 	_, err := time.LoadLocation(c.TimeZone)
 	must(err == nil && c.TimeZone != "" && c.TimeZone != "Local", "time_zone", "must be an IANA zone such as Europe/Amsterdam")
-	must(c.Timeout > 0, "timeout", "must be over 0")
+	must(c.Timeout >= time.Second, "timeout", "must be 1s or more")
 	must(c.RequestsPerSecond >= 0, "requests_per_second", "must be 0 or more")
 	must(c.ColumnsRefresh >= verdictAge, "columns_refresh", "must be 1m or more")
 	must(slices.Contains([]string{"0", "1", "email", "portal"}, c.Batch.TypeBatch), "batch.type_batch", "must be 0, 1, email or portal")
