@@ -14,28 +14,30 @@ import (
 	"sluice/internal/demo/sandbox"
 )
 
-// BenchmarkRun takes b.N purchases of two products through `connector run`, from an embedded broker with 8 partitions to a vendor that answers at once,
-// both in this process. cpu-ns/record is user and system time of the connector's process alone, its start included; records/s is wall-clock time with all
-// three on the same cores.
+// BenchmarkRun delivers b.N purchases of two products through `connector run`, from an embedded
+// broker with 8 partitions to a fake vendor that responds at once, both in this process.
+//
+// cpu-ns/record is the user and system time of the connector's process, its start included.
+// records/s is wall-clock time, with all three on the same cores.
 func BenchmarkRun(b *testing.B) {
-	binary := build(b)
-	p := filled(b)
-	vendor := newCounted(sandbox.New(sandbox.Options{Instant: true}).Handler(sandbox.CRMCOM))
-	web := httptest.NewServer(vendor)
-	defer web.Close()
-	file := filepath.Join(b.TempDir(), "bench.yaml")
-	if err := os.WriteFile(file, []byte(benchText(p, web.URL)), 0o600); err != nil {
+	binary := buildConnector(b)
+	platform := startFilledPlatform(b)
+	handler := &callCounter{Handler: sandbox.New(sandbox.Options{Instant: true}).Handler(sandbox.CRMCOM)}
+	vendor := httptest.NewServer(handler)
+	defer vendor.Close()
+	configFile := filepath.Join(b.TempDir(), "bench.yaml")
+	if err := os.WriteFile(configFile, []byte(configYAML(platform, vendor.URL)), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.CommandContext(b.Context(), binary, "run", "-c", file)
+	cmd := exec.CommandContext(b.Context(), binary, "run", "-c", configFile)
 	cmd.Stderr = os.Stderr
 	b.ResetTimer()
-	start := time.Now()
+	startedAt := time.Now()
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	awaitAll(b, p)
-	took := time.Since(start)
+	awaitAllCommitted(b, platform)
+	elapsed := time.Since(startedAt)
 	b.StopTimer()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		b.Fatal(err)
@@ -43,13 +45,19 @@ func BenchmarkRun(b *testing.B) {
 	if err := cmd.Wait(); err != nil {
 		b.Fatal(err)
 	}
-	used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	b.ReportMetric(float64(b.N)/took.Seconds(), "records/s")
-	b.ReportMetric(float64(used.Nanoseconds())/float64(b.N), "cpu-ns/record")
-	b.ReportMetric(float64(b.N)/float64(vendor.calls.Load()), "records/call")
+	b.ReportMetric(float64(b.N)/elapsed.Seconds(), "records/s")
+	reportProcessTime(b, cmd.ProcessState)
+	b.ReportMetric(float64(b.N)/float64(handler.calls.Load()), "records/call")
 }
 
-func build(b *testing.B) string {
+// reportProcessTime reports the CPU time of a process that has exited.
+func reportProcessTime(b *testing.B, state *os.ProcessState) {
+	b.Helper()
+	cpuTime := state.UserTime() + state.SystemTime()
+	b.ReportMetric(float64(cpuTime.Nanoseconds())/float64(b.N), "cpu-ns/record")
+}
+
+func buildConnector(b *testing.B) string {
 	b.Helper()
 	binary := filepath.Join(b.TempDir(), "connector")
 	cmd := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-o", binary, "sluice/cmd/connector")
@@ -59,15 +67,13 @@ func build(b *testing.B) string {
 	return binary
 }
 
-// counted counts the calls that carry items.
-type counted struct {
+// callCounter counts the calls that carry items.
+type callCounter struct {
 	http.Handler
 	calls atomic.Int64
 }
 
-func newCounted(h http.Handler) *counted { return &counted{Handler: h} }
-
-func (c *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *callCounter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if filepath.Base(r.URL.Path) == "create" {
 		c.calls.Add(1)
 	}
