@@ -242,7 +242,7 @@ func (g *Generator) newPurchase() *event.Purchase {
 	account, participant := g.randomOwner()
 	e := &event.Purchase{
 		EventId: new(g.randomGUID()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
-		PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.nextTime(), Description: maybeOneIn(g, 3, pickOne(g, notes)),
+		PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(), Description: maybeOneIn(g, 3, pickOne(g, notes)),
 		ReferenceNumber: g.UniqueText("INV-"), ExternalSystem: maybeOneIn(g, 2, "pos"), UdfString1: maybeOneIn(g, 4, "loyalty"), UdfFloat1: maybeOneIn(g, 5, float64(g.random.IntN(400))/4),
 		PaymentMediumIdentifier: maybeOneIn(g, 4, "card-on-file"), ProductsSet: make([]event.PurchaseProduct, 1+g.random.IntN(5)),
 	}
@@ -271,7 +271,7 @@ func (g *Generator) newPurchase() *event.Purchase {
 // newReferral refers a new participant each time: a vendor takes one referral for each.
 func (g *Generator) newReferral() *event.Referral {
 	return &event.Referral{
-		EventId: new(g.randomGUID()), PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.nextTime(), Description: maybeOneIn(g, 3, "Invited a friend"),
+		EventId: new(g.randomGUID()), PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(), Description: maybeOneIn(g, 3, "Invited a friend"),
 		ReferredRewardsParticipantIdentifier:   event.ParticipantIdentifier{Number: new(g.UniqueText("RP-NEW-"))},
 		ReferredByRewardsParticipantIdentifier: event.ParticipantIdentifier{Number: &g.randomCustomer().participant},
 	}
@@ -281,7 +281,7 @@ func (g *Generator) newAchievement() *event.Achievement {
 	account, participant := g.randomOwner()
 	return &event.Achievement{
 		EventId: new(g.randomGUID()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
-		ClassificationIdentifier: g.randomClassification(), PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.nextTime(), UdfDate1: maybeOneIn(g, 4, firstSampleTime),
+		ClassificationIdentifier: g.randomClassification(), PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(), UdfDate1: maybeOneIn(g, 4, firstSampleTime),
 	}
 }
 
@@ -289,7 +289,7 @@ func (g *Generator) newSocialMediaAction() *event.SocialMediaAction {
 	account, participant := g.randomOwner()
 	return &event.SocialMediaAction{
 		EventId: new(g.randomGUID()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
-		PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.nextTime(), SocialMedia: "FACEBOOK", Profile: g.UniqueText("profile-"), Action: "LIKE",
+		PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(), SocialMedia: "FACEBOOK", Profile: g.UniqueText("profile-"), Action: "LIKE",
 	}
 }
 
@@ -297,7 +297,7 @@ func (g *Generator) newWebVisit() *event.WebVisit {
 	account, participant := g.randomOwner()
 	return &event.WebVisit{
 		EventId: new(g.randomGUID()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
-		PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.nextTime(), Website: pickOne(g, pages),
+		PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(), Website: pickOne(g, pages),
 	}
 }
 
@@ -305,7 +305,7 @@ func (g *Generator) newFinancialAchievement() *event.FinancialAchievement {
 	account, participant := g.randomOwner()
 	e := &event.FinancialAchievement{
 		EventId: new(g.randomGUID()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
-		ClassificationIdentifier: g.randomClassification(), PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.nextTime(), Amount: maybeOneIn(g, 2, amountOfCents(g.randomCents(100, 50_000))),
+		ClassificationIdentifier: g.randomClassification(), PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(), Amount: maybeOneIn(g, 2, amountOfCents(g.randomCents(100, 50_000))),
 	}
 	e.PaymentMediumTypeIdentifier, e.PaymentMediumBrandIdentifier = g.randomPaymentMedium()
 	if g.oneIn(2) {
@@ -318,7 +318,7 @@ func (g *Generator) newFinancialStatement() *event.FinancialStatement {
 	account, participant := g.randomOwner()
 	e := &event.FinancialStatement{
 		EventId: new(g.randomGUID()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
-		ClassificationIdentifier: g.randomClassification(), PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.nextTime(),
+		ClassificationIdentifier: g.randomClassification(), PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(),
 	}
 	for range g.random.IntN(4) {
 		m := event.MeasuredKeyPerformanceIndicator{

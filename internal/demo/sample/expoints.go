@@ -85,7 +85,7 @@ func columnValue(rows []event.ExpointsData, column string) string {
 func (g *Generator) uniqueEmail() *string { return new(g.UniqueText("customer-") + "@example.org") }
 
 func (g *Generator) newFeedbackRequest() *event.FeedbackRequest {
-	id, at := g.randomGUID(), g.nextTime()
+	id, at := g.randomGUID(), g.NextTime()
 	e := &event.FeedbackRequest{
 		EventId: &id, Email: g.uniqueEmail(), PhoneNumber: maybeOneIn(g, 4, "+31 20 555 01 "+strconv.Itoa(10+g.random.IntN(90))), TransactionDate: &at,
 		SendDate: maybeOneIn(g, 3, at.Add(24*time.Hour)), Priority: maybeOneIn(g, 5, int32(g.random.IntN(10))), Data: g.feedbackData(g.randomCustomer(), id),
@@ -97,7 +97,7 @@ func (g *Generator) newFeedbackRequest() *event.FeedbackRequest {
 }
 
 func (g *Generator) newFeedbackFinished() *event.FeedbackFinished {
-	id, at := g.randomGUID(), g.nextTime()
+	id, at := g.randomGUID(), g.NextTime()
 	c := g.randomCustomer()
 	grade := int32(1 + g.random.IntN(10))
 	return &event.FeedbackFinished{
@@ -111,7 +111,7 @@ func (g *Generator) newFeedbackFinished() *event.FeedbackFinished {
 }
 
 func (g *Generator) newFeedbackLock() *event.FeedbackLock {
-	id, at := g.randomGUID(), g.nextTime()
+	id, at := g.randomGUID(), g.NextTime()
 	return &event.FeedbackLock{
 		EventId: &id, CreationDate: &at, OptIn: maybeOneIn(g, 2, g.oneIn(2)), QuestionnaireId: maybeOneIn(g, 2, pickOne(g, questionnaires)),
 		Email: g.uniqueEmail(), Data: g.feedbackData(g.randomCustomer(), id),

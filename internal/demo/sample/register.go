@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"sluice/internal/config"
-	"sluice/schemas"
+	"sluice/internal/event"
 )
 
 // Source is the topic of a pipeline with the events that it carries.
@@ -42,13 +42,12 @@ type Subject struct {
 	Schema string
 }
 
-// Subjects names the schemas of sources: <topic>-value where a topic carries one event (TopicNameStrategy), else <topic>-<event>
-// (TopicRecordNameStrategy), as Confluent's serializers do. An event of a source that has no schema gets none.
-func Subjects(sources []Source) []Subject {
-	text := map[string]string{}
-	for _, s := range schemas.All() {
-		text[s.Name] = s.JSON
-	}
+// Subjects names the schemas of sources: <topic>-value where a topic carries one event
+// (TopicNameStrategy), else <topic>-<event> (TopicRecordNameStrategy), as Confluent's serializers do.
+// An event that is neither generated from schemas/ nor among the additional ones has no schema and gets
+// no subject.
+func Subjects(sources []Source, additional ...event.Type) []Subject {
+	types := append(event.BuiltinTypes(), additional...)
 	var subjects []Subject
 	for _, source := range sources {
 		for _, name := range source.Events {
@@ -56,8 +55,8 @@ func Subjects(sources []Source) []Subject {
 			if len(source.Events) > 1 {
 				subject = source.Topic + "-" + name
 			}
-			if text[name] != "" {
-				subjects = append(subjects, Subject{Name: subject, Event: name, Schema: text[name]})
+			if t, ok := types.Find(name); ok {
+				subjects = append(subjects, Subject{Name: subject, Event: name, Schema: t.Schema})
 			}
 		}
 	}
