@@ -16,70 +16,88 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// refuseWrites makes the broker refuse the next writes for good; -1: until Remove.
-func refuseWrites(r *rig, n int) *kfake.FaultHandle {
-	return r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: n})
+// The messages of the log lines about a topic that accepts no records.
+const (
+	produceFailed    = "produce to retry or dead-letter topic failed, retrying"
+	produceRecovered = "produce to retry or dead-letter topic recovered"
+)
+
+// refuseProduce makes the brokers refuse the next n produce requests with an error that the client
+// does not retry. With n = -1 they do until Remove.
+func refuseProduce(h *harness, n int) *kfake.FaultHandle {
+	return failProduce(h, "", kerr.TopicAuthorizationFailed, n)
 }
 
-// wantNotEnded fails the test where settling has come to its end.
-func wantNotEnded(t *testing.T, ended <-chan error, r *rig) {
+// failProduce makes the brokers fail produce requests to the topic, or to every topic if it is
+// empty.
+func failProduce(h *harness, topic string, cause *kerr.Error, count int) *kfake.FaultHandle {
+	return h.platform.Cluster().Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: cause, Count: count,
+	})
+}
+
+// checkStillWaiting fails the test if Settle has returned or an offset is committable.
+func checkStillWaiting(t *testing.T, ended <-chan error, h *harness) {
 	t.Helper()
 	select {
 	case err := <-ended:
-		t.Fatalf("settled (%v) while nothing can be written", err)
+		t.Fatalf("got %v from Settle while nothing can be produced, want it to wait", err)
 	default:
 	}
-	if s := r.tracker.Progress(); s.Committable != 0 || s.Unsettled == 0 {
-		t.Fatalf("committable %d, unsettled %d: an offset did not wait for its write", s.Committable, s.Unsettled)
+	if s := h.tracker.Progress(); s.Committable != 0 || s.Unsettled == 0 {
+		t.Fatalf("got committable %d and %d unsettled, want 0 and some", s.Committable, s.Unsettled)
 	}
 }
 
-// While a write fails its record is not done, however long that is; once it can be made it is made, once.
-func TestAnOffsetWaitsForItsWrite(t *testing.T) {
-	for name, refusal := range map[string]*kerr.Error{
-		"retried by the client": kerr.NotEnoughReplicas, "refused for good": kerr.TopicAuthorizationFailed, "too large": kerr.MessageTooLarge,
+// While producing fails the record is not settled, however long that lasts. Once it succeeds the
+// record is produced once.
+func TestOffsetWaitsUntilItsRecordIsProduced(t *testing.T) {
+	for name, cause := range map[string]*kerr.Error{
+		"retried by the client": kerr.NotEnoughReplicas,
+		"not retried":           kerr.TopicAuthorizationFailed,
+		"too large":             kerr.MessageTooLarge,
 	} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				r := newRig(t)
-				fault := r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: refusal, Count: -1})
-				ended := r.settling(t.Context(), retry(r.record(&kgo.Record{})), dead(r.record(&kgo.Record{})))
+				h := newHarness(t)
+				fault := failProduce(h, "", cause, -1)
+				ended := h.settleAsync(t.Context(), retryOutcome(h.emptyRecord()), deadOutcome(h.emptyRecord()))
 				testkit.AdvanceClock(2 * time.Minute)
-				wantNotEnded(t, ended, r)
-				if hold := r.obs.Snapshot().Hold; hold == nil || hold.Reason != "unwritable" {
-					t.Errorf("the hold that is stated is %+v, want unwritable", hold)
+				checkStillWaiting(t, ended, h)
+				if hold := h.obs.Snapshot().Hold; hold == nil || hold.Reason != "unwritable" {
+					t.Errorf("got hold %+v, want unwritable", hold)
 				}
 				if hits := fault.Hits(); hits < 15 || hits > 500 {
-					t.Errorf("tried %d times in two minutes", hits)
+					t.Errorf("got %d attempts in two minutes, want 15 to 500", hits)
 				}
 				fault.Remove()
 				if err := <-ended; err != nil {
 					t.Fatalf("settling: %v", err)
 				}
-				r.written(retryTopic, 1)
-				r.written(deadTopic, 1)
-				if hold := r.obs.Snapshot().Hold; hold != nil {
-					t.Errorf("%+v is stated still", hold)
+				h.readTopic(retryTopic, 1)
+				h.readTopic(deadTopic, 1)
+				if hold := h.obs.Snapshot().Hold; hold != nil {
+					t.Errorf("got hold %+v, want none", hold)
 				}
-				if s := r.tracker.Progress(); s.Committable != 2 {
-					t.Errorf("committable %d, want 2", s.Committable)
+				if s := h.tracker.Progress(); s.Committable != 2 {
+					t.Errorf("got committable %d, want 2", s.Committable)
 				}
 			})
 		})
 	}
 }
 
-// A record that is refused is written again, whatever becomes of the others that left with it.
-func TestARefusedWriteIsMadeAgainWhileAnotherTakesLong(t *testing.T) {
+// A record that was refused is produced again, whatever happens to the others of its batch.
+func TestRefusedRecordIsProducedAgainWhileAnotherTakesLong(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t)
-		fault := r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: deadTopic, Err: kerr.NotEnoughReplicas, Count: -1})
-		r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: retryTopic, Err: kerr.TopicAuthorizationFailed, Count: 2})
-		ended := r.settling(t.Context(), retry(r.record(&kgo.Record{})), dead(r.record(&kgo.Record{})))
+		h := newHarness(t)
+		fault := failProduce(h, deadTopic, kerr.NotEnoughReplicas, -1)
+		failProduce(h, retryTopic, kerr.TopicAuthorizationFailed, 2)
+		ended := h.settleAsync(t.Context(), retryOutcome(h.emptyRecord()), deadOutcome(h.emptyRecord()))
 		testkit.AdvanceClock(10 * time.Second)
-		r.written(retryTopic, 1)
-		if s := r.tracker.Progress(); s.Committable != 1 || s.Unsettled != 1 {
-			t.Errorf("committable %d, unsettled %d, want 1 and 1", s.Committable, s.Unsettled)
+		h.readTopic(retryTopic, 1)
+		if s := h.tracker.Progress(); s.Committable != 1 || s.Unsettled != 1 {
+			t.Errorf("got committable %d and %d unsettled, want 1 and 1", s.Committable, s.Unsettled)
 		}
 		fault.Remove()
 		if err := <-ended; err != nil {
@@ -88,204 +106,222 @@ func TestARefusedWriteIsMadeAgainWhileAnotherTakesLong(t *testing.T) {
 	})
 }
 
-// One topic that takes nothing keeps back its own records only, whether the client gives up or goes on trying.
-func TestATopicThatTakesNothingKeepsBackItsOwnRecords(t *testing.T) {
-	for name, refusal := range map[string]*kerr.Error{"retried by the client": kerr.NotEnoughReplicas, "refused for good": kerr.TopicAuthorizationFailed} {
+// A topic that accepts nothing delays its own records only, whether the client gives up or retries.
+func TestUnwritableTopicDelaysItsOwnRecordsOnly(t *testing.T) {
+	for name, cause := range map[string]*kerr.Error{
+		"retried by the client": kerr.NotEnoughReplicas, "not retried": kerr.TopicAuthorizationFailed,
+	} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				r := newRig(t)
-				fault := r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: deadTopic, Err: refusal, Count: -1})
-				retried, died := r.record(&kgo.Record{}), r.record(&kgo.Record{})
-				ended := r.settling(t.Context(), retry(retried), dead(died))
+				h := newHarness(t)
+				fault := failProduce(h, deadTopic, cause, -1)
+				retried, died := h.newRecord(&kgo.Record{}), h.newRecord(&kgo.Record{})
+				ended := h.settleAsync(t.Context(), retryOutcome(retried), deadOutcome(died))
 				testkit.AdvanceClock(time.Minute)
-				if s := r.tracker.Progress(); s.Committable != 1 || s.Unsettled != 1 {
-					t.Errorf("committable %d, unsettled %d, want 1 and 1", s.Committable, s.Unsettled)
+				if s := h.tracker.Progress(); s.Committable != 1 || s.Unsettled != 1 {
+					t.Errorf("got committable %d and %d unsettled, want 1 and 1", s.Committable, s.Unsettled)
 				}
 				fault.Remove()
 				if err := <-ended; err != nil {
 					t.Fatal(err)
 				}
-				r.written(retryTopic, 1)
-				r.written(deadTopic, 1)
+				h.readTopic(retryTopic, 1)
+				h.readTopic(deadTopic, 1)
 			})
 		})
 	}
 }
 
-func TestAFailureIsLoggedOnceForATopicHoweverManyRecordsItIs(t *testing.T) {
+func TestFailureAndRecoveryAreLoggedOncePerTopic(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t)
-		refuseWrites(r, 1)
+		h := newHarness(t)
+		refuseProduce(h, 1)
 		var outcomes []record.Outcome
 		for range 50 {
-			outcomes = append(outcomes, dead(r.record(&kgo.Record{})))
+			outcomes = append(outcomes, deadOutcome(h.emptyRecord()))
 		}
-		r.settle(outcomes...)
-		lines := r.logs.All()
-		if len(lines) != 1 || lines[0].ContextMap()["topic"] != deadTopic || lines[0].ContextMap()["records"] != int64(50) {
-			t.Errorf("logged %v", lines)
+		h.settleAll(outcomes...)
+		lines := h.logs.FilterMessage(produceFailed).All()
+		if len(lines) != 1 || lines[0].ContextMap()["topic"] != deadTopic ||
+			lines[0].ContextMap()["records"] != int64(50) {
+			t.Errorf("got failures %v, want one of %s with 50 records", lines, deadTopic)
 		}
-		if n := r.obs.Snapshot().ProduceFailures[deadTopic]; n != 50 {
-			t.Errorf("counted %d failed writes, want 50", n)
+		lines = h.logs.FilterMessage(produceRecovered).All()
+		if len(lines) != 1 || lines[0].ContextMap()["topic"] != deadTopic ||
+			lines[0].ContextMap()["failures"] != int64(50) {
+			t.Errorf("got recoveries %v, want one of %s with 50 failures", lines, deadTopic)
+		}
+		if h.logs.Len() != 2 {
+			t.Errorf("got log %v, want one failure and one recovery", h.logs.All())
+		}
+		if n := h.obs.Snapshot().ProduceFailures[deadTopic]; n != 50 {
+			t.Errorf("got %d produce failures, want 50", n)
 		}
 	})
 }
 
-// The client tries again by itself, without an end and without a word, what may pass: replicas that are missing, brokers that do not answer.
-func TestAWriteThatTakesLongIsTold(t *testing.T) {
+// The client retries errors that may pass by itself, without limit and without logging: too few
+// replicas, brokers that do not respond.
+func TestSlowProduceIsReportedAsFailure(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t)
-		fault := r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
-		ended := r.settling(t.Context(), dead(r.record(&kgo.Record{})), dead(r.record(&kgo.Record{})))
+		h := newHarness(t)
+		fault := failProduce(h, "", kerr.NotEnoughReplicas, -1)
+		ended := h.settleAsync(t.Context(), deadOutcome(h.emptyRecord()), deadOutcome(h.emptyRecord()))
 		testkit.AdvanceClock(slowAfter - time.Second)
-		if r.logs.Len() != 0 {
-			t.Errorf("logged before %v: %v", slowAfter, r.logs.All())
+		if h.logs.Len() != 0 {
+			t.Errorf("got log %v before %v, want none", h.logs.All(), slowAfter)
 		}
 		testkit.AdvanceClock(2*slowAfter + 2*time.Second)
-		lines := r.logs.All()
-		if len(lines) != 3 || lines[0].ContextMap()["topic"] != deadTopic || lines[0].ContextMap()["records"] != int64(2) || lines[0].ContextMap()["first_origin"] != "purchases-1-0" {
-			t.Errorf("logged %v", lines)
+		lines := h.logs.All()
+		if len(lines) != 3 {
+			t.Fatalf("got log %v, want 3 lines", lines)
 		}
-		if n := r.obs.Snapshot().ProduceFailures[deadTopic]; n != 6 {
-			t.Errorf("counted %d failed writes, want 6", n)
+		fields := lines[0].ContextMap()
+		if fields["topic"] != deadTopic || fields["records"] != int64(2) || fields["first_origin"] != "purchases-1-0" {
+			t.Errorf("got fields %v, want 2 records of %s from purchases-1-0 on", fields, deadTopic)
+		}
+		if n := h.obs.Snapshot().ProduceFailures[deadTopic]; n != 6 {
+			t.Errorf("got %d produce failures, want 6", n)
 		}
 		fault.Remove()
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
-		r.written(deadTopic, 2)
+		h.readTopic(deadTopic, 2)
 	})
 }
 
-// An assignment that has ended has given its partition to another owner, who reads the record again.
-func TestAnEndedAssignmentsRecordsAreDroppedAndNotWritten(t *testing.T) {
+// The next owner of the partition reads the records of an ended assignment again.
+func TestRecordsOfAFencedAssignmentAreReleasedAndNotProduced(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t)
-		delivered := record.Outcome{Record: r.record(&kgo.Record{}), Disposition: record.DispositionDelivered}
-		gone := []record.Outcome{delivered, retry(r.record(&kgo.Record{})), dead(r.record(&kgo.Record{}))}
-		old := r.tracker
-		r.fence()
-		r.assign()
-		r.settle(append(gone, dead(r.record(&kgo.Record{})))...)
+		h := newHarness(t)
+		delivered := record.Outcome{Record: h.newRecord(&kgo.Record{}), Disposition: record.DispositionDelivered}
+		fenced := []record.Outcome{delivered, retryOutcome(h.emptyRecord()), deadOutcome(h.emptyRecord())}
+		old := h.tracker
+		h.fence()
+		h.startAssignment()
+		h.settleAll(append(fenced, deadOutcome(h.emptyRecord()))...)
 		select {
 		case <-old.Idle():
 		default:
-			t.Error("a record of the ended assignment is still held")
+			t.Error("a record of the ended assignment is still in flight")
 		}
-		r.written(retryTopic, 0)
-		if out := r.written(deadTopic, 1)[0]; record.ParseRetryHeaders(out).Origin.Offset != 3 {
-			t.Errorf("written: %v", out.Headers)
+		h.readTopic(retryTopic, 0)
+		if out := h.readTopic(deadTopic, 1)[0]; record.ParseRetryHeaders(out).Origin.Offset != 3 {
+			t.Errorf("got a dead letter with headers %v, want that of offset 3", out.Headers)
 		}
-		if s := r.obs.Snapshot(); s.Released != 3 || s.Delivered != 0 || s.Dead["invalid"] != 1 {
-			t.Errorf("counted %d dropped, %d delivered, dead %v", s.Released, s.Delivered, s.Dead)
+		if s := h.obs.Snapshot(); s.Released != 3 || s.Delivered != 0 || s.Dead["invalid"] != 1 {
+			t.Errorf("got %d released, %d delivered and dead %v, want 3, 0 and 1 invalid", s.Released, s.Delivered, s.Dead)
 		}
 	})
 }
 
-// A drain does not sit out the wait between two writes, and only the ending assignment's records are let go.
-func TestAFlushLetsGoAtOnceOfWhatCannotBeWritten(t *testing.T) {
+// A drain does not wait for the back-off, and releases only the records of the ending assignment.
+func TestDrainReleasesFailedRecordsAtOnce(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t)
-		fault := refuseWrites(r, -1)
-		ending := r.tracker
-		first := dead(r.record(&kgo.Record{}))
-		r.next = 0
-		r.assign()
-		ended := r.settling(t.Context(), dead(r.record(&kgo.Record{})), first)
+		h := newHarness(t)
+		fault := refuseProduce(h, -1)
+		ending := h.tracker
+		endingOutcome := deadOutcome(h.emptyRecord())
+		h.nextOffset = 0
+		h.startAssignment()
+		ended := h.settleAsync(t.Context(), deadOutcome(h.emptyRecord()), endingOutcome)
 		testkit.AdvanceClock(time.Minute)
-		flushedAt := time.Now()
-		ending.StartDraining(flushedAt.Add(time.Minute))
-		r.settler.NotifyDraining()
+		drainedAt := time.Now()
+		ending.StartDraining(drainedAt.Add(time.Minute))
+		h.settler.NotifyDraining()
 		<-ending.Idle()
-		if took := time.Since(flushedAt); took > 10*time.Millisecond {
-			t.Errorf("let go %v after the flush", took)
+		if took := time.Since(drainedAt); took > 10*time.Millisecond {
+			t.Errorf("got the records released after %v, want at once", took)
 		}
-		wantNotEnded(t, ended, r)
+		checkStillWaiting(t, ended, h)
 		fault.Remove()
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
-		r.written(deadTopic, 1)
-		if s := r.obs.Snapshot(); s.Released != 1 || s.Dead["invalid"] != 1 {
-			t.Errorf("counted %d dropped and dead %v", s.Released, s.Dead)
+		h.readTopic(deadTopic, 1)
+		if s := h.obs.Snapshot(); s.Released != 1 || s.Dead["invalid"] != 1 {
+			t.Errorf("got %d released and dead %v, want 1 and 1 invalid", s.Released, s.Dead)
 		}
 	})
 }
 
-// A write that is under way when its assignment is fenced must not keep the lane: the broker may be away for long.
-func TestTheFenceEndsAWriteThatTheBrokerDoesNotAnswer(t *testing.T) {
+// A produce request in flight must not block the lane after its assignment is fenced: the broker
+// may be away for long.
+func TestFenceEndsTheWaitForABrokerThatDoesNotRespond(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t)
-		r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
-		ended := r.settling(t.Context(), dead(r.record(&kgo.Record{})))
+		h := newHarness(t)
+		failProduce(h, "", kerr.NotEnoughReplicas, -1)
+		ended := h.settleAsync(t.Context(), deadOutcome(h.emptyRecord()))
 		testkit.AdvanceClock(time.Minute)
-		wantNotEnded(t, ended, r)
+		checkStillWaiting(t, ended, h)
 		fencedAt := time.Now()
-		r.fence()
+		h.fence()
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(fencedAt); took > 5*time.Second {
-			t.Errorf("ended %v after the fence", took)
+			t.Errorf("got the end %v after the fence, want within 5s", took)
 		}
-		<-r.tracker.Idle()
+		<-h.tracker.Idle()
 	})
 }
 
-func TestTheEndOfWorkDropsWhatCannotBeWritten(t *testing.T) {
+func TestEndOfContextReleasesFailedRecords(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t)
-		refuseWrites(r, -1)
+		h := newHarness(t)
+		refuseProduce(h, -1)
 		ctx, cancel := context.WithCancel(t.Context())
-		ended := r.settling(ctx, dead(r.record(&kgo.Record{})))
+		ended := h.settleAsync(ctx, deadOutcome(h.emptyRecord()))
 		testkit.AdvanceClock(time.Minute)
-		wantNotEnded(t, ended, r)
+		checkStillWaiting(t, ended, h)
 		cancel()
 		synctest.Wait()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("error %v, want the context's", err)
+			t.Errorf("got %v, want context.Canceled", err)
 		}
-		<-r.tracker.Idle()
-		if s := r.tracker.Progress(); s.Committable != 0 {
-			t.Errorf("committable %d: a record that was never written is settled", s.Committable)
+		<-h.tracker.Idle()
+		if s := h.tracker.Progress(); s.Committable != 0 {
+			t.Errorf("got committable %d, want 0: the record was never produced", s.Committable)
 		}
 	})
 }
 
-// The end of work ends no write that is under way: whether it was made is not known. Its assignment or its producer ends it.
-func TestAfterTheEndOfWorkAWriteUnderWayIsWaitedFor(t *testing.T) {
+// Nobody knows whether a record in flight was written, so the end of the context does not end the
+// wait for it. The end of its assignment or of the producer does.
+func TestRecordInFlightIsAwaitedAfterTheEndOfContext(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t)
-		r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+		h := newHarness(t)
+		failProduce(h, "", kerr.NotEnoughReplicas, -1)
 		ctx, cancel := context.WithCancel(t.Context())
-		ended := r.settling(ctx, dead(r.record(&kgo.Record{})))
+		ended := h.settleAsync(ctx, deadOutcome(h.emptyRecord()))
 		cancel()
 		testkit.AdvanceClock(time.Minute)
-		wantNotEnded(t, ended, r)
-		r.fence()
+		checkStillWaiting(t, ended, h)
+		h.fence()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("error %v, want the context's", err)
+			t.Errorf("got %v, want context.Canceled", err)
 		}
-		<-r.tracker.Idle()
+		<-h.tracker.Idle()
 	})
 }
 
-// A tier that does not exist is a fault of the wiring: it is said, and no record is lost by it.
-func TestARecordForATierThatDoesNotExistIsNotDone(t *testing.T) {
+// A delay without a retry tier is a programming error. It is logged, and no record is lost.
+func TestRecordForAMissingRetryTierIsNotSettled(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t)
-		o := retry(r.record(&kgo.Record{}))
+		h := newHarness(t)
+		o := retryOutcome(h.emptyRecord())
 		o.Delay = time.Minute
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if err := r.settler.Settle(ctx, []record.Outcome{o}); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("error %v", err)
+		if err := h.settler.Settle(ctx, []record.Outcome{o}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want context.DeadlineExceeded", err)
 		}
-		if s := r.tracker.Progress(); s.Committable != 0 || s.Unsettled != 1 {
-			t.Errorf("committable %d, unsettled %d", s.Committable, s.Unsettled)
+		if s := h.tracker.Progress(); s.Committable != 0 || s.Unsettled != 1 {
+			t.Errorf("got committable %d and %d unsettled, want 0 and 1", s.Committable, s.Unsettled)
 		}
-		if r.logs.FilterMessageSnippet("failed").Len() == 0 {
-			t.Error("nothing is logged")
+		if h.logs.FilterMessageSnippet("failed").Len() == 0 {
+			t.Error("got no log line, want the failure")
 		}
 	})
 }

@@ -11,10 +11,11 @@ import (
 	"sluice/internal/record"
 )
 
-// maxHeader bounds a header's value in bytes.
-const maxHeader = 1024
+// maxHeaderBytes bounds the value of a header.
+const maxHeaderBytes = 1024
 
-// The headers that Kafka Connect puts on dead letters (KIP-298), so that tools which know them read ours.
+// The headers that Kafka Connect adds to dead letters (KIP-298). They are written too, so that
+// tools made for them work.
 const (
 	connectPrefix    = "__connect.errors."
 	connectTopic     = connectPrefix + "topic"
@@ -26,106 +27,114 @@ const (
 	connectMessage   = connectPrefix + "exception.message"
 )
 
-// connectStages are Kafka Connect's names of our stages.
+// connectStages has Kafka Connect's name of each stage.
 var connectStages = map[record.Stage]string{
 	record.StageDecode:  "VALUE_CONVERTER",
 	record.StageRoute:   "TRANSFORMATION",
 	record.StageDeliver: "TASK_PUT",
 }
 
-// headers are the original ones, byte for byte, and ours after them; what an earlier tier added is replaced.
-func (s *Settler) headers(o record.Outcome, now time.Time) []kgo.RecordHeader {
-	h := original(o)
-	h = appendOrigin(h, o)
-	h = appendFailure(h, o, now)
-	if o.Disposition == record.DispositionRetry {
-		h = add(h, record.HeaderNotBefore, now.Add(o.Delay).UTC().Format(time.RFC3339Nano))
-		return add(h, record.HeaderWriter, o.Record.WriterID)
-	}
-	return s.appendConnect(h, o)
-}
-
-// ours are the names that are written on every record that leaves; connects are written on dead letters besides. Whatever else begins with
-// "sluice." is somebody's own.
+// ownHeaders are written to every retry record and dead letter, connectHeaders to dead letters
+// only. Other headers belong to whoever produced the record, even if they begin with "sluice.".
 var (
-	ours = set(
-		record.HeaderOriginTopic, record.HeaderOriginTopicID, record.HeaderOriginPartition, record.HeaderOriginOffset, record.HeaderOriginTimestamp,
-		record.HeaderOperation, record.HeaderAttempt, record.HeaderFirstFailed, record.HeaderLastFailed, record.HeaderNotBefore, record.HeaderWriter,
-		record.HeaderCause, record.HeaderVendorStatus, record.HeaderVendorCode, record.HeaderVendorMessage, record.HeaderVendorRequestID, record.HeaderReplays,
+	ownHeaders = nameSet(
+		record.HeaderOriginTopic, record.HeaderOriginTopicID, record.HeaderOriginPartition,
+		record.HeaderOriginOffset, record.HeaderOriginTimestamp, record.HeaderOperation,
+		record.HeaderAttempt, record.HeaderFirstFailed, record.HeaderLastFailed,
+		record.HeaderNotBefore, record.HeaderWriter, record.HeaderCause,
+		record.HeaderVendorStatus, record.HeaderVendorCode, record.HeaderVendorMessage,
+		record.HeaderVendorRequestID, record.HeaderReplays,
 	)
-	connects = set(connectTopic, connectPartition, connectOffset, connectName, connectStage, connectClass, connectMessage)
+	connectHeaders = nameSet(
+		connectTopic, connectPartition, connectOffset, connectName, connectStage, connectClass, connectMessage,
+	)
 )
 
-func set(names ...string) map[string]bool {
-	m := make(map[string]bool, len(names))
-	for _, n := range names {
-		m[n] = true
+func nameSet(names ...string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
 	}
-	return m
+	return set
 }
 
-func original(o record.Outcome) []kgo.RecordHeader {
+// outgoingHeaders returns the original headers byte for byte, followed by the connector's own.
+// Those that an earlier tier had added are replaced.
+func (s *Settler) outgoingHeaders(o record.Outcome, now time.Time) []kgo.RecordHeader {
+	headers := originalHeaders(o)
+	headers = appendOrigin(headers, o)
+	headers = appendFailure(headers, o, now)
+	if o.Disposition == record.DispositionRetry {
+		notBefore := now.Add(o.Delay).UTC().Format(time.RFC3339Nano)
+		headers = appendHeader(headers, record.HeaderNotBefore, notBefore)
+		return appendHeader(headers, record.HeaderWriter, o.Record.WriterID)
+	}
+	return s.appendConnect(headers, o)
+}
+
+// originalHeaders returns the headers that the connector has not written, with room for its own.
+func originalHeaders(o record.Outcome) []kgo.RecordHeader {
 	raw := o.Record.Raw.Headers
-	kept := make([]kgo.RecordHeader, 0, len(raw)+len(ours)+len(connects))
+	kept := make([]kgo.RecordHeader, 0, len(raw)+len(ownHeaders)+len(connectHeaders))
 	for _, h := range raw {
-		if !ours[h.Key] && (o.Disposition == record.DispositionRetry || !connects[h.Key]) {
+		if !ownHeaders[h.Key] && (o.Disposition == record.DispositionRetry || !connectHeaders[h.Key]) {
 			kept = append(kept, h)
 		}
 	}
 	return kept
 }
 
-func appendOrigin(h []kgo.RecordHeader, o record.Outcome) []kgo.RecordHeader {
+func appendOrigin(headers []kgo.RecordHeader, o record.Outcome) []kgo.RecordHeader {
 	origin := o.Record.Origin
-	h = add(h, record.HeaderOriginTopic, origin.Topic)
-	h = add(h, record.HeaderOriginTopicID, record.FormatTopicID(origin.TopicID))
-	h = add(h, record.HeaderOriginPartition, strconv.Itoa(int(origin.Partition)))
-	h = add(h, record.HeaderOriginOffset, strconv.FormatInt(origin.Offset, 10))
-	h = add(h, record.HeaderOriginTimestamp, origin.Timestamp.UTC().Format(time.RFC3339Nano))
-	return addIf(h, record.HeaderOperation, cmp.Or(o.OperationName, o.Record.OperationName))
+	headers = appendHeader(headers, record.HeaderOriginTopic, origin.Topic)
+	headers = appendHeader(headers, record.HeaderOriginTopicID, record.FormatTopicID(origin.TopicID))
+	headers = appendHeader(headers, record.HeaderOriginPartition, strconv.Itoa(int(origin.Partition)))
+	headers = appendHeader(headers, record.HeaderOriginOffset, strconv.FormatInt(origin.Offset, 10))
+	headers = appendHeader(headers, record.HeaderOriginTimestamp, origin.Timestamp.UTC().Format(time.RFC3339Nano))
+	return appendNonEmpty(headers, record.HeaderOperation, cmp.Or(o.OperationName, o.Record.OperationName))
 }
 
-func appendFailure(h []kgo.RecordHeader, o record.Outcome, now time.Time) []kgo.RecordHeader {
-	first := o.Record.FirstFailed
-	if first.IsZero() {
-		first = now
+func appendFailure(headers []kgo.RecordHeader, o record.Outcome, now time.Time) []kgo.RecordHeader {
+	firstFailed := o.Record.FirstFailed
+	if firstFailed.IsZero() {
+		firstFailed = now
 	}
-	h = add(h, record.HeaderAttempt, strconv.Itoa(o.Attempt))
-	h = add(h, record.HeaderFirstFailed, first.UTC().Format(time.RFC3339Nano))
-	h = add(h, record.HeaderLastFailed, now.UTC().Format(time.RFC3339Nano))
-	h = add(h, record.HeaderCause, string(o.Cause))
+	headers = appendHeader(headers, record.HeaderAttempt, strconv.Itoa(o.Attempt))
+	headers = appendHeader(headers, record.HeaderFirstFailed, firstFailed.UTC().Format(time.RFC3339Nano))
+	headers = appendHeader(headers, record.HeaderLastFailed, now.UTC().Format(time.RFC3339Nano))
+	headers = appendHeader(headers, record.HeaderCause, string(o.Cause))
 	if o.Result.Status != 0 {
-		h = add(h, record.HeaderVendorStatus, strconv.Itoa(o.Result.Status))
+		headers = appendHeader(headers, record.HeaderVendorStatus, strconv.Itoa(o.Result.Status))
 	}
-	h = addIf(h, record.HeaderVendorCode, o.Result.Code)
-	h = addIf(h, record.HeaderVendorMessage, o.Result.Message)
-	h = addIf(h, record.HeaderVendorRequestID, o.Result.RequestID)
-	return add(h, record.HeaderReplays, strconv.Itoa(o.Record.Replays))
+	headers = appendNonEmpty(headers, record.HeaderVendorCode, o.Result.Code)
+	headers = appendNonEmpty(headers, record.HeaderVendorMessage, o.Result.Message)
+	headers = appendNonEmpty(headers, record.HeaderVendorRequestID, o.Result.RequestID)
+	return appendHeader(headers, record.HeaderReplays, strconv.Itoa(o.Record.Replays))
 }
 
-func (s *Settler) appendConnect(h []kgo.RecordHeader, o record.Outcome) []kgo.RecordHeader {
+func (s *Settler) appendConnect(headers []kgo.RecordHeader, o record.Outcome) []kgo.RecordHeader {
 	origin := o.Record.Origin
-	h = add(h, connectTopic, origin.Topic)
-	h = add(h, connectPartition, strconv.Itoa(int(origin.Partition)))
-	h = add(h, connectOffset, strconv.FormatInt(origin.Offset, 10))
-	h = add(h, connectName, s.cfg.ConnectorName)
-	h = add(h, connectStage, connectStages[o.Stage])
-	h = add(h, connectClass, "sluice."+string(o.Cause))
-	return add(h, connectMessage, o.Reason)
+	headers = appendHeader(headers, connectTopic, origin.Topic)
+	headers = appendHeader(headers, connectPartition, strconv.Itoa(int(origin.Partition)))
+	headers = appendHeader(headers, connectOffset, strconv.FormatInt(origin.Offset, 10))
+	headers = appendHeader(headers, connectName, s.cfg.ConnectorName)
+	headers = appendHeader(headers, connectStage, connectStages[o.Stage])
+	headers = appendHeader(headers, connectClass, "sluice."+string(o.Cause))
+	return appendHeader(headers, connectMessage, o.Reason)
 }
 
-func add(h []kgo.RecordHeader, key, value string) []kgo.RecordHeader {
-	return append(h, kgo.RecordHeader{Key: key, Value: []byte(cut(value))})
+func appendHeader(headers []kgo.RecordHeader, key, value string) []kgo.RecordHeader {
+	return append(headers, kgo.RecordHeader{Key: key, Value: []byte(truncateValue(value))})
 }
 
-func addIf(h []kgo.RecordHeader, key, value string) []kgo.RecordHeader {
+func appendNonEmpty(headers []kgo.RecordHeader, key, value string) []kgo.RecordHeader {
 	if value == "" {
-		return h
+		return headers
 	}
-	return add(h, key, value)
+	return appendHeader(headers, key, value)
 }
 
-// cut is a value in at most maxHeader bytes of valid UTF-8.
-func cut(s string) string {
-	return strings.ToValidUTF8(s[:min(len(s), maxHeader)], "")
+// truncateValue returns at most maxHeaderBytes of the value, as valid UTF-8.
+func truncateValue(value string) string {
+	return strings.ToValidUTF8(value[:min(len(value), maxHeaderBytes)], "")
 }

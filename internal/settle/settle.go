@@ -1,11 +1,12 @@
-// Package settle turns outcomes into their effect in Kafka: a delivered or skipped record is done; one that leaves for a retry or dead-letter topic
-// is done once all in-sync replicas have it there. While that write fails, it is tried again and the record's offset waits.
+// Package settle turns outcomes into their effect in Kafka. A delivered or skipped record is
+// settled at once. A record that goes to a retry or dead-letter topic is settled once all in-sync
+// replicas have it there; while producing it fails, it is produced again and its offset stays
+// uncommitted.
 package settle
 
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -16,93 +17,104 @@ import (
 	"sluice/internal/record"
 )
 
-// Config says where records leave to.
+// Config names the topics to which records go.
 type Config struct {
-	// ConnectorName is the name that dead letters give as the connector's: "<name>.<pipeline>".
+	// ConnectorName is "<name>.<pipeline>". Dead letters carry it as Kafka Connect's connector
+	// name.
 	ConnectorName string
-	// RetryTopics names the retry topic of each delay.
+	// RetryTopics has the retry topic of each delay.
 	RetryTopics map[time.Duration]string
-	// DeadLetterTopic names the dead-letter topic.
+	// DeadLetterTopic is the dead-letter topic.
 	DeadLetterTopic string
 }
 
-// Settler settles the outcomes of one pipeline. Safe for concurrent use; it starts no goroutine.
+// Settler settles the outcomes of one pipeline. It is safe for concurrent use and starts no
+// goroutine.
 type Settler struct {
 	cfg      Config
 	producer *kgo.Client
 	obs      *observe.Pipeline
-	log      *zap.Logger
-	flushed  notify.Broadcaster
-
-	mu      sync.Mutex
-	waiting int // callers of Settle whose writes are not taken for now; guarded by mu
+	faults   *topicFaults
+	draining notify.Broadcaster
 }
 
-// NewSettler makes a settler that writes through producer, which must partition manually and wait for all in-sync replicas.
+// NewSettler returns a settler that produces with producer, which must partition manually and wait
+// for all in-sync replicas.
 func NewSettler(cfg Config, producer *kgo.Client, obs *observe.Pipeline, log *zap.Logger) *Settler {
-	return &Settler{cfg: cfg, producer: producer, obs: obs, log: log}
+	return &Settler{cfg: cfg, producer: producer, obs: obs, faults: newTopicFaults(obs, log)}
 }
 
-// Settle returns when each outcome's record is done, or dropped because its assignment ended before it could be. The error is ctx's.
+// Settle returns when the record of every outcome is settled, or released because its assignment
+// ended first. The error is that of ctx.
 func (s *Settler) Settle(ctx context.Context, outcomes []record.Outcome) error {
-	var leaving []record.Outcome
-	counts := map[counted]int{}
+	var toProduce []record.Outcome
+	counts := settledCounts{}
 	for _, o := range outcomes {
 		switch {
 		case o.Record.Fenced():
-			o.Record.Release()
-			s.obs.RecordsReleased(1)
+			s.release(o.Record)
 		case o.Disposition == record.DispositionDelivered || o.Disposition == record.DispositionSkipped:
-			s.finish(o, counts)
+			s.settleRecord(o, counts)
 		default:
-			leaving = append(leaving, o)
+			toProduce = append(toProduce, o)
 		}
 	}
-	if len(leaving) > 0 {
-		s.leave(ctx, leaving, counts)
+	if len(toProduce) > 0 {
+		s.produceAll(ctx, toProduce, counts)
 	}
-	for c, n := range counts {
-		s.obs.RecordsSettled(c.operation, c.kind, c.cause, n)
+	for key, n := range counts {
+		s.obs.RecordsSettled(key.operation, key.disposition, key.cause, n)
 	}
 	return ctx.Err()
 }
 
-type counted struct {
-	operation string
-	kind      record.Disposition
-	cause     record.Cause
+// NotifyDraining makes waiting calls of Settle check which of their records' assignments are
+// ending.
+func (s *Settler) NotifyDraining() { s.draining.Notify() }
+
+// settledCounts adds up settled records, so that one Settle updates each metric once.
+type settledCounts map[settledKey]int
+
+type settledKey struct {
+	operation   string
+	disposition record.Disposition
+	cause       record.Cause
 }
 
-func (s *Settler) finish(o record.Outcome, counts map[counted]int) {
+func (s *Settler) settleRecord(o record.Outcome, counts settledCounts) {
 	if o.Disposition == record.DispositionDelivered {
 		s.obs.DeliveryDelay(o.OperationName, time.Since(o.Record.Origin.Timestamp))
 	}
-	counts[counted{o.OperationName, o.Disposition, o.Cause}]++
+	counts[settledKey{o.OperationName, o.Disposition, o.Cause}]++
 	o.Record.Settle()
 }
 
-// NotifyDraining says that an assignment is ending: what waits to be written again looks at its record's Draining.
-func (s *Settler) NotifyDraining() { s.flushed.Notify() }
+func (s *Settler) release(rec *record.Record) {
+	rec.Release()
+	s.obs.RecordsReleased(1)
+}
 
-func (s *Settler) topic(o record.Outcome) (string, error) {
+// topicFor returns the retry or dead-letter topic to which the outcome's record goes.
+func (s *Settler) topicFor(o record.Outcome) (string, error) {
 	if o.Disposition == record.DispositionDead {
 		return s.cfg.DeadLetterTopic, nil
 	}
 	topic, ok := s.cfg.RetryTopics[o.Delay]
 	if !ok {
-		return "", fmt.Errorf("there is no retry tier of %s", o.Delay)
+		return "", fmt.Errorf("no retry tier has the delay %s", o.Delay)
 	}
 	return topic, nil
 }
 
-// leaving is the record as it leaves: key, value and the original headers byte for byte, its own partition number, and the time of writing.
-func (s *Settler) leaving(o record.Outcome, now time.Time) (*kgo.Record, error) {
-	topic, err := s.topic(o)
+// outgoingRecord returns the record to produce: key, value and original headers byte for byte, the
+// same partition number, and now as its timestamp.
+func (s *Settler) outgoingRecord(o record.Outcome, now time.Time) (*kgo.Record, error) {
+	topic, err := s.topicFor(o)
 	if err != nil {
 		return nil, err
 	}
 	return &kgo.Record{
 		Topic: topic, Partition: o.Record.Raw.Partition, Timestamp: now,
-		Key: o.Record.Raw.Key, Value: o.Record.Raw.Value, Headers: s.headers(o, now),
+		Key: o.Record.Raw.Key, Value: o.Record.Raw.Value, Headers: s.outgoingHeaders(o, now),
 	}, nil
 }
