@@ -12,7 +12,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// Large is more than the socket buffers of both sides hold, so that the request cannot have been
+// large is more bytes than the socket buffers of both sides hold: such a request cannot have been
 // written unless it was read.
 const large = 32 << 20
 
@@ -22,13 +22,14 @@ func TestRefusedConnectionsAreUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	reply, answer := post(t, t.Context(), newClient(t, Options{}), "http://"+l.Addr().String(), 10)
-	if reply.RequestWritten || answer.Class != sink.Unavailable || reply.Err == nil {
-		t.Errorf("written %v, class %v, error %v", reply.RequestWritten, answer.Class, reply.Err)
+	exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), "http://"+l.Addr().String(), 10)
+	if exchange.RequestWritten || response.Class != sink.Unavailable || exchange.Err == nil {
+		t.Errorf("got written %v, class %v, error %v; want false, unavailable and an error",
+			exchange.RequestWritten, response.Class, exchange.Err)
 	}
 }
 
-func TestAResetTellsWhetherTheRequestWasWritten(t *testing.T) {
+func TestResetIsClassifiedByWhetherTheRequestWasWritten(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		size    int
@@ -36,10 +37,10 @@ func TestAResetTellsWhetherTheRequestWasWritten(t *testing.T) {
 		written bool
 		want    sink.ResultClass
 	}{
-		{"before all of it was read", large, func(conn *net.TCPConn) { io.CopyN(io.Discard, conn, 100); reset(conn) }, false, sink.Unavailable},
-		{"after it was read", 10, func(conn *net.TCPConn) { readRequest(conn); reset(conn) }, true, sink.Unknown},
+		{"before all of it was read", large, func(conn *net.TCPConn) { io.CopyN(io.Discard, conn, 100); resetConnection(conn) }, false, sink.Unavailable},
+		{"after it was read", 10, func(conn *net.TCPConn) { readRequest(conn); resetConnection(conn) }, true, sink.Unknown},
 		{"closed after it was read", 10, func(conn *net.TCPConn) { readRequest(conn); conn.Close() }, true, sink.Unknown},
-		{"within the answer", 10, func(conn *net.TCPConn) {
+		{"within the response", 10, func(conn *net.TCPConn) {
 			readRequest(conn)
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 			conn.Close()
@@ -47,16 +48,16 @@ func TestAResetTellsWhetherTheRequestWasWritten(t *testing.T) {
 		{"no HTTP at all", 10, func(conn *net.TCPConn) { readRequest(conn); io.WriteString(conn, "hello\r\n\r\n"); conn.Close() }, true, sink.Unknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			reply, answer := post(t, t.Context(), newClient(t, Options{}), listen(t, c.handle), c.size)
-			if reply.Err == nil || reply.Body != nil || reply.RequestWritten != c.written || answer.Class != c.want {
-				t.Errorf("written %v, class %v, error %v; want %v, %v and an error", reply.RequestWritten, answer.Class, reply.Err, c.written, c.want)
+			exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), serveConnections(t, c.handle), c.size)
+			if exchange.Err == nil || exchange.Body != nil || exchange.RequestWritten != c.written || response.Class != c.want {
+				t.Errorf("got written %v, class %v, error %v; want %v, %v and an error", exchange.RequestWritten, response.Class, exchange.Err, c.written, c.want)
 			}
 		})
 	}
 }
 
-// The context ends at a named moment, so that nothing depends on how long anything takes.
-func TestAContextThatEndsTellsWhetherTheRequestWasWritten(t *testing.T) {
+// The context ends at a defined moment, so that the result does not depend on timing.
+func TestEndedContextIsClassifiedByWhetherTheRequestWasWritten(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		size    int
@@ -65,35 +66,35 @@ func TestAContextThatEndsTellsWhetherTheRequestWasWritten(t *testing.T) {
 		want    sink.ResultClass
 	}{
 		{"before all of it was read", large, func(conn *net.TCPConn) { io.CopyN(io.Discard, conn, 100) }, false, sink.Unavailable},
-		{"before the answer", 10, func(conn *net.TCPConn) { readRequest(conn) }, true, sink.Unknown},
+		{"before the response", 10, func(conn *net.TCPConn) { readRequest(conn) }, true, sink.Unknown},
 	} {
 		for _, cause := range []error{nil, errors.New("revoked")} {
 			t.Run(fmt.Sprintf("%s, cause %v", c.name, cause), func(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				held := make(chan *net.TCPConn, 1)
-				base := listen(t, func(conn *net.TCPConn) { c.until(conn); held <- conn; cancel(cause) })
-				reply, answer := post(t, ctx, newClient(t, Options{}), base, c.size)
+				base := serveConnections(t, func(conn *net.TCPConn) { c.until(conn); held <- conn; cancel(cause) })
+				exchange, response := postSecrets(t, ctx, newClient(t, Options{}), base, c.size)
 				(<-held).Close()
-				if reply.RequestWritten != c.written || answer.Class != c.want || !errors.Is(answer.Err, context.Canceled) {
-					t.Errorf("written %v, class %v, error %v; want %v, %v, canceled", reply.RequestWritten, answer.Class, answer.Err, c.written, c.want)
+				if exchange.RequestWritten != c.written || response.Class != c.want || !errors.Is(response.Err, context.Canceled) {
+					t.Errorf("got written %v, class %v, error %v; want %v, %v, canceled", exchange.RequestWritten, response.Class, response.Err, c.written, c.want)
 				}
 			})
 		}
 	}
 }
 
-func TestAContextThatEndsWithinTheAnswerIsUnknown(t *testing.T) {
+func TestContextThatEndsWithinTheResponseIsUnknown(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	srv := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "10")
 		io.WriteString(w, "half")
 		http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})
 	client := newClient(t, Options{Transport: cancelAfterHeaders{cancel}})
-	reply, answer := post(t, ctx, client, srv.URL, 10)
-	if reply.Status != 200 || answer.Class != sink.Unknown || !errors.Is(reply.Err, context.Canceled) {
-		t.Errorf("status %d, class %v, error %v", reply.Status, answer.Class, reply.Err)
+	exchange, response := postSecrets(t, ctx, client, srv.URL, 10)
+	if exchange.Status != 200 || response.Class != sink.Unknown || !errors.Is(exchange.Err, context.Canceled) {
+		t.Errorf("got status %d, class %v, error %v; want 200, unknown, canceled", exchange.Status, response.Class, exchange.Err)
 	}
 }
 
@@ -105,19 +106,20 @@ func (c cancelAfterHeaders) RoundTrip(req *http.Request) (*http.Response, error)
 	return resp, err
 }
 
-func TestAContextThatHasEndedSendsNothing(t *testing.T) {
+func TestEndedContextSendsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	srv := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request came") })
-	reply, answer := post(t, ctx, newClient(t, Options{}), srv.URL, 10)
-	if reply.RequestWritten || answer.Class != sink.Unavailable || !errors.Is(answer.Err, context.Canceled) {
-		t.Errorf("written %v, class %v, error %v", reply.RequestWritten, answer.Class, answer.Err)
+	srv := serveHTTP(t, func(http.ResponseWriter, *http.Request) { t.Error("a request came") })
+	exchange, response := postSecrets(t, ctx, newClient(t, Options{}), srv.URL, 10)
+	if exchange.RequestWritten || response.Class != sink.Unavailable || !errors.Is(response.Err, context.Canceled) {
+		t.Errorf("got written %v, class %v, error %v; want false, unavailable, canceled",
+			exchange.RequestWritten, response.Class, response.Err)
 	}
 }
 
-// net/http sends a POST again when the connection that it took up turns out to be closed and
-// nothing was written; the second attempt then counts, not the first.
-func TestAnEarlierConnectionDoesNotCountAsWritten(t *testing.T) {
+// net/http sends a POST again if the connection that it reused turns out to be closed and nothing
+// was written. The second attempt then counts, not the first.
+func TestBodyOfAnEarlierConnectionDoesNotCountAsWritten(t *testing.T) {
 	a := &attempt{}
 	req, _ := http.NewRequest(http.MethodPost, "http://vendor.example", nil)
 	req.Body, req.ContentLength, req.GetBody = Body([]byte("["), nil, []byte("]"))
@@ -130,20 +132,20 @@ func TestAnEarlierConnectionDoesNotCountAsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, _ := again.Read(make([]byte, 1)); n != 1 {
-		t.Fatal("the second body cannot be read")
+		t.Fatal("got no byte of the second body, want one")
 	}
 	if a.seal(true) {
-		t.Error("a body of which half was handed out counts as written")
+		t.Error("got a half-read body counted as written")
 	}
 	if _, err := again.Read(make([]byte, 1)); !errors.Is(err, errSealed) {
-		t.Errorf("a sealed body was read on: %v", err)
+		t.Errorf("got error %v from a sealed body, want errSealed", err)
 	}
 }
 
-func TestACallWithoutABodyIsWrittenWhenItsHeadersAre(t *testing.T) {
-	base := listen(t, func(conn *net.TCPConn) { conn.Read(make([]byte, 4096)); reset(conn) })
+func TestCallWithoutBodyIsWrittenWithItsHeaders(t *testing.T) {
+	base := serveConnections(t, func(conn *net.TCPConn) { conn.Read(make([]byte, 4096)); resetConnection(conn) })
 	req, _ := http.NewRequest(http.MethodGet, base, nil)
-	if reply := RoundTrip(t.Context(), newClient(t, Options{}), req, 0); !reply.RequestWritten || reply.Err == nil {
-		t.Errorf("written %v, error %v", reply.RequestWritten, reply.Err)
+	if exchange := RoundTrip(t.Context(), newClient(t, Options{}), req, 0); !exchange.RequestWritten || exchange.Err == nil {
+		t.Errorf("got written %v, error %v; want true and an error", exchange.RequestWritten, exchange.Err)
 	}
 }

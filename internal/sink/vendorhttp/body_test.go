@@ -11,7 +11,7 @@ import (
 	"sluice/internal/sink"
 )
 
-func TestBodyIsItsPiecesWithCommasBetweenItems(t *testing.T) {
+func TestBodyJoinsItsPiecesWithCommasBetweenItems(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		prefix := rapid.SliceOf(rapid.Byte()).Draw(t, "prefix")
 		suffix := rapid.SliceOf(rapid.Byte()).Draw(t, "suffix")
@@ -27,18 +27,18 @@ func TestBodyIsItsPiecesWithCommasBetweenItems(t *testing.T) {
 			t.Fatalf("length %d, want %d", length, len(want))
 		}
 		step := rapid.IntRange(1, 20).Draw(t, "step")
-		checkRead(t, body, want, step)
+		checkBodyBytes(t, body, want, step)
 		for range 2 {
 			body, err := again()
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkRead(t, body, want, step)
+			checkBodyBytes(t, body, want, step)
 		}
 	})
 }
 
-func checkRead(t *rapid.T, body io.ReadCloser, want []byte, step int) {
+func checkBodyBytes(t *rapid.T, body io.ReadCloser, want []byte, step int) {
 	var got bytes.Buffer
 	if _, err := io.CopyBuffer(struct{ io.Writer }{&got}, struct{ io.Reader }{body}, make([]byte, step)); err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func checkRead(t *rapid.T, body io.ReadCloser, want []byte, step int) {
 	}
 }
 
-func TestBodyKeepsTheRulesOfAReader(t *testing.T) {
+func TestBodyIsAValidReader(t *testing.T) {
 	items := []sink.Item{{Body: []byte(`{"a":1}`)}, {Body: []byte(`{"b":2}`)}, {}}
 	body, _, _ := Body([]byte(`{"items":[`), items, []byte(`]}`))
 	if err := iotest.TestReader(body, []byte(`{"items":[{"a":1},{"b":2},]}`)); err != nil {

@@ -10,10 +10,10 @@ import (
 	"sluice/internal/sink"
 )
 
-// The rows are written out, apart from the code's own order, so that each status stands in exactly
-// one.
-func wantClass(status int) sink.ResultClass {
-	rows := map[sink.ResultClass][]int{
+// expectedClass has its own table, in another order than the code, with each status in exactly one
+// row.
+func expectedClass(status int) sink.ResultClass {
+	statuses := map[sink.ResultClass][]int{
 		sink.Unauthorized:  {401, 403},
 		sink.Misconfigured: {404, 405, 407, 415, 421, 426},
 		sink.TooLarge:      {413},
@@ -21,8 +21,8 @@ func wantClass(status int) sink.ResultClass {
 		sink.Unavailable:   {408, 425, 503},
 		sink.Unknown:       {502, 504, 520, 524, 598, 599},
 	}
-	for class, statuses := range rows {
-		for _, s := range statuses {
+	for class, list := range statuses {
+		for _, s := range list {
 			if s == status {
 				return class
 			}
@@ -32,16 +32,16 @@ func wantClass(status int) sink.ResultClass {
 	return hundreds[status/100]
 }
 
-func TestEachStatusHasItsRow(t *testing.T) {
+func TestEveryStatusHasItsClass(t *testing.T) {
 	for status := 100; status <= 599; status++ {
 		header := http.Header{"Retry-After": {"7"}}
 		a := ClassifyExchange(Exchange{Status: status, Header: header, Body: []byte{}, RequestWritten: true})
-		want := wantClass(status)
+		want := expectedClass(status)
 		if a.Class != want {
-			t.Errorf("%d: class %v, want %v", status, a.Class, want)
+			t.Errorf("%d: got class %v, want %v", status, a.Class, want)
 		}
 		if a.Status != status {
-			t.Errorf("%d: status %d in the answer", status, a.Status)
+			t.Errorf("%d: got status %d, want the same", status, a.Status)
 		}
 		acted := status >= 500 && want == sink.Unavailable && status != 503
 		if a.MayHaveActed != acted {
@@ -57,33 +57,33 @@ func TestEachStatusHasItsRow(t *testing.T) {
 	}
 }
 
-func TestAStatusOutsideHTTPIsUnknown(t *testing.T) {
+func TestStatusOutsideHTTPIsUnknown(t *testing.T) {
 	for _, status := range []int{1, 99, 600, 999} {
 		if a := ClassifyExchange(Exchange{Status: status}); a.Class != sink.Unknown {
-			t.Errorf("%d: class %v, want unknown", status, a.Class)
+			t.Errorf("%d: got class %v, want unknown", status, a.Class)
 		}
 	}
 }
 
-func TestOnlyASuccessNeedsItsBody(t *testing.T) {
-	broken := errors.New("reading the answer: reset")
+func TestOnlySuccessNeedsItsBody(t *testing.T) {
+	broken := errors.New("reading the response: reset")
 	for status := 200; status <= 599; status++ {
-		want := wantClass(status)
+		want := expectedClass(status)
 		if want == sink.Delivered {
 			want = sink.Unknown
 		}
 		a := ClassifyExchange(Exchange{Status: status, RequestWritten: true, Err: broken})
 		if a.Class != want || !errors.Is(a.Err, broken) {
-			t.Errorf("%d: class %v, error %v, want %v with the cause", status, a.Class, a.Err, want)
+			t.Errorf("%d: got class %v, error %v, want %v with the cause", status, a.Class, a.Err, want)
 		}
 	}
 }
 
-func TestWithoutAnAnswerTheErrorDecides(t *testing.T) {
+func TestErrorDecidesIfThereIsNoResponse(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		reply Exchange
-		want  sink.ResultClass
+		name     string
+		exchange Exchange
+		want     sink.ResultClass
 	}{
 		{"any error before the request was written", Exchange{Err: errors.New("x")}, sink.Unavailable},
 		{"any error after it", Exchange{Err: errors.New("x"), RequestWritten: true}, sink.Unknown},
@@ -91,16 +91,16 @@ func TestWithoutAnAnswerTheErrorDecides(t *testing.T) {
 		{"a TLS alert after the request", Exchange{Err: ErrTLS, RequestWritten: true}, sink.Misconfigured},
 		{"a name that does not exist", Exchange{Err: &net.DNSError{IsNotFound: true}}, sink.Misconfigured},
 		{"a name server that fails", Exchange{Err: &net.DNSError{Err: "server misbehaving", IsTemporary: true}}, sink.Misconfigured},
-		{"a name server that does not answer", Exchange{Err: &net.DNSError{IsTimeout: true}}, sink.Unavailable},
+		{"a name server that does not response", Exchange{Err: &net.DNSError{IsTimeout: true}}, sink.Unavailable},
 	} {
-		if a := ClassifyExchange(c.reply); a.Class != c.want {
-			t.Errorf("%s: class %v, want %v", c.name, a.Class, c.want)
+		if a := ClassifyExchange(c.exchange); a.Class != c.want {
+			t.Errorf("%s: got class %v, want %v", c.name, a.Class, c.want)
 		}
 	}
 }
 
-func TestAnAlertOfThePeerIsATLSFailure(t *testing.T) {
+func TestAlertFromThePeerIsTLSFailure(t *testing.T) {
 	if !isTLSFailure(&net.OpError{Op: "remote error", Err: errors.New("certificate required")}, nil) {
-		t.Error("not taken for a TLS failure")
+		t.Error("got an alert of the peer not taken for a TLS failure")
 	}
 }

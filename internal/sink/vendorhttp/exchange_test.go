@@ -29,8 +29,9 @@ func newClient(t *testing.T, o Options) *http.Client {
 	return client
 }
 
-// post has a secret wherever one could stand, and checks that none comes out.
-func post(t *testing.T, ctx context.Context, client *http.Client, base string, size int) (Exchange, sink.Response) {
+// postSecrets makes a call with a secret wherever one could be, and checks that no error repeats
+// it.
+func postSecrets(t *testing.T, ctx context.Context, client *http.Client, base string, size int) (Exchange, sink.Response) {
 	t.Helper()
 	item := sink.Item{Body: []byte(secret + strings.Repeat("x", size))}
 	target := strings.Replace(base, "://", "://user:"+secret+"@", 1) + "/bulk?token=" + secret
@@ -39,22 +40,22 @@ func post(t *testing.T, ctx context.Context, client *http.Client, base string, s
 		t.Fatal(err)
 	}
 	req.Body, req.ContentLength, req.GetBody = Body([]byte("["), []sink.Item{item}, []byte("]"))
-	reply := RoundTrip(ctx, client, req, 1<<10)
-	if reply.Err != nil && strings.Contains(reply.Err.Error(), secret) {
-		t.Errorf("the error tells a secret: %v", reply.Err)
+	exchange := RoundTrip(ctx, client, req, 1<<10)
+	if exchange.Err != nil && strings.Contains(exchange.Err.Error(), secret) {
+		t.Errorf("got an error with a secret: %v", exchange.Err)
 	}
-	return reply, ClassifyExchange(reply)
+	return exchange, ClassifyExchange(exchange)
 }
 
-func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
+func serveHTTP(t *testing.T, h http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
 	return srv
 }
 
-// listen gives each connection to handle, one at a time.
-func listen(t *testing.T, handle func(*net.TCPConn)) string {
+// serveConnections passes each connection to handle, one at a time, and returns the server's URL.
+func serveConnections(t *testing.T, handle func(*net.TCPConn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -75,12 +76,12 @@ func listen(t *testing.T, handle func(*net.TCPConn)) string {
 	return "http://" + l.Addr().String()
 }
 
-func reset(conn *net.TCPConn) {
+func resetConnection(conn *net.TCPConn) {
 	conn.SetLinger(0)
 	conn.Close()
 }
 
-// readRequest reads up to and with the body's last byte.
+// readRequest reads a request up to the last byte of its body, which is "]".
 func readRequest(conn net.Conn) {
 	var got bytes.Buffer
 	b := make([]byte, 4096)
@@ -93,22 +94,22 @@ func readRequest(conn net.Conn) {
 	}
 }
 
-func TestAnAnswerIsReadWhole(t *testing.T) {
-	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+func TestResponseIsReadWhole(t *testing.T) {
+	srv := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("X-Request-Id", "r1")
 		fmt.Fprintf(w, "%d of %d", len(body), r.ContentLength)
 	})
-	reply, answer := post(t, t.Context(), newClient(t, Options{}), srv.URL, 10)
-	if reply.Err != nil || string(reply.Body) != "18 of 18" || !reply.RequestWritten || reply.Header.Get("X-Request-Id") != "r1" {
-		t.Errorf("got %+v", reply)
+	exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), srv.URL, 10)
+	if exchange.Err != nil || string(exchange.Body) != "18 of 18" || !exchange.RequestWritten || exchange.Header.Get("X-Request-Id") != "r1" {
+		t.Errorf("got %+v", exchange)
 	}
-	if answer.Class != sink.Delivered || answer.Status != 200 {
-		t.Errorf("class %v, status %d", answer.Class, answer.Status)
+	if response.Class != sink.Delivered || response.Status != 200 {
+		t.Errorf("got class %v, status %d; want delivered, 200", response.Class, response.Status)
 	}
 }
 
-func TestConnectionsAreUsedAgain(t *testing.T) {
+func TestConnectionsAreReused(t *testing.T) {
 	var connections atomic.Int32
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Write(bytes.Repeat([]byte("x"), 1000))
@@ -122,8 +123,8 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	defer srv.Close()
 	client := newClient(t, Options{})
 	for range 5 {
-		if reply, _ := post(t, t.Context(), client, srv.URL, 100); reply.Err != nil {
-			t.Fatal(reply.Err)
+		if exchange, _ := postSecrets(t, t.Context(), client, srv.URL, 100); exchange.Err != nil {
+			t.Fatal(exchange.Err)
 		}
 	}
 	if n := connections.Load(); n != 1 {
@@ -131,7 +132,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	}
 }
 
-func TestABodyOverTheBoundKeepsTheStatusOnly(t *testing.T) {
+func TestBodyOverTheBoundKeepsOnlyTheStatus(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		size     int
@@ -143,7 +144,7 @@ func TestABodyOverTheBoundKeepsTheStatusOnly(t *testing.T) {
 		{"over it after decompression only", 1 << 20, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			srv := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 				body := bytes.Repeat([]byte("y"), c.size)
 				if !c.zip {
 					w.Write(body)
@@ -154,21 +155,21 @@ func TestABodyOverTheBoundKeepsTheStatusOnly(t *testing.T) {
 				z.Write(body)
 				z.Close()
 			})
-			reply, answer := post(t, t.Context(), newClient(t, Options{}), srv.URL, 10)
-			if got := errors.Is(reply.Err, ErrBodyTooLarge); got != c.tooLarge {
-				t.Fatalf("too large: %v, want %v (%v)", got, c.tooLarge, reply.Err)
+			exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), srv.URL, 10)
+			if got := errors.Is(exchange.Err, ErrBodyTooLarge); got != c.tooLarge {
+				t.Fatalf("too large: %v, want %v (%v)", got, c.tooLarge, exchange.Err)
 			}
-			if reply.Status != 200 || (reply.Body == nil) != c.tooLarge {
-				t.Errorf("status %d, %d bytes of body", reply.Status, len(reply.Body))
+			if exchange.Status != 200 || (exchange.Body == nil) != c.tooLarge {
+				t.Errorf("got status %d, %d bytes of body; want 200 and a body only within the bound", exchange.Status, len(exchange.Body))
 			}
-			if want := map[bool]sink.ResultClass{true: sink.Unknown, false: sink.Delivered}[c.tooLarge]; answer.Class != want {
-				t.Errorf("class %v, want %v", answer.Class, want)
+			if want := map[bool]sink.ResultClass{true: sink.Unknown, false: sink.Delivered}[c.tooLarge]; response.Class != want {
+				t.Errorf("got class %v, want %v", response.Class, want)
 			}
 		})
 	}
 }
 
-func TestBodyThatCannotBeReadToItsEndKeepsTheStatusOnly(t *testing.T) {
+func TestUnreadableBodyKeepsOnlyTheStatus(t *testing.T) {
 	for name, text := range map[string]string{
 		"shorter than its length":  "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}",
 		"chunks without an end":    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
@@ -176,19 +177,19 @@ func TestBodyThatCannotBeReadToItsEndKeepsTheStatusOnly(t *testing.T) {
 		"coding that nobody asked": "HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}",
 		"gzip twice over":          "HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: 2\r\n\r\n{}",
 	} {
-		base := listen(t, func(conn *net.TCPConn) {
+		base := serveConnections(t, func(conn *net.TCPConn) {
 			readRequest(conn)
 			io.WriteString(conn, text)
 			conn.Close()
 		})
-		reply, answer := post(t, t.Context(), newClient(t, Options{}), base, 10)
-		if answer.Class != sink.Unknown || reply.Status != 200 || reply.Err == nil || reply.Body != nil {
-			t.Errorf("%s: class %v, %d bytes of body, error %v", name, answer.Class, len(reply.Body), reply.Err)
+		exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), base, 10)
+		if response.Class != sink.Unknown || exchange.Status != 200 || exchange.Err == nil || exchange.Body != nil {
+			t.Errorf("%s: got class %v, %d bytes of body, error %v; want unknown, no body and an error", name, response.Class, len(exchange.Body), exchange.Err)
 		}
 	}
 }
 
-func TestAnErrorRepeatsNothingOfAnAnswerThatIsNoHTTP(t *testing.T) {
+func TestErrorQuotesNothingOfAnInvalidResponse(t *testing.T) {
 	for _, text := range []string{
 		`{"email": "` + secret + `"}`,
 		"HTTP/1.1 " + secret + " OK",
@@ -200,42 +201,42 @@ func TestAnErrorRepeatsNothingOfAnAnswerThatIsNoHTTP(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + secret,
 		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + secret,
 	} {
-		base := listen(t, func(conn *net.TCPConn) {
+		base := serveConnections(t, func(conn *net.TCPConn) {
 			readRequest(conn)
 			io.WriteString(conn, text+"\r\n\r\n")
 			conn.Close()
 		})
-		// post looks for the secret.
-		if reply, answer := post(t, t.Context(), newClient(t, Options{}), base, 10); answer.Class != sink.Unknown || reply.Err == nil {
-			t.Errorf("%q: class %v, error %v", text, answer.Class, reply.Err)
+		// postSecrets looks for the secret.
+		if exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), base, 10); response.Class != sink.Unknown || exchange.Err == nil {
+			t.Errorf("%q: got class %v, error %v; want unknown and an error", text, response.Class, exchange.Err)
 		}
 	}
 }
 
-func TestARedirectIsNotFollowed(t *testing.T) {
+func TestRedirectIsNotFollowed(t *testing.T) {
 	var calls atomic.Int32
 	for _, location := range []string{"/elsewhere", "", "http://%zz/?token=" + secret} {
-		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		srv := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 			calls.Add(1)
 			w.Header()["Location"] = []string{location}
 			w.WriteHeader(http.StatusTemporaryRedirect)
 		})
 		calls.Store(0)
-		reply, answer := post(t, t.Context(), newClient(t, Options{}), srv.URL, 10)
-		if reply.Status != 307 || answer.Class != sink.Misconfigured || calls.Load() != 1 {
-			t.Errorf("Location %q: status %d, class %v, %d calls, error %v", location, reply.Status, answer.Class, calls.Load(), reply.Err)
+		exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), srv.URL, 10)
+		if exchange.Status != 307 || response.Class != sink.Misconfigured || calls.Load() != 1 {
+			t.Errorf("Location %q: status %d, class %v, %d calls, error %v", location, exchange.Status, response.Class, calls.Load(), exchange.Err)
 		}
 	}
 }
 
-func TestTheClientItselfFollowsNoRedirectEither(t *testing.T) {
-	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/again", http.StatusFound) })
+func TestClientItselfFollowsNoRedirect(t *testing.T) {
+	srv := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/again", http.StatusFound) })
 	resp, err := newClient(t, Options{}).Get(srv.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusFound {
-		t.Errorf("status %d, want 302", resp.StatusCode)
+		t.Errorf("got status %d, want 302", resp.StatusCode)
 	}
 }

@@ -22,7 +22,7 @@ func TestClientCredentialsAreSentInTheConfiguredStyle(t *testing.T) {
 		{AuthInHeader, "", "grant_type=client_credentials", "id%3A1 s%26%C3%A9"},
 	} {
 		var form, user, kind string
-		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		srv := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 			b, _ := io.ReadAll(r.Body)
 			name, password, _ := r.BasicAuth()
 			form, user, kind = string(b), strings.TrimSpace(name+" "+password), r.Method+" "+r.Header.Get("Content-Type")
@@ -39,12 +39,12 @@ func TestClientCredentialsAreSentInTheConfiguredStyle(t *testing.T) {
 	}
 }
 
-func TestATokenAnswerIsReadTolerantly(t *testing.T) {
-	asked := time.Now()
+func TestTokenResponseIsParsedLeniently(t *testing.T) {
+	requestedAt := time.Now()
 	for _, c := range []struct {
-		body string
-		life time.Duration // 0: none
-		want error
+		body     string
+		lifetime time.Duration // 0: none
+		want     error
 	}{
 		{`{"access_token":"abc","expires_in":1800,"token_type":"Bearer"}`, 30 * time.Minute, nil},
 		{`{"access_token":"abc","expires_in":"1899","token_type":"BearerToken","status":"approved"}`, 1899 * time.Second, nil},
@@ -64,14 +64,14 @@ func TestATokenAnswerIsReadTolerantly(t *testing.T) {
 		{`<html>`, 0, errNoToken},
 		{``, 0, errNoToken},
 	} {
-		token, err := parseToken([]byte(c.body), asked)
+		token, err := parseToken([]byte(c.body), requestedAt)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: error %v, want %v", c.body, err, c.want)
 			continue
 		}
 		wantExpires := time.Time{}
-		if c.life != 0 {
-			wantExpires = asked.Add(c.life)
+		if c.lifetime != 0 {
+			wantExpires = requestedAt.Add(c.lifetime)
 		}
 		if err == nil && (token.Value != "abc" || !token.Expires.Equal(wantExpires)) {
 			t.Errorf("%s: got %+v", c.body, token)
@@ -79,7 +79,7 @@ func TestATokenAnswerIsReadTolerantly(t *testing.T) {
 	}
 }
 
-func TestARefusedLoginIsToldFromOneThatCouldNotBeTried(t *testing.T) {
+func TestRefusedLoginDiffersFromOneThatCouldNotBeTried(t *testing.T) {
 	for _, c := range []struct {
 		status     int
 		body, code string
@@ -99,25 +99,25 @@ func TestARefusedLoginIsToldFromOneThatCouldNotBeTried(t *testing.T) {
 		{200, `{"access_token":`, "", sink.Misconfigured},
 		{200, strings.Repeat(" ", tokenMaxBody+1), "", sink.Unavailable},
 	} {
-		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		srv := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(c.status)
 			io.WriteString(w, c.body)
 		})
 		_, _, err := NewTokenSource(ClientCredentials(newClient(t, Options{}), srv.URL, "id", secret, "", ""), 0).Get(t.Context())
 		srv.Close()
-		a := checkUnready(t, err, c.want)
+		a := checkLoginError(t, err, c.want)
 		if a.Status != c.status || a.Code != c.code || a.MayHaveActed {
 			t.Errorf("%d %.40s: got %+v", c.status, c.body, a)
 		}
-		if said := fmt.Sprintf("%v %s", err, a.Message); strings.Contains(said, secret) || strings.Contains(said, "jan@") {
-			t.Errorf("%d: the error tells too much: %s", c.status, said)
+		if text := fmt.Sprintf("%v %s", err, a.Message); strings.Contains(text, secret) || strings.Contains(text, "jan@") {
+			t.Errorf("%d: got an error with a secret or an address: %s", c.status, text)
 		}
 	}
 }
 
-func TestATokenURLThatIsNoneIsNotQuoted(t *testing.T) {
+func TestInvalidTokenURLIsNotQuoted(t *testing.T) {
 	_, err := ClientCredentials(http.DefaultClient, "http://u:"+secret+"@%zz", "id", secret, "", "")(t.Context())
-	checkUnready(t, err, sink.Misconfigured)
+	checkLoginError(t, err, sink.Misconfigured)
 	if !errors.Is(err, errTokenURL) || strings.Contains(err.Error(), secret) {
 		t.Errorf("got %v", err)
 	}

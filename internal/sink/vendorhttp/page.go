@@ -9,9 +9,9 @@ import (
 	"unicode/utf16"
 )
 
-// IsHTMLPage reports whether a response is a web page: by its Content-Type, or by its content if the
-// type is missing or wrong. Proxies, firewalls and identity providers respond to a call with a page
-// of status 200, which says nothing about what the vendor did.
+// IsHTMLPage reports whether a response is a web page: by its Content-Type, or by its content if
+// the type is missing or wrong. Proxies, firewalls and identity providers respond to a call with a
+// page of status 200, which says nothing about what the vendor did.
 func IsHTMLPage(exchange Exchange) bool {
 	media, _, _ := strings.Cut(exchange.Header.Get("Content-Type"), ";")
 	return strings.Contains(strings.ToLower(media), "html") || looksLikePage(DecodeBodyText(exchange.Body))
@@ -65,8 +65,8 @@ func skipProlog(text []byte) (rest []byte, whole bool) {
 	}
 }
 
-// DecodeBodyText returns the body of a response in UTF-8 without a byte order mark. JSON parsers may
-// ignore the mark (RFC 8259, section 8.1); encoding/json does not.
+// DecodeBodyText returns the body of a response in UTF-8 without a byte order mark. JSON parsers
+// may ignore the mark (RFC 8259, section 8.1); encoding/json does not.
 func DecodeBodyText(body []byte) []byte {
 	if text, ok := bytes.CutPrefix(body, []byte("\xef\xbb\xbf")); ok {
 		return text

@@ -8,7 +8,7 @@ import (
 
 const bom = "\ufeff"
 
-func inUTF16(text string, high int) string {
+func encodeUTF16(text string, high int) string {
 	var b []byte
 	for _, u := range utf16.Encode([]rune(text)) {
 		pair := [2]byte{}
@@ -31,9 +31,9 @@ func TestPageIsKnownByItsTypeOrItsContent(t *testing.T) {
 		{"document type below white space", "", "\r\n\t <!doctype HTML>", true},
 		{"page behind a byte order mark", "application/json", bom + "<!DOCTYPE html>\n<html>", true},
 		{"page behind white space and a byte order mark", "", "\n" + bom + "\n<html>", true},
-		{"page in UTF-16, little endian", "", inUTF16(bom+"<html>", 1), true},
-		{"page in UTF-16, big endian", "", inUTF16(bom+"<html>", 0), true},
-		{"page in UTF-16 without a mark", "", inUTF16("<html>", 1), true},
+		{"page in UTF-16, little endian", "", encodeUTF16(bom+"<html>", 1), true},
+		{"page in UTF-16, big endian", "", encodeUTF16(bom+"<html>", 0), true},
+		{"page in UTF-16 without a mark", "", encodeUTF16("<html>", 1), true},
 		{"XHTML", "", `<?xml version="1.0"?>` + "\n" + `<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN"><html/>`, true},
 		{"XHTML behind a style sheet and a comment", "", `<?xml version="1.0"?><?xml-stylesheet href="a"?><!-- > --><html xmlns="http://www.w3.org/1999/xhtml">`, true},
 		{"XHTML with a prefix", "", `<?xml version="1.0"?><h:html xmlns:h="http://www.w3.org/1999/xhtml"/>`, true},
@@ -72,8 +72,8 @@ func TestPageIsKnownByItsTypeOrItsContent(t *testing.T) {
 func TestBodyTextIsUTF8WithoutAMark(t *testing.T) {
 	for _, tt := range []struct{ body, want string }{
 		{"", ""}, {"a", "a"}, {"{}", "{}"}, {"é", "é"}, {bom, ""}, {bom + "{}", "{}"},
-		{inUTF16(bom+`{"é":1}`, 0), `{"é":1}`}, {inUTF16(bom+`{"é":1}`, 1), `{"é":1}`},
-		{inUTF16(`{"é":1}`, 0), `{"é":1}`}, {inUTF16(`{"é":1}`, 1), `{"é":1}`},
+		{encodeUTF16(bom+`{"é":1}`, 0), `{"é":1}`}, {encodeUTF16(bom+`{"é":1}`, 1), `{"é":1}`},
+		{encodeUTF16(`{"é":1}`, 0), `{"é":1}`}, {encodeUTF16(`{"é":1}`, 1), `{"é":1}`},
 	} {
 		if got := string(DecodeBodyText([]byte(tt.body))); got != tt.want {
 			t.Errorf("%q: got %q, want %q", tt.body, got, tt.want)

@@ -48,7 +48,7 @@ func TestRedactMasksWhatLooksPersonal(t *testing.T) {
 	}
 }
 
-func TestRedactCutsOnARuneBoundary(t *testing.T) {
+func TestRedactCutsAtRuneBoundary(t *testing.T) {
 	for n := 505; n < 520; n++ {
 		got := Redact(strings.Repeat("x", n) + "€€€€€")
 		if len(got) > 512 || len(got) < 505 || !utf8.ValidString(got) {
@@ -57,9 +57,8 @@ func TestRedactCutsOnARuneBoundary(t *testing.T) {
 	}
 }
 
-// Masking after cutting would leave the first half of an address standing, which no longer looks
-// like one.
-func TestRedactLeavesNoHalfOfAnAddressAtAnyCut(t *testing.T) {
+// Masking after cutting would leave the first half of an address, which no longer looks like one.
+func TestRedactLeavesNoPartOfAnAddressAtAnyCut(t *testing.T) {
 	for pad := range 40 {
 		for _, filler := range []string{"ab ", `"a":1,`, "0123456789"} {
 			for _, length := range []int{512, redactInput} {
@@ -82,17 +81,17 @@ func FuzzRedact(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		got := Redact(s)
 		if len(got) > 512 {
-			t.Fatalf("%d bytes", len(got))
+			t.Fatalf("got %d bytes, want at most 512", len(got))
 		}
 		if !utf8.ValidString(got) {
-			t.Fatalf("not UTF-8: %q", got)
+			t.Fatalf("got invalid UTF-8: %q", got)
 		}
 		if strings.ContainsFunc(got, unicode.IsControl) {
-			t.Fatalf("a control character stands: %q", got)
+			t.Fatalf("got a control character in %q", got)
 		}
 		for _, p := range personalPatterns[2:] {
 			if found := p.FindString(got); found != "" {
-				t.Fatalf("%q stands in %q", found, got)
+				t.Fatalf("got %q in %q, want it masked", found, got)
 			}
 		}
 	})

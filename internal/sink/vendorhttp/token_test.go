@@ -12,144 +12,145 @@ import (
 	"sluice/internal/sink"
 )
 
-// vendor is the login of a vendor: what it takes, and what it answers next.
-type vendor struct {
-	takes  time.Duration
-	life   time.Duration // 0: not told
-	err    error
-	logins int
-	now    int // under way
-	most   int // under way at once
-	mu     sync.Mutex
+// fakeLogin plays the login of a vendor.
+type fakeLogin struct {
+	duration    time.Duration
+	lifetime    time.Duration // 0: the vendor does not state it
+	err         error
+	logins      int
+	running     int // in progress
+	mostRunning int // the most at once
+	mu          sync.Mutex
 }
 
-func (v *vendor) fetch(ctx context.Context) (Token, error) {
+func (v *fakeLogin) fetchToken(ctx context.Context) (Token, error) {
 	v.mu.Lock()
 	v.logins++
 	token := Token{Value: fmt.Sprintf("t%d", v.logins)}
-	v.now++
-	v.most = max(v.most, v.now)
+	v.running++
+	v.mostRunning = max(v.mostRunning, v.running)
 	err := v.err
 	v.mu.Unlock()
-	defer func() { v.mu.Lock(); v.now--; v.mu.Unlock() }()
+	defer func() { v.mu.Lock(); v.running--; v.mu.Unlock() }()
 	select {
-	case <-time.After(v.takes):
+	case <-time.After(v.duration):
 	case <-ctx.Done():
 		return Token{}, ctx.Err()
 	}
-	if v.life != 0 {
-		token.Expires = time.Now().Add(v.life)
+	if v.lifetime != 0 {
+		token.Expires = time.Now().Add(v.lifetime)
 	}
 	return token, err
 }
 
-func refusal(class sink.ResultClass) *sink.DependencyError {
+func loginErrorOfClass(class sink.ResultClass) *sink.DependencyError {
 	return &sink.DependencyError{Action: "logging in", Response: sink.Response{Result: sink.Result{Class: class}}}
 }
 
-func checkGet(t *testing.T, s *TokenSource, value string, generation uint64) {
+func checkCurrentToken(t *testing.T, s *TokenSource, value string, version uint64) {
 	t.Helper()
 	v, g, err := s.Get(t.Context())
-	if v != value || g != generation || err != nil {
-		t.Errorf("got %q, generation %d, error %v; want %q, %d", v, g, err, value, generation)
+	if v != value || g != version || err != nil {
+		t.Errorf("got %q, version %d, error %v; want %q, %d", v, g, err, value, version)
 	}
 }
 
-// checkUnready gives what came back.
-func checkUnready(t *testing.T, err error, class sink.ResultClass) sink.Response {
+// checkLoginError checks that err is a *sink.DependencyError of this class, and returns its
+// response.
+func checkLoginError(t *testing.T, err error, class sink.ResultClass) sink.Response {
 	t.Helper()
 	var u *sink.DependencyError
 	if !errors.As(err, &u) {
-		t.Fatalf("error %v is no *sink.Unready", err)
+		t.Fatalf("got error %v, want a *sink.DependencyError", err)
 	}
 	if u.Response.Class != class {
-		t.Errorf("class %v, want %v (%v)", u.Response.Class, class, err)
+		t.Errorf("got class %v, want %v (%v)", u.Response.Class, class, err)
 	}
 	return u.Response
 }
 
 func TestManyCallersShareOneLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := &vendor{takes: time.Second}
-		s := NewTokenSource(v.fetch, time.Minute)
+		v := &fakeLogin{duration: time.Second}
+		s := NewTokenSource(v.fetchToken, time.Minute)
 		var wg sync.WaitGroup
 		for range 50 {
-			wg.Go(func() { checkGet(t, s, "t1", 1) })
+			wg.Go(func() { checkCurrentToken(t, s, "t1", 1) })
 		}
 		wg.Wait()
 		if v.logins != 1 {
-			t.Errorf("%d logins, want 1", v.logins)
+			t.Errorf("got %d logins, want 1", v.logins)
 		}
 	})
 }
 
-func TestATokenIsRenewedEarlyByTheMarginOrAtHalfItsLife(t *testing.T) {
+func TestTokenIsReplacedByTheMarginOrAtHalfItsLifetime(t *testing.T) {
 	for _, c := range []struct{ life, margin, at time.Duration }{
 		{30 * time.Minute, 5 * time.Minute, 25 * time.Minute},
 		{time.Minute, 5 * time.Minute, 30 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			v := &vendor{life: c.life}
-			s := NewTokenSource(v.fetch, c.margin)
-			checkGet(t, s, "t1", 1)
+			v := &fakeLogin{lifetime: c.life}
+			s := NewTokenSource(v.fetchToken, c.margin)
+			checkCurrentToken(t, s, "t1", 1)
 			<-time.After(c.at - 1)
-			checkGet(t, s, "t1", 1)
+			checkCurrentToken(t, s, "t1", 1)
 			<-time.After(1)
-			checkGet(t, s, "t2", 2)
+			checkCurrentToken(t, s, "t2", 2)
 		})
 	}
 }
 
-func TestATokenOfUnknownLifeIsUsedUntilItIsRefused(t *testing.T) {
+func TestTokenOfUnknownLifetimeIsUsedUntilRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := NewTokenSource((&vendor{}).fetch, time.Minute)
-		checkGet(t, s, "t1", 1)
+		s := NewTokenSource((&fakeLogin{}).fetchToken, time.Minute)
+		checkCurrentToken(t, s, "t1", 1)
 		<-time.After(1000 * time.Hour)
-		checkGet(t, s, "t1", 1)
+		checkCurrentToken(t, s, "t1", 1)
 		if err := s.Refresh(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
-		checkGet(t, s, "t2", 2)
+		checkCurrentToken(t, s, "t2", 2)
 	})
 }
 
-func TestNobodyWaitsForAnEarlyRenewal(t *testing.T) {
+func TestNobodyWaitsForAnEarlyLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := &vendor{takes: 10 * time.Second, life: 10 * time.Minute}
-		s := NewTokenSource(v.fetch, time.Minute)
-		checkGet(t, s, "t1", 1)
+		v := &fakeLogin{duration: 10 * time.Second, lifetime: 10 * time.Minute}
+		s := NewTokenSource(v.fetchToken, time.Minute)
+		checkCurrentToken(t, s, "t1", 1)
 		<-time.After(9 * time.Minute)
 		var wg sync.WaitGroup
-		wg.Go(func() { checkGet(t, s, "t2", 2) })
+		wg.Go(func() { checkCurrentToken(t, s, "t2", 2) })
 		synctest.Wait()
 		start := time.Now()
-		checkGet(t, s, "t1", 1)
+		checkCurrentToken(t, s, "t1", 1)
 		if waited := time.Since(start); waited != 0 {
-			t.Errorf("waited %v", waited)
+			t.Errorf("waited %v, want no wait", waited)
 		}
 		wg.Wait()
 	})
 }
 
-func TestAFailedEarlyRenewalIsNotReportedWhileTheTokenHolds(t *testing.T) {
+func TestFailedEarlyLoginIsNotReportedWhileTheTokenIsValid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := &vendor{life: 10 * time.Minute}
-		s := NewTokenSource(v.fetch, time.Minute)
-		checkGet(t, s, "t1", 1)
-		v.err = refusal(sink.Unavailable)
+		v := &fakeLogin{lifetime: 10 * time.Minute}
+		s := NewTokenSource(v.fetchToken, time.Minute)
+		checkCurrentToken(t, s, "t1", 1)
+		v.err = loginErrorOfClass(sink.Unavailable)
 		<-time.After(9*time.Minute + 59*time.Second)
-		checkGet(t, s, "t1", 1)
+		checkCurrentToken(t, s, "t1", 1)
 		<-time.After(time.Second)
 		_, _, err := s.Get(t.Context())
-		checkUnready(t, err, sink.Unavailable)
+		checkLoginError(t, err, sink.Unavailable)
 	})
 }
 
-func TestRenewTakesANewerTokenWhereThereIsOne(t *testing.T) {
+func TestRefreshUsesANewerTokenIfThereIsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := &vendor{takes: time.Second}
-		s := NewTokenSource(v.fetch, time.Minute)
-		checkGet(t, s, "t1", 1)
+		v := &fakeLogin{duration: time.Second}
+		s := NewTokenSource(v.fetchToken, time.Minute)
+		checkCurrentToken(t, s, "t1", 1)
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
@@ -159,24 +160,24 @@ func TestRenewTakesANewerTokenWhereThereIsOne(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		checkGet(t, s, "t2", 2)
+		checkCurrentToken(t, s, "t2", 2)
 		if v.logins != 2 {
-			t.Errorf("%d logins, want 2", v.logins)
+			t.Errorf("got %d logins, want 2", v.logins)
 		}
 	})
 }
 
-func TestRenewDoesNotTakeANewerTokenThatHasExpired(t *testing.T) {
+func TestRefreshReplacesANewerTokenThatHasExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := &vendor{life: time.Hour}
-		s := NewTokenSource(v.fetch, time.Minute)
-		checkGet(t, s, "t1", 1)
+		v := &fakeLogin{lifetime: time.Hour}
+		s := NewTokenSource(v.fetchToken, time.Minute)
+		checkCurrentToken(t, s, "t1", 1)
 		if err := s.Refresh(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(2 * time.Hour)
 		if err := s.Refresh(t.Context(), 1); err != nil || v.logins != 3 {
-			t.Errorf("error %v after %d logins, want 3", err, v.logins)
+			t.Errorf("got error %v after %d logins, want 3", err, v.logins)
 		}
 	})
 }

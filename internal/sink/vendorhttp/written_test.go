@@ -11,22 +11,21 @@ import (
 	"sluice/internal/sink"
 )
 
-// Whatever moment an attempt ends at, a request that the vendor had whole is never said not to have
-// been written: what is Unavailable is sent again without being counted as a possible duplicate.
-// Reading WroteRequest alone fails here, for net/http calls it on another goroutine than the one
-// that returns.
-func TestARequestThatTheVendorHadWholeCountsAsWritten(t *testing.T) {
+// A request that the vendor read whole must count as written, whenever the attempt ends. What is
+// Unavailable is sent again without being counted as a possible duplicate. Relying on WroteRequest
+// alone fails here: net/http calls it on another goroutine than the one that returns.
+func TestRequestThatTheVendorReadWholeCountsAsWritten(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP/2 %v", http2), func(t *testing.T) {
-			v := newReader(t, http2)
+			v := newEndingVendor(t, http2)
 			client := newClient(t, Options{InsecureSkipVerify: true})
 			whole := 0
 			for _, size := range []int{1, 5_000, 40_000, 300_000} {
 				for _, back := range []int{0, 1, 100, 4_096, 32_768} {
 					for range 10 {
-						written, had := v.attempt(t, client, call{size: size, endAt: max(size-back, 0)})
+						written, had := v.makeCall(t, client, endingCall{size: size, endAfter: max(size-back, 0)})
 						if had && !written {
-							t.Fatalf("%d bytes, ended %d before the end: the vendor had them all, and they count as not written", size, back)
+							t.Fatalf("%d bytes, ended %d before the end: the vendor read them all, want them counted as written", size, back)
 						}
 						if had {
 							whole++
@@ -35,36 +34,37 @@ func TestARequestThatTheVendorHadWholeCountsAsWritten(t *testing.T) {
 				}
 			}
 			if whole == 0 {
-				t.Error("no request was whole: nothing was proved")
+				t.Error("got no request that was read whole, want some: the test proves nothing")
 			}
-			if written, had := v.attempt(t, client, call{size: large, endAt: 100, stall: true}); written || had {
-				t.Errorf("a vendor that stopped reading: written %v, had it whole %v", written, had)
+			if written, had := v.makeCall(t, client, endingCall{size: large, endAfter: 100, stall: true}); written || had {
+				t.Errorf("got written %v and read whole %v from a vendor that stopped reading, want neither", written, had)
 			}
 		})
 	}
 }
 
-// reader is a vendor that ends the attempt when it has read so many bytes, reads on (with stall,
-// once the attempt has ended), and tells whether it had the request whole.
-type reader struct {
-	url   string
-	calls chan call
-	had   chan bool
+// endingVendor is a fake vendor that ends the attempt once it has read so many bytes, then reads
+// the rest (with stall only after the attempt has ended) and reports whether it got the whole
+// request.
+type endingVendor struct {
+	url      string
+	calls    chan endingCall
+	gotWhole chan bool
 }
 
-type call struct {
-	size, endAt int
-	stall       bool
-	end         context.CancelFunc
-	ended       chan struct{}
+type endingCall struct {
+	size, endAfter int
+	stall          bool
+	endCall        context.CancelFunc
+	ended          chan struct{}
 }
 
-func newReader(t *testing.T, http2 bool) *reader {
-	v := &reader{calls: make(chan call, 1), had: make(chan bool, 1)}
+func newEndingVendor(t *testing.T, http2 bool) *endingVendor {
+	v := &endingVendor{calls: make(chan endingCall, 1), gotWhole: make(chan bool, 1)}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		c := <-v.calls
-		n, err := io.CopyN(io.Discard, r.Body, int64(c.endAt))
-		c.end()
+		n, err := io.CopyN(io.Discard, r.Body, int64(c.endAfter))
+		c.endCall()
 		if c.stall {
 			<-c.ended
 		}
@@ -72,7 +72,7 @@ func newReader(t *testing.T, http2 bool) *reader {
 			rest, _ := io.Copy(io.Discard, r.Body)
 			n += rest
 		}
-		v.had <- n == int64(c.size)
+		v.gotWhole <- n == int64(c.size)
 		<-r.Context().Done()
 	}))
 	srv.EnableHTTP2 = http2
@@ -82,7 +82,7 @@ func newReader(t *testing.T, http2 bool) *reader {
 	return v
 }
 
-func (v *reader) attempt(t *testing.T, client *http.Client, c call) (written, had bool) {
+func (v *endingVendor) makeCall(t *testing.T, client *http.Client, c endingCall) (written, had bool) {
 	t.Helper()
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
@@ -91,11 +91,11 @@ func (v *reader) attempt(t *testing.T, client *http.Client, c call) (written, ha
 		t.Fatal(err)
 	}
 	req.Body, req.ContentLength, req.GetBody = Body(nil, []sink.Item{{Body: make([]byte, c.size)}}, nil)
-	c.end, c.ended = end, make(chan struct{})
+	c.endCall, c.ended = end, make(chan struct{})
 	v.calls <- c
-	// The server may answer while the connection is being closed, so that an answer is no fault
+	// The server may response while the connection is being closed, so that an response is no fault
 	// here.
-	reply := RoundTrip(ctx, client, req, 0)
+	exchange := RoundTrip(ctx, client, req, 0)
 	close(c.ended)
-	return reply.RequestWritten, <-v.had
+	return exchange.RequestWritten, <-v.gotWhole
 }
