@@ -1,9 +1,9 @@
-# Reads the same to the classic builder and to BuildKit.
+# Builds with the classic builder and with BuildKit.
 FROM golang:1.26-alpine AS build
 ARG GOPROXY
 ARG GOFLAGS
 WORKDIR /src
-# The modules are a layer of their own, so that a change of code does not fetch them again.
+# The modules are a layer of their own, so that a change of the code does not download them again.
 COPY go.mod go.sum ./
 RUN go mod download
 COPY schemas schemas

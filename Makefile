@@ -1,4 +1,5 @@
-# Everything that CI runs is a target here. Go is all that is needed; the race detector wants a C compiler, the Docker targets an engine.
+# CI runs the targets of this file. They need Go; the race detector also needs a C compiler, and the
+# Docker targets a Docker engine.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -18,19 +19,22 @@ build:
 demo:
 	go run ./cmd/connector demo $(ARGS)
 
-# The tag lets Kafka clients run on the fake clock of testing/synctest. Vet is among the linters of `make lint`: here it would compile everything once more.
+# The tag synctests lets Kafka clients run on the fake clock of testing/synctest. Vet is off because
+# `make lint` includes it, and because it would compile everything once more. The TestVolume tests
+# synchronize more often than the race detector supports, so they run again without it.
 test:
 	CGO_ENABLED=1 go test -tags $(TAGS) -race -vet=off -timeout 4m $(PKG)
-	go test -tags $(TAGS) -vet=off -run '^TestVolume' -timeout 2m ./internal/consume # more than the race detector stands
+	go test -tags $(TAGS) -vet=off -run '^TestVolume' -timeout 2m ./internal/consume
 
+# Tests against real brokers and a real registry, in containers.
 test-docker:
 	@.ci/test-docker $(DOCKER_TAGS)
 
-# The image and docker-compose.yml. Its ports must be free.
+# Tests of the image and docker-compose.yml. The ports that it publishes must be free.
 test-compose:
 	@.ci/compose $(DOCKER_TAGS)
 
-# Built from the module proxy into bin/, so that no tool enters go.mod.
+# The linter is built into bin/, so that go.mod lists no tools.
 LINT_VERSION := v2.15.0
 LINT := bin/golangci-lint-$(LINT_VERSION)
 
@@ -42,13 +46,13 @@ lint: $(LINT)
 	go mod tidy -diff
 	$(LINT) run $(PKG)
 
-# The whole line as the built binary, then every other benchmark.
+# First the benchmarks of whole pipelines, over BENCH_RECORDS records each, then those of packages.
 BENCH_RECORDS ?= 400000
 bench:
 	go test -run '^$$' -bench . -benchtime $(BENCH_RECORDS)x -count 3 ./internal/test/bench
 	go test -tags $(TAGS) -run '^$$' -bench . -benchmem $$(go list $(PKG) | grep -v internal/test/bench)
 
-# Every simulation (TestSim...) with so many seeds instead of the few that `make test` takes.
+# Every simulation (TestSim...) with SEEDS seeds instead of the few that `make test` runs.
 sim:
 	SLUICE_SIM_SEEDS=$(SEEDS) go test -tags $(TAGS) -run '^TestSim' -count=1 -timeout 2h $(PKG)
 
