@@ -1,6 +1,7 @@
 package consume
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -55,14 +56,14 @@ func (t *assignments) setCommitted(response *kmsg.OffsetFetchResponse) {
 	}
 }
 
-func (t *assignments) setPartitionCommitted(p kmsg.OffsetFetchResponseGroupTopicPartition) {
-	a := t.byNumber[p.Partition]
-	if a == nil || a.offsetFetched || p.ErrorCode != 0 {
+func (t *assignments) setPartitionCommitted(fetched kmsg.OffsetFetchResponseGroupTopicPartition) {
+	a := t.byNumber[fetched.Partition]
+	if a == nil || a.offsetFetched || fetched.ErrorCode != 0 {
 		return
 	}
-	a.committed = offset.Commit{Offset: max(p.Offset, -1), Epoch: p.LeaderEpoch}
-	if p.Metadata != nil {
-		a.committed.Metadata = *p.Metadata
+	a.committed = offset.Commit{Offset: max(fetched.Offset, -1), Epoch: fetched.LeaderEpoch}
+	if fetched.Metadata != nil {
+		a.committed.Metadata = *fetched.Metadata
 	}
 	a.offsetFetched = true
 }
@@ -112,11 +113,18 @@ func (t *assignments) forget(ending []*assignment) {
 	t.updateHold()
 }
 
-// listAll returns all assignments in no order.
+// listAll returns all assignments by number.
 func (t *assignments) listAll() []*assignment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Collect(maps.Values(t.byNumber))
+	return t.sortedByNumber()
+}
+
+// sortedByNumber returns all assignments by number. The caller holds t.mu.
+func (t *assignments) sortedByNumber() []*assignment {
+	return slices.SortedFunc(maps.Values(t.byNumber), func(a, b *assignment) int {
+		return cmp.Compare(a.number, b.number)
+	})
 }
 
 // listUnrecovered returns the assignments that wait for recovery, by number.
@@ -124,12 +132,11 @@ func (t *assignments) listUnrecovered() []*assignment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var waiting []*assignment
-	for _, a := range t.byNumber {
+	for _, a := range t.sortedByNumber() {
 		if a.offsetFetched && !a.ending && a.source == nil {
 			waiting = append(waiting, a)
 		}
 	}
-	slices.SortFunc(waiting, func(a, b *assignment) int { return int(a.number - b.number) })
 	return waiting
 }
 
@@ -164,11 +171,11 @@ func (t *assignments) loseOffset(number int32) bool {
 
 // loseCommitted is loseOffset for an offset that a recovery did not find in the log, unless the
 // assignment has ended or got another offset meanwhile.
-func (t *assignments) loseCommitted(a *assignment, committed offset.Commit) {
+func (t *assignments) loseCommitted(lost *assignment, committed offset.Commit) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.byNumber[a.number] == a && a.committed == committed {
-		t.pauser.addReason(pauseOffsetLost, topicPartition{t.sourceTopic, a.number})
+	if t.byNumber[lost.number] == lost && lost.committed == committed {
+		t.pauser.addReason(pauseOffsetLost, topicPartition{t.sourceTopic, lost.number})
 		t.updateHold()
 	}
 }
@@ -218,14 +225,14 @@ func (t *assignments) updateHold() {
 }
 
 // holdReasonOf returns why an assignment is held, or nothing.
-func (t *assignments) holdReasonOf(a *assignment) observe.HoldReason {
+func (t *assignments) holdReasonOf(held *assignment) observe.HoldReason {
 	switch {
-	case t.pauser.hasReason(pauseOffsetLost, topicPartition{t.sourceTopic, a.number}):
+	case t.pauser.hasReason(pauseOffsetLost, topicPartition{t.sourceTopic, held.number}):
 		return observe.HoldOffsetLost
-	case a.recoveryFailed:
+	case held.recoveryFailed:
 		return observe.HoldRecovery
 	}
-	for _, p := range a.partitions() {
+	for _, p := range held.partitions() {
 		if p.fetchState != fetchHealthy {
 			return observe.HoldUnreadable
 		}

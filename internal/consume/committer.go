@@ -41,9 +41,9 @@ type committer struct {
 	finished notify.Broadcaster // notified after each round of commits
 }
 
-func newCommitter(cfg Config, clients *clients, t *assignments, obs *observe.Pipeline, log *zap.Logger) *committer {
+func newCommitter(cfg Config, clients *clients, table *assignments, obs *observe.Pipeline, log *zap.Logger) *committer {
 	return &committer{
-		groupName: cfg.Group, interval: cfg.CommitInterval, clients: clients, assignments: t, obs: obs, log: log,
+		groupName: cfg.Group, interval: cfg.CommitInterval, clients: clients, assignments: table, obs: obs, log: log,
 		failure: observe.NewCondition(log, "offset commit failed, retrying", "offset commit recovered"),
 		changed: make(chan struct{}, 1),
 		urgent:  make(chan struct{}, 1),
@@ -123,11 +123,7 @@ func (c *committer) commitPending(ctx context.Context) error {
 	defer func() { <-c.slot }()
 	defer c.finished.Notify()
 	c.assignments.mu.Lock()
-	live := make([]*assignment, 0, len(c.assignments.byNumber))
-	for _, a := range c.assignments.byNumber {
-		live = append(live, a)
-	}
-	source, retries := collectCommits(live, (*offset.Tracker).PendingCommit)
+	source, retries := collectCommits(c.assignments.sortedByNumber(), (*offset.Tracker).PendingCommit)
 	c.assignments.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()

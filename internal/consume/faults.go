@@ -46,10 +46,10 @@ type fetchFault struct {
 }
 
 func newFetchFaults(
-	t *assignments, pauser *pauser, handler Handler, log *zap.Logger, wakeRecovery func(),
+	table *assignments, pauser *pauser, handler Handler, log *zap.Logger, wakeRecovery func(),
 ) *fetchFaults {
 	return &fetchFaults{
-		assignments: t, pauser: pauser, handler: handler, log: log, wakeRecovery: wakeRecovery,
+		assignments: table, pauser: pauser, handler: handler, log: log, wakeRecovery: wakeRecovery,
 		active: map[topicPartition]*fetchFault{},
 	}
 }
@@ -112,7 +112,8 @@ func (f *fetchFaults) retryFailed() {
 	defer f.assignments.mu.Unlock()
 	for at, fault := range f.active {
 		p := f.assignments.findPartition(at)
-		switch {
+		switch a := f.assignments.byNumber[at.number]; {
+		case a != nil && a.ending: // it is not fetched any more
 		case p != nil && p.fetchState == fetchImpossible:
 		case fault.recurred:
 			fault.recurred = false

@@ -60,16 +60,17 @@ func (r *progressReporter) reportProgress(ctx context.Context) {
 	}
 }
 
-func (r *progressReporter) reportPartition(p *partition, ends kadm.ListedOffsets, now time.Time) {
-	if end, ok := ends.Lookup(p.topic, p.number); ok && end.Err == nil {
-		p.highWatermark = end.Offset
+func (r *progressReporter) reportPartition(reported *partition, ends kadm.ListedOffsets, now time.Time) {
+	if end, ok := ends.Lookup(reported.topic, reported.number); ok && end.Err == nil {
+		reported.highWatermark = end.Offset
 	}
-	progress := p.tracker.Progress()
+	progress := reported.tracker.Progress()
 	age := time.Duration(0)
 	if !progress.OldestTimestamp.IsZero() {
 		age = now.Sub(progress.OldestTimestamp)
 	}
-	r.obs.ReportPartition(p.topic, p.number, max(p.highWatermark-progress.Committable, 0), age, progress.Unsettled)
+	lag := max(reported.highWatermark-progress.Committable, 0)
+	r.obs.ReportPartition(reported.topic, reported.number, lag, age, progress.Unsettled)
 }
 
 // retryCleaner deletes what is settled and committed from retry partitions, so that a lost commit
@@ -80,8 +81,8 @@ type retryCleaner struct {
 	failure     *observe.Condition
 }
 
-func newRetryCleaner(admin *kadm.Client, t *assignments, log *zap.Logger) *retryCleaner {
-	return &retryCleaner{admin: admin, assignments: t, failure: observe.NewCondition(log,
+func newRetryCleaner(admin *kadm.Client, table *assignments, log *zap.Logger) *retryCleaner {
+	return &retryCleaner{admin: admin, assignments: table, failure: observe.NewCondition(log,
 		"deleting settled retry records failed, retrying", "deleting settled retry records recovered")}
 }
 

@@ -1,7 +1,6 @@
 package consume
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -28,9 +27,9 @@ type recoveryPlan struct {
 	superseded     map[*partition][]int64     // the offsets of copies that do not count
 }
 
-func (r *recovery) prepareAssignment(a *assignment, snapshot brokerSnapshot) (*recoveryPlan, error) {
+func (r *recovery) prepareAssignment(assigned *assignment, snapshot brokerSnapshot) (*recoveryPlan, error) {
 	plan := &recoveryPlan{
-		assignment: a, retryPositions: map[string]kgo.EpochOffset{},
+		assignment: assigned, retryPositions: map[string]kgo.EpochOffset{},
 		copies: map[int64]retryCopy{}, superseded: map[*partition][]int64{},
 	}
 	if err := r.prepareSource(plan, snapshot); err != nil {
@@ -84,7 +83,7 @@ func (r *recovery) chooseBegin(plan *recoveryPlan, at topicPartition, start int6
 	lost = committed >= 0 && (committed < start || committed > plan.end)
 	switch {
 	case r.pauser.hasReason(pauseOffsetLost, at):
-		// Even if the log has grown past the offset since: what is in the log below it was never
+		// The log may have grown past the offset since. What it has below the offset was never
 		// read.
 		return false, fmt.Errorf("recovering %s/%d: its committed offset %d was not in the log when it was assigned",
 			at.topic, at.number, committed)
@@ -131,14 +130,10 @@ func (r *recovery) prepareRetry(plan *recoveryPlan, tier RetryTier, snapshot bro
 	return nil
 }
 
-func (r *recovery) newTracker(p *partition, begin int64, metadata string) *offset.Tracker {
-	tracker := offset.NewTracker(p.topicID, begin, r.commitNeeded)
+func (r *recovery) newTracker(tracked *partition, begin int64, metadata string) *offset.Tracker {
+	tracker := offset.NewTracker(tracked.topicID, begin, r.commitNeeded)
 	if err := tracker.RestoreMetadata(metadata); err != nil {
-		level := zap.WarnLevel
-		if errors.Is(err, offset.ErrForeignMetadata) {
-			level = zap.InfoLevel
-		}
-		r.log.Log(level, "commit metadata ignored", append(p.logFields(), zap.Error(err))...)
+		r.log.Info("commit metadata ignored", append(tracked.logFields(), zap.Error(err))...)
 	}
 	return tracker
 }

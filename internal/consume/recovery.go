@@ -36,12 +36,12 @@ type recovery struct {
 }
 
 func newRecovery(
-	cfg Config, clients *clients, t *assignments, pauser *pauser, commitNeeded chan<- struct{},
+	cfg Config, clients *clients, table *assignments, pauser *pauser, commitNeeded chan<- struct{},
 	obs *observe.Pipeline, log *zap.Logger,
 ) *recovery {
 	return &recovery{
-		cfg: cfg, clients: clients, assignments: t, pauser: pauser, obs: obs, log: log,
-		failure:      observe.NewCondition(log, "partition recovery failed, retrying", "partition recovery succeeded"),
+		cfg: cfg, clients: clients, assignments: table, pauser: pauser, obs: obs, log: log,
+		failure:      observe.NewCondition(log, "partition recovery failed, retrying", "all partitions recovered"),
 		arrivals:     make(chan struct{}, 1),
 		commitNeeded: commitNeeded,
 	}
@@ -81,6 +81,7 @@ func (r *recovery) run(ctx context.Context, housekeep func(context.Context)) {
 func (r *recovery) recoverPending(ctx context.Context) (done bool) {
 	pending := r.assignments.listUnrecovered()
 	if len(pending) == 0 {
+		r.failure.End()
 		return true
 	}
 	err := r.recoverAssignments(ctx, pending)

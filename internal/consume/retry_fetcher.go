@@ -59,13 +59,13 @@ func (f *retryFetcher) run(fetchCtx, workCtx context.Context) {
 }
 
 // pollUntilDue polls until records arrive or the first deferred partition is to be resumed.
-func (f *retryFetcher) pollUntilDue(ctx context.Context, n int) kgo.Fetches {
+func (f *retryFetcher) pollUntilDue(ctx context.Context, limit int) kgo.Fetches {
 	if due := f.nextDue(); !due.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, due)
 		defer cancel()
 	}
-	return f.clients.retry.PollRecords(ctx, n)
+	return f.clients.retry.PollRecords(ctx, limit)
 }
 
 // nextDue returns when the first deferred partition is to be resumed, or zero if none is deferred.
@@ -111,22 +111,22 @@ func (f *retryFetcher) trackFetches(fetches kgo.Fetches) []*record.Record {
 
 // trackPartition tracks records up to the first that is not due or does not fit the commit
 // metadata.
-func (f *retryFetcher) trackPartition(p *partition, fetched []*kgo.Record) []*record.Record {
+func (f *retryFetcher) trackPartition(from *partition, fetched []*kgo.Record) []*record.Record {
 	var tracked []*record.Record
 	for _, raw := range fetched {
-		if raw.Offset < p.tracker.Progress().Next {
+		if raw.Offset < from.tracker.Progress().Next {
 			continue
 		}
 		headers := record.ParseRetryHeaders(raw)
 		if wait := time.Until(headers.NotBefore); wait > 0 {
-			f.deferPartition(p, raw, max(wait, minDeferral))
+			f.deferPartition(from, raw, max(wait, minDeferral))
 			break
 		}
-		if !p.tracker.Fits(raw.Offset, 1) {
-			f.deferPartition(p, raw, fullDeferral)
+		if !from.tracker.Fits(raw.Offset, 1) {
+			f.deferPartition(from, raw, fullDeferral)
 			break
 		}
-		if r := f.trackRecord(p, raw, headers); r != nil {
+		if r := f.trackRecord(from, raw, headers); r != nil {
 			tracked = append(tracked, r)
 		}
 	}
@@ -135,20 +135,20 @@ func (f *retryFetcher) trackPartition(p *partition, fetched []*kgo.Record) []*re
 
 // deferPartition pauses a retry partition at a record for the given time, and makes the client
 // fetch that record again then.
-func (f *retryFetcher) deferPartition(p *partition, raw *kgo.Record, wait time.Duration) {
-	f.deferred[p.topicPartition] = time.Now().Add(wait)
-	f.pauser.addReason(pauseDeferred, p.topicPartition)
+func (f *retryFetcher) deferPartition(deferred *partition, raw *kgo.Record, wait time.Duration) {
+	f.deferred[deferred.topicPartition] = time.Now().Add(wait)
+	f.pauser.addReason(pauseDeferred, deferred.topicPartition)
 	f.clients.retry.SetOffsets(positionAt(raw))
 }
 
 // trackRecord tracks a due record. It returns nil for one that is skipped.
-func (f *retryFetcher) trackRecord(p *partition, raw *kgo.Record, headers record.RetryHeaders) *record.Record {
+func (f *retryFetcher) trackRecord(from *partition, raw *kgo.Record, headers record.RetryHeaders) *record.Record {
 	r := &record.Record{
-		Raw: raw, Origin: headers.Origin, TierDelay: p.delay, Attempt: headers.Attempt, Replays: headers.Replays,
+		Raw: raw, Origin: headers.Origin, TierDelay: from.delay, Attempt: headers.Attempt, Replays: headers.Replays,
 		FirstFailed: headers.FirstFailed, OperationName: headers.OperationName,
-		WriterID: p.owner.writerID, AssignmentCtx: p.owner.ctx, Credits: f.credits,
+		WriterID: from.owner.writerID, AssignmentCtx: from.owner.ctx, Credits: f.credits,
 	}
-	switch p.tracker.Track(&r.Entry, raw.Offset, raw.LeaderEpoch, raw.Timestamp) {
+	switch from.tracker.Track(&r.Entry, raw.Offset, raw.LeaderEpoch, raw.Timestamp) {
 	case offset.PriorIntent:
 		r.OutcomeUnknown = true
 	case offset.PriorNone:
@@ -159,7 +159,7 @@ func (f *retryFetcher) trackRecord(p *partition, raw *kgo.Record, headers record
 	size := record.Size(raw)
 	f.credits.ChargeBytes(size)
 	f.obs.RecordsRead(true, 1, size)
-	if isLateCopy(p, raw, headers) {
+	if isLateCopy(from, raw, headers) {
 		f.obs.RecordsSkippedSettled("late_copy", 1)
 		r.Entry.Settle()
 		f.credits.Return(0, size)
@@ -171,7 +171,7 @@ func (f *retryFetcher) trackRecord(p *partition, raw *kgo.Record, headers record
 // isLateCopy reports whether an owner wrote the record after it had lost the partition. This owner
 // reads the same record from the source. A replayed record keeps the writer of the dead letter and
 // is no late copy.
-func isLateCopy(p *partition, raw *kgo.Record, headers record.RetryHeaders) bool {
-	return raw.Offset >= p.recoveredEnd && headers.Replays == 0 &&
-		headers.WriterID != "" && headers.WriterID != p.owner.writerID
+func isLateCopy(from *partition, raw *kgo.Record, headers record.RetryHeaders) bool {
+	return raw.Offset >= from.recoveredEnd && headers.Replays == 0 &&
+		headers.WriterID != "" && headers.WriterID != from.owner.writerID
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -42,6 +40,7 @@ func (c retryCopy) isNewerThan(other retryCopy) bool {
 // retryScan reads retry partitions once, from their committed offsets to their ends.
 type retryScan struct {
 	client *kgo.Client
+	plans  []*recoveryPlan
 	// unread holds the partitions that are not read to their end.
 	unread map[topicPartition]*scanPosition
 	failed map[*recoveryPlan]error
@@ -58,7 +57,7 @@ type scanPosition struct {
 // scanRetryPartitions reads the retry partitions of the plans. It returns the plans whose
 // partitions were read to their end, with an error for the others.
 func scanRetryPartitions(ctx context.Context, cfg Config, plans []*recoveryPlan) ([]*recoveryPlan, error) {
-	s := &retryScan{unread: map[topicPartition]*scanPosition{}, failed: map[*recoveryPlan]error{}}
+	s := &retryScan{plans: plans, unread: map[topicPartition]*scanPosition{}, failed: map[*recoveryPlan]error{}}
 	from := map[string]map[int32]kgo.Offset{}
 	for _, plan := range plans {
 		for _, p := range plan.retries {
@@ -79,10 +78,19 @@ func scanRetryPartitions(ctx context.Context, cfg Config, plans []*recoveryPlan)
 	if err := s.readAll(ctx); err != nil {
 		return nil, err
 	}
-	read := slices.DeleteFunc(plans, func(plan *recoveryPlan) bool { return s.failed[plan] != nil })
-	return read, errors.Join(slices.Collect(maps.Values(s.failed))...)
+	var read []*recoveryPlan
+	var failures []error
+	for _, plan := range plans {
+		if err := s.failed[plan]; err != nil {
+			failures = append(failures, err)
+		} else {
+			read = append(read, plan)
+		}
+	}
+	return read, errors.Join(failures...)
 }
 
+// readAll reads until every partition is read to its end or failed. The error is ctx's.
 func (s *retryScan) readAll(ctx context.Context) error {
 	for len(s.unread) > 0 {
 		pollCtx, cancel := context.WithTimeout(ctx, scanTimeout)
@@ -106,6 +114,7 @@ func (s *retryScan) readAll(ctx context.Context) error {
 	return nil
 }
 
+// advanceTo notes a record and how far its partition is read.
 func (s *retryScan) advanceTo(raw *kgo.Record) {
 	at := topicPartition{raw.Topic, raw.Partition}
 	position := s.unread[at]
@@ -134,29 +143,33 @@ func (s *retryScan) failPlan(plan *recoveryPlan, err error) {
 
 // failUnread leaves all assignments with unread partitions to the next recovery.
 func (s *retryScan) failUnread() {
-	for at, position := range s.unread {
-		s.failPlan(position.plan, fmt.Errorf("scanning %s/%d: no record arrived at offset %d within %v "+
-			"although the log ends at %d (an open transaction may block it)",
-			at.topic, at.number, position.next, scanTimeout, position.partition.recoveredEnd))
+	for _, plan := range s.plans {
+		for _, p := range plan.retries {
+			if position := s.unread[p.topicPartition]; position != nil {
+				s.failPlan(plan, fmt.Errorf("scanning %s/%d: no record arrived at offset %d within %v although "+
+					"the log ends at %d (an open transaction may block it)",
+					p.topic, p.number, position.next, scanTimeout, p.recoveredEnd))
+			}
+		}
 	}
 }
 
 // noteCopy notes a record of a retry partition, unless it is settled. Of several copies of one
 // source record, the one with which it came farthest counts.
-func (s *retryScan) noteCopy(plan *recoveryPlan, p *partition, raw *kgo.Record) {
+func (s *retryScan) noteCopy(plan *recoveryPlan, from *partition, raw *kgo.Record) {
 	headers := record.ParseRetryHeaders(raw)
 	origin := headers.Origin
 	source := plan.source
 	if origin.TopicID != source.topicID || origin.Topic != source.topic || origin.Partition != source.number {
 		return
 	}
-	if p.tracker.KnownSettled(raw.Offset) {
+	if from.tracker.KnownSettled(raw.Offset) {
 		// It settles nothing else. An owner may have skipped it as a late copy, because it had the
 		// source record itself. If one delivered it, its origin is in the source's commit, which is
 		// always sent first.
 		return
 	}
-	found := retryCopy{p, raw.Offset, headers.Replays, headers.Attempt}
+	found := retryCopy{from, raw.Offset, headers.Replays, headers.Attempt}
 	best, known := plan.copies[origin.Offset]
 	switch {
 	case !known && s.copies >= maxScanCopies:
@@ -167,6 +180,6 @@ func (s *retryScan) noteCopy(plan *recoveryPlan, p *partition, raw *kgo.Record) 
 		plan.copies[origin.Offset] = found
 		plan.superseded[best.partition] = append(plan.superseded[best.partition], best.offset)
 	default:
-		plan.superseded[p] = append(plan.superseded[p], raw.Offset)
+		plan.superseded[from] = append(plan.superseded[from], raw.Offset)
 	}
 }

@@ -113,22 +113,22 @@ func (f *sourceFetcher) trackFetches(fetches kgo.Fetches) []*record.Record {
 	return tracked
 }
 
-func (f *sourceFetcher) trackPartition(a *assignment, fetched []*kgo.Record) []*record.Record {
+func (f *sourceFetcher) trackPartition(owner *assignment, fetched []*kgo.Record) []*record.Record {
 	slab := make([]record.Record, len(fetched))
 	tracked := make([]*record.Record, 0, len(fetched))
 	bytes := 0
 	for i, raw := range fetched {
-		if !a.source.tracker.Fits(raw.Offset, 1) {
-			f.pauseAt(a.source, raw)
+		if !owner.source.tracker.Fits(raw.Offset, 1) {
+			f.pauseAt(owner.source, raw)
 			break
 		}
 		r := &slab[i]
-		r.Raw, r.WriterID, r.AssignmentCtx, r.Credits = raw, a.writerID, a.ctx, f.credits
+		r.Raw, r.WriterID, r.AssignmentCtx, r.Credits = raw, owner.writerID, owner.ctx, f.credits
 		r.Origin = sink.Origin{
-			Topic: raw.Topic, TopicID: a.source.topicID, Partition: raw.Partition,
+			Topic: raw.Topic, TopicID: owner.source.topicID, Partition: raw.Partition,
 			Offset: raw.Offset, Timestamp: raw.Timestamp,
 		}
-		switch a.source.tracker.Track(&r.Entry, raw.Offset, raw.LeaderEpoch, raw.Timestamp) {
+		switch owner.source.tracker.Track(&r.Entry, raw.Offset, raw.LeaderEpoch, raw.Timestamp) {
 		case offset.PriorIntent:
 			r.OutcomeUnknown = true
 		case offset.PriorNone:
@@ -147,9 +147,9 @@ func (f *sourceFetcher) trackPartition(a *assignment, fetched []*kgo.Record) []*
 // pauseAt pauses a source partition at a record that does not fit its commit metadata, and makes
 // the client fetch that record again later. In a log with gaps fewer records fit than
 // RemainingCapacity promises.
-func (f *sourceFetcher) pauseAt(p *partition, raw *kgo.Record) {
-	p.blockedOffset = raw.Offset
-	f.pauser.addReason(pauseMetadataFull, p.topicPartition)
+func (f *sourceFetcher) pauseAt(full *partition, raw *kgo.Record) {
+	full.blockedOffset = raw.Offset
+	f.pauser.addReason(pauseMetadataFull, full.topicPartition)
 	f.clients.group.SetOffsets(positionAt(raw))
 }
 

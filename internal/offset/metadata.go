@@ -51,15 +51,15 @@ type run struct {
 
 // appendRun appends a run and joins it with the last one if both have the same state. An empty run
 // is left out.
-func appendRun(runs []run, r run) []run {
-	if r.from >= r.to {
+func appendRun(runs []run, next run) []run {
+	if next.from >= next.to {
 		return runs
 	}
-	if n := len(runs); n > 0 && runs[n-1].state == r.state && runs[n-1].to == r.from {
-		runs[n-1].to = r.to
+	if n := len(runs); n > 0 && runs[n-1].state == next.state && runs[n-1].to == next.from {
+		runs[n-1].to = next.to
 		return runs
 	}
-	return append(runs, r)
+	return append(runs, next)
 }
 
 // runSize returns the encoded size in bytes of a run of this many offsets.

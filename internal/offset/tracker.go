@@ -104,7 +104,7 @@ func (t *Tracker) KnownSettled(offset int64) bool {
 // Track enters a record that arrived and returns what is known about it. With PriorNone and
 // PriorIntent, e is filled and must be ended with Settle or Release; otherwise e is left as it was.
 // Offsets ascend; one that does not is PriorSeen.
-func (t *Tracker) Track(e *Entry, offset int64, epoch int32, at time.Time) PriorState {
+func (t *Tracker) Track(entry *Entry, offset int64, epoch int32, at time.Time) PriorState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if offset < t.arrived.next {
@@ -119,8 +119,8 @@ func (t *Tracker) Track(e *Entry, offset int64, epoch int32, at time.Time) Prior
 		}
 		return PriorSettled
 	}
-	*e = Entry{tracker: t, offset: offset, timestamp: at.UnixMilli(), epoch: epoch, state: state, inFlight: true}
-	t.arrived.appendEntry(e)
+	*entry = Entry{tracker: t, offset: offset, timestamp: at.UnixMilli(), epoch: epoch, state: state, inFlight: true}
+	t.arrived.appendEntry(entry)
 	t.inFlight.addOne()
 	if state == stateIntent {
 		return PriorIntent
@@ -141,11 +141,11 @@ func (t *Tracker) noteChange() {
 }
 
 // endEntry notes that an entry is no longer in flight.
-func (t *Tracker) endEntry(e *Entry) {
-	if !e.inFlight {
+func (t *Tracker) endEntry(entry *Entry) {
+	if !entry.inFlight {
 		panic("offset: an entry was ended twice")
 	}
-	e.inFlight = false
+	entry.inFlight = false
 	t.inFlight.removeOne()
 }
 

@@ -23,18 +23,18 @@ type window struct {
 func (w *window) unsettledCount() int { return len(w.entries) - w.settled }
 
 // appendEntry adds a record that is to be handled.
-func (w *window) appendEntry(e *Entry) {
+func (w *window) appendEntry(entry *Entry) {
 	if len(w.entries) == 0 {
-		w.base = e.offset
+		w.base = entry.offset
 	}
-	w.entries = append(w.entries, e)
+	w.entries = append(w.entries, entry)
 }
 
 // settleEntry marks an entry as settled and moves the settled prefix.
-func (w *window) settleEntry(e *Entry) {
-	e.state = stateSettled
+func (w *window) settleEntry(entry *Entry) {
+	entry.state = stateSettled
 	w.settled++
-	if w.entries[0] == e {
+	if w.entries[0] == entry {
 		w.popSettled()
 	} else if w.settled > compactAbove && w.settled > len(w.entries)/2 {
 		w.compactEntries()
