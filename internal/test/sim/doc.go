@@ -1,12 +1,15 @@
-// Package sim holds the simulation: whole pipelines against an embedded cluster and registry and the vendors' sandbox, in a bubble whose clock is
-// fake, with oracles at the borders. It has tests only.
+// Package sim contains the simulation: complete pipelines running against an embedded cluster and
+// registry and the vendors' sandbox, in a synctest bubble with a fake clock, with oracles at the
+// borders. It consists of tests only.
 //
-// A scenario says which records there are, how the world misbehaves and which members run when. What is judged is always the same: every record that was
-// produced has the outcome that its kind must have, in the vendor's books, the dead-letter topic or a rule that skips it, unchanged; no offset was ever
-// committed past a record without one; duplicates are those that the promise allows; and each fault of the scenario has struck.
+// A scenario defines the records, the faults of the environment, and the times at which members of
+// the group run. The oracles are the same for all scenarios: every produced record has the outcome
+// that its kind requires, unchanged, in the vendor's ledger, in the dead-letter topic, or by a rule
+// that skips it; no offset was ever committed beyond a record without an outcome; there are no
+// duplicates except those that the guarantees allow; and every fault of the scenario has occurred.
 //
-// Everything that is random in the world comes from the seed. The connector's own jitter and the order in which goroutines run do not, so that a seed
-// is a strong hint and no recording.
+// All randomness of the environment is derived from the seed. The connector's own jitter and the
+// scheduling of goroutines are not, so a seed usually, but not always, reproduces a failure.
 //
 //	go test -tags synctests ./internal/test/sim -run TestSim/crash -sim.seed=17
 //	go test -tags synctests ./internal/test/sim -run TestSim -sim.seeds=500

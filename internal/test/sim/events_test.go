@@ -17,130 +17,143 @@ import (
 	"sluice/schemas"
 )
 
-// kind is what is to become of a record. It stands in front of the one field of the item by which the vendor's script picks.
+// kind determines what is to become of a record. It is the prefix of the field by which the
+// vendor's script selects items.
 type kind string
 
 const (
-	good      kind = "good"      // delivered
-	rejected  kind = "rejected"  // refused for good, by itself or named in its batch's refusal
-	culprit   kind = "culprit"   // its batch is refused, and nobody named
-	named     kind = "named"     // its batch is refused, and it is named
-	later     kind = "later"     // refused for now, then taken
-	never     kind = "never"     // refused for now each time
-	forgotten kind = "forgotten" // refused at first and left out of the answer
-	poison    kind = "poison"    // not decodable
-	stranger  kind = "stranger"  // of a schema id that no registry knows
-	invalid   kind = "invalid"   // a mandatory field is missing
-	unmapped  kind = "unmapped"  // of a record name that no operation takes
-	tombstone kind = "tombstone" // without a value
+	good          kind = "good"           // delivered
+	rejected      kind = "rejected"       // rejected permanently, individually or by name when its batch is refused
+	offender      kind = "offender"       // its batch is refused without naming an item
+	named         kind = "named"          // its batch is refused, and it is named
+	later         kind = "later"          // refused temporarily, then accepted
+	never         kind = "never"          // refused temporarily every time
+	forgotten     kind = "forgotten"      // at first refused, or omitted from the response
+	poison        kind = "poison"         // cannot be decoded
+	unknownSchema kind = "unknown_schema" // has a schema id that the registry does not know
+	invalid       kind = "invalid"        // a mandatory field is missing
+	unmapped      kind = "unmapped"       // its record name belongs to no operation
+	tombstone     kind = "tombstone"      // has no value
 )
 
-// causes are those that a dead letter of a kind must have; a kind without any must be delivered.
+// causes are the causes that a dead letter of each kind must have. Other kinds must be delivered.
 var causes = map[kind]record.Cause{
-	rejected: record.CauseRejected, culprit: record.CauseRejected, named: record.CauseRejected, never: record.CauseExhausted,
-	poison: record.CausePoison, stranger: record.CausePoison, invalid: record.CauseInvalid, unmapped: record.CauseUnmapped, tombstone: record.CauseTombstone,
+	rejected: record.CauseRejected, offender: record.CauseRejected, named: record.CauseRejected,
+	never:  record.CauseExhausted,
+	poison: record.CausePoison, unknownSchema: record.CausePoison, invalid: record.CauseInvalid,
+	unmapped: record.CauseUnmapped, tombstone: record.CauseTombstone,
 }
 
-// mark begins the account number that stands in each event's personal field, so that what leaks is found by it. A vendor repeats such numbers in its
-// refusals.
-const mark = "555000"
+// personalMark begins the account number in each event's personal field, so that leaks can be
+// detected. A vendor repeats such numbers in its refusals.
+const personalMark = "555000"
 
-// text is a record's personal field.
-func text(k kind, seq int) string { return fmt.Sprintf("%s-%s%03d", k, mark, seq) }
-
-// line is a pipeline as the simulation knows it.
-type line struct {
-	pipeline, vendor, operation string
-	schema                      string // the event's full name
-	field                       string // the item's field that text stands in
-	ordered, repeatable         bool
-	// event is f(sequence); customer is what its key names. body is the item's JSON that the vendor must see for it.
-	event func(seq int, text, customer string, invalid bool) any
-	body  func(seq int, text, customer, origin string) string
-	tiers bool // what is refused for now waits in retry topics
+// personalText returns the value of a record's personal field.
+func personalText(recordKind kind, seq int) string {
+	return fmt.Sprintf("%s-%s%03d", recordKind, personalMark, seq)
 }
 
-var purchases = line{
-	pipeline: "purchases", vendor: "crmcom", operation: "crmcom.purchases", schema: "sluice.crmcom.Purchase",
-	field: "accounts_receivable_identifier.number", tiers: true,
-	event: func(seq int, text, _ string, invalid bool) any {
+// simPipeline describes a pipeline to the simulation.
+type simPipeline struct {
+	name, vendor, operation string
+	schema                  string // full name of the event
+	textField               string // the item's field that contains the personal text
+	ordered, repeatable     bool
+	// newEvent builds the event with a sequence number; customer is the one its key names. itemJSON
+	// is the item that the vendor must receive for it.
+	newEvent func(seq int, text, customer string, invalid bool) any
+	itemJSON func(seq int, text, customer, origin string) string
+	retries  bool // items refused temporarily wait in retry topics
+}
+
+var purchasesPipeline = simPipeline{
+	name: "purchases", vendor: "crmcom", operation: "crmcom.purchases", schema: "sluice.crmcom.Purchase",
+	textField: "accounts_receivable_identifier.number", retries: true,
+	newEvent: func(seq int, text, _ string, invalid bool) any {
 		reference := fmt.Sprint("R", seq)
 		if invalid {
 			reference = ""
 		}
 		return &event.Purchase{
 			EventId: new(fmt.Sprint("E", seq)), AccountsReceivableIdentifier: &event.AccountIdentifier{Number: &text},
-			PerformedByUnitIdentifier: event.UnitIdentifier{Name: new("U")}, PerformedOn: performed(seq), ReferenceNumber: reference,
+			PerformedByUnitIdentifier: event.UnitIdentifier{Name: new("U")}, PerformedOn: performedAt(seq),
+			ReferenceNumber: reference,
 			ProductsSet: []event.PurchaseProduct{{
-				ProductIdentifier: event.ProductIdentifier{Code: new("P")}, NetAmount: amount(seq, "25"), VatAmount: amount(0, "05"), TotalAmount: amount(seq, "3"),
+				ProductIdentifier: event.ProductIdentifier{Code: new("P")}, NetAmount: decimalAmount(seq, "25"),
+				VatAmount: decimalAmount(0, "05"), TotalAmount: decimalAmount(seq, "3"),
 			}},
 		}
 	},
-	body: func(seq int, text, _, origin string) string {
-		return fmt.Sprintf(`{"request_unique_identifier":%q,"accounts_receivable_identifier":{"number":%q},"performed_by_unit_identifier":{"name":"U"},
+	itemJSON: func(seq int, text, _, origin string) string {
+		return fmt.Sprintf(`{"request_unique_identifier":%q,"accounts_receivable_identifier":{"number":%q},
+			"performed_by_unit_identifier":{"name":"U"},
 			"performed_on":%q,"reference_number":"R%d","external_system":"sluice","external_system_reference_number":"E%d",
 			"products_set":[{"product_identifier":{"code":"P"},"net_amount":%d.25,"vat_amount":0.05,"total_amount":%d.3}]}`,
-			origin, text, performed(seq).Format("2006-01-02T15:04:05"), seq, seq, seq, seq)
+			origin, text, performedAt(seq).Format("2006-01-02T15:04:05"), seq, seq, seq, seq)
 	},
 }
 
-var feedback = line{
-	pipeline: "feedback", vendor: "expoints", operation: "expoints.add", schema: "sluice.expoints.FeedbackRequest", field: "Email",
-	event: func(seq int, text, _ string, invalid bool) any {
+var feedbackPipeline = simPipeline{
+	name: "feedback", vendor: "expoints", operation: "expoints.add", schema: "sluice.expoints.FeedbackRequest",
+	textField: "Email",
+	newEvent: func(seq int, text, _ string, invalid bool) any {
 		column := "store"
 		if invalid {
 			column = "nowhere"
 		}
-		return &event.FeedbackRequest{Email: new(text + "@example.com"), Data: []event.ExpointsData{{Name: column, Value: fmt.Sprint("S", seq)}}}
+		return &event.FeedbackRequest{
+			Email: new(text + "@example.com"), Data: []event.ExpointsData{{Name: column, Value: fmt.Sprint("S", seq)}},
+		}
 	},
-	body: func(seq int, text, _, origin string) string {
+	itemJSON: func(seq int, text, _, origin string) string {
 		return fmt.Sprintf(`{"Email":"%s@example.com","Data":[{"CustomerDataColumnId":2,"Name":"store","Value":"S%d"},
 			{"CustomerDataColumnId":1,"Name":"event","Value":%q}]}`, text, seq, origin)
 	},
 }
 
-var changes = line{
-	pipeline: "customer-changes", vendor: "propel", operation: "propel.customers", schema: "sluice.propel.CustomerChange", field: "lastName",
-	ordered: true, repeatable: true,
-	event: func(seq int, text, customer string, invalid bool) any {
+var changesPipeline = simPipeline{
+	name: "customer-changes", vendor: "propel", operation: "propel.customers", schema: "sluice.propel.CustomerChange",
+	textField: "lastName",
+	ordered:   true, repeatable: true,
+	newEvent: func(seq int, text, customer string, invalid bool) any {
 		if invalid {
 			customer = ""
 		}
 		return &event.CustomerChange{Source: "sim", SourceId: customer, DebtorId: new(fmt.Sprint(seq)), LastName: &text}
 	},
-	body: func(seq int, text, customer, _ string) string {
+	itemJSON: func(seq int, text, customer, _ string) string {
 		return fmt.Sprintf(`{"source":"sim","sourceId":%q,"debtorId":"%d","lastName":%q}`, customer, seq, text)
 	},
 }
 
-func performed(seq int) time.Time { return time.Unix(1_700_000_000+int64(seq), 0).UTC() }
+func performedAt(seq int) time.Time { return time.Unix(1_700_000_000+int64(seq), 0).UTC() }
 
-func amount(whole int, fraction string) event.Decimal {
+func decimalAmount(whole int, fraction string) event.Decimal {
 	d, err := event.ParseDecimal(fmt.Sprintf("%d.%s", whole, fraction))
 	if err != nil {
-		panic(err) // the test's own text
+		panic(err) // the test's own literal is invalid
 	}
 	return d
 }
 
-// values writes record values, as producers of the platform would.
-type values struct {
-	encoder *encode.Encoder
-	line    *line
-	ids     []int // ids of the event's schema, which is registered under two subjects
-	foreign int   // id of a schema that no operation takes
+// valueEncoder writes record values as producers do.
+type valueEncoder struct {
+	encoder   *encode.Encoder
+	pipeline  *simPipeline
+	ids       []int // schema ids of the event, which is registered under two subjects
+	foreignID int   // id of a schema that belongs to no operation
 }
 
-// newEncoder is the one of all worlds: reading the schemas costs as much as many a run.
-var newEncoder = sync.OnceValues(encode.NewEncoder)
+// sharedEncoder is used by all scenarios, since parsing the schemas takes as long as many a run.
+var sharedEncoder = sync.OnceValues(encode.NewEncoder)
 
-func newValues(t *testing.T, l *line, registry *srfake.Registry) *values {
+func newValueEncoder(t *testing.T, pipeline *simPipeline, registry *srfake.Registry) *valueEncoder {
 	t.Helper()
-	encoder, err := newEncoder()
+	encoder, err := sharedEncoder()
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &values{line: l, encoder: encoder}
+	values := &valueEncoder{pipeline: pipeline, encoder: encoder}
 	register := func(subject, schema string) int {
 		id, _, err := registry.RegisterSchema(subject, sr.Schema{Schema: schema})
 		if err != nil {
@@ -149,31 +162,38 @@ func newValues(t *testing.T, l *line, registry *srfake.Registry) *values {
 		return id
 	}
 	for _, s := range schemas.All() {
-		if s.Name == l.schema {
-			v.ids = []int{register("one", s.JSON), register("two", strings.Replace(s.JSON, `"type"`, `"doc2": "another writer", "type"`, 1))}
+		if s.Name == pipeline.schema {
+			values.ids = []int{
+				register("one", s.JSON),
+				register("two", strings.Replace(s.JSON, `"type"`, `"doc2": "another writer", "type"`, 1)),
+			}
 		}
 	}
-	v.foreign = register("foreign", `{"type":"record","name":"Parcel","namespace":"elsewhere","fields":[{"name":"weight","type":"long"}]}`)
-	return v
+	values.foreignID = register(
+		"foreign",
+		`{"type":"record","name":"Parcel","namespace":"elsewhere","fields":[{"name":"weight","type":"long"}]}`,
+	)
+	return values
 }
 
 // unknownID is never registered.
 const unknownID = 9999
 
-// value is a record's value; which one of the schema's ids it names alternates.
-func (v *values) value(k kind, seq int, customer string) ([]byte, error) {
-	switch k {
+// encodeValue returns a record's value. It alternates between the schema ids.
+func (v *valueEncoder) encodeValue(recordKind kind, seq int, customer string) ([]byte, error) {
+	switch recordKind {
 	case tombstone:
 		return nil, nil
 	case unmapped:
-		return binary.AppendVarint(binary.BigEndian.AppendUint32([]byte{0}, uint32(v.foreign)), int64(seq)), nil
+		return binary.AppendVarint(binary.BigEndian.AppendUint32([]byte{0}, uint32(v.foreignID)), int64(seq)), nil
 	}
 	id := v.ids[seq%len(v.ids)]
-	if k == stranger {
+	if recordKind == unknownSchema {
 		id = unknownID
 	}
-	out, err := v.encoder.Encode(id, v.line.event(seq, text(k, seq), customer, k == invalid))
-	if err != nil || k != poison {
+	sent := v.pipeline.newEvent(seq, personalText(recordKind, seq), customer, recordKind == invalid)
+	out, err := v.encoder.Encode(id, sent)
+	if err != nil || recordKind != poison {
 		return out, err
 	}
 	switch seq % 3 {

@@ -11,156 +11,171 @@ import (
 	"sluice/internal/record"
 )
 
-// headersOf gives the headers that the connector added, and tells whether the original ones stand before them, byte for byte.
-func headersOf(r *kgo.Record, p *produced) (added map[string]string, kept bool) {
+// addedHeaders returns the headers that the connector added, and reports whether the original
+// headers precede them unchanged.
+func addedHeaders(r *kgo.Record, original *producedRecord) (added map[string]string, kept bool) {
 	added = map[string]string{}
-	n := len(p.raw.Headers)
-	if len(r.Headers) < n {
+	count := len(original.raw.Headers)
+	if len(r.Headers) < count {
 		return added, false
 	}
 	kept = true
-	for i, h := range p.raw.Headers {
-		kept = kept && r.Headers[i].Key == h.Key && bytes.Equal(r.Headers[i].Value, h.Value)
+	for i, header := range original.raw.Headers {
+		kept = kept && r.Headers[i].Key == header.Key && bytes.Equal(r.Headers[i].Value, header.Value)
 	}
-	for _, h := range r.Headers[n:] {
-		if _, twice := added[h.Key]; twice {
+	for _, header := range r.Headers[count:] {
+		if _, twice := added[header.Key]; twice {
 			kept = false
 		}
-		added[h.Key] = string(h.Value)
+		added[header.Key] = string(header.Value)
 	}
 	return added, kept
 }
 
-// judgeCopy holds a record in a retry or dead-letter topic against the one that it is a copy of; nil where it is of none.
-func (w *world) judgeCopy(v *verdict, r *kgo.Record) (*produced, map[string]string) {
+// checkCopy compares a record in a retry or dead-letter topic with its original. It returns nil if
+// there is none.
+func (o *oracles) checkCopy(r *kgo.Record) (*producedRecord, map[string]string) {
 	id := record.ParseRetryHeaders(r).Origin.ID()
-	p := w.books.find(id)
-	if p == nil {
-		v.add("%s-%d-%d is of %s, which was never produced", r.Topic, r.Partition, r.Offset, id)
+	original := o.ledger.findRecord(id)
+	if original == nil {
+		o.addViolation("%s-%d-%d is a copy of %s, which was never produced", r.Topic, r.Partition, r.Offset, id)
 		return nil, nil
 	}
-	h, kept := headersOf(r, p)
+	added, kept := addedHeaders(r, original)
 	switch {
-	case !bytes.Equal(r.Key, p.raw.Key) || !bytes.Equal(r.Value, p.raw.Value) || (r.Value == nil) != (p.raw.Value == nil):
-		v.add("%s: key or value changed on the way to %s", id, r.Topic)
+	case !bytes.Equal(r.Key, original.raw.Key) || !bytes.Equal(r.Value, original.raw.Value) ||
+		(r.Value == nil) != (original.raw.Value == nil):
+		o.addViolation("%s: key or value changed on the way to %s", id, r.Topic)
 	case !kept:
-		v.add("%s: the original headers changed on the way to %s", id, r.Topic)
-	case r.Partition != p.origin.Partition:
-		v.add("%s stands in partition %d of %s", id, r.Partition, r.Topic)
+		o.addViolation("%s: the original headers changed on the way to %s", id, r.Topic)
+	case r.Partition != original.origin.Partition:
+		o.addViolation("%s: got a copy in partition %d of %s, want the source partition", id, r.Partition, r.Topic)
 	}
-	w.same(v, id, h, map[string]string{
-		record.HeaderOriginTopic:     p.origin.Topic,
-		record.HeaderOriginTopicID:   record.FormatTopicID(w.topicID),
-		record.HeaderOriginPartition: strconv.Itoa(int(p.origin.Partition)),
-		record.HeaderOriginOffset:    strconv.FormatInt(p.origin.Offset, 10),
-		record.HeaderOriginTimestamp: p.origin.Timestamp.UTC().Format(time.RFC3339Nano),
+	o.checkHeaders(id, added, map[string]string{
+		record.HeaderOriginTopic:     original.origin.Topic,
+		record.HeaderOriginTopicID:   record.FormatTopicID(o.topicID),
+		record.HeaderOriginPartition: strconv.Itoa(int(original.origin.Partition)),
+		record.HeaderOriginOffset:    strconv.FormatInt(original.origin.Offset, 10),
+		record.HeaderOriginTimestamp: original.origin.Timestamp.UTC().Format(time.RFC3339Nano),
 	})
-	w.judgeFailure(v, id, r, p, h)
-	for key, value := range h {
-		if strings.Contains(value, "-"+mark) || len(value) > 1024 {
-			v.add("%s: header %s holds a personal field, or too much: %q", id, key, value)
+	o.checkFailureHeaders(id, r, original, added)
+	for key, value := range added {
+		if strings.Contains(value, "-"+personalMark) || len(value) > 1024 {
+			o.addViolation("%s: header %s contains a personal field or is too long: %q", id, key, value)
 		}
 	}
-	return p, h
+	return original, added
 }
 
-func (w *world) same(v *verdict, id string, got, want map[string]string) {
+func (o *oracles) checkHeaders(id string, got, want map[string]string) {
 	for key, value := range want {
 		if got[key] != value {
-			v.add("%s: header %s is %q, want %q", id, key, got[key], value)
+			o.addViolation("%s: header %s: got %q, want %q", id, key, got[key], value)
 		}
 	}
 }
 
-// judgeFailure is about the headers that say what went wrong.
-func (w *world) judgeFailure(v *verdict, id string, r *kgo.Record, p *produced, h map[string]string) {
-	operation := w.line.operation
-	switch p.kind {
-	case poison, stranger, unmapped, tombstone:
+// checkFailureHeaders checks the headers that describe the failure.
+func (o *oracles) checkFailureHeaders(id string, r *kgo.Record, original *producedRecord, added map[string]string) {
+	operation := o.pipeline.operation
+	switch original.kind {
+	case poison, unknownSchema, unmapped, tombstone:
 		operation = ""
 	}
-	if h[record.HeaderOperation] != operation {
-		v.add("%s: operation %q, want %q", id, h[record.HeaderOperation], operation)
+	if added[record.HeaderOperation] != operation {
+		o.addViolation("%s: operation: got %q, want %q", id, added[record.HeaderOperation], operation)
 	}
-	attempt, err := strconv.Atoi(h[record.HeaderAttempt])
+	attempt, err := strconv.Atoi(added[record.HeaderAttempt])
 	if err != nil || attempt < 1 {
-		v.add("%s: attempt %q", id, h[record.HeaderAttempt])
+		o.addViolation("%s: attempt: got %q, want 1 or more", id, added[record.HeaderAttempt])
 	}
-	first, errF := time.Parse(time.RFC3339Nano, h[record.HeaderFirstFailed])
-	last, errL := time.Parse(time.RFC3339Nano, h[record.HeaderLastFailed])
-	if errF != nil || errL != nil || last.Before(first) || first.Before(p.origin.Timestamp) || r.Timestamp.Before(last.Truncate(time.Millisecond)) {
-		v.add("%s: first failed %q, last failed %q, written %v", id, h[record.HeaderFirstFailed], h[record.HeaderLastFailed], r.Timestamp)
+	first, errF := time.Parse(time.RFC3339Nano, added[record.HeaderFirstFailed])
+	last, errL := time.Parse(time.RFC3339Nano, added[record.HeaderLastFailed])
+	if errF != nil || errL != nil || last.Before(first) || first.Before(original.origin.Timestamp) ||
+		r.Timestamp.Before(last.Truncate(time.Millisecond)) {
+		o.addViolation(
+			"%s: got first failed %q, last failed %q, written %v, want them after production and in this order", id,
+			added[record.HeaderFirstFailed], added[record.HeaderLastFailed], r.Timestamp,
+		)
 	}
-	switch record.Cause(h[record.HeaderCause]) {
+	switch record.Cause(added[record.HeaderCause]) {
 	case record.CauseRejected, record.CauseRetryable, record.CauseExhausted:
-		if status, err := strconv.Atoi(h[record.HeaderVendorStatus]); err != nil || status != 200 && status != 400 {
-			v.add("%s: the vendor's status is %q", id, h[record.HeaderVendorStatus])
+		if status, err := strconv.Atoi(added[record.HeaderVendorStatus]); err != nil || status != 200 && status != 400 {
+			o.addViolation("%s: vendor status: got %q, want 200 or 400", id, added[record.HeaderVendorStatus])
 		}
-		if w.line.vendor == "crmcom" && h[record.HeaderVendorCode] == "" {
-			v.add("%s: the vendor's code is missing", id)
+		if o.pipeline.vendor == "crmcom" && added[record.HeaderVendorCode] == "" {
+			o.addViolation("%s: vendor code: got none", id)
 		}
 	}
 }
 
-// stages are where each cause comes up, in Kafka Connect's words.
-var stages = map[record.Cause]string{
-	record.CausePoison: "VALUE_CONVERTER", record.CauseInvalid: "TRANSFORMATION", record.CauseUnmapped: "TRANSFORMATION", record.CauseTombstone: "TRANSFORMATION",
-	record.CauseRejected: "TASK_PUT", record.CauseExhausted: "TASK_PUT", record.CauseUnknown: "TASK_PUT", record.CauseExpired: "TASK_PUT", record.CauseTooLarge: "TASK_PUT",
+// connectStages maps each cause to its stage in the terms of Kafka Connect.
+var connectStages = map[record.Cause]string{
+	record.CausePoison: "VALUE_CONVERTER", record.CauseInvalid: "TRANSFORMATION",
+	record.CauseUnmapped: "TRANSFORMATION", record.CauseTombstone: "TRANSFORMATION",
+	record.CauseRejected: "TASK_PUT", record.CauseExhausted: "TASK_PUT", record.CauseUnknown: "TASK_PUT",
+	record.CauseExpired: "TASK_PUT", record.CauseTooLarge: "TASK_PUT",
 }
 
-func (w *world) judgeDead(v *verdict, r *kgo.Record) {
-	p, h := w.judgeCopy(v, r)
-	if p == nil {
+func (o *oracles) checkDeadLetter(r *kgo.Record) {
+	original, added := o.checkCopy(r)
+	if original == nil {
 		return
 	}
-	id, cause := p.origin.ID(), record.Cause(h[record.HeaderCause])
-	w.books.ledger.Dead(id, text(p.kind, p.seq))
-	if !w.mayDieOf(p.kind, cause) {
-		v.add("%s (%s) died of %q", id, p.kind, cause)
+	id, cause := original.origin.ID(), record.Cause(added[record.HeaderCause])
+	o.ledger.outcomes.Dead(id, personalText(original.kind, original.seq))
+	if !o.isAllowedCause(original.kind, cause) {
+		o.addViolation("%s (%s) is dead with cause %q", id, original.kind, cause)
 	}
 	const connect = "__connect.errors."
-	w.same(v, id, h, map[string]string{
-		connect + "topic": p.origin.Topic, connect + "partition": h[record.HeaderOriginPartition], connect + "offset": h[record.HeaderOriginOffset],
-		connect + "connector.name": w.group(), connect + "stage": stages[cause], connect + "exception.class.name": "sluice." + string(cause),
+	o.checkHeaders(id, added, map[string]string{
+		connect + "topic": original.origin.Topic, connect + "partition": added[record.HeaderOriginPartition],
+		connect + "offset":         added[record.HeaderOriginOffset],
+		connect + "connector.name": o.groupName(), connect + "stage": connectStages[cause],
+		connect + "exception.class.name": "sluice." + string(cause),
 	})
-	if h[connect+"exception.message"] == "" {
-		v.add("%s: no reason is given", id)
+	if added[connect+"exception.message"] == "" {
+		o.addViolation("%s: exception message: got none", id)
 	}
-	if cause == record.CauseExhausted && w.crashes == 0 && !w.scenario.unclear && h[record.HeaderAttempt] != "3" {
-		v.add("%s: exhausted after %s attempts, want 3", id, h[record.HeaderAttempt])
+	if cause == record.CauseExhausted && o.crashes == 0 && !o.scenario.losesResponses &&
+		added[record.HeaderAttempt] != "3" {
+		o.addViolation("%s: exhausted: got %s attempts, want 3", id, added[record.HeaderAttempt])
 	}
 }
 
-func (w *world) judgeRetry(v *verdict, r *kgo.Record) {
-	p, h := w.judgeCopy(v, r)
-	if p == nil {
+func (o *oracles) checkRetry(r *kgo.Record) {
+	original, added := o.checkCopy(r)
+	if original == nil {
 		return
 	}
-	id := p.origin.ID()
-	switch p.kind {
+	id := original.origin.ID()
+	switch original.kind {
 	case later, never, forgotten:
 	default:
-		v.add("%s (%s) moved to %s: %s", id, p.kind, r.Topic, h[record.HeaderCause])
+		o.addViolation(
+			"%s (%s): got a copy in %s with cause %s, want none", id, original.kind, r.Topic, added[record.HeaderCause],
+		)
 	}
 	delay := firstDelay
-	if r.Topic == w.retryTopics()[1] {
+	if r.Topic == o.retryTopics()[1] {
 		delay = lastDelay
 	}
-	last, _ := time.Parse(time.RFC3339Nano, h[record.HeaderLastFailed]) // judgeFailure has parsed it
-	w.same(v, id, h, map[string]string{
-		record.HeaderCause: string(record.CauseRetryable), record.HeaderNotBefore: last.Add(delay).UTC().Format(time.RFC3339Nano),
+	last, _ := time.Parse(time.RFC3339Nano, added[record.HeaderLastFailed]) // checkFailureHeaders has parsed it
+	o.checkHeaders(id, added, map[string]string{
+		record.HeaderCause:     string(record.CauseRetryable),
+		record.HeaderNotBefore: last.Add(delay).UTC().Format(time.RFC3339Nano),
 	})
-	if h[record.HeaderWriter] == "" {
-		v.add("%s: nobody is named as writer", id)
+	if added[record.HeaderWriter] == "" {
+		o.addViolation("%s: writer: got none", id)
 	}
 }
 
-// originAt is the origin of the record at a place in the source or in a retry topic.
-func (w *world) originAt(at place) string {
-	for _, r := range w.tap.written(false) {
-		if (place{r.Topic, r.Partition, r.Offset}) == at {
+// originAt returns the origin of the record at a position of the source topic or of a retry topic.
+func (h *harness) originAt(position recordPosition) string {
+	for _, r := range h.tap.writtenRecords(false) {
+		if (recordPosition{r.Topic, r.Partition, r.Offset}) == position {
 			return record.ParseRetryHeaders(r).Origin.ID()
 		}
 	}
-	return at.topic + "-" + strconv.Itoa(int(at.partition)) + "-" + strconv.FormatInt(at.offset, 10)
+	return position.topic + "-" + strconv.Itoa(int(position.partition)) + "-" + strconv.FormatInt(position.offset, 10)
 }

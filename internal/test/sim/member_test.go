@@ -18,13 +18,13 @@ import (
 
 // member is a running instance of the connector.
 type member struct {
-	w          *world
-	brokers    *testkit.Uplink
-	web        *testkit.Uplink // to the vendors and the registry
-	transport  *http.Transport
-	metrics    *prometheus.Registry
-	take, work context.CancelFunc
-	over       chan struct{}
+	harness                   *harness
+	brokerUplink              *testkit.Uplink
+	httpUplink                *testkit.Uplink // to the vendors and the registry
+	transport                 *http.Transport
+	metrics                   *prometheus.Registry
+	stopFetching, stopWorking context.CancelFunc
+	done                      chan struct{}
 }
 
 // runner is what a member runs.
@@ -32,123 +32,137 @@ type runner interface {
 	Run(take, work context.Context) error
 }
 
-// join starts an instance.
-func (w *world) join() *member {
-	w.Helper()
-	return w.start(func(o pipeline.Options) runner {
-		c, err := pipeline.NewConnector(w.cfg, o)
-		w.must(err)
+// startMember starts an instance.
+func (h *harness) startMember() *member {
+	h.Helper()
+	return h.startRunner(func(opts pipeline.Options) runner {
+		c, err := pipeline.NewConnector(h.cfg, opts)
+		h.requireNoError(err)
 		return c
 	})
 }
 
-func (w *world) start(build func(pipeline.Options) runner) *member {
-	w.Helper()
-	m := &member{
-		w: w, brokers: testkit.NewUplink(w.network.DialContext), web: testkit.NewUplink(w.network.DialContext),
-		metrics: prometheus.NewRegistry(), over: make(chan struct{}),
+func (h *harness) startRunner(build func(pipeline.Options) runner) *member {
+	h.Helper()
+	started := &member{
+		harness: h, brokerUplink: testkit.NewUplink(h.network.DialContext),
+		httpUplink: testkit.NewUplink(h.network.DialContext),
+		metrics:    prometheus.NewRegistry(), done: make(chan struct{}),
 	}
-	// As between the connector and a vendor: an idle connection is given up before the vendor would.
-	m.transport = &http.Transport{DialContext: m.web.Dial, IdleConnTimeout: 4 * time.Second, MaxIdleConnsPerHost: 8}
+	// As in production, the connector closes idle connections before the vendor would.
+	started.transport = &http.Transport{
+		DialContext: started.httpUplink.Dial, IdleConnTimeout: 4 * time.Second, MaxIdleConnsPerHost: 8,
+	}
 	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
 	run := build(pipeline.Options{
-		Dial: m.brokers.Dial, Transport: m.transport, Observe: observe.NewRegistry(m.metrics),
-		Log: zap.New(zapcore.NewCore(encoder, zapcore.AddSync(w.logs), zapcore.InfoLevel)),
+		Dial: started.brokerUplink.Dial, Transport: started.transport, Observe: observe.NewRegistry(started.metrics),
+		Log: zap.New(zapcore.NewCore(encoder, zapcore.AddSync(h.logs), zapcore.InfoLevel)),
 	})
 	take, stopTake := context.WithCancel(context.Background())
 	work, stopWork := context.WithCancel(context.Background())
-	m.take, m.work = stopTake, stopWork
-	w.members = append(w.members, m)
-	w.Cleanup(m.kill) // what a test that has failed leaves behind
+	started.stopFetching, started.stopWorking = stopTake, stopWork
+	h.members = append(h.members, started)
+	h.Cleanup(started.abort) // in case the test fails
 	go func() {
-		defer close(m.over)
+		defer close(started.done)
 		if err := run.Run(take, work); err != nil {
-			w.Errorf("running: %v", err)
+			h.Errorf("running a member: %v", err)
 		}
 	}()
-	return m
+	return started
 }
 
-// leave stops cleanly.
-func (m *member) leave() {
-	m.take()
-	<-m.over
-	m.work()
+// stop stops the member gracefully.
+func (m *member) stop() {
+	m.stopFetching()
+	<-m.done
+	m.stopWorking()
 	m.transport.CloseIdleConnections()
 }
 
-// crash cuts the instance off; what it still does reaches nobody.
+// crash disconnects the member. Whatever it still does reaches nobody.
 func (m *member) crash() {
-	m.web.Cut()
+	m.httpUplink.Cut()
 	m.cutOff()
-	m.kill()
+	m.abort()
 }
 
-// cutOff takes the brokers from the instance. To the group that is a crash, and the instance knows nothing of it.
+// cutOff disconnects the member from the brokers. To the group this is a crash, while the member
+// does not notice.
 func (m *member) cutOff() {
-	m.brokers.Cut()
-	synctest.Wait() // what was on the line has arrived
-	m.w.noteCrash()
+	m.brokerUplink.Cut()
+	synctest.Wait() // data in transit has arrived
+	m.harness.recordCrash()
 }
 
-func (m *member) kill() {
-	m.work()
-	m.take()
-	<-m.over
+func (m *member) abort() {
+	m.stopWorking()
+	m.stopFetching()
+	<-m.done
 	m.transport.CloseIdleConnections()
 }
 
-// noteCrash reads what the group's commits say of what is not settled at the end of a member's connections. Only that may come twice, and twice at the vendor only what was sent.
-func (w *world) noteCrash() {
-	w.crashes++
-	before := len(w.sent) // they may wait to be sent again
-	info := w.platform.Cluster().GroupInfo(w.group())
+// recordCrash reads from the commits which records are unsettled when a member's connections end.
+// Only those may be repeated, and only those with an intent may be repeated at the vendor.
+func (h *harness) recordCrash() {
+	h.crashes++
+	before := len(h.intentAtCrash) // earlier ones may still wait to be resent
+	info := h.platform.Cluster().GroupInfo(h.groupName())
 	if info == nil {
 		return
 	}
-	ends := w.tap.ends()
-	for p, end := range w.ends {
-		ends[place{topic: w.line.pipeline, partition: int32(p)}] = end
+	ends := h.tap.endOffsets()
+	for p, end := range h.sourceEnds {
+		ends[recordPosition{topic: h.pipeline.name, partition: int32(p)}] = end
 	}
-	for at, end := range ends {
-		if at.topic == w.deadTopic() {
+	for position, end := range ends {
+		if position.topic == h.deadLetterTopic() {
 			continue
 		}
-		c := info.Commits[at.topic][at.partition]
-		tracker := offset.NewTracker(w.platform.Cluster().TopicInfo(at.topic).TopicID, c.Offset, nil)
+		c := info.Commits[position.topic][position.partition]
+		tracker := offset.NewTracker(h.platform.Cluster().TopicInfo(position.topic).TopicID, c.Offset, nil)
 		if err := tracker.RestoreMetadata(c.Metadata); err != nil {
-			w.Errorf("reading the metadata of %s-%d: %v", at.topic, at.partition, err)
+			h.Errorf("reading the commit metadata of %s-%d: %v", position.topic, position.partition, err)
 		}
 		for o := c.Offset; o < end; o++ {
-			w.noteOpen(place{at.topic, at.partition, o}, tracker.Track(new(offset.Entry), o, 0, time.Time{}))
+			h.recordOpen(
+				recordPosition{position.topic, position.partition, o},
+				tracker.Track(new(offset.Entry), o, 0, time.Time{}),
+			)
 		}
 	}
-	// Where dead letters are refused too, a call's rejected records are called sent until their copies stand.
-	if most := w.cfg.Pipelines[0].Concurrency * w.cfg.Pipelines[0].Batch.MaxItems * w.running(); len(w.sent)-before > most && !w.scenario.unclear {
-		w.Errorf("the commits call %d more records sent, and no more than %d can be in calls", len(w.sent)-before, most)
+	// If dead letters are refused too, the rejected records of a call keep their intent until their
+	// copies are written.
+	settings := h.cfg.Pipelines[0]
+	limit := settings.Concurrency * settings.Batch.MaxItems * h.countRunning()
+	if len(h.intentAtCrash)-before > limit && !h.scenario.losesResponses {
+		h.Errorf(
+			"got %d more records with an intent, want at most %d, the items of all calls", len(h.intentAtCrash)-before,
+			limit,
+		)
 	}
 }
 
-// running counts the members that have not ended; the one that is crashing is among them.
-func (w *world) running() int {
-	n := 0
-	for _, m := range w.members {
+// countRunning counts the members that have not ended, including one that is crashing.
+func (h *harness) countRunning() int {
+	count := 0
+	for _, member := range h.members {
 		select {
-		case <-m.over:
+		case <-member.done:
 		default:
-			n++
+			count++
 		}
 	}
-	return n
+	return count
 }
 
-func (w *world) noteOpen(at place, fate offset.PriorState) {
-	if fate != offset.PriorNone && fate != offset.PriorIntent {
+func (h *harness) recordOpen(position recordPosition, state offset.PriorState) {
+	if state != offset.PriorNone && state != offset.PriorIntent {
 		return
 	}
-	id := w.originAt(at)
-	w.open[id] = true
-	if fate == offset.PriorIntent {
-		w.sent[id] = true
+	id := h.originAt(position)
+	h.openAtCrash[id] = true
+	if state == offset.PriorIntent {
+		h.intentAtCrash[id] = true
 	}
 }

@@ -13,158 +13,175 @@ import (
 	"sluice/internal/record"
 )
 
-// verdict is all that the oracles have against a run.
-type verdict []error
+// oracles check a run that has ended against the guarantees, from outside the code under test.
+type oracles struct {
+	*harness
+	violations []error
+}
 
-func (v *verdict) add(format string, args ...any) {
-	const most = 25
-	if len(*v) < most {
-		*v = append(*v, fmt.Errorf(format, args...))
+// checkRun returns all violations that the oracles find in a run that has ended.
+func (h *harness) checkRun() error {
+	o := &oracles{harness: h}
+	if err := o.commits.Check(); err != nil {
+		o.violations = append(o.violations, err)
+	}
+	o.checkTap()
+	o.checkDeadLetters()
+	for _, r := range o.tap.writtenRecords(false) {
+		o.checkRetry(r)
+	}
+	o.checkLedger()
+	o.checkOutcomes()
+	o.checkOrder()
+	o.checkFaults()
+	if strings.Contains(o.logs.contents(), "-"+personalMark) {
+		o.addViolation("a log line contains a personal field")
+	}
+	return errors.Join(o.violations...)
+}
+
+func (o *oracles) addViolation(format string, args ...any) {
+	const limit = 25
+	if len(o.violations) < limit {
+		o.violations = append(o.violations, fmt.Errorf(format, args...))
 	}
 }
 
-// judge holds a run that has ended against the promise.
-func (w *world) judge() error {
-	var v verdict
-	if err := w.commits.Check(); err != nil {
-		v = append(v, err)
-	}
-	w.judgeTap(&v)
-	w.judgeDeadLetters(&v)
-	for _, r := range w.tap.written(false) {
-		w.judgeRetry(&v, r)
-	}
-	w.judgeLedger(&v)
-	w.judgeFates(&v)
-	w.judgeOrder(&v)
-	w.judgeFaults(&v)
-	if strings.Contains(w.logs.text(), "-"+mark) {
-		v.add("a log line holds a personal field")
-	}
-	return errors.Join(v...)
-}
-
-// judgeTap makes sure that what the tap believed was written is what the topics have.
-func (w *world) judgeTap(v *verdict) {
-	for at, n := range w.tap.ends() {
-		if got := w.platform.Cluster().PartitionInfo(at.topic, at.partition).HighWatermark; got != n {
-			v.add("%s-%d ends at %d, and the tap has seen %d records: the oracles are blind", at.topic, at.partition, got, n)
+// checkTap checks that the topics contain what the tap has seen.
+func (o *oracles) checkTap() {
+	for position, n := range o.tap.endOffsets() {
+		if got := o.platform.Cluster().PartitionInfo(position.topic, position.partition).HighWatermark; got != n {
+			o.addViolation(
+				"%s-%d: got end offset %d, but the tap has seen %d records", position.topic, position.partition, got, n,
+			)
 		}
 	}
 }
 
-// judgeDeadLetters reads the dead-letter topic back.
-func (w *world) judgeDeadLetters(v *verdict) {
-	seen := w.tap.written(true)
-	read, err := w.readBack(len(seen))
+// checkDeadLetters reads and checks the dead-letter topic.
+func (o *oracles) checkDeadLetters() {
+	seen := o.tap.writtenRecords(true)
+	read, err := o.readDeadLetters(len(seen))
 	if err != nil {
-		v.add("reading the dead letters back: %w", err)
+		o.addViolation("reading the dead letters back: %w", err)
 		return
 	}
-	byPlace := map[place]*kgo.Record{}
+	byPosition := map[recordPosition]*kgo.Record{}
 	for _, r := range read {
-		byPlace[place{r.Topic, r.Partition, r.Offset}] = r
-		w.judgeDead(v, r)
+		byPosition[recordPosition{r.Topic, r.Partition, r.Offset}] = r
+		o.checkDeadLetter(r)
 	}
 	for _, r := range seen {
-		if got := byPlace[place{r.Topic, r.Partition, r.Offset}]; got == nil || !bytes.Equal(got.Value, r.Value) {
-			v.add("the tap has seen another dead letter at %s-%d-%d", r.Topic, r.Partition, r.Offset)
+		if got := byPosition[recordPosition{r.Topic, r.Partition, r.Offset}]; got == nil ||
+			!bytes.Equal(got.Value, r.Value) {
+			o.addViolation(
+				"%s-%d-%d: the dead letter differs from the one that the tap has seen", r.Topic, r.Partition, r.Offset,
+			)
 		}
 	}
 }
 
-func (w *world) readBack(n int) ([]*kgo.Record, error) {
+func (o *oracles) readDeadLetters(count int) ([]*kgo.Record, error) {
 	from := map[int32]kgo.Offset{}
-	for p := range w.parts {
+	for p := range o.partitions {
 		from[int32(p)] = kgo.NewOffset().AtStart()
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.platform.Brokers()...), kgo.Dialer(w.platform.Dial), kgo.DisableClientMetrics(),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{w.deadTopic(): from}))
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(o.platform.Brokers()...), kgo.Dialer(o.platform.Dial), kgo.DisableClientMetrics(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{o.deadLetterTopic(): from}))
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(w.Context(), vendorTimeout)
+	ctx, cancel := context.WithTimeout(o.Context(), vendorTimeout)
 	defer cancel()
 	var out []*kgo.Record
-	for len(out) < n {
+	for len(out) < count {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
-			return out, fmt.Errorf("%d of %d: %w", len(out), n, err)
+			return out, fmt.Errorf("after %d of %d records: %w", len(out), count, err)
 		}
 		out = append(out, fetches.Records()...)
 	}
 	return out, nil
 }
 
-// judgeLedger: produced = delivered + dead + skipped, since a run ends with nothing in retry.
-func (w *world) judgeLedger(v *verdict) {
-	w.books.mu.Lock()
-	defer w.books.mu.Unlock()
-	r := w.books.ledger.Report()
-	for what, origins := range map[string][]string{"lost": r.Lost, "spurious": r.Spurious, "changed on the way": r.Corrupted} {
+// checkLedger checks that produced = delivered + dead + skipped, since a run ends without pending
+// retries.
+func (o *oracles) checkLedger() {
+	o.ledger.mu.Lock()
+	defer o.ledger.mu.Unlock()
+	report := o.ledger.outcomes.Report()
+	for what, origins := range map[string][]string{
+		"lost": report.Lost, "spurious": report.Spurious, "corrupted": report.Corrupted,
+	} {
 		if len(origins) > 0 {
-			v.add("%d of %d records are %s: %v", len(origins), r.Produced, what, origins[:min(len(origins), 10)])
+			o.addViolation(
+				"%d of %d records are %s: %v", len(origins), report.Produced, what, origins[:min(len(origins), 10)],
+			)
 		}
 	}
-	if r.Produced != w.scenario.records || r.Produced == 0 {
-		v.add("%d records were produced, the scenario has %d", r.Produced, w.scenario.records)
+	if report.Produced != o.scenario.records || report.Produced == 0 {
+		o.addViolation("produced: got %d records, want %d", report.Produced, o.scenario.records)
 	}
-	for _, f := range w.books.faults {
-		v.add("%s", f)
+	for _, violation := range o.ledger.violations {
+		o.addViolation("%s", violation)
 	}
-	extra, again := 0, w.again()
-	for _, id := range r.Duplicated {
-		extra += max(0, w.books.delivered[id]-1)
-		w.judgeDuplicate(v, id, again)
+	extra, again := 0, o.countRepeats()
+	for _, id := range report.Duplicated {
+		extra += max(0, o.ledger.delivered[id]-1)
+		o.checkDuplicate(id, again)
 	}
-	if counted := w.metric("sluice_possible_duplicates_total"); !w.line.repeatable && float64(extra) > counted {
-		v.add("the vendor has %d duplicates, and only %v were counted as possible", extra, counted)
+	if counted := o.sumMetric("sluice_possible_duplicates_total"); !o.pipeline.repeatable && float64(extra) > counted {
+		o.addViolation(
+			"duplicates: got %d at the vendor, want at most %v, the number counted as possible", extra, counted,
+		)
 	}
 }
 
-// repeats is what the vendor knows of items that it accepted: by origin, how often without need, and whether it has told its client of one.
-type repeats struct {
-	needless map[string]int
-	told     map[string]bool
+// vendorRepeats is what the vendor knows about items it accepted, by origin: how many acceptances
+// are unexplained, and whether one was confirmed.
+type vendorRepeats struct {
+	unexplained map[string]int
+	confirmed   map[string]bool
 }
 
-func (w *world) again() repeats {
-	r := repeats{needless: map[string]int{}, told: map[string]bool{}}
-	for _, e := range w.vendors.Ledger().Unexplained(w.line.operation) {
-		if p := w.books.of(e); p != nil {
-			r.needless[p.origin.ID()]++
+func (o *oracles) countRepeats() vendorRepeats {
+	repeats := vendorRepeats{unexplained: map[string]int{}, confirmed: map[string]bool{}}
+	for _, entry := range o.vendors.Ledger().Unexplained(o.pipeline.operation) {
+		if original := o.ledger.findEntry(entry); original != nil {
+			repeats.unexplained[original.origin.ID()]++
 		}
 	}
-	for e := range w.vendors.Ledger().AllEntries(w.line.operation) {
-		if p := w.books.of(e); p != nil && e.Confirmed {
-			r.told[p.origin.ID()] = true
+	for entry := range o.vendors.Ledger().AllEntries(o.pipeline.operation) {
+		if original := o.ledger.findEntry(entry); original != nil && entry.Confirmed {
+			repeats.confirmed[original.origin.ID()] = true
 		}
 	}
-	return r
+	return repeats
 }
 
-// judgeDuplicate: what is twice at the vendor was not answered the first time, or was being sent at a crash; what was open then may be twice in the
-// dead-letter topic. Nothing else is anywhere twice.
-func (w *world) judgeDuplicate(v *verdict, id string, r repeats) {
-	delivered, dead := w.books.delivered[id], w.books.dead[id]
-	if r.needless[id] > 0 && !w.sent[id] && (!w.line.repeatable || !w.open[id]) {
-		v.add("%s is %d times at the vendor, and %d times without need", id, delivered, r.needless[id])
+// checkDuplicate allows a repeated delivery only if the first response was lost or the record had
+// an intent at a crash, and a repeated dead letter only if the record was unsettled at a crash.
+func (o *oracles) checkDuplicate(id string, repeats vendorRepeats) {
+	delivered, dead := o.ledger.delivered[id], o.ledger.dead[id]
+	if repeats.unexplained[id] > 0 && !o.intentAtCrash[id] && (!o.pipeline.repeatable || !o.openAtCrash[id]) {
+		o.addViolation("%s was delivered %d times, of which %d are unexplained", id, delivered, repeats.unexplained[id])
 	}
-	if dead > 1 && !w.open[id] {
-		v.add("%s is %d times dead, and was not open at a crash", id, dead)
+	if dead > 1 && !o.openAtCrash[id] {
+		o.addViolation("%s has %d dead letters, but was not unsettled at a crash", id, dead)
 	}
-	if delivered > 0 && dead > 0 && r.told[id] && !w.sent[id] {
-		v.add("%s is dead, and the vendor has said that it has it", id)
+	if delivered > 0 && dead > 0 && repeats.confirmed[id] && !o.intentAtCrash[id] {
+		o.addViolation("%s is dead, but the vendor had confirmed it", id)
 	}
 }
 
-// metric sums a counter over all members.
-func (w *world) metric(name string) float64 {
+// sumMetric sums a counter over all members.
+func (o *oracles) sumMetric(name string) float64 {
 	sum := 0.0
-	for _, m := range w.members {
-		families, err := m.metrics.Gather()
-		w.must(err)
+	for _, member := range o.members {
+		families, err := member.metrics.Gather()
+		o.requireNoError(err)
 		for _, f := range families {
 			if f.GetName() != name {
 				continue
@@ -177,81 +194,88 @@ func (w *world) metric(name string) float64 {
 	return sum
 }
 
-// judgeFates: each record ended as its kind must, and the vendor has at least as many as were to be delivered.
-func (w *world) judgeFates(v *verdict) {
-	w.books.mu.Lock()
-	defer w.books.mu.Unlock()
+// checkOutcomes checks that each record has the outcome of its kind, and that the vendor has
+// received at least the number of records to be delivered.
+func (o *oracles) checkOutcomes() {
+	o.ledger.mu.Lock()
+	defer o.ledger.mu.Unlock()
 	due, reached := 0, 0
-	for id, p := range w.books.records {
-		delivered, dead := w.books.delivered[id], w.books.dead[id]
+	for id, original := range o.ledger.records {
+		delivered, dead := o.ledger.delivered[id], o.ledger.dead[id]
 		reached += delivered
-		_, dies := causes[p.kind]
-		skipped := w.skipping() && (p.kind == tombstone || p.kind == unmapped)
+		_, mustDie := causes[original.kind]
+		skipped := o.skipsUnhandled() && (original.kind == tombstone || original.kind == unmapped)
 		switch {
 		case skipped:
 			if delivered+dead > 0 {
-				v.add("%s (%s) was to be skipped: delivered %d, dead %d", id, p.kind, delivered, dead)
+				o.addViolation(
+					"%s (%s): got %d deliveries and %d dead letters, want it skipped", id, original.kind, delivered,
+					dead,
+				)
 			}
-		case dies:
+		case mustDie:
 			if dead == 0 || delivered > 0 {
-				v.add("%s (%s) was to die: delivered %d, dead %d", id, p.kind, delivered, dead)
+				o.addViolation(
+					"%s (%s): got %d deliveries and %d dead letters, want it dead", id, original.kind, delivered, dead,
+				)
 			}
 		default:
 			if dead == 0 {
 				due++
 			}
-			if dead > 0 && len(w.scenario.may) == 0 && !w.sent[id] {
-				v.add("%s (%s) was to be delivered, and is dead", id, p.kind)
+			if dead > 0 && len(o.scenario.allowedCauses) == 0 && !o.intentAtCrash[id] {
+				o.addViolation("%s (%s) is dead, want it delivered", id, original.kind)
 			}
 		}
 	}
 	if reached < due {
-		v.add("%d records reached the vendor, %d were due", reached, due)
+		o.addViolation("deliveries: got %d, want at least %d", reached, due)
 	}
 }
 
-// judgeOrder: the vendor has each customer's changes in the order produced. After each crash those that were open may come again.
-func (w *world) judgeOrder(v *verdict) {
-	if !w.line.ordered {
+// checkOrder checks that the vendor received each customer's changes in the order of production.
+// After each crash, unsettled ones may be repeated.
+func (o *oracles) checkOrder() {
+	if !o.pipeline.ordered {
 		return
 	}
-	w.books.mu.Lock()
-	defer w.books.mu.Unlock()
-	for customer, seqs := range w.books.versions {
+	o.ledger.mu.Lock()
+	defer o.ledger.mu.Unlock()
+	for customer, seqs := range o.ledger.versions {
 		back := 0
 		for i := 1; i < len(seqs); i++ {
 			if seqs[i] < seqs[i-1] {
 				back++
 			}
 		}
-		if back > w.crashes {
-			v.add("the changes of %s went back %d times in %d crashes: %v", customer, back, w.crashes, seqs)
+		if back > o.crashes {
+			o.addViolation("changes of %s: order broken %d times in %d crashes: %v", customer, back, o.crashes, seqs)
 		}
-		if n := len(seqs); seqs[n-1] != slices.Max(seqs) {
-			v.add("the last change of %s that the vendor has is %d of %v", customer, seqs[n-1], seqs)
+		if count := len(seqs); seqs[count-1] != slices.Max(seqs) {
+			o.addViolation("changes of %s: the vendor received %d last of %v", customer, seqs[count-1], seqs)
 		}
 	}
 }
 
-// judgeFaults: a fault that did not strike proves nothing.
-func (w *world) judgeFaults(v *verdict) {
-	for name, times := range w.vendors.Faults() {
+// checkFaults checks that every fault has occurred, since one that has not proves nothing.
+func (o *oracles) checkFaults() {
+	for name, times := range o.vendors.Faults() {
 		if times == 0 {
-			v.add("the vendor's fault %q did not strike", name)
+			o.addViolation("vendor fault %q did not occur", name)
 		}
 	}
-	for name, times := range w.fired {
+	for name, times := range o.faultCounts {
 		if times() == 0 {
-			v.add("the fault %q did not strike", name)
+			o.addViolation("fault %q did not occur", name)
 		}
 	}
-	if w.line.vendor == "crmcom" && w.scenario.mix[later]+w.scenario.mix[never] > 0 && w.accounts.refused == 0 {
-		v.add("no account was missing")
+	if o.pipeline.vendor == "crmcom" && o.scenario.mix[later]+o.scenario.mix[never] > 0 && o.accounts.refused == 0 {
+		o.addViolation("no account was found missing")
 	}
 }
 
-// mayDieOf tells whether a dead letter of the kind may have the cause.
-func (w *world) mayDieOf(k kind, cause record.Cause) bool {
-	return causes[k] == cause || slices.Contains(w.scenario.may, cause) ||
-		cause == record.CauseUnknown && w.crashes > 0 // judgeFates holds it against what was sent
+// isAllowedCause reports whether a dead letter of the kind may have the cause.
+func (o *oracles) isAllowedCause(recordKind kind, cause record.Cause) bool {
+	return causes[recordKind] == cause || slices.Contains(o.scenario.allowedCauses, cause) ||
+		cause == record.CauseUnknown && o.crashes > 0 // checkOutcomes compares it with the intents
 }

@@ -12,58 +12,71 @@ import (
 	"sluice/internal/sink"
 )
 
-// shuffledPlan has each kind of the scenario's mix that the line knows as often as the mix says, in an order that the seed gives.
-func (w *world) shuffledPlan() []kind {
+// shuffledPlan returns the kinds of the scenario's mix that the pipeline supports, shuffled by the
+// seed.
+func (h *harness) shuffledPlan() []kind {
 	var plan []kind
-	for _, k := range slices.Sorted(maps.Keys(w.scenario.mix)) {
-		if knows(w.line, k) {
-			plan = append(plan, slices.Repeat([]kind{k}, w.scenario.mix[k])...)
+	for _, recordKind := range slices.Sorted(maps.Keys(h.scenario.mix)) {
+		if supportsKind(h.pipeline, recordKind) {
+			plan = append(plan, slices.Repeat([]kind{recordKind}, h.scenario.mix[recordKind])...)
 		}
 	}
-	for len(plan) < w.scenario.records {
+	for len(plan) < h.scenario.records {
 		plan = append(plan, good)
 	}
-	w.rng.Shuffle(len(plan), func(i, j int) { plan[i], plan[j] = plan[j], plan[i] })
+	h.rng.Shuffle(len(plan), func(i, j int) { plan[i], plan[j] = plan[j], plan[i] })
 	return plan
 }
 
-// produce writes the next n records of the plan, all of them where n is 0.
-func (w *world) produce(n int) {
-	if n == 0 {
-		n = len(w.plan)
+// produceRecords produces the next count records of the plan, or all of them if count is 0.
+func (h *harness) produceRecords(count int) {
+	if count == 0 {
+		count = len(h.plan)
 	}
-	batch := w.plan[:n]
-	w.plan = w.plan[n:]
+	batch := h.plan[:count]
+	h.plan = h.plan[count:]
 	var records []*kgo.Record
-	for _, k := range batch {
-		records = append(records, w.next(k))
+	for _, kind := range batch {
+		records = append(records, h.nextRecord(kind))
 	}
-	w.must(w.client.ProduceSync(w.Context(), records...).FirstErr())
+	h.requireNoError(h.client.ProduceSync(h.Context(), records...).FirstErr())
 	for _, r := range records {
-		if p := w.books.find(fmt.Sprintf("%s-%d-%d", r.Topic, r.Partition, r.Offset)); p == nil || p.raw != r {
-			w.Fatalf("record %s-%d-%d was entered for another place", r.Topic, r.Partition, r.Offset)
+		if original := h.ledger.findRecord(fmt.Sprintf("%s-%d-%d", r.Topic, r.Partition, r.Offset)); original == nil ||
+			original.raw != r {
+			h.Fatalf("record %s-%d-%d is not in the ledger under this position", r.Topic, r.Partition, r.Offset)
 		}
 	}
 }
 
-// next makes a record and enters it in the books under the offset that it will have, for it may be read before its write is confirmed.
-func (w *world) next(k kind) *kgo.Record {
-	w.seq++
-	customer := fmt.Sprint("c", w.rng.IntN(12))
+// nextRecord builds a record and adds it to the ledger under the offset that it will have, since it
+// may be consumed before its write is acknowledged.
+func (h *harness) nextRecord(recordKind kind) *kgo.Record {
+	h.lastSeq++
+	customer := fmt.Sprint("c", h.rng.IntN(12))
 	key := []byte(customer)
-	if w.rng.IntN(20) == 0 {
-		customer, key = fmt.Sprint("n", w.seq), nil
+	if h.rng.IntN(20) == 0 {
+		customer, key = fmt.Sprint("n", h.lastSeq), nil
 	}
-	value, err := w.values.value(k, w.seq, customer)
-	w.must(err)
-	h := fnv.New32a()
-	h.Write([]byte(customer))
+	value, err := h.values.encodeValue(recordKind, h.lastSeq, customer)
+	h.requireNoError(err)
+	hash := fnv.New32a()
+	hash.Write([]byte(customer))
 	r := &kgo.Record{
-		Topic: w.line.pipeline, Partition: int32(h.Sum32() % uint32(w.parts)), Key: key, Value: value, Timestamp: time.Now().Truncate(time.Millisecond),
-		Headers: []kgo.RecordHeader{{Key: "trace", Value: []byte{0, 255, byte(w.seq)}}, {Key: "empty"}, {Key: "trace", Value: []byte("again")}},
+		Topic: h.pipeline.name, Partition: int32(hash.Sum32() % uint32(h.partitions)), Key: key, Value: value,
+		Timestamp: time.Now().Truncate(time.Millisecond),
+		Headers: []kgo.RecordHeader{
+			{Key: "trace", Value: []byte{0, 255, byte(h.lastSeq)}}, {Key: "empty"},
+			{Key: "trace", Value: []byte("again")},
+		},
 	}
-	origin := sink.Origin{Topic: r.Topic, TopicID: w.topicID, Partition: r.Partition, Offset: w.ends[r.Partition], Timestamp: r.Timestamp}
-	w.ends[r.Partition]++
-	w.books.enter(&produced{seq: w.seq, kind: k, customer: customer, raw: r, origin: origin}, w.skipping() && (k == tombstone || k == unmapped))
+	origin := sink.Origin{
+		Topic: r.Topic, TopicID: h.topicID, Partition: r.Partition, Offset: h.sourceEnds[r.Partition],
+		Timestamp: r.Timestamp,
+	}
+	h.sourceEnds[r.Partition]++
+	h.ledger.recordProduced(
+		&producedRecord{seq: h.lastSeq, kind: recordKind, customer: customer, raw: r, origin: origin},
+		h.skipsUnhandled() && (recordKind == tombstone || recordKind == unmapped),
+	)
 	return r
 }

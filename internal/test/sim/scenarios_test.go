@@ -16,54 +16,56 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// scenario is a way in which the world behaves.
+// scenario defines the records, the faults and the members of a run.
 type scenario struct {
-	name    string
-	lines   []*line // which it is for, by turns; nil: all
-	records int
-	mix     map[kind]int // how many records of each kind; the rest is good
-	rules   func(w *world) []sandbox.Rule
-	play    func(w *world)
-	// may are causes of death that a record may have besides those of its kind; unclear says that answers are lost, which counts as attempts.
-	may     []record.Cause
-	unclear bool
-	// stale says that a former owner may ask to commit what it had, before it hears that it is none; the broker must refuse it.
-	stale bool
+	name      string
+	pipelines []*simPipeline // seeds take turns; nil means all pipelines
+	records   int
+	mix       map[kind]int // number of records of each kind; the rest is good
+	rules     func(h *harness) []sandbox.Rule
+	run       func(h *harness)
+	// allowedCauses are causes that any dead letter may have. losesResponses means that responses
+	// are lost, which counts as attempts.
+	allowedCauses  []record.Cause
+	losesResponses bool
+	// staleCommits means that a former owner may send a commit before it learns that it lost the
+	// partition. The broker must refuse it.
+	staleCommits bool
 }
 
-var everyLine = []*line{&purchases, &feedback, &changes}
+var allPipelines = []*simPipeline{&purchasesPipeline, &feedbackPipeline, &changesPipeline}
 
-// knows tells whether a line's vendor can refuse in that way.
-func knows(l *line, k kind) bool {
-	switch k {
+// supportsKind reports whether the pipeline's vendor can refuse items in the way of the kind.
+func supportsKind(pipeline *simPipeline, recordKind kind) bool {
+	switch recordKind {
 	case later, never, forgotten:
-		return l.vendor != "expoints"
+		return pipeline.vendor != "expoints"
 	case named:
-		return l.vendor != "crmcom"
+		return pipeline.vendor != "crmcom"
 	}
 	return true
 }
 
-// kindRules have the vendor refuse the kinds of a plan.
-func kindRules(l *line, plan []kind) []sandbox.Rule {
+// kindRules make the vendor refuse the kinds in a plan.
+func kindRules(pipeline *simPipeline, plan []kind) []sandbox.Rule {
 	var rules []sandbox.Rule
-	add := func(k kind, r sandbox.Rule) {
-		if slices.Contains(plan, k) {
-			r.Name, r.Operation = fmt.Sprintf("%s: %s", k, r.Do.Fault), l.operation
-			r.When.Items = sandbox.Items{Field: l.field, Prefix: string(k) + "-"}
-			rules = append(rules, r)
+	add := func(recordKind kind, rule sandbox.Rule) {
+		if slices.Contains(plan, recordKind) {
+			rule.Name, rule.Operation = fmt.Sprintf("%s: %s", recordKind, rule.Do.Fault), pipeline.operation
+			rule.When.Items = sandbox.Items{Field: pipeline.textField, Prefix: string(recordKind) + "-"}
+			rules = append(rules, rule)
 		}
 	}
 	code := ""
-	if l.vendor == "crmcom" {
+	if pipeline.vendor == "crmcom" {
 		code = "InvalidAPIParameterException"
 	}
-	add(culprit, sandbox.Rule{Do: sandbox.Action{Fault: sandbox.FaultRefuseBatch, ErrorCode: code}})
+	add(offender, sandbox.Rule{Do: sandbox.Action{Fault: sandbox.FaultRefuseBatch, ErrorCode: code}})
 	add(named, sandbox.Rule{Do: sandbox.Action{Fault: sandbox.FaultRefuseBatch, Named: true}})
 	add(rejected, sandbox.Rule{Do: sandbox.Action{Fault: sandbox.FaultRefuseItem, ErrorCode: code}})
 	add(forgotten, sandbox.Rule{Times: 2, Do: sandbox.Action{Fault: sandbox.FaultRefuseItem}})
 	add(forgotten, sandbox.Rule{Times: 2, Do: sandbox.Action{Fault: sandbox.FaultDropItems}})
-	if l.vendor == "propel" {
+	if pipeline.vendor == "propel" {
 		const deadlock = "Deadlock found, try again."
 		add(later, sandbox.Rule{Times: 2, Do: sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: deadlock}})
 		add(never, sandbox.Rule{Do: sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: deadlock}})
@@ -71,215 +73,258 @@ func kindRules(l *line, plan []kind) []sandbox.Rule {
 	return rules
 }
 
-var refusals = map[kind]int{rejected: 6, later: 8, never: 4}
+var refusedMix = map[kind]int{rejected: 6, later: 8, never: 4}
 
-var everything = map[kind]int{rejected: 4, later: 5, never: 3, poison: 3, stranger: 2, invalid: 3, unmapped: 3, tombstone: 3}
+var fullMix = map[kind]int{
+	rejected: 4, later: 5, never: 3, poison: 3, unknownSchema: 2, invalid: 3, unmapped: 3, tombstone: 3,
+}
 
 var scenarios = []*scenario{
-	{name: "clean", records: 120, play: steady},
-	{name: "records_that_cannot_be_sent", records: 120, mix: map[kind]int{poison: 6, stranger: 3, invalid: 5, unmapped: 5, tombstone: 5}, play: steady},
-	{name: "items_refused", records: 120, mix: refusals, play: steady},
-	{name: "batches_refused", records: 100, mix: map[kind]int{culprit: 5, named: 4}, play: steady},
-	{name: "too_large", records: 100, rules: func(w *world) []sandbox.Rule {
-		return w.fault("413", sandbox.Rule{Times: 3, When: sandbox.When{Every: 2}, Do: sandbox.Action{Fault: sandbox.FaultTooLarge}})
-	}, play: steady, may: []record.Cause{record.CauseTooLarge}},
-	{name: "outage", records: 60, rules: outage, play: steady},
-	{name: "throttle", records: 100, rules: func(w *world) []sandbox.Rule {
-		return w.fault("429", sandbox.Rule{Times: 5, When: sandbox.When{AfterCalls: 1, Every: 2},
-			Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusTooManyRequests, RetryAfter: 5 * time.Second}})
-	}, play: steady},
-	{name: "tokens_expire", records: 100, rules: func(w *world) []sandbox.Rule {
-		return w.fault("expiry", sandbox.Rule{When: sandbox.When{AfterCalls: 1, Every: 3}, Do: sandbox.Action{Fault: sandbox.FaultExpireTokens}})
-	}, play: steady},
-	{name: "credentials_refused", records: 60, rules: func(w *world) []sandbox.Rule {
-		return w.fault("refusal", sandbox.Rule{When: sandbox.When{AfterCalls: 2, Until: time.Minute},
+	{name: "clean", records: 120, run: runSteady},
+	{
+		name: "records_that_cannot_be_sent", records: 120,
+		mix: map[kind]int{poison: 6, unknownSchema: 3, invalid: 5, unmapped: 5, tombstone: 5}, run: runSteady,
+	},
+	{name: "items_refused", records: 120, mix: refusedMix, run: runSteady},
+	{name: "batches_refused", records: 100, mix: map[kind]int{offender: 5, named: 4}, run: runSteady},
+	{name: "too_large", records: 100, rules: func(h *harness) []sandbox.Rule {
+		return h.operationRule("413", sandbox.Rule{
+			Times: 3, When: sandbox.When{Every: 2}, Do: sandbox.Action{Fault: sandbox.FaultTooLarge},
+		})
+	}, run: runSteady, allowedCauses: []record.Cause{record.CauseTooLarge}},
+	{name: "outage", records: 60, rules: outageRules, run: runSteady},
+	{name: "throttle", records: 100, rules: func(h *harness) []sandbox.Rule {
+		return h.operationRule("429", sandbox.Rule{Times: 5, When: sandbox.When{AfterCalls: 1, Every: 2},
+			Do: sandbox.Action{
+				Fault: sandbox.FaultStatus, Code: http.StatusTooManyRequests, RetryAfter: 5 * time.Second,
+			}})
+	}, run: runSteady},
+	{name: "tokens_expire", records: 100, rules: func(h *harness) []sandbox.Rule {
+		return h.operationRule("expiry", sandbox.Rule{
+			When: sandbox.When{AfterCalls: 1, Every: 3}, Do: sandbox.Action{Fault: sandbox.FaultExpireTokens},
+		})
+	}, run: runSteady},
+	{name: "credentials_refused", records: 60, rules: func(h *harness) []sandbox.Rule {
+		return h.operationRule("refusal", sandbox.Rule{When: sandbox.When{AfterCalls: 2, Until: time.Minute},
 			Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusUnauthorized}})
-	}, play: steady},
-	{name: "answers_forget_items", lines: []*line{&purchases, &changes}, records: 100, mix: map[kind]int{forgotten: 4}, rules: func(w *world) []sandbox.Rule {
-		return w.fault("drop", sandbox.Rule{Times: 3, When: sandbox.When{Every: 3}, Do: sandbox.Action{Fault: sandbox.FaultDropItems, Count: 2}})
-	}, play: steady, unclear: true, may: []record.Cause{record.CauseUnknown}},
-	{name: "answers_cut", records: 100, rules: cutAnswers, play: steady, unclear: true, may: []record.Cause{record.CauseUnknown}},
-	{name: "crash", records: 120, mix: refusals, play: crashing},
-	{name: "members_come_and_go", records: 150, mix: refusals, play: joining},
-	{name: "cut_off_and_back", records: 120, mix: refusals, play: cutOffAndBack, stale: true},
-	{name: "dead_letters_refused", records: 100, mix: everything, play: func(w *world) { w.refusing(w.deadTopic(), "dead letters") }},
-	{name: "retries_refused", lines: []*line{&purchases}, records: 100, mix: refusals, play: func(w *world) { w.refusing(w.retryTopics()[0], "retries") }},
-	{name: "registry_down", records: 80, play: withoutRegistry},
-	{name: "commits_refused", records: 120, mix: refusals, play: withoutCommits},
-	{name: "everything_at_once", records: 120, mix: everything, rules: cutAnswers, play: storm, unclear: true, may: []record.Cause{record.CauseUnknown}},
+	}, run: runSteady},
+	{name: "responses_omit_items", pipelines: []*simPipeline{&purchasesPipeline, &changesPipeline}, records: 100,
+		mix: map[kind]int{forgotten: 4}, rules: func(h *harness) []sandbox.Rule {
+			return h.operationRule("drop", sandbox.Rule{
+				Times: 3, When: sandbox.When{Every: 3}, Do: sandbox.Action{Fault: sandbox.FaultDropItems, Count: 2},
+			})
+		}, run: runSteady, losesResponses: true, allowedCauses: []record.Cause{record.CauseUnknown}},
+	{
+		name: "responses_cut", records: 100, rules: cutResponses, run: runSteady, losesResponses: true,
+		allowedCauses: []record.Cause{record.CauseUnknown},
+	},
+	{name: "crash", records: 120, mix: refusedMix, run: runCrashes},
+	{name: "members_come_and_go", records: 150, mix: refusedMix, run: runRebalances},
+	{name: "cut_off_and_back", records: 120, mix: refusedMix, run: runCutOff, staleCommits: true},
+	{
+		name: "dead_letters_refused", records: 100, mix: fullMix,
+		run: func(h *harness) { h.runWithRefusedWrites(h.deadLetterTopic(), "dead letters") },
+	},
+	{
+		name: "retries_refused", pipelines: []*simPipeline{&purchasesPipeline}, records: 100, mix: refusedMix,
+		run: func(h *harness) { h.runWithRefusedWrites(h.retryTopics()[0], "retries") },
+	},
+	{name: "registry_down", records: 80, run: runWithoutRegistry},
+	{name: "commits_refused", records: 120, mix: refusedMix, run: runWithoutCommits},
+	{
+		name: "everything_at_once", records: 120, mix: fullMix, rules: cutResponses, run: runEverything,
+		losesResponses: true, allowedCauses: []record.Cause{record.CauseUnknown},
+	},
 }
 
-// fault names a rule and has it strike the line's operation.
-func (w *world) fault(name string, r sandbox.Rule) []sandbox.Rule {
-	r.Name, r.Operation = name, w.line.operation
-	return []sandbox.Rule{r}
+// operationRule names a rule and restricts it to the pipeline's operation.
+func (h *harness) operationRule(name string, rule sandbox.Rule) []sandbox.Rule {
+	rule.Name, rule.Operation = name, h.pipeline.operation
+	return []sandbox.Rule{rule}
 }
 
-func outage(w *world) []sandbox.Rule {
+func outageRules(h *harness) []sandbox.Rule {
 	do := []sandbox.Action{
 		{Fault: sandbox.FaultStatus, Code: http.StatusServiceUnavailable},
 		{Fault: sandbox.FaultStatus, Code: http.StatusInternalServerError},
 		{Fault: sandbox.FaultStatus, Code: http.StatusNotFound},
-	}[w.rng.IntN(3)]
-	return w.fault("outage", sandbox.Rule{When: sandbox.When{AfterCalls: 2, Until: 10 * time.Minute}, Do: do})
+	}[h.rng.IntN(3)]
+	return h.operationRule("outage", sandbox.Rule{When: sandbox.When{AfterCalls: 2, Until: 10 * time.Minute}, Do: do})
 }
 
-// cutAnswers has calls end without an answer, acted upon or not.
-func cutAnswers(w *world) []sandbox.Rule {
-	acted := w.fault("cut, acted upon", sandbox.Rule{Times: 3, When: sandbox.When{AfterCalls: 1, Every: 4}, Do: sandbox.Action{Fault: sandbox.FaultResetAfter, Apply: true}})
-	not := w.fault("cut", sandbox.Rule{Times: 2, When: sandbox.When{AfterCalls: 2, Every: 5}, Do: sandbox.Action{Fault: sandbox.FaultResetAfter}})
-	gateway := w.fault("502", sandbox.Rule{Times: 1, When: sandbox.When{AfterCalls: 5}, Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusBadGateway, Apply: true}})
-	hung := w.fault("hung", sandbox.Rule{Times: 1, When: sandbox.When{AfterCalls: 3}, Do: sandbox.Action{Fault: sandbox.FaultTimeout, Apply: true, Delay: time.Minute}})
+// cutResponses makes calls end without a response, some applied and some not.
+func cutResponses(h *harness) []sandbox.Rule {
+	acted := h.operationRule("cut, acted upon", sandbox.Rule{
+		Times: 3, When: sandbox.When{AfterCalls: 1, Every: 4},
+		Do: sandbox.Action{Fault: sandbox.FaultResetAfter, Apply: true},
+	})
+	not := h.operationRule("cut", sandbox.Rule{
+		Times: 2, When: sandbox.When{AfterCalls: 2, Every: 5}, Do: sandbox.Action{Fault: sandbox.FaultResetAfter},
+	})
+	gateway := h.operationRule("502", sandbox.Rule{
+		Times: 1, When: sandbox.When{AfterCalls: 5},
+		Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusBadGateway, Apply: true},
+	})
+	hung := h.operationRule("hung", sandbox.Rule{
+		Times: 1, When: sandbox.When{AfterCalls: 3},
+		Do: sandbox.Action{Fault: sandbox.FaultTimeout, Apply: true, Delay: time.Minute},
+	})
 	return slices.Concat(acted, not, gateway, hung)
 }
 
-// steady is one member from the start to the end. Half of the records are there before it, the rest comes in three parts.
-func steady(w *world) {
-	w.produce(len(w.plan) / 2)
-	m := w.join()
+// runSteady runs one member from start to end. Half of the records exist before it starts, the rest
+// follows in three parts.
+func runSteady(h *harness) {
+	h.produceRecords(len(h.plan) / 2)
+	member := h.startMember()
 	for range 2 {
-		testkit.AdvanceClock(w.random(2 * time.Second))
-		w.produce(len(w.plan) / 2)
+		testkit.AdvanceClock(h.randomDuration(2 * time.Second))
+		h.produceRecords(len(h.plan) / 2)
 	}
-	w.produce(0)
-	w.await()
-	m.leave()
+	h.produceRecords(0)
+	h.awaitSettled()
+	member.stop()
 }
 
-// crashing has a member crash one to three times, and another one follow. With every other seed the first crash is in the middle of a call.
-func crashing(w *world) {
-	w.produce(len(w.plan) / 2)
-	for i := range 1 + w.rng.IntN(3) {
-		m := w.join()
-		testkit.AdvanceClock(w.random(3 * time.Second))
-		w.awaitMembers(1)
-		w.produce(len(w.plan) / 3)
-		if i == 0 && w.seed%2 == 0 {
-			w.awaitCall()
-			m.crash()
-			open := len(w.open)
-			w.fired["crash in a call"] = func() int { return open }
+// runCrashes crashes one to three members in succession. With every other seed the first crash
+// happens during a call.
+func runCrashes(h *harness) {
+	h.produceRecords(len(h.plan) / 2)
+	for i := range 1 + h.rng.IntN(3) {
+		member := h.startMember()
+		testkit.AdvanceClock(h.randomDuration(3 * time.Second))
+		h.awaitMembers(1)
+		h.produceRecords(len(h.plan) / 3)
+		if i == 0 && h.seed%2 == 0 {
+			h.awaitAcceptance()
+			member.crash()
+			open := len(h.openAtCrash)
+			h.faultCounts["crash in a call"] = func() int { return open }
 			continue
 		}
-		testkit.AdvanceClock(w.random(3 * time.Second))
-		m.crash()
+		testkit.AdvanceClock(h.randomDuration(3 * time.Second))
+		member.crash()
 	}
-	w.produce(0)
-	m := w.join()
-	w.await()
-	m.leave()
+	h.produceRecords(0)
+	member := h.startMember()
+	h.awaitSettled()
+	member.stop()
 }
 
-// joining has two members come and go in clean ways. One leaves while both are at work, or while they still come to terms.
-func joining(w *world) {
-	w.produce(len(w.plan) / 3)
-	a := w.join()
+// runRebalances lets two members join and leave gracefully. One leaves while both are working, or
+// while the group is still rebalancing.
+func runRebalances(h *harness) {
+	h.produceRecords(len(h.plan) / 3)
+	first := h.startMember()
 	for range 2 {
-		testkit.AdvanceClock(w.random(3 * time.Second))
-		b := w.join()
-		w.produce(len(w.plan) / 2)
-		if w.rng.IntN(2) == 0 {
-			w.awaitMembers(2)
+		testkit.AdvanceClock(h.randomDuration(3 * time.Second))
+		second := h.startMember()
+		h.produceRecords(len(h.plan) / 2)
+		if h.rng.IntN(2) == 0 {
+			h.awaitMembers(2)
 		}
-		testkit.AdvanceClock(w.random(8 * time.Second))
-		a.leave()
-		a = b
+		testkit.AdvanceClock(h.randomDuration(8 * time.Second))
+		first.stop()
+		first = second
 	}
-	w.produce(0)
-	w.await()
-	a.leave()
+	h.produceRecords(0)
+	h.awaitSettled()
+	first.stop()
 }
 
-// cutOffAndBack has a member lose the brokers in the middle of a call, and come back when another one has gone on with its partitions: whatever it still
-// holds of them it must forget.
-func cutOffAndBack(w *world) {
-	w.produce(len(w.plan) / 3)
-	a, b := w.join(), w.join()
-	w.awaitMembers(2)
-	w.produce(len(w.plan) / 2)
-	w.awaitCall()
-	a.cutOff()
-	open := len(w.open)
-	w.fired["cut off"] = func() int { return open }
-	w.awaitMembers(1)
-	w.produce(0)
-	testkit.AdvanceClock(w.random(20 * time.Second))
-	a.brokers.Restore()
-	w.awaitMembers(2)
-	w.await()
-	a.leave()
-	b.leave()
+// runCutOff disconnects a member from the brokers during a call, and reconnects it once another
+// member has taken over its partitions. It must discard whatever it holds of them.
+func runCutOff(h *harness) {
+	h.produceRecords(len(h.plan) / 3)
+	first, second := h.startMember(), h.startMember()
+	h.awaitMembers(2)
+	h.produceRecords(len(h.plan) / 2)
+	h.awaitAcceptance()
+	first.cutOff()
+	open := len(h.openAtCrash)
+	h.faultCounts["cut off"] = func() int { return open }
+	h.awaitMembers(1)
+	h.produceRecords(0)
+	testkit.AdvanceClock(h.randomDuration(20 * time.Second))
+	first.brokerUplink.Restore()
+	h.awaitMembers(2)
+	h.awaitSettled()
+	first.stop()
+	second.stop()
 }
 
-// refusing has the cluster refuse writes to a topic for a while, with an error that a producer tries again or with one that it does not.
-func (w *world) refusing(topic, name string) {
-	err := []*kerr.Error{kerr.NotEnoughReplicas, kerr.TopicAuthorizationFailed, kerr.InvalidRecord}[w.rng.IntN(3)]
-	h := w.tap.refuse(w.platform.Cluster(), topic, 5*time.Second+w.random(20*time.Second), err)
-	w.fired[fmt.Sprintf("%s refused with %s", name, err.Message)] = h.Hits
-	steady(w)
+// runWithRefusedWrites lets the cluster refuse writes to a topic for a while, with an error that
+// the producer may or may not retry.
+func (h *harness) runWithRefusedWrites(topic, name string) {
+	err := []*kerr.Error{kerr.NotEnoughReplicas, kerr.TopicAuthorizationFailed, kerr.InvalidRecord}[h.rng.IntN(3)]
+	fault := h.tap.refuseWrites(h.platform.Cluster(), topic, 5*time.Second+h.randomDuration(20*time.Second), err)
+	h.faultCounts[fmt.Sprintf("%s refused with %s", name, err.Message)] = fault.Hits
+	runSteady(h)
 }
 
-// withoutRegistry has the registry fail from the start, and once more when a schema is asked for that is new.
-func withoutRegistry(w *world) {
+// runWithoutRegistry lets the registry fail from the start.
+func runWithoutRegistry(h *harness) {
 	var down atomic.Bool
 	var asked atomic.Int64
-	w.platform.Registry().Intercept(func(rw http.ResponseWriter, _ *http.Request) bool {
+	h.platform.Registry().Intercept(func(rw http.ResponseWriter, _ *http.Request) bool {
 		if down.Load() {
 			asked.Add(1)
 			rw.WriteHeader(http.StatusServiceUnavailable)
 		}
 		return down.Load()
 	})
-	w.fired["registry down"] = func() int { return int(asked.Load()) }
+	h.faultCounts["registry down"] = func() int { return int(asked.Load()) }
 	down.Store(true)
-	w.produce(len(w.plan) / 2)
-	m := w.join()
-	testkit.AdvanceClock(time.Minute + w.random(time.Minute))
-	if n := w.vendors.Ledger().Count(w.line.operation); n > 0 {
-		w.Errorf("%d items reached the vendor without a schema", n)
+	h.produceRecords(len(h.plan) / 2)
+	member := h.startMember()
+	testkit.AdvanceClock(time.Minute + h.randomDuration(time.Minute))
+	if count := h.vendors.Ledger().Count(h.pipeline.operation); count > 0 {
+		h.Errorf("got %d items at the vendor, want none without a schema", count)
 	}
 	down.Store(false)
-	w.produce(0)
-	w.await()
-	m.leave()
+	h.produceRecords(0)
+	h.awaitSettled()
+	member.stop()
 }
 
-// withoutCommits has the coordinator refuse commits for a while.
-func withoutCommits(w *world) {
-	err := []*kerr.Error{kerr.CoordinatorNotAvailable, kerr.RequestTimedOut, kerr.UnknownServerError}[w.rng.IntN(3)]
-	var h *kfake.FaultHandle
-	w.produce(len(w.plan) / 2)
-	m := w.join()
-	testkit.AdvanceClock(w.random(time.Second))
-	h = w.platform.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: w.group(), Err: err, Count: -1})
-	w.fired["commits refused with "+err.Message] = h.Hits
-	w.produce(0)
-	testkit.AdvanceClock(5*time.Second + w.random(10*time.Second))
-	h.Remove()
-	w.await()
-	m.leave()
+// runWithoutCommits lets the coordinator refuse commits for a while.
+func runWithoutCommits(h *harness) {
+	err := []*kerr.Error{kerr.CoordinatorNotAvailable, kerr.RequestTimedOut, kerr.UnknownServerError}[h.rng.IntN(3)]
+	var fault *kfake.FaultHandle
+	h.produceRecords(len(h.plan) / 2)
+	member := h.startMember()
+	testkit.AdvanceClock(h.randomDuration(time.Second))
+	fault = h.platform.Cluster().Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: h.groupName(), Err: err, Count: -1,
+	})
+	h.faultCounts["commits refused with "+err.Message] = fault.Hits
+	h.produceRecords(0)
+	testkit.AdvanceClock(5*time.Second + h.randomDuration(10*time.Second))
+	fault.Remove()
+	h.awaitSettled()
+	member.stop()
 }
 
-// storm has all of it: answers cut, writes refused, members joining, leaving and crashing.
-func storm(w *world) {
-	h := w.tap.refuse(w.platform.Cluster(), w.deadTopic(), 5*time.Second, kerr.NotEnoughReplicas)
-	w.fired["dead letters refused"] = h.Hits
-	w.produce(len(w.plan) / 3)
-	a := w.join()
-	testkit.AdvanceClock(w.random(3 * time.Second))
-	b := w.join()
-	w.produce(len(w.plan) / 2)
-	testkit.AdvanceClock(2*time.Second + w.random(5*time.Second))
-	w.awaitMembers(2)
-	if w.rng.IntN(2) == 0 {
-		a, b = b, a
+// runEverything combines cut responses, refused writes, and members that join, leave and crash.
+func runEverything(h *harness) {
+	fault := h.tap.refuseWrites(h.platform.Cluster(), h.deadLetterTopic(), 5*time.Second, kerr.NotEnoughReplicas)
+	h.faultCounts["dead letters refused"] = fault.Hits
+	h.produceRecords(len(h.plan) / 3)
+	first := h.startMember()
+	testkit.AdvanceClock(h.randomDuration(3 * time.Second))
+	second := h.startMember()
+	h.produceRecords(len(h.plan) / 2)
+	testkit.AdvanceClock(2*time.Second + h.randomDuration(5*time.Second))
+	h.awaitMembers(2)
+	if h.rng.IntN(2) == 0 {
+		first, second = second, first
 	}
-	a.crash()
-	w.produce(0)
-	testkit.AdvanceClock(w.random(20 * time.Second))
-	c := w.join()
-	testkit.AdvanceClock(w.random(time.Minute))
-	b.leave()
-	w.await()
-	c.leave()
+	first.crash()
+	h.produceRecords(0)
+	testkit.AdvanceClock(h.randomDuration(20 * time.Second))
+	third := h.startMember()
+	testkit.AdvanceClock(h.randomDuration(time.Minute))
+	second.stop()
+	h.awaitSettled()
+	third.stop()
 }

@@ -10,24 +10,24 @@ import (
 )
 
 var (
-	oneSeed   = flag.Int("sim.seed", -1, "the one seed to run")
-	manySeeds = flag.Int("sim.seeds", 0, "seeds of each scenario; 0: as SLUICE_SIM_SEEDS says, else 12")
+	seedFlag  = flag.Int("sim.seed", -1, "run only this seed")
+	seedsFlag = flag.Int("sim.seeds", 0, "number of seeds per scenario; default: SLUICE_SIM_SEEDS, else 12")
 )
 
-// fewSeeds of each scenario make fewRuns runs at least.
-const fewSeeds, fewRuns = 12, 200
+// By default all scenarios together must have at least minimumRuns runs.
+const defaultSeeds, minimumRuns = 12, 200
 
-// seeds are those of one scenario.
-func seeds(t *testing.T) []int {
+// scenarioSeeds returns the seeds of each scenario.
+func scenarioSeeds(t *testing.T) []int {
 	t.Helper()
-	if *oneSeed >= 0 {
-		return []int{*oneSeed}
+	if *seedFlag >= 0 {
+		return []int{*seedFlag}
 	}
-	n := *manySeeds
-	if n == 0 {
-		n = testkit.SeedCount(t, fewSeeds)
+	count := *seedsFlag
+	if count == 0 {
+		count = testkit.SeedCount(t, defaultSeeds)
 	}
-	out := make([]int, n)
+	out := make([]int, count)
 	for i := range out {
 		out[i] = i
 	}
@@ -35,35 +35,41 @@ func seeds(t *testing.T) []int {
 }
 
 func TestSim(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // the worlds are small and many
-	if n := fewSeeds * len(scenarios); n < fewRuns {
-		t.Errorf("%d scenarios with %d seeds each are %d runs, at least %d are due", len(scenarios), fewSeeds, n, fewRuns)
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // there are many small environments
+	if count := defaultSeeds * len(scenarios); count < minimumRuns {
+		t.Errorf(
+			"%d scenarios with %d seeds: got %d runs, want at least %d", len(scenarios), defaultSeeds, count,
+			minimumRuns,
+		)
 	}
-	for _, s := range scenarios {
-		t.Run(s.name, func(t *testing.T) {
-			for _, seed := range seeds(t) {
+	for _, scn := range scenarios {
+		t.Run(scn.name, func(t *testing.T) {
+			for _, seed := range scenarioSeeds(t) {
 				t.Run(fmt.Sprint("seed_", seed), func(t *testing.T) {
 					t.Parallel()
-					testkit.RunInBubble(t, func(t *testing.T) { run(t, s, seed) })
+					testkit.RunInBubble(t, func(t *testing.T) { runScenario(t, scn, seed) })
 				})
 			}
 		})
 	}
 }
 
-func run(t *testing.T, s *scenario, seed int) {
-	lines := s.lines
+func runScenario(t *testing.T, scn *scenario, seed int) {
+	lines := scn.pipelines
 	if lines == nil {
-		lines = everyLine
+		lines = allPipelines
 	}
-	w := newWorld(t, s, lines[seed%len(lines)], uint64(seed))
+	h := newHarness(t, scn, lines[seed%len(lines)], uint64(seed))
 	defer func() {
 		if t.Failed() {
-			t.Logf("line %s; again with: go test -tags synctests ./internal/test/sim -run 'TestSim/%s' -sim.seed=%d\n%s", w.line.pipeline, s.name, seed, w.logs.tail())
+			t.Logf(
+				"pipeline %s; to repeat: go test -tags synctests ./internal/test/sim -run 'TestSim/%s' -sim.seed=%d\n%s",
+				h.pipeline.name, scn.name, seed, h.logs.tail(),
+			)
 		}
 	}()
-	s.play(w)
-	if err := w.judge(); err != nil {
+	scn.run(h)
+	if err := h.checkRun(); err != nil {
 		t.Error(err)
 	}
 }
