@@ -15,8 +15,8 @@ func constantSize(n int) func(string) int { return func(string) int { return n }
 
 func entryValues(entries []*Entry[int]) []int {
 	var out []int
-	for _, e := range entries {
-		out = append(out, e.Value)
+	for _, entry := range entries {
+		out = append(out, entry.Value)
 	}
 	return out
 }
@@ -42,38 +42,38 @@ func TestABatchIsReadyWhenFullOrOldOrHastened(t *testing.T) {
 		{"the oldest has lingered", Limits{10, 1000, time.Second}, []int{5}, 10, time.Second, true, 0},
 		{"no linger", Limits{10, 1000, 0}, []int{5}, 10, 0, true, 0},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			q := newQueue(c.caps)
-			for i, n := range c.sizes {
-				q.Add(Entry[int]{Value: i, Size: n, ArrivedAt: startTime})
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			queue := newQueue(tc.caps)
+			for i, n := range tc.sizes {
+				queue.Add(Entry[int]{Value: i, Size: n, ArrivedAt: startTime})
 			}
-			ready, wait := q.NextReady(startTime.Add(c.after), c.limit)
-			if ready != c.ready || wait != c.wait {
-				t.Fatalf("Ready = %v, %v, want %v, %v", ready, wait, c.ready, c.wait)
+			ready, wait := queue.NextReady(startTime.Add(tc.after), tc.limit)
+			if ready != tc.ready || wait != tc.wait {
+				t.Fatalf("Ready = %v, %v, want %v, %v", ready, wait, tc.ready, tc.wait)
 			}
 		})
 	}
 }
 
 func TestAnItemLargerThanTheCapGoesAlone(t *testing.T) {
-	q := newQueue(Limits{10, 100, 0})
+	queue := newQueue(Limits{10, 100, 0})
 	for i, n := range []int{20, 500, 20} {
-		q.Add(Entry[int]{Value: i, Size: n, ArrivedAt: startTime})
+		queue.Add(Entry[int]{Value: i, Size: n, ArrivedAt: startTime})
 	}
 	for want := range 3 {
-		if got := entryValues(q.TakeBatch(startTime, 10)); !slices.Equal(got, []int{want}) {
+		if got := entryValues(queue.TakeBatch(startTime, 10)); !slices.Equal(got, []int{want}) {
 			t.Fatalf("batch %d holds %v", want, got)
 		}
 	}
 }
 
 func TestABatchIsFilledToTheByte(t *testing.T) {
-	q := newQueue(Limits{10, 10 + 5 + 1 + 5, 0})
+	queue := newQueue(Limits{10, 10 + 5 + 1 + 5, 0})
 	for i := range 3 {
-		q.Add(Entry[int]{Value: i, Size: 5, ArrivedAt: startTime})
+		queue.Add(Entry[int]{Value: i, Size: 5, ArrivedAt: startTime})
 	}
-	if got := entryValues(q.TakeBatch(startTime, 10)); !slices.Equal(got, []int{0, 1}) {
+	if got := entryValues(queue.TakeBatch(startTime, 10)); !slices.Equal(got, []int{0, 1}) {
 		t.Fatalf("the batch holds %v", got)
 	}
 }
@@ -81,15 +81,15 @@ func TestABatchIsFilledToTheByte(t *testing.T) {
 // Groups are in a map: what holds for one order of it must hold for each.
 func TestOfSeveralGroupsTheOldestGoesFirstAndTheNextToBeDueIsWaitedFor(t *testing.T) {
 	for range 20 {
-		q := newQueue(Limits{10, 1000, time.Minute})
+		queue := newQueue(Limits{10, 1000, time.Minute})
 		for i, group := range []string{"a", "b", "c"} {
-			q.Add(Entry[int]{Value: i, EnvelopeKey: group, Size: 5, ArrivedAt: startTime.Add(time.Duration(i) * time.Second)})
+			queue.Add(Entry[int]{Value: i, EnvelopeKey: group, Size: 5, ArrivedAt: startTime.Add(time.Duration(i) * time.Second)})
 		}
-		if ready, wait := q.NextReady(startTime, 10); ready || wait != time.Minute {
+		if ready, wait := queue.NextReady(startTime, 10); ready || wait != time.Minute {
 			t.Fatalf("Ready = %v, %v", ready, wait)
 		}
 		for want := range 3 {
-			if got := entryValues(q.TakeBatch(startTime.Add(2*time.Minute), 10)); !slices.Equal(got, []int{want}) {
+			if got := entryValues(queue.TakeBatch(startTime.Add(2*time.Minute), 10)); !slices.Equal(got, []int{want}) {
 				t.Fatalf("batch %d holds %v", want, got)
 			}
 		}
@@ -97,72 +97,72 @@ func TestOfSeveralGroupsTheOldestGoesFirstAndTheNextToBeDueIsWaitedFor(t *testin
 }
 
 func TestALaterOneOfAKeyWaitsUntilTheEarlierHasEnded(t *testing.T) {
-	q := newQueue(Limits{10, 1000, 0})
+	queue := newQueue(Limits{10, 1000, 0})
 	for i, key := range []string{"a", "a", "b", "a"} {
-		q.Add(Entry[int]{Value: i, OrderKey: []byte(key), ArrivedAt: startTime})
+		queue.Add(Entry[int]{Value: i, OrderKey: []byte(key), ArrivedAt: startTime})
 	}
-	first := q.TakeBatch(startTime, 10)
+	first := queue.TakeBatch(startTime, 10)
 	if got := entryValues(first); !slices.Equal(got, []int{0, 2}) {
 		t.Fatalf("the first batch holds %v, want the first of each key", got)
 	}
-	q.Return(first[0], startTime.Add(time.Minute))
-	q.Finish(first[1])
-	if ready, wait := q.NextReady(startTime, 10); ready || wait != time.Minute {
+	queue.Return(first[0], startTime.Add(time.Minute))
+	queue.Finish(first[1])
+	if ready, wait := queue.NextReady(startTime, 10); ready || wait != time.Minute {
 		t.Fatalf("while the first of the key waits in place: Ready = %v, %v", ready, wait)
 	}
-	again := q.TakeBatch(startTime.Add(time.Minute), 10)
+	again := queue.TakeBatch(startTime.Add(time.Minute), 10)
 	if got := entryValues(again); !slices.Equal(got, []int{0}) {
 		t.Fatalf("when due, the batch holds %v", got)
 	}
-	q.Finish(again[0])
-	if got := entryValues(q.TakeBatch(startTime, 10)); !slices.Equal(got, []int{1}) {
+	queue.Finish(again[0])
+	if got := entryValues(queue.TakeBatch(startTime, 10)); !slices.Equal(got, []int{1}) {
 		t.Fatalf("after the first ended, the batch holds %v", got)
 	}
 }
 
 func TestTwoOfOneEntityAreNeverInOneBatch(t *testing.T) {
-	q := newQueue(Limits{10, 1000, 0})
+	queue := newQueue(Limits{10, 1000, 0})
 	for i, entity := range []string{"x", "x", "", ""} {
-		q.Add(Entry[int]{Value: i, EntityKey: entity, ArrivedAt: startTime})
+		queue.Add(Entry[int]{Value: i, EntityKey: entity, ArrivedAt: startTime})
 	}
-	first := q.TakeBatch(startTime, 10)
+	first := queue.TakeBatch(startTime, 10)
 	if got := entryValues(first); !slices.Equal(got, []int{0, 2, 3}) {
 		t.Fatalf("the first batch holds %v", got)
 	}
-	q.Finish(first[0])
-	if got := entryValues(q.TakeBatch(startTime, 10)); !slices.Equal(got, []int{1}) {
+	queue.Finish(first[0])
+	if got := entryValues(queue.TakeBatch(startTime, 10)); !slices.Equal(got, []int{1}) {
 		t.Fatalf("the second batch holds %v", got)
 	}
 }
 
 func TestRemoveFreesWhatTheRemovedKeptBack(t *testing.T) {
-	q := newQueue(Limits{10, 1000, 0})
+	queue := newQueue(Limits{10, 1000, 0})
 	for i := range 4 {
-		q.Add(Entry[int]{Value: i, OrderKey: []byte("k"), EntityKey: "e", ArrivedAt: startTime})
+		queue.Add(Entry[int]{Value: i, OrderKey: []byte("k"), EntityKey: "e", ArrivedAt: startTime})
 	}
-	out := q.TakeBatch(startTime, 1)
-	removed := q.RemoveMatching(func(e *Entry[int]) bool { return e.Value == 1 })
-	if !slices.Equal(removed, []int{1}) || q.Len() != 2 {
-		t.Fatalf("removed %v, %d left", removed, q.Len())
+	out := queue.TakeBatch(startTime, 1)
+	removed := queue.RemoveMatching(func(entry *Entry[int]) bool { return entry.Value == 1 })
+	if !slices.Equal(removed, []int{1}) || queue.Len() != 2 {
+		t.Fatalf("removed %v, %d left", removed, queue.Len())
 	}
-	if got := q.TakeBatch(startTime, 10); got != nil {
+	if got := queue.TakeBatch(startTime, 10); got != nil {
 		t.Fatalf("took %v while the first was out", entryValues(got))
 	}
-	q.Finish(out[0])
-	if got := entryValues(q.TakeBatch(startTime, 10)); !slices.Equal(got, []int{2}) {
+	queue.Finish(out[0])
+	if got := entryValues(queue.TakeBatch(startTime, 10)); !slices.Equal(got, []int{2}) {
 		t.Fatalf("the batch holds %v", got)
 	}
 }
 
 func TestHastenEndsTheLingerOfTheBatchThatHoldsTheItem(t *testing.T) {
-	q := newQueue(Limits{10, 1000, time.Hour})
-	q.Add(Entry[int]{Value: 0, EnvelopeKey: "a", ArrivedAt: startTime})
-	q.Add(Entry[int]{Value: 1, EnvelopeKey: "b", ArrivedAt: startTime})
-	q.SkipLinger(func(e *Entry[int]) bool { return e.Value == 1 })
-	if got := entryValues(q.TakeBatch(startTime, 10)); !slices.Equal(got, []int{1}) {
+	queue := newQueue(Limits{10, 1000, time.Hour})
+	queue.Add(Entry[int]{Value: 0, EnvelopeKey: "a", ArrivedAt: startTime})
+	queue.Add(Entry[int]{Value: 1, EnvelopeKey: "b", ArrivedAt: startTime})
+	queue.SkipLinger(func(entry *Entry[int]) bool { return entry.Value == 1 })
+	if got := entryValues(queue.TakeBatch(startTime, 10)); !slices.Equal(got, []int{1}) {
 		t.Fatalf("the batch holds %v", got)
 	}
-	if ready, _ := q.NextReady(startTime, 10); ready {
+	if ready, _ := queue.NextReady(startTime, 10); ready {
 		t.Fatal("the other group is ready too")
 	}
 }
@@ -205,9 +205,9 @@ func (m *queueModel) takeBatch(t *rapid.T) {
 	if !slices.IsSorted(entryValues(got)) {
 		t.Fatalf("a batch out of order: %v", entryValues(got))
 	}
-	for _, e := range got {
-		m.checkOrder(t, e)
-		m.taken[e.Value] = e
+	for _, entry := range got {
+		m.checkOrder(t, entry)
+		m.taken[entry.Value] = entry
 	}
 }
 
@@ -216,10 +216,10 @@ func (m *queueModel) checkCaps(t *rapid.T, got []*Entry[int], limit int) {
 		t.Fatalf("%d items of at most %d", len(got), min(limit, m.limits.Items))
 	}
 	size := 10 + len(got) - 1
-	for _, e := range got {
-		size += e.Size
-		if e.EnvelopeKey != got[0].EnvelopeKey {
-			t.Fatalf("groups %q and %q in one batch", e.EnvelopeKey, got[0].EnvelopeKey)
+	for _, entry := range got {
+		size += entry.Size
+		if entry.EnvelopeKey != got[0].EnvelopeKey {
+			t.Fatalf("groups %q and %q in one batch", entry.EnvelopeKey, got[0].EnvelopeKey)
 		}
 	}
 	if len(got) > 1 && size > m.limits.Bytes {
@@ -227,14 +227,14 @@ func (m *queueModel) checkCaps(t *rapid.T, got []*Entry[int], limit int) {
 	}
 }
 
-func (m *queueModel) checkOrder(t *rapid.T, e *Entry[int]) {
-	if m.taken[e.Value] != nil || m.finished[e.Value] {
-		t.Fatalf("%d was taken twice", e.Value)
+func (m *queueModel) checkOrder(t *rapid.T, entry *Entry[int]) {
+	if m.taken[entry.Value] != nil || m.finished[entry.Value] {
+		t.Fatalf("%d was taken twice", entry.Value)
 	}
-	for i, before := range m.added[:e.Value] {
-		related := e.OrderKey != nil && before.OrderKey != nil && string(e.OrderKey) == string(before.OrderKey) || e.EntityKey != "" && e.EntityKey == before.EntityKey
+	for i, before := range m.added[:entry.Value] {
+		related := entry.OrderKey != nil && before.OrderKey != nil && string(entry.OrderKey) == string(before.OrderKey) || entry.EntityKey != "" && entry.EntityKey == before.EntityKey
 		if related && !m.finished[i] {
-			t.Fatalf("%d was taken before %d of its key or entity had ended", e.Value, i)
+			t.Fatalf("%d was taken before %d of its key or entity had ended", entry.Value, i)
 		}
 	}
 }
@@ -252,28 +252,28 @@ func (m *queueModel) finishEntry(t *rapid.T) {
 	if len(m.taken) == 0 {
 		return
 	}
-	e := m.chooseTaken(t)
-	delete(m.taken, e.Value)
-	m.finished[e.Value] = true
-	m.queue.Finish(e)
+	entry := m.chooseTaken(t)
+	delete(m.taken, entry.Value)
+	m.finished[entry.Value] = true
+	m.queue.Finish(entry)
 }
 
 func (m *queueModel) returnEntry(t *rapid.T) {
 	if len(m.taken) == 0 {
 		return
 	}
-	e := m.chooseTaken(t)
-	delete(m.taken, e.Value)
-	m.queue.Return(e, m.now.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "wait"))*time.Second))
+	entry := m.chooseTaken(t)
+	delete(m.taken, entry.Value)
+	m.queue.Return(entry, m.now.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "wait"))*time.Second))
 }
 
 func (m *queueModel) sweepEntries(t *rapid.T) {
 	modulus := rapid.IntRange(2, 7).Draw(t, "modulus")
 	if rapid.Bool().Draw(t, "hasten") {
-		m.queue.SkipLinger(func(e *Entry[int]) bool { return e.Value%modulus == 0 })
+		m.queue.SkipLinger(func(entry *Entry[int]) bool { return entry.Value%modulus == 0 })
 		return
 	}
-	for _, v := range m.queue.RemoveMatching(func(e *Entry[int]) bool { return e.Value%modulus == 0 }) {
+	for _, v := range m.queue.RemoveMatching(func(entry *Entry[int]) bool { return entry.Value%modulus == 0 }) {
 		if m.taken[v] != nil || m.finished[v] {
 			t.Fatalf("removed %d, which was not in the queue", v)
 		}
@@ -320,22 +320,22 @@ func TestABacklogFillsBatchesTo95Percent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		caps := Limits{Items: rapid.IntRange(20, 200).Draw(t, "items"), Bytes: rapid.IntRange(2000, 20000).Draw(t, "bytes"), Linger: time.Hour}
 		largest := caps.Bytes / 20
-		q := newQueue(caps)
+		queue := newQueue(caps)
 		for i := range 1000 {
-			q.Add(Entry[int]{Value: i, Size: rapid.IntRange(1, largest-1).Draw(t, "size"), ArrivedAt: startTime})
+			queue.Add(Entry[int]{Value: i, Size: rapid.IntRange(1, largest-1).Draw(t, "size"), ArrivedAt: startTime})
 		}
 		for {
-			got := q.TakeBatch(startTime, caps.Items)
+			got := queue.TakeBatch(startTime, caps.Items)
 			if got == nil {
 				return
 			}
 			size := 10 + len(got) - 1
-			for _, e := range got {
-				size += e.Size
+			for _, entry := range got {
+				size += entry.Size
 			}
 			fill := max(float64(len(got))/float64(caps.Items), float64(size)/float64(caps.Bytes))
 			if fill < 0.95 {
-				t.Fatalf("a batch was %.3f full with %d waiting", fill, q.Len())
+				t.Fatalf("a batch was %.3f full with %d waiting", fill, queue.Len())
 			}
 		}
 	})
@@ -344,16 +344,16 @@ func TestABacklogFillsBatchesTo95Percent(t *testing.T) {
 func BenchmarkQueue(b *testing.B) {
 	for _, waiting := range []int{1000, 10000} {
 		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) {
-			q := newQueue(Limits{1000, 1 << 20, time.Second})
+			queue := newQueue(Limits{1000, 1 << 20, time.Second})
 			for range waiting {
-				q.Add(Entry[int]{Size: 500, ArrivedAt: startTime})
+				queue.Add(Entry[int]{Size: 500, ArrivedAt: startTime})
 			}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				q.Add(Entry[int]{Size: 500, ArrivedAt: startTime})
+				queue.Add(Entry[int]{Size: 500, ArrivedAt: startTime})
 				if i%1000 == 999 {
-					for _, e := range q.TakeBatch(startTime, 1000) {
-						q.Finish(e)
+					for _, entry := range queue.TakeBatch(startTime, 1000) {
+						queue.Finish(entry)
 					}
 				}
 			}

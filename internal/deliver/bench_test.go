@@ -21,17 +21,17 @@ type instantVendor struct {
 	results []sink.Result
 }
 
-func (v *instantVendor) Send(_ context.Context, items []sink.Item) sink.Response {
-	return sink.Response{Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: v.results[:len(items)]}
+func (vendor *instantVendor) Send(_ context.Context, items []sink.Item) sink.Response {
+	return sink.Response{Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: vendor.results[:len(items)]}
 }
 
 // settleCounter settles by counting.
 type settleCounter struct{ settled chan int }
 
-func (c *settleCounter) LogIntent(context.Context, []*record.Record) error { return nil }
-func (c *settleCounter) ClearIntent([]*record.Record)                      {}
-func (c *settleCounter) Settle(_ context.Context, outcomes []record.Outcome) error {
-	c.settled <- len(outcomes)
+func (counter *settleCounter) LogIntent(context.Context, []*record.Record) error { return nil }
+func (counter *settleCounter) ClearIntent([]*record.Record)                      {}
+func (counter *settleCounter) Settle(_ context.Context, outcomes []record.Outcome) error {
+	counter.settled <- len(outcomes)
 	return nil
 }
 
@@ -53,31 +53,31 @@ func benchmarkLane(b *testing.B, keys [][]byte) {
 	cfg := testConfig()
 	cfg.MaxItems, cfg.Linger, cfg.Rand = 1000, time.Millisecond, rand.NewPCG(1, 1)
 	border := &settleCounter{settled: make(chan int, 16)}
-	lanes := NewDispatcher(op, cfg, border, border, nil, zap.NewNop())
+	dispatcher := NewDispatcher(op, cfg, border, border, nil, zap.NewNop())
 	ended := make(chan error, 1)
-	go func() { ended <- lanes.Run(b.Context()) }()
+	go func() { ended <- dispatcher.Run(b.Context()) }()
 
 	rec := &record.Record{Raw: &kgo.Record{}}
 	offset.NewTracker([16]byte{}, 0, nil).Track(&rec.Entry, 0, 0, time.Now())
-	job := Delivery{Record: rec, Item: sink.Item{ID: "id", Body: make([]byte, 200)}}
+	delivery := Delivery{Record: rec, Item: sink.Item{ID: "id", Body: make([]byte, 200)}}
 	b.ReportAllocs()
 	b.ResetTimer()
 	inFlight := 0
 	for i := range b.N {
 		if keys != nil {
-			job.OrderKey = keys[i%len(keys)]
+			delivery.OrderKey = keys[i%len(keys)]
 		}
 		for inFlight >= 10_000 {
 			inFlight -= <-border.settled
 		}
-		lanes.Dispatch(job)
+		dispatcher.Dispatch(delivery)
 		inFlight++
 	}
 	for inFlight > 0 {
 		inFlight -= <-border.settled
 	}
 	b.StopTimer()
-	lanes.Close()
+	dispatcher.Close()
 	if err := <-ended; err != nil {
 		b.Fatal(err)
 	}

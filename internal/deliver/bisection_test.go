@@ -55,7 +55,7 @@ func TestABisectFindsExactlyTheCulpritsInFewCalls(t *testing.T) {
 }
 
 func TestASearchIsFloodedByMoreThanAQuarterFromSixteenOnOrAtItsEnd(t *testing.T) {
-	for _, c := range []struct {
+	for _, tc := range []struct {
 		culprits, through, left int
 		want                    bool
 	}{
@@ -67,9 +67,9 @@ func TestASearchIsFloodedByMoreThanAQuarterFromSixteenOnOrAtItsEnd(t *testing.T)
 		{6, 24, 1, false},
 		{4, 4, 0, false},
 	} {
-		w := &bisection[int]{offenders: make([]int, c.culprits), resolved: c.through, remainder: make([]int, c.left)}
-		if got := w.tooManyOffenders(); got != c.want {
-			t.Errorf("%d culprits, %d through, %d left: flooded %v, want %v", c.culprits, c.through, c.left, got, c.want)
+		w := &bisection[int]{offenders: make([]int, tc.culprits), resolved: tc.through, remainder: make([]int, tc.left)}
+		if got := w.tooManyOffenders(); got != tc.want {
+			t.Errorf("%d culprits, %d through, %d left: flooded %v, want %v", tc.culprits, tc.through, tc.left, got, tc.want)
 		}
 	}
 }

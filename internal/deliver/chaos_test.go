@@ -30,17 +30,17 @@ type chaosVendor struct {
 }
 
 // actOnSome answers with a call's class after acting on some of its items, or on none.
-func (c *chaosVendor) actOnSome(items []sink.Item, a sink.Response) sink.Response {
-	some := c.rand.IntN(len(items) + 1)
-	for i, it := range items {
-		if i < some && !c.isOffender(it.ID) {
-			c.onActed(it.ID)
+func (chaos *chaosVendor) actOnSome(items []sink.Item, response sink.Response) sink.Response {
+	some := chaos.rand.IntN(len(items) + 1)
+	for i, item := range items {
+		if i < some && !chaos.isOffender(item.ID) {
+			chaos.onActed(item.ID)
 		}
-		if a.Class == sink.Unknown {
-			c.unknowns[it.ID]++
+		if response.Class == sink.Unknown {
+			chaos.unknowns[item.ID]++
 		}
 	}
-	return a
+	return response
 }
 
 // tokenChaosVendor is the same with a token that can be had anew, mostly, and a harmless call.
@@ -49,40 +49,40 @@ type tokenChaosVendor struct {
 	chaos *chaosVendor
 }
 
-func (v *tokenChaosVendor) RefreshToken(context.Context, uint64) error {
-	if a := v.Probe(context.Background()); a.Class != sink.Delivered {
-		return &sink.DependencyError{Action: "logging in", Response: a}
+func (vendor *tokenChaosVendor) RefreshToken(context.Context, uint64) error {
+	if response := vendor.Probe(context.Background()); response.Class != sink.Delivered {
+		return &sink.DependencyError{Action: "logging in", Response: response}
 	}
 	return nil
 }
 
-func (v *tokenChaosVendor) Probe(context.Context) sink.Response {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if time.Now().Before(v.chaos.until) && v.chaos.rand.IntN(2) == 0 {
+func (vendor *tokenChaosVendor) Probe(context.Context) sink.Response {
+	vendor.mu.Lock()
+	defer vendor.mu.Unlock()
+	if time.Now().Before(vendor.chaos.until) && vendor.chaos.rand.IntN(2) == 0 {
 		classes := []sink.ResultClass{sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable, sink.Unknown}
-		return newResponse(classes[v.chaos.rand.IntN(len(classes))], 0)
+		return newResponse(classes[vendor.chaos.rand.IntN(len(classes))], 0)
 	}
 	return newResponse(sink.Delivered, 200)
 }
 
 // isOffender records are refused for good, alone or by refusing their batch.
-func (c *chaosVendor) isOffender(id string) bool {
+func (chaos *chaosVendor) isOffender(id string) bool {
 	h := fnv.New64a()
-	fmt.Fprint(h, id, c.seed)
+	fmt.Fprint(h, id, chaos.seed)
 	return h.Sum64()%20 == 0
 }
 
-func (c *chaosVendor) respond(_ int, items []sink.Item) sink.Response {
-	c.checkCall(items)
-	if time.Now().Before(c.until) {
-		switch c.rand.IntN(15) {
+func (chaos *chaosVendor) respond(_ int, items []sink.Item) sink.Response {
+	chaos.checkCall(items)
+	if time.Now().Before(chaos.until) {
+		switch chaos.rand.IntN(15) {
 		case 0:
 			return newResponse(sink.Unavailable, 503)
 		case 1:
-			a := newResponse(sink.Throttled, 429)
-			a.RetryAfter = time.Duration(c.rand.IntN(20)) * time.Second
-			return a
+			response := newResponse(sink.Throttled, 429)
+			response.RetryAfter = time.Duration(chaos.rand.IntN(20)) * time.Second
+			return response
 		case 2:
 			return newResponse(sink.Unauthorized, 401)
 		case 3:
@@ -94,24 +94,24 @@ func (c *chaosVendor) respond(_ int, items []sink.Item) sink.Response {
 		case 5:
 			return newResponse(sink.Unavailable, 503)
 		case 6:
-			return c.actOnSome(items, receivedServerError())
+			return chaos.actOnSome(items, receivedServerError())
 		case 7:
-			return c.actOnSome(items, newResponse(sink.Unknown, 504))
+			return chaos.actOnSome(items, newResponse(sink.Unknown, 504))
 		}
 	}
-	for _, it := range items {
-		if c.isOffender(it.ID) && c.rand.IntN(2) == 0 {
+	for _, item := range items {
+		if chaos.isOffender(item.ID) && chaos.rand.IntN(2) == 0 {
 			return newResponse(sink.Rejected, 400)
 		}
 	}
-	return respondPerItem(items, func(it sink.Item) sink.ResultClass {
+	return respondPerItem(items, func(item sink.Item) sink.ResultClass {
 		switch {
-		case c.isOffender(it.ID):
+		case chaos.isOffender(item.ID):
 			return sink.Rejected
-		case time.Now().Before(c.until) && c.rand.IntN(10) == 0:
+		case time.Now().Before(chaos.until) && chaos.rand.IntN(10) == 0:
 			return sink.Retryable
-		case time.Now().Before(c.until) && c.rand.IntN(20) == 0:
-			c.actOnSome([]sink.Item{it}, newResponse(sink.Unknown, 0))
+		case time.Now().Before(chaos.until) && chaos.rand.IntN(20) == 0:
+			chaos.actOnSome([]sink.Item{item}, newResponse(sink.Unknown, 0))
 			return sink.Unknown
 		}
 		return sink.Delivered
@@ -138,50 +138,50 @@ func TestWhateverHappensEachRecordEndsOnce(t *testing.T) {
 
 func runChaos(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	c := &chaosVendor{rand: rand.New(rand.NewPCG(seed, 2)), until: time.Now().Add(10 * time.Minute), seed: seed, unknowns: map[string]int{}}
-	g := guard.NewGuard(guard.Config{MaxRatio: []float64{1, 0.03, 0.2}[seed%3], Window: 20})
-	g.Subscribe(func(s guard.Status) {
-		if s.Tripped {
+	chaos := &chaosVendor{rand: rand.New(rand.NewPCG(seed, 2)), until: time.Now().Add(10 * time.Minute), seed: seed, unknowns: map[string]int{}}
+	floodGuard := guard.NewGuard(guard.Config{MaxRatio: []float64{1, 0.03, 0.2}[seed%3], Window: 20})
+	floodGuard.Subscribe(func(status guard.Status) {
+		if status.Tripped {
 			trips++
 		}
 	})
-	v := &tokenChaosVendor{chaos: c, fakeVendor: fakeVendor{spec: sink.OperationSpec{Repeatable: seed%4 >= 2}}}
-	var op sink.Operation = v
+	vendor := &tokenChaosVendor{chaos: chaos, fakeVendor: fakeVendor{spec: sink.OperationSpec{Repeatable: seed%4 >= 2}}}
+	var op sink.Operation = vendor
 	if seed%8 < 4 {
-		op = &v.fakeVendor
+		op = &vendor.fakeVendor
 	}
-	r := newHarness(t, op, &v.fakeVendor, func(cfg *Config) {
-		cfg.Guard = g
+	h := newHarness(t, op, &vendor.fakeVendor, func(cfg *Config) {
+		cfg.Guard = floodGuard
 		cfg.Concurrency, cfg.RetryInPlace, cfg.Rand, cfg.MaxAge = 1+rnd.IntN(3), ordered, rand.NewPCG(seed, 3), 0
 		cfg.RetryDelays = []time.Duration{time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute}
 	})
-	r.vendor.latency = time.Duration(rnd.IntN(3)) * time.Second
+	h.vendor.latency = time.Duration(rnd.IntN(3)) * time.Second
 	keyOf, ownerOf := map[string]string{}, map[string]int{}
-	c.checkCall = r.checkSent
-	c.onActed = func(id string) { r.vendor.accepted[id]++ }
-	r.vendor.script = func(n int, items []sink.Item) sink.Response {
-		r.vendor.mu.Lock()
-		defer r.vendor.mu.Unlock()
-		return c.respond(n, items)
+	chaos.checkCall = h.checkSent
+	chaos.onActed = func(id string) { h.vendor.accepted[id]++ }
+	h.vendor.script = func(call int, items []sink.Item) sink.Response {
+		h.vendor.mu.Lock()
+		defer h.vendor.mu.Unlock()
+		return chaos.respond(call, items)
 	}
-	r.ledger.onLogIntent = func() { // assignments end meanwhile
-		r.vendor.mu.Lock()
-		took := time.Duration(c.rand.IntN(5)) * time.Second
-		r.vendor.mu.Unlock()
+	h.ledger.onLogIntent = func() { // assignments end meanwhile
+		h.vendor.mu.Lock()
+		took := time.Duration(chaos.rand.IntN(5)) * time.Second
+		h.vendor.mu.Unlock()
 		<-time.After(took)
 	}
-	owners, standing := r.dispatchAcrossAssignments(rnd, seed, ordered, keyOf, ownerOf)
+	owners, standing := h.dispatchAcrossAssignments(rnd, seed, ordered, keyOf, ownerOf)
 	if stop {
-		r.cancelAndWait()
+		h.cancelAndWait()
 	} else {
-		r.closeWithOperator(g)
+		h.closeWithOperator(floodGuard)
 	}
-	for _, o := range owners {
-		<-o.Idle()
+	for _, tracker := range owners {
+		<-tracker.Idle()
 	}
-	r.checkLedger(c, keyOf, ownerOf)
+	h.checkLedger(chaos, keyOf, ownerOf)
 	for name, a := range ownerOf {
-		if _, ended := r.ledger.outcomes[name]; !ended && !stop && slices.Contains(standing, a) {
+		if _, ended := h.ledger.outcomes[name]; !ended && !stop && slices.Contains(standing, a) {
 			t.Errorf("%s has no outcome, and its assignment stood to the end", name)
 		}
 	}
@@ -189,67 +189,67 @@ func runChaos(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 }
 
 // dispatchAcrossAssignments dispatches records while assignments come and go. It gives all of these, and which stand at the end.
-func (r *harness) dispatchAcrossAssignments(rnd *rand.Rand, seed uint64, ordered bool, keyOf map[string]string, ownerOf map[string]int) (owners []*offset.Tracker, standing []int) {
+func (h *harness) dispatchAcrossAssignments(rnd *rand.Rand, seed uint64, ordered bool, keyOf map[string]string, ownerOf map[string]int) (owners []*offset.Tracker, standing []int) {
 	// Two partitions, whose records share calls.
-	owners = []*offset.Tracker{r.newAssignment(), r.newAssignment()}
+	owners = []*offset.Tracker{h.newAssignment(), h.newAssignment()}
 	standing = []int{0, 1}
 	for range 10 {
 		for range rnd.IntN(30) {
 			p := rnd.IntN(2)
-			r.tracker = owners[standing[p]]
-			r.dispatchRecords(1, func(j *Delivery) {
+			h.tracker = owners[standing[p]]
+			h.dispatchRecords(1, func(delivery *Delivery) {
 				if seed%3 == 0 {
-					j.Item.EntityKey = fmt.Sprint(p, rnd.IntN(5))
+					delivery.Item.EntityKey = fmt.Sprint(p, rnd.IntN(5))
 				}
 				if ordered {
-					keyOf[j.Item.ID] = fmt.Sprint(p, rnd.IntN(3))
-					j.OrderKey = []byte(keyOf[j.Item.ID])
+					keyOf[delivery.Item.ID] = fmt.Sprint(p, rnd.IntN(3))
+					delivery.OrderKey = []byte(keyOf[delivery.Item.ID])
 				}
-				ownerOf[j.Item.ID] = standing[p]
+				ownerOf[delivery.Item.ID] = standing[p]
 			})
 		}
 		testkit.AdvanceClock(time.Duration(rnd.IntN(60)) * time.Second)
 		p := rnd.IntN(2)
-		r.tracker = owners[standing[p]]
+		h.tracker = owners[standing[p]]
 		switch rnd.IntN(4) {
 		case 0:
-			r.startDraining(time.Duration(rnd.IntN(90)) * time.Second)
+			h.startDraining(time.Duration(rnd.IntN(90)) * time.Second)
 		case 1:
-			r.tracker.Fence()
-			r.dispatcher.NotifyDraining()
+			h.tracker.Fence()
+			h.dispatcher.NotifyDraining()
 		default:
 			continue
 		}
 		if rnd.IntN(2) == 0 {
-			<-r.tracker.Idle()
+			<-h.tracker.Idle()
 		}
-		standing[p], owners = len(owners), append(owners, r.newAssignment())
+		standing[p], owners = len(owners), append(owners, h.newAssignment())
 	}
 	return owners, standing
 }
 
 // checkSent fails where an item is sent that has its outcome, or does not stand as sent.
-func (r *harness) checkSent(items []sink.Item) {
-	r.ledger.mu.Lock()
-	defer r.ledger.mu.Unlock()
+func (h *harness) checkSent(items []sink.Item) {
+	h.ledger.mu.Lock()
+	defer h.ledger.mu.Unlock()
 	entities := map[string]bool{}
-	for _, it := range items {
-		if it.EntityKey != "" && entities[it.EntityKey] {
-			r.t.Errorf("%s was sent with another item of entity %s", it.ID, it.EntityKey)
+	for _, item := range items {
+		if item.EntityKey != "" && entities[item.EntityKey] {
+			h.t.Errorf("%s was sent with another item of entity %s", item.ID, item.EntityKey)
 		}
-		entities[it.EntityKey] = true
-		if _, ended := r.ledger.outcomes[it.ID]; ended {
-			r.t.Errorf("%s was sent after it had an outcome", it.ID)
+		entities[item.EntityKey] = true
+		if _, ended := h.ledger.outcomes[item.ID]; ended {
+			h.t.Errorf("%s was sent after it had an outcome", item.ID)
 		}
-		if !r.vendor.spec.Repeatable && !r.ledger.intentIDs[it.ID] {
-			r.t.Errorf("%s was sent and does not stand as sent", it.ID)
+		if !h.vendor.spec.Repeatable && !h.ledger.intentIDs[item.ID] {
+			h.t.Errorf("%s was sent and does not stand as sent", item.ID)
 		}
 	}
 }
 
 // closeWithOperator is finish with an operator who looks every ten minutes.
-func (r *harness) closeWithOperator(g *guard.Guard) {
-	r.t.Helper()
+func (h *harness) closeWithOperator(floodGuard *guard.Guard) {
+	h.t.Helper()
 	over, operator := make(chan struct{}), sync.WaitGroup{}
 	operator.Go(func() {
 		for {
@@ -257,42 +257,42 @@ func (r *harness) closeWithOperator(g *guard.Guard) {
 			case <-over:
 				return
 			case <-time.After(10 * time.Minute):
-				g.Release()
+				floodGuard.Release()
 			}
 		}
 	})
-	r.closeAndWait()
+	h.closeAndWait()
 	close(over)
 	operator.Wait()
 }
 
 // checkLedger looks at the ledger after the end.
-func (r *harness) checkLedger(c *chaosVendor, keyOf map[string]string, ownerOf map[string]int) {
+func (h *harness) checkLedger(chaos *chaosVendor, keyOf map[string]string, ownerOf map[string]int) {
 	last := map[string]int{}
-	for _, name := range r.ledger.order {
-		o := r.ledger.outcomes[name]
-		unclear := o.Cause == record.CauseUnknown && c.unknowns[name] == 1+testConfig().MaxResends
-		if o.Disposition == record.DispositionDead && !c.isOffender(name) && !unclear || o.Disposition == record.DispositionDelivered && c.isOffender(name) {
-			r.t.Errorf("%s, bad %v, %d times unclear, ended as %v %v", name, c.isOffender(name), c.unknowns[name], o.Disposition, o.Cause)
+	for _, name := range h.ledger.order {
+		outcome := h.ledger.outcomes[name]
+		unclear := outcome.Cause == record.CauseUnknown && chaos.unknowns[name] == 1+testConfig().MaxResends
+		if outcome.Disposition == record.DispositionDead && !chaos.isOffender(name) && !unclear || outcome.Disposition == record.DispositionDelivered && chaos.isOffender(name) {
+			h.t.Errorf("%s, bad %v, %d times unclear, ended as %v %v", name, chaos.isOffender(name), chaos.unknowns[name], outcome.Disposition, outcome.Cause)
 		}
 		if k, ok := keyOf[name]; ok {
 			k = fmt.Sprintf("%s of assignment %d", k, ownerOf[name])
-			n := int(o.Record.Origin.Offset)
+			n := int(outcome.Record.Origin.Offset)
 			if n < last[k] {
-				r.t.Errorf("%d of key %s came after %d", n, k, last[k])
+				h.t.Errorf("%d of key %s came after %d", n, k, last[k])
 			}
 			last[k] = n
 		}
 	}
 	twice := 0
-	for _, n := range r.vendor.accepted {
+	for _, n := range h.vendor.accepted {
 		twice += n - 1
 	}
-	if r.vendor.spec.Repeatable {
+	if h.vendor.spec.Repeatable {
 		return // it does no harm, and is not counted
 	}
-	if counted := r.obs.Snapshot().PossibleDuplicates; twice > int(counted) {
-		r.t.Errorf("the vendor accepted %d twice, %d possible duplicates were counted", twice, counted)
+	if counted := h.obs.Snapshot().PossibleDuplicates; twice > int(counted) {
+		h.t.Errorf("the vendor accepted %d twice, %d possible duplicates were counted", twice, counted)
 	}
 }
 
@@ -304,20 +304,20 @@ func TestABisectThroughALaneKillsExactlyTheCulprits(t *testing.T) {
 			bad[recordID(rapid.IntRange(0, n-1).Draw(rt, "culprit"))] = true
 		}
 		runInBubble(t, func(t *testing.T) {
-			r := startHarness(t, func(call int, items []sink.Item) sink.Response {
-				for _, it := range items {
-					if bad[it.ID] {
+			h := startHarness(t, func(call int, items []sink.Item) sink.Response {
+				for _, item := range items {
+					if bad[item.ID] {
 						return newResponse(sink.Rejected, 400)
 					}
 				}
 				return acceptAll(call, items)
-			}, func(c *Config) { c.MaxItems = n })
-			r.dispatchRecords(n, nil)
-			r.closeAndWait()
+			}, func(cfg *Config) { cfg.MaxItems = n })
+			h.dispatchRecords(n, nil)
+			h.closeAndWait()
 			for i := range n {
-				o := r.ledger.outcomes[recordID(i)]
-				if bad[recordID(i)] != (o.Disposition == record.DispositionDead) || !bad[recordID(i)] && r.vendor.accepted[recordID(i)] != 1 {
-					t.Errorf("item %d, culprit %v: %v, accepted %d times", i, bad[recordID(i)], o.Disposition, r.vendor.accepted[recordID(i)])
+				outcome := h.ledger.outcomes[recordID(i)]
+				if bad[recordID(i)] != (outcome.Disposition == record.DispositionDead) || !bad[recordID(i)] && h.vendor.accepted[recordID(i)] != 1 {
+					t.Errorf("item %d, culprit %v: %v, accepted %d times", i, bad[recordID(i)], outcome.Disposition, h.vendor.accepted[recordID(i)])
 				}
 			}
 		})

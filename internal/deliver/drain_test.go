@@ -14,15 +14,15 @@ import (
 )
 
 // startDraining ends the assignment of all records so far, as a revoke does, and gives the time until which it may.
-func (r *harness) startDraining(within time.Duration) {
-	r.tracker.StartDraining(time.Now().Add(within))
-	r.dispatcher.NotifyDraining()
+func (h *harness) startDraining(within time.Duration) {
+	h.tracker.StartDraining(time.Now().Add(within))
+	h.dispatcher.NotifyDraining()
 }
 
 func TestADrainInEachKindOfWait(t *testing.T) {
 	down, throttled, wrong := newResponse(sink.Unavailable, 503), newResponse(sink.Throttled, 429), newResponse(sink.Misconfigured, 404)
 	throttled.RetryAfter = 10 * time.Minute
-	always := func(a sink.Response) script { return func(int, []sink.Item) sink.Response { return a } }
+	always := func(response sink.Response) script { return func(int, []sink.Item) sink.Response { return response } }
 	cases := []struct {
 		name      string
 		script    script
@@ -32,38 +32,38 @@ func TestADrainInEachKindOfWait(t *testing.T) {
 		delivered int
 		calls     int // made after the drain began
 	}{
-		{name: "linger: sent at once", script: acceptAll, change: func(c *Config) { c.Linger = time.Hour }, within: time.Minute, delivered: 4, calls: 1},
-		{name: "linger: too late for a call", script: acceptAll, change: func(c *Config) { c.Linger = time.Hour }, within: 34 * time.Second},
-		{name: "linger: just in time for a call", script: acceptAll, change: func(c *Config) { c.Linger = time.Hour }, within: 35 * time.Second, delivered: 4, calls: 1},
-		{name: "back-off", script: always(down), change: func(c *Config) { c.Backoff = backoff.Policy{Min: time.Hour, Max: time.Hour} }, before: time.Second, within: time.Minute},
+		{name: "linger: sent at once", script: acceptAll, change: func(cfg *Config) { cfg.Linger = time.Hour }, within: time.Minute, delivered: 4, calls: 1},
+		{name: "linger: too late for a call", script: acceptAll, change: func(cfg *Config) { cfg.Linger = time.Hour }, within: 34 * time.Second},
+		{name: "linger: just in time for a call", script: acceptAll, change: func(cfg *Config) { cfg.Linger = time.Hour }, within: 35 * time.Second, delivered: 4, calls: 1},
+		{name: "back-off", script: always(down), change: func(cfg *Config) { cfg.Backoff = backoff.Policy{Min: time.Hour, Max: time.Hour} }, before: time.Second, within: time.Minute},
 		{name: "open breaker", script: always(down), before: 2 * time.Minute, within: time.Minute},
 		{name: "throttle", script: always(throttled), before: time.Second, within: time.Minute},
 		{name: "hold", script: always(wrong), before: time.Second, within: time.Minute},
 		{name: "waiting in place", script: func(_ int, items []sink.Item) sink.Response {
 			return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Retryable })
-		}, change: func(c *Config) { c.RetryInPlace = true }, before: time.Second, within: time.Minute},
+		}, change: func(cfg *Config) { cfg.RetryInPlace = true }, before: time.Second, within: time.Minute},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
-				r := startHarness(t, c.script, c.change)
-				r.dispatchRecords(4, nil)
+				h := startHarness(t, tc.script, tc.change)
+				h.dispatchRecords(4, nil)
 				synctest.Wait()
-				testkit.AdvanceClock(c.before)
+				testkit.AdvanceClock(tc.before)
 				synctest.Wait()
-				calls, began := r.vendor.callCount(), time.Now()
-				r.startDraining(c.within)
-				<-r.tracker.Idle()
+				calls, began := h.vendor.callCount(), time.Now()
+				h.startDraining(tc.within)
+				<-h.tracker.Idle()
 				if took := time.Since(began); took != 0 {
 					t.Errorf("the drain took %v", took)
 				}
-				if got := r.countOutcomes()["delivered"]; got != c.delivered || len(r.countOutcomes()) > 1 {
-					t.Errorf("outcomes %v, want %d delivered", r.countOutcomes(), c.delivered)
+				if got := h.countOutcomes()["delivered"]; got != tc.delivered || len(h.countOutcomes()) > 1 {
+					t.Errorf("outcomes %v, want %d delivered", h.countOutcomes(), tc.delivered)
 				}
-				if got := r.vendor.callCount() - calls; got != c.calls {
-					t.Errorf("%d calls were made after the drain began, want %d", got, c.calls)
+				if got := h.vendor.callCount() - calls; got != tc.calls {
+					t.Errorf("%d calls were made after the drain began, want %d", got, tc.calls)
 				}
-				r.closeAndWait()
+				h.closeAndWait()
 			})
 		})
 	}
@@ -71,116 +71,116 @@ func TestADrainInEachKindOfWait(t *testing.T) {
 
 func TestADrainWaitsForThePaceWhileACallMayStillStart(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, acceptAll, func(c *Config) { c.MaxItems = 2; c.Limiter = rate.NewLimiter(rate.Every(10*time.Second), 1) })
-		r.dispatchRecords(10, nil)
+		h := startHarness(t, acceptAll, func(cfg *Config) { cfg.MaxItems = 2; cfg.Limiter = rate.NewLimiter(rate.Every(10*time.Second), 1) })
+		h.dispatchRecords(10, nil)
 		testkit.AdvanceClock(time.Second)
 		began := time.Now()
-		r.startDraining(time.Minute)
-		<-r.tracker.Idle()
+		h.startDraining(time.Minute)
+		<-h.tracker.Idle()
 		// Calls may start until 25 s from the drain: those of 9 s and 19 s do.
 		if took := time.Since(began).Round(time.Second); took != 19*time.Second {
 			t.Errorf("the drain took %v", took)
 		}
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 6})
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 6})
 	})
 }
 
 func TestADrainWaitsForTheCallInFlightAndSettlesIt(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, acceptAll, nil)
-		r.vendor.latency = 20 * time.Second
-		r.dispatchRecords(12, nil)
+		h := startHarness(t, acceptAll, nil)
+		h.vendor.latency = 20 * time.Second
+		h.dispatchRecords(12, nil)
 		synctest.Wait()
 		testkit.AdvanceClock(time.Second)
 		began := time.Now()
-		r.startDraining(time.Minute)
-		<-r.tracker.Idle()
+		h.startDraining(time.Minute)
+		<-h.tracker.Idle()
 		// The call in flight ends after 19 s; the second one may still start then, for it could end 6 s before the assignment does.
 		if took := time.Since(began); took != 39*time.Second {
 			t.Errorf("the drain took %v", took)
 		}
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 12})
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 12})
 	})
 }
 
 func TestADrainDoesNotDisturbOtherAssignments(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, respondFirst(newResponse(sink.Misconfigured, 404)), nil)
-		r.dispatchRecords(4, nil)
-		ending := r.tracker
-		r.newAssignment()
-		r.dispatchRecords(4, nil)
+		h := startHarness(t, respondFirst(newResponse(sink.Misconfigured, 404)), nil)
+		h.dispatchRecords(4, nil)
+		ending := h.tracker
+		h.newAssignment()
+		h.dispatchRecords(4, nil)
 		synctest.Wait()
 		ending.StartDraining(time.Now().Add(time.Minute))
-		r.dispatcher.NotifyDraining()
+		h.dispatcher.NotifyDraining()
 		<-ending.Idle()
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 4})
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 4})
 	})
 }
 
 func TestNothingIsSentOrSettledAfterTheFence(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, acceptAll, nil)
-		r.vendor.latency = 20 * time.Second
-		r.dispatchRecords(12, nil)
+		h := startHarness(t, acceptAll, nil)
+		h.vendor.latency = 20 * time.Second
+		h.dispatchRecords(12, nil)
 		testkit.AdvanceClock(time.Second)
-		r.tracker.Fence()
-		r.dispatcher.NotifyDraining()
-		<-r.tracker.Idle()
-		r.wantOutcomes(map[string]int{})
-		r.wantCallSizes(8)
-		r.closeAndWait()
+		h.tracker.Fence()
+		h.dispatcher.NotifyDraining()
+		<-h.tracker.Idle()
+		h.wantOutcomes(map[string]int{})
+		h.wantCallSizes(8)
+		h.closeAndWait()
 	})
 }
 
 func TestAnAssignmentThatEndsWhileItIsAnnouncedSendsNothing(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, acceptAll, nil)
-		r.ledger.onLogIntent = func() { r.tracker.Fence() }
-		r.dispatchRecords(8, nil)
-		<-r.tracker.Idle()
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{})
-		r.wantCallSizes()
-		if len(r.ledger.intents) != 0 {
-			t.Errorf("%d records stand as sent", len(r.ledger.intents))
+		h := startHarness(t, acceptAll, nil)
+		h.ledger.onLogIntent = func() { h.tracker.Fence() }
+		h.dispatchRecords(8, nil)
+		<-h.tracker.Idle()
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{})
+		h.wantCallSizes()
+		if len(h.ledger.intents) != 0 {
+			t.Errorf("%d records stand as sent", len(h.ledger.intents))
 		}
 	})
 }
 
 func TestWhatMovesUpForARecordThatWasDroppedIsAnnouncedBeforeItIsSent(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		var r *harness
+		var h *harness
 		answers := respondFirst(newResponse(sink.TooLarge, 413), newResponse(sink.Unavailable, 503))
-		r = startHarness(t, func(n int, items []sink.Item) sink.Response {
-			r.checkSent(items)
-			return answers(n, items)
+		h = startHarness(t, func(call int, items []sink.Item) sink.Response {
+			h.checkSent(items)
+			return answers(call, items)
 		}, nil)
-		r.dispatchRecords(1, nil)
-		ending, announced := r.tracker, 0
-		r.ledger.onLogIntent = func() {
+		h.dispatchRecords(1, nil)
+		ending, announced := h.tracker, 0
+		h.ledger.onLogIntent = func() {
 			if announced++; announced == 2 { // four of the eight
 				ending.Fence()
 			}
 		}
-		r.newAssignment()
-		r.dispatchRecords(7, nil)
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 7})
-		r.wantCallSizes(8, 4, 3, 4)
+		h.newAssignment()
+		h.dispatchRecords(7, nil)
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 7})
+		h.wantCallSizes(8, 4, 3, 4)
 	})
 }
 
 func TestCloseEndsTheLinger(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, acceptAll, func(c *Config) { c.Linger = time.Hour })
-		r.dispatchRecords(3, nil)
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 3})
-		if took := time.Since(r.began); took != 0 {
+		h := startHarness(t, acceptAll, func(cfg *Config) { cfg.Linger = time.Hour })
+		h.dispatchRecords(3, nil)
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 3})
+		if took := time.Since(h.began); took != 0 {
 			t.Errorf("it took %v", took)
 		}
 	})
@@ -188,37 +188,37 @@ func TestCloseEndsTheLinger(t *testing.T) {
 
 func TestAJobOfAnEndingAssignmentIsRefused(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, acceptAll, nil)
-		r.startDraining(time.Minute)
-		r.dispatchRecords(3, nil)
-		<-r.tracker.Idle()
-		r.closeAndWait()
-		r.wantCallSizes()
+		h := startHarness(t, acceptAll, nil)
+		h.startDraining(time.Minute)
+		h.dispatchRecords(3, nil)
+		<-h.tracker.Idle()
+		h.closeAndWait()
+		h.wantCallSizes()
 	})
 }
 
 // What the vendor has taken is settled all the same; what a cut call says is nobody's fault.
 func TestTheHardStopSettlesWhatWasDeliveredAndBlamesNobody(t *testing.T) {
-	for _, a := range []sink.Response{newResponse(sink.Delivered, 200), newResponse(sink.Unknown, 0), newResponse(sink.Misconfigured, 0)} {
-		t.Run(a.Class.String(), func(t *testing.T) {
+	for _, response := range []sink.Response{newResponse(sink.Delivered, 200), newResponse(sink.Unknown, 0), newResponse(sink.Misconfigured, 0)} {
+		t.Run(response.Class.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
-				var r *harness
+				var h *harness
 				want := map[string]int{}
-				if a.Class == sink.Delivered {
+				if response.Class == sink.Delivered {
 					want["delivered"] = 4
 				}
-				r = startHarness(t, func(n int, items []sink.Item) sink.Response {
-					r.cancel()
-					if a.Class == sink.Delivered {
-						return acceptAll(n, items)
+				h = startHarness(t, func(call int, items []sink.Item) sink.Response {
+					h.cancel()
+					if response.Class == sink.Delivered {
+						return acceptAll(call, items)
 					}
-					return a
-				}, func(c *Config) { c.Breaker.Failures = 1 })
-				r.dispatchRecords(4, nil)
-				<-r.tracker.Idle()
-				r.cancelAndWait()
-				r.wantOutcomes(want)
-				if got := r.loggedMessages(); len(got) > 0 {
+					return response
+				}, func(cfg *Config) { cfg.Breaker.Failures = 1 })
+				h.dispatchRecords(4, nil)
+				<-h.tracker.Idle()
+				h.cancelAndWait()
+				h.wantOutcomes(want)
+				if got := h.loggedMessages(); len(got) > 0 {
 					t.Errorf("logged %v", got)
 				}
 			})
@@ -228,38 +228,38 @@ func TestTheHardStopSettlesWhatWasDeliveredAndBlamesNobody(t *testing.T) {
 
 func TestWhatAFormerOwnerSentHasNoOutcomeAfterTheFence(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, acceptAll, deadLetterUnknown)
-		r.vendor.latency = 20 * time.Second
-		r.dispatchRecords(1, nil)
+		h := startHarness(t, acceptAll, deadLetterUnknown)
+		h.vendor.latency = 20 * time.Second
+		h.dispatchRecords(1, nil)
 		testkit.AdvanceClock(time.Second) // the lane is in a call
-		r.newAssignment()
-		r.dispatchRecords(1, withPriorIntent)
-		r.tracker.Fence()
-		<-r.tracker.Idle()
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 1})
+		h.newAssignment()
+		h.dispatchRecords(1, withPriorIntent)
+		h.tracker.Fence()
+		<-h.tracker.Idle()
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 1})
 	})
 }
 
 func TestTheHardStopCutsCallsAndDropsTheRest(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, acceptAll, func(c *Config) { c.Concurrency = 2 })
-		r.vendor.latency = 20 * time.Second
-		r.dispatchRecords(100, nil)
+		h := startHarness(t, acceptAll, func(cfg *Config) { cfg.Concurrency = 2 })
+		h.vendor.latency = 20 * time.Second
+		h.dispatchRecords(100, nil)
 		testkit.AdvanceClock(time.Second)
 		began := time.Now()
-		r.cancel()
-		if err := <-r.ended; err == nil || !strings.Contains(err.Error(), "delivering vendor.op") {
+		h.cancel()
+		if err := <-h.ended; err == nil || !strings.Contains(err.Error(), "delivering vendor.op") {
 			t.Errorf("Run: %v", err)
 		}
-		r.dispatchRecords(1, nil)
-		<-r.tracker.Idle()
+		h.dispatchRecords(1, nil)
+		<-h.tracker.Idle()
 		if took := time.Since(began); took != 0 {
 			t.Errorf("the stop took %v", took)
 		}
-		r.wantOutcomes(map[string]int{})
-		if len(r.ledger.intents) != 16 {
-			t.Errorf("%d records stand as sent, want the 16 of the calls that were cut", len(r.ledger.intents))
+		h.wantOutcomes(map[string]int{})
+		if len(h.ledger.intents) != 16 {
+			t.Errorf("%d records stand as sent, want the 16 of the calls that were cut", len(h.ledger.intents))
 		}
 	})
 }
@@ -269,27 +269,27 @@ func TestADrainDropsWhatFollowsADroppedRecordOfItsKey(t *testing.T) {
 	for _, by := range []string{"key", "entity"} {
 		t.Run(by, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
-				r := startHarness(t, func(_ int, items []sink.Item) sink.Response {
-					return respondPerItem(items, func(it sink.Item) sink.ResultClass {
-						if it.ID == recordID(0) {
+				h := startHarness(t, func(_ int, items []sink.Item) sink.Response {
+					return respondPerItem(items, func(item sink.Item) sink.ResultClass {
+						if item.ID == recordID(0) {
 							return sink.Retryable
 						}
 						return sink.Delivered
 					})
-				}, func(c *Config) { c.RetryInPlace = true })
-				r.dispatchRecords(3, func(j *Delivery) {
+				}, func(cfg *Config) { cfg.RetryInPlace = true })
+				h.dispatchRecords(3, func(delivery *Delivery) {
 					if by == "key" {
-						j.OrderKey = []byte("k")
+						delivery.OrderKey = []byte("k")
 					} else {
-						j.Item.EntityKey = "e"
+						delivery.Item.EntityKey = "e"
 					}
 				})
 				testkit.AdvanceClock(time.Second)
-				r.startDraining(time.Minute)
-				<-r.tracker.Idle()
-				r.closeAndWait()
-				r.wantOutcomes(map[string]int{})
-				r.wantCallSizes(1)
+				h.startDraining(time.Minute)
+				<-h.tracker.Idle()
+				h.closeAndWait()
+				h.wantOutcomes(map[string]int{})
+				h.wantCallSizes(1)
 			})
 		})
 	}
@@ -297,20 +297,20 @@ func TestADrainDropsWhatFollowsADroppedRecordOfItsKey(t *testing.T) {
 
 func TestADrainDoesNotWaitForAnotherAssignmentsRecordOfTheKey(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, respondFirst(respondPerItem(make([]sink.Item, 1), func(sink.Item) sink.ResultClass { return sink.Retryable })), func(c *Config) { c.RetryInPlace = true })
-		keyed := func(j *Delivery) { j.OrderKey = []byte("k") }
-		r.dispatchRecords(1, keyed)
+		h := startHarness(t, respondFirst(respondPerItem(make([]sink.Item, 1), func(sink.Item) sink.ResultClass { return sink.Retryable })), func(cfg *Config) { cfg.RetryInPlace = true })
+		keyed := func(delivery *Delivery) { delivery.OrderKey = []byte("k") }
+		h.dispatchRecords(1, keyed)
 		testkit.AdvanceClock(time.Second)
-		r.newAssignment()
-		r.dispatchRecords(1, keyed)
+		h.newAssignment()
+		h.dispatchRecords(1, keyed)
 		synctest.Wait()
 		began := time.Now()
-		r.startDraining(time.Minute)
-		<-r.tracker.Idle()
+		h.startDraining(time.Minute)
+		<-h.tracker.Idle()
 		if took := time.Since(began); took != 0 {
 			t.Errorf("the drain took %v", took)
 		}
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 1})
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 1})
 	})
 }

@@ -25,61 +25,61 @@ type fakeVendor struct {
 	accepted map[string]int
 }
 
-func (v *fakeVendor) Spec() sink.OperationSpec { return v.spec }
+func (vendor *fakeVendor) Spec() sink.OperationSpec { return vendor.spec }
 
-func (v *fakeVendor) Encode(context.Context, any, sink.Origin) (sink.Item, error) {
+func (vendor *fakeVendor) Encode(context.Context, any, sink.Origin) (sink.Item, error) {
 	return sink.Item{}, errors.New("encoding: not at this border")
 }
 
-func (v *fakeVendor) EnvelopeSize(string) int { return 20 }
+func (vendor *fakeVendor) EnvelopeSize(string) int { return 20 }
 
-func (v *fakeVendor) Send(ctx context.Context, items []sink.Item) sink.Response {
-	v.mu.Lock()
+func (vendor *fakeVendor) Send(ctx context.Context, items []sink.Item) sink.Response {
+	vendor.mu.Lock()
 	var ids []string
-	for _, it := range items {
-		ids = append(ids, it.ID)
+	for _, item := range items {
+		ids = append(ids, item.ID)
 	}
-	v.calls, v.calledAt = append(v.calls, ids), append(v.calledAt, time.Now())
-	n := len(v.calls)
-	v.mu.Unlock()
-	if v.latency > 0 {
+	vendor.calls, vendor.calledAt = append(vendor.calls, ids), append(vendor.calledAt, time.Now())
+	n := len(vendor.calls)
+	vendor.mu.Unlock()
+	if vendor.latency > 0 {
 		select {
-		case <-time.After(v.latency):
+		case <-time.After(vendor.latency):
 		case <-ctx.Done():
 			return sink.Response{Result: sink.Result{Class: sink.Unknown}, Err: fmt.Errorf("sending: %w", ctx.Err())}
 		}
 	}
-	a := v.script(n, items)
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for i, r := range a.ItemResults {
+	response := vendor.script(n, items)
+	vendor.mu.Lock()
+	defer vendor.mu.Unlock()
+	for i, r := range response.ItemResults {
 		if r.Class == sink.Delivered && i < len(ids) {
-			v.accepted[ids[i]]++
+			vendor.accepted[ids[i]]++
 		}
 	}
-	return a
+	return response
 }
 
 // callCount is how many calls were made.
-func (v *fakeVendor) callCount() int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return len(v.calls)
+func (vendor *fakeVendor) callCount() int {
+	vendor.mu.Lock()
+	defer vendor.mu.Unlock()
+	return len(vendor.calls)
 }
 
 // callItems gives the ids of a call, from 0.
-func (v *fakeVendor) callItems(n int) []string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.calls[n]
+func (vendor *fakeVendor) callItems(n int) []string {
+	vendor.mu.Lock()
+	defer vendor.mu.Unlock()
+	return vendor.calls[n]
 }
 
 // callSizes are the items of each call.
-func (v *fakeVendor) callSizes() []int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+func (vendor *fakeVendor) callSizes() []int {
+	vendor.mu.Lock()
+	defer vendor.mu.Unlock()
 	var out []int
-	for _, c := range v.calls {
+	for _, c := range vendor.calls {
 		out = append(out, len(c))
 	}
 	return out
@@ -91,11 +91,11 @@ func newResponse(class sink.ResultClass, status int) sink.Response {
 
 // respondPerItem answers item by item.
 func respondPerItem(items []sink.Item, class func(sink.Item) sink.ResultClass) sink.Response {
-	a := newResponse(sink.Delivered, 200)
-	for _, it := range items {
-		a.ItemResults = append(a.ItemResults, sink.Result{Class: class(it)})
+	response := newResponse(sink.Delivered, 200)
+	for _, item := range items {
+		response.ItemResults = append(response.ItemResults, sink.Result{Class: class(item)})
 	}
-	return a
+	return response
 }
 
 func acceptAll(_ int, items []sink.Item) sink.Response {
@@ -104,10 +104,10 @@ func acceptAll(_ int, items []sink.Item) sink.Response {
 
 // respondFirst answers the first calls as given, and accepts after them.
 func respondFirst(answers ...sink.Response) script {
-	return func(n int, items []sink.Item) sink.Response {
-		if n <= len(answers) {
-			return answers[n-1]
+	return func(call int, items []sink.Item) sink.Response {
+		if call <= len(answers) {
+			return answers[call-1]
 		}
-		return acceptAll(n, items)
+		return acceptAll(call, items)
 	}
 }

@@ -28,48 +28,48 @@ type gateState struct {
 	Breaker string
 }
 
-func (g *gate) snapshotState(now time.Time) gateState {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	state := gateState{Breaker: g.breaker.currentState().String()}
-	g.reportHold(now, sink.Response{})
-	if g.report.reason != "" {
-		state.Reason, state.Since = g.report.reason, g.report.since
+func (gate *gate) snapshotState(now time.Time) gateState {
+	gate.mu.Lock()
+	defer gate.mu.Unlock()
+	state := gateState{Breaker: gate.breaker.currentState().String()}
+	gate.reportHold(now, sink.Response{})
+	if gate.report.reason != "" {
+		state.Reason, state.Since = gate.report.reason, gate.report.since
 	}
 	return state
 }
 
 // mustAdmit is a permit that must be given.
-func mustAdmit(t *testing.T, g *gate, lane int) *permit {
+func mustAdmit(t *testing.T, gate *gate, lane int) *permit {
 	t.Helper()
-	p, r := g.admit(lane, time.Now())
-	if p == nil {
-		t.Fatalf("lane %d was refused for %v", lane, r.wait)
+	permit, denied := gate.admit(lane, time.Now())
+	if permit == nil {
+		t.Fatalf("lane %d was refused for %v", lane, denied.wait)
 	}
-	return p
+	return permit
 }
 
 // mustDeny is the refusal that must be given.
-func mustDeny(t *testing.T, g *gate, lane int) denial {
+func mustDeny(t *testing.T, gate *gate, lane int) denial {
 	t.Helper()
-	p, r := g.admit(lane, time.Now())
-	if p != nil {
+	permit, denied := gate.admit(lane, time.Now())
+	if permit != nil {
 		t.Fatalf("lane %d was let in", lane)
 	}
-	return r
+	return denied
 }
 
-func reportUnavailable(p *permit) {
-	p.reportVerdict(verdict{action: actionBackOff, signal: signalFailure, backOff: true}, newResponse(sink.Unavailable, 503), 1)
+func reportUnavailable(permit *permit) {
+	permit.reportVerdict(verdict{action: actionBackOff, signal: signalFailure, backOff: true}, newResponse(sink.Unavailable, 503), 1)
 }
 
-func reportDelivered(p *permit) {
-	p.reportVerdict(verdict{action: actionPerItem, signal: signalSuccess}, newResponse(sink.Delivered, 200), 1)
+func reportDelivered(permit *permit) {
+	permit.reportVerdict(verdict{action: actionPerItem, signal: signalSuccess}, newResponse(sink.Delivered, 200), 1)
 }
 
-func wasNotified(r denial) bool {
+func wasNotified(denied denial) bool {
 	select {
-	case <-r.changed:
+	case <-denied.changed:
 		return true
 	default:
 		return false
@@ -79,93 +79,95 @@ func wasNotified(r denial) bool {
 // newOpenGate is a gate whose breaker was opened by lane 0.
 func newOpenGate(t *testing.T) *gate {
 	t.Helper()
-	g := newTestGate(nil)
+	gate := newTestGate(nil)
 	for range 5 {
-		reportUnavailable(mustAdmit(t, g, 0))
+		reportUnavailable(mustAdmit(t, gate, 0))
 	}
-	return g
+	return gate
 }
 
 func TestTheLaneThatFailedLastLetsAnotherOneTryFirst(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		g := newOpenGate(t)
-		mustDeny(t, g, 1)
+		gate := newOpenGate(t)
+		mustDeny(t, gate, 1)
 		testkit.AdvanceClock(16 * time.Second)
-		if r := mustDeny(t, g, 0); r.wait != batch.Forever {
-			t.Errorf("lane 0 is to ask again in %v", r.wait)
+		if denied := mustDeny(t, gate, 0); denied.wait != batch.Forever {
+			t.Errorf("lane 0 is to ask again in %v", denied.wait)
 		}
-		if p := mustAdmit(t, g, 1); !p.probe || p.maxItems != 1 {
-			t.Errorf("the trial is %+v", p)
+		if permit := mustAdmit(t, gate, 1); !permit.probe || permit.maxItems != 1 {
+			t.Errorf("the trial is %+v", permit)
 		}
 	})
 }
 
 func TestTheLaneThatFailedLastGoesAheadWhenTheOtherHasNothingLeft(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		g := newOpenGate(t)
-		mustDeny(t, g, 1)
+		gate := newOpenGate(t)
+		mustDeny(t, gate, 1)
 		testkit.AdvanceClock(16 * time.Second)
-		r := mustDeny(t, g, 0)
-		g.withdraw(1)
-		if !wasNotified(r) {
+		denied := mustDeny(t, gate, 0)
+		gate.withdraw(1)
+		if !wasNotified(denied) {
 			t.Error("lane 0 was not told that lane 1 has left")
 		}
-		mustAdmit(t, g, 0)
+		mustAdmit(t, gate, 0)
 	})
 }
 
 func TestATrialThatIsNotMadeLeavesItsPlaceToAnother(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		g := newOpenGate(t)
+		gate := newOpenGate(t)
 		testkit.AdvanceClock(16 * time.Second)
-		p := mustAdmit(t, g, 1)
-		r := mustDeny(t, g, 0)
-		p.cancel()
-		p.cancel()
-		if !wasNotified(r) {
+		permit := mustAdmit(t, gate, 1)
+		denied := mustDeny(t, gate, 0)
+		permit.cancel()
+		permit.cancel()
+		if !wasNotified(denied) {
 			t.Error("lane 0 was not told")
 		}
-		reportDelivered(mustAdmit(t, g, 0))
-		if s := g.snapshotState(time.Now()); s.Breaker != "closed" || s.Reason != "" {
-			t.Errorf("after a trial that passed it stands at %+v", s)
+		reportDelivered(mustAdmit(t, gate, 0))
+		if state := gate.snapshotState(time.Now()); state.Breaker != "closed" || state.Reason != "" {
+			t.Errorf("after a trial that passed it stands at %+v", state)
 		}
 	})
 }
 
 func TestTheRatioCountsCallsLongerThanTheWindow(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		g := newTestGate(func(c *Config) { c.Breaker.Failures, c.Breaker.Window, c.Timeout = 1000, 10*time.Second, time.Minute })
+		gate := newTestGate(func(cfg *Config) {
+			cfg.Breaker.Failures, cfg.Breaker.Window, cfg.Timeout = 1000, 10*time.Second, time.Minute
+		})
 		var permits []*permit
 		for lane := range 10 {
-			permits = append(permits, mustAdmit(t, g, lane))
+			permits = append(permits, mustAdmit(t, gate, lane))
 		}
 		testkit.AdvanceClock(time.Minute)
-		for _, p := range permits {
-			reportUnavailable(p)
+		for _, permit := range permits {
+			reportUnavailable(permit)
 		}
-		if s := g.snapshotState(time.Now()); s.Breaker != "open" {
-			t.Errorf("after ten timeouts it stands at %+v", s)
+		if state := gate.snapshotState(time.Now()); state.Breaker != "open" {
+			t.Errorf("after ten timeouts it stands at %+v", state)
 		}
 	})
 }
 
 func TestTheRatioNeedsTenCalls(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		g := newTestGate(nil)
+		gate := newTestGate(nil)
 		for i := range 9 {
-			p := mustAdmit(t, g, 0)
+			permit := mustAdmit(t, gate, 0)
 			if i%2 == 0 {
-				reportUnavailable(p)
+				reportUnavailable(permit)
 			} else {
-				reportDelivered(p)
+				reportDelivered(permit)
 			}
 		}
-		if s := g.snapshotState(time.Now()); s.Breaker != "closed" {
-			t.Errorf("after nine calls it stands at %+v", s)
+		if state := gate.snapshotState(time.Now()); state.Breaker != "closed" {
+			t.Errorf("after nine calls it stands at %+v", state)
 		}
-		reportUnavailable(mustAdmit(t, g, 0))
-		if s := g.snapshotState(time.Now()); s.Breaker != "open" {
-			t.Errorf("after ten calls it stands at %+v", s)
+		reportUnavailable(mustAdmit(t, gate, 0))
+		if state := gate.snapshotState(time.Now()); state.Breaker != "open" {
+			t.Errorf("after ten calls it stands at %+v", state)
 		}
 	})
 }
@@ -173,86 +175,86 @@ func TestTheRatioNeedsTenCalls(t *testing.T) {
 // Slow failures of an outage that is over would open it anew, and old successes keep it closed.
 func TestCallsThatBeganBeforeTheBreakerChangedCountForNothing(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		g := newTestGate(nil)
+		gate := newTestGate(nil)
 		var under []*permit
 		for lane := range 9 {
-			under = append(under, mustAdmit(t, g, lane))
+			under = append(under, mustAdmit(t, gate, lane))
 		}
-		for _, p := range under[:5] {
-			reportUnavailable(p)
+		for _, permit := range under[:5] {
+			reportUnavailable(permit)
 		}
 		testkit.AdvanceClock(16 * time.Second)
-		reportDelivered(mustAdmit(t, g, 7))
-		for _, p := range under[5:8] {
-			reportUnavailable(p)
+		reportDelivered(mustAdmit(t, gate, 7))
+		for _, permit := range under[5:8] {
+			reportUnavailable(permit)
 		}
 		for range 4 {
-			reportUnavailable(mustAdmit(t, g, 0))
+			reportUnavailable(mustAdmit(t, gate, 0))
 		}
-		if s := g.snapshotState(time.Now()); s.Breaker != "closed" {
-			t.Errorf("after four failures since it closed it stands at %+v", s)
+		if state := gate.snapshotState(time.Now()); state.Breaker != "closed" {
+			t.Errorf("after four failures since it closed it stands at %+v", state)
 		}
 		reportDelivered(under[8])
-		reportUnavailable(mustAdmit(t, g, 0))
-		if s := g.snapshotState(time.Now()); s.Breaker != "open" {
-			t.Errorf("after five failures since it closed it stands at %+v", s)
+		reportUnavailable(mustAdmit(t, gate, 0))
+		if state := gate.snapshotState(time.Now()); state.Breaker != "open" {
+			t.Errorf("after five failures since it closed it stands at %+v", state)
 		}
 	})
 }
 
 func TestWhatSaysNothingAboutTheVendorDoesNotOpenTheBreaker(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		g := newTestGate(nil)
+		gate := newTestGate(nil)
 		for range 50 {
-			mustAdmit(t, g, 0).cancel()
+			mustAdmit(t, gate, 0).cancel()
 			testkit.AdvanceClock(time.Minute)
-			p := mustAdmit(t, g, 0)
-			p.reportVerdict(verdict{action: actionThrottle, signal: signalExcluded}, newResponse(sink.Throttled, 429), 1)
+			permit := mustAdmit(t, gate, 0)
+			permit.reportVerdict(verdict{action: actionThrottle, signal: signalExcluded}, newResponse(sink.Throttled, 429), 1)
 			testkit.AdvanceClock(time.Hour)
 		}
-		if s := g.snapshotState(time.Now()); s.Breaker != "closed" || s.Reason != "" {
-			t.Errorf("it stands at %+v", s)
+		if state := gate.snapshotState(time.Now()); state.Breaker != "closed" || state.Reason != "" {
+			t.Errorf("it stands at %+v", state)
 		}
 	})
 }
 
 func TestTheRatioOpensAtItsValueAndCountsCallsThatEnded(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		g := newTestGate(nil)
-		mustAdmit(t, g, 1) // under way
+		gate := newTestGate(nil)
+		mustAdmit(t, gate, 1) // under way
 		for i := range 9 {
-			p := mustAdmit(t, g, 0)
+			permit := mustAdmit(t, gate, 0)
 			if i%2 == 0 {
-				reportUnavailable(p)
+				reportUnavailable(permit)
 			} else {
-				reportDelivered(p)
+				reportDelivered(permit)
 			}
 		}
-		if s := g.snapshotState(time.Now()); s.Breaker != "closed" {
-			t.Errorf("after nine calls it stands at %+v", s)
+		if state := gate.snapshotState(time.Now()); state.Breaker != "closed" {
+			t.Errorf("after nine calls it stands at %+v", state)
 		}
-		reportDelivered(mustAdmit(t, g, 0))
-		reportDelivered(mustAdmit(t, g, 0))
-		reportUnavailable(mustAdmit(t, g, 0)) // six of twelve
-		if s := g.snapshotState(time.Now()); s.Breaker != "open" {
-			t.Errorf("with half of the calls failed it stands at %+v", s)
+		reportDelivered(mustAdmit(t, gate, 0))
+		reportDelivered(mustAdmit(t, gate, 0))
+		reportUnavailable(mustAdmit(t, gate, 0)) // six of twelve
+		if state := gate.snapshotState(time.Now()); state.Breaker != "open" {
+			t.Errorf("with half of the calls failed it stands at %+v", state)
 		}
 	})
 }
 
 func TestCallsThrottledTogetherLowerThePaceOnce(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		g := newTestGate(nil)
+		gate := newTestGate(nil)
 		var permits []*permit
 		for lane := range 4 {
-			permits = append(permits, mustAdmit(t, g, lane))
+			permits = append(permits, mustAdmit(t, gate, lane))
 		}
 		testkit.AdvanceClock(time.Second)
-		for _, p := range permits {
-			p.reportVerdict(verdict{action: actionThrottle, signal: signalExcluded}, newResponse(sink.Throttled, 429), 1)
+		for _, permit := range permits {
+			permit.reportVerdict(verdict{action: actionThrottle, signal: signalExcluded}, newResponse(sink.Throttled, 429), 1)
 		}
-		if g.throttle.spacing != minSpacing {
-			t.Errorf("calls are %v apart, want %v", g.throttle.spacing, minSpacing)
+		if gate.throttle.spacing != minSpacing {
+			t.Errorf("calls are %v apart, want %v", gate.throttle.spacing, minSpacing)
 		}
 	})
 }
@@ -260,21 +262,21 @@ func TestCallsThrottledTogetherLowerThePaceOnce(t *testing.T) {
 // A lane that counted every failure would move its records on in every outage.
 func TestThreeFailuresArePoisonOnlyWithPassedCallsInBetween(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		g := newTestGate(nil)
+		gate := newTestGate(nil)
 		e := &entry{Value: Delivery{Record: &record.Record{}}}
 		failWith := func(response sink.Response) (poison bool) {
-			attempt := &callAttempt{op: newOperation(&fakeVendor{}, g.cfg, g, nil, nil, nil), sent: []*entry{e}, response: response}
+			attempt := &callAttempt{op: newOperation(&fakeVendor{}, gate.cfg, gate, nil, nil, nil), sent: []*entry{e}, response: response}
 			return attempt.recordFailure()
 		}
-		down, elsewhere := newResponse(sink.Unavailable, 500), func() { reportDelivered(mustAdmit(t, g, 1)) }
-		for i, c := range []struct{ passed, want bool }{
+		down, elsewhere := newResponse(sink.Unavailable, 500), func() { reportDelivered(mustAdmit(t, gate, 1)) }
+		for i, tc := range []struct{ passed, want bool }{
 			{false, false}, {false, false}, {true, false}, {false, false}, {true, true}, {false, false}, {true, true},
 		} {
-			if c.passed {
+			if tc.passed {
 				elsewhere()
 			}
-			if got := failWith(down); got != c.want {
-				t.Errorf("failure %d: got poison %v, want %v", i+1, got, c.want)
+			if got := failWith(down); got != tc.want {
+				t.Errorf("failure %d: got poison %v, want %v", i+1, got, tc.want)
 			}
 		}
 		elsewhere()
@@ -288,16 +290,16 @@ func TestThreeFailuresArePoisonOnlyWithPassedCallsInBetween(t *testing.T) {
 // fails alone.
 func TestACallThatBeganBeforeAFailureDoesNotCountAsPassedAfterIt(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		g := newTestGate(nil)
-		underWay, failing := mustAdmit(t, g, 0), mustAdmit(t, g, 1)
+		gate := newTestGate(nil)
+		underWay, failing := mustAdmit(t, gate, 0), mustAdmit(t, gate, 1)
 		testkit.AdvanceClock(time.Second)
 		reportUnavailable(failing)
 		reportDelivered(underWay)
-		if _, passed := g.callLimits(); passed != 0 {
+		if _, passed := gate.callLimits(); passed != 0 {
 			t.Errorf("got %d passed calls after the failure, want 0", passed)
 		}
-		reportDelivered(mustAdmit(t, g, 0))
-		if _, passed := g.callLimits(); passed != 1 {
+		reportDelivered(mustAdmit(t, gate, 0))
+		if _, passed := gate.callLimits(); passed != 1 {
 			t.Errorf("got %d passed calls after the failure, want 1", passed)
 		}
 	})

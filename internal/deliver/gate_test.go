@@ -14,27 +14,27 @@ import (
 
 func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, func(n int, items []sink.Item) sink.Response {
-			if n <= 6 {
+		h := startHarness(t, func(call int, items []sink.Item) sink.Response {
+			if call <= 6 {
 				return newResponse(sink.Unavailable, 503)
 			}
-			return acceptAll(n, items)
+			return acceptAll(call, items)
 		}, nil)
-		r.dispatchRecords(8, nil)
-		r.closeAndWait()
+		h.dispatchRecords(8, nil)
+		h.closeAndWait()
 		// Five calls open it; the sixth is a probe that fails, the seventh one that passes.
-		r.wantCallSizes(8, 8, 8, 8, 8, 1, 1, 7)
-		r.wantOutcomes(map[string]int{"delivered": 8})
-		at := r.vendor.calledAt
+		h.wantCallSizes(8, 8, 8, 8, 8, 1, 1, 7)
+		h.wantOutcomes(map[string]int{"delivered": 8})
+		at := h.vendor.calledAt
 		for _, gap := range []time.Duration{at[5].Sub(at[4]), at[6].Sub(at[5])} {
 			if gap < 15*time.Second || gap > 16*time.Second+30*time.Second {
 				t.Errorf("the breaker stayed open for %v", gap)
 			}
 		}
-		if r.vendor.calls[5][0] == r.vendor.calls[6][0] {
+		if h.vendor.calls[5][0] == h.vendor.calls[6][0] {
 			t.Error("the item that failed as a probe was the next probe")
 		}
-		if got, want := r.loggedMessages(), []string{"operation held: unavailable", "operation resumed: unavailable"}; !slices.Equal(got, want) {
+		if got, want := h.loggedMessages(), []string{"operation held: unavailable", "operation resumed: unavailable"}; !slices.Equal(got, want) {
 			t.Errorf("logged %v, want %v", got, want)
 		}
 	})
@@ -42,49 +42,49 @@ func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
 
 func TestTimeoutsLongerThanTheWindowOpenTheBreaker(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, nil, func(c *Config) {
-			c.Timeout, c.Breaker.Window, c.UnknownPolicy = time.Minute, 10*time.Second, sink.UnknownDeadLetter
+		h := startHarness(t, nil, func(cfg *Config) {
+			cfg.Timeout, cfg.Breaker.Window, cfg.UnknownPolicy = time.Minute, 10*time.Second, sink.UnknownDeadLetter
 		})
-		r.vendor.latency = time.Hour
-		r.dispatchRecords(8*8, nil)
+		h.vendor.latency = time.Hour
+		h.dispatchRecords(8*8, nil)
 		testkit.AdvanceClock(5*time.Minute + 10*time.Minute)
-		if held := r.holdReason(); held != "unavailable" {
+		if held := h.holdReason(); held != "unavailable" {
 			t.Errorf("after timeouts only, it is held by %q", held)
 		}
-		r.cancelAndWait()
+		h.cancelAndWait()
 	})
 }
 
 func TestAnOutageOfTenMinutesMovesNothingAndLosesNothing(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, nil, func(c *Config) { c.Concurrency = 3 })
-		r.vendor.script = func(n int, items []sink.Item) sink.Response {
-			if time.Since(r.began) < 10*time.Minute {
+		h := startHarness(t, nil, func(cfg *Config) { cfg.Concurrency = 3 })
+		h.vendor.script = func(call int, items []sink.Item) sink.Response {
+			if time.Since(h.began) < 10*time.Minute {
 				return newResponse(sink.Unavailable, 503)
 			}
-			return acceptAll(n, items)
+			return acceptAll(call, items)
 		}
-		r.dispatchRecords(100, nil)
+		h.dispatchRecords(100, nil)
 		testkit.AdvanceClock(9 * time.Minute)
-		r.dispatchRecords(100, nil)
-		if got := r.countOutcomes(); len(got) != 0 {
+		h.dispatchRecords(100, nil)
+		if got := h.countOutcomes(); len(got) != 0 {
 			t.Errorf("during the outage: %v", got)
 		}
-		calls := r.vendor.callCount()
+		calls := h.vendor.callCount()
 		if calls > 3*6+9*4 {
 			t.Errorf("%d calls in nine minutes of outage", calls)
 		}
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 200})
-		for id, n := range r.vendor.accepted {
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 200})
+		for id, n := range h.vendor.accepted {
 			if n != 1 {
 				t.Errorf("%s was accepted %d times", id, n)
 			}
 		}
-		if end := time.Since(r.began); end > 11*time.Minute {
+		if end := time.Since(h.began); end > 11*time.Minute {
 			t.Errorf("all was delivered only %v after the outage", end-10*time.Minute)
 		}
-		if n := len(r.vendor.calls) - calls; n > 100 {
+		if n := len(h.vendor.calls) - calls; n > 100 {
 			t.Errorf("%d calls for 200 records after the outage", n)
 		}
 	})
@@ -92,31 +92,31 @@ func TestAnOutageOfTenMinutesMovesNothingAndLosesNothing(t *testing.T) {
 
 func TestAHalfOpenProbeComesFromAnotherLane(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, func(_ int, items []sink.Item) sink.Response {
-			for _, it := range items {
-				if it.EntityKey == "bad" {
+		h := startHarness(t, func(_ int, items []sink.Item) sink.Response {
+			for _, item := range items {
+				if item.EntityKey == "bad" {
 					return newResponse(sink.Unavailable, 503)
 				}
 			}
 			return acceptAll(0, items)
-		}, func(c *Config) { c.Concurrency = 2; c.Breaker.Failures = 2; c.Linger = 0 })
-		r.dispatchRecords(1, func(j *Delivery) { j.Item.EntityKey = "bad" })
+		}, func(cfg *Config) { cfg.Concurrency = 2; cfg.Breaker.Failures = 2; cfg.Linger = 0 })
+		h.dispatchRecords(1, func(delivery *Delivery) { delivery.Item.EntityKey = "bad" })
 		testkit.AdvanceClock(5 * time.Second) // two failures: open
-		bad := r.dispatcher.laneFor(&Delivery{Item: sink.Item{EntityKey: "bad"}})
+		bad := h.dispatcher.laneFor(&Delivery{Item: sink.Item{EntityKey: "bad"}})
 		other := "a"
-		for r.dispatcher.laneFor(&Delivery{Item: sink.Item{EntityKey: other}}) == bad {
+		for h.dispatcher.laneFor(&Delivery{Item: sink.Item{EntityKey: other}}) == bad {
 			other += "a"
 		}
-		r.dispatchRecords(1, func(j *Delivery) { j.Item.EntityKey = other })
-		before := r.vendor.callCount()
+		h.dispatchRecords(1, func(delivery *Delivery) { delivery.Item.EntityKey = other })
+		before := h.vendor.callCount()
 		testkit.AdvanceClock(16 * time.Second)
-		if got := r.vendor.callItems(before); !slices.Equal(got, []string{recordID(1)}) {
+		if got := h.vendor.callItems(before); !slices.Equal(got, []string{recordID(1)}) {
 			t.Errorf("the probe was %v", got)
 		}
-		if got := r.countOutcomes()["delivered"]; got != 1 {
+		if got := h.countOutcomes()["delivered"]; got != 1 {
 			t.Errorf("%d delivered", got)
 		}
-		r.cancelAndWait()
+		h.cancelAndWait()
 	})
 }
 
@@ -127,57 +127,57 @@ type probeVendor struct {
 	probes        int
 }
 
-func (v *probeVendor) Probe(context.Context) sink.Response {
-	v.probes++
-	return v.probeResponse(v.probes)
+func (vendor *probeVendor) Probe(context.Context) sink.Response {
+	vendor.probes++
+	return vendor.probeResponse(vendor.probes)
 }
 
 func TestTheHarmlessCallMustPassBeforeAnItemIsRisked(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		v := &probeVendor{probeResponse: func(n int) sink.Response {
-			if n <= 3 {
+		vendor := &probeVendor{probeResponse: func(call int) sink.Response {
+			if call <= 3 {
 				return newResponse(sink.Unavailable, 503)
 			}
 			return newResponse(sink.Delivered, 200)
 		}}
 		down := newResponse(sink.Unavailable, 503)
-		v.script = respondFirst(down, down, down, down, down)
-		r := newHarness(t, v, &v.fakeVendor, nil)
-		r.dispatchRecords(8, nil)
-		r.closeAndWait()
-		r.wantCallSizes(8, 8, 8, 8, 8, 1, 7)
-		if v.probes != 4 {
-			t.Errorf("%d probes, want 4", v.probes)
+		vendor.script = respondFirst(down, down, down, down, down)
+		h := newHarness(t, vendor, &vendor.fakeVendor, nil)
+		h.dispatchRecords(8, nil)
+		h.closeAndWait()
+		h.wantCallSizes(8, 8, 8, 8, 8, 1, 7)
+		if vendor.probes != 4 {
+			t.Errorf("%d probes, want 4", vendor.probes)
 		}
-		r.wantOutcomes(map[string]int{"delivered": 8})
+		h.wantOutcomes(map[string]int{"delivered": 8})
 	})
 }
 
 func TestAHoldProbesWithOneItemLessAndLessOftenAndLogsOnce(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, nil, func(c *Config) { c.Concurrency = 2; c.Breaker.Failures = 1000; c.Breaker.Ratio = 2 })
-		r.vendor.script = func(n int, items []sink.Item) sink.Response {
-			if n <= 12 {
+		h := startHarness(t, nil, func(cfg *Config) { cfg.Concurrency = 2; cfg.Breaker.Failures = 1000; cfg.Breaker.Ratio = 2 })
+		h.vendor.script = func(call int, items []sink.Item) sink.Response {
+			if call <= 12 {
 				return newResponse(sink.Misconfigured, 404)
 			}
-			return acceptAll(n, items)
+			return acceptAll(call, items)
 		}
-		r.vendor.latency = 10 * time.Millisecond
-		r.dispatchRecords(64, nil)
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 64})
-		sizes := r.vendor.callSizes()
+		h.vendor.latency = 10 * time.Millisecond
+		h.dispatchRecords(64, nil)
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 64})
+		sizes := h.vendor.callSizes()
 		if !slices.Equal(sizes[:3], []int{8, 8, 1}) {
 			t.Errorf("calls %v", sizes)
 		}
 		wait := 5 * time.Second
 		for i := 2; i < 12; i++ {
-			if got := r.vendor.calledAt[i].Sub(r.vendor.calledAt[i-1]) - r.vendor.latency; got != wait {
+			if got := h.vendor.calledAt[i].Sub(h.vendor.calledAt[i-1]) - h.vendor.latency; got != wait {
 				t.Errorf("probe %d came after %v, want %v", i-1, got, wait)
 			}
 			wait = min(2*wait, 5*time.Minute)
 		}
-		if got, want := r.loggedMessages(), []string{"operation held: misconfigured", "operation resumed: misconfigured"}; !slices.Equal(got, want) {
+		if got, want := h.loggedMessages(), []string{"operation held: misconfigured", "operation resumed: misconfigured"}; !slices.Equal(got, want) {
 			t.Errorf("logged %v, want %v", got, want)
 		}
 	})
@@ -185,23 +185,23 @@ func TestAHoldProbesWithOneItemLessAndLessOftenAndLogsOnce(t *testing.T) {
 
 func TestReleaseTriesAHeldOperationAtOnce(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, nil, nil)
+		h := startHarness(t, nil, nil)
 		fixed := false
-		r.vendor.script = func(n int, items []sink.Item) sink.Response {
+		h.vendor.script = func(call int, items []sink.Item) sink.Response {
 			if !fixed {
 				return newResponse(sink.Unauthorized, 403)
 			}
-			return acceptAll(n, items)
+			return acceptAll(call, items)
 		}
-		r.dispatchRecords(8, nil)
+		h.dispatchRecords(8, nil)
 		testkit.AdvanceClock(time.Hour)
-		if held := r.holdReason(); held != "unauthorized" {
+		if held := h.holdReason(); held != "unauthorized" {
 			t.Errorf("it is held by %q", held)
 		}
 		fixed = true
-		r.dispatcher.ProbeNow()
+		h.dispatcher.ProbeNow()
 		asked := time.Now()
-		r.closeAndWait()
+		h.closeAndWait()
 		if took := time.Since(asked); took != 0 {
 			t.Errorf("it took %v", took)
 		}
@@ -210,11 +210,11 @@ func TestReleaseTriesAHeldOperationAtOnce(t *testing.T) {
 
 func TestTheAccountsLimiterBoundsTheCallsOfAllLanes(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, acceptAll, func(c *Config) { c.Concurrency = 4; c.Limiter = rate.NewLimiter(2, 1) })
-		r.dispatchRecords(8*20, nil)
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 160})
-		at := r.vendor.calledAt
+		h := startHarness(t, acceptAll, func(cfg *Config) { cfg.Concurrency = 4; cfg.Limiter = rate.NewLimiter(2, 1) })
+		h.dispatchRecords(8*20, nil)
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 160})
+		at := h.vendor.calledAt
 		for i := 1; i < len(at); i++ {
 			if gap := at[i].Sub(at[i-1]); gap < 499*time.Millisecond {
 				t.Fatalf("call %d followed after %v", i, gap)
@@ -227,13 +227,13 @@ func TestTheAccountsLimiterBoundsTheCallsOfAllLanes(t *testing.T) {
 }
 
 func TestTheSmallerCapGrowsAgainSlowly(t *testing.T) {
-	for _, a := range []sink.Response{newResponse(sink.TooLarge, 413), newResponse(sink.Unknown, 504), newResponse(sink.Unknown, 200)} {
-		t.Run(a.Class.String(), func(t *testing.T) {
+	for _, response := range []sink.Response{newResponse(sink.TooLarge, 413), newResponse(sink.Unknown, 504), newResponse(sink.Unknown, 200)} {
+		t.Run(response.Class.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
-				r := startHarness(t, respondFirst(a), nil)
-				r.dispatchRecords(8*60, nil)
-				r.closeAndWait()
-				sizes := r.vendor.callSizes()
+				h := startHarness(t, respondFirst(response), nil)
+				h.dispatchRecords(8*60, nil)
+				h.closeAndWait()
+				sizes := h.vendor.callSizes()
 				if !slices.Equal(sizes[:18], []int{8, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5}) {
 					t.Errorf("calls of %v", sizes)
 				}
@@ -248,10 +248,10 @@ func TestTheSmallerCapGrowsAgainSlowly(t *testing.T) {
 // A trial of one item whose outcome is unknown says nothing of larger calls.
 func TestOneItemAloneLeavesTheCap(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		g := newTestGate(nil)
-		p := mustAdmit(t, g, 0)
-		p.reportVerdict(verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}, newResponse(sink.Unknown, 504), 1)
-		if most, _ := g.callLimits(); most != 8 {
+		gate := newTestGate(nil)
+		permit := mustAdmit(t, gate, 0)
+		permit.reportVerdict(verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}, newResponse(sink.Unknown, 504), 1)
+		if most, _ := gate.callLimits(); most != 8 {
 			t.Errorf("the cap is %d, want 8", most)
 		}
 	})

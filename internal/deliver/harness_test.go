@@ -37,48 +37,48 @@ type ledger struct {
 	settledAt      map[string]time.Time
 }
 
-func (b *ledger) LogIntent(ctx context.Context, records []*record.Record) error {
-	if b.onLogIntent != nil {
-		b.onLogIntent()
+func (l *ledger) LogIntent(ctx context.Context, records []*record.Record) error {
+	if l.onLogIntent != nil {
+		l.onLogIntent()
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, r := range records {
-		b.intentsLogged++
-		b.intents[r], b.intentIDs[r.Origin.ID()] = true, true
-		r.Entry.MarkIntent()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, rec := range records {
+		l.intentsLogged++
+		l.intents[rec], l.intentIDs[rec.Origin.ID()] = true, true
+		rec.Entry.MarkIntent()
 	}
 	return ctx.Err()
 }
 
-func (b *ledger) ClearIntent(records []*record.Record) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, r := range records {
-		b.intentsCleared++
-		delete(b.intents, r)
-		delete(b.intentIDs, r.Origin.ID())
-		r.Entry.ClearIntent()
+func (l *ledger) ClearIntent(records []*record.Record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, rec := range records {
+		l.intentsCleared++
+		delete(l.intents, rec)
+		delete(l.intentIDs, rec.Origin.ID())
+		rec.Entry.ClearIntent()
 	}
 }
 
-func (b *ledger) Settle(ctx context.Context, outcomes []record.Outcome) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.settleCalls++
-	for _, o := range outcomes {
-		if ctx.Err() != nil && o.Disposition != record.DispositionDelivered {
-			b.released++
-			o.Record.Release()
+func (l *ledger) Settle(ctx context.Context, outcomes []record.Outcome) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settleCalls++
+	for _, outcome := range outcomes {
+		if ctx.Err() != nil && outcome.Disposition != record.DispositionDelivered {
+			l.released++
+			outcome.Record.Release()
 			continue
 		}
-		id := o.Record.Origin.ID()
-		if _, twice := b.outcomes[id]; twice {
+		id := outcome.Record.Origin.ID()
+		if _, twice := l.outcomes[id]; twice {
 			panic("two outcomes for " + id)
 		}
-		b.outcomes[id], b.settledAt[id] = o, time.Now()
-		b.order = append(b.order, id)
-		o.Record.Settle()
+		l.outcomes[id], l.settledAt[id] = outcome, time.Now()
+		l.order = append(l.order, id)
+		outcome.Record.Settle()
 	}
 	return ctx.Err()
 }
@@ -107,129 +107,129 @@ func testConfig() Config {
 	}
 }
 
-func newHarness(t *testing.T, op sink.Operation, v *fakeVendor, change func(*Config)) *harness {
-	v.accepted = map[string]int{}
+func newHarness(t *testing.T, op sink.Operation, vendor *fakeVendor, change func(*Config)) *harness {
+	vendor.accepted = map[string]int{}
 	cfg := testConfig()
 	if change != nil {
 		change(&cfg)
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	obs := observe.NewRegistry(prometheus.NewRegistry()).Pipeline("p")
-	r := &harness{t: t, vendor: v, obs: obs, logs: logs, ended: make(chan error, 1), began: time.Now()}
-	r.ledger = &ledger{intents: map[*record.Record]bool{}, intentIDs: map[string]bool{}, outcomes: map[string]record.Outcome{}, settledAt: map[string]time.Time{}}
-	r.newAssignment()
-	r.dispatcher = NewDispatcher(op, cfg, r.ledger, r.ledger, obs, zap.New(core))
+	h := &harness{t: t, vendor: vendor, obs: obs, logs: logs, ended: make(chan error, 1), began: time.Now()}
+	h.ledger = &ledger{intents: map[*record.Record]bool{}, intentIDs: map[string]bool{}, outcomes: map[string]record.Outcome{}, settledAt: map[string]time.Time{}}
+	h.newAssignment()
+	h.dispatcher = NewDispatcher(op, cfg, h.ledger, h.ledger, obs, zap.New(core))
 	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
-	go func() { r.ended <- r.dispatcher.Run(ctx) }()
-	return r
+	h.cancel = cancel
+	go func() { h.ended <- h.dispatcher.Run(ctx) }()
+	return h
 }
 
 // startHarness is a rig around a plain vendor.
 func startHarness(t *testing.T, s script, change func(*Config)) *harness {
-	v := &fakeVendor{script: s}
-	return newHarness(t, v, v, change)
+	vendor := &fakeVendor{script: s}
+	return newHarness(t, vendor, vendor, change)
 }
 
 // newAssignment starts a new assignment for the records to come.
-func (r *harness) newAssignment() *offset.Tracker {
-	r.tracker = offset.NewTracker([16]byte{1}, int64(r.dispatched), nil)
-	return r.tracker
+func (h *harness) newAssignment() *offset.Tracker {
+	h.tracker = offset.NewTracker([16]byte{1}, int64(h.dispatched), nil)
+	return h.tracker
 }
 
 func recordID(n int) string { return fmt.Sprintf("t-0-%d", n) }
 
-func (r *harness) newDelivery(change func(*Delivery)) Delivery {
+func (h *harness) newDelivery(change func(*Delivery)) Delivery {
 	rec := &record.Record{
 		Raw:    &kgo.Record{Value: make([]byte, 100)},
-		Origin: sink.Origin{Topic: "t", Offset: int64(r.dispatched), Timestamp: time.Now()},
+		Origin: sink.Origin{Topic: "t", Offset: int64(h.dispatched), Timestamp: time.Now()},
 	}
-	r.tracker.Track(&rec.Entry, int64(r.dispatched), 0, time.Now())
-	j := Delivery{Record: rec, Item: sink.Item{ID: recordID(r.dispatched), Body: make([]byte, 100)}}
-	r.dispatched++
+	h.tracker.Track(&rec.Entry, int64(h.dispatched), 0, time.Now())
+	delivery := Delivery{Record: rec, Item: sink.Item{ID: recordID(h.dispatched), Body: make([]byte, 100)}}
+	h.dispatched++
 	if change != nil {
-		change(&j)
+		change(&delivery)
 	}
-	return j
+	return delivery
 }
 
-func (r *harness) dispatchRecords(n int, change func(*Delivery)) []*record.Record {
+func (h *harness) dispatchRecords(n int, change func(*Delivery)) []*record.Record {
 	var out []*record.Record
 	for range n {
-		j := r.newDelivery(change)
-		out = append(out, j.Record)
-		r.dispatcher.Dispatch(j)
+		delivery := h.newDelivery(change)
+		out = append(out, delivery.Record)
+		h.dispatcher.Dispatch(delivery)
 	}
 	return out
 }
 
 // closeAndWait closes the lanes and awaits their end; every record must have ended.
-func (r *harness) closeAndWait() {
-	r.t.Helper()
-	r.dispatcher.Close()
-	if err := <-r.ended; err != nil {
-		r.t.Fatalf("Run: %v", err)
+func (h *harness) closeAndWait() {
+	h.t.Helper()
+	h.dispatcher.Close()
+	if err := <-h.ended; err != nil {
+		h.t.Fatalf("Run: %v", err)
 	}
-	r.cancel()
-	<-r.tracker.Idle()
-	r.checkBalance()
+	h.cancel()
+	<-h.tracker.Idle()
+	h.checkBalance()
 }
 
 // cancelAndWait is the hard stop.
-func (r *harness) cancelAndWait() {
-	r.t.Helper()
-	r.cancel()
-	if err := <-r.ended; !errors.Is(err, context.Canceled) {
-		r.t.Errorf("Run: %v", err)
+func (h *harness) cancelAndWait() {
+	h.t.Helper()
+	h.cancel()
+	if err := <-h.ended; !errors.Is(err, context.Canceled) {
+		h.t.Errorf("Run: %v", err)
 	}
-	<-r.tracker.Idle()
-	r.checkBalance()
+	<-h.tracker.Idle()
+	h.checkBalance()
 }
 
 // checkBalance: each record dispatched has one outcome or was counted as dropped.
-func (r *harness) checkBalance() {
-	r.t.Helper()
-	r.ledger.mu.Lock()
-	defer r.ledger.mu.Unlock()
-	if ended := len(r.ledger.outcomes) + r.ledger.released + int(r.obs.Snapshot().Released); ended != r.dispatched {
-		r.t.Errorf("%d records were dispatched, %d have an outcome or were dropped", r.dispatched, ended)
+func (h *harness) checkBalance() {
+	h.t.Helper()
+	h.ledger.mu.Lock()
+	defer h.ledger.mu.Unlock()
+	if ended := len(h.ledger.outcomes) + h.ledger.released + int(h.obs.Snapshot().Released); ended != h.dispatched {
+		h.t.Errorf("%d records were dispatched, %d have an outcome or were dropped", h.dispatched, ended)
 	}
 }
 
 // countOutcomes counts the outcomes by kind and cause.
-func (r *harness) countOutcomes() map[string]int {
-	r.ledger.mu.Lock()
-	defer r.ledger.mu.Unlock()
+func (h *harness) countOutcomes() map[string]int {
+	h.ledger.mu.Lock()
+	defer h.ledger.mu.Unlock()
 	out := map[string]int{}
-	for _, o := range r.ledger.outcomes {
-		name := o.Disposition.String()
-		if o.Disposition != record.DispositionDelivered {
-			name += " " + string(o.Cause)
+	for _, outcome := range h.ledger.outcomes {
+		name := outcome.Disposition.String()
+		if outcome.Disposition != record.DispositionDelivered {
+			name += " " + string(outcome.Cause)
 		}
 		out[name]++
 	}
 	return out
 }
 
-func (r *harness) wantOutcomes(want map[string]int) {
-	r.t.Helper()
-	got := r.countOutcomes()
+func (h *harness) wantOutcomes(want map[string]int) {
+	h.t.Helper()
+	got := h.countOutcomes()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
-		r.t.Fatalf("outcomes %v, want %v", got, want)
+		h.t.Fatalf("outcomes %v, want %v", got, want)
 	}
 }
 
-func (r *harness) wantCallSizes(want ...int) {
-	r.t.Helper()
-	if got := r.vendor.callSizes(); !slices.Equal(got, want) {
-		r.t.Fatalf("calls of %v items, want %v", got, want)
+func (h *harness) wantCallSizes(want ...int) {
+	h.t.Helper()
+	if got := h.vendor.callSizes(); !slices.Equal(got, want) {
+		h.t.Fatalf("calls of %v items, want %v", got, want)
 	}
 }
 
 // loggedMessages are the messages with their reason, in order.
-func (r *harness) loggedMessages() []string {
+func (h *harness) loggedMessages() []string {
 	var out []string
-	for _, e := range r.logs.All() {
+	for _, e := range h.logs.All() {
 		out = append(out, fmt.Sprintf("%s: %v", e.Message, e.ContextMap()["reason"]))
 	}
 	return out
@@ -241,8 +241,8 @@ func runInBubble(t *testing.T, f func(*testing.T)) {
 }
 
 // holdReason is why the operation is held, as its status says; empty where it is not.
-func (r *harness) holdReason() string {
-	for _, o := range r.obs.Snapshot().Operations {
+func (h *harness) holdReason() string {
+	for _, o := range h.obs.Snapshot().Operations {
 		if o.Hold != nil {
 			return string(o.Hold.Reason)
 		}

@@ -13,28 +13,28 @@ import (
 func TestOrderPerKeyHoldsAcrossWaitsInPlaceWhileOtherKeysGoOn(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		tries := map[string]int{}
-		r := startHarness(t, func(_ int, items []sink.Item) sink.Response {
-			return respondPerItem(items, func(it sink.Item) sink.ResultClass {
-				if tries[it.ID]++; it.ID == recordID(0) && tries[it.ID] <= 2 || it.ID == recordID(4) {
+		h := startHarness(t, func(_ int, items []sink.Item) sink.Response {
+			return respondPerItem(items, func(item sink.Item) sink.ResultClass {
+				if tries[item.ID]++; item.ID == recordID(0) && tries[item.ID] <= 2 || item.ID == recordID(4) {
 					return sink.Retryable
 				}
 				return sink.Delivered
 			})
-		}, func(c *Config) { c.RetryInPlace = true; c.Concurrency = 1 })
+		}, func(cfg *Config) { cfg.RetryInPlace = true; cfg.Concurrency = 1 })
 		keys := []string{"a", "b", "a", "b", "c", "c"}
 		for _, k := range keys {
-			r.dispatchRecords(1, func(j *Delivery) { j.OrderKey = []byte(k) })
+			h.dispatchRecords(1, func(delivery *Delivery) { delivery.OrderKey = []byte(k) })
 		}
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 5, "dead exhausted": 1})
-		place := func(n int) int { return slices.Index(r.ledger.order, recordID(n)) }
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 5, "dead exhausted": 1})
+		place := func(n int) int { return slices.Index(h.ledger.order, recordID(n)) }
 		if place(0) > place(2) || place(4) > place(5) {
-			t.Errorf("settled in the order %v", r.ledger.order)
+			t.Errorf("settled in the order %v", h.ledger.order)
 		}
-		if at := r.ledger.settledAt[recordID(3)].Sub(r.began); at > time.Second {
+		if at := h.ledger.settledAt[recordID(3)].Sub(h.began); at > time.Second {
 			t.Errorf("key b waited %v for key a", at)
 		}
-		if at := r.ledger.settledAt[recordID(0)].Sub(r.began); at < 70*time.Second {
+		if at := h.ledger.settledAt[recordID(0)].Sub(h.began); at < 70*time.Second {
 			t.Errorf("the first of key a was delivered after %v, before its delays of 10 s and 1 m", at)
 		}
 	})
@@ -42,23 +42,23 @@ func TestOrderPerKeyHoldsAcrossWaitsInPlaceWhileOtherKeysGoOn(t *testing.T) {
 
 func TestItemsOfOneEntityAreNeverInOneCall(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, func(n int, items []sink.Item) sink.Response {
+		h := startHarness(t, func(call int, items []sink.Item) sink.Response {
 			seen := map[string]bool{}
-			for _, it := range items {
-				if seen[it.EntityKey] {
-					t.Errorf("call %d holds entity %s twice", n, it.EntityKey)
+			for _, item := range items {
+				if seen[item.EntityKey] {
+					t.Errorf("call %d holds entity %s twice", call, item.EntityKey)
 				}
-				seen[it.EntityKey] = true
+				seen[item.EntityKey] = true
 			}
-			return acceptAll(n, items)
-		}, func(c *Config) { c.Concurrency = 3 })
+			return acceptAll(call, items)
+		}, func(cfg *Config) { cfg.Concurrency = 3 })
 		for i := range 60 {
-			r.dispatchRecords(1, func(j *Delivery) { j.Item.EntityKey = fmt.Sprint(i % 7) })
+			h.dispatchRecords(1, func(delivery *Delivery) { delivery.Item.EntityKey = fmt.Sprint(i % 7) })
 		}
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 60})
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 60})
 		last := map[int]int{}
-		for _, name := range r.ledger.order {
+		for _, name := range h.ledger.order {
 			var n int
 			if _, err := fmt.Sscanf(name, "t-0-%d", &n); err != nil {
 				t.Fatal(err)
@@ -73,14 +73,14 @@ func TestItemsOfOneEntityAreNeverInOneCall(t *testing.T) {
 
 func TestOutcomesOfOneAnswerReachTheSettlerTogether(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, acceptAll, nil)
-		r.dispatchRecords(24, nil)
-		r.closeAndWait()
-		if r.ledger.settleCalls != 3 {
-			t.Errorf("%d calls of the settler for 3 answers", r.ledger.settleCalls)
+		h := startHarness(t, acceptAll, nil)
+		h.dispatchRecords(24, nil)
+		h.closeAndWait()
+		if h.ledger.settleCalls != 3 {
+			t.Errorf("%d calls of the settler for 3 answers", h.ledger.settleCalls)
 		}
-		if o := r.ledger.outcomes[recordID(0)]; o.Disposition != record.DispositionDelivered || o.Attempt != 1 {
-			t.Errorf("outcome %+v", o)
+		if outcome := h.ledger.outcomes[recordID(0)]; outcome.Disposition != record.DispositionDelivered || outcome.Attempt != 1 {
+			t.Errorf("outcome %+v", outcome)
 		}
 	})
 }

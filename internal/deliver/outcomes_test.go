@@ -13,9 +13,9 @@ import (
 // classifyByID answers the items named with a class, all others with delivered.
 func classifyByID(class map[string]sink.ResultClass) script {
 	return func(_ int, items []sink.Item) sink.Response {
-		return respondPerItem(items, func(it sink.Item) sink.ResultClass {
-			if c, ok := class[it.ID]; ok {
-				return c
+		return respondPerItem(items, func(item sink.Item) sink.ResultClass {
+			if class, ok := class[item.ID]; ok {
+				return class
 			}
 			return sink.Delivered
 		})
@@ -24,64 +24,66 @@ func classifyByID(class map[string]sink.ResultClass) script {
 
 // rejectBatchWith refuses a batch that holds one of the items.
 func rejectBatchWith(bad ...string) script {
-	return func(n int, items []sink.Item) sink.Response {
-		if slices.ContainsFunc(items, func(it sink.Item) bool { return slices.Contains(bad, it.ID) }) {
+	return func(call int, items []sink.Item) sink.Response {
+		if slices.ContainsFunc(items, func(item sink.Item) bool { return slices.Contains(bad, item.ID) }) {
 			return newResponse(sink.Rejected, 400)
 		}
-		return acceptAll(n, items)
+		return acceptAll(call, items)
 	}
 }
 
 // rejectNaming refuses as refusing does, and says for which items.
 func rejectNaming(bad ...string) script {
-	return func(n int, items []sink.Item) sink.Response {
-		a := rejectBatchWith(bad...)(n, items)
-		for i, it := range items {
-			if a.Class == sink.Rejected && slices.Contains(bad, it.ID) {
-				a.ItemErrors = append(a.ItemErrors, sink.ItemError{Index: i, Result: sink.Result{Class: sink.Rejected, Code: "Invalid"}})
+	return func(call int, items []sink.Item) sink.Response {
+		response := rejectBatchWith(bad...)(call, items)
+		for i, item := range items {
+			if response.Class == sink.Rejected && slices.Contains(bad, item.ID) {
+				response.ItemErrors = append(response.ItemErrors, sink.ItemError{Index: i, Result: sink.Result{Class: sink.Rejected, Code: "Invalid"}})
 			}
 		}
-		return a
+		return response
 	}
 }
 
 // asRetryable has those that are named pass later.
-func asRetryable(a sink.Response) sink.Response {
-	for i := range a.ItemErrors {
-		a.ItemErrors[i].Class = sink.Retryable
+func asRetryable(response sink.Response) sink.Response {
+	for i := range response.ItemErrors {
+		response.ItemErrors[i].Class = sink.Retryable
 	}
-	return a
+	return response
 }
 
 // omitFirstResult forgets the first item's result.
-func omitFirstResult(n int, items []sink.Item) sink.Response {
-	a := acceptAll(n, items)
-	a.ItemResults = a.ItemResults[1:]
-	return a
+func omitFirstResult(call int, items []sink.Item) sink.Response {
+	response := acceptAll(call, items)
+	response.ItemResults = response.ItemResults[1:]
+	return response
 }
 
-func alwaysRespond(a sink.Response) script { return func(int, []sink.Item) sink.Response { return a } }
+func alwaysRespond(response sink.Response) script {
+	return func(int, []sink.Item) sink.Response { return response }
+}
 
 // acceptUpTo takes calls of so many items.
 func acceptUpTo(most int) script {
-	return func(n int, items []sink.Item) sink.Response {
+	return func(call int, items []sink.Item) sink.Response {
 		if len(items) > most {
 			return newResponse(sink.TooLarge, 413)
 		}
-		return acceptAll(n, items)
+		return acceptAll(call, items)
 	}
 }
 
 // receivedServerError is a 500: the vendor had the request.
 func receivedServerError() sink.Response {
-	a := newResponse(sink.Unavailable, 500)
-	a.MayHaveActed = true
-	return a
+	response := newResponse(sink.Unavailable, 500)
+	response.MayHaveActed = true
+	return response
 }
 
-func deadLetterUnknown(c *Config) { c.UnknownPolicy = sink.UnknownDeadLetter }
-func disableBreaker(c *Config)    { c.Breaker.Failures, c.Breaker.Ratio = 1000, 2 }
-func withPriorIntent(j *Delivery) { j.Record.OutcomeUnknown = true }
+func deadLetterUnknown(cfg *Config)      { cfg.UnknownPolicy = sink.UnknownDeadLetter }
+func disableBreaker(cfg *Config)         { cfg.Breaker.Failures, cfg.Breaker.Ratio = 1000, 2 }
+func withPriorIntent(delivery *Delivery) { delivery.Record.OutcomeUnknown = true }
 func outcomeCounts(pairs ...any) map[string]int {
 	out := map[string]int{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -108,48 +110,48 @@ var tableRows = []tableRow{
 	{name: "rejected", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Rejected}), records: 8, outcomes: outcomeCounts("delivered", 7, "dead rejected", 1), callSizes: []int{8}},
 	{name: "retryable", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Retryable}), records: 8, outcomes: outcomeCounts("delivered", 7, "retried retryable", 1), callSizes: []int{8}},
 	{
-		name: "retryable, in place", change: func(c *Config) { c.RetryInPlace = true },
-		script: func(n int, items []sink.Item) sink.Response {
-			if n == 1 {
-				return classifyByID(map[string]sink.ResultClass{recordID(2): sink.Retryable})(n, items)
+		name: "retryable, in place", change: func(cfg *Config) { cfg.RetryInPlace = true },
+		script: func(call int, items []sink.Item) sink.Response {
+			if call == 1 {
+				return classifyByID(map[string]sink.ResultClass{recordID(2): sink.Retryable})(call, items)
 			}
-			return acceptAll(n, items)
+			return acceptAll(call, items)
 		},
 		records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 1}, intentsCleared: 1,
 	},
 	{
-		name: "expired, in place", change: func(c *Config) { c.RetryInPlace, c.MaxAge = true, 5*time.Second },
+		name: "expired, in place", change: func(cfg *Config) { cfg.RetryInPlace, cfg.MaxAge = true, 5*time.Second },
 		script: classifyByID(map[string]sink.ResultClass{recordID(0): sink.Retryable}), records: 1, outcomes: outcomeCounts("dead expired", 1), callSizes: []int{1, 1}, intentsCleared: 1,
 	},
 	{
-		name: "expired, in place, by the age since the first refusal", change: func(c *Config) { c.RetryInPlace, c.MaxAge = true, 65*time.Second },
+		name: "expired, in place, by the age since the first refusal", change: func(cfg *Config) { cfg.RetryInPlace, cfg.MaxAge = true, 65*time.Second },
 		script: classifyByID(map[string]sink.ResultClass{recordID(0): sink.Retryable}), records: 1, outcomes: outcomeCounts("dead expired", 1), callSizes: []int{1, 1, 1}, intentsCleared: 2,
 	},
 	{
-		name: "exhausted", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Retryable}), prepare: func(j *Delivery) { j.Record.TierDelay = time.Minute },
+		name: "exhausted", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Retryable}), prepare: func(delivery *Delivery) { delivery.Record.TierDelay = time.Minute },
 		records: 8, outcomes: outcomeCounts("delivered", 7, "dead exhausted", 1), callSizes: []int{8},
 	},
 	{
-		name: "expired", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Retryable}), prepare: func(j *Delivery) { j.Record.FirstFailed = time.Now().Add(-2 * time.Hour) },
+		name: "expired", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Retryable}), prepare: func(delivery *Delivery) { delivery.Record.FirstFailed = time.Now().Add(-2 * time.Hour) },
 		records: 8, outcomes: outcomeCounts("delivered", 7, "dead expired", 1), callSizes: []int{8},
 	},
 	{
 		name: "an item without a sure result is sent again alone",
-		script: func(n int, items []sink.Item) sink.Response {
-			if n == 1 {
-				return classifyByID(map[string]sink.ResultClass{recordID(2): sink.Unknown})(n, items)
+		script: func(call int, items []sink.Item) sink.Response {
+			if call == 1 {
+				return classifyByID(map[string]sink.ResultClass{recordID(2): sink.Unknown})(call, items)
 			}
-			return acceptAll(n, items)
+			return acceptAll(call, items)
 		},
 		records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 1}, duplicates: 1,
 	},
 	{
 		name: "no item has a sure result: never all of them again", records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 4, 4}, duplicates: 8,
-		script: func(n int, items []sink.Item) sink.Response {
-			if n == 1 {
+		script: func(call int, items []sink.Item) sink.Response {
+			if call == 1 {
 				return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Unknown })
 			}
-			return acceptAll(n, items)
+			return acceptAll(call, items)
 		},
 	},
 	{
@@ -160,19 +162,23 @@ var tableRows = []tableRow{
 	{name: "batch refused, items named", script: rejectNaming(recordID(3), recordID(5)), records: 8, outcomes: outcomeCounts("delivered", 6, "dead rejected", 2), callSizes: []int{8, 6}},
 	{
 		name: "batch refused, an item named that may pass later", records: 8, outcomes: outcomeCounts("delivered", 7, "retried retryable", 1), callSizes: []int{8, 7},
-		script: func(n int, items []sink.Item) sink.Response { return asRetryable(rejectNaming(recordID(3))(n, items)) },
+		script: func(call int, items []sink.Item) sink.Response {
+			return asRetryable(rejectNaming(recordID(3))(call, items))
+		},
 	},
 	{
 		name: "the same of an item that is alone", records: 1, outcomes: outcomeCounts("retried retryable", 1), callSizes: []int{1},
-		script: func(n int, items []sink.Item) sink.Response { return asRetryable(rejectNaming(recordID(0))(n, items)) },
+		script: func(call int, items []sink.Item) sink.Response {
+			return asRetryable(rejectNaming(recordID(0))(call, items))
+		},
 	},
 	{
 		name: "batch refused, nobody named, then one of a half: nothing is known of the other half", records: 8, outcomes: outcomeCounts("delivered", 7, "dead rejected", 1), callSizes: []int{8, 4, 7}, intentsCleared: 4,
-		script: func(n int, items []sink.Item) sink.Response {
-			if n == 1 {
+		script: func(call int, items []sink.Item) sink.Response {
+			if call == 1 {
 				return newResponse(sink.Rejected, 400)
 			}
-			return rejectNaming(recordID(0))(n, items)
+			return rejectNaming(recordID(0))(call, items)
 		},
 	},
 	{name: "batch refused, nobody named", script: rejectBatchWith(recordID(7)), records: 8, outcomes: outcomeCounts("delivered", 7, "dead rejected", 1), callSizes: []int{8, 4, 2, 1, 1}, intentsCleared: 4},
@@ -211,19 +217,19 @@ var tableRows = []tableRow{
 }
 
 func TestRowsThroughALane(t *testing.T) {
-	for _, c := range tableRows {
-		t.Run(c.name, func(t *testing.T) {
+	for _, row := range tableRows {
+		t.Run(row.name, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
-				r := startHarness(t, c.script, c.change)
-				r.dispatchRecords(c.records, c.prepare)
-				r.closeAndWait()
-				r.wantOutcomes(c.outcomes)
-				r.wantCallSizes(c.callSizes...)
-				if r.ledger.intentsCleared != c.intentsCleared {
-					t.Errorf("%d were taken back as not sent, want %d", r.ledger.intentsCleared, c.intentsCleared)
+				h := startHarness(t, row.script, row.change)
+				h.dispatchRecords(row.records, row.prepare)
+				h.closeAndWait()
+				h.wantOutcomes(row.outcomes)
+				h.wantCallSizes(row.callSizes...)
+				if h.ledger.intentsCleared != row.intentsCleared {
+					t.Errorf("%d were taken back as not sent, want %d", h.ledger.intentsCleared, row.intentsCleared)
 				}
-				if got := r.obs.Snapshot().PossibleDuplicates; got != uint64(c.duplicates) {
-					t.Errorf("%d possible duplicates, want %d", got, c.duplicates)
+				if got := h.obs.Snapshot().PossibleDuplicates; got != uint64(row.duplicates) {
+					t.Errorf("%d possible duplicates, want %d", got, row.duplicates)
 				}
 			})
 		})

@@ -14,49 +14,49 @@ import (
 
 func TestRepeatableOperationsNeitherAnnounceNorFearATimeout(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		v := &fakeVendor{spec: sink.OperationSpec{Repeatable: true}, script: respondFirst(newResponse(sink.Unknown, 504))}
-		r := newHarness(t, v, v, nil)
-		r.dispatchRecords(8, func(j *Delivery) { j.Record.OutcomeUnknown = true })
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 8})
-		r.wantCallSizes(8, 8)
-		if n := r.obs.Snapshot().PossibleDuplicates; r.ledger.intentsLogged != 0 || n != 0 {
-			t.Errorf("%d records were announced, %d counted as possible duplicates", r.ledger.intentsLogged, n)
+		vendor := &fakeVendor{spec: sink.OperationSpec{Repeatable: true}, script: respondFirst(newResponse(sink.Unknown, 504))}
+		h := newHarness(t, vendor, vendor, nil)
+		h.dispatchRecords(8, func(delivery *Delivery) { delivery.Record.OutcomeUnknown = true })
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 8})
+		h.wantCallSizes(8, 8)
+		if n := h.obs.Snapshot().PossibleDuplicates; h.ledger.intentsLogged != 0 || n != 0 {
+			t.Errorf("%d records were announced, %d counted as possible duplicates", h.ledger.intentsLogged, n)
 		}
 	})
 }
 
 func TestWhatIsSentWasAnnouncedBefore(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		var r *harness
-		check := func(n int, items []sink.Item) sink.Response {
-			if len(r.ledger.intents) < len(items) {
-				t.Errorf("call %d carries %d items, %d are announced", n, len(items), len(r.ledger.intents))
+		var h *harness
+		check := func(call int, items []sink.Item) sink.Response {
+			if len(h.ledger.intents) < len(items) {
+				t.Errorf("call %d carries %d items, %d are announced", call, len(items), len(h.ledger.intents))
 			}
-			switch n {
+			switch call {
 			case 1:
 				return newResponse(sink.Unavailable, 503)
 			case 2:
 				return newResponse(sink.Rejected, 400)
 			}
-			return acceptAll(n, items)
+			return acceptAll(call, items)
 		}
-		r = startHarness(t, check, nil)
-		r.dispatchRecords(8, nil)
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 8})
+		h = startHarness(t, check, nil)
+		h.dispatchRecords(8, nil)
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 8})
 	})
 }
 
 // A member that lost its partitions without having heard of it learns so by the commit before the call, and not by an old state that the vendor takes.
 func TestWhereOrderIsKeptEachCallOfAnUpsertIsAnnounced(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		var r *harness
-		v := &fakeVendor{spec: sink.OperationSpec{Repeatable: true}, script: func(n int, items []sink.Item) sink.Response {
-			if len(r.ledger.intents) < len(items) {
-				t.Errorf("call %d carries %d items, %d are announced", n, len(items), len(r.ledger.intents))
+		var h *harness
+		vendor := &fakeVendor{spec: sink.OperationSpec{Repeatable: true}, script: func(call int, items []sink.Item) sink.Response {
+			if len(h.ledger.intents) < len(items) {
+				t.Errorf("call %d carries %d items, %d are announced", call, len(items), len(h.ledger.intents))
 			}
-			switch n {
+			switch call {
 			case 1:
 				return newResponse(sink.Unavailable, 503)
 			case 2:
@@ -64,13 +64,13 @@ func TestWhereOrderIsKeptEachCallOfAnUpsertIsAnnounced(t *testing.T) {
 			case 3:
 				return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Retryable })
 			}
-			return acceptAll(n, items)
+			return acceptAll(call, items)
 		}}
-		r = newHarness(t, v, v, func(c *Config) { c.RetryInPlace = true })
-		r.dispatchRecords(8, nil)
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 8})
-		if calls := r.ledger.intentsLogged / 8; calls != 4 {
+		h = newHarness(t, vendor, vendor, func(cfg *Config) { cfg.RetryInPlace = true })
+		h.dispatchRecords(8, nil)
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 8})
+		if calls := h.ledger.intentsLogged / 8; calls != 4 {
 			t.Errorf("%d of 4 calls were announced", calls)
 		}
 	})
@@ -82,31 +82,31 @@ func TestAnAttemptIsOneThatWasAnsweredForTheRecord(t *testing.T) {
 			return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Rejected })
 		}
 		waits := []sink.Response{newResponse(sink.Unavailable, 503), newResponse(sink.Throttled, 429), newResponse(sink.Unauthorized, 401)}
-		r := startHarness(t, func(n int, items []sink.Item) sink.Response {
-			if n <= len(waits) {
-				return waits[n-1]
+		h := startHarness(t, func(call int, items []sink.Item) sink.Response {
+			if call <= len(waits) {
+				return waits[call-1]
 			}
-			return refuse(n, items)
+			return refuse(call, items)
 		}, nil)
-		r.dispatchRecords(1, func(j *Delivery) { j.Record.Attempt = 2 })
-		r.closeAndWait()
-		o := r.ledger.outcomes[recordID(0)]
-		if o.Attempt != 3 || o.Cause != record.CauseRejected || o.Stage != record.StageDeliver || o.OperationName != "vendor.op" {
-			t.Fatalf("outcome %+v, want attempt 3", o)
+		h.dispatchRecords(1, func(delivery *Delivery) { delivery.Record.Attempt = 2 })
+		h.closeAndWait()
+		outcome := h.ledger.outcomes[recordID(0)]
+		if outcome.Attempt != 3 || outcome.Cause != record.CauseRejected || outcome.Stage != record.StageDeliver || outcome.OperationName != "vendor.op" {
+			t.Fatalf("outcome %+v, want attempt 3", outcome)
 		}
-		if !strings.Contains(o.Reason, "refused") {
-			t.Fatalf("reason %q", o.Reason)
+		if !strings.Contains(outcome.Reason, "refused") {
+			t.Fatalf("reason %q", outcome.Reason)
 		}
 	})
 }
 
 func TestTheAttemptOfAFormerOwnerCounts(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, acceptAll, deadLetterUnknown)
-		r.dispatchRecords(1, func(j *Delivery) { j.Record.OutcomeUnknown, j.Record.Attempt = true, 1 })
-		r.closeAndWait()
-		if o := r.ledger.outcomes[recordID(0)]; o.Attempt != 2 || o.Cause != record.CauseUnknown {
-			t.Fatalf("outcome %+v, want attempt 2", o)
+		h := startHarness(t, acceptAll, deadLetterUnknown)
+		h.dispatchRecords(1, func(delivery *Delivery) { delivery.Record.OutcomeUnknown, delivery.Record.Attempt = true, 1 })
+		h.closeAndWait()
+		if outcome := h.ledger.outcomes[recordID(0)]; outcome.Attempt != 2 || outcome.Cause != record.CauseUnknown {
+			t.Fatalf("outcome %+v, want attempt 2", outcome)
 		}
 	})
 }
@@ -118,10 +118,10 @@ func TestALaneThatFindsTheVendorUnavailableWaitsLongerEachTime(t *testing.T) {
 		for i := range down {
 			down[i] = newResponse(sink.Unavailable, 503)
 		}
-		r := startHarness(t, respondFirst(down...), func(c *Config) { disableBreaker(c); c.Backoff = backoff.Policy{Min: time.Second, Max: time.Hour} })
-		r.dispatchRecords(1, nil)
-		r.closeAndWait()
-		at := r.vendor.calledAt
+		h := startHarness(t, respondFirst(down...), func(cfg *Config) { disableBreaker(cfg); cfg.Backoff = backoff.Policy{Min: time.Second, Max: time.Hour} })
+		h.dispatchRecords(1, nil)
+		h.closeAndWait()
+		at := h.vendor.calledAt
 		if took := at[12].Sub(at[0]); took < 5*time.Minute || took > (1<<12)*time.Second {
 			t.Errorf("12 waits from a second on, each up to twice the last, took %v", took)
 		}
@@ -135,17 +135,17 @@ func TestTheAgeOfARecordLeavesOutHolds(t *testing.T) {
 		t.Run(held.Class.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
 				down := true
-				r := startHarness(t, func(_ int, items []sink.Item) sink.Response {
+				h := startHarness(t, func(_ int, items []sink.Item) sink.Response {
 					if down {
 						return held
 					}
 					return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Retryable })
 				}, nil)
-				r.dispatchRecords(1, func(j *Delivery) { j.Record.FirstFailed = time.Now().Add(-time.Minute) })
+				h.dispatchRecords(1, func(delivery *Delivery) { delivery.Record.FirstFailed = time.Now().Add(-time.Minute) })
 				testkit.AdvanceClock(3 * time.Hour)
 				down = false
-				r.closeAndWait()
-				r.wantOutcomes(map[string]int{"retried retryable": 1})
+				h.closeAndWait()
+				h.wantOutcomes(map[string]int{"retried retryable": 1})
 			})
 		})
 	}
@@ -154,14 +154,14 @@ func TestTheAgeOfARecordLeavesOutHolds(t *testing.T) {
 // The operation forgets an item in each answer: a lane that matched results to items by what is there would deliver one too many.
 func TestAForgottenItemIsNeverDelivered(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, func(n int, items []sink.Item) sink.Response {
-			a := acceptAll(n, items)
-			a.ItemResults = a.ItemResults[:len(a.ItemResults)-1]
-			return a
+		h := startHarness(t, func(call int, items []sink.Item) sink.Response {
+			response := acceptAll(call, items)
+			response.ItemResults = response.ItemResults[:len(response.ItemResults)-1]
+			return response
 		}, nil)
-		r.dispatchRecords(20, nil)
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"dead unknown": 20})
+		h.dispatchRecords(20, nil)
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"dead unknown": 20})
 	})
 }
 
@@ -176,16 +176,16 @@ func TestRetryAfterIsHonouredUpToTheCap(t *testing.T) {
 		{sink.Unavailable, 30 * time.Second, 30 * time.Second, 31 * time.Second},
 		{sink.Unavailable, 24 * time.Hour, 15 * time.Minute, 15*time.Minute + time.Second},
 	}
-	for _, c := range cases {
-		t.Run(c.class.String()+" "+c.asked.String(), func(t *testing.T) {
+	for _, tc := range cases {
+		t.Run(tc.class.String()+" "+tc.asked.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
-				a := newResponse(c.class, 0)
-				a.RetryAfter = c.asked
-				r := startHarness(t, respondFirst(a), nil)
-				r.dispatchRecords(8, nil)
-				r.closeAndWait()
-				if wait := r.vendor.calledAt[1].Sub(r.vendor.calledAt[0]); wait < c.least || wait > c.most {
-					t.Fatalf("waited %v, want %v to %v", wait, c.least, c.most)
+				response := newResponse(tc.class, 0)
+				response.RetryAfter = tc.asked
+				h := startHarness(t, respondFirst(response), nil)
+				h.dispatchRecords(8, nil)
+				h.closeAndWait()
+				if wait := h.vendor.calledAt[1].Sub(h.vendor.calledAt[0]); wait < tc.least || wait > tc.most {
+					t.Fatalf("waited %v, want %v to %v", wait, tc.least, tc.most)
 				}
 			})
 		})
@@ -194,11 +194,11 @@ func TestRetryAfterIsHonouredUpToTheCap(t *testing.T) {
 
 func TestAThrottleLowersThePaceOfAllLanesForAWhile(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		r := startHarness(t, respondFirst(newResponse(sink.Throttled, 429)), func(c *Config) { c.Concurrency = 2 })
-		r.dispatchRecords(8*60, nil)
-		r.closeAndWait()
-		r.wantOutcomes(map[string]int{"delivered": 8 * 60})
-		at := r.vendor.calledAt
+		h := startHarness(t, respondFirst(newResponse(sink.Throttled, 429)), func(cfg *Config) { cfg.Concurrency = 2 })
+		h.dispatchRecords(8*60, nil)
+		h.closeAndWait()
+		h.wantOutcomes(map[string]int{"delivered": 8 * 60})
+		at := h.vendor.calledAt
 		if gap := at[3].Sub(at[2]); gap < 50*time.Millisecond {
 			t.Fatalf("the second call after the throttle followed %v after the first", gap)
 		}
@@ -212,7 +212,7 @@ func TestAThrottleLowersThePaceOfAllLanesForAWhile(t *testing.T) {
 func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
 	coded := newResponse(sink.Unavailable, 200)
 	coded.MayHaveActed = true
-	for _, c := range []struct {
+	for _, tc := range []struct {
 		name       string
 		lanes      int
 		repeatable bool
@@ -225,24 +225,24 @@ func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
 		{"timeout after the request was written", 2, true, newResponse(sink.Unknown, 0)},
 		{"unreadable answer", 2, true, newResponse(sink.Unknown, 200)},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(tc.name, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
-				v := &fakeVendor{spec: sink.OperationSpec{Repeatable: c.repeatable}, script: func(n int, items []sink.Item) sink.Response {
-					if slices.ContainsFunc(items, func(it sink.Item) bool { return it.ID == recordID(5) }) {
-						return c.failing
+				vendor := &fakeVendor{spec: sink.OperationSpec{Repeatable: tc.repeatable}, script: func(call int, items []sink.Item) sink.Response {
+					if slices.ContainsFunc(items, func(item sink.Item) bool { return item.ID == recordID(5) }) {
+						return tc.failing
 					}
-					return acceptAll(n, items)
+					return acceptAll(call, items)
 				}}
-				r := newHarness(t, v, v, func(cfg *Config) { cfg.Concurrency = c.lanes; cfg.Linger = 0 })
-				r.dispatchRecords(64, nil)
+				h := newHarness(t, vendor, vendor, func(cfg *Config) { cfg.Concurrency = tc.lanes; cfg.Linger = 0 })
+				h.dispatchRecords(64, nil)
 				for range 40 {
 					testkit.AdvanceClock(10 * time.Second)
-					r.dispatchRecords(4, nil)
+					h.dispatchRecords(4, nil)
 				}
-				r.closeAndWait()
-				r.wantOutcomes(map[string]int{"delivered": 64 + 160 - 1, "retried retryable": 1})
-				if o := r.ledger.outcomes[recordID(5)]; o.Disposition != record.DispositionRetry {
-					t.Fatalf("the poison item ended as %+v", o)
+				h.closeAndWait()
+				h.wantOutcomes(map[string]int{"delivered": 64 + 160 - 1, "retried retryable": 1})
+				if outcome := h.ledger.outcomes[recordID(5)]; outcome.Disposition != record.DispositionRetry {
+					t.Fatalf("the poison item ended as %+v", outcome)
 				}
 			})
 		})
@@ -261,15 +261,15 @@ func TestACallNeverPassesTheVendorsCap(t *testing.T) {
 		{"not configured", sink.OperationSpec{MaxItems: 100, DefaultItems: 50}, 0, 50},
 		{"not configured, no default", sink.OperationSpec{MaxItems: 40}, 0, 40},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
-				v := &fakeVendor{spec: c.spec, script: acceptAll}
-				r := newHarness(t, v, v, func(cfg *Config) { cfg.MaxItems = c.configured })
-				r.dispatchRecords(100, nil)
-				r.closeAndWait()
-				if got := slices.Max(v.callSizes()); got != c.want {
-					t.Errorf("the largest call has %d items, want %d", got, c.want)
+				vendor := &fakeVendor{spec: tc.spec, script: acceptAll}
+				h := newHarness(t, vendor, vendor, func(cfg *Config) { cfg.MaxItems = tc.configured })
+				h.dispatchRecords(100, nil)
+				h.closeAndWait()
+				if got := slices.Max(vendor.callSizes()); got != tc.want {
+					t.Errorf("the largest call has %d items, want %d", got, tc.want)
 				}
 			})
 		})

@@ -12,8 +12,8 @@ import (
 func TestAnAnswerHasOneRowForItsCall(t *testing.T) {
 	retry := policy{tokenRefreshable: true, unknownPolicy: sink.UnknownRetry, maxResends: 2}
 	upsert := policy{repeatable: true}
-	items := func(n int) sink.Response {
-		return sink.Response{Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: make([]sink.Result, n)}
+	items := func(call int) sink.Response {
+		return sink.Response{Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: make([]sink.Result, call)}
 	}
 	named := newResponse(sink.Rejected, 400)
 	named.ItemErrors = []sink.ItemError{{Index: 3}}
@@ -53,10 +53,10 @@ func TestAnAnswerHasOneRowForItsCall(t *testing.T) {
 		{"no class at all", retry, callFacts{items: 4}, sink.Response{}, verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}},
 		{"a class of items only", retry, callFacts{items: 4}, newResponse(sink.Retryable, 0), verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			if got := c.p.verdictFor(c.c, c.a); got != c.want {
-				t.Fatalf("decide = %+v, want %+v", got, c.want)
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := tc.p.verdictFor(tc.c, tc.a); got != tc.want {
+				t.Fatalf("decide = %+v, want %+v", got, tc.want)
 			}
 		})
 	}
@@ -78,9 +78,9 @@ func TestAHarmlessCallThatDoesNotPassHasARowToo(t *testing.T) {
 }
 
 func TestOfTwoResultsForOneNameTheFirstCounts(t *testing.T) {
-	a := newResponse(sink.Rejected, 400)
-	a.ItemErrors = []sink.ItemError{{Index: 1, Result: sink.Result{Code: "first"}}, {Index: 1, Result: sink.Result{Code: "second"}}}
-	if got := namedItems(2, a); len(got) != 1 || got[1].Code != "first" {
+	response := newResponse(sink.Rejected, 400)
+	response.ItemErrors = []sink.ItemError{{Index: 1, Result: sink.Result{Code: "first"}}, {Index: 1, Result: sink.Result{Code: "second"}}}
+	if got := namedItems(2, response); len(got) != 1 || got[1].Code != "first" {
 		t.Fatalf("blamed = %+v", got)
 	}
 }
@@ -119,10 +119,10 @@ func TestAResultHasOneRowForItsRecord(t *testing.T) {
 		{"no class at all", tiers, 0, attemptHistory{}, ruling{kind: rulingResend}},
 		{"a class of calls only", mail, sink.Throttled, attemptHistory{}, dead(record.CauseUnknown)},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			if got := c.p.rulingForItem(sink.Result{Class: c.class}, c.h); got != c.want {
-				t.Fatalf("item = %+v, want %+v", got, c.want)
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := tc.p.rulingForItem(sink.Result{Class: tc.class}, tc.h); got != tc.want {
+				t.Fatalf("item = %+v, want %+v", got, tc.want)
 			}
 		})
 	}
@@ -139,10 +139,10 @@ func TestARecordThatAnEarlierOwnerMayHaveSentGoesByThePolicy(t *testing.T) {
 		{"retry without resends: dead", policy{unknownPolicy: sink.UnknownRetry}, ruling{kind: rulingDead, cause: record.CauseUnknown}},
 		{"dead letter: dead", policy{unknownPolicy: sink.UnknownDeadLetter, maxResends: 2}, ruling{kind: rulingDead, cause: record.CauseUnknown}},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			if got := c.p.rulingForPriorIntent(attemptHistory{}); got != c.want {
-				t.Fatalf("taken = %+v, want %+v", got, c.want)
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := tc.p.rulingForPriorIntent(attemptHistory{}); got != tc.want {
+				t.Fatalf("taken = %+v, want %+v", got, tc.want)
 			}
 		})
 	}
@@ -166,10 +166,10 @@ func TestOnlyAnAnswerThatTheVendorGaveFirstIsSureNotToHaveActed(t *testing.T) {
 		{"unknown", newResponse(sink.Unknown, 504), true},
 		{"no class at all", sink.Response{}, true},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			if got := mayHaveActed(c.a); got != c.want {
-				t.Fatalf("mayHaveActed = %v, want %v", got, c.want)
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := mayHaveActed(tc.a); got != tc.want {
+				t.Fatalf("mayHaveActed = %v, want %v", got, tc.want)
 			}
 		})
 	}

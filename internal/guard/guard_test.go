@@ -24,30 +24,30 @@ func recordAtOffset(offset int) *record.Record {
 	return &record.Record{Raw: &kgo.Record{}, Origin: sink.Origin{Offset: int64(offset)}}
 }
 
-func acceptedResult(r *record.Record) guard.Result { return guard.Result{Record: r} }
+func acceptedResult(rec *record.Record) guard.Result { return guard.Result{Record: rec} }
 
-func rejectedResult(r *record.Record) guard.Result {
-	return guard.Result{Record: r, Cause: record.CauseRejected, Code: "E1"}
+func rejectedResult(rec *record.Record) guard.Result {
+	return guard.Result{Record: rec, Cause: record.CauseRejected, Code: "E1"}
 }
 
 // recordOneByOne counts so many unkeyed records from an offset on, one by one.
-func recordOneByOne(g *guard.Guard, from, n int, result func(*record.Record) guard.Result) {
+func recordOneByOne(floodGuard *guard.Guard, from, n int, result func(*record.Record) guard.Result) {
 	for i := range n {
-		g.RecordResults(operationName, []guard.Result{result(recordAtOffset(from + i))})
+		floodGuard.RecordResults(operationName, []guard.Result{result(recordAtOffset(from + i))})
 	}
 }
 
 func newTrippedGuard() *guard.Guard {
-	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
-	recordOneByOne(g, 0, 20, rejectedResult)
-	return g
+	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
+	recordOneByOne(floodGuard, 0, 20, rejectedResult)
+	return floodGuard
 }
 
 // The model is a list of the latest result of each key, the oldest first, of which the last ones count.
 func TestItTripsWhenTheShareOfTheLastKeysIsOverTheRatioAndNeverBefore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		window, ratio := rapid.IntRange(20, 40).Draw(t, "window"), rapid.SampledFrom([]float64{0.01, 0.29, 0.5, 0.9}).Draw(t, "ratio")
-		g := guard.NewGuard(guard.Config{MaxRatio: ratio, Window: window})
+		floodGuard := guard.NewGuard(guard.Config{MaxRatio: ratio, Window: window})
 		type seat struct {
 			key     string
 			refused bool
@@ -74,7 +74,7 @@ func TestItTripsWhenTheShareOfTheLastKeysIsOverTheRatioAndNeverBefore(t *testing
 			if bad {
 				result = rejectedResult(rec)
 			}
-			if got := g.RecordResults(operationName, []guard.Result{result}); got != want {
+			if got := floodGuard.RecordResults(operationName, []guard.Result{result}); got != want {
 				t.Fatalf("after %d records tripped is %v, want %v: %d of %d were refused, at most %v", i+1, got, want, over, len(model), ratio)
 			}
 			if want {
@@ -87,9 +87,9 @@ func TestItTripsWhenTheShareOfTheLastKeysIsOverTheRatioAndNeverBefore(t *testing
 func TestARecordRefusedManyTimesCountsOnce(t *testing.T) {
 	for name, rec := range map[string]*record.Record{"by its key": recordWithKey("k"), "by its origin": recordAtOffset(7)} {
 		t.Run(name, func(t *testing.T) {
-			g := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
+			floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
 			for range 1000 {
-				if g.RecordResults(operationName, []guard.Result{rejectedResult(rec)}) {
+				if floodGuard.RecordResults(operationName, []guard.Result{rejectedResult(rec)}) {
 					t.Fatal("one record tripped it")
 				}
 			}
@@ -98,29 +98,29 @@ func TestARecordRefusedManyTimesCountsOnce(t *testing.T) {
 }
 
 func TestAnEmptyKeyIsAKey(t *testing.T) {
-	g := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
+	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
 	for i := range 1000 {
-		r := recordAtOffset(i)
-		r.Raw.Key = []byte{}
-		if g.RecordResults(operationName, []guard.Result{rejectedResult(r)}) {
+		rec := recordAtOffset(i)
+		rec.Raw.Key = []byte{}
+		if floodGuard.RecordResults(operationName, []guard.Result{rejectedResult(rec)}) {
 			t.Fatal("records of one key tripped it")
 		}
 	}
 }
 
 func TestACallIsJudgedAsAWhole(t *testing.T) {
-	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
+	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	var call []guard.Result
 	for i := range 100 {
 		call = append(call, rejectedResult(recordAtOffset(i)))
 	}
-	if !g.RecordResults(operationName, call) {
+	if !floodGuard.RecordResults(operationName, call) {
 		t.Error("a call of 100 refusals does not trip it before they are given up")
 	}
 }
 
 func TestItIsNeverTripped(t *testing.T) {
-	for name, g := range map[string]*guard.Guard{
+	for name, floodGuard := range map[string]*guard.Guard{
 		"where there is none":   nil,
 		"where max_ratio is 1":  guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20}),
 		"where no window is":    guard.NewGuard(guard.Config{MaxRatio: 0.5}),
@@ -129,17 +129,17 @@ func TestItIsNeverTripped(t *testing.T) {
 		"by what it has let go": newReleasedGuard(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if g.Tripped() {
+			if floodGuard.Tripped() {
 				t.Error("it is tripped")
 			}
 		})
 	}
-	for name, g := range map[string]*guard.Guard{"nil": nil, "ratio of 1": guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20})} {
+	for name, floodGuard := range map[string]*guard.Guard{"nil": nil, "ratio of 1": guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20})} {
 		t.Run(name, func(t *testing.T) {
-			recordOneByOne(g, 0, 500, rejectedResult)
-			g.Trip(operationName, []guard.Result{rejectedResult(recordAtOffset(1))})
-			g.Release()
-			if g.Tripped() {
+			recordOneByOne(floodGuard, 0, 500, rejectedResult)
+			floodGuard.Trip(operationName, []guard.Result{rejectedResult(recordAtOffset(1))})
+			floodGuard.Release()
+			if floodGuard.Tripped() {
 				t.Error("it is tripped")
 			}
 		})
@@ -147,102 +147,102 @@ func TestItIsNeverTripped(t *testing.T) {
 }
 
 func newGuardAtRatio() *guard.Guard {
-	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
+	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	for i := range 500 {
-		recordOneByOne(g, 2*i, 1, acceptedResult)
-		recordOneByOne(g, 2*i+1, 1, rejectedResult)
+		recordOneByOne(floodGuard, 2*i, 1, acceptedResult)
+		recordOneByOne(floodGuard, 2*i+1, 1, rejectedResult)
 	}
-	return g
+	return floodGuard
 }
 
 func newGuardBelowMinimum() *guard.Guard {
-	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
-	recordOneByOne(g, 0, 19, rejectedResult)
-	return g
+	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
+	recordOneByOne(floodGuard, 0, 19, rejectedResult)
+	return floodGuard
 }
 
 func newReleasedGuard() *guard.Guard {
-	g := newTrippedGuard()
-	g.Release()
-	recordOneByOne(g, 100, 19, rejectedResult) // a window that was kept would trip it
-	return g
+	floodGuard := newTrippedGuard()
+	floodGuard.Release()
+	recordOneByOne(floodGuard, 100, 19, rejectedResult) // a window that was kept would trip it
+	return floodGuard
 }
 
 func TestFiveAcceptedInARowEndIt(t *testing.T) {
-	g := newTrippedGuard()
-	recordOneByOne(g, 100, 4, acceptedResult)
-	recordOneByOne(g, 200, 1, rejectedResult)
-	recordOneByOne(g, 300, 4, acceptedResult)
-	if !g.Tripped() {
+	floodGuard := newTrippedGuard()
+	recordOneByOne(floodGuard, 100, 4, acceptedResult)
+	recordOneByOne(floodGuard, 200, 1, rejectedResult)
+	recordOneByOne(floodGuard, 300, 4, acceptedResult)
+	if !floodGuard.Tripped() {
 		t.Fatal("four in a row ended it")
 	}
-	recordOneByOne(g, 400, 1, acceptedResult)
-	if g.Tripped() {
+	recordOneByOne(floodGuard, 400, 1, acceptedResult)
+	if floodGuard.Tripped() {
 		t.Fatal("five in a row did not end it")
 	}
-	recordOneByOne(g, 500, 19, rejectedResult)
-	if g.Tripped() {
+	recordOneByOne(floodGuard, 500, 19, rejectedResult)
+	if floodGuard.Tripped() {
 		t.Error("its window was not cleared")
 	}
 }
 
 func TestARefusalInTheCallBreaksTheRow(t *testing.T) {
-	g := newTrippedGuard()
-	recordOneByOne(g, 100, 4, acceptedResult)
-	g.RecordResults(operationName, []guard.Result{acceptedResult(recordAtOffset(200)), rejectedResult(recordAtOffset(201))})
-	if !g.Tripped() {
+	floodGuard := newTrippedGuard()
+	recordOneByOne(floodGuard, 100, 4, acceptedResult)
+	floodGuard.RecordResults(operationName, []guard.Result{acceptedResult(recordAtOffset(200)), rejectedResult(recordAtOffset(201))})
+	if !floodGuard.Tripped() {
 		t.Error("a call with a refusal ended it")
 	}
 }
 
 // Where one of two operations is refused everything, the other's probes would end the hold each time, and the topic would end in the dead-letter topic.
 func TestWhatAnotherOperationAcceptsEndsItByTheShareAlone(t *testing.T) {
-	g := newTrippedGuard()
+	floodGuard := newTrippedGuard()
 	for i := range 19 {
-		if g.RecordResults("vendor.other", []guard.Result{acceptedResult(recordAtOffset(100 + i))}); !g.Tripped() {
+		if floodGuard.RecordResults("vendor.other", []guard.Result{acceptedResult(recordAtOffset(100 + i))}); !floodGuard.Tripped() {
 			t.Fatalf("%d of another operation ended it", i+1)
 		}
 	}
-	if g.RecordResults("vendor.other", []guard.Result{acceptedResult(recordAtOffset(200))}) {
+	if floodGuard.RecordResults("vendor.other", []guard.Result{acceptedResult(recordAtOffset(200))}) {
 		t.Error("20 of 40 is not over a half")
 	}
 }
 
 func TestTheRecordThatWasRefusedCountsAsAcceptedOnceItIs(t *testing.T) {
-	g := guard.NewGuard(guard.Config{MaxRatio: 0.9, Window: 200})
-	recordOneByOne(g, 0, 20, rejectedResult)
-	recordOneByOne(g, 0, 1, acceptedResult)
-	if !g.Tripped() {
+	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.9, Window: 200})
+	recordOneByOne(floodGuard, 0, 20, rejectedResult)
+	recordOneByOne(floodGuard, 0, 1, acceptedResult)
+	if !floodGuard.Tripped() {
 		t.Fatal("19 of 20 is over nine tenths")
 	}
-	recordOneByOne(g, 1, 1, acceptedResult)
-	if g.Tripped() {
+	recordOneByOne(floodGuard, 1, 1, acceptedResult)
+	if floodGuard.Tripped() {
 		t.Error("18 of 20 is not over nine tenths")
 	}
 }
 
 func TestATripIsNotEndedByTheShare(t *testing.T) {
-	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
-	recordOneByOne(g, 0, 100, acceptedResult)
-	g.Trip(operationName, []guard.Result{rejectedResult(recordAtOffset(200))})
-	recordOneByOne(g, 300, 4, acceptedResult)
-	if !g.Tripped() {
+	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
+	recordOneByOne(floodGuard, 0, 100, acceptedResult)
+	floodGuard.Trip(operationName, []guard.Result{rejectedResult(recordAtOffset(200))})
+	recordOneByOne(floodGuard, 300, 4, acceptedResult)
+	if !floodGuard.Tripped() {
 		t.Fatal("the share ended it")
 	}
-	recordOneByOne(g, 400, 1, acceptedResult)
-	if g.Tripped() {
+	recordOneByOne(floodGuard, 400, 1, acceptedResult)
+	if floodGuard.Tripped() {
 		t.Error("five in a row did not end it")
 	}
 }
 
 func TestWatchersAreToldOnceOfEachChangeWithTheCommonestRefusal(t *testing.T) {
-	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
+	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	var told []guard.Status
-	g.Subscribe(func(s guard.Status) { told = append(told, s) })
-	recordOneByOne(g, 0, 5, acceptedResult)
-	g.RecordResults("", []guard.Result{{Record: recordAtOffset(50), Cause: record.CausePoison}})
-	recordOneByOne(g, 100, 30, rejectedResult)
-	g.Release()
+	floodGuard.Subscribe(func(status guard.Status) { told = append(told, status) })
+	recordOneByOne(floodGuard, 0, 5, acceptedResult)
+	floodGuard.RecordResults("", []guard.Result{{Record: recordAtOffset(50), Cause: record.CausePoison}})
+	recordOneByOne(floodGuard, 100, 30, rejectedResult)
+	floodGuard.Release()
 	if len(told) != 2 || told[1].Tripped {
 		t.Fatalf("told %+v", told)
 	}
@@ -253,25 +253,25 @@ func TestWatchersAreToldOnceOfEachChangeWithTheCommonestRefusal(t *testing.T) {
 }
 
 func TestOnlyAnOperatorsReleasesCount(t *testing.T) {
-	g := newTrippedGuard()
-	recordOneByOne(g, 100, 5, acceptedResult)
-	if n := g.ReleaseCount(); n != 0 || g.Tripped() {
-		t.Fatalf("%d releases, tripped %v", n, g.Tripped())
+	floodGuard := newTrippedGuard()
+	recordOneByOne(floodGuard, 100, 5, acceptedResult)
+	if n := floodGuard.ReleaseCount(); n != 0 || floodGuard.Tripped() {
+		t.Fatalf("%d releases, tripped %v", n, floodGuard.Tripped())
 	}
-	g.Release()
-	if n := g.ReleaseCount(); n != 1 {
+	floodGuard.Release()
+	if n := floodGuard.ReleaseCount(); n != 1 {
 		t.Errorf("%d releases, want 1", n)
 	}
 }
 
 func BenchmarkJudge(b *testing.B) {
-	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
+	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	call := make([]guard.Result, 1000)
 	for i := range call {
 		call[i] = acceptedResult(recordWithKey(fmt.Sprint("customer-", i)))
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		g.RecordResults(operationName, call)
+		floodGuard.RecordResults(operationName, call)
 	}
 }
