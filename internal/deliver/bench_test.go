@@ -15,7 +15,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// instantVendor is an operation that accepts all at once.
+// instantVendor is an operation that accepts everything without delay.
 type instantVendor struct {
 	fakeVendor
 	results []sink.Result
@@ -25,7 +25,7 @@ func (vendor *instantVendor) Send(_ context.Context, items []sink.Item) sink.Res
 	return sink.Response{Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: vendor.results[:len(items)]}
 }
 
-// settleCounter settles by counting.
+// settleCounter is an IntentLog and a Settler that only counts.
 type settleCounter struct{ settled chan int }
 
 func (counter *settleCounter) LogIntent(context.Context, []*record.Record) error { return nil }
@@ -35,7 +35,7 @@ func (counter *settleCounter) Settle(_ context.Context, outcomes []record.Outcom
 	return nil
 }
 
-// BenchmarkLane is the cost of one item from Dispatch to the settler, with at most 10,000 in flight.
+// BenchmarkLane measures one item from Dispatch to Settle, with at most 10,000 in flight.
 func BenchmarkLane(b *testing.B) {
 	b.Run("unordered", func(b *testing.B) { benchmarkLane(b, nil) })
 	keys := make([][]byte, 20_000)
@@ -52,8 +52,8 @@ func benchmarkLane(b *testing.B, keys [][]byte) {
 	}
 	cfg := testConfig()
 	cfg.MaxItems, cfg.Linger, cfg.Rand = 1000, time.Millisecond, rand.NewPCG(1, 1)
-	border := &settleCounter{settled: make(chan int, 16)}
-	dispatcher := NewDispatcher(op, cfg, border, border, nil, zap.NewNop())
+	counter := &settleCounter{settled: make(chan int, 16)}
+	dispatcher := NewDispatcher(op, cfg, counter, counter, nil, zap.NewNop())
 	ended := make(chan error, 1)
 	go func() { ended <- dispatcher.Run(b.Context()) }()
 
@@ -68,13 +68,13 @@ func benchmarkLane(b *testing.B, keys [][]byte) {
 			delivery.OrderKey = keys[i%len(keys)]
 		}
 		for inFlight >= 10_000 {
-			inFlight -= <-border.settled
+			inFlight -= <-counter.settled
 		}
 		dispatcher.Dispatch(delivery)
 		inFlight++
 	}
 	for inFlight > 0 {
-		inFlight -= <-border.settled
+		inFlight -= <-counter.settled
 	}
 	b.StopTimer()
 	dispatcher.Close()

@@ -19,17 +19,17 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// chaosVendor is a vendor that does anything that a class exists for, by a seed, and gets well in the end.
+// chaosVendor returns every result class at random until it recovers.
 type chaosVendor struct {
 	rand      *rand.Rand
 	until     time.Time
 	seed      uint64
 	checkCall func(items []sink.Item)
-	onActed   func(id string) // the vendor has acted, and does not say so
-	unknowns  map[string]int  // answers of unknown outcome, by item
+	onActed   func(id string) // called when the vendor acts without saying so
+	unknowns  map[string]int  // responses of unknown outcome, by item
 }
 
-// actOnSome answers with a call's class after acting on some of its items, or on none.
+// actOnSome acts on some of the items, or on none, and returns the response.
 func (chaos *chaosVendor) actOnSome(items []sink.Item, response sink.Response) sink.Response {
 	some := chaos.rand.IntN(len(items) + 1)
 	for i, item := range items {
@@ -43,7 +43,7 @@ func (chaos *chaosVendor) actOnSome(items []sink.Item, response sink.Response) s
 	return response
 }
 
-// tokenChaosVendor is the same with a token that can be had anew, mostly, and a harmless call.
+// tokenChaosVendor is a chaosVendor with a token and a harmless call.
 type tokenChaosVendor struct {
 	fakeVendor
 	chaos *chaosVendor
@@ -66,7 +66,7 @@ func (vendor *tokenChaosVendor) Probe(context.Context) sink.Response {
 	return newResponse(sink.Delivered, 200)
 }
 
-// isOffender records are refused for good, alone or by refusing their batch.
+// isOffender reports whether the record is rejected, alone or with its batch.
 func (chaos *chaosVendor) isOffender(id string) bool {
 	h := fnv.New64a()
 	fmt.Fprint(h, id, chaos.seed)
@@ -118,9 +118,11 @@ func (chaos *chaosVendor) respond(_ int, items []sink.Item) sink.Response {
 	})
 }
 
-// Whatever a vendor answers, however assignments come and go, and with a guard that trips too easily: each record has one outcome or is dropped (the tracker panics on two ends, the border on
-// two outcomes), only bad ones are refused, what is sent is announced, duplicates are counted, and order per key holds within an assignment.
-func TestWhateverHappensEachRecordEndsOnce(t *testing.T) {
+// The vendor responds at random, assignments begin and end, and the flood guard trips too easily. Each
+// record must have one outcome or be released (the tracker panics on a second end, the ledger on a
+// second outcome), only offenders may be rejected, intents must precede calls, duplicates must be
+// counted, and each key must keep its order within an assignment.
+func TestEachRecordEndsOnceUnderChaos(t *testing.T) {
 	seeds := 100
 	if testing.Short() {
 		seeds = 10
@@ -132,7 +134,7 @@ func TestWhateverHappensEachRecordEndsOnce(t *testing.T) {
 		})
 	}
 	if trips < seeds/3 {
-		t.Errorf("the guard has tripped %d times in %d runs", trips, seeds)
+		t.Errorf("got the guard tripped %d times in %d runs, want at least %d", trips, seeds, seeds/3)
 	}
 }
 
@@ -164,13 +166,13 @@ func runChaos(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 		defer h.vendor.mu.Unlock()
 		return chaos.respond(call, items)
 	}
-	h.ledger.onLogIntent = func() { // assignments end meanwhile
+	h.ledger.onLogIntent = func() { // time in which assignments end
 		h.vendor.mu.Lock()
 		took := time.Duration(chaos.rand.IntN(5)) * time.Second
 		h.vendor.mu.Unlock()
 		<-time.After(took)
 	}
-	owners, standing := h.dispatchAcrossAssignments(rnd, seed, ordered, keyOf, ownerOf)
+	owners, current := h.dispatchAcrossAssignments(rnd, seed, ordered, keyOf, ownerOf)
 	if stop {
 		h.cancelAndWait()
 	} else {
@@ -181,22 +183,25 @@ func runChaos(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 	}
 	h.checkLedger(chaos, keyOf, ownerOf)
 	for name, a := range ownerOf {
-		if _, ended := h.ledger.outcomes[name]; !ended && !stop && slices.Contains(standing, a) {
-			t.Errorf("%s has no outcome, and its assignment stood to the end", name)
+		if _, ended := h.ledger.outcomes[name]; !ended && !stop && slices.Contains(current, a) {
+			t.Errorf("got no outcome for %s, whose assignment did not end", name)
 		}
 	}
 	return trips
 }
 
-// dispatchAcrossAssignments dispatches records while assignments come and go. It gives all of these, and which stand at the end.
-func (h *harness) dispatchAcrossAssignments(rnd *rand.Rand, seed uint64, ordered bool, keyOf map[string]string, ownerOf map[string]int) (owners []*offset.Tracker, standing []int) {
-	// Two partitions, whose records share calls.
+// dispatchAcrossAssignments dispatches records while assignments begin and end. It returns all
+// assignments, and the indices of those that did not end.
+func (h *harness) dispatchAcrossAssignments(
+	rnd *rand.Rand, seed uint64, ordered bool, keyOf map[string]string, ownerOf map[string]int,
+) (owners []*offset.Tracker, current []int) {
+	// Two partitions whose records share calls.
 	owners = []*offset.Tracker{h.newAssignment(), h.newAssignment()}
-	standing = []int{0, 1}
+	current = []int{0, 1}
 	for range 10 {
 		for range rnd.IntN(30) {
 			p := rnd.IntN(2)
-			h.tracker = owners[standing[p]]
+			h.tracker = owners[current[p]]
 			h.dispatchRecords(1, func(delivery *Delivery) {
 				if seed%3 == 0 {
 					delivery.Item.EntityKey = fmt.Sprint(p, rnd.IntN(5))
@@ -205,12 +210,12 @@ func (h *harness) dispatchAcrossAssignments(rnd *rand.Rand, seed uint64, ordered
 					keyOf[delivery.Item.ID] = fmt.Sprint(p, rnd.IntN(3))
 					delivery.OrderKey = []byte(keyOf[delivery.Item.ID])
 				}
-				ownerOf[delivery.Item.ID] = standing[p]
+				ownerOf[delivery.Item.ID] = current[p]
 			})
 		}
 		testkit.AdvanceClock(time.Duration(rnd.IntN(60)) * time.Second)
 		p := rnd.IntN(2)
-		h.tracker = owners[standing[p]]
+		h.tracker = owners[current[p]]
 		switch rnd.IntN(4) {
 		case 0:
 			h.startDraining(time.Duration(rnd.IntN(90)) * time.Second)
@@ -223,38 +228,38 @@ func (h *harness) dispatchAcrossAssignments(rnd *rand.Rand, seed uint64, ordered
 		if rnd.IntN(2) == 0 {
 			<-h.tracker.Idle()
 		}
-		standing[p], owners = len(owners), append(owners, h.newAssignment())
+		current[p], owners = len(owners), append(owners, h.newAssignment())
 	}
-	return owners, standing
+	return owners, current
 }
 
-// checkSent fails where an item is sent that has its outcome, or does not stand as sent.
+// checkSent fails the test if an item is sent that has an outcome, or whose intent is not logged.
 func (h *harness) checkSent(items []sink.Item) {
 	h.ledger.mu.Lock()
 	defer h.ledger.mu.Unlock()
 	entities := map[string]bool{}
 	for _, item := range items {
 		if item.EntityKey != "" && entities[item.EntityKey] {
-			h.t.Errorf("%s was sent with another item of entity %s", item.ID, item.EntityKey)
+			h.t.Errorf("got %s sent together with another item of entity %s", item.ID, item.EntityKey)
 		}
 		entities[item.EntityKey] = true
 		if _, ended := h.ledger.outcomes[item.ID]; ended {
-			h.t.Errorf("%s was sent after it had an outcome", item.ID)
+			h.t.Errorf("got %s sent after it had an outcome", item.ID)
 		}
 		if !h.vendor.spec.Repeatable && !h.ledger.intentIDs[item.ID] {
-			h.t.Errorf("%s was sent and does not stand as sent", item.ID)
+			h.t.Errorf("got %s sent without an intent", item.ID)
 		}
 	}
 }
 
-// closeWithOperator is finish with an operator who looks every ten minutes.
+// closeWithOperator is closeAndWait with an operator who releases the guard every ten minutes.
 func (h *harness) closeWithOperator(floodGuard *guard.Guard) {
 	h.t.Helper()
-	over, operator := make(chan struct{}), sync.WaitGroup{}
+	done, operator := make(chan struct{}), sync.WaitGroup{}
 	operator.Go(func() {
 		for {
 			select {
-			case <-over:
+			case <-done:
 				return
 			case <-time.After(10 * time.Minute):
 				floodGuard.Release()
@@ -262,46 +267,47 @@ func (h *harness) closeWithOperator(floodGuard *guard.Guard) {
 		}
 	})
 	h.closeAndWait()
-	close(over)
+	close(done)
 	operator.Wait()
 }
 
-// checkLedger looks at the ledger after the end.
+// checkLedger checks the ledger after all records have ended.
 func (h *harness) checkLedger(chaos *chaosVendor, keyOf map[string]string, ownerOf map[string]int) {
 	last := map[string]int{}
 	for _, name := range h.ledger.order {
 		outcome := h.ledger.outcomes[name]
-		unclear := outcome.Cause == record.CauseUnknown && chaos.unknowns[name] == 1+testConfig().MaxResends
-		if outcome.Disposition == record.DispositionDead && !chaos.isOffender(name) && !unclear || outcome.Disposition == record.DispositionDelivered && chaos.isOffender(name) {
-			h.t.Errorf("%s, bad %v, %d times unclear, ended as %v %v", name, chaos.isOffender(name), chaos.unknowns[name], outcome.Disposition, outcome.Cause)
+		unknown := outcome.Cause == record.CauseUnknown && chaos.unknowns[name] == 1+testConfig().MaxResends
+		if outcome.Disposition == record.DispositionDead && !chaos.isOffender(name) && !unknown || outcome.Disposition == record.DispositionDelivered && chaos.isOffender(name) {
+			h.t.Errorf("%s (offender %v, %d unknown outcomes): got %v %v",
+				name, chaos.isOffender(name), chaos.unknowns[name], outcome.Disposition, outcome.Cause)
 		}
 		if k, ok := keyOf[name]; ok {
 			k = fmt.Sprintf("%s of assignment %d", k, ownerOf[name])
 			n := int(outcome.Record.Origin.Offset)
 			if n < last[k] {
-				h.t.Errorf("%d of key %s came after %d", n, k, last[k])
+				h.t.Errorf("got %d of key %s settled after %d", n, k, last[k])
 			}
 			last[k] = n
 		}
 	}
-	twice := 0
+	duplicates := 0
 	for _, n := range h.vendor.accepted {
-		twice += n - 1
+		duplicates += n - 1
 	}
 	if h.vendor.spec.Repeatable {
-		return // it does no harm, and is not counted
+		return // harmless, and not counted
 	}
-	if counted := h.obs.Snapshot().PossibleDuplicates; twice > int(counted) {
-		h.t.Errorf("the vendor accepted %d twice, %d possible duplicates were counted", twice, counted)
+	if counted := h.obs.Snapshot().PossibleDuplicates; duplicates > int(counted) {
+		h.t.Errorf("got %d possible duplicates counted, want at least the %d that the vendor accepted twice", counted, duplicates)
 	}
 }
 
-func TestABisectThroughALaneKillsExactlyTheCulprits(t *testing.T) {
+func TestALaneRejectsExactlyTheOffendersOfABatch(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := rapid.IntRange(1, 64).Draw(rt, "items")
 		bad := map[string]bool{}
-		for range rapid.IntRange(0, min(n, 5)).Draw(rt, "culprits") {
-			bad[recordID(rapid.IntRange(0, n-1).Draw(rt, "culprit"))] = true
+		for range rapid.IntRange(0, min(n, 5)).Draw(rt, "offenders") {
+			bad[recordID(rapid.IntRange(0, n-1).Draw(rt, "offender"))] = true
 		}
 		runInBubble(t, func(t *testing.T) {
 			h := startHarness(t, func(call int, items []sink.Item) sink.Response {
@@ -317,7 +323,8 @@ func TestABisectThroughALaneKillsExactlyTheCulprits(t *testing.T) {
 			for i := range n {
 				outcome := h.ledger.outcomes[recordID(i)]
 				if bad[recordID(i)] != (outcome.Disposition == record.DispositionDead) || !bad[recordID(i)] && h.vendor.accepted[recordID(i)] != 1 {
-					t.Errorf("item %d, culprit %v: %v, accepted %d times", i, bad[recordID(i)], outcome.Disposition, h.vendor.accepted[recordID(i)])
+					t.Errorf("item %d, offender %v: got %v, accepted %d times",
+						i, bad[recordID(i)], outcome.Disposition, h.vendor.accepted[recordID(i)])
 				}
 			}
 		})

@@ -13,24 +13,24 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// startDraining ends the assignment of all records so far, as a revoke does, and gives the time until which it may.
+// startDraining makes the current assignment end within the given time, as a revocation does.
 func (h *harness) startDraining(within time.Duration) {
 	h.tracker.StartDraining(time.Now().Add(within))
 	h.dispatcher.NotifyDraining()
 }
 
-func TestADrainInEachKindOfWait(t *testing.T) {
-	down, throttled, wrong := newResponse(sink.Unavailable, 503), newResponse(sink.Throttled, 429), newResponse(sink.Misconfigured, 404)
+func TestADrainEndsEveryKindOfWait(t *testing.T) {
+	down, throttled, misconfigured := newResponse(sink.Unavailable, 503), newResponse(sink.Throttled, 429), newResponse(sink.Misconfigured, 404)
 	throttled.RetryAfter = 10 * time.Minute
 	always := func(response sink.Response) script { return func(int, []sink.Item) sink.Response { return response } }
 	cases := []struct {
 		name      string
 		script    script
 		change    func(*Config)
-		before    time.Duration // until the drain
-		within    time.Duration // the drain may take
+		before    time.Duration // from dispatch to the drain
+		within    time.Duration // which the assignment ends
 		delivered int
-		calls     int // made after the drain began
+		calls     int // after the drain began
 	}{
 		{name: "linger: sent at once", script: acceptAll, change: func(cfg *Config) { cfg.Linger = time.Hour }, within: time.Minute, delivered: 4, calls: 1},
 		{name: "linger: too late for a call", script: acceptAll, change: func(cfg *Config) { cfg.Linger = time.Hour }, within: 34 * time.Second},
@@ -38,7 +38,7 @@ func TestADrainInEachKindOfWait(t *testing.T) {
 		{name: "back-off", script: always(down), change: func(cfg *Config) { cfg.Backoff = backoff.Policy{Min: time.Hour, Max: time.Hour} }, before: time.Second, within: time.Minute},
 		{name: "open breaker", script: always(down), before: 2 * time.Minute, within: time.Minute},
 		{name: "throttle", script: always(throttled), before: time.Second, within: time.Minute},
-		{name: "hold", script: always(wrong), before: time.Second, within: time.Minute},
+		{name: "hold", script: always(misconfigured), before: time.Second, within: time.Minute},
 		{name: "waiting in place", script: func(_ int, items []sink.Item) sink.Response {
 			return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Retryable })
 		}, change: func(cfg *Config) { cfg.RetryInPlace = true }, before: time.Second, within: time.Minute},
@@ -55,13 +55,13 @@ func TestADrainInEachKindOfWait(t *testing.T) {
 				h.startDraining(tc.within)
 				<-h.tracker.Idle()
 				if took := time.Since(began); took != 0 {
-					t.Errorf("the drain took %v", took)
+					t.Errorf("got a drain of %v", took)
 				}
 				if got := h.countOutcomes()["delivered"]; got != tc.delivered || len(h.countOutcomes()) > 1 {
-					t.Errorf("outcomes %v, want %d delivered", h.countOutcomes(), tc.delivered)
+					t.Errorf("got outcomes %v, want %d delivered", h.countOutcomes(), tc.delivered)
 				}
 				if got := h.vendor.callCount() - calls; got != tc.calls {
-					t.Errorf("%d calls were made after the drain began, want %d", got, tc.calls)
+					t.Errorf("got %d calls after the drain began, want %d", got, tc.calls)
 				}
 				h.closeAndWait()
 			})
@@ -69,7 +69,7 @@ func TestADrainInEachKindOfWait(t *testing.T) {
 	}
 }
 
-func TestADrainWaitsForThePaceWhileACallMayStillStart(t *testing.T) {
+func TestADrainWaitsForTheRateLimitWhileACallMayStillStart(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, func(cfg *Config) { cfg.MaxItems = 2; cfg.Limiter = rate.NewLimiter(rate.Every(10*time.Second), 1) })
 		h.dispatchRecords(10, nil)
@@ -77,9 +77,9 @@ func TestADrainWaitsForThePaceWhileACallMayStillStart(t *testing.T) {
 		began := time.Now()
 		h.startDraining(time.Minute)
 		<-h.tracker.Idle()
-		// Calls may start until 25 s from the drain: those of 9 s and 19 s do.
+		// Calls may start until 25 s after the drain began: those at 9 s and 19 s do.
 		if took := time.Since(began).Round(time.Second); took != 19*time.Second {
-			t.Errorf("the drain took %v", took)
+			t.Errorf("got a drain of %v", took)
 		}
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 6})
@@ -96,9 +96,10 @@ func TestADrainWaitsForTheCallInFlightAndSettlesIt(t *testing.T) {
 		began := time.Now()
 		h.startDraining(time.Minute)
 		<-h.tracker.Idle()
-		// The call in flight ends after 19 s; the second one may still start then, for it could end 6 s before the assignment does.
+		// The call in flight ends after 19 s. The second one may still start then, because it would time out
+		// before the settle margin of the assignment.
 		if took := time.Since(began); took != 39*time.Second {
-			t.Errorf("the drain took %v", took)
+			t.Errorf("got a drain of %v", took)
 		}
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 12})
@@ -136,7 +137,7 @@ func TestNothingIsSentOrSettledAfterTheFence(t *testing.T) {
 	})
 }
 
-func TestAnAssignmentThatEndsWhileItIsAnnouncedSendsNothing(t *testing.T) {
+func TestAnAssignmentThatEndsWhileIntentsAreLoggedSendsNothing(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, nil)
 		h.ledger.onLogIntent = func() { h.tracker.Fence() }
@@ -146,23 +147,23 @@ func TestAnAssignmentThatEndsWhileItIsAnnouncedSendsNothing(t *testing.T) {
 		h.wantOutcomes(map[string]int{})
 		h.wantCallSizes()
 		if len(h.ledger.intents) != 0 {
-			t.Errorf("%d records stand as sent", len(h.ledger.intents))
+			t.Errorf("got %d intents, want none", len(h.ledger.intents))
 		}
 	})
 }
 
-func TestWhatMovesUpForARecordThatWasDroppedIsAnnouncedBeforeItIsSent(t *testing.T) {
+func TestAnItemThatMovesUpForAReleasedOneIsNotSentWithoutIntent(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		var h *harness
-		answers := respondFirst(newResponse(sink.TooLarge, 413), newResponse(sink.Unavailable, 503))
+		respond := respondFirst(newResponse(sink.TooLarge, 413), newResponse(sink.Unavailable, 503))
 		h = startHarness(t, func(call int, items []sink.Item) sink.Response {
 			h.checkSent(items)
-			return answers(call, items)
+			return respond(call, items)
 		}, nil)
 		h.dispatchRecords(1, nil)
-		ending, announced := h.tracker, 0
+		ending, commits := h.tracker, 0
 		h.ledger.onLogIntent = func() {
-			if announced++; announced == 2 { // four of the eight
+			if commits++; commits == 2 { // four of the eight
 				ending.Fence()
 			}
 		}
@@ -181,12 +182,12 @@ func TestCloseEndsTheLinger(t *testing.T) {
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 3})
 		if took := time.Since(h.began); took != 0 {
-			t.Errorf("it took %v", took)
+			t.Errorf("got it finished after %v, want at once", took)
 		}
 	})
 }
 
-func TestAJobOfAnEndingAssignmentIsRefused(t *testing.T) {
+func TestADeliveryOfAnEndingAssignmentIsReleased(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, nil)
 		h.startDraining(time.Minute)
@@ -197,8 +198,8 @@ func TestAJobOfAnEndingAssignmentIsRefused(t *testing.T) {
 	})
 }
 
-// What the vendor has taken is settled all the same; what a cut call says is nobody's fault.
-func TestTheHardStopSettlesWhatWasDeliveredAndBlamesNobody(t *testing.T) {
+// What the vendor accepted is still settled. The result of a call that was cut off means nothing.
+func TestTheEndOfWorkSettlesWhatWasDeliveredAndHoldsNothing(t *testing.T) {
 	for _, response := range []sink.Response{newResponse(sink.Delivered, 200), newResponse(sink.Unknown, 0), newResponse(sink.Misconfigured, 0)} {
 		t.Run(response.Class.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
@@ -219,14 +220,14 @@ func TestTheHardStopSettlesWhatWasDeliveredAndBlamesNobody(t *testing.T) {
 				h.cancelAndWait()
 				h.wantOutcomes(want)
 				if got := h.loggedMessages(); len(got) > 0 {
-					t.Errorf("logged %v", got)
+					t.Errorf("got log messages %v, want none", got)
 				}
 			})
 		})
 	}
 }
 
-func TestWhatAFormerOwnerSentHasNoOutcomeAfterTheFence(t *testing.T) {
+func TestARecordWithPriorIntentHasNoOutcomeAfterTheFence(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, deadLetterUnknown)
 		h.vendor.latency = 20 * time.Second
@@ -241,7 +242,7 @@ func TestWhatAFormerOwnerSentHasNoOutcomeAfterTheFence(t *testing.T) {
 	})
 }
 
-func TestTheHardStopCutsCallsAndDropsTheRest(t *testing.T) {
+func TestTheEndOfWorkCutsCallsOffAndReleasesTheRest(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, func(cfg *Config) { cfg.Concurrency = 2 })
 		h.vendor.latency = 20 * time.Second
@@ -250,22 +251,23 @@ func TestTheHardStopCutsCallsAndDropsTheRest(t *testing.T) {
 		began := time.Now()
 		h.cancel()
 		if err := <-h.ended; err == nil || !strings.Contains(err.Error(), "delivering vendor.op") {
-			t.Errorf("Run: %v", err)
+			t.Errorf("Run returned %v, want an error that names the operation", err)
 		}
 		h.dispatchRecords(1, nil)
 		<-h.tracker.Idle()
 		if took := time.Since(began); took != 0 {
-			t.Errorf("the stop took %v", took)
+			t.Errorf("got it stopped after %v, want at once", took)
 		}
 		h.wantOutcomes(map[string]int{})
 		if len(h.ledger.intents) != 16 {
-			t.Errorf("%d records stand as sent, want the 16 of the calls that were cut", len(h.ledger.intents))
+			t.Errorf("got %d intents, want the 16 of the calls that were cut off", len(h.ledger.intents))
 		}
 	})
 }
 
-// A lane that dropped a waiting record alone would send what follows it, and the next owner would overwrite that with the older one.
-func TestADrainDropsWhatFollowsADroppedRecordOfItsKey(t *testing.T) {
+// A lane that released only the waiting record would send what follows it, and the next owner would
+// overwrite that with the older record.
+func TestADrainReleasesWhatFollowsAReleasedRecord(t *testing.T) {
 	for _, by := range []string{"key", "entity"} {
 		t.Run(by, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
@@ -308,7 +310,7 @@ func TestADrainDoesNotWaitForAnotherAssignmentsRecordOfTheKey(t *testing.T) {
 		h.startDraining(time.Minute)
 		<-h.tracker.Idle()
 		if took := time.Since(began); took != 0 {
-			t.Errorf("the drain took %v", took)
+			t.Errorf("got a drain of %v", took)
 		}
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 1})

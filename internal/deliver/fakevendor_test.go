@@ -10,17 +10,17 @@ import (
 	"sluice/internal/sink"
 )
 
-// script answers the n-th call (from 1) of a vendor.
+// script responds to a call of a fake vendor; the first call is 1.
 type script func(n int, items []sink.Item) sink.Response
 
-// fakeVendor is an operation at whose other end a script stands.
+// fakeVendor is an operation whose responses come from a script.
 type fakeVendor struct {
 	spec    sink.OperationSpec
 	script  script
 	latency time.Duration // of each call
 
 	mu       sync.Mutex
-	calls    [][]string // the ids of each call
+	calls    [][]string // the item IDs of each call
 	calledAt []time.Time
 	accepted map[string]int
 }
@@ -28,7 +28,7 @@ type fakeVendor struct {
 func (vendor *fakeVendor) Spec() sink.OperationSpec { return vendor.spec }
 
 func (vendor *fakeVendor) Encode(context.Context, any, sink.Origin) (sink.Item, error) {
-	return sink.Item{}, errors.New("encoding: not at this border")
+	return sink.Item{}, errors.New("encoding: not used by this harness")
 }
 
 func (vendor *fakeVendor) EnvelopeSize(string) int { return 20 }
@@ -60,21 +60,21 @@ func (vendor *fakeVendor) Send(ctx context.Context, items []sink.Item) sink.Resp
 	return response
 }
 
-// callCount is how many calls were made.
+// callCount returns the number of calls made.
 func (vendor *fakeVendor) callCount() int {
 	vendor.mu.Lock()
 	defer vendor.mu.Unlock()
 	return len(vendor.calls)
 }
 
-// callItems gives the ids of a call, from 0.
+// callItems returns the item IDs of a call; the first call is 0.
 func (vendor *fakeVendor) callItems(n int) []string {
 	vendor.mu.Lock()
 	defer vendor.mu.Unlock()
 	return vendor.calls[n]
 }
 
-// callSizes are the items of each call.
+// callSizes returns the number of items of each call.
 func (vendor *fakeVendor) callSizes() []int {
 	vendor.mu.Lock()
 	defer vendor.mu.Unlock()
@@ -89,7 +89,7 @@ func newResponse(class sink.ResultClass, status int) sink.Response {
 	return sink.Response{Result: sink.Result{Class: class, Status: status}}
 }
 
-// respondPerItem answers item by item.
+// respondPerItem responds with a result for each item.
 func respondPerItem(items []sink.Item, class func(sink.Item) sink.ResultClass) sink.Response {
 	response := newResponse(sink.Delivered, 200)
 	for _, item := range items {
@@ -102,7 +102,7 @@ func acceptAll(_ int, items []sink.Item) sink.Response {
 	return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Delivered })
 }
 
-// respondFirst answers the first calls as given, and accepts after them.
+// respondFirst responds to the first calls as given, and accepts everything after them.
 func respondFirst(answers ...sink.Response) script {
 	return func(call int, items []sink.Item) sink.Response {
 		if call <= len(answers) {

@@ -21,7 +21,7 @@ func newTestGate(change func(*Config)) *gate {
 	return newGate(cfg.withDefaults(sink.OperationSpec{}), nil, zap.NewNop())
 }
 
-// gateState is why a gate is held and since when, and the state of its breaker.
+// gateState is why a gate holds its operation, since when, and the state of its breaker.
 type gateState struct {
 	Reason  observe.HoldReason
 	Since   time.Time
@@ -39,22 +39,22 @@ func (gate *gate) snapshotState(now time.Time) gateState {
 	return state
 }
 
-// mustAdmit is a permit that must be given.
+// mustAdmit returns a permit, or fails the test.
 func mustAdmit(t *testing.T, gate *gate, lane int) *permit {
 	t.Helper()
 	permit, denied := gate.admit(lane, time.Now())
 	if permit == nil {
-		t.Fatalf("lane %d was refused for %v", lane, denied.wait)
+		t.Fatalf("lane %d: got a denial for %v, want a permit", lane, denied.wait)
 	}
 	return permit
 }
 
-// mustDeny is the refusal that must be given.
+// mustDeny returns a denial, or fails the test.
 func mustDeny(t *testing.T, gate *gate, lane int) denial {
 	t.Helper()
 	permit, denied := gate.admit(lane, time.Now())
 	if permit != nil {
-		t.Fatalf("lane %d was let in", lane)
+		t.Fatalf("lane %d: got a permit, want a denial", lane)
 	}
 	return denied
 }
@@ -76,7 +76,7 @@ func wasNotified(denied denial) bool {
 	}
 }
 
-// newOpenGate is a gate whose breaker was opened by lane 0.
+// newOpenGate returns a gate whose breaker lane 0 has opened.
 func newOpenGate(t *testing.T) *gate {
 	t.Helper()
 	gate := newTestGate(nil)
@@ -86,21 +86,21 @@ func newOpenGate(t *testing.T) *gate {
 	return gate
 }
 
-func TestTheLaneThatFailedLastLetsAnotherOneTryFirst(t *testing.T) {
+func TestTheLaneThatFailedLastLetsAnotherLaneProbeFirst(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newOpenGate(t)
 		mustDeny(t, gate, 1)
 		testkit.AdvanceClock(16 * time.Second)
 		if denied := mustDeny(t, gate, 0); denied.wait != batch.Forever {
-			t.Errorf("lane 0 is to ask again in %v", denied.wait)
+			t.Errorf("lane 0: got a wait of %v, want forever", denied.wait)
 		}
 		if permit := mustAdmit(t, gate, 1); !permit.probe || permit.maxItems != 1 {
-			t.Errorf("the trial is %+v", permit)
+			t.Errorf("got %+v, want a probe of one item", permit)
 		}
 	})
 }
 
-func TestTheLaneThatFailedLastGoesAheadWhenTheOtherHasNothingLeft(t *testing.T) {
+func TestTheLaneThatFailedLastProbesWhenTheOtherLaneWithdraws(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newOpenGate(t)
 		mustDeny(t, gate, 1)
@@ -108,13 +108,13 @@ func TestTheLaneThatFailedLastGoesAheadWhenTheOtherHasNothingLeft(t *testing.T) 
 		denied := mustDeny(t, gate, 0)
 		gate.withdraw(1)
 		if !wasNotified(denied) {
-			t.Error("lane 0 was not told that lane 1 has left")
+			t.Error("lane 0 was not notified that lane 1 has withdrawn")
 		}
 		mustAdmit(t, gate, 0)
 	})
 }
 
-func TestATrialThatIsNotMadeLeavesItsPlaceToAnother(t *testing.T) {
+func TestACanceledProbeLetsAnotherLaneProbe(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newOpenGate(t)
 		testkit.AdvanceClock(16 * time.Second)
@@ -123,16 +123,16 @@ func TestATrialThatIsNotMadeLeavesItsPlaceToAnother(t *testing.T) {
 		permit.cancel()
 		permit.cancel()
 		if !wasNotified(denied) {
-			t.Error("lane 0 was not told")
+			t.Error("lane 0 was not notified")
 		}
 		reportDelivered(mustAdmit(t, gate, 0))
 		if state := gate.snapshotState(time.Now()); state.Breaker != "closed" || state.Reason != "" {
-			t.Errorf("after a trial that passed it stands at %+v", state)
+			t.Errorf("after a probe that passed: got %+v, want closed and not held", state)
 		}
 	})
 }
 
-func TestTheRatioCountsCallsLongerThanTheWindow(t *testing.T) {
+func TestTheRatioCountsCallsThatTakeLongerThanTheWindow(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(func(cfg *Config) {
 			cfg.Breaker.Failures, cfg.Breaker.Window, cfg.Timeout = 1000, 10*time.Second, time.Minute
@@ -146,12 +146,12 @@ func TestTheRatioCountsCallsLongerThanTheWindow(t *testing.T) {
 			reportUnavailable(permit)
 		}
 		if state := gate.snapshotState(time.Now()); state.Breaker != "open" {
-			t.Errorf("after ten timeouts it stands at %+v", state)
+			t.Errorf("after ten timeouts: got %+v, want open", state)
 		}
 	})
 }
 
-func TestTheRatioNeedsTenCalls(t *testing.T) {
+func TestTheRatioIsTakenFromTenCallsOn(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		for i := range 9 {
@@ -163,46 +163,47 @@ func TestTheRatioNeedsTenCalls(t *testing.T) {
 			}
 		}
 		if state := gate.snapshotState(time.Now()); state.Breaker != "closed" {
-			t.Errorf("after nine calls it stands at %+v", state)
+			t.Errorf("after nine calls: got %+v, want closed", state)
 		}
 		reportUnavailable(mustAdmit(t, gate, 0))
 		if state := gate.snapshotState(time.Now()); state.Breaker != "open" {
-			t.Errorf("after ten calls it stands at %+v", state)
+			t.Errorf("after ten calls: got %+v, want open", state)
 		}
 	})
 }
 
-// Slow failures of an outage that is over would open it anew, and old successes keep it closed.
-func TestCallsThatBeganBeforeTheBreakerChangedCountForNothing(t *testing.T) {
+// Otherwise slow failures of an outage that is over would open the breaker again, and old successes
+// would keep it closed.
+func TestCallsThatBeganBeforeTheBreakerChangedAreIgnored(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
-		var under []*permit
+		var underWay []*permit
 		for lane := range 9 {
-			under = append(under, mustAdmit(t, gate, lane))
+			underWay = append(underWay, mustAdmit(t, gate, lane))
 		}
-		for _, permit := range under[:5] {
+		for _, permit := range underWay[:5] {
 			reportUnavailable(permit)
 		}
 		testkit.AdvanceClock(16 * time.Second)
 		reportDelivered(mustAdmit(t, gate, 7))
-		for _, permit := range under[5:8] {
+		for _, permit := range underWay[5:8] {
 			reportUnavailable(permit)
 		}
 		for range 4 {
 			reportUnavailable(mustAdmit(t, gate, 0))
 		}
 		if state := gate.snapshotState(time.Now()); state.Breaker != "closed" {
-			t.Errorf("after four failures since it closed it stands at %+v", state)
+			t.Errorf("after four failures since it closed: got %+v, want closed", state)
 		}
-		reportDelivered(under[8])
+		reportDelivered(underWay[8])
 		reportUnavailable(mustAdmit(t, gate, 0))
 		if state := gate.snapshotState(time.Now()); state.Breaker != "open" {
-			t.Errorf("after five failures since it closed it stands at %+v", state)
+			t.Errorf("after five failures since it closed: got %+v, want open", state)
 		}
 	})
 }
 
-func TestWhatSaysNothingAboutTheVendorDoesNotOpenTheBreaker(t *testing.T) {
+func TestExcludedCallsDoNotOpenTheBreaker(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		for range 50 {
@@ -213,12 +214,12 @@ func TestWhatSaysNothingAboutTheVendorDoesNotOpenTheBreaker(t *testing.T) {
 			testkit.AdvanceClock(time.Hour)
 		}
 		if state := gate.snapshotState(time.Now()); state.Breaker != "closed" || state.Reason != "" {
-			t.Errorf("it stands at %+v", state)
+			t.Errorf("got %+v, want closed and not held", state)
 		}
 	})
 }
 
-func TestTheRatioOpensAtItsValueAndCountsCallsThatEnded(t *testing.T) {
+func TestTheRatioOpensTheBreakerAtItsValueAndCountsFinishedCalls(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		mustAdmit(t, gate, 1) // under way
@@ -231,18 +232,18 @@ func TestTheRatioOpensAtItsValueAndCountsCallsThatEnded(t *testing.T) {
 			}
 		}
 		if state := gate.snapshotState(time.Now()); state.Breaker != "closed" {
-			t.Errorf("after nine calls it stands at %+v", state)
+			t.Errorf("after nine calls: got %+v, want closed", state)
 		}
 		reportDelivered(mustAdmit(t, gate, 0))
 		reportDelivered(mustAdmit(t, gate, 0))
 		reportUnavailable(mustAdmit(t, gate, 0)) // six of twelve
 		if state := gate.snapshotState(time.Now()); state.Breaker != "open" {
-			t.Errorf("with half of the calls failed it stands at %+v", state)
+			t.Errorf("after half of the calls failed: got %+v, want open", state)
 		}
 	})
 }
 
-func TestCallsThrottledTogetherLowerThePaceOnce(t *testing.T) {
+func TestCallsThrottledTogetherIncreaseTheSpacingOnce(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		var permits []*permit
@@ -254,7 +255,7 @@ func TestCallsThrottledTogetherLowerThePaceOnce(t *testing.T) {
 			permit.reportVerdict(verdict{action: actionThrottle, signal: signalExcluded}, newResponse(sink.Throttled, 429), 1)
 		}
 		if gate.throttle.spacing != minSpacing {
-			t.Errorf("calls are %v apart, want %v", gate.throttle.spacing, minSpacing)
+			t.Errorf("got a spacing of %v, want %v", gate.throttle.spacing, minSpacing)
 		}
 	})
 }

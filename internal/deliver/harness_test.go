@@ -22,18 +22,18 @@ import (
 	"sluice/internal/sink"
 )
 
-// ledger is what stands at the other ends: announcements and outcomes.
+// ledger is the IntentLog and Settler of a test. It keeps what was logged and settled.
 type ledger struct {
 	mu             sync.Mutex
-	onLogIntent    func() // before a commit is confirmed; nil: nothing
+	onLogIntent    func() // called before an intent is confirmed; nil: nothing
 	intentsLogged  int
 	intentsCleared int
 	intents        map[*record.Record]bool
-	intentIDs      map[string]bool // the marked ones, by id
+	intentIDs      map[string]bool // the same by record ID
 	outcomes       map[string]record.Outcome
 	order          []string
 	settleCalls    int
-	released       int // because ctx had ended
+	released       int // by Settle, because its context had ended
 	settledAt      map[string]time.Time
 }
 
@@ -74,7 +74,7 @@ func (l *ledger) Settle(ctx context.Context, outcomes []record.Outcome) error {
 		}
 		id := outcome.Record.Origin.ID()
 		if _, twice := l.outcomes[id]; twice {
-			panic("two outcomes for " + id)
+			panic("got two outcomes for " + id)
 		}
 		l.outcomes[id], l.settledAt[id] = outcome, time.Now()
 		l.order = append(l.order, id)
@@ -83,7 +83,8 @@ func (l *ledger) Settle(ctx context.Context, outcomes []record.Outcome) error {
 	return ctx.Err()
 }
 
-// harness is the lanes of one operation between a vendor and a border, with one assignment. Time is the bubble's.
+// harness runs the lanes of one operation between a fake vendor and a ledger, with one assignment at a
+// time. It must be used in a synctest bubble.
 type harness struct {
 	t          *testing.T
 	vendor     *fakeVendor
@@ -125,13 +126,13 @@ func newHarness(t *testing.T, op sink.Operation, vendor *fakeVendor, change func
 	return h
 }
 
-// startHarness is a rig around a plain vendor.
+// startHarness starts a harness with a fake vendor that follows the script.
 func startHarness(t *testing.T, s script, change func(*Config)) *harness {
 	vendor := &fakeVendor{script: s}
 	return newHarness(t, vendor, vendor, change)
 }
 
-// newAssignment starts a new assignment for the records to come.
+// newAssignment begins the assignment of the records that are dispatched from now on.
 func (h *harness) newAssignment() *offset.Tracker {
 	h.tracker = offset.NewTracker([16]byte{1}, int64(h.dispatched), nil)
 	return h.tracker
@@ -163,40 +164,40 @@ func (h *harness) dispatchRecords(n int, change func(*Delivery)) []*record.Recor
 	return out
 }
 
-// closeAndWait closes the lanes and awaits their end; every record must have ended.
+// closeAndWait closes the dispatcher and waits until its lanes and all records have ended.
 func (h *harness) closeAndWait() {
 	h.t.Helper()
 	h.dispatcher.Close()
 	if err := <-h.ended; err != nil {
-		h.t.Fatalf("Run: %v", err)
+		h.t.Fatalf("Run returned %v, want nil", err)
 	}
 	h.cancel()
 	<-h.tracker.Idle()
 	h.checkBalance()
 }
 
-// cancelAndWait is the hard stop.
+// cancelAndWait ends the work context and waits until all records have ended.
 func (h *harness) cancelAndWait() {
 	h.t.Helper()
 	h.cancel()
 	if err := <-h.ended; !errors.Is(err, context.Canceled) {
-		h.t.Errorf("Run: %v", err)
+		h.t.Errorf("Run returned %v, want context.Canceled", err)
 	}
 	<-h.tracker.Idle()
 	h.checkBalance()
 }
 
-// checkBalance: each record dispatched has one outcome or was counted as dropped.
+// checkBalance checks that each dispatched record has one outcome or was released.
 func (h *harness) checkBalance() {
 	h.t.Helper()
 	h.ledger.mu.Lock()
 	defer h.ledger.mu.Unlock()
 	if ended := len(h.ledger.outcomes) + h.ledger.released + int(h.obs.Snapshot().Released); ended != h.dispatched {
-		h.t.Errorf("%d records were dispatched, %d have an outcome or were dropped", h.dispatched, ended)
+		h.t.Errorf("got %d records with an outcome or released, want the %d dispatched", ended, h.dispatched)
 	}
 }
 
-// countOutcomes counts the outcomes by kind and cause.
+// countOutcomes counts the outcomes by disposition and cause.
 func (h *harness) countOutcomes() map[string]int {
 	h.ledger.mu.Lock()
 	defer h.ledger.mu.Unlock()
@@ -215,18 +216,18 @@ func (h *harness) wantOutcomes(want map[string]int) {
 	h.t.Helper()
 	got := h.countOutcomes()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
-		h.t.Fatalf("outcomes %v, want %v", got, want)
+		h.t.Fatalf("got outcomes %v, want %v", got, want)
 	}
 }
 
 func (h *harness) wantCallSizes(want ...int) {
 	h.t.Helper()
 	if got := h.vendor.callSizes(); !slices.Equal(got, want) {
-		h.t.Fatalf("calls of %v items, want %v", got, want)
+		h.t.Fatalf("got calls of %v items, want %v", got, want)
 	}
 }
 
-// loggedMessages are the messages with their reason, in order.
+// loggedMessages returns the log messages with their reason, in order.
 func (h *harness) loggedMessages() []string {
 	var out []string
 	for _, e := range h.logs.All() {
@@ -240,7 +241,7 @@ func runInBubble(t *testing.T, f func(*testing.T)) {
 	synctest.Test(t, f)
 }
 
-// holdReason is why the operation is held, as its status says; empty where it is not.
+// holdReason returns why the operation is held according to its status, empty if it is not.
 func (h *harness) holdReason() string {
 	for _, o := range h.obs.Snapshot().Operations {
 		if o.Hold != nil {

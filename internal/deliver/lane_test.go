@@ -10,8 +10,8 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// A trial that looked for another item in a batch of which only culprits are left would end the process.
-func TestABatchWhoseLastItemsAreDroppedBuriesItsCulprits(t *testing.T) {
+// A probe that looked for another item in a batch of which only offenders are left would panic.
+func TestABatchWhoseLastItemsAreReleasedResolvesItsOffenders(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		floodGuard, change := withGuard(nil)
 		h := startHarness(t, nil, change)
@@ -39,8 +39,8 @@ func TestABatchWhoseLastItemsAreDroppedBuriesItsCulprits(t *testing.T) {
 	})
 }
 
-// The lane that failed last lets another one go first that asks. One that has ended would never go.
-func TestALaneThatEndsIsWaitedForByNobody(t *testing.T) {
+// The lane that failed last lets another waiting lane go first. A lane that has ended would never go.
+func TestNoLaneWaitsForALaneThatHasEnded(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		down := true
 		h := startHarness(t, func(call int, items []sink.Item) sink.Response {
@@ -50,10 +50,10 @@ func TestALaneThatEndsIsWaitedForByNobody(t *testing.T) {
 			return acceptAll(call, items)
 		}, func(cfg *Config) { cfg.Concurrency, cfg.Linger, cfg.Breaker.Failures = 2, 0, 2 })
 		h.dispatchRecords(1, nil)
-		testkit.AdvanceClock(5 * time.Second) // two failures: open
+		testkit.AdvanceClock(5 * time.Second) // two failures open the breaker
 		stays := h.tracker
 		h.newAssignment()
-		h.dispatchRecords(1, nil) // to the other lane, which asks
+		h.dispatchRecords(1, nil) // to the other lane, which then waits
 		synctest.Wait()
 		h.tracker.Fence()
 		down = false

@@ -10,7 +10,7 @@ import (
 	"sluice/internal/sink"
 )
 
-func TestOrderPerKeyHoldsAcrossWaitsInPlaceWhileOtherKeysGoOn(t *testing.T) {
+func TestARetryInPlaceKeepsTheOrderOfItsKeyAndDoesNotDelayOtherKeys(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		tries := map[string]int{}
 		h := startHarness(t, func(_ int, items []sink.Item) sink.Response {
@@ -29,24 +29,24 @@ func TestOrderPerKeyHoldsAcrossWaitsInPlaceWhileOtherKeysGoOn(t *testing.T) {
 		h.wantOutcomes(map[string]int{"delivered": 5, "dead exhausted": 1})
 		place := func(n int) int { return slices.Index(h.ledger.order, recordID(n)) }
 		if place(0) > place(2) || place(4) > place(5) {
-			t.Errorf("settled in the order %v", h.ledger.order)
+			t.Errorf("got records settled in the order %v", h.ledger.order)
 		}
 		if at := h.ledger.settledAt[recordID(3)].Sub(h.began); at > time.Second {
-			t.Errorf("key b waited %v for key a", at)
+			t.Errorf("got key b delayed by %v, want at most 1 s", at)
 		}
 		if at := h.ledger.settledAt[recordID(0)].Sub(h.began); at < 70*time.Second {
-			t.Errorf("the first of key a was delivered after %v, before its delays of 10 s and 1 m", at)
+			t.Errorf("got the first record of key a delivered after %v, want at least its delays of 10 s and 1 m", at)
 		}
 	})
 }
 
-func TestItemsOfOneEntityAreNeverInOneCall(t *testing.T) {
+func TestItemsOfOneEntityNeverShareACall(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, func(call int, items []sink.Item) sink.Response {
 			seen := map[string]bool{}
 			for _, item := range items {
 				if seen[item.EntityKey] {
-					t.Errorf("call %d holds entity %s twice", call, item.EntityKey)
+					t.Errorf("call %d: got entity %s twice, want once", call, item.EntityKey)
 				}
 				seen[item.EntityKey] = true
 			}
@@ -64,23 +64,23 @@ func TestItemsOfOneEntityAreNeverInOneCall(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n < last[n%7] {
-				t.Errorf("%d came after %d of the same entity", n, last[n%7])
+				t.Errorf("got %d settled after %d of the same entity", n, last[n%7])
 			}
 			last[n%7] = n
 		}
 	})
 }
 
-func TestOutcomesOfOneAnswerReachTheSettlerTogether(t *testing.T) {
+func TestOutcomesOfOneCallAreSettledTogether(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, nil)
 		h.dispatchRecords(24, nil)
 		h.closeAndWait()
 		if h.ledger.settleCalls != 3 {
-			t.Errorf("%d calls of the settler for 3 answers", h.ledger.settleCalls)
+			t.Errorf("got Settle called %d times for 3 calls, want 3", h.ledger.settleCalls)
 		}
 		if outcome := h.ledger.outcomes[recordID(0)]; outcome.Disposition != record.DispositionDelivered || outcome.Attempt != 1 {
-			t.Errorf("outcome %+v", outcome)
+			t.Errorf("got outcome %+v, want delivered at attempt 1", outcome)
 		}
 	})
 }

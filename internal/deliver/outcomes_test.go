@@ -8,9 +8,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// The vendors of the rows.
-
-// classifyByID answers the items named with a class, all others with delivered.
+// classifyByID responds with these classes for these items, and with delivered for all others.
 func classifyByID(class map[string]sink.ResultClass) script {
 	return func(_ int, items []sink.Item) sink.Response {
 		return respondPerItem(items, func(item sink.Item) sink.ResultClass {
@@ -22,7 +20,7 @@ func classifyByID(class map[string]sink.ResultClass) script {
 	}
 }
 
-// rejectBatchWith refuses a batch that holds one of the items.
+// rejectBatchWith rejects a batch that contains one of the items.
 func rejectBatchWith(bad ...string) script {
 	return func(call int, items []sink.Item) sink.Response {
 		if slices.ContainsFunc(items, func(item sink.Item) bool { return slices.Contains(bad, item.ID) }) {
@@ -32,7 +30,7 @@ func rejectBatchWith(bad ...string) script {
 	}
 }
 
-// rejectNaming refuses as refusing does, and says for which items.
+// rejectNaming rejects like rejectBatchWith, and names the items.
 func rejectNaming(bad ...string) script {
 	return func(call int, items []sink.Item) sink.Response {
 		response := rejectBatchWith(bad...)(call, items)
@@ -45,7 +43,7 @@ func rejectNaming(bad ...string) script {
 	}
 }
 
-// asRetryable has those that are named pass later.
+// asRetryable makes the named items retryable.
 func asRetryable(response sink.Response) sink.Response {
 	for i := range response.ItemErrors {
 		response.ItemErrors[i].Class = sink.Retryable
@@ -53,7 +51,7 @@ func asRetryable(response sink.Response) sink.Response {
 	return response
 }
 
-// omitFirstResult forgets the first item's result.
+// omitFirstResult omits the first item's result.
 func omitFirstResult(call int, items []sink.Item) sink.Response {
 	response := acceptAll(call, items)
 	response.ItemResults = response.ItemResults[1:]
@@ -64,7 +62,7 @@ func alwaysRespond(response sink.Response) script {
 	return func(int, []sink.Item) sink.Response { return response }
 }
 
-// acceptUpTo takes calls of so many items.
+// acceptUpTo accepts calls of at most so many items.
 func acceptUpTo(most int) script {
 	return func(call int, items []sink.Item) sink.Response {
 		if len(items) > most {
@@ -74,7 +72,7 @@ func acceptUpTo(most int) script {
 	}
 }
 
-// receivedServerError is a 500: the vendor had the request.
+// receivedServerError is a 500 from a vendor that received the request.
 func receivedServerError() sink.Response {
 	response := newResponse(sink.Unavailable, 500)
 	response.MayHaveActed = true
@@ -92,7 +90,7 @@ func outcomeCounts(pairs ...any) map[string]int {
 	return out
 }
 
-// tableRow is a row of the outcome table, through a lane from Dispatch to the settler.
+// tableRow tests a row of the outcome table from Dispatch to Settle.
 type tableRow struct {
 	name           string
 	script         script
@@ -100,9 +98,9 @@ type tableRow struct {
 	prepare        func(*Delivery)
 	records        int
 	outcomes       map[string]int
-	callSizes      []int // of the calls
-	intentsCleared int   // taken back as not sent
-	duplicates     int   // counted as possible duplicates
+	callSizes      []int
+	intentsCleared int
+	duplicates     int // possible duplicates counted
 }
 
 var tableRows = []tableRow{
@@ -124,7 +122,7 @@ var tableRows = []tableRow{
 		script: classifyByID(map[string]sink.ResultClass{recordID(0): sink.Retryable}), records: 1, outcomes: outcomeCounts("dead expired", 1), callSizes: []int{1, 1}, intentsCleared: 1,
 	},
 	{
-		name: "expired, in place, by the age since the first refusal", change: func(cfg *Config) { cfg.RetryInPlace, cfg.MaxAge = true, 65*time.Second },
+		name: "expired, in place, by the age since the first failure", change: func(cfg *Config) { cfg.RetryInPlace, cfg.MaxAge = true, 65*time.Second },
 		script: classifyByID(map[string]sink.ResultClass{recordID(0): sink.Retryable}), records: 1, outcomes: outcomeCounts("dead expired", 1), callSizes: []int{1, 1, 1}, intentsCleared: 2,
 	},
 	{
@@ -136,7 +134,7 @@ var tableRows = []tableRow{
 		records: 8, outcomes: outcomeCounts("delivered", 7, "dead expired", 1), callSizes: []int{8},
 	},
 	{
-		name: "an item without a sure result is sent again alone",
+		name: "an item of unknown outcome is resent alone",
 		script: func(call int, items []sink.Item) sink.Response {
 			if call == 1 {
 				return classifyByID(map[string]sink.ResultClass{recordID(2): sink.Unknown})(call, items)
@@ -146,7 +144,7 @@ var tableRows = []tableRow{
 		records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 1}, duplicates: 1,
 	},
 	{
-		name: "no item has a sure result: never all of them again", records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 4, 4}, duplicates: 8,
+		name: "all items of unknown outcome: never all in one call again", records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 4, 4}, duplicates: 8,
 		script: func(call int, items []sink.Item) sink.Response {
 			if call == 1 {
 				return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Unknown })
@@ -155,25 +153,25 @@ var tableRows = []tableRow{
 		},
 	},
 	{
-		name: "an item without a sure result is dead by policy", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Unknown}), change: deadLetterUnknown,
+		name: "an item of unknown outcome is dead by policy", script: classifyByID(map[string]sink.ResultClass{recordID(2): sink.Unknown}), change: deadLetterUnknown,
 		records: 8, outcomes: outcomeCounts("delivered", 7, "dead unknown", 1), callSizes: []int{8},
 	},
 	{name: "fewer results than items: none is delivered", script: omitFirstResult, change: deadLetterUnknown, records: 8, outcomes: outcomeCounts("dead unknown", 8), callSizes: []int{8}},
-	{name: "batch refused, items named", script: rejectNaming(recordID(3), recordID(5)), records: 8, outcomes: outcomeCounts("delivered", 6, "dead rejected", 2), callSizes: []int{8, 6}},
+	{name: "batch rejected, items named", script: rejectNaming(recordID(3), recordID(5)), records: 8, outcomes: outcomeCounts("delivered", 6, "dead rejected", 2), callSizes: []int{8, 6}},
 	{
-		name: "batch refused, an item named that may pass later", records: 8, outcomes: outcomeCounts("delivered", 7, "retried retryable", 1), callSizes: []int{8, 7},
+		name: "batch rejected, a retryable item named", records: 8, outcomes: outcomeCounts("delivered", 7, "retried retryable", 1), callSizes: []int{8, 7},
 		script: func(call int, items []sink.Item) sink.Response {
 			return asRetryable(rejectNaming(recordID(3))(call, items))
 		},
 	},
 	{
-		name: "the same of an item that is alone", records: 1, outcomes: outcomeCounts("retried retryable", 1), callSizes: []int{1},
+		name: "item rejected alone and named as retryable", records: 1, outcomes: outcomeCounts("retried retryable", 1), callSizes: []int{1},
 		script: func(call int, items []sink.Item) sink.Response {
 			return asRetryable(rejectNaming(recordID(0))(call, items))
 		},
 	},
 	{
-		name: "batch refused, nobody named, then one of a half: nothing is known of the other half", records: 8, outcomes: outcomeCounts("delivered", 7, "dead rejected", 1), callSizes: []int{8, 4, 7}, intentsCleared: 4,
+		name: "batch rejected, no item named, then one of a half: nothing is known of the other half", records: 8, outcomes: outcomeCounts("delivered", 7, "dead rejected", 1), callSizes: []int{8, 4, 7}, intentsCleared: 4,
 		script: func(call int, items []sink.Item) sink.Response {
 			if call == 1 {
 				return newResponse(sink.Rejected, 400)
@@ -181,42 +179,42 @@ var tableRows = []tableRow{
 			return rejectNaming(recordID(0))(call, items)
 		},
 	},
-	{name: "batch refused, nobody named", script: rejectBatchWith(recordID(7)), records: 8, outcomes: outcomeCounts("delivered", 7, "dead rejected", 1), callSizes: []int{8, 4, 2, 1, 1}, intentsCleared: 4},
-	{name: "too large: halved, and the smaller cap is remembered", script: acceptUpTo(4), records: 16, outcomes: outcomeCounts("delivered", 16), callSizes: []int{8, 4, 4, 4, 4}, intentsCleared: 4},
+	{name: "batch rejected, no item named", script: rejectBatchWith(recordID(7)), records: 8, outcomes: outcomeCounts("delivered", 7, "dead rejected", 1), callSizes: []int{8, 4, 2, 1, 1}, intentsCleared: 4},
+	{name: "too large: halved, and the smaller call size remains", script: acceptUpTo(4), records: 16, outcomes: outcomeCounts("delivered", 16), callSizes: []int{8, 4, 4, 4, 4}, intentsCleared: 4},
 	{name: "too large alone", script: acceptUpTo(0), records: 2, outcomes: outcomeCounts("dead too_large", 2), callSizes: []int{2, 1, 1}, intentsCleared: 1},
 	{name: "throttled", script: respondFirst(newResponse(sink.Throttled, 429)), records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 8}, intentsCleared: 8},
 	{
-		name: "misconfigured: held, then one item, nothing dead", script: respondFirst(newResponse(sink.Misconfigured, 404)),
+		name: "misconfigured: held, then probed with one item, nothing dead", script: respondFirst(newResponse(sink.Misconfigured, 404)),
 		records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 1, 7}, intentsCleared: 8,
 	},
 	{
-		name: "unauthorized without a token to renew: held, nothing dead", script: respondFirst(newResponse(sink.Unauthorized, 401)),
+		name: "unauthorized without a token to refresh: held, nothing dead", script: respondFirst(newResponse(sink.Unauthorized, 401)),
 		records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 1, 7}, intentsCleared: 8,
 	},
-	{name: "unavailable: the same again", script: respondFirst(newResponse(sink.Unavailable, 503)), records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 8}, intentsCleared: 8},
+	{name: "unavailable: the same call again", script: respondFirst(newResponse(sink.Unavailable, 503)), records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 8}, intentsCleared: 8},
 	{
-		name: "unavailable, may have acted: stays announced, and counts as possible duplicates", script: respondFirst(receivedServerError(), receivedServerError()),
+		name: "unavailable, may have acted: intents remain, and possible duplicates are counted", script: respondFirst(receivedServerError(), receivedServerError()),
 		records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 8, 8}, duplicates: 16,
 	},
 	{
-		name: "unknown call: halved, each at most twice", script: alwaysRespond(newResponse(sink.Unknown, 504)), change: disableBreaker,
+		name: "unknown call: halved, each item resent at most twice", script: alwaysRespond(newResponse(sink.Unknown, 504)), change: disableBreaker,
 		records: 8, outcomes: outcomeCounts("dead unknown", 8), callSizes: []int{8, 4, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, duplicates: 16,
 	},
 	{name: "unknown call: dead by policy", script: alwaysRespond(newResponse(sink.Unknown, 504)), change: deadLetterUnknown, records: 8, outcomes: outcomeCounts("dead unknown", 8), callSizes: []int{8}},
-	{name: "unknown call, then all is well", script: respondFirst(newResponse(sink.Unknown, 0)), records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 4, 4}, duplicates: 8},
+	{name: "unknown call, then accepted", script: respondFirst(newResponse(sink.Unknown, 0)), records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 4, 4}, duplicates: 8},
 	{
-		name:   "unknown, then refused before it was read: an earlier call may still have reached the vendor",
+		name:   "unknown, then refused before it was read: the earlier call may have reached the vendor",
 		script: respondFirst(newResponse(sink.Unknown, 0), newResponse(sink.Unavailable, 503)), records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 4, 4, 4}, duplicates: 12,
 	},
-	{name: "sent at take-over, by retry", script: acceptAll, prepare: withPriorIntent, records: 2, outcomes: outcomeCounts("delivered", 2), callSizes: []int{2}, duplicates: 2},
+	{name: "prior intent, by retry", script: acceptAll, prepare: withPriorIntent, records: 2, outcomes: outcomeCounts("delivered", 2), callSizes: []int{2}, duplicates: 2},
 	{
-		name: "sent at take-over, by retry: one resend is used up", script: alwaysRespond(newResponse(sink.Unknown, 504)), change: disableBreaker, prepare: withPriorIntent,
+		name: "prior intent, by retry: one resend is used up", script: alwaysRespond(newResponse(sink.Unknown, 504)), change: disableBreaker, prepare: withPriorIntent,
 		records: 1, outcomes: outcomeCounts("dead unknown", 1), callSizes: []int{1, 1}, duplicates: 2,
 	},
-	{name: "sent at take-over, by dead letter", script: acceptAll, change: deadLetterUnknown, prepare: withPriorIntent, records: 2, outcomes: outcomeCounts("dead unknown", 2)},
+	{name: "prior intent, by dead letter", script: acceptAll, change: deadLetterUnknown, prepare: withPriorIntent, records: 2, outcomes: outcomeCounts("dead unknown", 2)},
 }
 
-func TestRowsThroughALane(t *testing.T) {
+func TestEachRowOfTheOutcomeTableThroughALane(t *testing.T) {
 	for _, row := range tableRows {
 		t.Run(row.name, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
@@ -226,10 +224,10 @@ func TestRowsThroughALane(t *testing.T) {
 				h.wantOutcomes(row.outcomes)
 				h.wantCallSizes(row.callSizes...)
 				if h.ledger.intentsCleared != row.intentsCleared {
-					t.Errorf("%d were taken back as not sent, want %d", h.ledger.intentsCleared, row.intentsCleared)
+					t.Errorf("got %d intents cleared, want %d", h.ledger.intentsCleared, row.intentsCleared)
 				}
 				if got := h.obs.Snapshot().PossibleDuplicates; got != uint64(row.duplicates) {
-					t.Errorf("%d possible duplicates, want %d", got, row.duplicates)
+					t.Errorf("got %d possible duplicates, want %d", got, row.duplicates)
 				}
 			})
 		})

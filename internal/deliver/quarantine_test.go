@@ -12,7 +12,8 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// withGuard has the lanes ask a guard, which trips at over a half of 200 from 20 on.
+// withGuard configures a flood guard that trips when more than half of the last 200 records, at least
+// 20, were refused.
 func withGuard(change func(*Config)) (*guard.Guard, func(*Config)) {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	return floodGuard, func(cfg *Config) {
@@ -23,7 +24,7 @@ func withGuard(change func(*Config)) (*guard.Guard, func(*Config)) {
 	}
 }
 
-// rejectingVendor refuses each item until it is mended.
+// rejectingVendor responds with its class for each item until it is repaired.
 type rejectingVendor struct {
 	class    sink.ResultClass
 	repaired bool
@@ -38,16 +39,16 @@ func (vendor *rejectingVendor) respond(_ int, items []sink.Item) sink.Response {
 	})
 }
 
-// wantFloodHold fails the test where the operation is not held by the guard.
+// wantFloodHold fails the test if the operation is not held because of a flood.
 func (h *harness) wantFloodHold() {
 	h.t.Helper()
 	synctest.Wait()
 	if held := h.holdReason(); held != "flood" {
-		h.t.Fatalf("it is held by %q", held)
+		h.t.Fatalf("got hold reason %q, want flood", held)
 	}
 }
 
-func TestAVendorThatRefusesEverythingCostsFewRecordsUntilItIsMended(t *testing.T) {
+func TestAVendorThatRefusesEverythingCostsFewRecordsUntilItIsRepaired(t *testing.T) {
 	for _, class := range []sink.ResultClass{sink.Rejected, sink.Retryable} {
 		for _, lanes := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%v in %d lanes", class, lanes), func(t *testing.T) {
@@ -63,15 +64,15 @@ func TestAVendorThatRefusesEverythingCostsFewRecordsUntilItIsMended(t *testing.T
 						gone += n - 1
 					}
 					if gone == 0 || gone >= 20 {
-						t.Errorf("%v have left", h.countOutcomes())
+						t.Errorf("got outcomes %v, want 1 to 19", h.countOutcomes())
 					}
 					if n := h.vendor.callCount(); n > 2*24*12+20 {
-						t.Errorf("%d calls in a day", n)
+						t.Errorf("got %d calls in a day, want at most %d", n, 2*24*12+20)
 					}
 					vendor.repaired = true
 					h.closeAndWait()
 					if got := h.countOutcomes()["delivered"]; got != 500-gone {
-						t.Errorf("%v in the end", h.countOutcomes())
+						t.Errorf("got outcomes %v in the end, want %d delivered", h.countOutcomes(), 500-gone)
 					}
 				})
 			})
@@ -79,7 +80,7 @@ func TestAVendorThatRefusesEverythingCostsFewRecordsUntilItIsMended(t *testing.T
 	}
 }
 
-func TestTheProbesOfAFloodAreSingleAndComeLessAndLessOften(t *testing.T) {
+func TestAFloodIsProbedWithOneItemAtGrowingIntervals(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &rejectingVendor{class: sink.Rejected}
 		_, change := withGuard(nil)
@@ -88,12 +89,12 @@ func TestTheProbesOfAFloodAreSingleAndComeLessAndLessOften(t *testing.T) {
 		testkit.AdvanceClock(time.Hour)
 		sizes, at := h.vendor.callSizes(), h.vendor.calledAt
 		if sent, ended := len(h.ledger.intentIDs), len(h.ledger.outcomes); sent != ended {
-			t.Errorf("%d stand as sent, %d have ended: what is held was refused", sent, ended)
+			t.Errorf("got %d intents and %d outcomes, want no intent of a quarantined record", sent, ended)
 		}
 		wait := 5 * time.Second
 		for i := 3; i < 12; i++ {
 			if gap := at[i].Sub(at[i-1]); sizes[i] != 1 || gap != wait {
-				t.Errorf("probe %d of %d items came after %v, want %v", i-2, sizes[i], gap, wait)
+				t.Errorf("probe %d: got %d items after %v, want 1 after %v", i-2, sizes[i], gap, wait)
 			}
 			wait = min(2*wait, 5*time.Minute)
 		}
@@ -102,23 +103,23 @@ func TestTheProbesOfAFloodAreSingleAndComeLessAndLessOften(t *testing.T) {
 			probed[h.vendor.callItems(i)[0]] = true
 		}
 		if len(probed) != 9 {
-			t.Errorf("nine probes were of %d records", len(probed))
+			t.Errorf("got nine probes of %d records, want 9", len(probed))
 		}
 		vendor.repaired = true
 		before := len(sizes)
 		h.closeAndWait()
 		for i := before + 1; i < before+5; i++ {
 			if gap := h.vendor.calledAt[i].Sub(h.vendor.calledAt[i-1]); gap != 0 {
-				t.Errorf("probe %d followed an accepted one after %v", i-before+1, gap)
+				t.Errorf("probe %d: got %v after an accepted one, want 0", i-before+1, gap)
 			}
 		}
 		if got := h.vendor.callSizes()[before:]; len(got) < 6 || got[4] != 1 || got[5] != 8 {
-			t.Errorf("after it was mended: calls of %v, want five of one and full ones then", got)
+			t.Errorf("after the repair: got calls of %v items, want five of one and then full ones", got)
 		}
 	})
 }
 
-func TestAnOperatorsReleaseLetsWhatIsHeldTakeItsCourse(t *testing.T) {
+func TestAnOperatorReleaseResolvesWhatIsInQuarantine(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &rejectingVendor{class: sink.Rejected}
 		floodGuard, change := withGuard(nil)
@@ -131,7 +132,7 @@ func TestAnOperatorsReleaseLetsWhatIsHeldTakeItsCourse(t *testing.T) {
 		testkit.AdvanceClock(time.Second)
 		h.wantOutcomes(map[string]int{"dead rejected": 24})
 		if held := h.holdReason(); held != "" {
-			t.Errorf("it is held by %q", held)
+			t.Errorf("got hold reason %q, want none", held)
 		}
 		h.dispatchRecords(24, nil)
 		testkit.AdvanceClock(time.Second)
@@ -141,7 +142,7 @@ func TestAnOperatorsReleaseLetsWhatIsHeldTakeItsCourse(t *testing.T) {
 	})
 }
 
-func TestADrainDropsWhatTheGuardHolds(t *testing.T) {
+func TestADrainReleasesTheQuarantine(t *testing.T) {
 	for _, class := range []sink.ResultClass{sink.Rejected, sink.Unknown} {
 		t.Run(class.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
@@ -155,7 +156,7 @@ func TestADrainDropsWhatTheGuardHolds(t *testing.T) {
 				h.startDraining(time.Minute)
 				<-h.tracker.Idle()
 				if took := time.Since(began); took != 0 {
-					t.Errorf("the drain took %v", took)
+					t.Errorf("got a drain of %v, want 0", took)
 				}
 				want := map[sink.ResultClass]int{sink.Rejected: 16, sink.Unknown: 0}[class]
 				if class == sink.Unknown {
@@ -164,7 +165,7 @@ func TestADrainDropsWhatTheGuardHolds(t *testing.T) {
 					}
 				}
 				if n := len(h.ledger.intentIDs); n != want {
-					t.Errorf("%d stand as sent, want %d", n, want)
+					t.Errorf("got %d intents, want %d", n, want)
 				}
 				h.closeAndWait()
 				h.wantOutcomes(map[string]int{"dead " + class.String(): 16})
@@ -173,7 +174,7 @@ func TestADrainDropsWhatTheGuardHolds(t *testing.T) {
 	}
 }
 
-func TestAHalfThatIsRefusedByRuleOfTheDataNeverTrips(t *testing.T) {
+func TestRefusingExactlyTheMaximumRatioDoesNotTrip(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		floodGuard, change := withGuard(nil)
 		tripped := false
@@ -189,14 +190,14 @@ func TestAHalfThatIsRefusedByRuleOfTheDataNeverTrips(t *testing.T) {
 		h.dispatchRecords(1000, nil)
 		h.closeAndWait()
 		if tripped {
-			t.Error("the guard has tripped")
+			t.Error("got the guard tripped, want not")
 		}
 		h.wantOutcomes(map[string]int{"dead rejected": 500, "delivered": 500})
 	})
 }
 
 // A second survey mail is worse than a record that waits.
-func TestWhatTheVendorMayHaveActedOnIsNotSentAgainByTheGuard(t *testing.T) {
+func TestQuarantineDoesNotResendUnknownOutcomes(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &rejectingVendor{class: sink.Unknown}
 		floodGuard, change := withGuard(func(cfg *Config) { cfg.UnknownPolicy = sink.UnknownDeadLetter })
@@ -206,7 +207,7 @@ func TestWhatTheVendorMayHaveActedOnIsNotSentAgainByTheGuard(t *testing.T) {
 		h.wantFloodHold()
 		h.wantOutcomes(map[string]int{"dead unknown": 16})
 		if n := len(h.ledger.intentIDs); n != 40 {
-			t.Errorf("%d stand as sent, want all", n)
+			t.Errorf("got %d intents, want 40", n)
 		}
 		floodGuard.Release()
 		h.closeAndWait()
@@ -216,12 +217,12 @@ func TestWhatTheVendorMayHaveActedOnIsNotSentAgainByTheGuard(t *testing.T) {
 			sent += n
 		}
 		if sent != 40 {
-			t.Errorf("40 records were sent %d times", sent)
+			t.Errorf("got %d items sent, want 40", sent)
 		}
 	})
 }
 
-func TestAnItemRefusedAfterALostAnswerIsNotSentAgainByTheGuard(t *testing.T) {
+func TestQuarantineDoesNotResendAnItemRefusedAfterALostResponse(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		floodGuard, change := withGuard(func(cfg *Config) { cfg.MaxItems = 32 })
 		h := startHarness(t, func(call int, items []sink.Item) sink.Response {
@@ -243,7 +244,7 @@ func TestAnItemRefusedAfterALostAnswerIsNotSentAgainByTheGuard(t *testing.T) {
 	})
 }
 
-// rejectWholeBatch refuses a batch that has one of the bad, and names nobody.
+// rejectWholeBatch rejects a batch that contains a bad item, without naming it.
 func rejectWholeBatch(bad func(id string) bool) script {
 	return func(call int, items []sink.Item) sink.Response {
 		for _, item := range items {
@@ -255,7 +256,7 @@ func rejectWholeBatch(bad func(id string) bool) script {
 	}
 }
 
-func TestNothingOfABatchDiesWhereOverAQuarterOfItIsRefused(t *testing.T) {
+func TestNothingOfABatchIsDeadWhenOverAQuarterOfItIsRejected(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		broken := true
 		_, change := withGuard(func(cfg *Config) { cfg.MaxItems = 128 })
@@ -265,7 +266,7 @@ func TestNothingOfABatchDiesWhereOverAQuarterOfItIsRefused(t *testing.T) {
 		h.wantFloodHold()
 		h.wantOutcomes(map[string]int{})
 		if n := h.vendor.callCount(); n > 16*(7+2)+6 {
-			t.Errorf("%d calls until it was held", n)
+			t.Errorf("got %d calls until it was held, want at most %d", n, 16*(7+2)+6)
 		}
 		broken = false
 		h.closeAndWait()
@@ -273,11 +274,11 @@ func TestNothingOfABatchDiesWhereOverAQuarterOfItIsRefused(t *testing.T) {
 	})
 }
 
-func TestTheCulpritsOfABatchDieWhereTheyAreFew(t *testing.T) {
+func TestFewOffendersOfABatchAreDead(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		bad := map[string]bool{}
 		for n := range 12 {
-			bad[recordID(n)] = true // all of them in front, which is how the fewest have passed when the last is found
+			bad[recordID(n)] = true // all in front, so that the fewest items have passed when the last one is found
 		}
 		_, change := withGuard(func(cfg *Config) { cfg.MaxItems = 128 })
 		h := startHarness(t, rejectWholeBatch(func(id string) bool { return bad[id] }), change)
@@ -285,12 +286,12 @@ func TestTheCulpritsOfABatchDieWhereTheyAreFew(t *testing.T) {
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"dead rejected": 12, "delivered": 116})
 		if len(h.logs.All()) != 0 {
-			t.Errorf("it was held: %v", h.loggedMessages())
+			t.Errorf("got log messages %v, want none", h.loggedMessages())
 		}
 	})
 }
 
-func TestASmallBatchIsJudgedAtTheEndOfItsSearch(t *testing.T) {
+func TestASmallBatchTripsTheGuardWhenItsSearchIsComplete(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		floodGuard, change := withGuard(nil)
 		h := startHarness(t, rejectWholeBatch(func(string) bool { return true }), change)
@@ -323,14 +324,14 @@ func TestAFloodKeepsTheOrderOfEachKey(t *testing.T) {
 			outcome := h.ledger.outcomes[name]
 			key := keys[outcome.Record.Origin.Offset]
 			if outcome.Record.Origin.Offset < last[key] {
-				t.Errorf("%d of key %s came after %d", outcome.Record.Origin.Offset, key, last[key])
+				t.Errorf("got %d of key %s settled after %d", outcome.Record.Origin.Offset, key, last[key])
 			}
 			last[key] = outcome.Record.Origin.Offset
 		}
 	})
 }
 
-func TestTheHardStopDropsWhatTheGuardHolds(t *testing.T) {
+func TestTheEndOfWorkReleasesTheQuarantine(t *testing.T) {
 	for _, class := range []sink.ResultClass{sink.Rejected, sink.Unknown} {
 		t.Run(class.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
@@ -346,7 +347,7 @@ func TestTheHardStopDropsWhatTheGuardHolds(t *testing.T) {
 	}
 }
 
-func TestTheTimeInAFloodDoesNotAgeARecord(t *testing.T) {
+func TestTheAgeOfARecordExcludesFloods(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &rejectingVendor{class: sink.Retryable}
 		floodGuard, change := withGuard(func(cfg *Config) { cfg.RetryInPlace, cfg.MaxAge = true, time.Hour })
@@ -358,20 +359,20 @@ func TestTheTimeInAFloodDoesNotAgeARecord(t *testing.T) {
 		testkit.AdvanceClock(time.Second)
 		for id, outcome := range h.ledger.outcomes {
 			if outcome.Cause == record.CauseExpired {
-				t.Fatalf("%s has expired", id)
+				t.Fatalf("got %s expired, want not", id)
 			}
 		}
 		vendor.repaired = true
 		h.closeAndWait()
 		if h.countOutcomes()["dead expired"] != 0 || h.countOutcomes()["delivered"] == 0 {
-			t.Errorf("outcomes %v", h.countOutcomes())
+			t.Errorf("got outcomes %v, want some delivered and none expired", h.countOutcomes())
 		}
 	})
 }
 
-// A lane that looks for the end only before its turn would wait for ever.
-func TestALaneEndsWithTheLastOfWhatItHolds(t *testing.T) {
-	t.Run("culprits of a search that ends after the close", func(t *testing.T) {
+// A lane that checks whether it is finished only before its turn would wait forever.
+func TestALaneEndsWithTheLastDeliveryOfItsBacklog(t *testing.T) {
+	t.Run("offenders of a search that is completed after Close", func(t *testing.T) {
 		runInBubble(t, func(t *testing.T) {
 			throttled := newResponse(sink.Throttled, 429)
 			throttled.RetryAfter = time.Minute
@@ -383,12 +384,12 @@ func TestALaneEndsWithTheLastOfWhatItHolds(t *testing.T) {
 				return newResponse(sink.Rejected, 400)
 			}, change)
 			h.dispatchRecords(2, nil)
-			testkit.AdvanceClock(time.Second) // one of the two is found, the other waits
+			testkit.AdvanceClock(time.Second) // one offender is found, the other waits
 			h.closeAndWait()
 			h.wantOutcomes(map[string]int{"dead rejected": 2})
 		})
 	})
-	t.Run("records of an assignment that was fenced", func(t *testing.T) {
+	t.Run("records of a fenced assignment", func(t *testing.T) {
 		runInBubble(t, func(t *testing.T) {
 			vendor := &rejectingVendor{class: sink.Rejected}
 			_, change := withGuard(nil)

@@ -12,7 +12,7 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func TestRepeatableOperationsNeitherAnnounceNorFearATimeout(t *testing.T) {
+func TestRepeatableOperationsLogNoIntentsAndResendAfterATimeout(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &fakeVendor{spec: sink.OperationSpec{Repeatable: true}, script: respondFirst(newResponse(sink.Unknown, 504))}
 		h := newHarness(t, vendor, vendor, nil)
@@ -21,17 +21,17 @@ func TestRepeatableOperationsNeitherAnnounceNorFearATimeout(t *testing.T) {
 		h.wantOutcomes(map[string]int{"delivered": 8})
 		h.wantCallSizes(8, 8)
 		if n := h.obs.Snapshot().PossibleDuplicates; h.ledger.intentsLogged != 0 || n != 0 {
-			t.Errorf("%d records were announced, %d counted as possible duplicates", h.ledger.intentsLogged, n)
+			t.Errorf("got %d intents logged and %d possible duplicates, want none", h.ledger.intentsLogged, n)
 		}
 	})
 }
 
-func TestWhatIsSentWasAnnouncedBefore(t *testing.T) {
+func TestIntentsAreLoggedBeforeACall(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		var h *harness
 		check := func(call int, items []sink.Item) sink.Response {
 			if len(h.ledger.intents) < len(items) {
-				t.Errorf("call %d carries %d items, %d are announced", call, len(items), len(h.ledger.intents))
+				t.Errorf("call %d of %d items: got %d intents", call, len(items), len(h.ledger.intents))
 			}
 			switch call {
 			case 1:
@@ -48,13 +48,14 @@ func TestWhatIsSentWasAnnouncedBefore(t *testing.T) {
 	})
 }
 
-// A member that lost its partitions without having heard of it learns so by the commit before the call, and not by an old state that the vendor takes.
-func TestWhereOrderIsKeptEachCallOfAnUpsertIsAnnounced(t *testing.T) {
+// A member that lost its partitions without noticing must learn of it from the commit before the call,
+// before the vendor accepts an outdated state.
+func TestOrderedRepeatableOperationsLogIntentsBeforeEachCall(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		var h *harness
 		vendor := &fakeVendor{spec: sink.OperationSpec{Repeatable: true}, script: func(call int, items []sink.Item) sink.Response {
 			if len(h.ledger.intents) < len(items) {
-				t.Errorf("call %d carries %d items, %d are announced", call, len(items), len(h.ledger.intents))
+				t.Errorf("call %d of %d items: got %d intents", call, len(items), len(h.ledger.intents))
 			}
 			switch call {
 			case 1:
@@ -71,12 +72,12 @@ func TestWhereOrderIsKeptEachCallOfAnUpsertIsAnnounced(t *testing.T) {
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 8})
 		if calls := h.ledger.intentsLogged / 8; calls != 4 {
-			t.Errorf("%d of 4 calls were announced", calls)
+			t.Errorf("got intents logged for %d calls, want 4", calls)
 		}
 	})
 }
 
-func TestAnAttemptIsOneThatWasAnsweredForTheRecord(t *testing.T) {
+func TestOnlyACallThatResolvesTheRecordCountsAsAnAttempt(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		refuse := func(_ int, items []sink.Item) sink.Response {
 			return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Rejected })
@@ -92,27 +93,27 @@ func TestAnAttemptIsOneThatWasAnsweredForTheRecord(t *testing.T) {
 		h.closeAndWait()
 		outcome := h.ledger.outcomes[recordID(0)]
 		if outcome.Attempt != 3 || outcome.Cause != record.CauseRejected || outcome.Stage != record.StageDeliver || outcome.OperationName != "vendor.op" {
-			t.Fatalf("outcome %+v, want attempt 3", outcome)
+			t.Fatalf("got outcome %+v, want rejected at attempt 3", outcome)
 		}
 		if !strings.Contains(outcome.Reason, "refused") {
-			t.Fatalf("reason %q", outcome.Reason)
+			t.Fatalf("got reason %q, want it to say refused", outcome.Reason)
 		}
 	})
 }
 
-func TestTheAttemptOfAFormerOwnerCounts(t *testing.T) {
+func TestTheAttemptOfAnEarlierOwnerCounts(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, deadLetterUnknown)
 		h.dispatchRecords(1, func(delivery *Delivery) { delivery.Record.OutcomeUnknown, delivery.Record.Attempt = true, 1 })
 		h.closeAndWait()
 		if outcome := h.ledger.outcomes[recordID(0)]; outcome.Attempt != 2 || outcome.Cause != record.CauseUnknown {
-			t.Fatalf("outcome %+v, want attempt 2", outcome)
+			t.Fatalf("got outcome %+v, want unknown at attempt 2", outcome)
 		}
 	})
 }
 
-// Jitter spreads a wait over all of it: only many of them show that they grow.
-func TestALaneThatFindsTheVendorUnavailableWaitsLongerEachTime(t *testing.T) {
+// Full jitter makes a single wait meaningless. Only the sum of many shows that they grow.
+func TestTheBackOffOfALaneGrows(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		down := make([]sink.Response, 12)
 		for i := range down {
@@ -123,12 +124,12 @@ func TestALaneThatFindsTheVendorUnavailableWaitsLongerEachTime(t *testing.T) {
 		h.closeAndWait()
 		at := h.vendor.calledAt
 		if took := at[12].Sub(at[0]); took < 5*time.Minute || took > (1<<12)*time.Second {
-			t.Errorf("12 waits from a second on, each up to twice the last, took %v", took)
+			t.Errorf("got %v for 12 waits with doubling limits from 1 s on, want 5 m to %v", took, (1<<12)*time.Second)
 		}
 	})
 }
 
-func TestTheAgeOfARecordLeavesOutHolds(t *testing.T) {
+func TestTheAgeOfARecordExcludesHolds(t *testing.T) {
 	slow := newResponse(sink.Throttled, 429)
 	slow.RetryAfter = time.Hour
 	for _, held := range []sink.Response{newResponse(sink.Unavailable, 503), newResponse(sink.Misconfigured, 404), newResponse(sink.Unauthorized, 401), slow} {
@@ -151,8 +152,9 @@ func TestTheAgeOfARecordLeavesOutHolds(t *testing.T) {
 	}
 }
 
-// The operation forgets an item in each answer: a lane that matched results to items by what is there would deliver one too many.
-func TestAForgottenItemIsNeverDelivered(t *testing.T) {
+// The vendor omits an item in each response. A lane that matched results to items by position would
+// deliver one too many.
+func TestAnOmittedItemIsNeverDelivered(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, func(call int, items []sink.Item) sink.Response {
 			response := acceptAll(call, items)
@@ -165,7 +167,7 @@ func TestAForgottenItemIsNeverDelivered(t *testing.T) {
 	})
 }
 
-func TestRetryAfterIsHonouredUpToTheCap(t *testing.T) {
+func TestRetryAfterIsCapped(t *testing.T) {
 	cases := []struct {
 		class              sink.ResultClass
 		asked, least, most time.Duration
@@ -185,14 +187,14 @@ func TestRetryAfterIsHonouredUpToTheCap(t *testing.T) {
 				h.dispatchRecords(8, nil)
 				h.closeAndWait()
 				if wait := h.vendor.calledAt[1].Sub(h.vendor.calledAt[0]); wait < tc.least || wait > tc.most {
-					t.Fatalf("waited %v, want %v to %v", wait, tc.least, tc.most)
+					t.Fatalf("got a wait of %v, want %v to %v", wait, tc.least, tc.most)
 				}
 			})
 		})
 	}
 }
 
-func TestAThrottleLowersThePaceOfAllLanesForAWhile(t *testing.T) {
+func TestThrottlingSlowsAllLanesDownForAWhile(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, respondFirst(newResponse(sink.Throttled, 429)), func(cfg *Config) { cfg.Concurrency = 2 })
 		h.dispatchRecords(8*60, nil)
@@ -200,16 +202,17 @@ func TestAThrottleLowersThePaceOfAllLanesForAWhile(t *testing.T) {
 		h.wantOutcomes(map[string]int{"delivered": 8 * 60})
 		at := h.vendor.calledAt
 		if gap := at[3].Sub(at[2]); gap < 50*time.Millisecond {
-			t.Fatalf("the second call after the throttle followed %v after the first", gap)
+			t.Fatalf("got %v between the first calls after throttling, want at least 50 ms", gap)
 		}
 		if gap := at[len(at)-1].Sub(at[len(at)-2]); gap != 0 {
-			t.Fatalf("after many successes calls are still %v apart", gap)
+			t.Fatalf("got %v between calls after many successes, want 0", gap)
 		}
 	})
 }
 
-// However it fails: a record that the vendor never answers would else keep its lane, and all behind it, for ever.
-func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
+// Otherwise a record to which the vendor never responds would block its lane forever, however the
+// vendor fails.
+func TestABatchThatAloneMakesTheVendorFailIsBisected(t *testing.T) {
 	coded := newResponse(sink.Unavailable, 200)
 	coded.MayHaveActed = true
 	for _, tc := range []struct {
@@ -223,7 +226,7 @@ func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
 		{"a code that means the same", 2, false, coded},
 		{"504", 2, true, newResponse(sink.Unknown, 504)},
 		{"timeout after the request was written", 2, true, newResponse(sink.Unknown, 0)},
-		{"unreadable answer", 2, true, newResponse(sink.Unknown, 200)},
+		{"unreadable response", 2, true, newResponse(sink.Unknown, 200)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
@@ -242,14 +245,14 @@ func TestABatchOnWhichAloneTheVendorFailsIsSearched(t *testing.T) {
 				h.closeAndWait()
 				h.wantOutcomes(map[string]int{"delivered": 64 + 160 - 1, "retried retryable": 1})
 				if outcome := h.ledger.outcomes[recordID(5)]; outcome.Disposition != record.DispositionRetry {
-					t.Fatalf("the poison item ended as %+v", outcome)
+					t.Fatalf("got outcome %+v for the poison item, want retried", outcome)
 				}
 			})
 		})
 	}
 }
 
-func TestACallNeverPassesTheVendorsCap(t *testing.T) {
+func TestACallNeverExceedsTheVendorsLimit(t *testing.T) {
 	cases := []struct {
 		name       string
 		spec       sink.OperationSpec
@@ -257,7 +260,7 @@ func TestACallNeverPassesTheVendorsCap(t *testing.T) {
 		want       int
 	}{
 		{"configured", sink.OperationSpec{MaxItems: 100, DefaultItems: 50}, 20, 20},
-		{"configured beyond the cap", sink.OperationSpec{MaxItems: 10}, 20, 10},
+		{"configured above the limit", sink.OperationSpec{MaxItems: 10}, 20, 10},
 		{"not configured", sink.OperationSpec{MaxItems: 100, DefaultItems: 50}, 0, 50},
 		{"not configured, no default", sink.OperationSpec{MaxItems: 40}, 0, 40},
 	}
@@ -269,7 +272,7 @@ func TestACallNeverPassesTheVendorsCap(t *testing.T) {
 				h.dispatchRecords(100, nil)
 				h.closeAndWait()
 				if got := slices.Max(vendor.callSizes()); got != tc.want {
-					t.Errorf("the largest call has %d items, want %d", got, tc.want)
+					t.Errorf("got a largest call of %d items, want %d", got, tc.want)
 				}
 			})
 		})

@@ -10,7 +10,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// tokenVendor is a vendor whose calls carry a token.
+// tokenVendor is a fake vendor whose calls carry a token.
 type tokenVendor struct {
 	fakeVendor
 	refresh func(n int) error
@@ -22,7 +22,7 @@ func (vendor *tokenVendor) RefreshToken(_ context.Context, used uint64) error {
 	return vendor.refresh(len(vendor.used))
 }
 
-func TestAnExpiredTokenIsRenewedOnceAndNobodyNotices(t *testing.T) {
+func TestAnExpiredTokenIsRefreshedOnceWithoutAHold(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		expired := newResponse(sink.Unauthorized, 401)
 		expired.TokenVersion = 7
@@ -33,12 +33,13 @@ func TestAnExpiredTokenIsRenewedOnceAndNobodyNotices(t *testing.T) {
 		h.wantOutcomes(map[string]int{"delivered": 8})
 		h.wantCallSizes(8, 8)
 		if !slices.Equal(vendor.used, []uint64{7}) || h.ledger.intentsCleared != 0 || len(h.loggedMessages()) != 0 {
-			t.Fatalf("renewed for %v, %d taken back, logged %v", vendor.used, h.ledger.intentsCleared, h.loggedMessages())
+			t.Fatalf("got tokens %v refreshed, %d intents cleared, log messages %v; want 7 refreshed and nothing else",
+				vendor.used, h.ledger.intentsCleared, h.loggedMessages())
 		}
 	})
 }
 
-func TestANewTokenThatIsRefusedTooHoldsTheOperation(t *testing.T) {
+func TestARefreshedTokenThatIsRefusedHoldsTheOperation(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		no := newResponse(sink.Unauthorized, 403)
 		vendor := &tokenVendor{fakeVendor: fakeVendor{script: respondFirst(no, no, no, no)}, refresh: func(int) error { return nil }}
@@ -46,15 +47,15 @@ func TestANewTokenThatIsRefusedTooHoldsTheOperation(t *testing.T) {
 		h.dispatchRecords(8, nil)
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 8})
-		// Refused, refused with a new token; after 5 s the same with one item; after 10 s it passes.
+		// Refused, then refused with a new token; the same with one item after 5 s; accepted after 10 s more.
 		h.wantCallSizes(8, 8, 1, 1, 1, 7)
 		if len(vendor.used) != 2 || time.Since(h.began).Truncate(time.Second) != 15*time.Second {
-			t.Errorf("%d renewals in %v", len(vendor.used), time.Since(h.began))
+			t.Errorf("got %d refreshes in %v, want 2 in 15 s", len(vendor.used), time.Since(h.began))
 		}
 	})
 }
 
-func TestALoginThatTheHardStopCutsIsNoHold(t *testing.T) {
+func TestATokenRefreshThatIsCutOffDoesNotHoldTheOperation(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &tokenVendor{fakeVendor: fakeVendor{script: alwaysRespond(newResponse(sink.Unauthorized, 401))}}
 		h := newHarness(t, vendor, &vendor.fakeVendor, nil)
@@ -68,12 +69,12 @@ func TestALoginThatTheHardStopCutsIsNoHold(t *testing.T) {
 		<-h.tracker.Idle()
 		h.cancelAndWait()
 		if got := h.loggedMessages(); len(got) > 0 {
-			t.Errorf("logged %v", got)
+			t.Errorf("got log messages %v, want none", got)
 		}
 	})
 }
 
-// tokenProbeVendor is a vendor whose harmless call carries a token too.
+// tokenProbeVendor is a fake vendor whose harmless call carries a token too.
 type tokenProbeVendor struct {
 	tokenVendor
 	probes int
@@ -86,7 +87,7 @@ func (vendor *tokenProbeVendor) Probe(context.Context) sink.Response {
 	return newResponse(sink.Delivered, 200)
 }
 
-func TestTheHarmlessCallGetsANewTokenToo(t *testing.T) {
+func TestTheHarmlessCallRefreshesTheTokenToo(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		down := newResponse(sink.Unavailable, 503)
 		vendor := &tokenProbeVendor{tokenVendor: tokenVendor{fakeVendor: fakeVendor{script: respondFirst(down, down, down, down, down)}, refresh: func(int) error { return nil }}}
@@ -95,15 +96,15 @@ func TestTheHarmlessCallGetsANewTokenToo(t *testing.T) {
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 8})
 		if vendor.probes != 2 || len(vendor.used) != 1 {
-			t.Errorf("%d probes, %d renewals, want 2 and 1", vendor.probes, len(vendor.used))
+			t.Errorf("got %d harmless calls and %d refreshes, want 2 and 1", vendor.probes, len(vendor.used))
 		}
 		if got, want := h.loggedMessages(), []string{"operation held: unavailable", "operation resumed: unavailable"}; !slices.Equal(got, want) {
-			t.Errorf("logged %v, want %v", got, want)
+			t.Errorf("got log messages %v, want %v", got, want)
 		}
 	})
 }
 
-func TestAFailedRenewHoldsByItsClass(t *testing.T) {
+func TestAFailedTokenRefreshHoldsTheOperationByItsClass(t *testing.T) {
 	cases := []struct {
 		name   string
 		err    error
@@ -135,11 +136,11 @@ func TestAFailedRenewHoldsByItsClass(t *testing.T) {
 				h.closeAndWait()
 				h.wantOutcomes(map[string]int{"delivered": 8})
 				if got, want := h.loggedMessages(), []string{"operation held: " + tc.reason, "operation resumed: " + tc.reason}; !slices.Equal(got, want) {
-					t.Fatalf("logged %v, want %v", got, want)
+					t.Fatalf("got log messages %v, want %v", got, want)
 				}
 				// Probes after 5, 10 and 20 seconds.
 				if got := time.Since(h.began).Truncate(time.Second); got != 35*time.Second {
-					t.Fatalf("it took %v", got)
+					t.Fatalf("got it resumed after %v, want 35 s", got)
 				}
 			})
 		})

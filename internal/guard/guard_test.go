@@ -15,22 +15,22 @@ import (
 
 const operationName = "vendor.op"
 
-// recordWithKey is a record of a key; unkeyed one without, told apart by its offset.
 func recordWithKey(key string) *record.Record {
 	return &record.Record{Raw: &kgo.Record{Key: []byte(key)}}
 }
 
+// recordAtOffset returns a record without a key.
 func recordAtOffset(offset int) *record.Record {
 	return &record.Record{Raw: &kgo.Record{}, Origin: sink.Origin{Offset: int64(offset)}}
 }
 
 func acceptedResult(rec *record.Record) guard.Result { return guard.Result{Record: rec} }
 
-func rejectedResult(rec *record.Record) guard.Result {
+func refusedResult(rec *record.Record) guard.Result {
 	return guard.Result{Record: rec, Cause: record.CauseRejected, Code: "E1"}
 }
 
-// recordOneByOne counts so many unkeyed records from an offset on, one by one.
+// recordOneByOne reports n records without a key, from an offset on.
 func recordOneByOne(floodGuard *guard.Guard, from, n int, result func(*record.Record) guard.Result) {
 	for i := range n {
 		floodGuard.RecordResults(operationName, []guard.Result{result(recordAtOffset(from + i))})
@@ -39,43 +39,45 @@ func recordOneByOne(floodGuard *guard.Guard, from, n int, result func(*record.Re
 
 func newTrippedGuard() *guard.Guard {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
-	recordOneByOne(floodGuard, 0, 20, rejectedResult)
+	recordOneByOne(floodGuard, 0, 20, refusedResult)
 	return floodGuard
 }
 
-// The model is a list of the latest result of each key, the oldest first, of which the last ones count.
-func TestItTripsWhenTheShareOfTheLastKeysIsOverTheRatioAndNeverBefore(t *testing.T) {
+// The model is a list of the latest result of each key, the oldest first, whose last elements are the
+// window.
+func TestTheGuardTripsWhenTheRefusedShareExceedsTheRatioAndNotBefore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		window, ratio := rapid.IntRange(20, 40).Draw(t, "window"), rapid.SampledFrom([]float64{0.01, 0.29, 0.5, 0.9}).Draw(t, "ratio")
 		floodGuard := guard.NewGuard(guard.Config{MaxRatio: ratio, Window: window})
-		type seat struct {
+		type result struct {
 			key     string
 			refused bool
 		}
-		var model []seat
+		var model []result
 		for i := range rapid.IntRange(1, 120).Draw(t, "records") {
 			key, bad := "", rapid.Float64Range(0, 1).Draw(t, "luck") < 0.4
 			rec := recordAtOffset(i)
 			if rapid.Bool().Draw(t, "keyed") {
 				key = fmt.Sprint(rapid.IntRange(0, 30).Draw(t, "key"))
 				rec = recordWithKey(key)
-				model = slices.DeleteFunc(model, func(s seat) bool { return s.key == key })
+				model = slices.DeleteFunc(model, func(r result) bool { return r.key == key })
 			}
-			model = append(model, seat{key, bad})
+			model = append(model, result{key, bad})
 			model = model[max(0, len(model)-window):]
-			over := 0
+			refused := 0
 			for _, s := range model {
 				if s.refused {
-					over++
+					refused++
 				}
 			}
-			want := len(model) >= 20 && float64(over)/float64(len(model)) > ratio
+			want := len(model) >= 20 && float64(refused)/float64(len(model)) > ratio
 			result := acceptedResult(rec)
 			if bad {
-				result = rejectedResult(rec)
+				result = refusedResult(rec)
 			}
 			if got := floodGuard.RecordResults(operationName, []guard.Result{result}); got != want {
-				t.Fatalf("after %d records tripped is %v, want %v: %d of %d were refused, at most %v", i+1, got, want, over, len(model), ratio)
+				t.Fatalf("after %d records, %d of the last %d refused: got tripped %v, want %v at ratio %v",
+					i+1, refused, len(model), got, want, ratio)
 			}
 			if want {
 				return
@@ -84,63 +86,63 @@ func TestItTripsWhenTheShareOfTheLastKeysIsOverTheRatioAndNeverBefore(t *testing
 	})
 }
 
-func TestARecordRefusedManyTimesCountsOnce(t *testing.T) {
+func TestARecordThatIsRefusedRepeatedlyCountsOnce(t *testing.T) {
 	for name, rec := range map[string]*record.Record{"by its key": recordWithKey("k"), "by its origin": recordAtOffset(7)} {
 		t.Run(name, func(t *testing.T) {
 			floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
 			for range 1000 {
-				if floodGuard.RecordResults(operationName, []guard.Result{rejectedResult(rec)}) {
-					t.Fatal("one record tripped it")
+				if floodGuard.RecordResults(operationName, []guard.Result{refusedResult(rec)}) {
+					t.Fatal("got tripped by one record")
 				}
 			}
 		})
 	}
 }
 
-func TestAnEmptyKeyIsAKey(t *testing.T) {
+func TestAnEmptyKeyCountsAsAKey(t *testing.T) {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
 	for i := range 1000 {
 		rec := recordAtOffset(i)
 		rec.Raw.Key = []byte{}
-		if floodGuard.RecordResults(operationName, []guard.Result{rejectedResult(rec)}) {
-			t.Fatal("records of one key tripped it")
+		if floodGuard.RecordResults(operationName, []guard.Result{refusedResult(rec)}) {
+			t.Fatal("got tripped by records of one key")
 		}
 	}
 }
 
-func TestACallIsJudgedAsAWhole(t *testing.T) {
+func TestTheResultsOfACallAreCountedTogether(t *testing.T) {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	var call []guard.Result
 	for i := range 100 {
-		call = append(call, rejectedResult(recordAtOffset(i)))
+		call = append(call, refusedResult(recordAtOffset(i)))
 	}
 	if !floodGuard.RecordResults(operationName, call) {
-		t.Error("a call of 100 refusals does not trip it before they are given up")
+		t.Error("got not tripped after a call of 100 refusals, want tripped")
 	}
 }
 
-func TestItIsNeverTripped(t *testing.T) {
+func TestTheGuardIsNotTripped(t *testing.T) {
 	for name, floodGuard := range map[string]*guard.Guard{
-		"where there is none":   nil,
-		"where max_ratio is 1":  guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20}),
-		"where no window is":    guard.NewGuard(guard.Config{MaxRatio: 0.5}),
-		"by exactly max_ratio":  newGuardAtRatio(),
-		"by fewer than 20":      newGuardBelowMinimum(),
-		"by what it has let go": newReleasedGuard(),
+		"no guard":                  nil,
+		"maximum ratio of 1":        guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20}),
+		"no window":                 guard.NewGuard(guard.Config{MaxRatio: 0.5}),
+		"exactly the maximum ratio": newGuardAtRatio(),
+		"fewer than 20 records":     newGuardBelowMinimum(),
+		"records before a release":  newReleasedGuard(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if floodGuard.Tripped() {
-				t.Error("it is tripped")
+				t.Error("got tripped, want not")
 			}
 		})
 	}
 	for name, floodGuard := range map[string]*guard.Guard{"nil": nil, "ratio of 1": guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20})} {
 		t.Run(name, func(t *testing.T) {
-			recordOneByOne(floodGuard, 0, 500, rejectedResult)
-			floodGuard.Trip(operationName, []guard.Result{rejectedResult(recordAtOffset(1))})
+			recordOneByOne(floodGuard, 0, 500, refusedResult)
+			floodGuard.Trip(operationName, []guard.Result{refusedResult(recordAtOffset(1))})
 			floodGuard.Release()
 			if floodGuard.Tripped() {
-				t.Error("it is tripped")
+				t.Error("got tripped, want not")
 			}
 		})
 	}
@@ -150,121 +152,122 @@ func newGuardAtRatio() *guard.Guard {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	for i := range 500 {
 		recordOneByOne(floodGuard, 2*i, 1, acceptedResult)
-		recordOneByOne(floodGuard, 2*i+1, 1, rejectedResult)
+		recordOneByOne(floodGuard, 2*i+1, 1, refusedResult)
 	}
 	return floodGuard
 }
 
 func newGuardBelowMinimum() *guard.Guard {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
-	recordOneByOne(floodGuard, 0, 19, rejectedResult)
+	recordOneByOne(floodGuard, 0, 19, refusedResult)
 	return floodGuard
 }
 
 func newReleasedGuard() *guard.Guard {
 	floodGuard := newTrippedGuard()
 	floodGuard.Release()
-	recordOneByOne(floodGuard, 100, 19, rejectedResult) // a window that was kept would trip it
+	recordOneByOne(floodGuard, 100, 19, refusedResult) // would trip it if the window had been kept
 	return floodGuard
 }
 
-func TestFiveAcceptedInARowEndIt(t *testing.T) {
+func TestFiveAcceptedInARowClearTheGuard(t *testing.T) {
 	floodGuard := newTrippedGuard()
 	recordOneByOne(floodGuard, 100, 4, acceptedResult)
-	recordOneByOne(floodGuard, 200, 1, rejectedResult)
+	recordOneByOne(floodGuard, 200, 1, refusedResult)
 	recordOneByOne(floodGuard, 300, 4, acceptedResult)
 	if !floodGuard.Tripped() {
-		t.Fatal("four in a row ended it")
+		t.Fatal("got cleared by four in a row, want tripped")
 	}
 	recordOneByOne(floodGuard, 400, 1, acceptedResult)
 	if floodGuard.Tripped() {
-		t.Fatal("five in a row did not end it")
+		t.Fatal("got tripped after five in a row, want cleared")
 	}
-	recordOneByOne(floodGuard, 500, 19, rejectedResult)
+	recordOneByOne(floodGuard, 500, 19, refusedResult)
 	if floodGuard.Tripped() {
-		t.Error("its window was not cleared")
+		t.Error("got tripped again by 19 records, want an empty window")
 	}
 }
 
-func TestARefusalInTheCallBreaksTheRow(t *testing.T) {
+func TestARefusalInTheSameCallRestartsTheRow(t *testing.T) {
 	floodGuard := newTrippedGuard()
 	recordOneByOne(floodGuard, 100, 4, acceptedResult)
-	floodGuard.RecordResults(operationName, []guard.Result{acceptedResult(recordAtOffset(200)), rejectedResult(recordAtOffset(201))})
+	floodGuard.RecordResults(operationName, []guard.Result{acceptedResult(recordAtOffset(200)), refusedResult(recordAtOffset(201))})
 	if !floodGuard.Tripped() {
-		t.Error("a call with a refusal ended it")
+		t.Error("got cleared by a call with a refusal, want tripped")
 	}
 }
 
-// Where one of two operations is refused everything, the other's probes would end the hold each time, and the topic would end in the dead-letter topic.
-func TestWhatAnotherOperationAcceptsEndsItByTheShareAlone(t *testing.T) {
+// Otherwise, when everything of one operation is refused, the probes of another one would clear the
+// guard each time, and the topic would end up in the dead-letter topic.
+func TestAnotherOperationClearsTheGuardByTheShareOnly(t *testing.T) {
 	floodGuard := newTrippedGuard()
 	for i := range 19 {
 		if floodGuard.RecordResults("vendor.other", []guard.Result{acceptedResult(recordAtOffset(100 + i))}); !floodGuard.Tripped() {
-			t.Fatalf("%d of another operation ended it", i+1)
+			t.Fatalf("got cleared by %d of another operation, want tripped", i+1)
 		}
 	}
 	if floodGuard.RecordResults("vendor.other", []guard.Result{acceptedResult(recordAtOffset(200))}) {
-		t.Error("20 of 40 is not over a half")
+		t.Error("got tripped with 20 of 40 refused, want cleared")
 	}
 }
 
-func TestTheRecordThatWasRefusedCountsAsAcceptedOnceItIs(t *testing.T) {
+func TestTheLatestResultOfARecordCounts(t *testing.T) {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.9, Window: 200})
-	recordOneByOne(floodGuard, 0, 20, rejectedResult)
+	recordOneByOne(floodGuard, 0, 20, refusedResult)
 	recordOneByOne(floodGuard, 0, 1, acceptedResult)
 	if !floodGuard.Tripped() {
-		t.Fatal("19 of 20 is over nine tenths")
+		t.Fatal("got cleared with 19 of 20 refused, want tripped")
 	}
 	recordOneByOne(floodGuard, 1, 1, acceptedResult)
 	if floodGuard.Tripped() {
-		t.Error("18 of 20 is not over nine tenths")
+		t.Error("got tripped with 18 of 20 refused, want cleared")
 	}
 }
 
-func TestATripIsNotEndedByTheShare(t *testing.T) {
+func TestAForcedTripIsNotClearedByTheShare(t *testing.T) {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	recordOneByOne(floodGuard, 0, 100, acceptedResult)
-	floodGuard.Trip(operationName, []guard.Result{rejectedResult(recordAtOffset(200))})
+	floodGuard.Trip(operationName, []guard.Result{refusedResult(recordAtOffset(200))})
 	recordOneByOne(floodGuard, 300, 4, acceptedResult)
 	if !floodGuard.Tripped() {
-		t.Fatal("the share ended it")
+		t.Fatal("got cleared by the share, want tripped")
 	}
 	recordOneByOne(floodGuard, 400, 1, acceptedResult)
 	if floodGuard.Tripped() {
-		t.Error("five in a row did not end it")
+		t.Error("got tripped after five in a row, want cleared")
 	}
 }
 
-func TestWatchersAreToldOnceOfEachChangeWithTheCommonestRefusal(t *testing.T) {
+func TestSubscribersAreNotifiedOnceOfEachChangeWithTheMostFrequentRefusal(t *testing.T) {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
-	var told []guard.Status
-	floodGuard.Subscribe(func(status guard.Status) { told = append(told, status) })
+	var notified []guard.Status
+	floodGuard.Subscribe(func(status guard.Status) { notified = append(notified, status) })
 	recordOneByOne(floodGuard, 0, 5, acceptedResult)
 	floodGuard.RecordResults("", []guard.Result{{Record: recordAtOffset(50), Cause: record.CausePoison}})
-	recordOneByOne(floodGuard, 100, 30, rejectedResult)
+	recordOneByOne(floodGuard, 100, 30, refusedResult)
 	floodGuard.Release()
-	if len(told) != 2 || told[1].Tripped {
-		t.Fatalf("told %+v", told)
+	if len(notified) != 2 || notified[1].Tripped {
+		t.Fatalf("got %+v, want tripped and cleared", notified)
 	}
 	want := guard.Status{Tripped: true, RejectedShare: 0.75, WindowRecords: 20, Operation: operationName, Cause: record.CauseRejected, Code: "E1"}
-	if told[0] != want {
-		t.Errorf("told %+v, want %+v", told[0], want)
+	if notified[0] != want {
+		t.Errorf("got %+v, want %+v", notified[0], want)
 	}
 }
 
-func TestOnlyAnOperatorsReleasesCount(t *testing.T) {
+func TestOnlyOperatorReleasesAreCounted(t *testing.T) {
 	floodGuard := newTrippedGuard()
 	recordOneByOne(floodGuard, 100, 5, acceptedResult)
 	if n := floodGuard.ReleaseCount(); n != 0 || floodGuard.Tripped() {
-		t.Fatalf("%d releases, tripped %v", n, floodGuard.Tripped())
+		t.Fatalf("got %d releases and tripped %v, want 0 and false", n, floodGuard.Tripped())
 	}
 	floodGuard.Release()
 	if n := floodGuard.ReleaseCount(); n != 1 {
-		t.Errorf("%d releases, want 1", n)
+		t.Errorf("got %d releases, want 1", n)
 	}
 }
 
-func BenchmarkJudge(b *testing.B) {
+func BenchmarkRecordResults(b *testing.B) {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	call := make([]guard.Result, 1000)
 	for i := range call {
