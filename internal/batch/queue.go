@@ -1,7 +1,7 @@
 // Package batch holds the items that wait in one lane, and forms the batches that a call may carry.
 //
-// It is pure: it knows no clock, goroutine or vendor. Callers pass the time, and a Queue belongs to one
-// goroutine.
+// It is pure: it knows no clock, goroutine or vendor. Callers pass the time, and a Queue belongs to
+// one goroutine.
 //
 // An entry is in one of four states:
 //
@@ -10,8 +10,8 @@
 //	free     it may be in the next batch of its envelope
 //	taken    it was taken, and neither returned nor finished
 //
-// Add adds an entry, TakeBatch takes free ones, Return brings a taken one back, and Finish removes a
-// taken one and frees those that it blocked.
+// Add adds an entry, TakeBatch takes free ones, Return brings a taken one back, and Finish removes
+// a taken one and frees those that it blocked.
 package batch
 
 import (
@@ -28,21 +28,21 @@ const Forever = time.Duration(math.MaxInt64)
 type Limits struct {
 	// Items is the most items of a batch, at least 1.
 	Items int
-	// Bytes is the most bytes of a call: the envelope, the bodies and the commas between them. An item
-	// that exceeds it alone forms a batch of its own.
+	// Bytes is the most bytes of a call: the envelope, the bodies and the commas between them. An
+	// item that exceeds it alone forms a batch of its own.
 	Bytes int
 	// Linger is how long an item waits for others.
 	Linger time.Duration
 }
 
-// Entry is one item in the queue. Its exported fields are set before Add and do not change while the
-// queue has it.
+// Entry is one item in the queue. Its exported fields are set before Add and do not change while
+// the queue has it.
 type Entry[T any] struct {
 	Value T
 	// EnvelopeKey names the envelope. Entries with different envelope keys never share a batch.
 	EnvelopeKey string
-	// OrderKey is the order key, nil for none. An entry is blocked until every earlier one of its key has
-	// finished.
+	// OrderKey is the order key, nil for none. An entry is blocked until every earlier one of its
+	// key has finished.
 	OrderKey []byte
 	// EntityKey names what the item writes, empty for none. It keeps order as OrderKey does.
 	EntityKey string
@@ -77,8 +77,8 @@ type Queue[T any] struct {
 	spare        []*Entry[T] // reused
 }
 
-// NewQueue returns an empty queue. envelopeSize returns the bytes that a call has besides its items and
-// the commas between them.
+// NewQueue returns an empty queue. envelopeSize returns the bytes that a call has besides its items
+// and the commas between them.
 func NewQueue[T any](limits Limits, envelopeSize func(envelopeKey string) int) *Queue[T] {
 	q := &Queue[T]{
 		limits: limits, envelopeSize: envelopeSize, envelopes: map[string]*envelopeQueue[T]{},
@@ -161,8 +161,9 @@ func (q *Queue[T]) NextReady(now time.Time, limit int) (ready bool, wait time.Du
 	return envelope != nil, wait
 }
 
-// TakeBatch removes the next batch of at most limit items, nil if none is ready. Of several envelopes
-// that are ready it takes the one with the oldest item. The entries block others until Finish.
+// TakeBatch removes the next batch of at most limit items, nil if none is ready. Of several
+// envelopes that are ready it takes the one with the oldest item. The entries block others until
+// Finish.
 func (q *Queue[T]) TakeBatch(now time.Time, limit int) []*Entry[T] {
 	envelope, _ := q.nextEnvelope(now, limit)
 	if envelope == nil {
@@ -221,8 +222,8 @@ func (q *Queue[T]) Return(e *Entry[T], notBefore time.Time) {
 	q.delayed.pushItem(e)
 }
 
-// Finish removes an entry that was taken and frees the next one of its order key and entity key. The
-// entry must not be used afterwards.
+// Finish removes an entry that was taken and frees the next one of its order key and entity key.
+// The entry must not be used afterwards.
 func (q *Queue[T]) Finish(e *Entry[T]) {
 	if e.OrderKey != nil {
 		q.leaveChain(q.orderChains, string(e.OrderKey))

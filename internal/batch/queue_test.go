@@ -34,7 +34,10 @@ func TestABatchIsReadyWhenFullOrAfterTheLinger(t *testing.T) {
 		wait   time.Duration
 	}{
 		{"empty waits forever", Limits{10, 1000, time.Second}, nil, 10, 0, false, Forever},
-		{"below every limit waits for the linger", Limits{10, 1000, time.Second}, []int{5, 5}, 10, 300 * time.Millisecond, false, 700 * time.Millisecond},
+		{
+			"below every limit waits for the linger", Limits{10, 1000, time.Second}, []int{5, 5}, 10,
+			300 * time.Millisecond, false, 700 * time.Millisecond,
+		},
 		{"items are full", Limits{2, 1000, time.Second}, []int{5, 5}, 10, 0, true, 0},
 		{"the limit is full", Limits{10, 1000, time.Second}, []int{5, 5}, 2, 0, true, 0},
 		{"bytes are full to the byte", Limits{10, 10 + 5 + 1 + 5, time.Second}, []int{5, 5}, 10, 0, true, 0},
@@ -83,13 +86,16 @@ func TestTheEnvelopeWithTheOldestItemGoesFirst(t *testing.T) {
 	for range 20 {
 		queue := newQueue(Limits{10, 1000, time.Minute})
 		for i, envelopeKey := range []string{"a", "b", "c"} {
-			queue.Add(Entry[int]{Value: i, EnvelopeKey: envelopeKey, Size: 5, ArrivedAt: startTime.Add(time.Duration(i) * time.Second)})
+			queue.Add(Entry[int]{
+				Value: i, EnvelopeKey: envelopeKey, Size: 5, ArrivedAt: startTime.Add(time.Duration(i) * time.Second),
+			})
 		}
 		if ready, wait := queue.NextReady(startTime, 10); ready || wait != time.Minute {
 			t.Fatalf("got %v, %v, want false, 1m", ready, wait)
 		}
 		for want := range 3 {
-			if got := entryValues(queue.TakeBatch(startTime.Add(2*time.Minute), 10)); !slices.Equal(got, []int{want}) {
+			got := entryValues(queue.TakeBatch(startTime.Add(2*time.Minute), 10))
+			if !slices.Equal(got, []int{want}) {
 				t.Fatalf("batch %d: got %v, want only that item", want, got)
 			}
 		}
@@ -232,8 +238,9 @@ func (m *queueModel) checkOrder(t *rapid.T, entry *Entry[int]) {
 		t.Fatalf("got %d taken twice", entry.Value)
 	}
 	for i, before := range m.added[:entry.Value] {
-		related := entry.OrderKey != nil && before.OrderKey != nil && string(entry.OrderKey) == string(before.OrderKey) || entry.EntityKey != "" && entry.EntityKey == before.EntityKey
-		if related && !m.finished[i] {
+		sameKey := entry.OrderKey != nil && before.OrderKey != nil && string(entry.OrderKey) == string(before.OrderKey)
+		sameEntity := entry.EntityKey != "" && entry.EntityKey == before.EntityKey
+		if (sameKey || sameEntity) && !m.finished[i] {
 			t.Fatalf("got %d taken before %d of its key or entity has finished", entry.Value, i)
 		}
 	}
@@ -283,8 +290,14 @@ func (m *queueModel) sweepEntries(t *rapid.T) {
 
 func TestNoEntryIsLostDuplicatedMixedOrOvertaken(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		limits := Limits{Items: rapid.IntRange(1, 6).Draw(t, "items"), Bytes: rapid.IntRange(20, 400).Draw(t, "bytes"), Linger: time.Second}
-		m := &queueModel{queue: newQueue(limits), limits: limits, now: startTime, taken: map[int]*Entry[int]{}, finished: map[int]bool{}}
+		limits := Limits{
+			Items: rapid.IntRange(1, 6).Draw(t, "items"), Bytes: rapid.IntRange(20, 400).Draw(t, "bytes"),
+			Linger: time.Second,
+		}
+		m := &queueModel{
+			queue: newQueue(limits), limits: limits, now: startTime, taken: map[int]*Entry[int]{},
+			finished: map[int]bool{},
+		}
 		t.Repeat(map[string]func(*rapid.T){
 			"add":    m.addEntry,
 			"take":   m.takeBatch,
@@ -294,7 +307,8 @@ func TestNoEntryIsLostDuplicatedMixedOrOvertaken(t *testing.T) {
 			"tick":   func(t *rapid.T) { m.now = m.now.Add(400 * time.Millisecond) },
 			"": func(t *rapid.T) {
 				if m.queue.Len()+len(m.taken)+len(m.finished) != m.nextValue {
-					t.Fatalf("got %d in the queue, %d taken and %d finished, want %d in total", m.queue.Len(), len(m.taken), len(m.finished), m.nextValue)
+					t.Fatalf("got %d in the queue, %d taken and %d finished, want %d in total",
+						m.queue.Len(), len(m.taken), len(m.finished), m.nextValue)
 				}
 			},
 		})
@@ -318,7 +332,10 @@ func (m *queueModel) drainAll(t *rapid.T) {
 
 func TestBatchesOfAFullQueueAre95PercentFull(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		limits := Limits{Items: rapid.IntRange(20, 200).Draw(t, "items"), Bytes: rapid.IntRange(2000, 20000).Draw(t, "bytes"), Linger: time.Hour}
+		limits := Limits{
+			Items: rapid.IntRange(20, 200).Draw(t, "items"), Bytes: rapid.IntRange(2000, 20000).Draw(t, "bytes"),
+			Linger: time.Hour,
+		}
 		largest := limits.Bytes / 20
 		queue := newQueue(limits)
 		for i := range 1000 {

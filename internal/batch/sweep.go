@@ -9,8 +9,8 @@ import (
 // IsDelayed reports whether the entry was returned with a time that has not come yet.
 func (e *Entry[T]) IsDelayed(now time.Time) bool { return e.notBefore.After(now) }
 
-// SkipLinger ends the linger of the entries that match: a batch that may contain one of them is ready
-// at once.
+// SkipLinger ends the linger of the entries that match: a batch that may contain one of them is
+// ready at once.
 func (q *Queue[T]) SkipLinger(match func(*Entry[T]) bool) {
 	q.rebuildQueue(func(e *Entry[T]) bool {
 		e.urgent = e.urgent || match(e)
@@ -18,8 +18,8 @@ func (q *Queue[T]) SkipLinger(match func(*Entry[T]) bool) {
 	})
 }
 
-// RemoveMatching removes the entries that match and returns their values. match is called in order of
-// arrival, and not for taken entries.
+// RemoveMatching removes the entries that match and returns their values. match is called in order
+// of arrival, and not for taken entries.
 func (q *Queue[T]) RemoveMatching(match func(*Entry[T]) bool) []T {
 	var removed []T
 	q.rebuildQueue(func(e *Entry[T]) bool {
@@ -32,8 +32,8 @@ func (q *Queue[T]) RemoveMatching(match func(*Entry[T]) bool) []T {
 	return removed
 }
 
-// rebuildQueue removes the entries for which keep returns false and places the others again. It costs
-// a pass over the whole queue.
+// rebuildQueue removes the entries for which keep returns false and places the others again. It
+// costs a pass over the whole queue.
 func (q *Queue[T]) rebuildQueue(keep func(*Entry[T]) bool) {
 	entries := q.entriesInOrder()
 	clear(q.envelopes)

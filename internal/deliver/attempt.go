@@ -33,8 +33,8 @@ func (l *lane) attemptCall(workCtx context.Context, p *permit) {
 	a.carryOut(workCtx)
 }
 
-// probeVendor makes the vendor's harmless call, where it has one, before a half-open breaker lets an
-// item through. It returns false if the vendor is not back.
+// probeVendor makes the vendor's harmless call, where it has one, before a half-open breaker lets
+// an item through. It returns false if the vendor is not back.
 func (a *callAttempt) probeVendor(workCtx context.Context) bool {
 	prober, ok := a.op.Operation.(sink.Prober)
 	if !ok || !a.permit.halfOpen {
@@ -59,9 +59,9 @@ func (a *callAttempt) probeVendor(workCtx context.Context) bool {
 	return false
 }
 
-// logIntents selects what the call carries and commits the intents. If an assignment ends meanwhile,
-// the call carries less than was due; an item that moved up has no intent and is not sent. It returns
-// false if nothing is left.
+// logIntents selects what the call carries and commits the intents. If an assignment ends
+// meanwhile, the call carries less than was due; an item that moved up has no intent and is not
+// sent. It returns false if nothing is left.
 func (a *callAttempt) logIntents(workCtx context.Context) bool {
 	backlog := a.lane.backlog
 	if backlog.draining {
@@ -78,8 +78,8 @@ func (a *callAttempt) logIntents(workCtx context.Context) bool {
 	return len(a.sent) > 0
 }
 
-// send makes the call. It returns false if workCtx ended and the response does not say that the items
-// were delivered.
+// send makes the call. It returns false if workCtx ended and the response does not say that the
+// items were delivered.
 func (a *callAttempt) send(workCtx context.Context) bool {
 	l := a.lane
 	l.items = l.items[:0]
@@ -125,9 +125,9 @@ func (a *callAttempt) decide() {
 	})
 }
 
-// recordFailure counts, for each item, the failures on the request between which other calls passed.
-// It reports whether this was at least the third one for all of them: then the vendor fails on these
-// items alone.
+// recordFailure counts, for each item, the failures on the request between which other calls
+// passed. It reports whether this was at least the third one for all of them: then the vendor fails
+// on these items alone.
 func (a *callAttempt) recordFailure() (poison bool) {
 	if !failedOnRequest(a.response) {
 		return false

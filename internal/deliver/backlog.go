@@ -13,8 +13,8 @@ import (
 // and not finished, and the quarantine.
 type backlog struct {
 	queue *batch.Queue[Delivery]
-	// bisections were taken from the queue. The last one is next: a batch is worked off before another
-	// one is taken.
+	// bisections were taken from the queue. The last one is next: a batch is worked off before
+	// another one is taken.
 	bisections []*bisection[*entry]
 	quarantine quarantine
 	intents    *intentKeeper
@@ -62,8 +62,9 @@ func (b *backlog) nextBatch(p *permit, lastFailed *record.Record) *bisection[*en
 	return b.bisections[len(b.bisections)-1]
 }
 
-// takeBatch takes a batch from the queue, or a probe from the quarantine. Probes alternate between the
-// two: the queue shows that new records are accepted, the quarantine that the vendor was repaired.
+// takeBatch takes a batch from the queue, or a probe from the quarantine. Probes alternate between
+// the two: the queue shows that new records are accepted, the quarantine that the vendor was
+// repaired.
 func (b *backlog) takeBatch(p *permit) []*entry {
 	b.queueTurn = !b.queueTurn
 	if p.probe && !b.queueTurn {

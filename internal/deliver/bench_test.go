@@ -22,7 +22,9 @@ type instantVendor struct {
 }
 
 func (vendor *instantVendor) Send(_ context.Context, items []sink.Item) sink.Response {
-	return sink.Response{Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: vendor.results[:len(items)]}
+	return sink.Response{
+		Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: vendor.results[:len(items)],
+	}
 }
 
 // settleCounter is an IntentLog and a Settler that only counts.

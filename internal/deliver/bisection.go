@@ -5,11 +5,11 @@ import "slices"
 // bisection is a batch that a lane took from its queue and has not finished. It decides which items
 // the next call carries, through rejections, smaller calls and resends.
 //
-// A rejected batch is searched for its offenders one at a time. At least one of the candidates is an
-// offender, so half of them are sent. If those pass, the other half contains the offender and need not
-// be sent to find out; if they are rejected, nothing is known about the other half, and it joins the
-// remainder. A candidate that is rejected alone is an offender. Then the remainder is sent whole.
-// n items with k offenders take at most k*(ceil(log2 n) + 2) + 1 calls.
+// A rejected batch is searched for its offenders one at a time. At least one of the candidates is
+// an offender, so half of them are sent. If those pass, the other half contains the offender and
+// need not be sent to find out; if they are rejected, nothing is known about the other half, and it
+// joins the remainder. A candidate that is rejected alone is an offender. Then the remainder is
+// sent whole. n items with k offenders take at most k*(ceil(log2 n) + 2) + 1 calls.
 //
 // Offenders are kept until the search is complete: if there are too many of them, something other
 // than the items must be wrong.
@@ -23,8 +23,8 @@ type bisection[E any] struct {
 	tokenRefreshed bool // the token was refreshed for the next call
 }
 
-// nextCall returns what the next call carries, at most limit items: a prefix of the candidates, or of
-// the remainder where there are no candidates.
+// nextCall returns what the next call carries, at most limit items: a prefix of the candidates, or
+// of the remainder where there are no candidates.
 func (b *bisection[E]) nextCall(limit int) []E {
 	list := b.remainder
 	if len(b.candidates) > 0 {
@@ -37,8 +37,8 @@ func (b *bisection[E]) nextCall(limit int) []E {
 	return list[:min(limit, len(list))]
 }
 
-// recordPassed removes the first n items, which passed. If they were candidates, the other candidates
-// still contain an offender.
+// recordPassed removes the first n items, which passed. If they were candidates, the other
+// candidates still contain an offender.
 func (b *bisection[E]) recordPassed(n int) {
 	b.resolved += n
 	if len(b.candidates) > 0 {
@@ -91,7 +91,8 @@ func (b *bisection[E]) putBack(items []E) {
 	b.remainder = slices.Concat(items, b.remainder)
 }
 
-// retain removes the items for which keep returns false. It calls keep once for each item, in order.
+// retain removes the items for which keep returns false. It calls keep once for each item, in
+// order.
 func (b *bisection[E]) retain(keep func(E) bool) {
 	remove := func(item E) bool { return !keep(item) }
 	b.candidates = slices.DeleteFunc(b.candidates, remove)
@@ -99,8 +100,8 @@ func (b *bisection[E]) retain(keep func(E) bool) {
 	b.offenders = slices.DeleteFunc(b.offenders, remove)
 }
 
-// preferOther moves another item to the front if the first one matches. It reports whether the first
-// item is now one that is preferred. The bisection must not be complete.
+// preferOther moves another item to the front if the first one matches. It reports whether the
+// first item is now one that is preferred. The bisection must not be complete.
 func (b *bisection[E]) preferOther(match func(E) bool) bool {
 	list := b.remainder
 	if len(b.candidates) > 0 {

@@ -41,7 +41,8 @@ func TestBisectionFindsExactlyTheOffendersInFewCalls(t *testing.T) {
 		}
 		for i := range n {
 			if offender[i] != (dead[i] == 1) || offender[i] == (delivered[i] == 1) {
-				t.Fatalf("item %d, offender %v: got delivered %d times, dead %d times", i, offender[i], delivered[i], dead[i])
+				t.Fatalf("item %d, offender %v: got delivered %d times, dead %d times",
+					i, offender[i], delivered[i], dead[i])
 			}
 		}
 		if len(search.offenders) != len(offender) || search.resolved != n {
@@ -68,9 +69,12 @@ func TestTooManyOffendersAreOverAQuarterOfSixteenItemsOrOfACompleteSearch(t *tes
 		{6, 24, 1, false},
 		{4, 4, 0, false},
 	} {
-		search := &bisection[int]{offenders: make([]int, tc.offenders), resolved: tc.resolved, remainder: make([]int, tc.left)}
+		search := &bisection[int]{
+			offenders: make([]int, tc.offenders), resolved: tc.resolved, remainder: make([]int, tc.left),
+		}
 		if got := search.tooManyOffenders(); got != tc.want {
-			t.Errorf("%d offenders, %d resolved, %d left: got too many %v, want %v", tc.offenders, tc.resolved, tc.left, got, tc.want)
+			t.Errorf("%d offenders, %d resolved, %d left: got too many %v, want %v",
+				tc.offenders, tc.resolved, tc.left, got, tc.want)
 		}
 	}
 }

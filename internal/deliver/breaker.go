@@ -11,7 +11,8 @@ import (
 type BreakerConfig struct {
 	// Failures is the number of failures in a row that opens it; 0: 5.
 	Failures int
-	// Ratio is the share of failures among the calls of Window that opens it, from 10 calls on; 0: 0.5.
+	// Ratio is the share of failures among the calls of Window that opens it, from 10 calls on; 0:
+	// 0.5.
 	Ratio float64
 	// Window is the time over which Ratio is taken, at least two call timeouts; 0: 30 s.
 	Window time.Duration
@@ -30,9 +31,9 @@ var (
 )
 
 // breaker wraps gobreaker and adds what it lacks. Failures in a row are counted here, because
-// gobreaker forgets those older than its window: five timeouts of a minute each would never meet in a
-// window of 30 s. And the end of the open state is known, because gobreaker changes state only when
-// it is asked. The gate's mutex guards a breaker; onChange is called while it is held.
+// gobreaker forgets those older than its window: five timeouts of a minute each would never meet in
+// a window of 30 s. And the end of the open state is known, because gobreaker changes state only
+// when it is asked. The gate's mutex guards a breaker; onChange is called while it is held.
 type breaker struct {
 	circuit       *gobreaker.TwoStepCircuitBreaker[struct{}]
 	failuresInRow int // of calls that began in the current state
@@ -42,8 +43,8 @@ type breaker struct {
 
 func newBreaker(cfg Config, onChange func(gobreaker.State)) *breaker {
 	b := &breaker{}
-	// gobreaker counts a result in the bucket of its call's start, and loses it when that bucket has
-	// left the window. A window of two timeouts keeps the slowest calls.
+	// gobreaker counts a result in the bucket of its call's start, and loses it when that bucket
+	// has left the window. A window of two timeouts keeps the slowest calls.
 	window := max(cfg.Breaker.Window, 2*cfg.Timeout)
 	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         cfg.OperationName,
@@ -71,8 +72,8 @@ func newBreaker(cfg Config, onChange func(gobreaker.State)) *breaker {
 func (b *breaker) currentState() gobreaker.State { return b.circuit.State() }
 
 // allowCall lets a call start, or returns false. The returned function must be called once, or a
-// half-open breaker never lets another call through. The result of a call that began before the last
-// state change is ignored, as gobreaker does.
+// half-open breaker never lets another call through. The result of a call that began before the
+// last state change is ignored, as gobreaker does.
 func (b *breaker) allowCall() (done func(breakerSignal), allowed bool) {
 	report, err := b.circuit.Allow()
 	if err != nil {

@@ -1,7 +1,7 @@
 package deliver
 
-// callSize is the most items that a call may carry. A call that was too large, or that may have taken
-// too long, halves it; full calls that pass let it grow again.
+// callSize is the most items that a call may carry. A call that was too large, or that may have
+// taken too long, halves it; full calls that pass let it grow again.
 type callSize struct {
 	configured int
 	reduced    int // 0: not reduced
@@ -23,8 +23,8 @@ func (c *callSize) reduceBelow(items int) {
 	}
 }
 
-// recordPassed raises a reduced limit by an eighth after 16 full calls. If that is too much, it costs
-// one rejected call.
+// recordPassed raises a reduced limit by an eighth after 16 full calls. If that is too much, it
+// costs one rejected call.
 func (c *callSize) recordPassed(items int) {
 	const fullCallsToGrow = 16
 	if c.reduced == 0 || items < c.reduced {

@@ -60,7 +60,9 @@ func (vendor *tokenChaosVendor) Probe(context.Context) sink.Response {
 	vendor.mu.Lock()
 	defer vendor.mu.Unlock()
 	if time.Now().Before(vendor.chaos.until) && vendor.chaos.rand.IntN(2) == 0 {
-		classes := []sink.ResultClass{sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable, sink.Unknown}
+		classes := []sink.ResultClass{
+			sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable, sink.Unknown,
+		}
 		return newResponse(classes[vendor.chaos.rand.IntN(len(classes))], 0)
 	}
 	return newResponse(sink.Delivered, 200)
@@ -118,10 +120,10 @@ func (chaos *chaosVendor) respond(_ int, items []sink.Item) sink.Response {
 	})
 }
 
-// The vendor responds at random, assignments begin and end, and the flood guard trips too easily. Each
-// record must have one outcome or be released (the tracker panics on a second end, the ledger on a
-// second outcome), only offenders may be rejected, intents must precede calls, duplicates must be
-// counted, and each key must keep its order within an assignment.
+// The vendor responds at random, assignments begin and end, and the flood guard trips too easily.
+// Each record must have one outcome or be released (the tracker panics on a second end, the ledger
+// on a second outcome), only offenders may be rejected, intents must precede calls, duplicates must
+// be counted, and each key must keep its order within an assignment.
 func TestEachRecordEndsOnceUnderChaos(t *testing.T) {
 	seeds := 100
 	if testing.Short() {
@@ -140,14 +142,19 @@ func TestEachRecordEndsOnceUnderChaos(t *testing.T) {
 
 func runChaos(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	chaos := &chaosVendor{rand: rand.New(rand.NewPCG(seed, 2)), until: time.Now().Add(10 * time.Minute), seed: seed, unknowns: map[string]int{}}
+	chaos := &chaosVendor{
+		rand: rand.New(rand.NewPCG(seed, 2)), until: time.Now().Add(10 * time.Minute), seed: seed,
+		unknowns: map[string]int{},
+	}
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: []float64{1, 0.03, 0.2}[seed%3], Window: 20})
 	floodGuard.Subscribe(func(status guard.Status) {
 		if status.Tripped {
 			trips++
 		}
 	})
-	vendor := &tokenChaosVendor{chaos: chaos, fakeVendor: fakeVendor{spec: sink.OperationSpec{Repeatable: seed%4 >= 2}}}
+	vendor := &tokenChaosVendor{
+		chaos: chaos, fakeVendor: fakeVendor{spec: sink.OperationSpec{Repeatable: seed%4 >= 2}},
+	}
 	var op sink.Operation = vendor
 	if seed%8 < 4 {
 		op = &vendor.fakeVendor
@@ -155,7 +162,10 @@ func runChaos(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 	h := newHarness(t, op, &vendor.fakeVendor, func(cfg *Config) {
 		cfg.Guard = floodGuard
 		cfg.Concurrency, cfg.RetryInPlace, cfg.Rand, cfg.MaxAge = 1+rnd.IntN(3), ordered, rand.NewPCG(seed, 3), 0
-		cfg.RetryDelays = []time.Duration{time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute}
+		cfg.RetryDelays = []time.Duration{
+			time.Second, 10 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute,
+			16 * time.Minute,
+		}
 	})
 	h.vendor.latency = time.Duration(rnd.IntN(3)) * time.Second
 	keyOf, ownerOf := map[string]string{}, map[string]int{}
@@ -277,7 +287,8 @@ func (h *harness) checkLedger(chaos *chaosVendor, keyOf map[string]string, owner
 	for _, name := range h.ledger.order {
 		outcome := h.ledger.outcomes[name]
 		unknown := outcome.Cause == record.CauseUnknown && chaos.unknowns[name] == 1+testConfig().MaxResends
-		if outcome.Disposition == record.DispositionDead && !chaos.isOffender(name) && !unknown || outcome.Disposition == record.DispositionDelivered && chaos.isOffender(name) {
+		if outcome.Disposition == record.DispositionDead && !chaos.isOffender(name) && !unknown ||
+			outcome.Disposition == record.DispositionDelivered && chaos.isOffender(name) {
 			h.t.Errorf("%s (offender %v, %d unknown outcomes): got %v %v",
 				name, chaos.isOffender(name), chaos.unknowns[name], outcome.Disposition, outcome.Cause)
 		}
@@ -298,7 +309,8 @@ func (h *harness) checkLedger(chaos *chaosVendor, keyOf map[string]string, owner
 		return // harmless, and not counted
 	}
 	if counted := h.obs.Snapshot().PossibleDuplicates; duplicates > int(counted) {
-		h.t.Errorf("got %d possible duplicates counted, want at least the %d that the vendor accepted twice", counted, duplicates)
+		h.t.Errorf("got %d possible duplicates counted, want at least the %d that the vendor accepted twice",
+			counted, duplicates)
 	}
 }
 
@@ -322,7 +334,8 @@ func TestALaneRejectsExactlyTheOffendersOfABatch(t *testing.T) {
 			h.closeAndWait()
 			for i := range n {
 				outcome := h.ledger.outcomes[recordID(i)]
-				if bad[recordID(i)] != (outcome.Disposition == record.DispositionDead) || !bad[recordID(i)] && h.vendor.accepted[recordID(i)] != 1 {
+				if bad[recordID(i)] != (outcome.Disposition == record.DispositionDead) ||
+					!bad[recordID(i)] && h.vendor.accepted[recordID(i)] != 1 {
 					t.Errorf("item %d, offender %v: got %v, accepted %d times",
 						i, bad[recordID(i)], outcome.Disposition, h.vendor.accepted[recordID(i)])
 				}

@@ -18,8 +18,8 @@ type Config struct {
 	OperationName string
 	// Concurrency is the number of lanes; 0: 1.
 	Concurrency int
-	// MaxItems bounds the items of a call; 0: the operation's default. It never exceeds the vendor's
-	// limit.
+	// MaxItems bounds the items of a call; 0: the operation's default. It never exceeds the
+	// vendor's limit.
 	MaxItems int
 	// MaxBytes bounds the body of a call; 0: 1 MiB.
 	MaxBytes int
@@ -27,8 +27,8 @@ type Config struct {
 	Linger time.Duration
 	// Timeout bounds one call; 0: 1 m.
 	Timeout time.Duration
-	// UnknownPolicy is what happens to a record of unknown outcome. It is not used where the operation
-	// is repeatable.
+	// UnknownPolicy is what happens to a record of unknown outcome. It is not used where the
+	// operation is repeatable.
 	UnknownPolicy sink.UnknownPolicy
 	// MaxResends bounds the resends of a record with sink.UnknownRetry.
 	MaxResends int
@@ -36,7 +36,8 @@ type Config struct {
 	RetryDelays []time.Duration
 	// MaxAge is the age from which a record is not retried anymore; 0: no limit.
 	MaxAge time.Duration
-	// RetryInPlace makes a record wait in its lane for the retry delays, instead of in a retry topic.
+	// RetryInPlace makes a record wait in its lane for the retry delays, instead of in a retry
+	// topic.
 	RetryInPlace bool
 	// Breaker configures the circuit breaker.
 	Breaker BreakerConfig

@@ -8,13 +8,13 @@ import (
 	"sluice/internal/sink"
 )
 
-// Delivery is one record on its way to the vendor: the record, the item that the vendor receives, and
-// the history of its attempts. Callers set the exported fields; the lane keeps the others.
+// Delivery is one record on its way to the vendor: the record, the item that the vendor receives,
+// and the history of its attempts. Callers set the exported fields; the lane keeps the others.
 type Delivery struct {
 	Record *record.Record
 	Item   sink.Item
-	// OrderKey is the order key, nil where order does not matter. A later record of a key is not sent
-	// before the earlier one is settled or released.
+	// OrderKey is the order key, nil where order does not matter. A later record of a key is not
+	// sent before the earlier one is settled or released.
 	OrderKey []byte
 
 	lastDelay    time.Duration // the retry delay that it waited last

@@ -1,22 +1,22 @@
-// Package deliver brings records to a vendor. It gathers items into batches, asks the gate whether a
-// call may start, makes the call, looks the response up in the outcome table, and passes the outcome
-// of each record to the Settler.
+// Package deliver brings records to a vendor. It gathers items into batches, asks the gate whether
+// a call may start, makes the call, looks the response up in the outcome table, and passes the
+// outcome of each record to the Settler.
 //
-// A pipeline has one Dispatcher for each operation, which distributes deliveries over lanes. A lane is
-// one goroutine with at most one call in flight:
+// A pipeline has one Dispatcher for each operation, which distributes deliveries over lanes. A lane
+// is one goroutine with at most one call in flight:
 //
 //   - lane takes deliveries from its inbox, decides what to do next and waits;
-//   - backlog holds what the lane has: the batch queue, batches being worked off, and the quarantine of
-//     the flood guard;
-//   - callAttempt makes one call: it selects the items, logs their intents, sends them and applies the
-//     verdict;
+//   - backlog holds what the lane has: the batch queue, batches being worked off, and the
+//     quarantine of the flood guard;
+//   - callAttempt makes one call: it selects the items, logs their intents, sends them and applies
+//     the verdict;
 //   - resolver turns what the outcome table says about records into outcomes.
 //
-// The lanes of an operation share the gate. table.go says what each response means, and nothing else
-// does.
+// The lanes of an operation share the gate. table.go says what each response means, and nothing
+// else does.
 //
-// Each dispatched delivery ends in exactly one of two ways: the Settler gets one outcome for it, or its
-// record is released without being settled, because its assignment or the process ends.
+// Each dispatched delivery ends in exactly one of two ways: the Settler gets one outcome for it, or
+// its record is released without being settled, because its assignment or the process ends.
 package deliver
 
 import (
@@ -35,12 +35,12 @@ import (
 	"sluice/internal/sink"
 )
 
-// IntentLog commits what is about to be sent, so that it is known after a crash which records may have
-// been sent. It is used where an operation is not repeatable, and where order is kept.
+// IntentLog commits what is about to be sent, so that it is known after a crash which records may
+// have been sent. It is used where an operation is not repeatable, and where order is kept.
 type IntentLog interface {
-	// LogIntent commits that these records may have been sent, before their call starts. It returns when
-	// the broker has confirmed the commit for each record whose assignment has not ended. The error is
-	// the context's.
+	// LogIntent commits that these records may have been sent, before their call starts. It returns
+	// when the broker has confirmed the commit for each record whose assignment has not ended. The
+	// error is the context's.
 	LogIntent(workCtx context.Context, records []*record.Record) error
 	// ClearIntent withdraws the intents: the vendor did not act.
 	ClearIntent(records []*record.Record)
@@ -48,8 +48,9 @@ type IntentLog interface {
 
 // Settler settles records by their outcomes.
 type Settler interface {
-	// Settle returns when each record is settled. It fails only with the context's error; records that
-	// are not settled then were released by the Settler. The caller may reuse the slice afterwards.
+	// Settle returns when each record is settled. It fails only with the context's error; records
+	// that are not settled then were released by the Settler. The caller may reuse the slice
+	// afterwards.
 	Settle(workCtx context.Context, outcomes []record.Outcome) error
 }
 
@@ -105,8 +106,9 @@ func NewDispatcher(
 	return d
 }
 
-// Run runs the lanes. It returns nil after Close, when every lane is empty. When workCtx ends, calls in
-// flight are cut off, records that are not settled are released, and the error is the context's.
+// Run runs the lanes. It returns nil after Close, when every lane is empty. When workCtx ends,
+// calls in flight are cut off, records that are not settled are released, and the error is the
+// context's.
 func (d *Dispatcher) Run(workCtx context.Context) error {
 	var lanes sync.WaitGroup
 	for _, lane := range d.lanes {
@@ -119,9 +121,9 @@ func (d *Dispatcher) Run(workCtx context.Context) error {
 	return nil
 }
 
-// Dispatch hands a delivery to its lane: the lane of its order key, else of its entity key, else the
-// next one in turn. It never blocks. A delivery whose assignment is ending, or that comes after Close
-// or after Run has ended, is released.
+// Dispatch hands a delivery to its lane: the lane of its order key, else of its entity key, else
+// the next one in turn. It never blocks. A delivery whose assignment is ending, or that comes after
+// Close or after Run has ended, is released.
 func (d *Dispatcher) Dispatch(delivery Delivery) {
 	if !d.lanes[d.laneFor(&delivery)].inbox.put(delivery) {
 		delivery.Record.Release()
@@ -142,8 +144,8 @@ func (d *Dispatcher) laneFor(delivery *Delivery) uint64 {
 	return d.nextLane.Add(1) % lanes
 }
 
-// NotifyDraining makes every lane check which of its records belong to an ending assignment. Call it
-// after an assignment started to drain or was fenced.
+// NotifyDraining makes every lane check which of its records belong to an ending assignment. Call
+// it after an assignment started to drain or was fenced.
 func (d *Dispatcher) NotifyDraining() {
 	for _, lane := range d.lanes {
 		lane.inbox.notifyDraining()

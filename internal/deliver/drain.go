@@ -16,8 +16,8 @@ var neverStarts = time.Unix(1<<40, 0)
 // requestRelease makes the lane look for records of ending assignments in its next turn.
 func (b *backlog) requestRelease() { b.draining, b.releaseDue = true, true }
 
-// isTooLate reports whether a call that starts at that time must not carry the record: its assignment
-// has ended, or could end before the result is settled.
+// isTooLate reports whether a call that starts at that time must not carry the record: its
+// assignment has ended, or could end before the result is settled.
 func (b *backlog) isTooLate(r *record.Record, start time.Time) bool {
 	until, draining := r.Draining()
 	return draining && (r.Fenced() || start.Add(b.timeout+settleMargin).After(until))
@@ -78,8 +78,8 @@ func (b *backlog) releaseEverywhere(keep func(*entry) bool) {
 	b.obs.RecordsReleased(len(removed))
 }
 
-// releaseUnless releases the entries for which keep returns false; retain removes them from where they
-// are. It returns their number.
+// releaseUnless releases the entries for which keep returns false; retain removes them from where
+// they are. It returns their number.
 func (b *backlog) releaseUnless(retain func(func(*entry) bool), keep func(*entry) bool) (released int) {
 	retain(func(e *entry) bool {
 		if keep(e) {
@@ -93,7 +93,8 @@ func (b *backlog) releaseUnless(retain func(func(*entry) bool), keep func(*entry
 	return released
 }
 
-// releaseTooLate releases the entries of a batch for which a call that starts now would be too late.
+// releaseTooLate releases the entries of a batch for which a call that starts now would be too
+// late.
 func (b *backlog) releaseTooLate(search *bisection[*entry]) {
 	now := time.Now()
 	if b.releaseUnless(search.retain, func(e *entry) bool { return !b.isTooLate(e.Value.Record, now) }) > 0 {
@@ -114,8 +115,8 @@ func (b *backlog) releaseEntry(e *entry) {
 	b.queue.Finish(e)
 }
 
-// brokenOrder holds the order keys and entities of which a record was released: a later one must not
-// be sent, because it would overtake.
+// brokenOrder holds the order keys and entities of which a record was released: a later one must
+// not be sent, because it would overtake.
 type brokenOrder map[string]bool
 
 func (o brokenOrder) add(e *entry) {

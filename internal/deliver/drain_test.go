@@ -20,7 +20,8 @@ func (h *harness) startDraining(within time.Duration) {
 }
 
 func TestADrainEndsEveryKindOfWait(t *testing.T) {
-	down, throttled, misconfigured := newResponse(sink.Unavailable, 503), newResponse(sink.Throttled, 429), newResponse(sink.Misconfigured, 404)
+	down, misconfigured := newResponse(sink.Unavailable, 503), newResponse(sink.Misconfigured, 404)
+	throttled := newResponse(sink.Throttled, 429)
 	throttled.RetryAfter = 10 * time.Minute
 	always := func(response sink.Response) script { return func(int, []sink.Item) sink.Response { return response } }
 	cases := []struct {
@@ -32,10 +33,23 @@ func TestADrainEndsEveryKindOfWait(t *testing.T) {
 		delivered int
 		calls     int // after the drain began
 	}{
-		{name: "linger: sent at once", script: acceptAll, change: func(cfg *Config) { cfg.Linger = time.Hour }, within: time.Minute, delivered: 4, calls: 1},
-		{name: "linger: too late for a call", script: acceptAll, change: func(cfg *Config) { cfg.Linger = time.Hour }, within: 34 * time.Second},
-		{name: "linger: just in time for a call", script: acceptAll, change: func(cfg *Config) { cfg.Linger = time.Hour }, within: 35 * time.Second, delivered: 4, calls: 1},
-		{name: "back-off", script: always(down), change: func(cfg *Config) { cfg.Backoff = backoff.Policy{Min: time.Hour, Max: time.Hour} }, before: time.Second, within: time.Minute},
+		{
+			name: "linger: sent at once", script: acceptAll, change: func(cfg *Config) { cfg.Linger = time.Hour },
+			within: time.Minute, delivered: 4, calls: 1,
+		},
+		{
+			name: "linger: too late for a call", script: acceptAll,
+			change: func(cfg *Config) { cfg.Linger = time.Hour }, within: 34 * time.Second,
+		},
+		{
+			name: "linger: just in time for a call", script: acceptAll,
+			change: func(cfg *Config) { cfg.Linger = time.Hour }, within: 35 * time.Second, delivered: 4, calls: 1,
+		},
+		{
+			name: "back-off", script: always(down),
+			change: func(cfg *Config) { cfg.Backoff = backoff.Policy{Min: time.Hour, Max: time.Hour} },
+			before: time.Second, within: time.Minute,
+		},
 		{name: "open breaker", script: always(down), before: 2 * time.Minute, within: time.Minute},
 		{name: "throttle", script: always(throttled), before: time.Second, within: time.Minute},
 		{name: "hold", script: always(misconfigured), before: time.Second, within: time.Minute},
@@ -71,7 +85,10 @@ func TestADrainEndsEveryKindOfWait(t *testing.T) {
 
 func TestADrainWaitsForTheRateLimitWhileACallMayStillStart(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		h := startHarness(t, acceptAll, func(cfg *Config) { cfg.MaxItems = 2; cfg.Limiter = rate.NewLimiter(rate.Every(10*time.Second), 1) })
+		h := startHarness(
+			t, acceptAll,
+			func(cfg *Config) { cfg.MaxItems = 2; cfg.Limiter = rate.NewLimiter(rate.Every(10*time.Second), 1) },
+		)
 		h.dispatchRecords(10, nil)
 		testkit.AdvanceClock(time.Second)
 		began := time.Now()
@@ -96,8 +113,8 @@ func TestADrainWaitsForTheCallInFlightAndSettlesIt(t *testing.T) {
 		began := time.Now()
 		h.startDraining(time.Minute)
 		<-h.tracker.Idle()
-		// The call in flight ends after 19 s. The second one may still start then, because it would time out
-		// before the settle margin of the assignment.
+		// The call in flight ends after 19 s. The second one may still start then, because it would
+		// time out before the settle margin of the assignment.
 		if took := time.Since(began); took != 39*time.Second {
 			t.Errorf("got a drain of %v", took)
 		}
@@ -200,7 +217,9 @@ func TestADeliveryOfAnEndingAssignmentIsReleased(t *testing.T) {
 
 // What the vendor accepted is still settled. The result of a call that was cut off means nothing.
 func TestTheEndOfWorkSettlesWhatWasDeliveredAndHoldsNothing(t *testing.T) {
-	for _, response := range []sink.Response{newResponse(sink.Delivered, 200), newResponse(sink.Unknown, 0), newResponse(sink.Misconfigured, 0)} {
+	for _, response := range []sink.Response{
+		newResponse(sink.Delivered, 200), newResponse(sink.Unknown, 0), newResponse(sink.Misconfigured, 0),
+	} {
 		t.Run(response.Class.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
 				var h *harness
@@ -299,7 +318,8 @@ func TestADrainReleasesWhatFollowsAReleasedRecord(t *testing.T) {
 
 func TestADrainDoesNotWaitForAnotherAssignmentsRecordOfTheKey(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		h := startHarness(t, respondFirst(respondPerItem(make([]sink.Item, 1), func(sink.Item) sink.ResultClass { return sink.Retryable })), func(cfg *Config) { cfg.RetryInPlace = true })
+		retryable := respondPerItem(make([]sink.Item, 1), func(sink.Item) sink.ResultClass { return sink.Retryable })
+		h := startHarness(t, respondFirst(retryable), func(cfg *Config) { cfg.RetryInPlace = true })
 		keyed := func(delivery *Delivery) { delivery.OrderKey = []byte("k") }
 		h.dispatchRecords(1, keyed)
 		testkit.AdvanceClock(time.Second)

@@ -14,7 +14,8 @@ import (
 )
 
 // gate decides for all lanes of one operation whether a call may start. It has no goroutine: a lane
-// that gets a denial learns how long to wait, and which channel is closed when the answer may change.
+// that gets a denial learns how long to wait, and which channel is closed when the answer may
+// change.
 //
 //	          failures in a row, or their ratio             OpenFor is over
 //	closed -----------------------------------> open ------------------------> half-open
@@ -24,7 +25,8 @@ import (
 //
 // Besides the breaker there are the hold (unauthorized, misconfigured, no token), which ends when a
 // probe of one item passes; the flood, which ends when the pipeline's flood guard clears; and the
-// throttle, which ends by time. A call starts when none of them denies it and the rate limit allows it.
+// throttle, which ends by time. A call starts when none of them denies it and the rate limit allows
+// it.
 type gate struct {
 	cfg Config
 	obs *observe.Pipeline
@@ -190,8 +192,8 @@ func (g *gate) laneBackoff(failures int) time.Duration {
 	return g.cfg.Backoff.FullJitter(failures, g.random)
 }
 
-// recordAge returns the time since a record's first failure, without the time in which the operation
-// could not be called. It is 0 for the zero time.
+// recordAge returns the time since a record's first failure, without the time in which the
+// operation could not be called. It is 0 for the zero time.
 func (g *gate) recordAge(firstFailed, now time.Time) time.Duration {
 	if firstFailed.IsZero() {
 		return 0

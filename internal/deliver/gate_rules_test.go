@@ -60,7 +60,9 @@ func mustDeny(t *testing.T, gate *gate, lane int) denial {
 }
 
 func reportUnavailable(permit *permit) {
-	permit.reportVerdict(verdict{action: actionBackOff, signal: signalFailure, backOff: true}, newResponse(sink.Unavailable, 503), 1)
+	permit.reportVerdict(
+		verdict{action: actionBackOff, signal: signalFailure, backOff: true}, newResponse(sink.Unavailable, 503), 1,
+	)
 }
 
 func reportDelivered(permit *permit) {
@@ -210,7 +212,9 @@ func TestExcludedCallsDoNotOpenTheBreaker(t *testing.T) {
 			mustAdmit(t, gate, 0).cancel()
 			testkit.AdvanceClock(time.Minute)
 			permit := mustAdmit(t, gate, 0)
-			permit.reportVerdict(verdict{action: actionThrottle, signal: signalExcluded}, newResponse(sink.Throttled, 429), 1)
+			permit.reportVerdict(
+				verdict{action: actionThrottle, signal: signalExcluded}, newResponse(sink.Throttled, 429), 1,
+			)
 			testkit.AdvanceClock(time.Hour)
 		}
 		if state := gate.snapshotState(time.Now()); state.Breaker != "closed" || state.Reason != "" {
@@ -252,7 +256,9 @@ func TestCallsThrottledTogetherIncreaseTheSpacingOnce(t *testing.T) {
 		}
 		testkit.AdvanceClock(time.Second)
 		for _, permit := range permits {
-			permit.reportVerdict(verdict{action: actionThrottle, signal: signalExcluded}, newResponse(sink.Throttled, 429), 1)
+			permit.reportVerdict(
+				verdict{action: actionThrottle, signal: signalExcluded}, newResponse(sink.Throttled, 429), 1,
+			)
 		}
 		if gate.throttle.spacing != minSpacing {
 			t.Errorf("got a spacing of %v, want %v", gate.throttle.spacing, minSpacing)
@@ -266,7 +272,9 @@ func TestThreeFailuresArePoisonOnlyWithPassedCallsInBetween(t *testing.T) {
 		gate := newTestGate(nil)
 		e := &entry{Value: Delivery{Record: &record.Record{}}}
 		failWith := func(response sink.Response) (poison bool) {
-			attempt := &callAttempt{op: newOperation(&fakeVendor{}, gate.cfg, gate, nil, nil, nil), sent: []*entry{e}, response: response}
+			attempt := &callAttempt{
+				op: newOperation(&fakeVendor{}, gate.cfg, gate, nil, nil, nil), sent: []*entry{e}, response: response,
+			}
 			return attempt.recordFailure()
 		}
 		down, elsewhere := newResponse(sink.Unavailable, 500), func() { reportDelivered(mustAdmit(t, gate, 1)) }
@@ -287,8 +295,8 @@ func TestThreeFailuresArePoisonOnlyWithPassedCallsInBetween(t *testing.T) {
 	})
 }
 
-// Otherwise an outage that begins while other lanes' calls are under way would look like a batch that
-// fails alone.
+// Otherwise an outage that begins while other lanes' calls are under way would look like a batch
+// that fails alone.
 func TestACallThatBeganBeforeAFailureDoesNotCountAsPassedAfterIt(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)

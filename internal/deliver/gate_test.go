@@ -34,7 +34,9 @@ func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
 		if h.vendor.calls[5][0] == h.vendor.calls[6][0] {
 			t.Error("got the item that failed as a probe as the next probe, want another one")
 		}
-		if got, want := h.loggedMessages(), []string{"operation held: unavailable", "operation resumed: unavailable"}; !slices.Equal(got, want) {
+		if got, want := h.loggedMessages(), []string{
+			"operation held: unavailable", "operation resumed: unavailable",
+		}; !slices.Equal(got, want) {
 			t.Errorf("got log messages %v, want %v", got, want)
 		}
 	})
@@ -155,7 +157,9 @@ func TestTheHarmlessCallMustPassBeforeAnItemIsSent(t *testing.T) {
 
 func TestAHeldOperationIsProbedWithOneItemAtGrowingIntervalsAndLogsOnce(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		h := startHarness(t, nil, func(cfg *Config) { cfg.Concurrency = 2; cfg.Breaker.Failures = 1000; cfg.Breaker.Ratio = 2 })
+		h := startHarness(
+			t, nil, func(cfg *Config) { cfg.Concurrency = 2; cfg.Breaker.Failures = 1000; cfg.Breaker.Ratio = 2 },
+		)
 		h.vendor.script = func(call int, items []sink.Item) sink.Response {
 			if call <= 12 {
 				return newResponse(sink.Misconfigured, 404)
@@ -177,7 +181,9 @@ func TestAHeldOperationIsProbedWithOneItemAtGrowingIntervalsAndLogsOnce(t *testi
 			}
 			wait = min(2*wait, 5*time.Minute)
 		}
-		if got, want := h.loggedMessages(), []string{"operation held: misconfigured", "operation resumed: misconfigured"}; !slices.Equal(got, want) {
+		if got, want := h.loggedMessages(), []string{
+			"operation held: misconfigured", "operation resumed: misconfigured",
+		}; !slices.Equal(got, want) {
 			t.Errorf("got log messages %v, want %v", got, want)
 		}
 	})
@@ -210,7 +216,9 @@ func TestProbeNowProbesAHeldOperationAtOnce(t *testing.T) {
 
 func TestTheRateLimitBoundsTheCallsOfAllLanes(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		h := startHarness(t, acceptAll, func(cfg *Config) { cfg.Concurrency = 4; cfg.Limiter = rate.NewLimiter(2, 1) })
+		h := startHarness(
+			t, acceptAll, func(cfg *Config) { cfg.Concurrency = 4; cfg.Limiter = rate.NewLimiter(2, 1) },
+		)
 		h.dispatchRecords(8*20, nil)
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 160})
@@ -227,7 +235,9 @@ func TestTheRateLimitBoundsTheCallsOfAllLanes(t *testing.T) {
 }
 
 func TestAReducedCallSizeGrowsBackSlowly(t *testing.T) {
-	for _, response := range []sink.Response{newResponse(sink.TooLarge, 413), newResponse(sink.Unknown, 504), newResponse(sink.Unknown, 200)} {
+	for _, response := range []sink.Response{
+		newResponse(sink.TooLarge, 413), newResponse(sink.Unknown, 504), newResponse(sink.Unknown, 200),
+	} {
 		t.Run(response.Class.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
 				h := startHarness(t, respondFirst(response), nil)
@@ -250,7 +260,10 @@ func TestACallOfOneItemDoesNotReduceTheCallSize(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		permit := mustAdmit(t, gate, 0)
-		permit.reportVerdict(verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}, newResponse(sink.Unknown, 504), 1)
+		permit.reportVerdict(
+			verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
+			newResponse(sink.Unknown, 504), 1,
+		)
 		if most, _ := gate.callLimits(); most != 8 {
 			t.Errorf("got a limit of %d items, want 8", most)
 		}

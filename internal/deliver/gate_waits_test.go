@@ -51,7 +51,10 @@ func TestACallThatBeganBeforeTheHoldDoesNotEndIt(t *testing.T) {
 		gate := newTestGate(nil)
 		underWay, wrong := mustAdmit(t, gate, 0), mustAdmit(t, gate, 1)
 		testkit.AdvanceClock(time.Second)
-		wrong.reportVerdict(verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured}, newResponse(sink.Misconfigured, 404), 1)
+		wrong.reportVerdict(
+			verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured},
+			newResponse(sink.Misconfigured, 404), 1,
+		)
 		reportDelivered(underWay)
 		if state := gate.snapshotState(time.Now()); state.Reason != observe.HoldMisconfigured {
 			t.Errorf("got %+v, want held as misconfigured", state)
@@ -60,7 +63,9 @@ func TestACallThatBeganBeforeTheHoldDoesNotEndIt(t *testing.T) {
 }
 
 func TestAHoldRespectsRetryAfterUpToTheCap(t *testing.T) {
-	for asked, want := range map[time.Duration]time.Duration{10 * time.Minute: 10 * time.Minute, 24 * time.Hour: 15 * time.Minute} {
+	for asked, want := range map[time.Duration]time.Duration{
+		10 * time.Minute: 10 * time.Minute, 24 * time.Hour: 15 * time.Minute,
+	} {
 		runInBubble(t, func(t *testing.T) {
 			gate := newTestGate(nil)
 			response := newResponse(sink.Throttled, 429)
@@ -75,19 +80,25 @@ func TestAHoldRespectsRetryAfterUpToTheCap(t *testing.T) {
 	}
 }
 
-// Otherwise a probe that says nothing about the reason of the hold would be followed by the next one at
-// once.
+// Otherwise a probe that says nothing about the reason of the hold would be followed by the next
+// one at once.
 func TestAProbeThatMeetsAnotherFaultPostponesTheNextOne(t *testing.T) {
 	unclear := func(permit *permit) {
-		permit.reportVerdict(verdict{action: actionUnknownOutcome, signal: signalSuccess}, newResponse(sink.Unknown, 200), 1)
+		permit.reportVerdict(
+			verdict{action: actionUnknownOutcome, signal: signalSuccess}, newResponse(sink.Unknown, 200), 1,
+		)
 	}
 	for name, meet := range map[string]func(*permit){
-		"unavailable": reportUnavailable, "throttled": func(permit *permit) { reportThrottled(permit, 0) }, "unreadable response": unclear,
+		"unavailable": reportUnavailable, "throttled": func(permit *permit) { reportThrottled(permit, 0) },
+		"unreadable response": unclear,
 	} {
 		t.Run(name, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
 				gate := newTestGate(nil)
-				mustAdmit(t, gate, 0).reportVerdict(verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized}, newResponse(sink.Unauthorized, 401), 1)
+				mustAdmit(t, gate, 0).reportVerdict(
+					verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized},
+					newResponse(sink.Unauthorized, 401), 1,
+				)
 				testkit.AdvanceClock(5 * time.Second)
 				meet(mustAdmit(t, gate, 0))
 				if denied := mustDeny(t, gate, 0); denied.wait != 10*time.Second {
@@ -101,7 +112,9 @@ func TestAProbeThatMeetsAnotherFaultPostponesTheNextOne(t *testing.T) {
 func TestOnlyFullCallsLetTheCallSizeGrow(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
-		mustAdmit(t, gate, 0).reportVerdict(verdict{action: actionShrinkCalls, signal: signalSuccess}, newResponse(sink.TooLarge, 413), 8)
+		mustAdmit(t, gate, 0).reportVerdict(
+			verdict{action: actionShrinkCalls, signal: signalSuccess}, newResponse(sink.TooLarge, 413), 8,
+		)
 		for range 50 {
 			reportDelivered(mustAdmit(t, gate, 0)) // of one item
 		}
@@ -115,7 +128,10 @@ func TestProbeNowEndsEveryWait(t *testing.T) {
 	for name, wait := range map[string]func(*gate, *permit){
 		"throttle": func(_ *gate, permit *permit) { reportThrottled(permit, 10*time.Minute) },
 		"hold": func(_ *gate, permit *permit) {
-			permit.reportVerdict(verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized}, newResponse(sink.Unauthorized, 401), 1)
+			permit.reportVerdict(
+				verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized},
+				newResponse(sink.Unauthorized, 401), 1,
+			)
 		},
 		"flood": func(gate *gate, permit *permit) {
 			reportDelivered(permit)
@@ -158,9 +174,13 @@ func TestAHoldBeginsWithItsFirstReason(t *testing.T) {
 		gate := newOpenGate(t)
 		first := time.Now()
 		testkit.AdvanceClock(16 * time.Second)
-		mustAdmit(t, gate, 0).reportVerdict(verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured}, newResponse(sink.Misconfigured, 404), 1)
+		mustAdmit(t, gate, 0).reportVerdict(
+			verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured},
+			newResponse(sink.Misconfigured, 404), 1,
+		)
 		testkit.AdvanceClock(time.Minute)
-		if state := gate.snapshotState(time.Now()); state.Reason != observe.HoldMisconfigured || !state.Since.Equal(first) {
+		if state := gate.snapshotState(time.Now()); state.Reason != observe.HoldMisconfigured ||
+			!state.Since.Equal(first) {
 			t.Errorf("got %+v, want held as misconfigured since %v", state, first)
 		}
 	})

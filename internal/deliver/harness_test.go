@@ -83,8 +83,8 @@ func (l *ledger) Settle(ctx context.Context, outcomes []record.Outcome) error {
 	return ctx.Err()
 }
 
-// harness runs the lanes of one operation between a fake vendor and a ledger, with one assignment at a
-// time. It must be used in a synctest bubble.
+// harness runs the lanes of one operation between a fake vendor and a ledger, with one assignment
+// at a time. It must be used in a synctest bubble.
 type harness struct {
 	t          *testing.T
 	vendor     *fakeVendor
@@ -101,8 +101,10 @@ type harness struct {
 
 func testConfig() Config {
 	return Config{
-		OperationName: "vendor.op", Concurrency: 1, MaxItems: 8, MaxBytes: 1 << 20, Linger: 100 * time.Millisecond, Timeout: 30 * time.Second,
-		UnknownPolicy: sink.UnknownRetry, MaxResends: 2, RetryDelays: []time.Duration{10 * time.Second, time.Minute}, MaxAge: time.Hour,
+		OperationName: "vendor.op", Concurrency: 1, MaxItems: 8, MaxBytes: 1 << 20, Linger: 100 * time.Millisecond,
+		Timeout:       30 * time.Second,
+		UnknownPolicy: sink.UnknownRetry, MaxResends: 2, RetryDelays: []time.Duration{10 * time.Second, time.Minute},
+		MaxAge:  time.Hour,
 		Breaker: BreakerConfig{Failures: 5, Ratio: 0.5, Window: 30 * time.Second, OpenFor: 15 * time.Second},
 		Rand:    rand.NewPCG(1, 2),
 	}
@@ -117,7 +119,10 @@ func newHarness(t *testing.T, op sink.Operation, vendor *fakeVendor, change func
 	core, logs := observer.New(zap.DebugLevel)
 	obs := observe.NewRegistry(prometheus.NewRegistry()).Pipeline("p")
 	h := &harness{t: t, vendor: vendor, obs: obs, logs: logs, ended: make(chan error, 1), began: time.Now()}
-	h.ledger = &ledger{intents: map[*record.Record]bool{}, intentIDs: map[string]bool{}, outcomes: map[string]record.Outcome{}, settledAt: map[string]time.Time{}}
+	h.ledger = &ledger{
+		intents: map[*record.Record]bool{}, intentIDs: map[string]bool{}, outcomes: map[string]record.Outcome{},
+		settledAt: map[string]time.Time{},
+	}
 	h.newAssignment()
 	h.dispatcher = NewDispatcher(op, cfg, h.ledger, h.ledger, obs, zap.New(core))
 	ctx, cancel := context.WithCancel(context.Background())

@@ -7,8 +7,8 @@ import (
 	"sluice/internal/observe"
 )
 
-// hold stops the calls of an operation because of a fault that no record caused. Probes of one item,
-// with growing waits in between, find out whether the fault is gone.
+// hold stops the calls of an operation because of a fault that no record caused. Probes of one
+// item, with growing waits in between, find out whether the fault is gone.
 type hold struct {
 	reason    observe.HoldReason // empty: not held
 	probes    backoff.Policy
@@ -19,8 +19,8 @@ type hold struct {
 
 func (h *hold) isActive() bool { return h.reason != "" }
 
-// recordFault begins or prolongs the hold. Faults of concurrent calls count once. The next probe is at
-// least minWait away.
+// recordFault begins or prolongs the hold. Faults of concurrent calls count once. The next probe is
+// at least minWait away.
 func (h *hold) recordFault(reason observe.HoldReason, callStarted, now time.Time, minWait time.Duration) {
 	h.reason = reason
 	if h.failures == 0 || !callStarted.Before(h.lastFault) {

@@ -57,7 +57,8 @@ func (r *holdReport) logHeld(reason observe.HoldReason, response sink.Response) 
 
 func (r *holdReport) logResumed(now time.Time) {
 	r.log.Log(logLevelFor(r.reason, zap.InfoLevel), "operation resumed", zap.String("operation", r.operation),
-		zap.String("reason", string(r.reason)), zap.Duration("held_for", now.Sub(r.since)), zap.Int("failures", r.failures))
+		zap.String("reason", string(r.reason)), zap.Duration("held_for", now.Sub(r.since)),
+		zap.Int("failures", r.failures))
 }
 
 // logLevelFor lowers the level where no operator is needed: being throttled is normal, and the

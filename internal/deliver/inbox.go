@@ -2,8 +2,8 @@ package deliver
 
 import "sync"
 
-// inbox is where deliveries wait for their lane. It is not bounded itself: the reader's credits bound
-// what is in flight.
+// inbox is where deliveries wait for their lane. It is not bounded itself: the reader's credits
+// bound what is in flight.
 type inbox struct {
 	mu         sync.Mutex
 	deliveries []Delivery
@@ -16,9 +16,9 @@ func newInbox() *inbox { return &inbox{notified: make(chan struct{}, 1)} }
 
 // put adds a delivery, or returns false if it must not start anymore.
 //
-// Whether the assignment is draining is checked under the lock. A lane that releases a record of a key
-// first takes what is in the inbox, and releases what follows the record there. A follower that is put
-// after that finds its assignment draining and is refused, so that it never overtakes.
+// Whether the assignment is draining is checked under the lock. A lane that releases a record of a
+// key first takes what is in the inbox, and releases what follows the record there. A follower that
+// is put after that finds its assignment draining and is refused, so that it never overtakes.
 func (b *inbox) put(delivery Delivery) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

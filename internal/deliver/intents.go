@@ -13,9 +13,10 @@ type intentKeeper struct {
 	records []*record.Record // reused
 }
 
-// isMissing reports whether the delivery must not be sent before its intent is committed. Where order
-// is kept, that includes repeatable operations: a member that lost the partition without noticing
-// would overwrite newer state with older, and learns of the loss when the broker refuses its commit.
+// isMissing reports whether the delivery must not be sent before its intent is committed. Where
+// order is kept, that includes repeatable operations: a member that lost the partition without
+// noticing would overwrite newer state with older, and learns of the loss when the broker refuses
+// its commit.
 func (k *intentKeeper) isMissing(e *entry) bool {
 	return (!k.policy.repeatable || k.policy.retryInPlace) && !e.Value.intentLogged
 }

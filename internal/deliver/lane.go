@@ -9,8 +9,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// lane is one goroutine with at most one call in flight. Its fields, except the inbox, belong to that
-// goroutine.
+// lane is one goroutine with at most one call in flight. Its fields, except the inbox, belong to
+// that goroutine.
 type lane struct {
 	id       int
 	op       *operation
@@ -95,9 +95,9 @@ func (l *lane) takeDeliveries(workCtx context.Context) bool {
 	return l.resolver.settle(workCtx)
 }
 
-// takeTurn finishes what no longer has to wait, then makes one call, or waits for the reason that there
-// is none. Releasing comes first: when the last items of a batch that were to be sent are released, its
-// search is complete.
+// takeTurn finishes what no longer has to wait, then makes one call, or waits for the reason that
+// there is none. Releasing comes first: when the last items of a batch that were to be sent are
+// released, its search is complete.
 func (l *lane) takeTurn(workCtx context.Context) {
 	if l.backlog.releaseDue {
 		now := time.Now()
@@ -123,7 +123,8 @@ func (l *lane) takeTurn(workCtx context.Context) {
 	l.attemptCall(workCtx, permit)
 }
 
-// waitUntilDue returns how long the lane has nothing to send, or backs off; 0 or less: a call is due.
+// waitUntilDue returns how long the lane has nothing to send, or backs off; 0 or less: a call is
+// due.
 func (l *lane) waitUntilDue(now time.Time) time.Duration {
 	if len(l.backlog.bisections)+len(l.backlog.quarantine.resendable) == 0 {
 		if l.backlog.queue.Len() == 0 {
@@ -137,8 +138,9 @@ func (l *lane) waitUntilDue(now time.Time) time.Duration {
 	return l.health.notBefore.Sub(now)
 }
 
-// waitFor waits for a denial to end. Records of ending assignments do not wait: they are released at
-// once, or, where nothing but the rate limit denies the call, if the call would be too late for them.
+// waitFor waits for a denial to end. Records of ending assignments do not wait: they are released
+// at once, or, where nothing but the rate limit denies the call, if the call would be too late for
+// them.
 func (l *lane) waitFor(workCtx context.Context, denied denial) {
 	if l.backlog.draining {
 		now, start := time.Now(), neverStarts

@@ -39,7 +39,8 @@ func TestABatchWhoseLastItemsAreReleasedResolvesItsOffenders(t *testing.T) {
 	})
 }
 
-// The lane that failed last lets another waiting lane go first. A lane that has ended would never go.
+// The lane that failed last lets another waiting lane go first. A lane that has ended would never
+// go.
 func TestNoLaneWaitsForALaneThatHasEnded(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		down := true

@@ -79,7 +79,8 @@ func TestOutcomesOfOneCallAreSettledTogether(t *testing.T) {
 		if h.ledger.settleCalls != 3 {
 			t.Errorf("got Settle called %d times for 3 calls, want 3", h.ledger.settleCalls)
 		}
-		if outcome := h.ledger.outcomes[recordID(0)]; outcome.Disposition != record.DispositionDelivered || outcome.Attempt != 1 {
+		if outcome := h.ledger.outcomes[recordID(0)]; outcome.Disposition != record.DispositionDelivered ||
+			outcome.Attempt != 1 {
 			t.Errorf("got outcome %+v, want delivered at attempt 1", outcome)
 		}
 	})

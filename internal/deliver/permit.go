@@ -18,8 +18,8 @@ type permit struct {
 	ended    bool
 }
 
-// cancel ends a permit whose call was not made or was cut off by this process. It does nothing after
-// the permit has ended.
+// cancel ends a permit whose call was not made or was cut off by this process. It does nothing
+// after the permit has ended.
 func (p *permit) cancel() {
 	if p.ended {
 		return

@@ -10,8 +10,8 @@ import (
 )
 
 // quarantine keeps the deliveries of one lane that were refused while the flood guard was tripped.
-// They are sent again, one at a time as probes, and all of them once the guard clears. A delivery on
-// which the vendor may have acted is not sent again: its outcome waits for the guard.
+// They are sent again, one at a time as probes, and all of them once the guard clears. A delivery
+// on which the vendor may have acted is not sent again: its outcome waits for the guard.
 type quarantine struct {
 	guard      *guard.Guard
 	resendable []*entry
@@ -34,7 +34,9 @@ func (q *quarantine) isExempt(delivery *Delivery) bool {
 
 // addRefused adds entries that were refused with these outcomes. It returns those that may be sent
 // again.
-func (q *quarantine) addRefused(entries []*entry, outcomes []record.Outcome, repeatable bool, now time.Time) []*entry {
+func (q *quarantine) addRefused(
+	entries []*entry, outcomes []record.Outcome, repeatable bool, now time.Time,
+) []*entry {
 	resendable := make([]*entry, 0, len(entries))
 	for i, e := range entries {
 		delivery := &e.Value

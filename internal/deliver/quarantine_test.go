@@ -12,8 +12,8 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// withGuard configures a flood guard that trips when more than half of the last 200 records, at least
-// 20, were refused.
+// withGuard configures a flood guard that trips when more than half of the last 200 records, at
+// least 20, were refused.
 func withGuard(change func(*Config)) (*guard.Guard, func(*Config)) {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	return floodGuard, func(cfg *Config) {

@@ -24,8 +24,8 @@ type resolver struct {
 // rulingFunc returns what happens to the i-th of some entries, and the result that led to it.
 type rulingFunc func(i int, history attemptHistory) (ruling, sink.Result)
 
-// resolve carries out the rulings for entries whose call came back. Outcomes go to the settler in one
-// piece; where workCtx ends meanwhile, the lane's run notices.
+// resolve carries out the rulings for entries whose call came back. Outcomes go to the settler in
+// one piece; where workCtx ends meanwhile, the lane's run notices.
 func (r *resolver) resolve(workCtx context.Context, entries []*entry, rule rulingFunc) {
 	now := time.Now()
 	r.outcomes = r.outcomes[:0]
@@ -53,7 +53,8 @@ func (r *resolver) resolve(workCtx context.Context, entries []*entry, rule rulin
 	r.resend(resends)
 }
 
-// recordResults reports the outcomes of entries to the flood guard, and returns whether it is tripped.
+// recordResults reports the outcomes of entries to the flood guard, and returns whether it is
+// tripped.
 func (r *resolver) recordResults(entries []*entry) (tripped bool) {
 	r.results = r.results[:0]
 	for i, e := range entries {
@@ -110,8 +111,8 @@ func (r *resolver) resend(entries []*entry) {
 	r.backlog.pushBatch(entries, max(1, len(entries)/2))
 }
 
-// rejectOffenders resolves the offenders of a batch. If there are too many of them it first trips the
-// flood guard, so that they go into quarantine.
+// rejectOffenders resolves the offenders of a batch. If there are too many of them it first trips
+// the flood guard, so that they go into quarantine.
 func (r *resolver) rejectOffenders(workCtx context.Context, search *bisection[*entry]) {
 	offenders := search.offenders
 	if search.tooManyOffenders() {
@@ -158,8 +159,8 @@ func (r *resolver) leaveQuarantine(workCtx context.Context) {
 	r.backlog.finishEntries(finished)
 }
 
-// enqueue queues a new delivery. One that an earlier owner may have sent may get its outcome at once,
-// in r.outcomes.
+// enqueue queues a new delivery. One that an earlier owner may have sent may get its outcome at
+// once, in r.outcomes.
 func (r *resolver) enqueue(delivery Delivery, now time.Time) {
 	rec := delivery.Record
 	delivery.lastDelay, delivery.firstFailed = rec.TierDelay, rec.FirstFailed
@@ -180,8 +181,8 @@ func (r *resolver) enqueue(delivery Delivery, now time.Time) {
 	r.backlog.queue.Add(newEntry(delivery, now))
 }
 
-// settle settles r.outcomes. It returns false if workCtx ended meanwhile; the settler has released the
-// records then.
+// settle settles r.outcomes. It returns false if workCtx ended meanwhile; the settler has released
+// the records then.
 func (r *resolver) settle(workCtx context.Context) bool {
 	if len(r.outcomes) == 0 {
 		return true

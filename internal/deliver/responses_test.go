@@ -14,7 +14,9 @@ import (
 
 func TestRepeatableOperationsLogNoIntentsAndResendAfterATimeout(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		vendor := &fakeVendor{spec: sink.OperationSpec{Repeatable: true}, script: respondFirst(newResponse(sink.Unknown, 504))}
+		vendor := &fakeVendor{
+			spec: sink.OperationSpec{Repeatable: true}, script: respondFirst(newResponse(sink.Unknown, 504)),
+		}
 		h := newHarness(t, vendor, vendor, nil)
 		h.dispatchRecords(8, func(delivery *Delivery) { delivery.Record.OutcomeUnknown = true })
 		h.closeAndWait()
@@ -48,12 +50,13 @@ func TestIntentsAreLoggedBeforeACall(t *testing.T) {
 	})
 }
 
-// A member that lost its partitions without noticing must learn of it from the commit before the call,
-// before the vendor accepts an outdated state.
+// A member that lost its partitions without noticing must learn of it from the commit before the
+// call, before the vendor accepts an outdated state.
 func TestOrderedRepeatableOperationsLogIntentsBeforeEachCall(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		var h *harness
-		vendor := &fakeVendor{spec: sink.OperationSpec{Repeatable: true}, script: func(call int, items []sink.Item) sink.Response {
+		vendor := &fakeVendor{spec: sink.OperationSpec{Repeatable: true}}
+		vendor.script = func(call int, items []sink.Item) sink.Response {
 			if len(h.ledger.intents) < len(items) {
 				t.Errorf("call %d of %d items: got %d intents", call, len(items), len(h.ledger.intents))
 			}
@@ -66,7 +69,7 @@ func TestOrderedRepeatableOperationsLogIntentsBeforeEachCall(t *testing.T) {
 				return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Retryable })
 			}
 			return acceptAll(call, items)
-		}}
+		}
 		h = newHarness(t, vendor, vendor, func(cfg *Config) { cfg.RetryInPlace = true })
 		h.dispatchRecords(8, nil)
 		h.closeAndWait()
@@ -82,7 +85,9 @@ func TestOnlyACallThatResolvesTheRecordCountsAsAnAttempt(t *testing.T) {
 		refuse := func(_ int, items []sink.Item) sink.Response {
 			return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Rejected })
 		}
-		waits := []sink.Response{newResponse(sink.Unavailable, 503), newResponse(sink.Throttled, 429), newResponse(sink.Unauthorized, 401)}
+		waits := []sink.Response{
+			newResponse(sink.Unavailable, 503), newResponse(sink.Throttled, 429), newResponse(sink.Unauthorized, 401),
+		}
 		h := startHarness(t, func(call int, items []sink.Item) sink.Response {
 			if call <= len(waits) {
 				return waits[call-1]
@@ -92,7 +97,8 @@ func TestOnlyACallThatResolvesTheRecordCountsAsAnAttempt(t *testing.T) {
 		h.dispatchRecords(1, func(delivery *Delivery) { delivery.Record.Attempt = 2 })
 		h.closeAndWait()
 		outcome := h.ledger.outcomes[recordID(0)]
-		if outcome.Attempt != 3 || outcome.Cause != record.CauseRejected || outcome.Stage != record.StageDeliver || outcome.OperationName != "vendor.op" {
+		if outcome.Attempt != 3 || outcome.Cause != record.CauseRejected ||
+			outcome.Stage != record.StageDeliver || outcome.OperationName != "vendor.op" {
 			t.Fatalf("got outcome %+v, want rejected at attempt 3", outcome)
 		}
 		if !strings.Contains(outcome.Reason, "refused") {
@@ -104,7 +110,9 @@ func TestOnlyACallThatResolvesTheRecordCountsAsAnAttempt(t *testing.T) {
 func TestTheAttemptOfAnEarlierOwnerCounts(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, deadLetterUnknown)
-		h.dispatchRecords(1, func(delivery *Delivery) { delivery.Record.OutcomeUnknown, delivery.Record.Attempt = true, 1 })
+		h.dispatchRecords(
+			1, func(delivery *Delivery) { delivery.Record.OutcomeUnknown, delivery.Record.Attempt = true, 1 },
+		)
 		h.closeAndWait()
 		if outcome := h.ledger.outcomes[recordID(0)]; outcome.Attempt != 2 || outcome.Cause != record.CauseUnknown {
 			t.Fatalf("got outcome %+v, want unknown at attempt 2", outcome)
@@ -119,12 +127,16 @@ func TestTheBackOffOfALaneGrows(t *testing.T) {
 		for i := range down {
 			down[i] = newResponse(sink.Unavailable, 503)
 		}
-		h := startHarness(t, respondFirst(down...), func(cfg *Config) { disableBreaker(cfg); cfg.Backoff = backoff.Policy{Min: time.Second, Max: time.Hour} })
+		h := startHarness(
+			t, respondFirst(down...),
+			func(cfg *Config) { disableBreaker(cfg); cfg.Backoff = backoff.Policy{Min: time.Second, Max: time.Hour} },
+		)
 		h.dispatchRecords(1, nil)
 		h.closeAndWait()
 		at := h.vendor.calledAt
 		if took := at[12].Sub(at[0]); took < 5*time.Minute || took > (1<<12)*time.Second {
-			t.Errorf("got %v for 12 waits with doubling limits from 1 s on, want 5 m to %v", took, (1<<12)*time.Second)
+			t.Errorf("got %v for 12 waits with doubling limits from 1 s on, want 5 m to %v",
+				took, (1<<12)*time.Second)
 		}
 	})
 }
@@ -132,7 +144,10 @@ func TestTheBackOffOfALaneGrows(t *testing.T) {
 func TestTheAgeOfARecordExcludesHolds(t *testing.T) {
 	slow := newResponse(sink.Throttled, 429)
 	slow.RetryAfter = time.Hour
-	for _, held := range []sink.Response{newResponse(sink.Unavailable, 503), newResponse(sink.Misconfigured, 404), newResponse(sink.Unauthorized, 401), slow} {
+	for _, held := range []sink.Response{
+		newResponse(sink.Unavailable, 503), newResponse(sink.Misconfigured, 404), newResponse(sink.Unauthorized, 401),
+		slow,
+	} {
 		t.Run(held.Class.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
 				down := true
@@ -142,7 +157,9 @@ func TestTheAgeOfARecordExcludesHolds(t *testing.T) {
 					}
 					return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Retryable })
 				}, nil)
-				h.dispatchRecords(1, func(delivery *Delivery) { delivery.Record.FirstFailed = time.Now().Add(-time.Minute) })
+				h.dispatchRecords(
+					1, func(delivery *Delivery) { delivery.Record.FirstFailed = time.Now().Add(-time.Minute) },
+				)
 				testkit.AdvanceClock(3 * time.Hour)
 				down = false
 				h.closeAndWait()
@@ -196,7 +213,9 @@ func TestRetryAfterIsCapped(t *testing.T) {
 
 func TestThrottlingSlowsAllLanesDownForAWhile(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
-		h := startHarness(t, respondFirst(newResponse(sink.Throttled, 429)), func(cfg *Config) { cfg.Concurrency = 2 })
+		h := startHarness(
+			t, respondFirst(newResponse(sink.Throttled, 429)), func(cfg *Config) { cfg.Concurrency = 2 },
+		)
 		h.dispatchRecords(8*60, nil)
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 8 * 60})
@@ -230,12 +249,13 @@ func TestABatchThatAloneMakesTheVendorFailIsBisected(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
-				vendor := &fakeVendor{spec: sink.OperationSpec{Repeatable: tc.repeatable}, script: func(call int, items []sink.Item) sink.Response {
+				vendor := &fakeVendor{spec: sink.OperationSpec{Repeatable: tc.repeatable}}
+				vendor.script = func(call int, items []sink.Item) sink.Response {
 					if slices.ContainsFunc(items, func(item sink.Item) bool { return item.ID == recordID(5) }) {
 						return tc.failing
 					}
 					return acceptAll(call, items)
-				}}
+				}
 				h := newHarness(t, vendor, vendor, func(cfg *Config) { cfg.Concurrency = tc.lanes; cfg.Linger = 0 })
 				h.dispatchRecords(64, nil)
 				for range 40 {

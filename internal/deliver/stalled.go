@@ -7,8 +7,8 @@ const maxStalledSpans = 1440
 
 type timeSpan struct{ from, to time.Time }
 
-// stalledSpans records when an operation could not be called, so that this time does not count toward
-// the age of its records. The spans are ascending and do not overlap.
+// stalledSpans records when an operation could not be called, so that this time does not count
+// toward the age of its records. The spans are ascending and do not overlap.
 type stalledSpans struct {
 	ended []timeSpan
 	since time.Time // start of the current span; zero: the operation can be called
@@ -33,8 +33,8 @@ func (s *stalledSpans) addSpan(from, to time.Time) {
 	}
 	s.ended = append(s.ended, timeSpan{from, to})
 	if len(s.ended) > maxStalledSpans {
-		// The gap between the two oldest spans now counts as stalled: a record may live longer because
-		// of that, never shorter.
+		// The gap between the two oldest spans now counts as stalled: a record may live longer
+		// because of that, never shorter.
 		s.ended[1].from = s.ended[0].from
 		s.ended = s.ended[1:]
 	}

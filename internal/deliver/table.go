@@ -9,8 +9,8 @@ import (
 )
 
 // This file is the outcome table: what a response means for its call, and what a result means for
-// one record. It is pure; callAttempt, resolver and gate carry out what it says. It is the only place
-// where responses are interpreted.
+// one record. It is pure; callAttempt, resolver and gate carry out what it says. It is the only
+// place where responses are interpreted.
 
 // breakerSignal is what a response tells the breaker.
 type breakerSignal uint8
@@ -181,8 +181,8 @@ func (p policy) rulingForItem(result sink.Result, history attemptHistory) ruling
 	return p.rulingForUnknown(history)
 }
 
-// rulingForSingleItem returns what the class of a call means for its only item, given the item's own
-// result.
+// rulingForSingleItem returns what the class of a call means for its only item, given the item's
+// own result.
 func (p policy) rulingForSingleItem(class sink.ResultClass, own sink.Result, history attemptHistory) ruling {
 	switch class {
 	case sink.Rejected:
@@ -204,8 +204,8 @@ func (p policy) rulingForNamedItem(result sink.Result, history attemptHistory) r
 	return ruling{kind: rulingDead, cause: record.CauseRejected}
 }
 
-// rulingForRetry chooses the first delay that is longer than the last one. The record is dead when it
-// is too old, or when no delay is left.
+// rulingForRetry chooses the first delay that is longer than the last one. The record is dead when
+// it is too old, or when no delay is left.
 func (p policy) rulingForRetry(history attemptHistory) ruling {
 	if p.maxAge > 0 && history.age > p.maxAge {
 		return ruling{kind: rulingDead, cause: record.CauseExpired}
@@ -222,8 +222,9 @@ func (p policy) rulingForRetry(history attemptHistory) ruling {
 	return ruling{kind: rulingDead, cause: record.CauseExhausted}
 }
 
-// rulingForUnknown is for a record on which the vendor may have acted. A repeatable operation retries
-// it, which is bounded, so that a record that never gets a clear result does not stay forever.
+// rulingForUnknown is for a record on which the vendor may have acted. A repeatable operation
+// retries it, which is bounded, so that a record that never gets a clear result does not stay
+// forever.
 func (p policy) rulingForUnknown(history attemptHistory) ruling {
 	switch {
 	case p.repeatable:
@@ -270,16 +271,16 @@ func mayHaveActed(response sink.Response) bool {
 	return true
 }
 
-// failedOnRequest reports whether the vendor failed while it had the request: with a 5xx status or an
-// equivalent code, with an unreadable response, or with none after the request was written. Only then
-// can the items be the reason.
+// failedOnRequest reports whether the vendor failed while it had the request: with a 5xx status or
+// an equivalent code, with an unreadable response, or with none after the request was written. Only
+// then can the items be the reason.
 func failedOnRequest(response sink.Response) bool {
 	return response.Class == sink.Unknown ||
 		response.Class == sink.Unavailable && (response.MayHaveActed || response.Status >= 500)
 }
 
-// holdReasonFor returns why the operation is held when its token could not be refreshed, by the class
-// of that failure.
+// holdReasonFor returns why the operation is held when its token could not be refreshed, by the
+// class of that failure.
 func holdReasonFor(class sink.ResultClass) observe.HoldReason {
 	switch class {
 	case sink.Misconfigured:

@@ -12,50 +12,131 @@ import (
 func TestVerdictFor(t *testing.T) {
 	retry := policy{tokenRefreshable: true, unknownPolicy: sink.UnknownRetry, maxResends: 2}
 	repeatable := policy{repeatable: true}
-	items := func(call int) sink.Response {
-		return sink.Response{Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: make([]sink.Result, call)}
+	items := func(count int) sink.Response {
+		return sink.Response{
+			Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: make([]sink.Result, count),
+		}
 	}
 	named := newResponse(sink.Rejected, 400)
 	named.ItemErrors = []sink.ItemError{{Index: 3}}
 	outOfRange := newResponse(sink.Rejected, 400)
 	outOfRange.ItemErrors = []sink.ItemError{{Index: 4}, {Index: -1}}
 	cases := []struct {
-		name string
-		p    policy
-		c    callFacts
-		a    sink.Response
-		want verdict
+		name     string
+		policy   policy
+		call     callFacts
+		response sink.Response
+		want     verdict
 	}{
-		{"readable response", retry, callFacts{items: 4}, items(4), verdict{action: actionPerItem, signal: signalSuccess}},
-		{"fewer results than items", retry, callFacts{items: 4}, items(3), verdict{action: actionUnknownOutcome, signal: signalSuccess}},
-		{"more results than items", retry, callFacts{items: 4}, items(5), verdict{action: actionUnknownOutcome, signal: signalSuccess}},
-		{"fewer results than items, repeatable", repeatable, callFacts{items: 4}, items(3), verdict{action: actionBackOff, signal: signalFailure, backOff: true}},
-		{"2xx without a readable body", retry, callFacts{items: 4}, newResponse(sink.Unknown, 200), verdict{action: actionUnknownOutcome, signal: signalSuccess}},
-		{"batch rejected, items named", retry, callFacts{items: 4}, named, verdict{action: actionNamedItems, signal: signalSuccess}},
-		{"batch rejected, indices out of range", retry, callFacts{items: 4}, outOfRange, verdict{action: actionBisect, signal: signalSuccess}},
-		{"batch rejected, no item named", retry, callFacts{items: 4}, newResponse(sink.Rejected, 400), verdict{action: actionBisect, signal: signalSuccess}},
-		{"item rejected alone", retry, callFacts{items: 1}, newResponse(sink.Rejected, 422), verdict{action: actionSingleItem, signal: signalSuccess}},
-		{"too large", retry, callFacts{items: 4}, newResponse(sink.TooLarge, 413), verdict{action: actionShrinkCalls, signal: signalSuccess}},
-		{"too large alone", retry, callFacts{items: 1}, newResponse(sink.TooLarge, 413), verdict{action: actionSingleItem, signal: signalSuccess}},
-		{"unauthorized", retry, callFacts{items: 4}, newResponse(sink.Unauthorized, 401), verdict{action: actionRefreshToken, signal: signalExcluded}},
-		{"unauthorized with a new token", retry, callFacts{items: 4, tokenRefreshed: true}, newResponse(sink.Unauthorized, 403), verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized}},
-		{"unauthorized, no token to refresh", policy{}, callFacts{items: 4}, newResponse(sink.Unauthorized, 401), verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized}},
-		{"misconfigured", retry, callFacts{items: 4}, newResponse(sink.Misconfigured, 404), verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured}},
-		{"throttled", retry, callFacts{items: 4}, newResponse(sink.Throttled, 429), verdict{action: actionThrottle, signal: signalExcluded}},
-		{"unavailable", retry, callFacts{items: 4}, newResponse(sink.Unavailable, 503), verdict{action: actionBackOff, signal: signalFailure, backOff: true}},
-		{"unknown call", retry, callFacts{items: 4}, newResponse(sink.Unknown, 504), verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}},
-		{"unknown call, no response", retry, callFacts{items: 4}, newResponse(sink.Unknown, 0), verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}},
-		{"unknown call, repeatable", repeatable, callFacts{items: 4}, newResponse(sink.Unknown, 504), verdict{action: actionBackOff, signal: signalFailure, backOff: true}},
-		{"unreadable response", retry, callFacts{items: 4}, newResponse(sink.Unknown, 200), verdict{action: actionUnknownOutcome, signal: signalSuccess}},
-		{"unreadable response, repeatable", repeatable, callFacts{items: 4}, newResponse(sink.Unknown, 200), verdict{action: actionBackOff, signal: signalFailure, backOff: true}},
-		{"poison batch", retry, callFacts{items: 4, poison: true}, newResponse(sink.Unavailable, 500), verdict{action: actionBisect, signal: signalSuccess}},
-		{"poison item", retry, callFacts{items: 1, poison: true}, newResponse(sink.Unavailable, 500), verdict{action: actionSingleItem, signal: signalSuccess}},
-		{"no class", retry, callFacts{items: 4}, sink.Response{}, verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}},
-		{"a class of items only", retry, callFacts{items: 4}, newResponse(sink.Retryable, 0), verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true}},
+		{
+			"readable response", retry, callFacts{items: 4}, items(4),
+			verdict{action: actionPerItem, signal: signalSuccess},
+		},
+		{
+			"fewer results than items", retry, callFacts{items: 4}, items(3),
+			verdict{action: actionUnknownOutcome, signal: signalSuccess},
+		},
+		{
+			"more results than items", retry, callFacts{items: 4}, items(5),
+			verdict{action: actionUnknownOutcome, signal: signalSuccess},
+		},
+		{
+			"fewer results than items, repeatable", repeatable, callFacts{items: 4}, items(3),
+			verdict{action: actionBackOff, signal: signalFailure, backOff: true},
+		},
+		{
+			"2xx without a readable body", retry, callFacts{items: 4}, newResponse(sink.Unknown, 200),
+			verdict{action: actionUnknownOutcome, signal: signalSuccess},
+		},
+		{
+			"batch rejected, items named", retry, callFacts{items: 4}, named,
+			verdict{action: actionNamedItems, signal: signalSuccess},
+		},
+		{
+			"batch rejected, indices out of range", retry, callFacts{items: 4}, outOfRange,
+			verdict{action: actionBisect, signal: signalSuccess},
+		},
+		{
+			"batch rejected, no item named", retry, callFacts{items: 4}, newResponse(sink.Rejected, 400),
+			verdict{action: actionBisect, signal: signalSuccess},
+		},
+		{
+			"item rejected alone", retry, callFacts{items: 1}, newResponse(sink.Rejected, 422),
+			verdict{action: actionSingleItem, signal: signalSuccess},
+		},
+		{
+			"too large", retry, callFacts{items: 4}, newResponse(sink.TooLarge, 413),
+			verdict{action: actionShrinkCalls, signal: signalSuccess},
+		},
+		{
+			"too large alone", retry, callFacts{items: 1}, newResponse(sink.TooLarge, 413),
+			verdict{action: actionSingleItem, signal: signalSuccess},
+		},
+		{
+			"unauthorized", retry, callFacts{items: 4}, newResponse(sink.Unauthorized, 401),
+			verdict{action: actionRefreshToken, signal: signalExcluded},
+		},
+		{
+			"unauthorized with a new token", retry, callFacts{items: 4, tokenRefreshed: true},
+			newResponse(sink.Unauthorized, 403),
+			verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized},
+		},
+		{
+			"unauthorized, no token to refresh", policy{}, callFacts{items: 4}, newResponse(sink.Unauthorized, 401),
+			verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized},
+		},
+		{
+			"misconfigured", retry, callFacts{items: 4}, newResponse(sink.Misconfigured, 404),
+			verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured},
+		},
+		{
+			"throttled", retry, callFacts{items: 4}, newResponse(sink.Throttled, 429),
+			verdict{action: actionThrottle, signal: signalExcluded},
+		},
+		{
+			"unavailable", retry, callFacts{items: 4}, newResponse(sink.Unavailable, 503),
+			verdict{action: actionBackOff, signal: signalFailure, backOff: true},
+		},
+		{
+			"unknown call", retry, callFacts{items: 4}, newResponse(sink.Unknown, 504),
+			verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
+		},
+		{
+			"unknown call, no response", retry, callFacts{items: 4}, newResponse(sink.Unknown, 0),
+			verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
+		},
+		{
+			"unknown call, repeatable", repeatable, callFacts{items: 4}, newResponse(sink.Unknown, 504),
+			verdict{action: actionBackOff, signal: signalFailure, backOff: true},
+		},
+		{
+			"unreadable response", retry, callFacts{items: 4}, newResponse(sink.Unknown, 200),
+			verdict{action: actionUnknownOutcome, signal: signalSuccess},
+		},
+		{
+			"unreadable response, repeatable", repeatable, callFacts{items: 4}, newResponse(sink.Unknown, 200),
+			verdict{action: actionBackOff, signal: signalFailure, backOff: true},
+		},
+		{
+			"poison batch", retry, callFacts{items: 4, poison: true}, newResponse(sink.Unavailable, 500),
+			verdict{action: actionBisect, signal: signalSuccess},
+		},
+		{
+			"poison item", retry, callFacts{items: 1, poison: true}, newResponse(sink.Unavailable, 500),
+			verdict{action: actionSingleItem, signal: signalSuccess},
+		},
+		{
+			"no class", retry, callFacts{items: 4}, sink.Response{},
+			verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
+		},
+		{
+			"a class of items only", retry, callFacts{items: 4}, newResponse(sink.Retryable, 0),
+			verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
+		},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := tc.p.verdictFor(tc.c, tc.a); got != tc.want {
+			if got := tc.policy.verdictFor(tc.call, tc.response); got != tc.want {
 				t.Fatalf("got %+v, want %+v", got, tc.want)
 			}
 		})
@@ -79,14 +160,19 @@ func TestVerdictForProbe(t *testing.T) {
 
 func TestTheFirstOfTwoResultsForOneItemCounts(t *testing.T) {
 	response := newResponse(sink.Rejected, 400)
-	response.ItemErrors = []sink.ItemError{{Index: 1, Result: sink.Result{Code: "first"}}, {Index: 1, Result: sink.Result{Code: "second"}}}
+	response.ItemErrors = []sink.ItemError{
+		{Index: 1, Result: sink.Result{Code: "first"}}, {Index: 1, Result: sink.Result{Code: "second"}},
+	}
 	if got := namedItems(2, response); len(got) != 1 || got[1].Code != "first" {
 		t.Fatalf("got %+v, want the first result only", got)
 	}
 }
 
 func TestRulingForItem(t *testing.T) {
-	tiers := policy{unknownPolicy: sink.UnknownRetry, maxResends: 2, retryDelays: []time.Duration{10 * time.Second, time.Minute}, maxAge: time.Hour}
+	tiers := policy{
+		unknownPolicy: sink.UnknownRetry, maxResends: 2, retryDelays: []time.Duration{10 * time.Second, time.Minute},
+		maxAge: time.Hour,
+	}
 	mail, repeatable, inPlace := tiers, tiers, tiers
 	mail.unknownPolicy = sink.UnknownDeadLetter
 	repeatable.repeatable = true
@@ -96,22 +182,40 @@ func TestRulingForItem(t *testing.T) {
 		return ruling{kind: rulingRetryTier, cause: record.CauseRetryable, delay: d}
 	}
 	cases := []struct {
-		name  string
-		p     policy
-		class sink.ResultClass
-		h     attemptHistory
-		want  ruling
+		name    string
+		policy  policy
+		class   sink.ResultClass
+		history attemptHistory
+		want    ruling
 	}{
 		{"accepted", tiers, sink.Delivered, attemptHistory{}, ruling{kind: rulingDelivered}},
 		{"rejected", tiers, sink.Rejected, attemptHistory{}, dead(record.CauseRejected)},
 		{"retryable: first tier", tiers, sink.Retryable, attemptHistory{}, tier(10 * time.Second)},
-		{"retryable: next tier", tiers, sink.Retryable, attemptHistory{lastDelay: 10 * time.Second}, tier(time.Minute)},
-		{"retryable: from a tier that is no longer configured", tiers, sink.Retryable, attemptHistory{lastDelay: 30 * time.Second}, tier(time.Minute)},
-		{"retryable: after the last tier", tiers, sink.Retryable, attemptHistory{lastDelay: time.Minute}, dead(record.CauseExhausted)},
-		{"retryable: of the maximum age", tiers, sink.Retryable, attemptHistory{age: time.Hour}, tier(10 * time.Second)},
+		{
+			"retryable: next tier", tiers, sink.Retryable, attemptHistory{lastDelay: 10 * time.Second},
+			tier(time.Minute),
+		},
+		{
+			"retryable: from a tier that is no longer configured", tiers, sink.Retryable,
+			attemptHistory{lastDelay: 30 * time.Second}, tier(time.Minute),
+		},
+		{
+			"retryable: after the last tier", tiers, sink.Retryable, attemptHistory{lastDelay: time.Minute},
+			dead(record.CauseExhausted),
+		},
+		{
+			"retryable: of the maximum age", tiers, sink.Retryable, attemptHistory{age: time.Hour},
+			tier(10 * time.Second),
+		},
 		{"retryable: too old", tiers, sink.Retryable, attemptHistory{age: time.Hour + 1}, dead(record.CauseExpired)},
-		{"retryable: waits in place", inPlace, sink.Retryable, attemptHistory{}, ruling{kind: rulingWaitInPlace, cause: record.CauseRetryable, delay: 10 * time.Second}},
-		{"retryable: waited in place to the end", inPlace, sink.Retryable, attemptHistory{lastDelay: time.Minute}, dead(record.CauseExhausted)},
+		{
+			"retryable: waits in place", inPlace, sink.Retryable, attemptHistory{},
+			ruling{kind: rulingWaitInPlace, cause: record.CauseRetryable, delay: 10 * time.Second},
+		},
+		{
+			"retryable: waited in place to the end", inPlace, sink.Retryable, attemptHistory{lastDelay: time.Minute},
+			dead(record.CauseExhausted),
+		},
 		{"unknown: resent", tiers, sink.Unknown, attemptHistory{resends: 1}, ruling{kind: rulingResend}},
 		{"unknown: no resend left", tiers, sink.Unknown, attemptHistory{resends: 2}, dead(record.CauseUnknown)},
 		{"unknown: dead by policy", mail, sink.Unknown, attemptHistory{}, dead(record.CauseUnknown)},
@@ -121,7 +225,7 @@ func TestRulingForItem(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := tc.p.rulingForItem(sink.Result{Class: tc.class}, tc.h); got != tc.want {
+			if got := tc.policy.rulingForItem(sink.Result{Class: tc.class}, tc.history); got != tc.want {
 				t.Fatalf("got %+v, want %+v", got, tc.want)
 			}
 		})
@@ -130,18 +234,30 @@ func TestRulingForItem(t *testing.T) {
 
 func TestRulingForPriorIntent(t *testing.T) {
 	cases := []struct {
-		name string
-		p    policy
-		want ruling
+		name   string
+		policy policy
+		want   ruling
 	}{
-		{"repeatable: sent like any other", policy{repeatable: true, unknownPolicy: sink.UnknownDeadLetter}, ruling{kind: rulingResend}},
-		{"retry: one resend is used up", policy{unknownPolicy: sink.UnknownRetry, maxResends: 1}, ruling{kind: rulingResend}},
-		{"retry without resends: dead", policy{unknownPolicy: sink.UnknownRetry}, ruling{kind: rulingDead, cause: record.CauseUnknown}},
-		{"dead letter: dead", policy{unknownPolicy: sink.UnknownDeadLetter, maxResends: 2}, ruling{kind: rulingDead, cause: record.CauseUnknown}},
+		{
+			"repeatable: sent like any other", policy{repeatable: true, unknownPolicy: sink.UnknownDeadLetter},
+			ruling{kind: rulingResend},
+		},
+		{
+			"retry: one resend is used up", policy{unknownPolicy: sink.UnknownRetry, maxResends: 1},
+			ruling{kind: rulingResend},
+		},
+		{
+			"retry without resends: dead", policy{unknownPolicy: sink.UnknownRetry},
+			ruling{kind: rulingDead, cause: record.CauseUnknown},
+		},
+		{
+			"dead letter: dead", policy{unknownPolicy: sink.UnknownDeadLetter, maxResends: 2},
+			ruling{kind: rulingDead, cause: record.CauseUnknown},
+		},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := tc.p.rulingForPriorIntent(attemptHistory{}); got != tc.want {
+			if got := tc.policy.rulingForPriorIntent(attemptHistory{}); got != tc.want {
 				t.Fatalf("got %+v, want %+v", got, tc.want)
 			}
 		})
@@ -152,9 +268,9 @@ func TestMayHaveActed(t *testing.T) {
 	acted := newResponse(sink.Unavailable, 500)
 	acted.MayHaveActed = true
 	cases := []struct {
-		name string
-		a    sink.Response
-		want bool
+		name     string
+		response sink.Response
+		want     bool
 	}{
 		{"rejected", newResponse(sink.Rejected, 400), false},
 		{"too large", newResponse(sink.TooLarge, 413), false},
@@ -168,7 +284,7 @@ func TestMayHaveActed(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := mayHaveActed(tc.a); got != tc.want {
+			if got := mayHaveActed(tc.response); got != tc.want {
 				t.Fatalf("got %v, want %v", got, tc.want)
 			}
 		})

@@ -9,8 +9,8 @@ import (
 	"sluice/internal/backoff"
 )
 
-// The spacing of calls after the vendor throttled: it doubles each time and shrinks by an eighth with
-// each success, so that the call rate falls fast and recovers slowly.
+// The spacing of calls after the vendor throttled: it doubles each time and shrinks by an eighth
+// with each success, so that the call rate falls fast and recovers slowly.
 const (
 	minSpacing = 100 * time.Millisecond
 	maxSpacing = 30 * time.Second
@@ -28,8 +28,8 @@ type throttle struct {
 	nextCall      time.Time
 }
 
-// reserveCall reserves the start of a call, or returns how long to wait before trying again. limiter
-// is the account's rate limit, nil for none.
+// reserveCall reserves the start of a call, or returns how long to wait before trying again.
+// limiter is the account's rate limit, nil for none.
 func (t *throttle) reserveCall(limiter *rate.Limiter, now time.Time) (wait time.Duration) {
 	if wait = t.nextCall.Sub(now); wait > 0 {
 		return wait

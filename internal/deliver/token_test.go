@@ -26,7 +26,9 @@ func TestAnExpiredTokenIsRefreshedOnceWithoutAHold(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		expired := newResponse(sink.Unauthorized, 401)
 		expired.TokenVersion = 7
-		vendor := &tokenVendor{fakeVendor: fakeVendor{script: respondFirst(expired)}, refresh: func(int) error { return nil }}
+		vendor := &tokenVendor{
+			fakeVendor: fakeVendor{script: respondFirst(expired)}, refresh: func(int) error { return nil },
+		}
 		h := newHarness(t, vendor, &vendor.fakeVendor, nil)
 		h.dispatchRecords(8, nil)
 		h.closeAndWait()
@@ -42,12 +44,15 @@ func TestAnExpiredTokenIsRefreshedOnceWithoutAHold(t *testing.T) {
 func TestARefreshedTokenThatIsRefusedHoldsTheOperation(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		no := newResponse(sink.Unauthorized, 403)
-		vendor := &tokenVendor{fakeVendor: fakeVendor{script: respondFirst(no, no, no, no)}, refresh: func(int) error { return nil }}
+		vendor := &tokenVendor{
+			fakeVendor: fakeVendor{script: respondFirst(no, no, no, no)}, refresh: func(int) error { return nil },
+		}
 		h := newHarness(t, vendor, &vendor.fakeVendor, nil)
 		h.dispatchRecords(8, nil)
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 8})
-		// Refused, then refused with a new token; the same with one item after 5 s; accepted after 10 s more.
+		// Refused, then refused with a new token; the same with one item after 5 s; accepted after
+		// 10 s more.
 		h.wantCallSizes(8, 8, 1, 1, 1, 7)
 		if len(vendor.used) != 2 || time.Since(h.began).Truncate(time.Second) != 15*time.Second {
 			t.Errorf("got %d refreshes in %v, want 2 in 15 s", len(vendor.used), time.Since(h.began))
@@ -90,7 +95,12 @@ func (vendor *tokenProbeVendor) Probe(context.Context) sink.Response {
 func TestTheHarmlessCallRefreshesTheTokenToo(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		down := newResponse(sink.Unavailable, 503)
-		vendor := &tokenProbeVendor{tokenVendor: tokenVendor{fakeVendor: fakeVendor{script: respondFirst(down, down, down, down, down)}, refresh: func(int) error { return nil }}}
+		vendor := &tokenProbeVendor{
+			tokenVendor: tokenVendor{
+				fakeVendor: fakeVendor{script: respondFirst(down, down, down, down, down)},
+				refresh:    func(int) error { return nil },
+			},
+		}
 		h := newHarness(t, vendor, &vendor.fakeVendor, nil)
 		h.dispatchRecords(8, nil)
 		h.closeAndWait()
@@ -98,7 +108,9 @@ func TestTheHarmlessCallRefreshesTheTokenToo(t *testing.T) {
 		if vendor.probes != 2 || len(vendor.used) != 1 {
 			t.Errorf("got %d harmless calls and %d refreshes, want 2 and 1", vendor.probes, len(vendor.used))
 		}
-		if got, want := h.loggedMessages(), []string{"operation held: unavailable", "operation resumed: unavailable"}; !slices.Equal(got, want) {
+		if got, want := h.loggedMessages(), []string{
+			"operation held: unavailable", "operation resumed: unavailable",
+		}; !slices.Equal(got, want) {
 			t.Errorf("got log messages %v, want %v", got, want)
 		}
 	})
@@ -110,10 +122,24 @@ func TestAFailedTokenRefreshHoldsTheOperationByItsClass(t *testing.T) {
 		err    error
 		reason string
 	}{
-		{"login refused", &sink.DependencyError{Action: "logging in", Response: newResponse(sink.Unauthorized, 401)}, "unauthorized"},
-		{"login endpoint wrong", &sink.DependencyError{Action: "logging in", Response: newResponse(sink.Misconfigured, 404)}, "misconfigured"},
-		{"login endpoint down", &sink.DependencyError{Action: "logging in", Response: newResponse(sink.Unavailable, 503)}, "unavailable"},
-		{"login throttled", &sink.DependencyError{Action: "logging in", Response: newResponse(sink.Throttled, 429)}, "throttled"},
+		{
+			"login refused",
+			&sink.DependencyError{Action: "logging in", Response: newResponse(sink.Unauthorized, 401)},
+			"unauthorized",
+		},
+		{
+			"login endpoint wrong",
+			&sink.DependencyError{Action: "logging in", Response: newResponse(sink.Misconfigured, 404)},
+			"misconfigured",
+		},
+		{
+			"login endpoint down",
+			&sink.DependencyError{Action: "logging in", Response: newResponse(sink.Unavailable, 503)}, "unavailable",
+		},
+		{
+			"login throttled",
+			&sink.DependencyError{Action: "logging in", Response: newResponse(sink.Throttled, 429)}, "throttled",
+		},
 		{"no token in time", errors.New("waiting for the token"), "unavailable"},
 	}
 	for _, tc := range cases {
@@ -135,7 +161,9 @@ func TestAFailedTokenRefreshHoldsTheOperationByItsClass(t *testing.T) {
 				h.dispatchRecords(8, nil)
 				h.closeAndWait()
 				h.wantOutcomes(map[string]int{"delivered": 8})
-				if got, want := h.loggedMessages(), []string{"operation held: " + tc.reason, "operation resumed: " + tc.reason}; !slices.Equal(got, want) {
+				if got, want := h.loggedMessages(), []string{
+					"operation held: " + tc.reason, "operation resumed: " + tc.reason,
+				}; !slices.Equal(got, want) {
 					t.Fatalf("got log messages %v, want %v", got, want)
 				}
 				// Probes after 5, 10 and 20 seconds.

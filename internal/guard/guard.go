@@ -2,9 +2,9 @@
 // something other than the records must be wrong. A broken mapping must not empty a topic into its
 // dead-letter topic.
 //
-// It is pure: it knows no clock, no I/O and no goroutine. Those who refuse records report them before
-// anything is retried or dead-lettered. While the guard is tripped, refused records stay where they
-// are, and one record at a time is sent as a probe.
+// It is pure: it knows no clock, no I/O and no goroutine. Those who refuse records report them
+// before anything is retried or dead-lettered. While the guard is tripped, refused records stay
+// where they are, and one record at a time is sent as a probe.
 package guard
 
 import (
@@ -23,10 +23,11 @@ const acceptedToClear = 5
 
 // Config says when the guard trips.
 type Config struct {
-	// MaxRatio is the share of refused records above which it trips, above 0 and at most 1; 1: never.
+	// MaxRatio is the share of refused records above which it trips, above 0 and at most 1; 1:
+	// never.
 	MaxRatio float64
-	// Window is the number of last records with different keys over which the share is taken, at least
-	// 20; 0: it never trips.
+	// Window is the number of last records with different keys over which the share is taken, at
+	// least 20; 0: it never trips.
 	Window int
 }
 
@@ -45,16 +46,16 @@ type Status struct {
 	// RejectedShare is the share of the last WindowRecords records that were refused.
 	RejectedShare float64
 	WindowRecords int
-	// Operation, Cause and Code belong to the most frequent refusal among them. Operation is empty if
-	// the records have none.
+	// Operation, Cause and Code belong to the most frequent refusal among them. Operation is empty
+	// if the records have none.
 	Operation string
 	Cause     record.Cause
 	Code      string
 }
 
 // Guard watches one stage of one pipeline. Results that arrive at different speeds, such as a bad
-// record's before any call and a good one's after it, would say nothing together. A nil *Guard never
-// trips. Guard is safe for concurrent use.
+// record's before any call and a good one's after it, would say nothing together. A nil *Guard
+// never trips. Guard is safe for concurrent use.
 type Guard struct {
 	cfg  Config
 	seed maphash.Seed
@@ -88,9 +89,9 @@ func (g *Guard) Subscribe(notify func(Status)) {
 	g.subscribers = append(g.subscribers, notify)
 }
 
-// RecordResults counts what became of records together: the items of a call, or one record that never
-// came to a call. It returns whether the guard is tripped then; if so, the refused ones must neither be
-// retried nor dead-lettered. operation is empty if none was found.
+// RecordResults counts what became of records together: the items of a call, or one record that
+// never came to a call. It returns whether the guard is tripped then; if so, the refused ones must
+// neither be retried nor dead-lettered. operation is empty if none was found.
 func (g *Guard) RecordResults(operation string, results []Result) (tripped bool) {
 	if g.isDisabled() || len(results) == 0 {
 		return g.Tripped()
@@ -182,8 +183,8 @@ func (g *Guard) setTripped(operation string) {
 	g.tripped, g.operation, g.acceptedInRow = true, operation, 0
 }
 
-// updateTripped applies the results of a call to a tripped guard. Records that another operation than
-// the one at fault accepts count toward the share only.
+// updateTripped applies the results of a call to a tripped guard. Records that another operation
+// than the one at fault accepts count toward the share only.
 func (g *Guard) updateTripped(operation string, accepted, refused int) {
 	if g.operation == "" || g.operation == operation {
 		g.acceptedInRow += accepted

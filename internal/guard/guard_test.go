@@ -43,11 +43,12 @@ func newTrippedGuard() *guard.Guard {
 	return floodGuard
 }
 
-// The model is a list of the latest result of each key, the oldest first, whose last elements are the
-// window.
+// The model is a list of the latest result of each key, the oldest first, whose last elements are
+// the window.
 func TestTheGuardTripsWhenTheRefusedShareExceedsTheRatioAndNotBefore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		window, ratio := rapid.IntRange(20, 40).Draw(t, "window"), rapid.SampledFrom([]float64{0.01, 0.29, 0.5, 0.9}).Draw(t, "ratio")
+		window := rapid.IntRange(20, 40).Draw(t, "window")
+		ratio := rapid.SampledFrom([]float64{0.01, 0.29, 0.5, 0.9}).Draw(t, "ratio")
 		floodGuard := guard.NewGuard(guard.Config{MaxRatio: ratio, Window: window})
 		type result struct {
 			key     string
@@ -87,7 +88,9 @@ func TestTheGuardTripsWhenTheRefusedShareExceedsTheRatioAndNotBefore(t *testing.
 }
 
 func TestARecordThatIsRefusedRepeatedlyCountsOnce(t *testing.T) {
-	for name, rec := range map[string]*record.Record{"by its key": recordWithKey("k"), "by its origin": recordAtOffset(7)} {
+	for name, rec := range map[string]*record.Record{
+		"by its key": recordWithKey("k"), "by its origin": recordAtOffset(7),
+	} {
 		t.Run(name, func(t *testing.T) {
 			floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
 			for range 1000 {
@@ -136,7 +139,9 @@ func TestTheGuardIsNotTripped(t *testing.T) {
 			}
 		})
 	}
-	for name, floodGuard := range map[string]*guard.Guard{"nil": nil, "ratio of 1": guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20})} {
+	for name, floodGuard := range map[string]*guard.Guard{
+		"nil": nil, "ratio of 1": guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20}),
+	} {
 		t.Run(name, func(t *testing.T) {
 			recordOneByOne(floodGuard, 0, 500, refusedResult)
 			floodGuard.Trip(operationName, []guard.Result{refusedResult(recordAtOffset(1))})
@@ -191,7 +196,9 @@ func TestFiveAcceptedInARowClearTheGuard(t *testing.T) {
 func TestARefusalInTheSameCallRestartsTheRow(t *testing.T) {
 	floodGuard := newTrippedGuard()
 	recordOneByOne(floodGuard, 100, 4, acceptedResult)
-	floodGuard.RecordResults(operationName, []guard.Result{acceptedResult(recordAtOffset(200)), refusedResult(recordAtOffset(201))})
+	floodGuard.RecordResults(
+		operationName, []guard.Result{acceptedResult(recordAtOffset(200)), refusedResult(recordAtOffset(201))},
+	)
 	if !floodGuard.Tripped() {
 		t.Error("got cleared by a call with a refusal, want tripped")
 	}
@@ -202,7 +209,8 @@ func TestARefusalInTheSameCallRestartsTheRow(t *testing.T) {
 func TestAnotherOperationClearsTheGuardByTheShareOnly(t *testing.T) {
 	floodGuard := newTrippedGuard()
 	for i := range 19 {
-		if floodGuard.RecordResults("vendor.other", []guard.Result{acceptedResult(recordAtOffset(100 + i))}); !floodGuard.Tripped() {
+		floodGuard.RecordResults("vendor.other", []guard.Result{acceptedResult(recordAtOffset(100 + i))})
+		if !floodGuard.Tripped() {
 			t.Fatalf("got cleared by %d of another operation, want tripped", i+1)
 		}
 	}
@@ -249,7 +257,10 @@ func TestSubscribersAreNotifiedOnceOfEachChangeWithTheMostFrequentRefusal(t *tes
 	if len(notified) != 2 || notified[1].Tripped {
 		t.Fatalf("got %+v, want tripped and cleared", notified)
 	}
-	want := guard.Status{Tripped: true, RejectedShare: 0.75, WindowRecords: 20, Operation: operationName, Cause: record.CauseRejected, Code: "E1"}
+	want := guard.Status{
+		Tripped: true, RejectedShare: 0.75, WindowRecords: 20, Operation: operationName, Cause: record.CauseRejected,
+		Code: "E1",
+	}
 	if notified[0] != want {
 		t.Errorf("got %+v, want %+v", notified[0], want)
 	}
