@@ -44,9 +44,9 @@ func (h *harness) commitOffset(o kadm.Offset) {
 	h.commits.StartAt(o.Topic, o.Partition, o.At)
 	offsets := kadm.Offsets{}
 	offsets.Add(o)
-	answer, err := kadm.NewClient(h.client).CommitOffsets(h.t.Context(), group, offsets)
+	responses, err := kadm.NewClient(h.client).CommitOffsets(h.t.Context(), group, offsets)
 	if err == nil {
-		err = answer.Error()
+		err = responses.Error()
 	}
 	if err != nil {
 		h.t.Fatal(err)
@@ -57,7 +57,7 @@ func withLostPolicy(policy consume.LostOffsetPolicy) func(*fakeStages, *consume.
 	return func(_ *fakeStages, cfg *consume.Config) { cfg.OnOffsetLost = policy }
 }
 
-// The log has offsets 5 to 10; 100 and 2 are committed.
+// The log starts at 5 and ends at 10, and 100 or 2 is committed.
 func TestLostOffsetFollowsItsPolicy(t *testing.T) {
 	for _, test := range []struct {
 		policy        consume.LostOffsetPolicy

@@ -146,9 +146,9 @@ func TestAddedPartitionWaitsForItsRetryPartitionsAndBeginsAtItsStart(t *testing.
 		testkit.AdvanceClock(10 * time.Second)
 		admin := kadm.NewClient(h.client)
 		grow := func(topics ...string) {
-			answer, err := admin.CreatePartitions(t.Context(), 1, topics...)
+			responses, err := admin.CreatePartitions(t.Context(), 1, topics...)
 			if err == nil {
-				err = answer.Error()
+				err = responses.Error()
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -205,15 +205,15 @@ func TestStartAppliesOnceWhenTwoMembersStartTogether(t *testing.T) {
 }
 
 func TestCoordinatorAndLeaderMovesCauseNoLossAndNoDuplicate(t *testing.T) {
-	for _, next := range []bool{false, true} {
-		t.Run(map[bool]string{false: "classic", true: "KIP-848"}[next], func(t *testing.T) {
+	for _, consumerProtocol := range []bool{false, true} {
+		t.Run(map[bool]string{false: "classic", true: "KIP-848"}[consumerProtocol], func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
 				h := newHarnessWithBrokers(t, 3)
 				moved := h.Cluster().Fault(kfake.Fault{
 					Keys: []kmsg.Key{kmsg.FindCoordinator}, Observe: true, Count: -1,
 				})
 				h.produceRecords(300, func(i int) string { return []string{"ok", "retry once"}[i/3%2] })
-				change := withProtocol(next)
+				change := withProtocol(consumerProtocol)
 				a, b := h.startMember(1, 2*time.Second, change), h.startMember(2, 2*time.Second, change)
 				for range 6 {
 					testkit.AdvanceClock(1500 * time.Millisecond)
@@ -225,7 +225,7 @@ func TestCoordinatorAndLeaderMovesCauseNoLossAndNoDuplicate(t *testing.T) {
 				a.stopCleanly()
 				b.stopCleanly()
 				if moved.Hits() < 2 {
-					t.Error("got fewer than 2 coordinator look-ups, want at least 2")
+					t.Errorf("got %d coordinator look-ups, want at least 2", moved.Hits())
 				}
 				h.checkDeliveries(300, 0)
 			})
