@@ -45,8 +45,8 @@ const (
 // statementsSet is the call's member for financial statements by default.
 const statementsSet = "financial_statement_customer_events_set"
 
-// Default returns a Config with its defaults. BaseURL and Auth have none. The TTL of a token is less than
-// the hour for which the oldest releases accept it.
+// Default returns a Config with its defaults. BaseURL and Auth have none. The TTL of a token is
+// less than the hour for which the oldest releases accept it.
 func Default() Config {
 	return Config{
 		TimeZone:               "UTC",

@@ -11,14 +11,14 @@ import (
 	"sluice/internal/sink"
 )
 
-func TestEveryFaultOfAConfigurationIsNamedAtOnce(t *testing.T) {
+func TestEveryInvalidSettingIsReportedAtOnce(t *testing.T) {
 	_, err := New("crm2", Config{
 		BaseURL: "https://jo:s3cret@crm.example.com", TimeZone: "Europe/Atlantis", Timeout: -time.Second, RequestsPerSecond: math.NaN(),
 		ErrorCodes: map[string]Meaning{"AException": "dead", "BException": MeansDelivered}, LoginCodes: []string{"CException", "BException", ""}, Release: "11", TokenTTL: time.Second,
 		FinancialStatementsSet: "sets", Auth: Auth{WebAPIKey: config.NewSecret("k3y"), Username: "jo"},
 	}, nil)
 	if err == nil {
-		t.Fatal("no error")
+		t.Fatal("got no error, want every invalid setting")
 	}
 	want := `configuring the CRM.COM account crm2: base_url: must be an absolute http or https URL without user, query and fragment
 time_zone: must be a time zone from the IANA database, such as Europe/Amsterdam
@@ -37,13 +37,13 @@ release: must be R10 or newer, such as R11 or R10.1`
 	}
 }
 
-func checked(c Config) []string {
+func checkedPaths(c Config) []string {
 	var paths []string
 	c.Check(func(path, _ string, _ ...any) { paths = append(paths, path) })
 	return paths
 }
 
-func TestALoginIsAKeyOrAWholeUser(t *testing.T) {
+func TestAuthIsEitherAKeyOrACompleteUser(t *testing.T) {
 	for _, c := range []struct {
 		auth Auth
 		want []string
@@ -56,34 +56,34 @@ func TestALoginIsAKeyOrAWholeUser(t *testing.T) {
 		{Auth{Username: "jo", Organisation: "org"}, []string{"auth.password"}},
 		{userLogin, nil},
 	} {
-		if got := checked(accountAt("http://crm", c.auth)); !slices.Equal(got, c.want) {
-			t.Errorf("%+v: faults at %q, want %q", c.auth, got, c.want)
+		if got := checkedPaths(configFor("http://crm", c.auth)); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: got violations at %q, want %q", c.auth, got, c.want)
 		}
 	}
 }
 
-func TestReleasesBeforeR10AreRefused(t *testing.T) {
+func TestReleasesBeforeR10AreInvalid(t *testing.T) {
 	for release, want := range map[string][]string{
 		"R9.1": {"release"}, "R10.1.1.1": {"release"}, "": {"release"}, "r11": {"release"}, "R10": nil, "R10.0.0": nil, "R18": nil,
 	} {
-		cfg := accountAt("http://crm", userLogin)
+		cfg := configFor("http://crm", userLogin)
 		cfg.Release = release
-		if got := checked(cfg); !slices.Equal(got, want) {
-			t.Errorf("%s: faults at %q, want %q", release, got, want)
+		if got := checkedPaths(cfg); !slices.Equal(got, want) {
+			t.Errorf("%s: got violations at %q, want %q", release, got, want)
 		}
 	}
 }
 
-func TestTheSevenOperationsAreNotRepeatableAndHaveAnEventEach(t *testing.T) {
-	ops := unsent(t, nil)
+func TestSevenOperationsAreNotRepeatableAndHaveOneEventEach(t *testing.T) {
+	ops := newUncalledOperations(t, nil)
 	if len(ops) != 7 || len(Specs()) != 7 {
-		t.Errorf("%d operations of %d", len(ops), len(Specs()))
+		t.Errorf("got %d operations and %d specs, want 7", len(ops), len(Specs()))
 	}
 	events := map[string]bool{}
 	for name, op := range ops {
 		spec := op.Spec()
 		if _, known := event.NewEvent(spec.Event); !known || events[spec.Event] {
-			t.Errorf("%s: its event %s is unknown or another's", name, spec.Event)
+			t.Errorf("%s: got event %s, which is unknown or another operation's", name, spec.Event)
 		}
 		events[spec.Event] = true
 		if spec.MaxItems != 1000 || spec.Repeatable || spec.UnknownPolicy != sink.UnknownRetry || spec.MaxResends != 2 {

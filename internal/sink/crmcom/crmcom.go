@@ -1,10 +1,11 @@
-// Package crmcom writes business events to the CRM.COM Web API (V4, releases R10 and newer): seven kinds
-// of event through customer_events/bulk, up to 1,000 events of one kind per call. A response has one
-// result per item, under the request_unique_identifier that the item was sent with.
+// Package crmcom writes business events to the CRM.COM Web API (V4, releases R10 and newer): seven
+// kinds of event through customer_events/bulk, up to 1,000 events of one kind per call. A response
+// has one result per item, under the request_unique_identifier that the item was sent with.
 //
-// The package follows the vendor's page: encode_*.go has the members of an event in the page's words,
-// response.go and refusal.go what comes back, and login.go the two ways to a token. Where the page leaves
-// a question open, the code avoids losing an event, then booking it twice, and a comment says so.
+// The package follows the vendor's page: encode_*.go has the members of an event in the page's
+// words, response.go and refusal.go what comes back, and login.go the two ways to a token. Where
+// the page leaves a question open, the code avoids losing an event, then booking it twice, and a
+// comment says so.
 package crmcom
 
 import (
@@ -61,8 +62,9 @@ var bulkMethods = [...]bulkMethod{
 	},
 }
 
-// newSpec returns the spec of an operation. None is repeatable: the vendor books an event each time it is
-// sent, even with the same reference number (the page's example of purchases, items 31 and 32).
+// newSpec returns the spec of an operation. None is repeatable: the vendor books an event each time
+// it is sent, even with the same reference number (the page's example of purchases, items 31 and
+// 32).
 func newSpec(name, event, defaultPipeline string) sink.OperationSpec {
 	return sink.OperationSpec{
 		Name: name, Event: "sluice.crmcom." + event, MaxItems: maxItems,
@@ -95,12 +97,13 @@ type operation struct {
 	account *account
 }
 
-// sink.TokenRefresher is found by a type assertion. Without this line, a method that no longer implements
-// it would still compile.
+// sink.TokenRefresher is found by a type assertion. Without this line, a method that no longer
+// implements it would still compile.
 var _ sink.TokenRefresher = (*operation)(nil)
 
-// New returns the seven operations of one account, which share its token. The client must not follow
-// redirects; vendorhttp.NewClient returns such clients. The error names every invalid setting.
+// New returns the seven operations of one account, which share its token. The client must not
+// follow redirects; vendorhttp.NewClient returns such clients. The error names every invalid
+// setting.
 func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error) {
 	a, err := newAccount(cfg, client)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"sluice/internal/sink"
 )
 
-func encoded(t *testing.T, op sink.Operation, ev any) map[string]any {
+func encodeMembers(t *testing.T, op sink.Operation, ev any) map[string]any {
 	t.Helper()
 	item, err := op.Encode(t.Context(), ev, originAt(7))
 	if err != nil {
@@ -28,7 +28,7 @@ func encoded(t *testing.T, op sink.Operation, ev any) map[string]any {
 	return got
 }
 
-func faults(t *testing.T, op sink.Operation, ev any) []string {
+func violationsOf(t *testing.T, op sink.Operation, ev any) []string {
 	t.Helper()
 	item, err := op.Encode(t.Context(), ev, originAt(7))
 	var invalid *sink.ValidationError
@@ -36,7 +36,7 @@ func faults(t *testing.T, op sink.Operation, ev any) []string {
 		return nil
 	}
 	if !errors.As(err, &invalid) || item.Body != nil {
-		t.Fatalf("got %v and %s, want a *sink.Invalid and no item", err, item.Body)
+		t.Fatalf("got %v and %s, want a *sink.ValidationError and no item", err, item.Body)
 	}
 	var list []string
 	for _, f := range invalid.Violations {
@@ -45,15 +45,15 @@ func faults(t *testing.T, op sink.Operation, ev any) []string {
 	return list
 }
 
-// fill sets every field, but of an identifier only its first key.
-func fill(v reflect.Value) {
+// fillValue sets every field, but only the first key of an identifier.
+func fillValue(v reflect.Value) {
 	switch at := v.Addr().Interface().(type) {
 	case *string:
 		*at = "x"
 	case *float64:
 		*at = 1.5
 	case *time.Time:
-		*at = at2024
+		*at = july2024
 	case *event.Decimal:
 		*at = event.Millionths(1_500_000)
 	default:
@@ -61,37 +61,37 @@ func fill(v reflect.Value) {
 	}
 }
 
-var at2024 = time.Date(2024, 7, 1, 12, 0, 0, 0, time.UTC)
+var july2024 = time.Date(2024, 7, 1, 12, 0, 0, 0, time.UTC)
 
 func fillNested(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		fill(v.Elem())
+		fillValue(v.Elem())
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		fill(v.Index(0))
+		fillValue(v.Index(0))
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if i == 0 || !strings.HasSuffix(v.Type().Name(), "Identifier") {
-				fill(v.Field(i))
+				fillValue(v.Field(i))
 			}
 		}
 	}
 }
 
-// filled is an event with every field that the vendor takes at once.
-func filled(t *testing.T, name string) any {
+// newFilledEvent returns an event with every field that the vendor takes at once.
+func newFilledEvent(t *testing.T, name string) any {
 	t.Helper()
 	ev, known := event.NewEvent(name)
 	if !known {
-		t.Fatalf("no event %s", name)
+		t.Fatalf("got no event %s", name)
 	}
 	v := reflect.ValueOf(ev).Elem()
-	fill(v)
+	fillValue(v)
 	for i := range v.NumField() {
 		switch v.Type().Field(i).Tag.Get("avro") {
-		case participantMember: // excludes the account
+		case participantMember: // excluded by the account
 			v.Field(i).SetZero()
 		case "social_media":
 			v.Field(i).SetString("FACEBOOK")
@@ -102,33 +102,33 @@ func filled(t *testing.T, name string) any {
 	return ev
 }
 
-// A field that is added to a schema and forgotten here would be lost without a word.
-func TestEveryFieldOfAnEventIsSent(t *testing.T) {
-	for _, op := range unsent(t, nil) {
+// A field that is added to a schema and forgotten in the encoder would be lost silently.
+func TestEveryFieldOfEveryEventIsSent(t *testing.T) {
+	for _, op := range newUncalledOperations(t, nil) {
 		name := op.Spec().Event
-		ev := filled(t, name)
+		ev := newFilledEvent(t, name)
 		want := map[string]bool{"request_unique_identifier": true}
 		for f := range reflect.TypeOf(ev).Elem().Fields() {
 			want[f.Tag.Get("avro")] = true
 		}
-		delete(want, "event_id")     // stands in for a reference number that is absent
-		delete(want, currencyMember) // the call's
+		delete(want, "event_id")     // replaces an absent reference number
+		delete(want, currencyMember) // a member of the call
 		delete(want, participantMember)
-		got := encoded(t, op, ev)
+		got := encodeMembers(t, op, ev)
 		for field := range want {
 			if got[field] == nil {
-				t.Errorf("%s: %s is not sent", name, field)
+				t.Errorf("%s: got no member %s", name, field)
 			}
 		}
 		if len(got) != len(want) {
-			t.Errorf("%s: %d members sent, want %d: %v", name, len(got), len(want), got)
+			t.Errorf("%s: got %d members, want %d: %v", name, len(got), len(want), got)
 		}
 	}
 }
 
-func TestMeasuredIndicatorsAreSentAsThePageNamesThem(t *testing.T) {
-	got := encoded(t, unsent(t, nil)["financial_statements"], &event.FinancialStatement{
-		AccountsReceivableIdentifier: number("A1"), ClassificationIdentifier: classified("S"), PerformedByUnitIdentifier: adminUnit(), PerformedOn: at(15, 0, 0),
+func TestMeasuredIndicatorsHaveTheNamesOfThePage(t *testing.T) {
+	got := encodeMembers(t, newUncalledOperations(t, nil)["financial_statements"], &event.FinancialStatement{
+		AccountsReceivableIdentifier: accountByNumber("A1"), ClassificationIdentifier: classificationByName("S"), PerformedByUnitIdentifier: adminUnit(), PerformedOn: dayAt(15, 0, 0),
 		MeasuredKeyPerformanceIndicatorsSet: []event.MeasuredKeyPerformanceIndicator{
 			{KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{AlternativeCode: new("K1")}, Value: event.Millionths(-2_500_000)},
 			{KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{Id: new("K2")}, Value: event.Millionths(1),
@@ -145,8 +145,8 @@ func TestMeasuredIndicatorsAreSentAsThePageNamesThem(t *testing.T) {
 	}
 }
 
-func TestReferenceIsTheEventsOwnThenItsIDThenTheOrigin(t *testing.T) {
-	op := unsent(t, func(c *Config) { c.ExternalSystem = "pos" })["purchases"]
+func TestReferenceNumberDefaultsToEventIDThenOrigin(t *testing.T) {
+	op := newUncalledOperations(t, func(c *Config) { c.ExternalSystem = "pos" })["purchases"]
 	for _, c := range []struct {
 		reference, id, system *string
 		want, wantSystem      string
@@ -158,7 +158,7 @@ func TestReferenceIsTheEventsOwnThenItsIDThenTheOrigin(t *testing.T) {
 	} {
 		e := purchaseOf("A1")
 		e.ExternalSystemReferenceNumber, e.EventId, e.ExternalSystem = c.reference, c.id, c.system
-		got := encoded(t, op, e)
+		got := encodeMembers(t, op, e)
 		if got["external_system_reference_number"] != c.want || got["external_system"] != c.wantSystem {
 			t.Errorf("got %v of %v, want %v of %v", got["external_system_reference_number"], got["external_system"], c.want, c.wantSystem)
 		}
@@ -168,18 +168,18 @@ func TestReferenceIsTheEventsOwnThenItsIDThenTheOrigin(t *testing.T) {
 	}
 }
 
-func TestDatesAreOfTheConfiguredZone(t *testing.T) {
-	op := unsent(t, func(c *Config) { c.TimeZone = "Europe/Nicosia" })["purchases"]
+func TestDatesAreInTheConfiguredZone(t *testing.T) {
+	op := newUncalledOperations(t, func(c *Config) { c.TimeZone = "Europe/Nicosia" })["purchases"]
 	e := purchaseOf("A1")
 	e.PerformedOn = time.Date(2024, 12, 31, 23, 59, 59, 999_000_000, time.UTC)
-	e.UdfDate1 = &at2024
-	got := encoded(t, op, e)
+	e.UdfDate1 = &july2024
+	got := encodeMembers(t, op, e)
 	if got["performed_on"] != "2025-01-01T01:59:59" || got["udf_date_1"] != "2024-07-01T15:00:00" {
 		t.Errorf("got %v and %v", got["performed_on"], got["udf_date_1"])
 	}
 }
 
-func TestNumbersAreExactAndNeverInExponentForm(t *testing.T) {
+func TestNumbersAreExactWithoutExponent(t *testing.T) {
 	e := purchaseOf("A1")
 	huge, err := event.ParseDecimal("12345678901234567890123456789012.000001")
 	if err != nil {
@@ -188,7 +188,7 @@ func TestNumbersAreExactAndNeverInExponentForm(t *testing.T) {
 	e.ProductsSet = e.ProductsSet[:1]
 	e.ProductsSet[0].TotalAmount = huge
 	e.UdfFloat1, e.UdfFloat2 = new(1e21), new(1e-7)
-	item, err := unsent(t, nil)["purchases"].Encode(t.Context(), e, originAt(7))
+	item, err := newUncalledOperations(t, nil)["purchases"].Encode(t.Context(), e, originAt(7))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,27 +196,27 @@ func TestNumbersAreExactAndNeverInExponentForm(t *testing.T) {
 		`"total_amount":12345678901234567890123456789012.000001}`, `"udf_float_1":1000000000000000000000,`, `"udf_float_2":0.0000001,`,
 	} {
 		if !strings.Contains(string(item.Body), want) {
-			t.Errorf("%s is not in %s", want, item.Body)
+			t.Errorf("got no %s in %s", want, item.Body)
 		}
 	}
 }
 
-func TestGroupIsTheCurrencyOfTheCall(t *testing.T) {
-	op := unsent(t, nil)["purchases"]
+func TestEnvelopeKeyIsTheCurrency(t *testing.T) {
+	op := newUncalledOperations(t, nil)["purchases"]
 	e := purchaseOf("A1")
 	plain, err := op.Encode(t.Context(), e, originAt(7))
 	if err != nil || plain.EnvelopeKey != "" {
-		t.Fatalf("got group %q, %v", plain.EnvelopeKey, err)
+		t.Fatalf("got envelope key %q, %v", plain.EnvelopeKey, err)
 	}
 	e.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new("EUR")}
 	item, err := op.Encode(t.Context(), e, originAt(7))
 	if err != nil || item.EnvelopeKey != `{"code":"EUR"}` || string(item.Body) != string(plain.Body) {
-		t.Errorf("got group %q and %s, %v", item.EnvelopeKey, item.Body, err)
+		t.Errorf("got envelope key %q and %s, %v", item.EnvelopeKey, item.Body, err)
 	}
 }
 
-func TestAnyTextSurvivesAsJSON(t *testing.T) {
-	op := unsent(t, nil)["purchases"]
+func TestAnyValidTextSurvivesEncoding(t *testing.T) {
+	op := newUncalledOperations(t, nil)["purchases"]
 	rapid.Check(t, func(rt *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })).Draw(rt, "text")
 		e := purchaseOf("A1")
@@ -224,7 +224,7 @@ func TestAnyTextSurvivesAsJSON(t *testing.T) {
 		item, err := op.Encode(t.Context(), e, originAt(7))
 		if !utf8.ValidString(text) {
 			if !errors.As(err, new(*sink.ValidationError)) {
-				rt.Fatalf("%q: %v, want it to be invalid, for it cannot be sent unchanged", text, err)
+				rt.Fatalf("%q: got %v, want a *sink.ValidationError: the text cannot be sent unchanged", text, err)
 			}
 			return
 		}
@@ -242,7 +242,7 @@ func TestAnyTextSurvivesAsJSON(t *testing.T) {
 }
 
 func TestItemsDoNotShareMemory(t *testing.T) {
-	op := unsent(t, nil)["purchases"]
+	op := newUncalledOperations(t, nil)["purchases"]
 	first, err := op.Encode(t.Context(), purchaseOf("A1"), originAt(1))
 	if err != nil {
 		t.Fatal(err)
@@ -252,12 +252,12 @@ func TestItemsDoNotShareMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(first.Body) != before {
-		t.Errorf("the first item became %s", first.Body)
+		t.Errorf("got the first item changed to %s", first.Body)
 	}
 }
 
 func BenchmarkEncodePurchase(b *testing.B) {
-	op := unsent(b, nil)["purchases"]
+	op := newUncalledOperations(b, nil)["purchases"]
 	e := purchaseOf("ACR0000000228")
 	b.ReportAllocs()
 	for b.Loop() {

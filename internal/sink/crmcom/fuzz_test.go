@@ -12,44 +12,44 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// FuzzAnswer holds an answer against a reading of its own: an item is delivered only where it
-// stands exactly once in the processed set, and nowhere else.
-func FuzzAnswer(f *testing.F) {
+// FuzzResponse compares a response with a decoding of its own: an item is delivered only if it is
+// exactly once in the processed set and nowhere else.
+func FuzzResponse(f *testing.F) {
 	a, b := "events-0-0", "events-0-1"
 	for _, seed := range []string{
-		answered(done(a, b), "[]"), answered(done(a), undone("NotFoundAPIValueException", b)), answered(done(a, a), undone("X", b, a)),
-		failed("InvalidTokenException", "events-0-1"), `{"data":{"Processed_Customer_Events_Set":[{"request_unique_identifier":"events-0-0"}]},"status":{"code":"OK"}}`,
-		strings.Replace(answered(done(a), "[]"), "unprocessed_", "processed_", 1), "", "null",
+		bulkResponse(processedRows(a, b), "[]"), bulkResponse(processedRows(a), unprocessedRows("NotFoundAPIValueException", b)), bulkResponse(processedRows(a, a), unprocessedRows("X", b, a)),
+		refusedResponse("InvalidTokenException", "events-0-1"), `{"data":{"Processed_Customer_Events_Set":[{"request_unique_identifier":"events-0-0"}]},"status":{"code":"OK"}}`,
+		strings.Replace(bulkResponse(processedRows(a), "[]"), "unprocessed_", "processed_", 1), "", "null",
 	} {
 		f.Add(200, []byte(seed))
 		f.Add(400, []byte(seed))
 	}
-	account := anAccount(f, nil)
+	account := newTestAccount(f, nil)
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		items := fakeItems(2)
+		items := newTestItems(2)
 		got := account.readResponse(vendorhttp.Exchange{Status: status, Header: http.Header{}, Body: body, RequestWritten: true}, items, "tok")
 		if (got.Class == sink.Delivered) != (len(got.ItemResults) == len(items)) || got.Class == 0 {
-			t.Fatalf("class %v with %d items", got.Class, len(got.ItemResults))
+			t.Fatalf("got class %v with %d items", got.Class, len(got.ItemResults))
 		}
 		for i, r := range got.ItemResults {
-			if processed, unprocessed := mentions(body, items[i].ID); r.Class == sink.Delivered && (processed != 1 || unprocessed != 0) {
-				t.Fatalf("item %d is delivered, and stands %d times among the processed, %d times among the unprocessed", i, processed, unprocessed)
+			if processed, unprocessed := countMentions(body, items[i].ID); r.Class == sink.Delivered && (processed != 1 || unprocessed != 0) {
+				t.Fatalf("item %d is delivered, got it %d times in the processed set and %d times in the unprocessed one", i, processed, unprocessed)
 			} else if r.Class == 0 {
 				t.Fatalf("item %d has no class", i)
 			}
 		}
 		for _, n := range got.ItemErrors {
 			if !strings.Contains(got.Class.String(), "rejected") || n.Index < 0 || n.Index >= len(items) {
-				t.Fatalf("%v names item %d", got.Class, n.Index)
+				t.Fatalf("got class %v with item %d named", got.Class, n.Index)
 			}
 		}
 	})
 }
 
-// FuzzRows holds the walk over a set against encoding/json.
+// FuzzRows compares the cursor with encoding/json.
 func FuzzRows(f *testing.F) {
 	for _, seed := range []string{
-		done("a", "b"), undone("X", "a"), "null", "[]", "[null]", "[7]", "{}", `"x"`, " [ { } , { \"error_code\" : \"\\u00e9\\\\\" } ] ",
+		processedRows("a", "b"), unprocessedRows("X", "a"), "null", "[]", "[null]", "[7]", "{}", `"x"`, " [ { } , { \"error_code\" : \"\\u00e9\\\\\" } ] ",
 		`[{"a":[{"b":"]\""},-1.5e3,true],"request_unique_identifier":"1","request_unique_identifier":null}]`,
 	} {
 		f.Add([]byte(seed))
@@ -84,9 +84,9 @@ func FuzzRows(f *testing.F) {
 	})
 }
 
-// mentions counts by the tokens of the answer in which sets an identifier stands, all sets of a
-// name taken together.
-func mentions(body []byte, id string) (processed, unprocessed int) {
+// countMentions counts by the tokens of the response how often each set has an identifier. Sets of
+// one name count together.
+func countMentions(body []byte, id string) (processed, unprocessed int) {
 	var path []string // the members that lead to the token; "" for an array
 	dec := json.NewDecoder(bytes.NewReader(body))
 	var walk func() bool
@@ -107,7 +107,7 @@ func mentions(body []byte, id string) (processed, unprocessed int) {
 				path = append(path, name)
 				if name == "request_unique_identifier" {
 					last = ""
-					if value, ok := stringNext(dec, body); ok {
+					if value, ok := nextString(dec, body); ok {
 						last = value
 					}
 				}
@@ -141,8 +141,8 @@ func mentions(body []byte, id string) (processed, unprocessed int) {
 	return processed, unprocessed
 }
 
-// stringNext is the value that follows, where it is a string. It does not move the decoder.
-func stringNext(dec *json.Decoder, body []byte) (string, bool) {
+// nextString returns the value that follows if it is a string. It does not move the decoder.
+func nextString(dec *json.Decoder, body []byte) (string, bool) {
 	rest := bytes.TrimLeft(body[dec.InputOffset():], " \t\r\n:")
 	var s string
 	err := json.NewDecoder(bytes.NewReader(rest)).Decode(&s)

@@ -15,7 +15,8 @@ var defaultCodes = map[string]Meaning{
 	"ReferredByAnotherParticipantException": MeansRejected,
 }
 
-// meaningOf returns what an error code says about an item: as configured, as documented, or by its name.
+// meaningOf returns what an error code says about an item: as configured, as documented, or by its
+// name.
 func (a *account) meaningOf(code string) Meaning {
 	if meaning, known := a.codes[code]; known {
 		return meaning
@@ -38,7 +39,8 @@ func (m Meaning) resultClass() sink.ResultClass {
 	return sink.Rejected // CheckTags admits no other meaning
 }
 
-// transientCode matches exceptions of the vendor's own machinery. The word "blocked" is not about a lock.
+// transientCode matches exceptions of the vendor's own machinery. The word "blocked" is not about a
+// lock.
 var transientCode = regexp.MustCompile(`(?i)timeout|timedout|connection|unavailable|deadlock|(?:^|[^b])lock`)
 
 func isTransient(code string) bool { return transientCode.MatchString(code) }
@@ -48,14 +50,14 @@ var (
 		`access.?denied|permission|privilege|forbidden`)
 	// dataCode matches exceptions that are about the values of a request.
 	dataCode = regexp.MustCompile(`(?i)APIValue|NotFound|Mandatory|Duplicate|AlreadyExists|Participant`)
-	// repeatedValue matches what the vendor repeats from the request: Account (ACR000177) Not Found. A
-	// bracket that is not closed holds the rest of the text. An apostrophe is not a quote.
+	// repeatedValue matches what the vendor repeats from the request: Account (ACR000177) Not
+	// Found. A bracket that is not closed holds the rest of the text. An apostrophe is not a quote.
 	repeatedValue = regexp.MustCompile(`(\()(?:[^()]|\([^()]*\))*(\)|$)|(")[^"]*(")|\B(')[^']*(')\B`)
 )
 
-// isTokenRefused reports whether a refusal is about the token and not about the data. No page shows such a
-// refusal, so words decide: first those of the code, since a text may be about an expired voucher. The
-// configuration overrides them for the codes that it lists.
+// isTokenRefused reports whether a refusal is about the token and not about the data. No page shows
+// such a refusal, so words decide: first those of the code, since a text may be about an expired
+// voucher. The configuration overrides them for the codes that it lists.
 func (a *account) isTokenRefused(code, text string) bool {
 	if slices.Contains(a.loginCodes, code) {
 		return true
@@ -71,9 +73,9 @@ func (a *account) isTokenRefused(code, text string) bool {
 
 var errContradiction = errors.New("the response refuses the call and lists processed items")
 
-// classifyRefusal classifies a call that the vendor refused as a whole. It first finds the two kinds of
-// refusal that are not about the data, then the items that the text names. A code that means something
-// other than a rejection is trusted only if the item is alone in the call.
+// classifyRefusal classifies a call that the vendor refused as a whole. It first finds the two
+// kinds of refusal that are not about the data, then the items that the text names. A code that
+// means something other than a rejection is trusted only if the item is alone in the call.
 func (a *account) classifyRefusal(response *sink.Response, env *envelope, items []sink.Item) {
 	code, text := string(env.status.Code), env.status.fullText()
 	_, known := a.codes[code]

@@ -19,8 +19,8 @@ const (
 
 var releasePattern = regexp.MustCompile(`^R(\d{1,2})(?:\.(\d{1,2}))?(?:\.\d{1,3})?$`)
 
-// parseRelease parses R11, R10.1 or R10.1.0. It returns false for any other form, and for releases that
-// take no events in bulk.
+// parseRelease parses R11, R10.1 or R10.1.0. It returns false for any other form, and for releases
+// that take no events in bulk.
 func parseRelease(text string) (release, bool) {
 	match := releasePattern.FindStringSubmatch(text)
 	if match == nil {

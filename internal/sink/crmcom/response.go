@@ -9,17 +9,17 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// envelope is the body of every response, refusals included: {"data": {...}, "status": {...}}. Member
-// names match in any case.
+// envelope is the body of every response, refusals included: {"data": {...}, "status": {...}}.
+// Member names match in any case.
 type envelope struct {
 	processed   rowSet
 	unprocessed rowSet
 	status      status
 }
 
-// decode reads a body. A response has up to 1,000 rows, for which the reflection of encoding/json would
-// be the most expensive step of a call. So encoding/json validates the body and decodes the status, and a
-// cursor walks over the rest.
+// decode reads a body. A response has up to 1,000 rows, for which the reflection of encoding/json
+// would be the most expensive step of a call. So encoding/json validates the body and decodes the
+// status, and a cursor walks over the rest.
 func (e *envelope) decode(body []byte) error {
 	if !json.Valid(body) {
 		return errUnreadable
@@ -67,8 +67,8 @@ func (s status) fullText() string {
 	return strings.TrimSpace(string(s.Message) + " " + string(s.Description))
 }
 
-// lenientString is a JSON string. Any other value, such as a number or null, is empty: the text is only an
-// explanation, and must not make a response unreadable.
+// lenientString is a JSON string. Any other value, such as a number or null, is empty: the text is
+// only an explanation, and must not make a response unreadable.
 type lenientString string
 
 // UnmarshalJSON never fails.
@@ -84,9 +84,9 @@ func (s *lenientString) UnmarshalJSON(b []byte) error {
 // errUnreadable omits the cause: encoding/json quotes values of the response.
 var errUnreadable = errors.New("the response is not CRM.COM's JSON")
 
-// redactText makes a text or code of the vendor fit for a header and a log line. It removes the call's
-// token and the values that the vendor repeats from the request, among them an account's name, which
-// vendorhttp.Redact cannot recognize.
+// redactText makes a text or code of the vendor fit for a header and a log line. It removes the
+// call's token and the values that the vendor repeats from the request, among them an account's
+// name, which vendorhttp.Redact cannot recognize.
 func redactText(text, token string) string {
 	text = strings.ReplaceAll(text, token, "***")
 	return vendorhttp.Redact(repeatedValue.ReplaceAllString(text, "$1$3$5***$2$4$6"))
@@ -113,7 +113,8 @@ func (a *account) readResponse(exchange vendorhttp.Exchange, items []sink.Item, 
 	return response
 }
 
-// itemResults returns one result per item. Rows with identifiers that are not in the call are ignored.
+// itemResults returns one result per item. Rows with identifiers that are not in the call are
+// ignored.
 func (a *account) itemResults(httpStatus int, env *envelope, items []sink.Item, token string) []sink.Result {
 	results := make([]sink.Result, len(items))
 	indexByID := make(map[string]int, len(items))

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// row is an element of either set. Its other members (the event's ID and number) are of no use here. A
-// member that is not a string is empty.
+// row is an element of either set. Its other members (the event's ID and number) are of no use
+// here. A member that is not a string is empty.
 type row struct {
 	id          []byte // request_unique_identifier; it may share the response's memory
 	code        string // error_code
@@ -71,8 +71,8 @@ func (c *cursor) peekByte() byte {
 	}
 }
 
-// nextElement moves past what precedes the next element or member. It returns false after the last one,
-// past the closing byte.
+// nextElement moves past what precedes the next element or member. It returns false after the last
+// one, past the closing byte.
 func (c *cursor) nextElement(closing byte) bool {
 	b := c.peekByte()
 	c.pos++
@@ -178,8 +178,8 @@ func (c *cursor) skipString() {
 	c.pos++
 }
 
-// unquoteString returns the text of a JSON string, without a copy if it has no escapes. It returns nil for
-// any other value.
+// unquoteString returns the text of a JSON string, without a copy if it has no escapes. It returns
+// nil for any other value.
 func unquoteString(raw []byte) []byte {
 	if raw[0] != '"' {
 		return nil

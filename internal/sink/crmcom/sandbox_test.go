@@ -11,14 +11,14 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// inSandbox gives the operations of an account at a sandbox, which reads the vendor's page by
-// itself.
-func inSandbox(t *testing.T, o sandbox.CRMCOMOptions, auth Auth) (map[string]sink.Operation, *sandbox.Ledger) {
+// startSandbox returns the operations of an account at a sandbox, which implements the vendor's
+// page on its own.
+func startSandbox(t *testing.T, o sandbox.CRMCOMOptions, auth Auth) (map[string]sink.Operation, *sandbox.Ledger) {
 	t.Helper()
 	s := sandbox.New(sandbox.Options{CRMCOM: o})
 	server := httptest.NewServer(s.Handler(sandbox.CRMCOM))
 	t.Cleanup(server.Close)
-	return operations(t, accountAt(server.URL+"/crmapi/rest/v2", auth), vendorhttp.Options{}), s.Ledger()
+	return newOperations(t, configFor(server.URL+"/crmapi/rest/v2", auth), vendorhttp.Options{}), s.Ledger()
 }
 
 func encodeAndSend(t *testing.T, op sink.Operation, events ...any) sink.Response {
@@ -36,24 +36,24 @@ func encodeAndSend(t *testing.T, op sink.Operation, events ...any) sink.Response
 
 var sandboxUser = Auth{Username: sandbox.DefaultUsername, Password: config.NewSecret(sandbox.DefaultPassword), Organisation: sandbox.DefaultOrganisation}
 
-func TestTheSandboxTakesEveryFieldOfEveryEvent(t *testing.T) {
+func TestSandboxAcceptsEveryFieldOfEveryEvent(t *testing.T) {
 	for _, auth := range []Auth{{WebAPIKey: config.NewSecret(sandbox.DefaultWebAPIKey)}, sandboxUser} {
-		ops, ledger := inSandbox(t, sandbox.CRMCOMOptions{}, auth)
+		ops, ledger := startSandbox(t, sandbox.CRMCOMOptions{}, auth)
 		for name, op := range ops {
-			got := encodeAndSend(t, op, filled(t, op.Spec().Event))
+			got := encodeAndSend(t, op, newFilledEvent(t, op.Spec().Event))
 			if got.Class != sink.Delivered || got.ItemResults[0].Class != sink.Delivered {
 				t.Errorf("%s: got %+v", name, got)
 			}
 			if n := ledger.Count("crmcom." + name); n != 1 {
-				t.Errorf("%s: the sandbox accepted %d", name, n)
+				t.Errorf("%s: got %d events accepted by the sandbox, want 1", name, n)
 			}
 		}
 	}
 }
 
-func TestTheSandboxRefusesAndThisSideReadsIt(t *testing.T) {
+func TestRefusalsOfTheSandboxAreClassified(t *testing.T) {
 	exists := func(account string) bool { return account == "A1" }
-	ops, _ := inSandbox(t, sandbox.CRMCOMOptions{AccountExists: exists, Currency: "EUR"}, sandboxUser)
+	ops, _ := startSandbox(t, sandbox.CRMCOMOptions{AccountExists: exists, Currency: "EUR"}, sandboxUser)
 	got := encodeAndSend(t, ops["purchases"], purchaseOf("A1"), purchaseOf("A2"), purchaseOf("A1"))
 	want := []sink.ResultClass{sink.Delivered, sink.Retryable, sink.Delivered}
 	for i, r := range got.ItemResults {
@@ -66,8 +66,8 @@ func TestTheSandboxRefusesAndThisSideReadsIt(t *testing.T) {
 	if got := encodeAndSend(t, ops["purchases"], inDollars); got.Class != sink.Rejected || got.ItemErrors != nil {
 		t.Errorf("another currency: got %+v", got)
 	}
-	strangers, _ := inSandbox(t, sandbox.CRMCOMOptions{}, Auth{WebAPIKey: config.NewSecret("wrong")})
-	if got := encodeAndSend(t, strangers["purchases"], purchaseOf("A1")); got.Class != sink.Unauthorized || got.TokenVersion != 0 {
+	wrongKey, _ := startSandbox(t, sandbox.CRMCOMOptions{}, Auth{WebAPIKey: config.NewSecret("wrong")})
+	if got := encodeAndSend(t, wrongKey["purchases"], purchaseOf("A1")); got.Class != sink.Unauthorized || got.TokenVersion != 0 {
 		t.Errorf("a wrong key: got %+v", got)
 	}
 }

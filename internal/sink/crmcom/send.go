@@ -10,7 +10,8 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// Send makes one call: POST customer_events/bulk/<operation>/create. The token is a member of the body.
+// Send makes one call: POST customer_events/bulk/<operation>/create. The token is a member of the
+// body.
 func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Response {
 	return o.account.tokens.CallWithToken(ctx, func(token string) sink.Response {
 		req, err := o.newRequest(ctx, token, items)
@@ -56,8 +57,8 @@ func (o *operation) callPrefix(token, envelopeKey string) []byte {
 
 const callSuffix = "]}"
 
-// EnvelopeSize returns an upper bound of the bytes that a call with this envelope key has besides its
-// items and the commas between them. It counts the longest token that a login may return.
+// EnvelopeSize returns an upper bound of the bytes that a call with this envelope key has besides
+// its items and the commas between them. It counts the longest token that a login may return.
 func (o *operation) EnvelopeSize(envelopeKey string) int {
 	return len(o.callPrefix("", envelopeKey)) + tokenBytesMax + len(callSuffix)
 }

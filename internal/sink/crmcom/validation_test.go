@@ -11,7 +11,7 @@ import (
 
 const oneCustomer = "accounts_receivable_identifier: exactly one of accounts_receivable_identifier, rewards_participant_identifier is mandatory"
 
-func TestEveryFaultIsNamedAtOnceByItsPath(t *testing.T) {
+func TestEveryViolationIsReportedAtOnceWithItsPath(t *testing.T) {
 	late := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 	wide := event.Decimal(append([]byte{0x7f}, make([]byte, 16)...))
 	for _, c := range []struct {
@@ -48,19 +48,19 @@ func TestEveryFaultIsNamedAtOnceByItsPath(t *testing.T) {
 			"products_set[1].vat_amount: must have at most 38 digits",
 			"intended_currency_identifier: exactly one of id, code is mandatory",
 		}},
-		{"referrals", &event.Referral{PerformedByUnitIdentifier: adminUnit(), PerformedOn: at(1, 2, 3)}, []string{
+		{"referrals", &event.Referral{PerformedByUnitIdentifier: adminUnit(), PerformedOn: dayAt(1, 2, 3)}, []string{
 			"referred_rewards_participant_identifier: exactly one of id, number is mandatory",
 			"referred_by_rewards_participant_identifier: exactly one of id, number is mandatory",
 		}},
-		{"achievements", &event.Achievement{AccountsReceivableIdentifier: number("A"), PerformedByUnitIdentifier: adminUnit()}, []string{
+		{"achievements", &event.Achievement{AccountsReceivableIdentifier: accountByNumber("A"), PerformedByUnitIdentifier: adminUnit()}, []string{
 			"classification_identifier: exactly one of id, name, alternative_code is mandatory",
 		}},
-		{"social_media", &event.SocialMediaAction{AccountsReceivableIdentifier: number("A"), PerformedByUnitIdentifier: adminUnit(), SocialMedia: "X"}, []string{
+		{"social_media", &event.SocialMediaAction{AccountsReceivableIdentifier: accountByNumber("A"), PerformedByUnitIdentifier: adminUnit(), SocialMedia: "X"}, []string{
 			"social_media: must be FACEBOOK", "profile: is mandatory", "action: must be LIKE",
 		}},
-		{"web", visitOfNothing(), []string{"website: is mandatory"}},
+		{"web", visitWithoutSite(), []string{"website: is mandatory"}},
 		{"financial_statements", &event.FinancialStatement{
-			AccountsReceivableIdentifier: number("A"), ClassificationIdentifier: classified("S"), PerformedByUnitIdentifier: adminUnit(),
+			AccountsReceivableIdentifier: accountByNumber("A"), ClassificationIdentifier: classificationByName("S"), PerformedByUnitIdentifier: adminUnit(),
 			MeasuredKeyPerformanceIndicatorsSet: []event.MeasuredKeyPerformanceIndicator{{ProductIdentifier: &event.ProductIdentifier{}}},
 		}, []string{
 			"measured_key_performance_indicators_set[0].key_performance_indicator_identifier: exactly one of id, name, alternative_code is mandatory",
@@ -70,32 +70,32 @@ func TestEveryFaultIsNamedAtOnceByItsPath(t *testing.T) {
 		{"purchases", (*event.Purchase)(nil), []string{"event: must be a sluice.crmcom.Purchase, is a *event.Purchase"}},
 		{"purchases", nil, []string{"event: must be a sluice.crmcom.Purchase, is a <nil>"}},
 	} {
-		if got := faults(t, unsent(t, nil)[c.operation], c.event); !slices.Equal(got, c.want) {
+		if got := violationsOf(t, newUncalledOperations(t, nil)[c.operation], c.event); !slices.Equal(got, c.want) {
 			t.Errorf("%s:\n got %q\nwant %q", c.operation, got, c.want)
 		}
 	}
 }
 
-func visitOfNothing() *event.WebVisit {
-	e := visitOf("A", at(1, 2, 3))
+func visitWithoutSite() *event.WebVisit {
+	e := visitOf("A", dayAt(1, 2, 3))
 	e.Website = ""
 	return e
 }
 
-func TestReleaseDecidesWhatIsSent(t *testing.T) {
+func TestReleaseDecidesWhatMayBeSent(t *testing.T) {
 	purchase := func(change func(*event.Purchase)) *event.Purchase {
 		e := purchaseOf("A1")
 		change(e)
 		return e
 	}
 	byParticipant := purchase(func(e *event.Purchase) {
-		p := participant("P1")
+		p := participantByNumber("P1")
 		e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier = nil, &p
 	})
 	statement := &event.FinancialStatement{
-		AccountsReceivableIdentifier: number("A"), ClassificationIdentifier: classified("S"), PerformedByUnitIdentifier: adminUnit(),
+		AccountsReceivableIdentifier: accountByNumber("A"), ClassificationIdentifier: classificationByName("S"), PerformedByUnitIdentifier: adminUnit(),
 	}
-	amount := financialOf("A", "F", at(1, 2, 3))
+	amount := financialOf("A", "F", dayAt(1, 2, 3))
 	amount.Amount = new(event.Millionths(1))
 	for _, c := range []struct {
 		release, operation string
@@ -128,17 +128,17 @@ func TestReleaseDecidesWhatIsSent(t *testing.T) {
 				"performed_by_unit_identifier.id: must not be empty",
 				"performed_by_unit_identifier: exactly one of id, name, alternative_code is mandatory"}},
 	} {
-		op := unsent(t, func(cfg *Config) { cfg.Release = c.release })[c.operation]
-		if got := faults(t, op, c.event); !slices.Equal(got, c.want) {
+		op := newUncalledOperations(t, func(cfg *Config) { cfg.Release = c.release })[c.operation]
+		if got := violationsOf(t, op, c.event); !slices.Equal(got, c.want) {
 			t.Errorf("%s %s:\n got %q\nwant %q", c.release, c.operation, got, c.want)
 		}
 	}
-	old := encoded(t, unsent(t, func(cfg *Config) { cfg.Release = "R10" })["purchases"], purchaseOf("A1"))
+	old := encodeMembers(t, newUncalledOperations(t, func(cfg *Config) { cfg.Release = "R10" })["purchases"], purchaseOf("A1"))
 	if _, sent := old["external_system_reference_number"]; sent {
-		t.Error("R10 is sent a reference number")
+		t.Error("got a reference number sent to R10, want none")
 	}
-	newer := encoded(t, unsent(t, func(cfg *Config) { cfg.Release = "R18" })["purchases"], purchaseOf("A1"))
+	newer := encodeMembers(t, newUncalledOperations(t, func(cfg *Config) { cfg.Release = "R18" })["purchases"], purchaseOf("A1"))
 	if newer["performed_by_business_unit_identifier"] == nil || newer["performed_by_unit_identifier"] != nil {
-		t.Errorf("R18 is sent %v", newer)
+		t.Errorf("got %v sent to R18, want the business unit", newer)
 	}
 }

@@ -14,89 +14,90 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// seen is one request that the vendor got.
-type seen struct {
+// receivedRequest is one request that the fake vendor received.
+type receivedRequest struct {
 	method, path, contentType, authorization string
 	length                                   int64
 	body                                     []byte
 }
 
-// vendor is CRM.COM as far as a test says: logins are answered with login, calls with answer.
-type vendor struct {
-	mu       sync.Mutex
-	requests []seen
-	login    func(n int) (status int, body string) // n counts logins from 1
-	answer   func(call seen) (status int, body string)
+// fakeVendor is a server that plays CRM.COM with the responses that a test chooses.
+type fakeVendor struct {
+	mu             sync.Mutex
+	requests       []receivedRequest
+	respondToLogin func(n int) (status int, body string) // n counts logins from 1
+	respondToCall  func(call receivedRequest) (status int, body string)
 }
 
-const loginOK = `{"data":{"token":"{{token}}"},"status":{"code":"OK","description":"","message":""}}`
+const loginBody = `{"data":{"token":"{{token}}"},"status":{"code":"OK","description":"","message":""}}`
 
-func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (v *fakeVendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	call := seen{r.Method, r.URL.Path, r.Header.Get("Content-Type"), r.Header.Get("Authorization"), r.ContentLength, body}
+	call := receivedRequest{r.Method, r.URL.Path, r.Header.Get("Content-Type"), r.Header.Get("Authorization"), r.ContentLength, body}
 	v.mu.Lock()
 	v.requests = append(v.requests, call)
-	logins := len(v.under("/authentication/"))
+	logins := len(v.requestsUnder("/authentication/"))
 	v.mu.Unlock()
-	status, text := http.StatusOK, loginOK
+	status, text := http.StatusOK, loginBody
 	switch {
-	case !isLoginPath(r.URL.Path):
-		status, text = v.answer(call)
-	case v.login != nil:
-		status, text = v.login(logins)
+	case !isLoginRequest(r.URL.Path):
+		status, text = v.respondToCall(call)
+	case v.respondToLogin != nil:
+		status, text = v.respondToLogin(logins)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text)
 }
 
-func isLoginPath(path string) bool {
+func isLoginRequest(path string) bool {
 	return path == "/crmapi/rest/v2/authentication/token" || path == "/crmapi/rest/v2/authentication/web_api_key/token"
 }
 
-// under gives the requests whose path, below the base, begins with prefix. The caller holds mu.
-func (v *vendor) under(prefix string) []seen {
+// requestsUnder returns the requests whose path below the base URL begins with prefix. The caller
+// holds mu.
+func (v *fakeVendor) requestsUnder(prefix string) []receivedRequest {
 	const base = "/crmapi/rest/v2"
-	return slices.DeleteFunc(slices.Clone(v.requests), func(s seen) bool {
+	return slices.DeleteFunc(slices.Clone(v.requests), func(s receivedRequest) bool {
 		return len(s.path) < len(base+prefix) || s.path[:len(base+prefix)] != base+prefix
 	})
 }
 
-func (v *vendor) logins() []seen {
+func (v *fakeVendor) loginRequests() []receivedRequest {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.under("/authentication/")
+	return v.requestsUnder("/authentication/")
 }
 
-func (v *vendor) calls() []seen {
+func (v *fakeVendor) callRequests() []receivedRequest {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.under("/customer_events/")
+	return v.requestsUnder("/customer_events/")
 }
 
-// start serves v and gives the account's operations by name.
-func (v *vendor) start(t *testing.T, change func(*Config)) map[string]sink.Operation {
+// startServer serves the fake vendor and returns the operations of an account there, by name.
+func (v *fakeVendor) startServer(t *testing.T, change func(*Config)) map[string]sink.Operation {
 	t.Helper()
 	server := httptest.NewServer(v)
 	t.Cleanup(server.Close)
-	cfg := accountAt(server.URL+"/crmapi/rest/v2/", Auth{WebAPIKey: config.NewSecret("key")})
+	cfg := configFor(server.URL+"/crmapi/rest/v2/", Auth{WebAPIKey: config.NewSecret("key")})
 	if change != nil {
 		change(&cfg)
 	}
-	return operations(t, cfg, vendorhttp.Options{})
+	return newOperations(t, cfg, vendorhttp.Options{})
 }
 
-func accountAt(base string, auth Auth) Config {
+func configFor(base string, auth Auth) Config {
 	cfg := Default()
 	cfg.BaseURL, cfg.Auth = base, auth
 	return cfg
 }
 
-func operations(t testing.TB, cfg Config, o vendorhttp.Options) map[string]sink.Operation {
+func newOperations(t testing.TB, cfg Config, o vendorhttp.Options) map[string]sink.Operation {
 	t.Helper()
 	client, err := vendorhttp.NewClient(o)
 	if err != nil {
@@ -114,20 +115,20 @@ func operations(t testing.TB, cfg Config, o vendorhttp.Options) map[string]sink.
 	return byName
 }
 
-// unsent gives the operations of an account that is never called.
-func unsent(t testing.TB, change func(*Config)) map[string]sink.Operation {
+// newUncalledOperations returns the operations of an account for tests that make no call.
+func newUncalledOperations(t testing.TB, change func(*Config)) map[string]sink.Operation {
 	t.Helper()
-	cfg := accountAt("http://crm.invalid/crmapi/rest/v2", Auth{WebAPIKey: config.NewSecret("key")})
+	cfg := configFor("http://crm.invalid/crmapi/rest/v2", Auth{WebAPIKey: config.NewSecret("key")})
 	if change != nil {
 		change(&cfg)
 	}
-	return operations(t, cfg, vendorhttp.Options{})
+	return newOperations(t, cfg, vendorhttp.Options{})
 }
 
 func originAt(offset int64) sink.Origin { return sink.Origin{Topic: "events", Offset: offset} }
 
-// fakeItems are n items with the identifiers of originAt(0) onward.
-func fakeItems(n int) []sink.Item {
+// newTestItems returns n items with the IDs of originAt(0) and those that follow.
+func newTestItems(n int) []sink.Item {
 	items := make([]sink.Item, n)
 	for i := range items {
 		id := originAt(int64(i)).ID()
