@@ -11,26 +11,26 @@ import (
 	"sluice/internal/config"
 )
 
-func valid() Config {
+func validConfig() Config {
 	cfg := Default()
 	cfg.BaseURL = "https://tenant.expoints.nl"
 	cfg.Auth = Auth{TokenURL: "https://login.example.org/token", ClientID: "id", ClientSecret: config.NewSecret("secret")}
 	return cfg
 }
 
-// faults are the paths of what Check finds.
-func faults(cfg Config) (paths []string) {
+// violatedPaths returns the path of each violation that Check reports.
+func violatedPaths(cfg Config) (paths []string) {
 	cfg.Check(func(path, _ string, _ ...any) { paths = append(paths, path) })
 	return paths
 }
 
-func TestDefaultsNeedOnlyAddressAndLogin(t *testing.T) {
-	if got := faults(valid()); got != nil {
-		t.Error(got)
+func TestDefaultsRequireOnlyBaseURLAndLogin(t *testing.T) {
+	if got := violatedPaths(validConfig()); got != nil {
+		t.Errorf("got violations of %v, want none", got)
 	}
 }
 
-func TestCheckNamesTheSetting(t *testing.T) {
+func TestCheckNamesTheInvalidSetting(t *testing.T) {
 	for _, tt := range []struct {
 		want   string
 		change func(*Config)
@@ -52,32 +52,32 @@ func TestCheckNamesTheSetting(t *testing.T) {
 		{"batch.end_after", func(c *Config) { c.Batch.EndAfter = -1 }},
 		{"batch.send_time", func(c *Config) { c.Batch.SendTime = "half past" }},
 	} {
-		cfg := valid()
+		cfg := validConfig()
 		tt.change(&cfg)
-		if got := faults(cfg); !slices.Equal(got, []string{tt.want}) {
-			t.Errorf("got %v, want %s", got, tt.want)
+		if got := violatedPaths(cfg); !slices.Equal(got, []string{tt.want}) {
+			t.Errorf("got violations of %v, want %s", got, tt.want)
 		}
 		if _, err := New("expoints", cfg, nil); err == nil || !strings.Contains(err.Error(), " "+tt.want+": ") {
-			t.Errorf("New gives %v, want a fault of %s", err, tt.want)
+			t.Errorf("got error %v from New, want one that names %s", err, tt.want)
 		}
 	}
 }
 
-func TestCheckNamesAllFaultsAtOnce(t *testing.T) {
-	want := []string{"base_url", "auth", "time_zone", "timeout", "columns_refresh", "batch.type_batch"}
-	if got := faults(Config{}); !slices.Equal(got, want) {
+func TestCheckReportsAllViolationsAtOnce(t *testing.T) {
+	want := []string{"base_url", "time_zone", "timeout", "columns_refresh", "batch.type_batch", "auth"}
+	if got := violatedPaths(Config{}); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
 func TestPrintedConfigShowsNoSecret(t *testing.T) {
-	cfg := valid()
+	cfg := validConfig()
 	cfg.Auth.ClientSecret, cfg.Auth.BearerToken = config.NewSecret("canary"), config.NewSecret("canary")
-	b, err := json.Marshal(cfg)
+	encoded, err := json.Marshal(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := fmt.Sprintf("%v %+v %#v %s", cfg, cfg, cfg, b); strings.Contains(s, "canary") {
-		t.Error(s)
+	if printed := fmt.Sprintf("%v %+v %#v %s", cfg, cfg, cfg, encoded); strings.Contains(printed, "canary") {
+		t.Errorf("the secret is in %s", printed)
 	}
 }

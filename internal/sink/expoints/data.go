@@ -9,68 +9,66 @@ import (
 	"sluice/internal/sink"
 )
 
-// data gives an event's rows with their columns' ids, the event id's row among them. all says that every required column must be there.
-// A record is refused only by a catalogue that is at most verdictAge old.
-func (a *account) data(ctx context.Context, rows []event.ExpointsData, id string, all bool) ([]event.ExpointsData, []sink.Violation, error) {
-	if len(rows) == 0 && a.cfg.EventIDColumn == "" && !all {
+// resolveData returns the event's data rows with the IDs of their columns, and a row with the event
+// ID if event_id_column is configured. needsRequired says whether every required column must have a
+// row. Violations are only reported by a catalogue younger than rejectionMaxAge.
+func (a *account) resolveData(
+	ctx context.Context, rows []event.ExpointsData, eventID string, needsRequired bool,
+) ([]event.ExpointsData, []sink.Violation, error) {
+	if len(rows) == 0 && a.cfg.EventIDColumn == "" && !needsRequired {
 		return rows, nil, nil
 	}
-	cols, err := a.columns.usable(ctx)
+	columns, err := a.catalogue.getUsable(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	resolved, faults, err := a.resolve(cols, rows, id, all)
-	if err == nil && len(faults) == 0 {
+	resolved, violations, err := a.resolveRows(columns, rows, eventID, needsRequired)
+	if err == nil && len(violations) == 0 {
 		return resolved, nil, nil
 	}
-	cols, err = a.columns.within(ctx, verdictAge)
+	columns, err = a.catalogue.getYounger(ctx, rejectionMaxAge)
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.resolve(cols, rows, id, all)
+	return a.resolveRows(columns, rows, eventID, needsRequired)
 }
 
-// resolve adds the event id's row, unless the event has filled that column itself. A wrong column name there is not the record's fault.
-func (a *account) resolve(cols *columns, rows []event.ExpointsData, id string, all bool) ([]event.ExpointsData, []sink.Violation, error) {
+// resolveRows adds the row of the event ID, unless the event has a row for that column, and
+// resolves all rows. If event_id_column is not a usable column, no record is at fault: the error is
+// a *sink.DependencyError.
+func (a *account) resolveRows(
+	columns *catalogue, rows []event.ExpointsData, eventID string, needsRequired bool,
+) ([]event.ExpointsData, []sink.Violation, error) {
 	name := a.cfg.EventIDColumn
-	if name != "" && !slices.ContainsFunc(rows, func(r event.ExpointsData) bool { return r.Name == name }) {
-		row := event.ExpointsData{Name: name, Value: id}
-		col, _, rule := cols.find(&row)
+	hasName := func(row event.ExpointsData) bool { return row.Name == name }
+	if name != "" && !slices.ContainsFunc(rows, hasName) {
+		row := event.ExpointsData{Name: name, Value: eventID}
+		id, _, rule := columns.findColumn(&row)
 		if rule != "" {
 			return nil, nil, &sink.DependencyError{Action: "finding event_id_column", Response: sink.Response{
 				Result: sink.Result{Class: sink.Misconfigured},
 				Err:    errors.New("event_id_column " + rule),
 			}}
 		}
-		if !fillsByID(rows, col) {
+		if !hasRowFor(rows, id) {
 			rows = append(slices.Clip(rows), row)
 		}
 	}
-	resolved, faults := cols.resolve(rows, all)
-	return resolved, faults, nil
+	resolved, violations := columns.resolveRows(rows, needsRequired)
+	return resolved, violations, nil
 }
 
-func fillsByID(rows []event.ExpointsData, id int32) bool {
-	return slices.ContainsFunc(rows, func(r event.ExpointsData) bool {
-		return r.Name == "" && r.CustomerDataColumnId != nil && *r.CustomerDataColumnId == id
+// hasRowFor reports whether a row refers to the column by its ID alone.
+func hasRowFor(rows []event.ExpointsData, columnID int32) bool {
+	return slices.ContainsFunc(rows, func(row event.ExpointsData) bool {
+		return row.Name == "" && row.CustomerDataColumnId != nil && *row.CustomerDataColumnId == columnID
 	})
 }
 
-// eventID is the event's own id, else where it was first read.
-func eventID(own *string, origin sink.Origin) string {
+// eventIDOf returns the event's own ID, or the ID of its origin if it has none.
+func eventIDOf(own *string, origin sink.Origin) string {
 	if own != nil && *own != "" {
 		return *own
 	}
 	return origin.ID()
-}
-
-func dataMembers(w *writer, d *event.ExpointsData) {
-	w.optInt("CustomerDataColumnId", d.CustomerDataColumnId)
-	if d.Name != "" {
-		w.text("Name", d.Name)
-	}
-	w.text("Value", d.Value)
-	w.optBool("IsEncrypted", d.IsEncrypted)
-	w.optText("CertificateThumbprint", d.CertificateThumbprint)
-	w.optText("EncryptionKey", d.EncryptionKey)
 }

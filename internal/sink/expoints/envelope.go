@@ -5,63 +5,66 @@ import (
 	"time"
 )
 
-// group is what an event may say of the batch that it needs.
-type group struct{ test, concept bool }
+// envelopeKind is what an event determines about the envelope of its call.
+type envelopeKind struct{ isTest, isConcept bool }
 
-// String is the group as Item.Group has it.
-func (g group) String() string {
+// String returns the envelope key of the kind.
+func (k envelopeKind) String() string {
 	switch {
-	case g.test && g.concept:
+	case k.isTest && k.isConcept:
 		return "test concept"
-	case g.test:
+	case k.isTest:
 		return "test"
-	case g.concept:
+	case k.isConcept:
 		return "concept"
 	}
 	return "live"
 }
 
-func parseGroup(s string) group {
-	return group{test: strings.Contains(s, "test"), concept: strings.Contains(s, "concept")}
+// parseEnvelopeKey is the inverse of String.
+func parseEnvelopeKey(key string) envelopeKind {
+	return envelopeKind{isTest: strings.Contains(key, "test"), isConcept: strings.Contains(key, "concept")}
 }
 
-// envelope gives what stands before and after the customers of a call of customer/add made at now.
-func (a *account) envelope(g group, now time.Time) (prefix, suffix []byte) {
+// addEnvelope returns what precedes and follows the customers in a call of customer/add at now.
+func (a *account) addEnvelope(kind envelopeKind, now time.Time) (prefix, suffix []byte) {
 	batch := a.cfg.Batch
-	w := &writer{b: append(make([]byte, 0, 512), '{'), zone: a.zone}
-	w.bool("ApproveAutomatically", batch.ApproveAutomatically)
+	e := newEncoder(a.zone, nil)
+	e.BeginObject("")
+	e.Bool("ApproveAutomatically", batch.ApproveAutomatically)
 	if batch.EndAfter > 0 {
 		end := now.Add(batch.EndAfter)
-		w.optTime("EndDate", &end)
+		e.writeInstant("EndDate", &end)
 	}
 	if batch.SendTime != "" {
-		send := a.sendTime(now)
-		w.optTime("SendTime", &send)
+		sendTime := a.sendTimeOn(now)
+		e.writeInstant("SendTime", &sendTime)
 	}
-	w.bool("IsTest", g.test)
-	w.text("TypeBatch", batch.TypeBatch)
-	w.bool("AllowDuplicateEmail", batch.AllowDuplicateEmail)
+	e.Bool("IsTest", kind.isTest)
+	e.Text("TypeBatch", batch.TypeBatch)
+	e.Bool("AllowDuplicateEmail", batch.AllowDuplicateEmail)
 	if len(batch.NotificationEmailAddresses) > 0 {
-		w.text("NotificationEmailAddresses", strings.Join(batch.NotificationEmailAddresses, ","))
+		e.Text("NotificationEmailAddresses", strings.Join(batch.NotificationEmailAddresses, ","))
 	}
 	if batch.BatchName != "" {
-		w.text("BatchName", batch.BatchName)
+		e.Text("BatchName", batch.BatchName)
 	}
-	w.bool("IsConcept", g.concept)
-	w.key("Customers")
-	return append(w.b, '['), []byte("]}")
+	e.Bool("IsConcept", kind.isConcept)
+	e.BeginArray("Customers")
+	return e.Bytes(), []byte("]}")
 }
 
-// sendTime is the configured time of day, on the day of now: the vendor looks at the time alone.
-func (a *account) sendTime(now time.Time) time.Time {
-	y, m, d := now.In(a.zone).Date()
-	t := a.sendAt
-	return time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), a.zone)
+// sendTimeOn returns the configured time of day on the day of now. The vendor ignores the day.
+func (a *account) sendTimeOn(now time.Time) time.Time {
+	year, month, day := now.In(a.zone).Date()
+	t := a.timeOfDay
+	return time.Date(year, month, day, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), a.zone)
 }
 
-// envelopeSize bounds the bytes of an envelope: two instants are at most 35 bytes each, and everything else is fixed.
-func (a *account) envelopeSize() int {
-	const room = 128 // instants that are shorter at one time than at another, false for true
-	prefix, suffix := a.envelope(group{}, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))
-	return len(prefix) + len(suffix) + room
+// maxEnvelopeSize returns an upper bound of the size of an envelope in bytes. Only the two instants
+// and the two booleans of the kind vary. The margin covers them: an instant has at most 35 bytes.
+func (a *account) maxEnvelopeSize() int {
+	const margin = 128
+	prefix, suffix := a.addEnvelope(envelopeKind{}, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))
+	return len(prefix) + len(suffix) + margin
 }

@@ -15,45 +15,46 @@ import (
 	"sluice/internal/sink"
 )
 
-// tenant is an Expoints of one's own: a catalogue that can change or fail, and a record of what was asked.
-type tenant struct {
+// fakeVendor plays Expoints: its catalogue can change and fail, and it records the calls of the
+// customer endpoints.
+type fakeVendor struct {
 	*httptest.Server
 	mu        sync.Mutex
-	catalogue string // answer of customerdatacolumn
+	catalogue string // body of customerdatacolumn
 	status    int    // of customerdatacolumn; 0: 200
-	reads     int    // of customerdatacolumn
-	calls     []call
-	answer    http.HandlerFunc // of the customer endpoints; nil: 200
+	fetches   int    // requests of customerdatacolumn
+	calls     []recordedCall
+	respond   http.HandlerFunc // plays the customer endpoints; nil: 200
 }
 
-type call struct {
+type recordedCall struct {
 	path   string
 	header http.Header
 	length int64
 	body   []byte
 }
 
-func newTenant(t *testing.T, catalogue string) *tenant {
+func newFakeVendor(t *testing.T, catalogue string) *fakeVendor {
 	t.Helper()
-	v := &tenant{catalogue: catalogue}
+	v := &fakeVendor{catalogue: catalogue}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /external/api/v3/customerdatacolumn", func(w http.ResponseWriter, _ *http.Request) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		v.reads++
+		v.fetches++
 		if v.status != 0 {
 			w.WriteHeader(v.status)
 			return
 		}
 		io.WriteString(w, v.catalogue)
 	})
-	mux.HandleFunc("POST /external/api/v3/customer/{what}", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /external/api/v3/customer/{operation}", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		v.calls = append(v.calls, call{r.URL.Path, r.Header, r.ContentLength, body})
-		if v.answer != nil {
-			v.answer(w, r)
+		v.calls = append(v.calls, recordedCall{r.URL.Path, r.Header, r.ContentLength, body})
+		if v.respond != nil {
+			v.respond(w, r)
 		}
 	})
 	v.Server = httptest.NewServer(mux)
@@ -61,27 +62,28 @@ func newTenant(t *testing.T, catalogue string) *tenant {
 	return v
 }
 
-func (v *tenant) set(catalogue string, status int) {
+func (v *fakeVendor) setCatalogue(catalogue string, status int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.catalogue, v.status = catalogue, status
 }
 
-func (v *tenant) readCount() int {
+func (v *fakeVendor) fetchCount() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.reads
+	return v.fetches
 }
 
-func (v *tenant) config() Config {
+func (v *fakeVendor) accountConfig() Config {
 	cfg := Default()
 	cfg.BaseURL = v.URL
 	cfg.Auth.BearerToken = config.NewSecret("static")
 	return cfg
 }
 
-// open makes the operations add, addfinished and addlock of an account. The client keeps no connection, so that nothing of it outlives a call.
-func open(t *testing.T, cfg Config) (add, finished, lock sink.Operation) {
+// openOperations returns the operations of an account. Their client keeps no connections alive, so
+// that no goroutine of it outlives a call.
+func openOperations(t *testing.T, cfg Config) (add, finished, lock sink.Operation) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	ops, err := New("expoints", cfg, client)
@@ -91,53 +93,54 @@ func open(t *testing.T, cfg Config) (add, finished, lock sink.Operation) {
 	return ops[0], ops[1], ops[2]
 }
 
-func accountOf(t *testing.T, cfg Config) *account {
+func newTestAccount(t *testing.T, cfg Config) *account {
 	t.Helper()
-	add, _, _ := open(t, cfg)
-	return add.(interface{ of() *account }).of()
+	a, err := newAccount("expoints", cfg, http.DefaultClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
-
-func (o *operation[E]) of() *account { return o.account }
 
 var origin = sink.Origin{Topic: "feedback", Partition: 2, Offset: 41}
 
-func instant(t *testing.T, s string) *time.Time {
+func parseInstant(t *testing.T, text string) *time.Time {
 	t.Helper()
-	v, err := time.Parse(time.RFC3339Nano, s)
+	instant, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &v
+	return &instant
 }
 
-func golden(t *testing.T, file string) map[string]any {
+func readGolden(t *testing.T, file string) map[string]any {
 	t.Helper()
-	return object(t, mustRead(t, file))
+	return decodeObject(t, readTestdata(t, file))
 }
 
-func mustRead(t *testing.T, file string) []byte {
+func readTestdata(t *testing.T, file string) []byte {
 	t.Helper()
-	b, err := os.ReadFile("testdata/" + file)
+	content, err := os.ReadFile("testdata/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return content
 }
 
-func object(t *testing.T, b []byte) map[string]any {
+func decodeObject(t *testing.T, text []byte) map[string]any {
 	t.Helper()
-	var v map[string]any
-	if err := json.Unmarshal(b, &v); err != nil {
-		t.Fatalf("not a JSON object: %v\n%s", err, b)
+	var object map[string]any
+	if err := json.Unmarshal(text, &object); err != nil {
+		t.Fatalf("decoding a JSON object: %v\n%s", err, text)
 	}
-	return v
+	return object
 }
 
 func wantEqual(t *testing.T, got, want any) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
-		g, _ := json.MarshalIndent(got, "", " ")
-		w, _ := json.MarshalIndent(want, "", " ")
-		t.Errorf("got\n%s\nwant\n%s", g, w)
+		gotText, _ := json.MarshalIndent(got, "", " ")
+		wantText, _ := json.MarshalIndent(want, "", " ")
+		t.Errorf("got\n%s\nwant\n%s", gotText, wantText)
 	}
 }
