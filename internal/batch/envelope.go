@@ -23,20 +23,20 @@ func newEnvelopeQueue[T any](envelopeSize int) *envelopeQueue[T] {
 func (q *envelopeQueue[T]) len() int { return q.arrived.len() + q.unblocked.len() }
 
 // addArrived adds an entry that is newer than all others.
-func (q *envelopeQueue[T]) addArrived(e *Entry[T]) {
-	q.arrived.pushBack(e)
-	q.countEntry(e, 1)
+func (q *envelopeQueue[T]) addArrived(entry *Entry[T]) {
+	q.arrived.pushBack(entry)
+	q.countEntry(entry, 1)
 }
 
 // addUnblocked adds an entry that may be older than others.
-func (q *envelopeQueue[T]) addUnblocked(e *Entry[T]) {
-	q.unblocked.pushItem(e)
-	q.countEntry(e, 1)
+func (q *envelopeQueue[T]) addUnblocked(entry *Entry[T]) {
+	q.unblocked.pushItem(entry)
+	q.countEntry(entry, 1)
 }
 
-func (q *envelopeQueue[T]) countEntry(e *Entry[T], sign int) {
-	q.bytes += sign * e.Size
-	if e.urgent {
+func (q *envelopeQueue[T]) countEntry(entry *Entry[T], sign int) {
+	q.bytes += sign * entry.Size
+	if entry.urgent {
 		q.urgent += sign
 	}
 }
@@ -57,14 +57,14 @@ func (q *envelopeQueue[T]) unblockedIsOldest() bool {
 }
 
 func (q *envelopeQueue[T]) popOldest() *Entry[T] {
-	var e *Entry[T]
+	var entry *Entry[T]
 	if q.unblockedIsOldest() {
-		e = q.unblocked.popTop()
+		entry = q.unblocked.popTop()
 	} else {
-		e = q.arrived.popFront()
+		entry = q.arrived.popFront()
 	}
-	q.countEntry(e, -1)
-	return e
+	q.countEntry(entry, -1)
+	return entry
 }
 
 // timeUntilReady returns how long the next batch of at most maxItems items waits; 0 or less: it is
@@ -91,9 +91,9 @@ func (q *envelopeQueue[T]) takeBatch(maxItems int, limits Limits) []*Entry[T] {
 			}
 		}
 		size += added
-		e := q.popOldest()
-		e.taken = true
-		batch = append(batch, e)
+		entry := q.popOldest()
+		entry.taken = true
+		batch = append(batch, entry)
 	}
 	return batch
 }

@@ -94,9 +94,9 @@ func NewQueue[T any](limits Limits, envelopeSize func(envelopeKey string) int) *
 func (q *Queue[T]) Len() int { return q.count }
 
 // Add appends an entry.
-func (q *Queue[T]) Add(e Entry[T]) {
+func (q *Queue[T]) Add(entry Entry[T]) {
 	added := q.newEntry()
-	*added = e
+	*added = entry
 	q.lastSeq++
 	added.seq, added.blockedBy, added.taken = q.lastSeq, 0, false
 	q.count++
@@ -105,38 +105,38 @@ func (q *Queue[T]) Add(e Entry[T]) {
 
 func (q *Queue[T]) newEntry() *Entry[T] {
 	if n := len(q.spare); n > 0 {
-		e := q.spare[n-1]
+		entry := q.spare[n-1]
 		q.spare = q.spare[:n-1]
-		return e
+		return entry
 	}
 	return new(Entry[T])
 }
 
 // placeEntry makes an entry blocked, delayed or free.
-func (q *Queue[T]) placeEntry(e *Entry[T]) {
-	e.blockedBy = 0
-	if e.OrderKey != nil {
-		joinChain(q.orderChains, string(e.OrderKey), e)
+func (q *Queue[T]) placeEntry(entry *Entry[T]) {
+	entry.blockedBy = 0
+	if entry.OrderKey != nil {
+		joinChain(q.orderChains, string(entry.OrderKey), entry)
 	}
-	if e.EntityKey != "" {
-		joinChain(q.entityChains, e.EntityKey, e)
+	if entry.EntityKey != "" {
+		joinChain(q.entityChains, entry.EntityKey, entry)
 	}
 	switch {
-	case e.blockedBy > 0:
-	case !e.notBefore.IsZero():
-		q.delayed.pushItem(e)
+	case entry.blockedBy > 0:
+	case !entry.notBefore.IsZero():
+		q.delayed.pushItem(entry)
 	default:
-		q.envelopeFor(e.EnvelopeKey).addArrived(e)
+		q.envelopeFor(entry.EnvelopeKey).addArrived(entry)
 	}
 }
 
-func joinChain[T any](chains map[string]*chain[T], key string, e *Entry[T]) {
+func joinChain[T any](chains map[string]*chain[T], key string, entry *Entry[T]) {
 	if c := chains[key]; c != nil {
-		c.blocked.pushBack(e)
-		e.blockedBy++
+		c.blocked.pushBack(entry)
+		entry.blockedBy++
 		return
 	}
-	chains[key] = &chain[T]{first: e}
+	chains[key] = &chain[T]{first: entry}
 }
 
 // maxIdleEnvelopes bounds the envelopes that are kept while they are empty.
@@ -204,34 +204,34 @@ func (q *Queue[T]) nextEnvelope(now time.Time, limit int) (*envelopeQueue[T], ti
 // freeDelayed frees the entries whose delay is over.
 func (q *Queue[T]) freeDelayed(now time.Time) {
 	for q.delayed.len() > 0 && !q.delayed.top().notBefore.After(now) {
-		e := q.delayed.popTop()
-		e.notBefore = time.Time{}
-		q.envelopeFor(e.EnvelopeKey).addUnblocked(e)
+		entry := q.delayed.popTop()
+		entry.notBefore = time.Time{}
+		q.envelopeFor(entry.EnvelopeKey).addUnblocked(entry)
 	}
 }
 
 // Return brings back an entry that was taken. It still blocks the later ones of its order key and
 // entity key, and is not taken again before the given time (zero: at once).
-func (q *Queue[T]) Return(e *Entry[T], notBefore time.Time) {
-	e.taken, e.notBefore = false, notBefore
+func (q *Queue[T]) Return(entry *Entry[T], notBefore time.Time) {
+	entry.taken, entry.notBefore = false, notBefore
 	q.count++
 	if notBefore.IsZero() {
-		q.envelopeFor(e.EnvelopeKey).addUnblocked(e)
+		q.envelopeFor(entry.EnvelopeKey).addUnblocked(entry)
 		return
 	}
-	q.delayed.pushItem(e)
+	q.delayed.pushItem(entry)
 }
 
 // Finish removes an entry that was taken and frees the next one of its order key and entity key.
 // The entry must not be used afterwards.
-func (q *Queue[T]) Finish(e *Entry[T]) {
-	if e.OrderKey != nil {
-		q.leaveChain(q.orderChains, string(e.OrderKey))
+func (q *Queue[T]) Finish(entry *Entry[T]) {
+	if entry.OrderKey != nil {
+		q.leaveChain(q.orderChains, string(entry.OrderKey))
 	}
-	if e.EntityKey != "" {
-		q.leaveChain(q.entityChains, e.EntityKey)
+	if entry.EntityKey != "" {
+		q.leaveChain(q.entityChains, entry.EntityKey)
 	}
-	q.recycleEntry(e)
+	q.recycleEntry(entry)
 }
 
 // leaveChain removes the first entry of a chain.
@@ -248,7 +248,7 @@ func (q *Queue[T]) leaveChain(chains map[string]*chain[T], key string) {
 	}
 }
 
-func (q *Queue[T]) recycleEntry(e *Entry[T]) {
-	*e = Entry[T]{}
-	q.spare = append(q.spare, e)
+func (q *Queue[T]) recycleEntry(entry *Entry[T]) {
+	*entry = Entry[T]{}
+	q.spare = append(q.spare, entry)
 }

@@ -12,8 +12,8 @@ func (e *Entry[T]) IsDelayed(now time.Time) bool { return e.notBefore.After(now)
 // SkipLinger ends the linger of the entries that match: a batch that may contain one of them is
 // ready at once.
 func (q *Queue[T]) SkipLinger(match func(*Entry[T]) bool) {
-	q.rebuildQueue(func(e *Entry[T]) bool {
-		e.urgent = e.urgent || match(e)
+	q.rebuildQueue(func(entry *Entry[T]) bool {
+		entry.urgent = entry.urgent || match(entry)
 		return true
 	})
 }
@@ -22,11 +22,11 @@ func (q *Queue[T]) SkipLinger(match func(*Entry[T]) bool) {
 // of arrival, and not for taken entries.
 func (q *Queue[T]) RemoveMatching(match func(*Entry[T]) bool) []T {
 	var removed []T
-	q.rebuildQueue(func(e *Entry[T]) bool {
-		if !match(e) {
+	q.rebuildQueue(func(entry *Entry[T]) bool {
+		if !match(entry) {
 			return true
 		}
-		removed = append(removed, e.Value)
+		removed = append(removed, entry.Value)
 		return false
 	})
 	return removed
@@ -40,13 +40,13 @@ func (q *Queue[T]) rebuildQueue(keep func(*Entry[T]) bool) {
 	q.delayed.items, q.count = nil, 0
 	resetChains(q.orderChains)
 	resetChains(q.entityChains)
-	for _, e := range entries {
-		if !keep(e) {
-			q.recycleEntry(e)
+	for _, entry := range entries {
+		if !keep(entry) {
+			q.recycleEntry(entry)
 			continue
 		}
 		q.count++
-		q.placeEntry(e)
+		q.placeEntry(entry)
 	}
 }
 

@@ -22,10 +22,10 @@ type callAttempt struct {
 }
 
 // attemptCall makes one call with what is due, and carries out the verdict.
-func (l *lane) attemptCall(workCtx context.Context, p *permit) {
-	defer p.cancel()
+func (l *lane) attemptCall(workCtx context.Context, permit *permit) {
+	defer permit.cancel()
 	defer l.backlog.pruneBatches()
-	a := &callAttempt{lane: l, op: l.op, permit: p, batch: l.backlog.nextBatch(p, l.health.lastFailed)}
+	a := &callAttempt{lane: l, op: l.op, permit: permit, batch: l.backlog.nextBatch(permit, l.health.lastFailed)}
 	if a.batch == nil || !a.probeVendor(workCtx) || !a.logIntents(workCtx) || !a.send(workCtx) {
 		return
 	}
@@ -117,7 +117,7 @@ func (a *callAttempt) observeCall(size int, took time.Duration) {
 
 // decide looks up the verdict and reports it to the gate.
 func (a *callAttempt) decide() {
-	facts := callFacts{items: len(a.sent), tokenRefreshed: a.batch.tokenRefreshed, poison: a.recordFailure()}
+	facts := callFacts{items: len(a.sent), tokenRefreshed: a.batch.tokenRefreshed, failsAlone: a.recordFailure()}
 	a.verdict = a.op.policy.verdictFor(facts, a.response)
 	a.permit.reportVerdict(a.verdict, a.response, len(a.sent))
 	a.lane.health.recordVerdict(a.verdict, a.sent, func(failures int) time.Duration {
@@ -128,13 +128,13 @@ func (a *callAttempt) decide() {
 // recordFailure counts, for each item, the failures on the request between which other calls
 // passed. It reports whether this was at least the third one for all of them: then the vendor fails
 // on these items alone.
-func (a *callAttempt) recordFailure() (poison bool) {
+func (a *callAttempt) recordFailure() (failsAlone bool) {
 	if !failedOnRequest(a.response) {
 		return false
 	}
-	const poisonFailures = 3
+	const minFailures = 3
 	_, passed := a.op.gate.callLimits()
-	poison = true
+	failsAlone = true
 	for _, e := range a.sent {
 		delivery := &e.Value
 		counts := delivery.callFailures == 0 || passed > delivery.passedAtFailure
@@ -142,9 +142,9 @@ func (a *callAttempt) recordFailure() (poison bool) {
 			delivery.callFailures++
 		}
 		delivery.passedAtFailure = passed
-		poison = poison && counts && delivery.callFailures >= poisonFailures
+		failsAlone = failsAlone && counts && delivery.callFailures >= minFailures
 	}
-	return poison
+	return failsAlone
 }
 
 // refreshToken refreshes the token of an operation that can do so. If that fails, the operation is

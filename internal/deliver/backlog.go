@@ -43,16 +43,16 @@ func (b *backlog) isEmpty() bool {
 
 // nextBatch returns the bisection from which the next call is taken, nil if there is none. A probe
 // avoids lastFailed, where there is another item.
-func (b *backlog) nextBatch(p *permit, lastFailed *record.Record) *bisection[*entry] {
-	if p.probe {
+func (b *backlog) nextBatch(permit *permit, lastFailed *record.Record) *bisection[*entry] {
+	if permit.probe {
 		for _, search := range slices.Backward(b.bisections) {
 			if search.preferOther(func(e *entry) bool { return e.Value.Record == lastFailed }) {
 				return search
 			}
 		}
 	}
-	if p.probe || len(b.bisections) == 0 {
-		if taken := b.takeBatch(p); len(taken) > 0 {
+	if permit.probe || len(b.bisections) == 0 {
+		if taken := b.takeBatch(permit); len(taken) > 0 {
 			b.pushBatch(taken, 0)
 		}
 	}
@@ -65,15 +65,15 @@ func (b *backlog) nextBatch(p *permit, lastFailed *record.Record) *bisection[*en
 // takeBatch takes a batch from the queue, or a probe from the quarantine. Probes alternate between
 // the two: the queue shows that new records are accepted, the quarantine that the vendor was
 // repaired.
-func (b *backlog) takeBatch(p *permit) []*entry {
+func (b *backlog) takeBatch(permit *permit) []*entry {
 	b.queueTurn = !b.queueTurn
-	if p.probe && !b.queueTurn {
+	if permit.probe && !b.queueTurn {
 		if probe := b.quarantine.takeProbe(); probe != nil {
 			return probe
 		}
 	}
-	taken := b.queue.TakeBatch(time.Now(), p.maxItems)
-	if p.probe && len(taken) == 0 {
+	taken := b.queue.TakeBatch(time.Now(), permit.maxItems)
+	if permit.probe && len(taken) == 0 {
 		return b.quarantine.takeProbe()
 	}
 	return taken

@@ -37,29 +37,30 @@ func (b *bisection[E]) nextCall(limit int) []E {
 	return list[:min(limit, len(list))]
 }
 
-// recordPassed removes the first n items, which passed. If they were candidates, the other
+// recordPassed removes the first count items, which passed. If they were candidates, the other
 // candidates still contain an offender.
-func (b *bisection[E]) recordPassed(n int) {
-	b.resolved += n
+func (b *bisection[E]) recordPassed(count int) {
+	b.resolved += count
 	if len(b.candidates) > 0 {
-		b.candidates = b.candidates[n:]
+		b.candidates = b.candidates[count:]
 		return
 	}
-	b.remainder = b.remainder[n:]
+	b.remainder = b.remainder[count:]
 }
 
-// removeFirst removes the first n items, and with them what was known about the other candidates.
-func (b *bisection[E]) removeFirst(n int) {
-	b.recordPassed(n)
+// removeFirst removes the first count items, and with them what was known about the other
+// candidates.
+func (b *bisection[E]) removeFirst(count int) {
+	b.recordPassed(count)
 	if len(b.candidates) > 0 {
 		b.remainder = slices.Concat(b.candidates, b.remainder)
 		b.candidates = nil
 	}
 }
 
-// recordRejected makes the first n items the candidates, because a call with them was rejected.
-func (b *bisection[E]) recordRejected(n int) {
-	sent := b.nextCall(n)
+// recordRejected makes the first count items the candidates, because a call with them was rejected.
+func (b *bisection[E]) recordRejected(count int) {
+	sent := b.nextCall(count)
 	b.removeFirst(len(sent))
 	b.resolved -= len(sent)
 	b.candidates, b.searching = sent, true

@@ -42,7 +42,7 @@ func newEntry(delivery Delivery, now time.Time) entry {
 	}
 }
 
-func isDraining(r *record.Record) bool {
-	_, draining := r.Draining()
+func isDraining(rec *record.Record) bool {
+	_, draining := rec.Draining()
 	return draining
 }

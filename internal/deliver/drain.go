@@ -18,9 +18,9 @@ func (b *backlog) requestRelease() { b.draining, b.releaseDue = true, true }
 
 // isTooLate reports whether a call that starts at that time must not carry the record: its
 // assignment has ended, or could end before the result is settled.
-func (b *backlog) isTooLate(r *record.Record, start time.Time) bool {
-	until, draining := r.Draining()
-	return draining && (r.Fenced() || start.Add(b.timeout+settleMargin).After(until))
+func (b *backlog) isTooLate(rec *record.Record, start time.Time) bool {
+	until, draining := rec.Draining()
+	return draining && (rec.Fenced() || start.Add(b.timeout+settleMargin).After(until))
 }
 
 // releaseDraining releases the records for which a call that starts at that time would be too late,
@@ -33,8 +33,8 @@ func (b *backlog) releaseDraining(now, start time.Time) (released int) {
 		if !isDraining(e.Value.Record) {
 			return true
 		}
-		if b.isTooLate(e.Value.Record, start) || e.IsDelayed(now) || broken.contains(e) {
-			broken.add(e)
+		if b.isTooLate(e.Value.Record, start) || e.IsDelayed(now) || broken.isBrokenFor(e) {
+			broken.addReleased(e)
 			released++
 			return false
 		}
@@ -45,7 +45,7 @@ func (b *backlog) releaseDraining(now, start time.Time) (released int) {
 		if !isDraining(e.Value.Record) {
 			return true
 		}
-		broken.add(e)
+		broken.addReleased(e)
 		return false
 	})
 	b.releaseEverywhere(keep)
@@ -110,24 +110,25 @@ func (b *backlog) releaseEntries(entries []*entry) {
 	b.obs.RecordsReleased(len(entries))
 }
 
-func (b *backlog) releaseEntry(e *entry) {
-	b.intents.releaseDelivery(&e.Value)
-	b.queue.Finish(e)
+func (b *backlog) releaseEntry(released *entry) {
+	b.intents.releaseDelivery(&released.Value)
+	b.queue.Finish(released)
 }
 
 // brokenOrder holds the order keys and entities of which a record was released: a later one must
 // not be sent, because it would overtake.
 type brokenOrder map[string]bool
 
-func (o brokenOrder) add(e *entry) {
-	if e.OrderKey != nil {
-		o["key "+string(e.OrderKey)] = true
+func (o brokenOrder) addReleased(released *entry) {
+	if released.OrderKey != nil {
+		o["key "+string(released.OrderKey)] = true
 	}
-	if e.EntityKey != "" {
-		o["entity "+e.EntityKey] = true
+	if released.EntityKey != "" {
+		o["entity "+released.EntityKey] = true
 	}
 }
 
-func (o brokenOrder) contains(e *entry) bool {
-	return e.OrderKey != nil && o["key "+string(e.OrderKey)] || e.EntityKey != "" && o["entity "+e.EntityKey]
+func (o brokenOrder) isBrokenFor(later *entry) bool {
+	return later.OrderKey != nil && o["key "+string(later.OrderKey)] ||
+		later.EntityKey != "" && o["entity "+later.EntityKey]
 }

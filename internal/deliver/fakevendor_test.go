@@ -103,10 +103,10 @@ func acceptAll(_ int, items []sink.Item) sink.Response {
 }
 
 // respondFirst responds to the first calls as given, and accepts everything after them.
-func respondFirst(answers ...sink.Response) script {
+func respondFirst(responses ...sink.Response) script {
 	return func(call int, items []sink.Item) sink.Response {
-		if call <= len(answers) {
-			return answers[call-1]
+		if call <= len(responses) {
+			return responses[call-1]
 		}
 		return acceptAll(call, items)
 	}

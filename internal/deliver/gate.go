@@ -95,15 +95,15 @@ func (g *gate) admit(lane int, now time.Time) (*permit, denial) {
 		return nil, denial{wait: batch.Forever, changed: g.changed}
 	}
 	delete(g.waitingLanes, lane)
-	p := &permit{
+	permit := &permit{
 		gate: g, lane: lane, started: now, maxItems: g.size.maxItems(), done: done,
 		halfOpen: state == gobreaker.StateHalfOpen,
 	}
 	if g.onlyProbes(state) {
-		p.probe, p.maxItems = true, 1
+		permit.probe, permit.maxItems = true, 1
 		g.probeUnderWay = true
 	}
-	return p, denial{}
+	return permit, denial{}
 }
 
 // waitBeforeCall returns how long hold, throttle and breaker deny the lane a call; 0: they do not.
@@ -142,11 +142,11 @@ func (g *gate) withdraw(lane int) {
 }
 
 // holdForToken holds the operation because its token could not be refreshed.
-func (g *gate) holdForToken(p *permit, response sink.Response) {
+func (g *gate) holdForToken(permit *permit, response sink.Response) {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.beginHold(holdReasonFor(response.Class), p, response, now)
+	g.beginHold(holdReasonFor(response.Class), permit, response, now)
 	g.reportHold(now, response)
 }
 
@@ -211,9 +211,9 @@ func (g *gate) callLimits() (maxItems int, passedCalls uint64) {
 }
 
 // beginHold is called with g.mu held, like all methods below.
-func (g *gate) beginHold(reason observe.HoldReason, p *permit, response sink.Response, now time.Time) {
-	g.lastFailedLane = p.lane
-	g.hold.recordFault(reason, p.started, now, min(response.RetryAfter, g.cfg.RetryAfterCap))
+func (g *gate) beginHold(reason observe.HoldReason, permit *permit, response sink.Response, now time.Time) {
+	g.lastFailedLane = permit.lane
+	g.hold.recordFault(reason, permit.started, now, min(response.RetryAfter, g.cfg.RetryAfterCap))
 }
 
 // reportHold reports the current hold reason. response is what may have changed it.

@@ -267,11 +267,11 @@ func TestCallsThrottledTogetherIncreaseTheSpacingOnce(t *testing.T) {
 }
 
 // A lane that counted every failure would move its records on in every outage.
-func TestThreeFailuresArePoisonOnlyWithPassedCallsInBetween(t *testing.T) {
+func TestAnItemFailsAloneAfterThreeFailuresWithPassedCallsInBetween(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		e := &entry{Value: Delivery{Record: &record.Record{}}}
-		failWith := func(response sink.Response) (poison bool) {
+		failWith := func(response sink.Response) (failsAlone bool) {
 			attempt := &callAttempt{
 				op: newOperation(&fakeVendor{}, gate.cfg, gate, nil, nil, nil), sent: []*entry{e}, response: response,
 			}
@@ -285,12 +285,12 @@ func TestThreeFailuresArePoisonOnlyWithPassedCallsInBetween(t *testing.T) {
 				elsewhere()
 			}
 			if got := failWith(down); got != tc.want {
-				t.Errorf("failure %d: got poison %v, want %v", i+1, got, tc.want)
+				t.Errorf("failure %d: got fails alone %v, want %v", i+1, got, tc.want)
 			}
 		}
 		elsewhere()
 		if failWith(newResponse(sink.Unavailable, 0)) {
-			t.Error("got poison for a refused connection, want the item not to be blamed")
+			t.Error("got fails alone for a refused connection, want not")
 		}
 	})
 }

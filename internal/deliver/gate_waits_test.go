@@ -83,14 +83,14 @@ func TestAHoldRespectsRetryAfterUpToTheCap(t *testing.T) {
 // Otherwise a probe that says nothing about the reason of the hold would be followed by the next
 // one at once.
 func TestAProbeThatMeetsAnotherFaultPostponesTheNextOne(t *testing.T) {
-	unclear := func(permit *permit) {
+	reportUnreadable := func(permit *permit) {
 		permit.reportVerdict(
 			verdict{action: actionUnknownOutcome, signal: signalSuccess}, newResponse(sink.Unknown, 200), 1,
 		)
 	}
 	for name, meet := range map[string]func(*permit){
 		"unavailable": reportUnavailable, "throttled": func(permit *permit) { reportThrottled(permit, 0) },
-		"unreadable response": unclear,
+		"unreadable response": reportUnreadable,
 	} {
 		t.Run(name, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {

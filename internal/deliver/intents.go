@@ -17,8 +17,8 @@ type intentKeeper struct {
 // order is kept, that includes repeatable operations: a member that lost the partition without
 // noticing would overwrite newer state with older, and learns of the loss when the broker refuses
 // its commit.
-func (k *intentKeeper) isMissing(e *entry) bool {
-	return (!k.policy.repeatable || k.policy.retryInPlace) && !e.Value.intentLogged
+func (k *intentKeeper) isMissing(queued *entry) bool {
+	return (!k.policy.repeatable || k.policy.retryInPlace) && !queued.Value.intentLogged
 }
 
 // logMissing commits the intents that are missing. It returns false if workCtx ended first.

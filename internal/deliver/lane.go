@@ -32,8 +32,8 @@ type laneHealth struct {
 }
 
 // recordVerdict updates the back-off. delay returns the wait after so many earlier failures.
-func (h *laneHealth) recordVerdict(v verdict, sent []*entry, delay func(failures int) time.Duration) {
-	if v.signal == signalSuccess {
+func (h *laneHealth) recordVerdict(verdict verdict, sent []*entry, delay func(failures int) time.Duration) {
+	if verdict.signal == signalSuccess {
 		h.failures = 0
 		return
 	}
@@ -41,7 +41,7 @@ func (h *laneHealth) recordVerdict(v verdict, sent []*entry, delay func(failures
 	if len(sent) == 1 {
 		h.lastFailed = sent[0].Value.Record
 	}
-	if v.backOff {
+	if verdict.backOff {
 		wait := delay(h.failures)
 		h.notBefore = time.Now().Add(wait)
 		h.failures++

@@ -33,23 +33,23 @@ func (p *permit) cancel() {
 }
 
 // reportVerdict ends a permit with the verdict on the response to a call of so many items.
-func (p *permit) reportVerdict(v verdict, response sink.Response, items int) {
+func (p *permit) reportVerdict(verdict verdict, response sink.Response, items int) {
 	g := p.gate
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	p.end(v.signal)
+	p.end(verdict.signal)
 	if g.flood.isActive() && p.probe {
 		g.lastFailedLane = p.lane
 		g.flood.postponeProbe(now) // recordAccepted lets the next one start at once
 	}
-	p.applyAction(v, response, items, now)
-	switch v.signal {
+	p.applyAction(verdict, response, items, now)
+	switch verdict.signal {
 	case signalSuccess:
-		p.recordSuccess(v, response.Class, items, now)
+		p.recordSuccess(verdict, response.Class, items, now)
 	case signalFailure:
 		g.lastFailedLane, g.lastFailedAt = p.lane, now
-		if v.action != actionHold {
+		if verdict.action != actionHold {
 			p.postponeHoldProbe(now)
 		}
 	case signalExcluded:
@@ -69,11 +69,11 @@ func (p *permit) end(signal breakerSignal) {
 	p.done(signal)
 }
 
-func (p *permit) applyAction(v verdict, response sink.Response, items int, now time.Time) {
+func (p *permit) applyAction(verdict verdict, response sink.Response, items int, now time.Time) {
 	g := p.gate
-	switch v.action {
+	switch verdict.action {
 	case actionHold:
-		g.beginHold(v.reason, p, response, now)
+		g.beginHold(verdict.reason, p, response, now)
 	case actionThrottle:
 		g.throttle.recordThrottled(p.started, now, response.RetryAfter, g.random)
 		g.stalled.addSpan(now, g.throttle.until)
@@ -85,7 +85,7 @@ func (p *permit) applyAction(v verdict, response sink.Response, items int, now t
 	}
 }
 
-func (p *permit) recordSuccess(v verdict, class sink.ResultClass, items int, now time.Time) {
+func (p *permit) recordSuccess(verdict verdict, class sink.ResultClass, items int, now time.Time) {
 	g := p.gate
 	if class == sink.Unavailable || class == sink.Unknown {
 		p.postponeHoldProbe(now) // the batch is the reason, but nothing has passed
@@ -97,7 +97,7 @@ func (p *permit) recordSuccess(v verdict, class sink.ResultClass, items int, now
 	}
 	g.throttle.recordSuccess(p.started)
 	g.hold.recordSuccess(p.started)
-	if v.action == actionPerItem {
+	if verdict.action == actionPerItem {
 		g.size.recordPassed(items)
 	}
 }

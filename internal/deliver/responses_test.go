@@ -265,7 +265,7 @@ func TestABatchThatAloneMakesTheVendorFailIsBisected(t *testing.T) {
 				h.closeAndWait()
 				h.wantOutcomes(map[string]int{"delivered": 64 + 160 - 1, "retried retryable": 1})
 				if outcome := h.ledger.outcomes[recordID(5)]; outcome.Disposition != record.DispositionRetry {
-					t.Fatalf("got outcome %+v for the poison item, want retried", outcome)
+					t.Fatalf("got outcome %+v for the item that fails alone, want retried", outcome)
 				}
 			})
 		})

@@ -60,7 +60,7 @@ type policy struct {
 type callFacts struct {
 	items          int
 	tokenRefreshed bool // the token was refreshed for this call
-	poison         bool // the third failure on these items, with calls that passed in between
+	failsAlone     bool // the third failure on these items, with calls that passed in between
 }
 
 // verdictFor returns what a response means for its call.
@@ -107,7 +107,7 @@ func (p policy) verdictFor(call callFacts, response sink.Response) verdict {
 // searched, and a single item is retried later so that it does not block its lane.
 func (p policy) verdictForUnavailable(call callFacts) verdict {
 	switch {
-	case !call.poison:
+	case !call.failsAlone:
 		return verdict{action: actionBackOff, signal: signalFailure, backOff: true}
 	case call.items == 1:
 		return verdict{action: actionSingleItem, signal: signalSuccess}
@@ -271,9 +271,9 @@ func mayHaveActed(response sink.Response) bool {
 	return true
 }
 
-// failedOnRequest reports whether the vendor failed while it had the request: with a 5xx status or
-// an equivalent code, with an unreadable response, or with none after the request was written. Only
-// then can the items be the reason.
+// failedOnRequest reports whether the vendor failed after it received the request: with a 5xx
+// status or an equivalent code, with an unreadable response, or with none after the request was
+// written. Only then can the items be the reason.
 func failedOnRequest(response sink.Response) bool {
 	return response.Class == sink.Unknown ||
 		response.Class == sink.Unavailable && (response.MayHaveActed || response.Status >= 500)

@@ -118,11 +118,11 @@ func TestVerdictFor(t *testing.T) {
 			verdict{action: actionBackOff, signal: signalFailure, backOff: true},
 		},
 		{
-			"poison batch", retry, callFacts{items: 4, poison: true}, newResponse(sink.Unavailable, 500),
+			"batch that fails alone", retry, callFacts{items: 4, failsAlone: true}, newResponse(sink.Unavailable, 500),
 			verdict{action: actionBisect, signal: signalSuccess},
 		},
 		{
-			"poison item", retry, callFacts{items: 1, poison: true}, newResponse(sink.Unavailable, 500),
+			"item that fails alone", retry, callFacts{items: 1, failsAlone: true}, newResponse(sink.Unavailable, 500),
 			verdict{action: actionSingleItem, signal: signalSuccess},
 		},
 		{

@@ -228,12 +228,12 @@ func (g *Guard) currentStatus() Status {
 
 // hashKey hashes the record's key, or its origin if it has no key, so that nothing of the record is
 // kept.
-func (g *Guard) hashKey(r *record.Record) uint64 {
-	if r.Raw.Key != nil {
-		return maphash.Bytes(g.seed, r.Raw.Key)
+func (g *Guard) hashKey(rec *record.Record) uint64 {
+	if rec.Raw.Key != nil {
+		return maphash.Bytes(g.seed, rec.Raw.Key)
 	}
 	var origin [12]byte
-	binary.BigEndian.PutUint64(origin[:8], uint64(r.Origin.Offset))
-	binary.BigEndian.PutUint32(origin[8:], uint32(r.Origin.Partition))
+	binary.BigEndian.PutUint64(origin[:8], uint64(rec.Origin.Offset))
+	binary.BigEndian.PutUint32(origin[8:], uint32(rec.Origin.Partition))
 	return maphash.Bytes(g.seed, origin[:])
 }
