@@ -10,26 +10,26 @@ import (
 // Config is the section of one CRM.COM account in the configuration file. Default returns it with
 // its defaults. The caller applies Timeout and RequestsPerSecond.
 type Config struct {
-	BaseURL                string             `yaml:"base_url" allow:"url" required:"true" doc:"the Web API's address, such as https://crm.example.com/crmapi/rest/v2"`
+	BaseURL                string             `yaml:"base_url" allow:"url" required:"true" doc:"URL of the Web API, such as https://crm.example.com/crmapi/rest/v2"`
 	Auth                   Auth               `yaml:"auth" doc:"web_api_key, or username, password and organisation"`
-	TimeZone               string             `yaml:"time_zone" allow:"zone" required:"true" doc:"zone of the dates that are sent, as in the IANA time zone database; the vendor's dates have none"`
-	Timeout                time.Duration      `yaml:"timeout" allow:"1s.." doc:"longest time for one call, a login that it needs included"`
-	RequestsPerSecond      float64            `yaml:"requests_per_second" allow:"0.." doc:"limit of the account; 0: none"`
-	ErrorCodes             map[string]Meaning `yaml:"error_codes" allow:"rejected|retryable|delivered" doc:"vendor's error code -> rejected, retryable or delivered, over the defaults: NotFoundAPIValueException retryable, names that tell of a timeout, lock, connection or unavailability retryable, others rejected; a code listed here is never taken for a refused login"`
-	LoginCodes             []string           `yaml:"login_codes" doc:"codes of a refused call that mean a refused login, besides those whose words tell of one"`
-	Release                string             `yaml:"release" doc:"the vendor's release, R10 or newer, such as R11 or R10.1; it decides what may be sent"`
-	TokenTTL               time.Duration      `yaml:"token_ttl" allow:"5m.." doc:"age at which a token is renewed at the latest; the vendor gives no expiry before R12"`
-	ExternalSystem         string             `yaml:"external_system" required:"true" doc:"external_system of events that name none"`
-	FinancialStatementsSet string             `yaml:"financial_statements_set" allow:"financial_statement_customer_events_set|financial_achievement_customer_events_set" doc:"member that holds financial statements: financial_statement_customer_events_set, or financial_achievement_customer_events_set as the vendor's page had it before"`
+	TimeZone               string             `yaml:"time_zone" allow:"zone" required:"true" doc:"IANA time zone of the dates that are sent, which have no zone of their own"`
+	Timeout                time.Duration      `yaml:"timeout" allow:"1s.." doc:"longest duration of one call, including a login that it needs"`
+	RequestsPerSecond      float64            `yaml:"requests_per_second" allow:"0.." doc:"rate limit of the account; 0: none"`
+	ErrorCodes             map[string]Meaning `yaml:"error_codes" allow:"rejected|retryable|delivered" doc:"vendor error code -> what it means for an item; overrides the defaults: NotFoundAPIValueException and names about a timeout, lock, connection or unavailability are retryable, others rejected. A code listed here never means a refused login"`
+	LoginCodes             []string           `yaml:"login_codes" doc:"error codes of a call that mean a refused login, besides those whose words say so"`
+	Release                string             `yaml:"release" doc:"release of the vendor, R10 or newer, such as R11 or R10.1; it decides which members may be sent"`
+	TokenTTL               time.Duration      `yaml:"token_ttl" allow:"5m.." doc:"age at which a token is replaced at the latest; releases before R12 state no expiry"`
+	ExternalSystem         string             `yaml:"external_system" required:"true" doc:"external_system of events that have none"`
+	FinancialStatementsSet string             `yaml:"financial_statements_set" allow:"financial_statement_customer_events_set|financial_achievement_customer_events_set" doc:"member of a call that holds financial statements; earlier versions of the vendor's page have financial_achievement_customer_events_set"`
 }
 
 // Auth is how the account logs in: with a web API key, or as a user.
 type Auth struct {
-	WebAPIKey    config.Secret `yaml:"web_api_key" doc:"the vendor's recommendation"`
+	WebAPIKey    config.Secret `yaml:"web_api_key" doc:"web API key, which the vendor recommends"`
 	Username     string        `yaml:"username"`
 	Password     config.Secret `yaml:"password"`
 	Organisation string        `yaml:"organisation"`
-	Unit         string        `yaml:"unit" doc:"id of the unit to work as; empty: the user's default"`
+	Unit         string        `yaml:"unit" doc:"ID of the unit to act as; empty: the user's default"`
 }
 
 // Meaning is what an error code says about an item.

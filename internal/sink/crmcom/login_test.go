@@ -83,9 +83,9 @@ func TestOperationsOfAnAccountShareAndRefreshOneToken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	renewed := ops["referrals"].Send(t.Context(), newTestItems(1))
-	if len(v.loginRequests()) != 2 || renewed.TokenVersion == first.TokenVersion {
-		t.Errorf("got %d logins and token version %d after %d, want 2 and a newer one", len(v.loginRequests()), renewed.TokenVersion, first.TokenVersion)
+	refreshed := ops["referrals"].Send(t.Context(), newTestItems(1))
+	if len(v.loginRequests()) != 2 || refreshed.TokenVersion == first.TokenVersion {
+		t.Errorf("got %d logins and token version %d after %d, want 2 and a newer one", len(v.loginRequests()), refreshed.TokenVersion, first.TokenVersion)
 	}
 	if body := v.callRequests()[2].body; !strings.HasPrefix(string(body), `{"token":"token-2",`) {
 		t.Errorf("got a call that begins %.40s, want token-2", body)

@@ -23,11 +23,11 @@ func TestRequestThatTheVendorReadWholeCountsAsWritten(t *testing.T) {
 			for _, size := range []int{1, 5_000, 40_000, 300_000} {
 				for _, back := range []int{0, 1, 100, 4_096, 32_768} {
 					for range 10 {
-						written, had := v.makeCall(t, client, endingCall{size: size, endAfter: max(size-back, 0)})
-						if had && !written {
+						written, readWhole := v.makeCall(t, client, endingCall{size: size, endAfter: max(size-back, 0)})
+						if readWhole && !written {
 							t.Fatalf("%d bytes, ended %d before the end: the vendor read them all, want them counted as written", size, back)
 						}
-						if had {
+						if readWhole {
 							whole++
 						}
 					}
@@ -36,8 +36,8 @@ func TestRequestThatTheVendorReadWholeCountsAsWritten(t *testing.T) {
 			if whole == 0 {
 				t.Error("got no request that was read whole, want some: the test proves nothing")
 			}
-			if written, had := v.makeCall(t, client, endingCall{size: large, endAfter: 100, stall: true}); written || had {
-				t.Errorf("got written %v and read whole %v from a vendor that stopped reading, want neither", written, had)
+			if written, readWhole := v.makeCall(t, client, endingCall{size: large, endAfter: 100, stall: true}); written || readWhole {
+				t.Errorf("got written %v and read whole %v from a vendor that stopped reading, want neither", written, readWhole)
 			}
 		})
 	}
@@ -82,7 +82,7 @@ func newEndingVendor(t *testing.T, http2 bool) *endingVendor {
 	return v
 }
 
-func (v *endingVendor) makeCall(t *testing.T, client *http.Client, c endingCall) (written, had bool) {
+func (v *endingVendor) makeCall(t *testing.T, client *http.Client, c endingCall) (written, readWhole bool) {
 	t.Helper()
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
@@ -93,8 +93,7 @@ func (v *endingVendor) makeCall(t *testing.T, client *http.Client, c endingCall)
 	req.Body, req.ContentLength, req.GetBody = Body(nil, []sink.Item{{Body: make([]byte, c.size)}}, nil)
 	c.endCall, c.ended = end, make(chan struct{})
 	v.calls <- c
-	// The server may response while the connection is being closed, so that an response is no fault
-	// here.
+	// The server may respond while the connection is being closed, so a response is no failure here.
 	exchange := RoundTrip(ctx, client, req, 0)
 	close(c.ended)
 	return exchange.RequestWritten, <-v.gotWhole
