@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,47 +19,58 @@ import (
 	"sluice/internal/admin"
 )
 
-// composeVar names the command that runs Compose ("docker compose", "docker-compose"); .ci/compose sets it.
-const composeVar = "SLUICE_COMPOSE"
+// composeVariable is the environment variable with the command that runs Compose, "docker compose"
+// or "docker-compose". .ci/compose sets it.
+const composeVariable = "SLUICE_COMPOSE"
 
-// What docker-compose.yml publishes.
+// The addresses that docker-compose.yml publishes.
 const (
 	connectorURL = "http://127.0.0.1:8080"
 	sandboxURL   = "http://127.0.0.1:8090"
 )
 
-// The product as a user tries it: images built, everything up and healthy, events in, every one of them accounted for, and a clean stop.
-func TestComposeBringsEveryEventToItsVendorAndStopsCleanly(t *testing.T) {
+// Compose runs the product as a user tries it: it builds the image, starts all services, produces
+// events, accounts for every one of them, and stops the connector.
+func TestComposeSettlesEveryEventAndStopsCleanly(t *testing.T) {
 	c := newCompose(t)
-	c.run("up", "-d", "--build")
-	c.await(time.Minute, "the connector to be ready", func() bool { return get(connectorURL+"/readyz", nil) == nil })
-	written := c.produce("-n", "200", "--bad", "poison=10,trailing=5,magic=5,tombstone=5,unmapped=5,invalid=10,rejected=10", "--seed", "1")
-	if written.valid != 1000 || written.bad != 50 {
-		t.Fatalf("written: %+v, want 200 valid ones in each of 5 pipelines, and 50 bad ones", written)
+	c.mustRun("up", "-d", "--build")
+	c.await(time.Minute, "the connector to be ready", func() bool {
+		return getJSON(connectorURL+"/readyz", nil) == nil
+	})
+	produced := c.produceEvents("-n", "200", "--seed", "1",
+		"--bad", "poison=10,trailing=5,magic=5,tombstone=5,unmapped=5,invalid=10,rejected=10")
+	if produced.valid != 1000 || produced.bad != 50 {
+		t.Fatalf("got %+v events produced, want 200 valid ones for each of 5 pipelines, and 50 bad ones", produced)
 	}
 	var status admin.Status
 	c.await(time.Minute, "everything to be settled", func() bool {
-		return get(connectorURL+"/status", &status) == nil && settled(status) == written.valid+written.bad
+		return getJSON(connectorURL+"/status", &status) == nil && settledRecords(status) == produced.valid+produced.bad
 	})
 	for _, p := range status.Pipelines {
 		if p.Delivered != 200 || p.PossibleDuplicates != 0 || p.CommitFailures != 0 {
-			t.Errorf("pipeline %s: %d delivered, %d possible duplicates, %d commits failed; want 200, 0, 0", p.Pipeline, p.Delivered, p.PossibleDuplicates, p.CommitFailures)
+			t.Errorf("pipeline %s: got %d delivered, %d possible duplicates, %d commit failures, want 200, 0, 0",
+				p.Pipeline, p.Delivered, p.PossibleDuplicates, p.CommitFailures)
 		}
 	}
-	if accepted, double := vendorsLedger(t); accepted != written.valid || double != 0 {
-		t.Errorf("the vendors accepted %d, %d of them again; want %d and 0", accepted, double, written.valid)
+	if accepted, duplicates := readSandboxLedger(t); accepted != produced.valid || duplicates != 0 {
+		t.Errorf("got %d items accepted by the vendors with %d duplicates, want %d with 0",
+			accepted, duplicates, produced.valid)
 	}
 	for _, service := range []string{"kafka", "registry", "sandbox", "connector"} {
-		c.await(time.Minute, service+" to be healthy", func() bool { return c.inspect(service, "{{.State.Health.Status}}") == "healthy" })
+		c.await(time.Minute, service+" to be healthy", func() bool {
+			return c.inspectService(service, "{{.State.Health.Status}}") == "healthy"
+		})
 	}
-	began := time.Now()
-	c.run("stop", "connector")
-	if code := c.inspect("connector", "{{.State.ExitCode}}"); code != "0" || time.Since(began) > 30*time.Second {
-		t.Errorf("exit %s, %v after the stop; want 0 at once, since nothing was in flight", code, time.Since(began).Round(time.Second))
+	stoppedAt := time.Now()
+	c.mustRun("stop", "connector")
+	code := c.inspectService("connector", "{{.State.ExitCode}}")
+	if elapsed := time.Since(stoppedAt); code != "0" || elapsed > 30*time.Second {
+		t.Errorf("stopping with nothing in flight: got exit code %s after %v, want 0 within 30s",
+			code, elapsed.Round(time.Second))
 	}
 }
 
-// compose runs Compose for a project of its own, which is taken down with the test.
+// compose runs Compose with a project of its own, which is removed when the test ends.
 type compose struct {
 	t       *testing.T
 	command []string
@@ -66,124 +78,129 @@ type compose struct {
 
 func newCompose(t *testing.T) compose {
 	t.Helper()
-	command := strings.Fields(os.Getenv(composeVar))
+	command := strings.Fields(os.Getenv(composeVariable))
 	if len(command) == 0 {
-		t.Skipf("%s does not name the command: .ci/compose does", composeVar)
+		t.Skipf("%s is not set; run .ci/compose", composeVariable)
 	}
 	c := compose{t, append(command, "-p", "sluicetest", "-f", "../../../docker-compose.yml")}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(c.output("logs", "--no-color", "--tail", "40"))
+			t.Log(c.runForOutput("logs", "--no-color", "--tail", "40"))
 		}
-		c.run("down", "-v", "--remove-orphans")
+		c.mustRun("down", "-v", "--remove-orphans")
 	})
 	return c
 }
 
-func (c compose) run(args ...string) string {
+func (c compose) mustRun(args ...string) string {
 	c.t.Helper()
-	out, err := c.try(args...)
+	out, err := c.runCommand(args...)
 	if err != nil {
-		c.t.Fatalf("%v: %v\n%s", args, err, out)
+		c.t.Fatalf("running Compose with %v: %v\n%s", args, err, out)
 	}
 	return out
 }
 
-// output is what a command prints, whatever comes of it.
-func (c compose) output(args ...string) string {
-	out, err := c.try(args...)
+// runForOutput returns what a command prints, whether or not it fails.
+func (c compose) runForOutput(args ...string) string {
+	out, err := c.runCommand(args...)
 	return fmt.Sprint(out, err)
 }
 
-func (c compose) try(args ...string) (string, error) {
-	all := append(c.command[:len(c.command):len(c.command)], args...)
-	out, err := exec.CommandContext(context.WithoutCancel(c.t.Context()), all[0], all[1:]...).CombinedOutput()
+// runCommand also works in a cleanup, when the test's context has ended.
+func (c compose) runCommand(args ...string) (string, error) {
+	command := slices.Concat(c.command, args)
+	out, err := exec.CommandContext(context.WithoutCancel(c.t.Context()), command[0], command[1:]...).CombinedOutput()
 	return string(out), err
 }
 
-func (c compose) inspect(service, format string) string {
+func (c compose) inspectService(service, format string) string {
 	c.t.Helper()
-	id := strings.Fields(c.run("ps", "-q", service))
-	if len(id) != 1 {
-		c.t.Fatalf("service %s has containers %v, want one", service, id)
+	ids := strings.Fields(c.mustRun("ps", "-q", service))
+	if len(ids) != 1 {
+		c.t.Fatalf("service %s: got containers %v, want one", service, ids)
 	}
-	out, err := exec.CommandContext(c.t.Context(), "docker", "inspect", "-f", format, id[0]).Output()
+	out, err := exec.CommandContext(c.t.Context(), "docker", "inspect", "-f", format, ids[0]).Output()
 	if err != nil {
 		c.t.Fatalf("inspecting %s: %v", service, err)
 	}
 	return strings.TrimSpace(string(out))
 }
 
-// await looks until it is so: what another process does is no event here.
-func (c compose) await(most time.Duration, what string, isSo func() bool) {
+// await polls a condition until it is true, because other processes do not notify this one.
+func (c compose) await(timeout time.Duration, what string, condition func() bool) {
 	c.t.Helper()
-	deadline := time.After(most)
-	look := time.NewTicker(200 * time.Millisecond)
-	defer look.Stop()
-	for !isSo() {
+	deadline := time.After(timeout)
+	poll := time.NewTicker(200 * time.Millisecond)
+	defer poll.Stop()
+	for !condition() {
 		select {
-		case <-look.C:
+		case <-poll.C:
 		case <-deadline:
-			c.t.Fatalf("waited %v for %s", most, what)
+			c.t.Fatalf("timed out after %v waiting for %s", timeout, what)
 		}
 	}
 }
 
-type written struct{ valid, bad int }
+type eventCounts struct{ valid, bad int }
 
-// produce has the connector's command write sample events, and reads its lines "<pipeline> <kind>: <count>".
-func (c compose) produce(args ...string) written {
+// produceEvents runs `connector produce`, and sums up the lines "<pipeline> <kind>: <count>" that
+// it prints.
+func (c compose) produceEvents(args ...string) eventCounts {
 	c.t.Helper()
-	out := c.run(append([]string{"run", "--rm", "-T", "connector", "produce", "-c", "/etc/sluice/connector.yaml"}, args...)...)
-	var w written
+	command := []string{"run", "--rm", "-T", "connector", "produce", "-c", "/etc/sluice/connector.yaml"}
+	out := c.mustRun(append(command, args...)...)
+	var counts eventCounts
 	for line := range strings.Lines(out) {
 		name, count, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		n, err := strconv.Atoi(count)
 		_, kind, ok := strings.Cut(name, " ")
 		switch {
-		case err != nil || !ok: // a line of Compose
+		case err != nil || !ok: // printed by Compose
 		case kind == "valid":
-			w.valid += n
+			counts.valid += n
 		default:
-			w.bad += n
+			counts.bad += n
 		}
 	}
-	return w
+	return counts
 }
 
-// settled counts the records that are settled and committed past; -1 while any is on its way.
-func settled(s admin.Status) int {
-	n := 0
-	for _, p := range s.Pipelines {
+// settledRecords returns the number of settled records, or -1 while any is in flight or not
+// committed.
+func settledRecords(status admin.Status) int {
+	count := 0
+	for _, p := range status.Pipelines {
 		if p.InFlight > 0 || p.LagRecords > 0 {
 			return -1
 		}
-		n += int(p.Delivered + p.Skipped)
+		count += int(p.Delivered + p.Skipped)
 		for dead := range maps.Values(p.Dead) {
-			n += int(dead)
+			count += int(dead)
 		}
 	}
-	return n
+	return count
 }
 
-// vendorsLedger counts what the sandbox accepted, and how much of it again.
-func vendorsLedger(t *testing.T) (accepted, double int) {
+// readSandboxLedger returns how many items the sandbox has accepted, and how many of them were
+// duplicates.
+func readSandboxLedger(t *testing.T) (accepted, duplicates int) {
 	t.Helper()
 	var ledger struct {
 		Operations map[string]struct{ Accepted, Duplicates int }
 	}
-	if err := get(sandboxURL+"/ledger", &ledger); err != nil {
+	if err := getJSON(sandboxURL+"/ledger", &ledger); err != nil {
 		t.Fatal(err)
 	}
-	for o := range maps.Values(ledger.Operations) {
-		accepted += o.Accepted
-		double += o.Duplicates
+	for operation := range maps.Values(ledger.Operations) {
+		accepted += operation.Accepted
+		duplicates += operation.Duplicates
 	}
-	return accepted, double
+	return accepted, duplicates
 }
 
-// get asks for JSON; into may be nil.
-func get(url string, into any) error {
+// getJSON requests url and decodes the response into the value unless that is nil.
+func getJSON(url string, into any) error {
 	client := http.Client{Timeout: 5 * time.Second}
 	resp, err := client.Get(url)
 	if err != nil {
@@ -191,7 +208,7 @@ func get(url string, into any) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", url, resp.Status)
+		return fmt.Errorf("requesting %s: got status %s, want 200", url, resp.Status)
 	}
 	if into == nil {
 		return nil

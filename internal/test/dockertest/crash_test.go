@@ -15,135 +15,139 @@ import (
 	"sluice/internal/record"
 )
 
-// After kill -9 in the middle of a call, the next process loses nothing, and sends again only what the commits say may have been sent.
-func TestAfterAKillOnlyWhatWasBeingSentMayBeDouble(t *testing.T) {
-	p := platform{StartKafka(t, 1), StartRegistry(t)}
-	s := newStage(t, p, "crash", "classic", map[string]string{"purchases": "", "customer-changes": ", ordering: key"})
-	s.gate.operation, s.gate.at = "crmcom.purchases", 400
-	s.produce(1000, true)
-	binary := build(t)
+// The process is killed with SIGKILL during a call. The next one must lose nothing, and resend only
+// what the commits call an intent.
+func TestKillDuplicatesOnlyRecordsWithASendIntent(t *testing.T) {
+	p := startPlatform(t)
+	h := newHarness(t, p, "crash", "classic", map[string]string{"purchases": "", "customer-changes": ", ordering: key"})
+	h.blocker.operation, h.blocker.nth = "crmcom.purchases", 400
+	h.produceRecords(1000, true)
+	binary := buildCommand(t)
 
-	first := s.run(binary)
-	held := s.awaitHeld()
-	s.awaitAccepted(1, "propel.customers") // so that the other pipeline is at work too
-	first.kill()
-	s.gate.free()
-	sent := s.sent("crash.purchases", "crash-purchases")
-	if !sent[held.ID] {
-		t.Errorf("%s was at the vendor at the kill, and the commit does not say so", held.ID)
+	killed := h.startProcess(binary)
+	blocked := h.awaitBlockedCall()
+	h.awaitAccepted(1, "propel.customers") // the other pipeline is running too
+	killed.killProcess()
+	h.blocker.unblock()
+	intents := h.originsWithIntent("crash.purchases", "crash-purchases")
+	if !intents[blocked.ID] {
+		t.Errorf("%s: got no send intent in the commit, want one for a call in flight at the kill", blocked.ID)
 	}
-	for _, p := range s.cfg.Pipelines {
-		s.evict(p.ConsumerGroup)
+	for _, p := range h.cfg.Pipelines {
+		h.removeGroupMembers(p.ConsumerGroup)
 	}
 
-	again := s.run(binary)
-	s.awaitDelivered(s.books.of(record.DispositionDelivered))
-	dead := s.deadLetters(p, s.books.of(record.DispositionDead))
-	again.stop()
+	restarted := h.startProcess(binary)
+	h.awaitDelivered(h.produced.expectedCount(record.DispositionDelivered))
+	deadLetters := h.readDeadLetters(p, h.produced.expectedCount(record.DispositionDead))
+	restarted.stopCleanly()
 
-	for _, origin := range s.wantHeaders(dead) {
-		if !sent[origin] {
-			t.Errorf("%s had an attempt too many, and was not being sent at the kill", origin)
+	for _, origin := range h.checkDeadLetterHeaders(deadLetters) {
+		if !intents[origin] {
+			t.Errorf("%s: got one attempt too many, want that only for records with a send intent at the kill", origin)
 		}
 	}
-	s.wantAllCommitted()
-	// A customer change is an upsert: what was in flight at the kill may come again.
+	h.checkAllCommitted()
+	// A customer change is an upsert, so what was in flight at the kill may be delivered twice.
 	const lanes, items = 2, 40
-	report := s.audit(dead, len(sent)+lanes*items)
-	for e := range s.vendors.Ledger().AllEntries("crmcom.purchases") {
-		if e.Times > 1 && !sent[e.ID] {
-			t.Errorf("%s was delivered twice, and was not being sent at the kill", e.ID)
+	report := h.checkLedger(deadLetters, len(intents)+lanes*items)
+	for entry := range h.vendors.Ledger().AllEntries("crmcom.purchases") {
+		if entry.Times > 1 && !intents[entry.ID] {
+			t.Errorf("%s: got %d deliveries, want one without a send intent at the kill", entry.ID, entry.Times)
 		}
 	}
-	if len(sent) > lanes*items || report.Duplicates == 0 {
-		t.Errorf("%d were being sent at the kill, %d deliveries are double; want %d at most, and one call's at least", len(sent), report.Duplicates, lanes*items)
+	if len(intents) > lanes*items || report.Duplicates == 0 {
+		t.Errorf("got %d send intents at the kill and %d duplicates, want at most %d and at least one",
+			len(intents), report.Duplicates, lanes*items)
 	}
-	t.Logf("%d produced = %d delivered + %d dead, %d being sent at the kill, %d duplicates", report.Produced, report.Delivered-report.Duplicates, report.Dead, len(sent), report.Duplicates)
+	t.Logf("%d produced = %d delivered + %d dead, %d send intents at the kill, %d duplicates", report.Produced,
+		report.Delivered-report.Duplicates, report.Dead, len(intents), report.Duplicates)
 }
 
-// build makes the command as users have it.
-func build(t *testing.T) string {
+func buildCommand(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "connector")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../../cmd/connector").CombinedOutput(); err != nil {
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../../cmd/connector")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the command: %v\n%s", err, out)
 	}
 	return binary
 }
 
-// process is the command at work.
+// process is a running `connector run`.
 type process struct {
-	s     *stage
-	cmd   *exec.Cmd
-	log   bytes.Buffer // of both outputs; to be read when it has ended
-	ended chan error
+	h      *harness
+	cmd    *exec.Cmd
+	output bytes.Buffer // standard output and error; must not be read before the process has exited
+	exited chan error
 }
 
-func (s *stage) run(binary string) *process {
-	s.t.Helper()
-	p := &process{s: s, cmd: exec.Command(binary, "run", "-c", s.file), ended: make(chan error, 1)}
-	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+func (h *harness) startProcess(binary string) *process {
+	h.t.Helper()
+	p := &process{h: h, cmd: exec.Command(binary, "run", "-c", h.configFile), exited: make(chan error, 1)}
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	if err := p.cmd.Start(); err != nil {
-		s.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		p.ended <- p.cmd.Wait()
+		p.exited <- p.cmd.Wait()
 	}()
-	s.t.Cleanup(func() {
-		s.gate.free()
-		_ = p.cmd.Process.Kill() // has ended, where the test passed
+	h.t.Cleanup(func() {
+		h.blocker.unblock()
+		_ = p.cmd.Process.Kill() // fails if the process has exited, as it has when the test passed
 		<-done
-		if s.t.Failed() {
-			s.t.Logf("the command said:\n%s", p.log.String())
+		if h.t.Failed() {
+			h.t.Logf("output of the command:\n%s", p.output.String())
 		}
 	})
 	return p
 }
 
-func (p *process) kill() {
-	p.s.t.Helper()
+func (p *process) killProcess() {
+	p.h.t.Helper()
 	if err := p.cmd.Process.Kill(); err != nil {
-		p.s.t.Fatal(err)
+		p.h.t.Fatal(err)
 	}
-	if err := <-p.ended; err == nil {
-		p.s.t.Error("the command ended by itself before it was killed")
+	if err := <-p.exited; err == nil {
+		p.h.t.Error("got exit code 0, want the process to run until it is killed")
 	}
 }
 
-// stop asks for an end and wants a clean one.
-func (p *process) stop() {
-	p.s.t.Helper()
+// stopCleanly sends SIGTERM and checks that the process exits with 0.
+func (p *process) stopCleanly() {
+	p.h.t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		p.s.t.Fatal(err)
+		p.h.t.Fatal(err)
 	}
 	select {
-	case err := <-p.ended:
+	case err := <-p.exited:
 		if err != nil {
-			p.s.t.Errorf("the command ended with %v, want exit 0", err)
+			p.h.t.Errorf("stopping the command: got %v, want exit code 0", err)
 		}
-	case <-time.After(patience):
-		p.s.t.Fatal("the command does not stop")
+	case <-time.After(waitTimeout):
+		p.h.t.Fatalf("stopping the command: still running after %v", waitTimeout)
 	}
 }
 
-// evict removes the members of a group, as their session's end would do later.
-func (s *stage) evict(group string) {
-	s.t.Helper()
-	described, err := s.adm.DescribeGroups(s.t.Context(), group)
+// removeGroupMembers removes the members of a group, as the end of their sessions would do later.
+func (h *harness) removeGroupMembers(group string) {
+	h.t.Helper()
+	described, err := h.admin.DescribeGroups(h.t.Context(), group)
 	if err != nil {
-		s.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group = group
 	for _, m := range described[group].Members {
-		leaving := kmsg.NewLeaveGroupRequestMember()
-		leaving.MemberID = m.MemberID
-		req.Members = append(req.Members, leaving)
+		member := kmsg.NewLeaveGroupRequestMember()
+		member.MemberID = m.MemberID
+		req.Members = append(req.Members, member)
 	}
-	resp, err := req.RequestWith(s.t.Context(), s.client)
+	resp, err := req.RequestWith(h.t.Context(), h.client)
 	if err != nil || resp.ErrorCode != 0 || len(resp.Members) != 1 || resp.Members[0].ErrorCode != 0 {
-		s.t.Fatalf("removing the members of %s: %+v, %v", group, resp, err)
+		h.t.Fatalf("removing the members of group %s: got response %+v, error %v, want one member removed",
+			group, resp, err)
 	}
 }

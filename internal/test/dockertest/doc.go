@@ -1,3 +1,4 @@
-// Package dockertest proves against a real broker and a real registry, in containers, what the embedded ones are too kind to prove. Its tests
-// need build tag docker and a Docker engine; without an engine they skip.
+// Package dockertest tests against a real broker and a real schema registry, in containers, what
+// the embedded ones are too lenient to verify. Its tests need build tag docker, and are skipped
+// without a Docker engine.
 package dockertest

@@ -4,7 +4,6 @@ package dockertest
 
 import (
 	"context"
-	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -16,85 +15,88 @@ import (
 	"sluice/internal/pipeline"
 )
 
-// instance is a connector in this process, as one of several of a group.
+// instance is a connector in this process, which may share its consumer groups with others.
 type instance struct {
-	s      *stage
-	name   string
-	logs   *observer.ObservedLogs
-	said   notify.Broadcaster
-	end    context.CancelFunc
-	result chan error
+	h            *harness
+	name         string
+	logs         *observer.ObservedLogs
+	logged       notify.Broadcaster
+	stopFetching context.CancelFunc
+	result       chan error // the error of Run
 }
 
-func (s *stage) start(name string) *instance {
-	s.t.Helper()
+func (h *harness) startInstance(name string) *instance {
+	h.t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	i := &instance{s: s, name: name, logs: logs, result: make(chan error, 1)}
+	i := &instance{h: h, name: name, logs: logs, result: make(chan error, 1)}
 	log := zap.New(core, zap.Hooks(func(zapcore.Entry) error {
-		i.said.Notify()
+		i.logged.Notify()
 		return nil
 	}))
-	connector, err := pipeline.NewConnector(s.cfg, pipeline.Options{Observe: observe.NewRegistry(prometheus.NewRegistry()), Log: log})
+	connector, err := pipeline.NewConnector(h.cfg, pipeline.Options{
+		Observe: observe.NewRegistry(prometheus.NewRegistry()), Log: log,
+	})
 	if err != nil {
-		s.t.Fatal(err)
+		h.t.Fatal(err)
 	}
-	take, end := context.WithCancel(context.Background())
-	i.end = end
+	fetchCtx, stopFetching := context.WithCancel(context.Background())
+	i.stopFetching = stopFetching
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		i.result <- connector.Run(take, context.Background())
+		i.result <- connector.Run(fetchCtx, context.Background())
 	}()
-	s.t.Cleanup(func() {
-		s.gate.free()
-		end()
+	h.t.Cleanup(func() {
+		h.blocker.unblock()
+		stopFetching()
 		<-ended
-		if s.t.Failed() {
-			i.tell(s.t)
+		if h.t.Failed() {
+			i.printWarnings()
 		}
 	})
 	return i
 }
 
-// tell logs what the instance had to warn of.
-func (i *instance) tell(t *testing.T) {
-	for _, line := range i.logs.All() {
-		if line.Level >= zap.WarnLevel {
-			t.Logf("%s: %s %s %v", i.name, line.Time.Format("15:04:05.000"), line.Message, line.ContextMap())
+// printWarnings prints what the instance has logged at level warn or above.
+func (i *instance) printWarnings() {
+	for _, entry := range i.logs.All() {
+		if entry.Level >= zap.WarnLevel {
+			i.h.t.Logf("%s: %s %s %v", i.name, entry.Time.Format("15:04:05.000"), entry.Message, entry.ContextMap())
 		}
 	}
 }
 
-// await waits until the instance has logged so many lines of the message.
-func (i *instance) await(message string, n int) {
-	i.s.t.Helper()
-	ctx := i.s.deadline()
+// awaitMessage waits until the instance has logged the message count times.
+func (i *instance) awaitMessage(message string, count int) {
+	i.h.t.Helper()
+	ctx := i.h.newDeadline()
 	for {
-		next := i.said.Next()
+		next := i.logged.Next()
 		got := i.logs.FilterMessage(message).Len()
-		if got >= n {
+		if got >= count {
 			return
 		}
 		select {
 		case <-next:
 		case err := <-i.result:
-			i.s.t.Fatalf("%s ended: %v", i.name, err)
+			i.h.t.Fatalf("instance %s ended while it was waited for: %v", i.name, err)
 		case <-ctx.Done():
-			i.s.t.Fatalf("%s said %q %d times, want %d", i.name, message, got, n)
+			i.h.t.Fatalf("instance %s: got %d times the message %q within %v, want %d",
+				i.name, got, message, waitTimeout, count)
 		}
 	}
 }
 
-// stop ends the instance and wants a clean drain.
-func (i *instance) stop() {
-	i.s.t.Helper()
-	i.end()
+// stopCleanly stops the instance and checks that it drains without an error.
+func (i *instance) stopCleanly() {
+	i.h.t.Helper()
+	i.stopFetching()
 	select {
 	case err := <-i.result:
 		if err != nil {
-			i.s.t.Errorf("%s stopped with %v, want a clean drain", i.name, err)
+			i.h.t.Errorf("stopping instance %s: got error %v, want none", i.name, err)
 		}
-	case <-i.s.deadline().Done():
-		i.s.t.Fatalf("%s does not stop", i.name)
+	case <-i.h.newDeadline().Done():
+		i.h.t.Fatalf("stopping instance %s: still running after %v", i.name, waitTimeout)
 	}
 }

@@ -15,108 +15,115 @@ import (
 	"sluice/internal/topics"
 )
 
-// deadLetters waits for so many records in the dead-letter topics, and gives all that are there.
-func (s *stage) deadLetters(p platform, n int) []*kgo.Record {
-	s.t.Helper()
+// readDeadLetters waits until the dead-letter topics have at least count records, and returns them.
+func (h *harness) readDeadLetters(p platform, count int) []*kgo.Record {
+	h.t.Helper()
 	var names []string
-	for _, pipeline := range s.cfg.Pipelines {
-		names = append(names, topics.DeadLetterTopic(s.cfg.Name, pipeline.Name))
+	for _, pipeline := range h.cfg.Pipelines {
+		names = append(names, topics.DeadLetterTopic(h.cfg.Name, pipeline.Name))
 	}
-	reader := newClient(s.t, p.kafka, kgo.ConsumeTopics(names...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	ctx := s.deadline()
-	var dead []*kgo.Record
-	for len(dead) < n {
+	reader := newClient(h.t, p.kafka, kgo.ConsumeTopics(names...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	ctx := h.newDeadline()
+	var deadLetters []*kgo.Record
+	for len(deadLetters) < count {
 		fetches := reader.PollFetches(ctx)
 		if ctx.Err() != nil {
-			s.t.Fatalf("%d dead letters, want %d", len(dead), n)
+			h.t.Fatalf("got %d dead letters within %v, want %d", len(deadLetters), waitTimeout, count)
 		}
-		dead = append(dead, fetches.Records()...)
+		deadLetters = append(deadLetters, fetches.Records()...)
 	}
-	return dead
+	return deadLetters
 }
 
-// wantHeaders holds each dead letter's headers against what was produced, and gives the origins of those that had an attempt more than that asks for:
-// one of unknown outcome.
-func (s *stage) wantHeaders(dead []*kgo.Record) (again []string) {
-	s.t.Helper()
-	for _, r := range dead {
+// checkDeadLetterHeaders compares each dead letter's headers with what was produced. It returns the
+// origins of those with one attempt more than expected, which had an unknown outcome.
+func (h *harness) checkDeadLetterHeaders(deadLetters []*kgo.Record) (resent []string) {
+	h.t.Helper()
+	for _, r := range deadLetters {
 		headers := map[string]string{}
-		for _, h := range r.Headers {
-			headers[h.Key] = string(h.Value)
+		for _, header := range r.Headers {
+			headers[header.Key] = string(header.Value)
 		}
-		origin := record.ParseRetryHeaders(r).Origin
-		p := s.books.records[origin.ID()]
-		if headers[record.HeaderCause] != string(p.cause) {
-			s.t.Errorf("%s is dead for %q, want %q", origin.ID(), headers[record.HeaderCause], p.cause)
-		}
-		if r.Partition != origin.Partition || headers["__connect.errors.topic"] != origin.Topic || headers["__connect.errors.exception.message"] == "" {
-			s.t.Errorf("%s: partition %d and headers %v", origin.ID(), r.Partition, headers)
-		}
-		attempts := map[record.Cause]int{record.CauseExhausted: 3, record.CauseRejected: 1}[p.cause]
 		got := record.ParseRetryHeaders(r)
+		origin := got.Origin.ID()
+		want := h.produced.records[origin]
+		if headers[record.HeaderCause] != string(want.cause) {
+			h.t.Errorf("%s: got cause %q, want %q", origin, headers[record.HeaderCause], want.cause)
+		}
+		if r.Partition != got.Origin.Partition || headers["__connect.errors.topic"] != got.Origin.Topic ||
+			headers["__connect.errors.exception.message"] == "" {
+			h.t.Errorf("%s: got partition %d and headers %v, want the origin's partition and topic, and a message",
+				origin, r.Partition, headers)
+		}
+		attempts := map[record.Cause]int{record.CauseExhausted: 3, record.CauseRejected: 1}[want.cause]
 		switch {
-		case attempts == 0: // it was never at a vendor
+		case attempts == 0: // no call carried it
 		case got.Attempt == attempts+1:
-			again = append(again, origin.ID())
+			resent = append(resent, origin)
 		case got.Attempt != attempts || !strings.Contains(got.OperationName, "."):
-			s.t.Errorf("%s: attempt %d of %q, want %d", origin.ID(), got.Attempt, got.OperationName, attempts)
+			h.t.Errorf("%s: got attempt %d of operation %q, want attempt %d",
+				origin, got.Attempt, got.OperationName, attempts)
 		}
 	}
-	return again
+	return resent
 }
 
-// wantAllCommitted checks that every group has committed past all records of its source and retry topics, with metadata that a broker takes by default.
-func (s *stage) wantAllCommitted() {
-	s.t.Helper()
-	for _, p := range s.cfg.Pipelines {
-		committed, err := s.adm.FetchOffsets(s.t.Context(), p.ConsumerGroup)
+// checkAllCommitted checks that every group has committed the end offset of its source and retry
+// partitions.
+func (h *harness) checkAllCommitted() {
+	h.t.Helper()
+	for _, p := range h.cfg.Pipelines {
+		committed, err := h.admin.FetchOffsets(h.t.Context(), p.ConsumerGroup)
 		if err != nil {
-			s.t.Fatal(err)
+			h.t.Fatal(err)
 		}
 		names := []string{p.Topic}
-		for _, d := range p.Retry.Delays {
-			names = append(names, topics.RetryTopic(s.cfg.Name, p.Name, d))
+		for _, delay := range p.Retry.Delays {
+			names = append(names, topics.RetryTopic(h.cfg.Name, p.Name, delay))
 		}
-		ends, err := s.adm.ListEndOffsets(s.t.Context(), names...)
+		ends, err := h.admin.ListEndOffsets(h.t.Context(), names...)
 		if err != nil {
-			s.t.Fatal(err)
+			h.t.Fatal(err)
 		}
-		ends.Each(func(e kadm.ListedOffset) {
-			if c, _ := committed.Lookup(e.Topic, e.Partition); c.At != e.Offset && e.Offset > 0 {
-				s.t.Errorf("%s partition %d: %d is committed, the end is %d", e.Topic, e.Partition, c.At, e.Offset)
+		ends.Each(func(end kadm.ListedOffset) {
+			got, _ := committed.Lookup(end.Topic, end.Partition)
+			if got.At != end.Offset && end.Offset > 0 {
+				h.t.Errorf("%s-%d: got committed offset %d, want the end offset %d",
+					end.Topic, end.Partition, got.At, end.Offset)
 			}
 		})
 	}
 }
 
-// sent gives the origins that a group's commits say may have been sent.
-func (s *stage) sent(group, topic string) map[string]bool {
-	s.t.Helper()
-	committed, err := s.adm.FetchOffsets(s.t.Context(), group)
+// originsWithIntent returns the origins of a source topic for which the group has committed a send
+// intent.
+func (h *harness) originsWithIntent(group, topic string) map[string]bool {
+	h.t.Helper()
+	committed, err := h.admin.FetchOffsets(h.t.Context(), group)
 	if err != nil {
-		s.t.Fatal(err)
+		h.t.Fatal(err)
 	}
-	details, err := s.adm.ListTopics(s.t.Context(), topic)
+	details, err := h.admin.ListTopics(h.t.Context(), topic)
 	if err != nil {
-		s.t.Fatal(err)
+		h.t.Fatal(err)
 	}
-	ends, err := s.adm.ListEndOffsets(s.t.Context(), topic)
+	ends, err := h.admin.ListEndOffsets(h.t.Context(), topic)
 	if err != nil {
-		s.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	origins := map[string]bool{}
-	committed.Offsets().Each(func(o kadm.Offset) {
-		if o.Topic != topic {
+	committed.Offsets().Each(func(commit kadm.Offset) {
+		if commit.Topic != topic {
 			return
 		}
-		tracker := offset.NewTracker(details[topic].ID, o.At, nil)
-		if err := tracker.RestoreMetadata(o.Metadata); err != nil {
-			s.t.Errorf("%s partition %d: %v", topic, o.Partition, err)
+		tracker := offset.NewTracker(details[topic].ID, commit.At, nil)
+		if err := tracker.RestoreMetadata(commit.Metadata); err != nil {
+			h.t.Errorf("%s-%d: restoring the commit metadata: %v", topic, commit.Partition, err)
 		}
-		end, _ := ends.Lookup(topic, o.Partition)
-		for at := o.At; at < end.Offset; at++ {
+		end, _ := ends.Lookup(topic, commit.Partition)
+		for at := commit.At; at < end.Offset; at++ {
 			if tracker.Track(new(offset.Entry), at, 0, time.Time{}) == offset.PriorIntent {
-				origins[sink.Origin{Topic: topic, Partition: o.Partition, Offset: at}.ID()] = true
+				origins[sink.Origin{Topic: topic, Partition: commit.Partition, Offset: at}.ID()] = true
 			}
 		}
 	})
