@@ -11,104 +11,109 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func guarded(t *testing.T, change func(*route.Config)) (*rig, *guard.Guard) {
+func newGuardedHarness(t *testing.T, adjust func(*route.Config)) (*harness, *guard.Guard) {
 	t.Helper()
 	g := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
-	r := newRig(t, func(c *route.Config) {
+	h := newHarness(t, func(c *route.Config) {
 		c.Guard = g
-		if change != nil {
-			change(c)
+		if adjust != nil {
+			adjust(c)
 		}
 	})
-	return r, g
+	return h, g
 }
 
-// unkeyed records count singly.
-func (r *rig) unkeyed(value []byte) *record.Record {
-	rec := r.record(value)
+// unkeyedRecord returns a record that the guard counts by itself and not together with others of
+// its key.
+func (h *harness) unkeyedRecord(value []byte) *record.Record {
+	rec := h.newRecord(value)
 	rec.Raw.Key = nil
 	return rec
 }
 
-// poison hands on n records that cannot be read. The first ones are settled before the guard trips.
-func (r *rig) poison(n int) {
-	r.t.Helper()
+// handlePoison handles n records that cannot be decoded. The first 19 are settled before the guard
+// trips.
+func (h *harness) handlePoison(n int) {
+	h.t.Helper()
 	for i := range n {
-		r.wantReturned(r.handle(r.unkeyed([]byte("poison"))), true)
+		h.checkReturned(h.handleAsync(h.unkeyedRecord([]byte("poison"))), true)
 		if i == 18 {
 			testkit.AdvanceClock(time.Second)
 		}
 	}
 }
 
-func TestAFloodOfPoisonIsHeldUntilItIsReleased(t *testing.T) {
+func TestFloodOfPoisonIsHeldUntilTheOperatorReleasesIt(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r, g := guarded(t, nil)
-		r.poison(100)
+		h, g := newGuardedHarness(t, nil)
+		h.handlePoison(100)
 		testkit.AdvanceClock(time.Hour)
-		r.deadLetters(19)
-		r.wantSettled(19, 81)
+		h.readDeadLetters(19)
+		h.checkProgress(19, 81)
 		g.Release()
-		r.deadLetters(100)
-		r.wantSettled(100, 0)
+		h.readDeadLetters(100)
+		h.checkProgress(100, 0)
 	})
 }
 
-func TestAFloodHoldsNoRecordThatIsSkippedOrGood(t *testing.T) {
+func TestFloodHoldsNeitherSkippedNorGoodRecords(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r, _ := guarded(t, func(c *route.Config) { c.SkipTombstones, c.SkipUnmapped = true, true })
-		r.poison(20)
-		r.handle(r.record(nil), r.webVisit(), r.purchase(purchaseID, "good"))
-		r.wantDelivered("good")
-		r.wantSettled(19, 1)
-		r.deadLetters(19)
+		h, _ := newGuardedHarness(t, func(c *route.Config) { c.SkipTombstones, c.SkipUnmapped = true, true })
+		h.handlePoison(20)
+		h.handleAsync(h.newRecord(nil), h.webVisitRecord(), h.purchaseRecord(purchaseID, "good"))
+		h.checkDelivered("good")
+		h.checkProgress(19, 1)
+		h.readDeadLetters(19)
 	})
 }
 
-func TestWhatLeavesByRuleIsNoRefusal(t *testing.T) {
+func TestSkippedRecordsAndTombstonesDoNotTripTheGuard(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r, g := guarded(t, func(c *route.Config) { c.SkipUnmapped = true })
+		h, g := newGuardedHarness(t, func(c *route.Config) { c.SkipUnmapped = true })
 		for range 100 {
-			r.handle(r.unkeyed(nil), r.webVisit())
+			h.handleAsync(h.unkeyedRecord(nil), h.webVisitRecord())
 		}
-		r.deadLetters(100) // tombstones
-		r.wantSettled(200, 0)
+		h.readDeadLetters(100) // tombstones
+		h.checkProgress(200, 0)
 		if g.Tripped() {
-			t.Error("the guard has tripped")
+			t.Error("the guard has tripped, want it not to")
 		}
 	})
 }
 
-func TestAFloodDropsTheRecordsOfAnEndingAssignmentAtOnce(t *testing.T) {
-	for name, end := range map[string]func(*rig){"drain": func(r *rig) { r.drain(r.tracker) }, "hard stop": func(r *rig) { r.cut() }} {
+func TestFloodReleasesRecordsOfAnEndingAssignmentAtOnce(t *testing.T) {
+	for name, end := range map[string]func(*harness){
+		"drain":     func(h *harness) { h.drainAssignment(h.tracker) },
+		"hard stop": func(h *harness) { h.endWork() },
+	} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				r, _ := guarded(t, nil)
-				r.poison(50)
+				h, _ := newGuardedHarness(t, nil)
+				h.handlePoison(50)
 				began := time.Now()
-				end(r)
-				<-r.tracker.Idle()
+				end(h)
+				<-h.tracker.Idle()
 				if took := time.Since(began); took != 0 {
-					t.Errorf("it took %v", took)
+					t.Errorf("got the records released after %v, want at once", took)
 				}
-				r.deadLetters(19)
-				if s := r.tracker.Progress(); s.Committable != 19 {
-					t.Errorf("committable %d, want 19", s.Committable)
+				h.readDeadLetters(19)
+				if s := h.tracker.Progress(); s.Committable != 19 {
+					t.Errorf("got committable %d, want 19", s.Committable)
 				}
 			})
 		})
 	}
 }
 
-func TestOneKeyOfPoisonIsNoFlood(t *testing.T) {
+func TestPoisonOfOneKeyIsNoFlood(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r, g := guarded(t, nil)
+		h, g := newGuardedHarness(t, nil)
 		for n := range 100 {
-			r.handle(r.record(fmt.Append(nil, "poison ", n))) // of one key
+			h.handleAsync(h.newRecord(fmt.Append(nil, "poison ", n))) // all of one key
 		}
-		r.deadLetters(100)
+		h.readDeadLetters(100)
 		if g.Tripped() {
-			t.Error("the guard has tripped")
+			t.Error("the guard has tripped, want it not to")
 		}
 	})
 }

@@ -8,63 +8,145 @@ import (
 	"go.uber.org/zap"
 
 	"sluice/internal/observe"
+	"sluice/internal/sink"
 )
 
-// wait is what a record has to wait for. The zero value is nothing.
-type wait struct {
+// obstacle is what a record has to wait for. The zero value is none.
+type obstacle struct {
+	// reason is empty only if ctx has ended.
 	reason observe.HoldReason
 	err    error
 }
 
-// holds is what is waited for, by who waits: each goroutine in Handle for its record, and Run for those aside. The pipeline is held while anybody
-// waits; of several reasons the first by name is told, so that it does not change to and fro.
-type holds struct {
+func (o obstacle) present() bool { return o.err != nil }
+
+// holdReasonFor returns the hold reason for a dependency of encoding that responded with the class.
+func holdReasonFor(class sink.ResultClass) observe.HoldReason {
+	switch class {
+	case sink.Unauthorized:
+		return observe.HoldUnauthorized
+	case sink.Throttled:
+		return observe.HoldThrottled
+	case sink.Unavailable, sink.Unknown:
+		return observe.HoldUnavailable
+	case sink.Misconfigured, sink.Delivered, sink.Rejected, sink.Retryable, sink.TooLarge:
+		return observe.HoldMisconfigured
+	}
+	return observe.HoldMisconfigured
+}
+
+// condition is what the log says about a kind of obstacle.
+type condition struct{ began, recovered string }
+
+var (
+	registryCondition = condition{
+		began: "schema registry unavailable, records wait", recovered: "schema registry recovered",
+	}
+	schemaIDCondition = condition{
+		began:     "schema ID unknown to the registry, records wait",
+		recovered: "no record waits for its schema ID any more",
+	}
+	dependencyCondition = condition{
+		began: "vendor dependency unavailable, records wait", recovered: "vendor dependency recovered",
+	}
+)
+
+func conditionOf(reason observe.HoldReason) condition {
+	switch reason {
+	case observe.HoldRegistry:
+		return registryCondition
+	case observe.HoldUnknownSchemaID:
+		return schemaIDCondition
+	case observe.HoldUnauthorized, observe.HoldMisconfigured, observe.HoldUnavailable, observe.HoldThrottled:
+		return dependencyCondition
+	case observe.HoldFlood, observe.HoldKafka, observe.HoldOffsetLost, observe.HoldUnreadable,
+		observe.HoldRecovery, observe.HoldUnwritable: // never an obstacle of a record
+	}
+	return condition{}
+}
+
+// holdTracker keeps what is waited for, by waiter: each record in Handle, and all deferred records
+// together. The pipeline is held while anything waits. Of several reasons the first in alphabetical
+// order is stated, so that the stated one does not alternate. It is safe for concurrent use.
+type holdTracker struct {
 	obs *observe.Pipeline
 	log *zap.Logger
 
-	mu      sync.Mutex
-	reasons map[any]observe.HoldReason
+	mu    sync.Mutex
+	waits map[any]observe.HoldReason
 }
 
-// state says what who waits for now; nothing lets go. A reason is logged when nobody has waited for it before.
-func (h *holds) state(who any, w wait) {
+func newHoldTracker(obs *observe.Pipeline, log *zap.Logger) *holdTracker {
+	return &holdTracker{obs: obs, log: log, waits: map[any]observe.HoldReason{}}
+}
+
+// setWait states what the waiter waits for now. A reason is logged when nobody has waited for it
+// yet.
+func (h *holdTracker) setWait(waiter any, o obstacle) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	before := h.reasons[who]
-	if w.reason == before {
+	before := h.waits[waiter]
+	if o.reason == before {
 		return
 	}
-	if w.reason != "" && !slices.Contains(slices.Collect(maps.Values(h.reasons)), w.reason) {
-		h.log.Warn("what records need is not to be had; they wait", zap.String("reason", string(w.reason)), zap.Error(w.err))
+	if !slices.Contains(slices.Collect(maps.Values(h.waits)), o.reason) {
+		h.log.Warn(conditionOf(o.reason).began, zap.String("reason", string(o.reason)), zap.Error(o.err))
 	}
-	delete(h.reasons, who)
-	if w.reason != "" {
-		h.reasons[who] = w.reason
+	h.waits[waiter] = o.reason
+	if before != "" && conditionOf(before) != conditionOf(o.reason) {
+		h.logEnd(before, true)
 	}
-	if len(h.reasons) == 0 {
-		h.log.Info("nothing is waited for any more", zap.String("reason", string(before)))
-	}
-	h.tell()
+	h.stateHold()
 }
 
-// flood says whether the guard keeps dead letters back; the guard's own watcher logs it.
-func (h *holds) flood(on bool) {
+// endWait states that the waiter waits no longer: because it recovered, or because its records were
+// released.
+func (h *holdTracker) endWait(waiter any, recovered bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.reasons, floodHold)
-	if on {
-		h.reasons[floodHold] = floodHold
+	before := h.waits[waiter]
+	if before == "" {
+		return
 	}
-	h.tell()
+	delete(h.waits, waiter)
+	h.logEnd(before, recovered)
+	h.stateHold()
 }
 
-const floodHold = observe.HoldFlood
+// logEnd logs the end of a condition unless another waiter is still in it. The caller holds h.mu.
+func (h *holdTracker) logEnd(reason observe.HoldReason, recovered bool) {
+	for waiter, other := range h.waits {
+		if waiter != floodWaiter && conditionOf(other) == conditionOf(reason) {
+			return
+		}
+	}
+	message := "waiting records released"
+	if recovered {
+		message = conditionOf(reason).recovered
+	}
+	h.log.Info(message, zap.String("reason", string(reason)))
+}
 
-// tell states the hold, or that there is none. The caller holds h.mu.
-func (h *holds) tell() {
-	if len(h.reasons) == 0 {
+// floodWaiter stands for the dead letters that the flood guard holds back.
+const floodWaiter = "flood guard"
+
+// setFlood states whether the guard holds back dead letters. The subscriber of the guard that
+// belongs to the pipeline logs it.
+func (h *holdTracker) setFlood(tripped bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.waits, floodWaiter)
+	if tripped {
+		h.waits[floodWaiter] = observe.HoldFlood
+	}
+	h.stateHold()
+}
+
+// stateHold states the pipeline's hold, or that there is none. The caller holds h.mu.
+func (h *holdTracker) stateHold() {
+	if len(h.waits) == 0 {
 		h.obs.SetHold("", "")
 		return
 	}
-	h.obs.SetHold("", slices.Min(slices.Collect(maps.Values(h.reasons))))
+	h.obs.SetHold("", slices.Min(slices.Collect(maps.Values(h.waits))))
 }

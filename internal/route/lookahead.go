@@ -8,11 +8,12 @@ import (
 	"sluice/internal/record"
 )
 
-// lookAhead asks for the schema ids of the records behind one that waits because no id was ever known. Where the registry knows one of them it is the
-// right one, and the record that waits is to blame alone: it must not hold those behind it for ever.
-func (r *Router) lookAhead(ctx context.Context, why error, behind []*record.Record) {
+// lookAhead looks up the schema IDs of the records behind one that waits because the registry has
+// never known an ID. If it knows one of them it is the right registry, and the waiting record alone
+// is at fault: it must not hold up those behind it forever.
+func (r *Router) lookAhead(ctx context.Context, cause error, behind []*record.Record) {
 	var unknown *decode.UnknownSchemaError
-	if !errors.As(why, &unknown) || unknown.EverResolved {
+	if !errors.As(cause, &unknown) || unknown.EverResolved {
 		return
 	}
 	for _, rec := range behind {
@@ -22,7 +23,7 @@ func (r *Router) lookAhead(ctx context.Context, why error, behind []*record.Reco
 		_, err := r.decoder.Decode(ctx, rec.Raw.Topic, rec.Raw.Value)
 		var poison *decode.PoisonError
 		if !errors.As(err, &poison) && (!errors.As(err, &unknown) || unknown.EverResolved) {
-			return // an id is known, or the registry does not answer
+			return // an ID is known, or the registry does not respond
 		}
 	}
 }

@@ -7,19 +7,21 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// After a start the first record may be the one of an unknown id: with good ones behind it, it is no sign of a wrong registry.
-func TestAnUnknownSchemaIdAtTheHeadAfterAStartCostsItselfAlone(t *testing.T) {
-	for name, change := range map[string]func(*route.Config){"in order": ordered, "in no order": nil} {
+// The first record after a start may have an unknown schema ID. If the registry knows the IDs of
+// those behind it, it is not the wrong registry.
+func TestUnknownIDOfTheFirstRecordDoesNotHoldUpOthers(t *testing.T) {
+	for name, adjust := range map[string]func(*route.Config){"ordered": keepOrder, "unordered": nil} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				r := newRig(t, change)
-				returned := r.handle(r.purchase(lateID, "late"), r.record([]byte{9}), r.record(nil), r.purchase(purchaseID, "behind"))
+				h := newHarness(t, adjust)
+				returned := h.handleAsync(h.purchaseRecord(lateID, "late"),
+					h.newRecord([]byte{9}), h.newRecord(nil), h.purchaseRecord(purchaseID, "behind"))
 				testkit.AdvanceClock(2 * idWait)
-				r.wantReturned(returned, true)
-				r.wantDelivered("behind")
-				r.deadLetters(3)
-				r.wantSettled(4, 0)
-				r.wantHold("")
+				h.checkReturned(returned, true)
+				h.checkDelivered("behind")
+				h.readDeadLetters(3)
+				h.checkProgress(4, 0)
+				h.checkHold("")
 			})
 		})
 	}

@@ -21,437 +21,459 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func (r *rig) webVisit() *record.Record {
-	r.t.Helper()
-	return r.record(must[[]byte](r.t)(r.encoder.Encode(webVisitID, &event.WebVisit{})))
+func (h *harness) webVisitRecord() *record.Record {
+	h.t.Helper()
+	return h.newRecord(mustReturn[[]byte](h.t)(h.encoder.Encode(webVisitID, &event.WebVisit{})))
 }
 
-// warm has the registry resolve an id, so that it is known to be the right one.
-func (r *rig) warm() {
-	r.t.Helper()
-	r.handle(r.purchase(purchaseID, "warm"))
-	r.wantDelivered("warm")
+// resolveFirstID makes the registry resolve an ID, so that it is known not to be the wrong
+// registry.
+func (h *harness) resolveFirstID() {
+	h.t.Helper()
+	h.handleAsync(h.purchaseRecord(purchaseID, "first"))
+	h.checkDelivered("first")
 }
 
-// down makes the registry answer 503 until it is called.
-func (r *rig) down() (up func()) {
-	r.p.Registry().Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+// failRegistry makes the registry respond 503 until restore is called.
+func (h *harness) failRegistry() (restore func()) {
+	h.platform.Registry().Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return true
 	})
-	return r.p.Registry().ClearInterceptors
+	return h.platform.Registry().ClearInterceptors
 }
 
-func ordered(c *route.Config) { c.KeepKeyOrder = true }
+func dependencyError(class sink.ResultClass) error {
+	return &sink.DependencyError{
+		Action: "fetching the column catalogue", Response: sink.Response{Result: sink.Result{Class: class}},
+	}
+}
 
-func TestAnUnknownSchemaIdWaitsAsideAndThoseBehindItGoOn(t *testing.T) {
+func keepOrder(cfg *route.Config) { cfg.KeepKeyOrder = true }
+
+func TestUnknownSchemaIDIsDeferredAndOthersContinue(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		r.warm()
-		r.wantReturned(r.handle(r.purchase(lateID, "late"), r.purchase(purchaseID, "behind")), true)
-		r.wantDelivered("warm", "behind")
-		r.wantHold("unknown_schema_id")
-		r.wantSettled(1, 1)
+		h := newHarness(t, nil)
+		h.resolveFirstID()
+		h.checkReturned(h.handleAsync(h.purchaseRecord(lateID, "late"), h.purchaseRecord(purchaseID, "behind")), true)
+		h.checkDelivered("first", "behind")
+		h.checkHold("unknown_schema_id")
+		h.checkProgress(1, 1)
 		testkit.AdvanceClock(idWait / 2)
-		r.register(lateID, "sluice.crmcom.Purchase")
+		h.registerSchema(lateID, "sluice.crmcom.Purchase")
 		testkit.AdvanceClock(5 * time.Second)
-		r.wantDelivered("warm", "behind", "late")
-		r.wantHold("")
-		r.wantSettled(3, 0)
+		h.checkDelivered("first", "behind", "late")
+		h.checkHold("")
+		h.checkProgress(3, 0)
 	})
 }
 
-func TestAnIdThatStaysUnknownIsDeadAfterItsWaitAndNotBefore(t *testing.T) {
+func TestUnknownSchemaIDIsDeadLetteredAfterItsWaitAndNotBefore(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		r.warm()
+		h := newHarness(t, nil)
+		h.resolveFirstID()
 		began := time.Now()
-		r.handle(r.purchase(lateID, "late"))
+		h.handleAsync(h.purchaseRecord(lateID, "late"))
 		testkit.AdvanceClock(idWait - time.Second - time.Since(began))
-		r.wantSettled(1, 1)
+		h.checkProgress(1, 1)
 		testkit.AdvanceClock(5 * time.Second)
-		r.wantSettled(2, 0)
-		if got := r.deadLetters(1)[0]; got[record.HeaderCause] != "poison" || !strings.Contains(got["__connect.errors.exception.message"], "schema id 100: unknown to the registry since") {
-			t.Errorf("dead letter %v", got)
+		h.checkProgress(2, 0)
+		const reason = "schema id 100: unknown to the registry since"
+		got := h.readDeadLetters(1)[0]
+		if got[record.HeaderCause] != "poison" || !strings.Contains(got["__connect.errors.exception.message"], reason) {
+			t.Errorf("got dead letter %v, want poison with %q", got, reason)
 		}
-		r.wantHold("")
+		h.checkHold("")
 	})
 }
 
-// Bytes of another form that begin with a zero each name an id of their own: more than are remembered at a time. Each is waited for all the same,
-// and no longer than others are.
-func TestMoreUnknownIdsThanAreRememberedAreDeadAfterTheirWait(t *testing.T) {
-	for name, change := range map[string]func(*route.Config){"aside": nil, "in place": ordered} {
+// Values in another format that begin with a zero byte each name an ID of their own, more than the
+// decoder remembers. Each record waits all the same, and no longer than others do.
+func TestMoreUnknownIDsThanAreRememberedAreDeadLetteredAfterTheirWait(t *testing.T) {
+	for name, adjust := range map[string]func(*route.Config){"deferred": nil, "in place": keepOrder} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				r := newRig(t, change)
-				r.warm()
+				h := newHarness(t, adjust)
+				h.resolveFirstID()
 				n := 3
-				if change == nil {
+				if adjust == nil {
 					n = 3 * maxIDs
 				}
 				for i := range n {
-					r.handle(r.purchase(lateID+i, "late"))
+					h.handleAsync(h.purchaseRecord(lateID+i, "late"))
 				}
-				up := r.down()
+				restore := h.failRegistry()
 				testkit.AdvanceClock(15 * time.Second)
-				up()
-				for range 40 { // in place, another pipeline's ids push the record's out
+				restore()
+				for range 40 { // in place, another pipeline's IDs evict that of the record
 					for i := range maxIDs {
-						_, _ = r.decoder.Decode(t.Context(), "other", must[[]byte](t)(r.encoder.Encode(10*lateID+i, &event.Purchase{})))
+						value := mustReturn[[]byte](t)(h.encoder.Encode(10*lateID+i, &event.Purchase{}))
+						_, _ = h.decoder.Decode(t.Context(), "other", value)
 					}
 					testkit.AdvanceClock(idWait / 20)
 				}
-				r.deadLetters(int64(n))
-				r.wantSettled(int64(n)+1, 0)
+				h.readDeadLetters(int64(n))
+				h.checkProgress(int64(n)+1, 0)
 			})
 		})
 	}
 }
 
-// A registry that is being filled knows some ids before others: until it knows one, its "unknown" says nothing.
-func TestTheWaitForAnIdBeginsWhenTheRegistryKnowsOne(t *testing.T) {
-	for name, change := range map[string]func(*route.Config){"aside": nil, "in place": ordered} {
+// A registry that is being filled knows some IDs before others. Until it knows one, its "unknown"
+// means nothing.
+func TestWaitForAnIDBeginsWhenTheRegistryKnowsOne(t *testing.T) {
+	for name, adjust := range map[string]func(*route.Config){"deferred": nil, "in place": keepOrder} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				r := newRig(t, change)
-				r.handle(r.purchase(lateID, "late"))
+				h := newHarness(t, adjust)
+				h.handleAsync(h.purchaseRecord(lateID, "late"))
 				testkit.AdvanceClock(time.Hour)
-				r.warm()
+				h.resolveFirstID()
 				testkit.AdvanceClock(idWait / 2)
-				r.wantSettled(0, 1)
-				r.deadLetters(0)
+				h.checkProgress(0, 1)
+				h.readDeadLetters(0)
 				testkit.AdvanceClock(idWait)
-				r.wantSettled(2, 0)
-				r.deadLetters(1)
+				h.checkProgress(2, 0)
+				h.readDeadLetters(1)
 			})
 		})
 	}
 }
 
-// What was unknown before an outage may have been registered in it, and a registry that comes back may not have read its schemas yet.
-func TestAnOutageOfTheRegistryIsNoPartOfTheWaitForAnId(t *testing.T) {
-	for name, change := range map[string]func(*route.Config){"aside": nil, "in place": ordered} {
+// An ID may have been registered during an outage, and a registry that restarts may not have loaded
+// its schemas yet.
+func TestWaitForAnIDStartsAgainAfterAnOutageOfTheRegistry(t *testing.T) {
+	for name, adjust := range map[string]func(*route.Config){"deferred": nil, "in place": keepOrder} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				r := newRig(t, change)
-				r.warm()
-				r.handle(r.purchase(lateID, "late"))
+				h := newHarness(t, adjust)
+				h.resolveFirstID()
+				h.handleAsync(h.purchaseRecord(lateID, "late"))
 				testkit.AdvanceClock(idWait / 2)
-				up := r.down()
+				restore := h.failRegistry()
 				testkit.AdvanceClock(10 * idWait)
-				up()
+				restore()
 				testkit.AdvanceClock(idWait / 2)
-				r.wantSettled(1, 1)
-				r.deadLetters(0)
+				h.checkProgress(1, 1)
+				h.readDeadLetters(0)
 				testkit.AdvanceClock(idWait)
-				r.wantSettled(2, 0)
-				r.deadLetters(1)
+				h.checkProgress(2, 0)
+				h.readDeadLetters(1)
 			})
 		})
 	}
 }
 
-// With an order to keep, nothing may overtake the record: it waits in place.
-func TestInOrderAnUnknownSchemaIdWaitsInPlace(t *testing.T) {
-	for name, known := range map[string]bool{"then known": true, "then dead": false} {
+// Where order is kept, nothing may overtake the record.
+func TestUnknownSchemaIDWaitsInPlaceWhereOrderIsKept(t *testing.T) {
+	for name, known := range map[string]bool{"then known": true, "then dead-lettered": false} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				r := newRig(t, ordered)
-				r.warm()
-				returned := r.handle(r.purchase(lateID, "late"), r.purchase(purchaseID, "behind"))
+				h := newHarness(t, keepOrder)
+				h.resolveFirstID()
+				returned := h.handleAsync(h.purchaseRecord(lateID, "late"), h.purchaseRecord(purchaseID, "behind"))
 				testkit.AdvanceClock(idWait / 2)
-				r.wantReturned(returned, false)
-				r.wantDelivered("warm")
-				r.wantHold("unknown_schema_id")
+				h.checkReturned(returned, false)
+				h.checkDelivered("first")
+				h.checkHold("unknown_schema_id")
 				if known {
-					r.register(lateID, "sluice.crmcom.Purchase")
+					h.registerSchema(lateID, "sluice.crmcom.Purchase")
 				}
 				testkit.AdvanceClock(idWait)
-				r.wantReturned(returned, true)
-				r.wantHold("")
+				h.checkReturned(returned, true)
+				h.checkHold("")
 				if known {
-					r.wantDelivered("warm", "late", "behind")
+					h.checkDelivered("first", "late", "behind")
 				} else {
-					r.wantDelivered("warm", "behind")
-					r.deadLetters(1)
+					h.checkDelivered("first", "behind")
+					h.readDeadLetters(1)
 				}
-				r.wantSettled(3, 0)
+				h.checkProgress(3, 0)
 			})
 		})
 	}
 }
 
-// A registry that never knew an id may be the wrong one: its "unknown" blames no record, however long it says so.
-func TestARegistryThatNeverKnewAnIdHoldsThePipeline(t *testing.T) {
+// A registry that has never known an ID may be the wrong one, so its "unknown" is no record's
+// fault.
+func TestRegistryThatKnowsNoIDHoldsThePipeline(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		returned := r.handle(r.purchase(lateID, "late"), r.purchase(lateID, "behind"))
+		h := newHarness(t, nil)
+		returned := h.handleAsync(h.purchaseRecord(lateID, "late"), h.purchaseRecord(lateID, "behind"))
 		testkit.AdvanceClock(time.Hour)
-		r.wantReturned(returned, false)
-		r.wantHold("registry")
-		r.wantSettled(0, 2)
-		r.deadLetters(0)
-		r.register(lateID, "sluice.crmcom.Purchase")
+		h.checkReturned(returned, false)
+		h.checkHold("registry")
+		h.checkProgress(0, 2)
+		h.readDeadLetters(0)
+		h.registerSchema(lateID, "sluice.crmcom.Purchase")
 		testkit.AdvanceClock(15 * time.Second)
-		r.wantReturned(returned, true)
-		r.wantDelivered("late", "behind")
-		r.wantHold("")
+		h.checkReturned(returned, true)
+		h.checkDelivered("late", "behind")
+		h.checkHold("")
 	})
 }
 
-func TestARegistryThatIsDownIsWaitedFor(t *testing.T) {
+func TestRecordsWaitForAnUnavailableRegistry(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		up := r.down()
-		returned := r.handle(r.purchase(purchaseID, "a"), r.purchase(purchaseID, "b"))
+		h := newHarness(t, nil)
+		restore := h.failRegistry()
+		returned := h.handleAsync(h.purchaseRecord(purchaseID, "a"), h.purchaseRecord(purchaseID, "b"))
 		testkit.AdvanceClock(time.Hour)
-		r.wantReturned(returned, false)
-		r.wantHold("registry")
-		r.wantSettled(0, 2)
-		r.deadLetters(0)
-		up()
+		h.checkReturned(returned, false)
+		h.checkHold("registry")
+		h.checkProgress(0, 2)
+		h.readDeadLetters(0)
+		restore()
 		testkit.AdvanceClock(10*time.Second + time.Millisecond)
-		r.wantReturned(returned, true)
-		r.wantDelivered("a", "b")
-		r.wantHold("")
+		h.checkReturned(returned, true)
+		h.checkDelivered("a", "b")
+		h.checkHold("")
 	})
 }
 
-// Two outages are two warnings, and each end is told.
 func TestEachOutageIsLoggedOnceWithItsEnd(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t, nil)
+		h := newHarness(t, nil)
 		for range 2 {
-			r.vendor.script("a", &sink.DependencyError{Action: "fetching", Response: sink.Response{Result: sink.Result{Class: sink.Unavailable}}})
-			r.handle(r.purchase(purchaseID, "a"))
+			h.vendor.setEncodeError("a", dependencyError(sink.Unavailable))
+			h.handleAsync(h.purchaseRecord(purchaseID, "a"))
 			testkit.AdvanceClock(time.Hour)
-			r.vendor.script("a", nil)
+			h.vendor.setEncodeError("a", nil)
 			testkit.AdvanceClock(15 * time.Second)
 		}
 		var got []string
-		for _, line := range r.logs.All() {
+		for _, line := range h.logs.All() {
 			got = append(got, fmt.Sprint(line.Level, " ", line.ContextMap()["reason"]))
 		}
 		if want := "[warn unavailable info unavailable warn unavailable info unavailable]"; fmt.Sprint(got) != want {
-			t.Errorf("logged %v, want %s", got, want)
+			t.Errorf("got log %v, want %s", got, want)
 		}
 	})
 }
 
-// What a vendor has to be asked for before encoding is waited for, whatever keeps it away, and the hold says what that is now.
-func TestWhatEncodingNeedsIsWaitedFor(t *testing.T) {
+// Whatever keeps a dependency of encoding away, its records wait, and the hold states the current
+// reason.
+func TestRecordsWaitForTheDependenciesOfEncoding(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		unready := func(c sink.ResultClass) error {
-			return &sink.DependencyError{Action: "fetching the column catalogue", Response: sink.Response{Result: sink.Result{Class: c}}}
-		}
-		r.vendor.script("a", unready(sink.Unavailable))
-		returned := r.handle(r.purchase(purchaseID, "a"), r.purchase(purchaseID, "b"))
-		for _, class := range []sink.ResultClass{sink.Unavailable, sink.Unauthorized, sink.Throttled, sink.Misconfigured} {
-			r.vendor.script("a", unready(class))
+		h := newHarness(t, nil)
+		h.vendor.setEncodeError("a", dependencyError(sink.Unavailable))
+		returned := h.handleAsync(h.purchaseRecord(purchaseID, "a"), h.purchaseRecord(purchaseID, "b"))
+		for _, class := range []sink.ResultClass{
+			sink.Unavailable, sink.Unauthorized, sink.Throttled, sink.Misconfigured,
+		} {
+			h.vendor.setEncodeError("a", dependencyError(class))
 			testkit.AdvanceClock(time.Hour)
-			r.wantReturned(returned, false)
-			r.wantHold(class.String())
+			h.checkReturned(returned, false)
+			h.checkHold(class.String())
 		}
-		r.wantDelivered()
-		r.vendor.script("a", nil)
+		h.checkDelivered()
+		h.vendor.setEncodeError("a", nil)
 		testkit.AdvanceClock(15 * time.Second)
-		r.wantReturned(returned, true)
-		r.wantDelivered("a", "b")
-		r.wantHold("")
-		r.deadLetters(0)
+		h.checkReturned(returned, true)
+		h.checkDelivered("a", "b")
+		h.checkHold("")
+		h.readDeadLetters(0)
 	})
 }
 
-// The readers of the source and of the retry topics share the router: as long as one waits, the pipeline is held.
-func TestAHoldStandsUntilNobodyWaits(t *testing.T) {
+// The readers of the source topic and the retry topics share the router. The pipeline is held as
+// long as one of them waits.
+func TestHoldLastsUntilNobodyWaits(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t, nil)
+		h := newHarness(t, nil)
 		for _, number := range []string{"a", "b"} {
-			r.vendor.script(number, &sink.DependencyError{Response: sink.Response{Result: sink.Result{Class: sink.Unavailable}}})
+			h.vendor.setEncodeError(number, dependencyError(sink.Unavailable))
 		}
-		source, retries := r.handle(r.purchase(purchaseID, "a")), r.handle(r.purchase(purchaseID, "b"))
+		source := h.handleAsync(h.purchaseRecord(purchaseID, "a"))
+		retries := h.handleAsync(h.purchaseRecord(purchaseID, "b"))
 		testkit.AdvanceClock(time.Minute)
-		r.vendor.script("b", nil)
+		h.vendor.setEncodeError("b", nil)
 		testkit.AdvanceClock(10*time.Second + time.Millisecond)
-		r.wantReturned(retries, true)
-		r.wantReturned(source, false)
-		r.wantHold("unavailable")
-		r.vendor.script("a", nil)
+		h.checkReturned(retries, true)
+		h.checkReturned(source, false)
+		h.checkHold("unavailable")
+		h.vendor.setEncodeError("a", nil)
 		testkit.AdvanceClock(10*time.Second + time.Millisecond)
-		r.wantReturned(source, true)
-		r.wantHold("")
+		h.checkReturned(source, true)
+		h.checkHold("")
 	})
 }
 
-// While the registry does not answer, each look-up takes its whole time-out. Dead letters, drains and the end must not wait for one a record.
-func TestRecordsAsideDoNotHoldUpWhatIsSettledAside(t *testing.T) {
+// While the registry does not respond, each lookup takes its whole timeout. Dead letters, drains
+// and the end must not wait for one lookup per record.
+func TestDeferredRecordsDoNotHoldUpSettling(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		r.warm()
+		h := newHarness(t, nil)
+		h.resolveFirstID()
 		for i := range 50 {
-			r.handle(r.purchase(lateID+i, "late"))
+			h.handleAsync(h.purchaseRecord(lateID+i, "late"))
 		}
-		var asked atomic.Int32
-		r.p.Registry().Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
-			asked.Add(1)
+		var lookups atomic.Int32
+		h.platform.Registry().Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
+			lookups.Add(1)
 			<-req.Context().Done()
 			return true
 		})
 		testkit.AdvanceClock(time.Hour)
-		r.wantSettled(1, 50)
-		r.wantHold("registry")
-		if n := asked.Load(); n < 100 || n > 400 {
-			t.Errorf("asked %d times in an hour", n)
+		h.checkProgress(1, 50)
+		h.checkHold("registry")
+		if n := lookups.Load(); n < 100 || n > 400 {
+			t.Errorf("got %d lookups in an hour, want 100 to 400", n)
 		}
-		r.handle(r.record(nil))
+		h.handleAsync(h.newRecord(nil))
 		testkit.AdvanceClock(30 * time.Second)
-		if n := r.obs.Snapshot().Dead["tombstone"]; n != 1 {
-			t.Errorf("%d tombstones are dead, want 1", n)
+		if n := h.obs.Snapshot().Dead["tombstone"]; n != 1 {
+			t.Errorf("got %d dead tombstones, want 1", n)
 		}
 		began := time.Now()
-		r.drain(r.tracker)
-		<-r.tracker.Idle()
+		h.drainAssignment(h.tracker)
+		<-h.tracker.Idle()
 		if took := time.Since(began); took > 30*time.Second {
-			t.Errorf("let go after %v", took)
+			t.Errorf("got the records released after %v, want sooner", took)
 		}
 	})
 }
 
-// An ending assignment's records are let go at once, wherever they wait, and the others' are not.
-func TestAFlushLetsGoOfEndingAssignmentsRecordsInEveryWait(t *testing.T) {
-	unready := &sink.DependencyError{Response: sink.Response{Result: sink.Result{Class: sink.Unavailable}}}
+// Wherever records wait, those of an ending assignment are released at once, and no others.
+func TestDrainReleasesWaitingRecordsOfTheEndingAssignment(t *testing.T) {
 	waits := map[string]struct {
-		cfg   func(*route.Config)
-		begin func(r *rig) (end func())
-		id    int
+		adjust func(*route.Config)
+		begin  func(h *harness) (end func())
+		id     int
 	}{
-		"aside for a schema id":    {nil, func(r *rig) func() { return func() { r.register(lateID, "sluice.crmcom.Purchase") } }, lateID},
-		"in place for a schema id": {ordered, func(r *rig) func() { return func() { r.register(lateID, "sluice.crmcom.Purchase") } }, lateID},
-		"for the registry": {nil, func(r *rig) func() {
-			up := r.down()
-			return func() { up(); r.register(lateID, "sluice.crmcom.Purchase") }
+		"deferred for a schema ID": {nil, func(h *harness) func() {
+			return func() { h.registerSchema(lateID, "sluice.crmcom.Purchase") }
 		}, lateID},
-		"for what encoding needs": {nil, func(r *rig) func() {
-			r.vendor.script("ends", unready)
-			r.vendor.script("stays", unready)
-			return func() { r.vendor.script("stays", nil) }
+		"in place for a schema ID": {keepOrder, func(h *harness) func() {
+			return func() { h.registerSchema(lateID, "sluice.crmcom.Purchase") }
+		}, lateID},
+		"for the registry": {nil, func(h *harness) func() {
+			restore := h.failRegistry()
+			return func() { restore(); h.registerSchema(lateID, "sluice.crmcom.Purchase") }
+		}, lateID},
+		"for a dependency of encoding": {nil, func(h *harness) func() {
+			h.vendor.setEncodeError("ends", dependencyError(sink.Unavailable))
+			h.vendor.setEncodeError("stays", dependencyError(sink.Unavailable))
+			return func() { h.vendor.setEncodeError("stays", nil) }
 		}, purchaseID},
 	}
 	for name, test := range waits {
-		for _, order := range []string{"the ending one first", "the ending one behind"} {
+		for _, order := range []string{"ending first", "ending behind"} {
 			t.Run(name+", "+order, func(t *testing.T) {
 				testkit.RunInBubble(t, func(t *testing.T) {
-					r := newRig(t, test.cfg)
-					r.warm()
-					ending := r.tracker
-					ends := r.purchase(test.id, "ends")
-					r.assign()
-					stays := r.purchase(test.id, "stays")
-					end := test.begin(r)
+					h := newHarness(t, test.adjust)
+					h.resolveFirstID()
+					ending := h.tracker
+					ends := h.purchaseRecord(test.id, "ends")
+					h.startAssignment()
+					stays := h.purchaseRecord(test.id, "stays")
+					end := test.begin(h)
 					records := []*record.Record{ends, stays}
-					if order == "the ending one behind" {
+					if order == "ending behind" {
 						records = []*record.Record{stays, ends}
 					}
-					r.handle(records...)
+					h.handleAsync(records...)
 					testkit.AdvanceClock(20 * time.Second)
 					began := time.Now()
-					r.drain(ending)
+					h.drainAssignment(ending)
 					<-ending.Idle()
 					if took := time.Since(began); took > 10*time.Millisecond {
-						t.Errorf("let go after %v", took)
+						t.Errorf("got the records released after %v, want sooner", took)
 					}
 					if s := ending.Progress(); s.Unsettled != 1 {
-						t.Errorf("%d unsettled of the ending assignment, want its record", s.Unsettled)
+						t.Errorf("got %d unsettled in the ending assignment, want 1", s.Unsettled)
 					}
 					end()
 					testkit.AdvanceClock(15 * time.Second)
-					r.wantDelivered("warm", "stays")
-					r.wantHold("")
+					h.checkDelivered("first", "stays")
+					h.checkHold("")
 				})
 			})
 		}
 	}
 }
 
-// What is refused while the assignment ends is still written if that can be; what cannot be is let go, although other records wait on.
-func TestAFlushLetsGoOfDeadLettersThatCannotBeWritten(t *testing.T) {
+// Dead letters of an ending assignment are produced if that is possible, and else released.
+func TestDrainReleasesDeadLettersThatCannotBeProduced(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		r.p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})
-		r.handle(r.record(nil))
+		h := newHarness(t, nil)
+		h.platform.Cluster().Fault(kfake.Fault{
+			Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1,
+		})
+		h.handleAsync(h.newRecord(nil))
 		testkit.AdvanceClock(time.Minute)
-		r.wantSettled(0, 1)
+		h.checkProgress(0, 1)
 		began := time.Now()
-		r.drain(r.tracker)
-		<-r.tracker.Idle()
+		h.drainAssignment(h.tracker)
+		<-h.tracker.Idle()
 		if took := time.Since(began); took > 10*time.Millisecond {
-			t.Errorf("let go after %v", took)
+			t.Errorf("got the records released after %v, want sooner", took)
 		}
-		r.wantSettled(0, 1)
+		h.checkProgress(0, 1)
 	})
 }
 
-// The end of work leaves nobody holding a record: neither who waits, nor who comes later.
-func TestTheEndOfWorkLetsGoOfEverything(t *testing.T) {
-	for name, cfg := range map[string]func(*route.Config){"aside": nil, "in place": ordered} {
+// After the end of the work context no record stays in flight: neither one that waits nor one that
+// arrives later.
+func TestEndOfWorkContextReleasesEverything(t *testing.T) {
+	for name, adjust := range map[string]func(*route.Config){"deferred": nil, "in place": keepOrder} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				r := newRig(t, cfg)
-				r.warm()
-				returned := r.handle(r.purchase(lateID, "late"), r.purchase(lateID, "later"))
+				h := newHarness(t, adjust)
+				h.resolveFirstID()
+				returned := h.handleAsync(h.purchaseRecord(lateID, "late"), h.purchaseRecord(lateID, "later"))
 				testkit.AdvanceClock(10 * time.Second)
-				r.cut()
+				h.endWork()
 				synctest.Wait()
-				r.wantReturned(returned, true)
-				r.wantReturned(r.handle(r.purchase(lateID, "too late"), r.record([]byte("poison")), r.purchase(purchaseID, "too late")), true)
-				r.fence()
+				h.checkReturned(returned, true)
+				h.checkReturned(h.handleAsync(h.purchaseRecord(lateID, "too late"),
+					h.newRecord([]byte("poison")), h.purchaseRecord(purchaseID, "too late")), true)
+				h.fenceAssignment()
 				testkit.AdvanceClock(time.Second)
-				<-r.tracker.Idle()
-				r.wantSettled(1, 5)
-				r.wantDelivered("warm")
-				r.wantHold("")
+				<-h.tracker.Idle()
+				h.checkProgress(1, 5)
+				h.checkDelivered("first")
+				h.checkHold("")
 			})
 		})
 	}
 }
 
-// What encoding asks a vendor for fails when work ends, and that is nobody's fault.
-func TestAnEncodingThatTheEndOfWorkBreaksOffBlamesNoRecord(t *testing.T) {
+// Encoding may fail because the work context ended, which is no record's fault.
+func TestEncodingCancelledByTheEndOfWorkRejectsNoRecord(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		r.warm()
-		r.vendor.script("a", fmt.Errorf("fetching the column catalogue: %w", context.Canceled))
-		r.cut()
-		r.wantReturned(r.handle(r.purchase(purchaseID, "a")), true)
-		r.deadLetters(0)
-		r.wantSettled(1, 1)
+		h := newHarness(t, nil)
+		h.resolveFirstID()
+		h.vendor.setEncodeError("a", fmt.Errorf("fetching the column catalogue: %w", context.Canceled))
+		h.endWork()
+		h.checkReturned(h.handleAsync(h.purchaseRecord(purchaseID, "a")), true)
+		h.readDeadLetters(0)
+		h.checkProgress(1, 1)
 	})
 }
 
-func TestAfterCloseRunEndsOnceNothingIsLeftAside(t *testing.T) {
-	ways := map[string]func(r *rig){
-		"it goes on":      func(r *rig) { r.register(lateID, "sluice.crmcom.Purchase") },
-		"it is dead":      func(*rig) {},
-		"it is let go of": func(r *rig) { r.drain(r.tracker) },
+func TestRunReturnsAfterCloseOnceNothingIsDeferred(t *testing.T) {
+	ways := map[string]func(h *harness){
+		"dispatched":    func(h *harness) { h.registerSchema(lateID, "sluice.crmcom.Purchase") },
+		"dead-lettered": func(*harness) {},
+		"released":      func(h *harness) { h.drainAssignment(h.tracker) },
 	}
 	for name, end := range ways {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				r := newRig(t, nil)
-				r.warm()
-				r.handle(r.purchase(lateID, "late"))
-				r.router.Close()
+				h := newHarness(t, nil)
+				h.resolveFirstID()
+				h.handleAsync(h.purchaseRecord(lateID, "late"))
+				h.router.Close()
 				testkit.AdvanceClock(idWait / 2)
 				select {
-				case <-r.routed:
-					t.Fatal("Run ended while a record waits aside")
+				case <-h.runReturned:
+					t.Fatal("Run has returned while a record is deferred")
 				default:
 				}
-				end(r)
-				<-r.routed
-				r.wantHold("")
+				end(h)
+				<-h.runReturned
+				h.checkHold("")
 			})
 		})
 	}
