@@ -20,12 +20,14 @@ func TestReleaseRequiresAPostThatNamesAPipeline(t *testing.T) {
 		status               int
 		released             string
 	}{
-		"existing pipeline":   {method: http.MethodPost, path: purchases, status: http.StatusOK, released: "purchases"},
-		"unknown pipeline":    {method: http.MethodPost, path: "/pipelines/nothing/release", status: http.StatusNotFound},
-		"link":                {method: http.MethodGet, path: purchases, status: http.StatusMethodNotAllowed},
-		"page of other site":  {method: http.MethodPost, path: purchases, origin: other, status: http.StatusForbidden},
-		"page of same origin": {method: http.MethodPost, path: purchases, origin: own, status: http.StatusOK, released: "purchases"},
-		"name with a slash":   {method: http.MethodPost, path: "/pipelines/a%2Fb/release", status: http.StatusNotFound},
+		"existing pipeline":  {method: http.MethodPost, path: purchases, status: http.StatusOK, released: "purchases"},
+		"unknown pipeline":   {method: http.MethodPost, path: "/pipelines/nothing/release", status: http.StatusNotFound},
+		"link":               {method: http.MethodGet, path: purchases, status: http.StatusMethodNotAllowed},
+		"page of other site": {method: http.MethodPost, path: purchases, origin: other, status: http.StatusForbidden},
+		"page of same origin": {
+			method: http.MethodPost, path: purchases, origin: own, status: http.StatusOK, released: "purchases",
+		},
+		"name with a slash": {method: http.MethodPost, path: "/pipelines/a%2Fb/release", status: http.StatusNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var released string

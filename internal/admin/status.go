@@ -43,7 +43,8 @@ func stuckPartitions(pipeline observe.PipelineStatus, stuckAfter time.Duration) 
 	var stuck []string
 	for _, p := range pipeline.Partitions {
 		if age := time.Duration(p.StuckSeconds * float64(time.Second)); age > stuckAfter {
-			stuck = append(stuck, fmt.Sprintf(format, pipeline.Pipeline, p.Topic, p.Partition, age.Round(time.Second), stuckAfter))
+			stuck = append(stuck, fmt.Sprintf(format,
+				pipeline.Pipeline, p.Topic, p.Partition, age.Round(time.Second), stuckAfter))
 		}
 	}
 	return stuck

@@ -242,8 +242,8 @@ func TestUnknownColumnRefetchesTheCatalogueAtMostOncePerMinute(t *testing.T) {
 	})
 }
 
-// A rejection by the old catalogue while no newer one is available would blame the record for an
-// outage of the vendor.
+// A rejection by the old catalogue while no newer one is available would dead-letter a record
+// because of an outage of the vendor.
 func TestUnknownColumnIsADependencyErrorWhileTheCatalogueIsUnavailable(t *testing.T) {
 	v := newFakeVendor(t, testColumns)
 	synctest.Test(t, func(t *testing.T) {

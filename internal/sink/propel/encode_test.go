@@ -35,7 +35,8 @@ const fullCustomerJSON = `{"source":"MBC","sourceId":"3002196","debtorId":"D1","
 	"lastName":"\"Doe\"","abbreviation":"J.","title":"Dr","dateOfBirth":"1987-06-05","gender":"F","ssn":"012",
 	"phone":"1","email":"jane@example.org","parent":{"id":7},"primaryLanguage":"NL",
 	"addresses":[{"type":"invoice","code":"A1","company":"C","firstName":"F","middleName":"M","lastName":"L",
-	"gender":"U","street":"S","number":"1","numberExtension":"a","postalCode":"P","city":"C","region":"R","country":"NL","icp":"N",
+	"gender":"U","street":"S","number":"1","numberExtension":"a","postalCode":"P","city":"C","region":"R",
+	"country":"NL","icp":"N",
 	"phone":"2","mobile":"3","email":"e@example.org","url":"u","notes":"n","isDefault":"Y"},
 	{"type":"delivery","code":"A2","street":"S","city":"C","country":"BE"}]}`
 
@@ -198,7 +199,8 @@ func TestAnyTextBecomesValidJSON(t *testing.T) {
 }
 
 func TestEncodeRejectsAnotherEventType(t *testing.T) {
-	if _, err := openOperation(t, newFakeVendor(t).accountConfig()).Encode(t.Context(), &event.FeedbackLock{}, sink.Origin{}); err == nil {
+	op := openOperation(t, newFakeVendor(t).accountConfig())
+	if _, err := op.Encode(t.Context(), &event.FeedbackLock{}, sink.Origin{}); err == nil {
 		t.Error("got no error for an Expoints event, want one")
 	}
 }

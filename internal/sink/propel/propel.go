@@ -78,7 +78,8 @@ func (o *operation) Spec() sink.OperationSpec { return o.spec }
 func (o *operation) Encode(_ context.Context, ev any, _ sink.Origin) (sink.Item, error) {
 	change, ok := ev.(*event.CustomerChange)
 	if !ok {
-		return sink.Item{}, fmt.Errorf("encoding for %s.%s: the event is a %T, want a %T", o.account, o.spec.Name, ev, change)
+		return sink.Item{}, fmt.Errorf("encoding for %s.%s: the event is a %T, want a %T",
+			o.account, o.spec.Name, ev, change)
 	}
 	return encodeCustomer(o.cfg, change)
 }

@@ -72,7 +72,8 @@ func TestItemResultsAreMatchedByKey(t *testing.T) {
 			`{"key":"K72334000","success":true},{"key":3002196,"success":true}`, []sink.ResultClass{d, d}},
 		{"number as a string", []string{"7"}, `{"key":"7","success":true}`, []sink.ResultClass{d}},
 		{"permanently rejected", []string{"a", "b"},
-			`{"key":"a","success":true},{"key":"b","success":false,"error":"Customer group with id [800] not found."}`, []sink.ResultClass{d, r}},
+			`{"key":"a","success":true},{"key":"b","success":false,"error":"Customer group with id [800] not found."}`,
+			[]sink.ResultClass{d, r}},
 		{"temporarily rejected", []string{"a"},
 			`{"key":"a","success":false,"error":"Lock wait timeout exceeded; try again"}`, []sink.ResultClass{y}},
 		{"rejected with a message instead of an error", []string{"a"},
@@ -93,14 +94,16 @@ func TestItemResultsAreMatchedByKey(t *testing.T) {
 		{"key of another type", []string{"a"}, `{"key":["a"],"success":true}`, []sink.ResultClass{u}},
 		{"no success", []string{"a"}, `{"key":"a"}`, []sink.ResultClass{u}},
 		{"success that is not a boolean", []string{"a", "b", "c"},
-			`{"key":"a","success":"true"},{"key":"b","success":1},{"key":"c","success":null}`, []sink.ResultClass{u, u, u}},
+			`{"key":"a","success":"true"},{"key":"b","success":1},{"key":"c","success":null}`,
+			[]sink.ResultClass{u, u, u}},
 		{"not an object", []string{"a"}, `"a"`, []sink.ResultClass{u}},
 		{"no results", []string{"a"}, ``, []sink.ResultClass{u}},
 		{"leading zeros lost", []string{"007", "8"},
 			`{"key":7,"success":true},{"key":8,"success":true}`, []sink.ResultClass{d, d}},
 		{"a string keeps its zeros", []string{"007"}, `{"key":"7","success":true}`, []sink.ResultClass{u}},
 		{"precision lost, in order", []string{long1, long2},
-			`{"key":1.2345678901234567e19,"success":true},{"key":1.2345678901234567e19,"success":false}`, []sink.ResultClass{d, r}},
+			`{"key":1.2345678901234567e19,"success":true},{"key":1.2345678901234567e19,"success":false}`,
+			[]sink.ResultClass{d, r}},
 		{"precision lost, fewer results than items", []string{long1, long2},
 			`{"key":1.2345678901234567e19,"success":true}`, []sink.ResultClass{u, u}},
 		{"one ID twice, in order", []string{"a", "a"},
@@ -253,7 +256,8 @@ func TestItemErrorsPointToTheCustomers(t *testing.T) {
 			map[int]string{3: "#/customers/3: required key [source] not found"}},
 		{"a field of the customer", []string{"#/customers/0/addresses/1/type: no such type"},
 			map[int]string{0: "#/customers/0/addresses/1/type: no such type"}},
-		{"several customers", []string{"#: 2 schema violations found", "#/customers/3: x", "#/customers/1: y", "#/customers/3/email: z"},
+		{"several customers",
+			[]string{"#: 2 schema violations found", "#/customers/3: x", "#/customers/1: y", "#/customers/3/email: z"},
 			map[int]string{1: "#/customers/1: y", 3: "#/customers/3: x; #/customers/3/email: z"}},
 		{"the pointer alone", []string{"#/customers/2"}, map[int]string{2: "#/customers/2"}},
 		{"out of range", []string{"#/customers/4: x", "#/customers/99999999999999999999: x"}, nil},
@@ -298,7 +302,8 @@ func TestMessageContainsNoSentValue(t *testing.T) {
 		pointer + "extraneous key [company] is not permitted":      pointer + "extraneous key [company] is not permitted",
 		pointer + "expected type: String, found: Integer":          pointer + "expected type: String, found: Integer",
 	} {
-		response := newTestOperation(t, Default()).parseResponse(newExchange(400, errorBody(`10007`, in)), itemsWithIDs("a"))
+		exchange := newExchange(400, errorBody(`10007`, in))
+		response := newTestOperation(t, Default()).parseResponse(exchange, itemsWithIDs("a"))
 		if response.Message != want || response.ItemErrors[0].Message != want {
 			t.Errorf("got %q and %q, want %q", response.Message, response.ItemErrors[0].Message, want)
 		}

@@ -59,8 +59,8 @@ func parseItemResults(
 	return results, nil
 }
 
-// classifyOutcome returns the element's class and message. Only the literals true and false are accepted
-// as success; with any other value the outcome is unknown.
+// classifyOutcome returns the element's class and message. Only the literals true and false are
+// accepted as success; with any other value the outcome is unknown.
 func (r *itemResult) classifyOutcome(transientErrors []*regexp.Regexp) (sink.ResultClass, string) {
 	switch {
 	case bytes.Equal(r.Success, []byte("true")):
