@@ -1,5 +1,6 @@
-// Package schemas holds the Avro schemas of the events that Sluice takes, one record a file. They are the reader's side of Avro's schema
-// resolution: a producer may write with any schema that resolves against them.
+// Package schemas holds the Avro schemas of the events that Sluice takes, one record a file. They
+// are the reader's side of Avro's schema resolution: a producer may write with any schema that
+// resolves against them.
 package schemas
 
 import (
@@ -25,7 +26,8 @@ type Schema struct {
 // All gives every schema, by file name. The caller may keep and change the slice.
 func All() []Schema { return append([]Schema(nil), all()...) }
 
-// A file that cannot be read here was built in broken, and the package's test says so first: hence the panics.
+// A file that cannot be read here was built in broken, and the package's test says so first: hence
+// the panics.
 var all = sync.OnceValue(func() []Schema {
 	entries, err := files.ReadDir(".")
 	if err != nil {

@@ -46,7 +46,8 @@ func TestAllMayBeChangedByItsCaller(t *testing.T) {
 	}
 }
 
-// Producers write with the committed schemas, and so may consumers of the same topics: each has to read what the other writes.
+// Producers write with the committed schemas, and so may consumers of the same topics: each has to
+// read what the other writes.
 func TestEverySchemaIsCompatibleWithTheCommittedOneBothWays(t *testing.T) {
 	for _, s := range All() {
 		text, err := os.ReadFile(filepath.Join("committed", s.File))
@@ -70,7 +71,8 @@ func TestEverySchemaIsCompatibleWithTheCommittedOneBothWays(t *testing.T) {
 	}
 }
 
-// Topics hold what versions before the committed one wrote: without a field that came later, or with its former name.
+// Topics hold what versions before the committed one wrote: without a field that came later, or
+// with its former name.
 func TestNoFieldLosesItsDefaultOrAnAlias(t *testing.T) {
 	for _, s := range All() {
 		text, err := os.ReadFile(filepath.Join("committed", s.File))
@@ -84,7 +86,8 @@ func TestNoFieldLosesItsDefaultOrAnAlias(t *testing.T) {
 	}
 }
 
-// losses names what fields had before and have no more. A field that is gone is the other tests' business.
+// losses names what fields had before and have no more. A field that is gone is the other tests'
+// business.
 func losses(path string, now, before *avro.SchemaNode) []string {
 	var lost []string
 	for _, b := range inner(before) {

@@ -66,7 +66,7 @@ func runConnector(ctx context.Context, cfg *config.Config, logOut io.Writer) err
 	signals := shutdownOnSignals(ctx, log)
 	defer signals.close()
 	server := admin.NewServer(admin.Config{StuckAfter: stuckThresholds(cfg)}, reg, obs.Pipelines, log)
-	server.Handle("POST /pipelines/{name}/release", admin.ReleaseHandler(connector.Release))
+	server.Handle("POST /pipelines/{name}/release", admin.ReleaseHandler(connector.ReleasePipeline))
 	closeAdmin, err := serveAdmin(signals, server, cfg.Admin.Listen)
 	if err != nil {
 		return err

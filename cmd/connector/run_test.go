@@ -31,7 +31,7 @@ pipelines: {purchases: {}}
 admin: {listen: ""}
 `)
 	run := startCommand(t, "run", "-c", path)
-	run.awaitLine("the brokers cannot be asked; nothing is read until they answer")
+	run.awaitLine("brokers unreachable, retrying")
 	if code := run.endWith(syscall.SIGTERM); code != exitSuccess {
 		t.Errorf("exit %d, want %d: there was nothing to drain", code, exitSuccess)
 	}

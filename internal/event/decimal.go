@@ -9,16 +9,19 @@ import (
 	"strings"
 )
 
-// Scale is how many digits a Decimal has after the point. Every decimal in schemas/ has it; Avro's resolution refuses a writer with another one.
+// Scale is how many digits a Decimal has after the point. Every decimal in schemas/ has it; Avro's
+// resolution refuses a writer with another one.
 const Scale = 6
 
 const unit = 1_000_000 // 10^Scale
 
-// Decimal is an exact number with Scale digits after the point: the unscaled value as big-endian two's complement, which is
-// Avro's own form of a decimal over bytes. The zero value is 0. A Decimal is never changed in place.
+// Decimal is an exact number with Scale digits after the point: the unscaled value as big-endian
+// two's complement, which is Avro's own form of a decimal over bytes. The zero value is 0. A
+// Decimal is never changed in place.
 //
-// It is bytes and not a struct so that Avro libraries fill and write it without conversion: a struct costs three allocations a field with
-// twmb/avro, and hamba/avro takes any struct under a decimal for a big.Rat, by an unsafe cast.
+// It is bytes and not a struct so that Avro libraries fill and write it without conversion: a
+// struct costs three allocations a field with twmb/avro, and hamba/avro takes any struct under a
+// decimal for a big.Rat, by an unsafe cast.
 type Decimal []byte
 
 // Millionths is the Decimal of n * 10^-6.
@@ -27,8 +30,9 @@ func Millionths(n int64) Decimal { return minimal(appendInt64(nil, n)) }
 // errNotDecimal never carries the text: an amount may be personal.
 var errNotDecimal = errors.New("not a decimal: want digits with at most one point and a leading minus, such as -12.50")
 
-// ParseDecimal reads a plain decimal number, such as "12", "-0.005" or "12.50", of up to 38 digits and at most Scale of them after the
-// point (zeros beyond those are allowed, rounding is not). There is no exponent form. The error does not repeat the text.
+// ParseDecimal reads a plain decimal number, such as "12", "-0.005" or "12.50", of up to 38 digits
+// and at most Scale of them after the point (zeros beyond those are allowed, rounding is not).
+// There is no exponent form. The error does not repeat the text.
 func ParseDecimal(s string) (Decimal, error) {
 	digits, negative := strings.CutPrefix(s, "-")
 	whole, frac, hasPoint := strings.Cut(digits, ".")
@@ -65,7 +69,8 @@ func allDigits(s string) bool {
 	return true
 }
 
-// AppendJSON appends d as a plain JSON number: exact, never in exponent form, without trailing zeros after the point, and never "-0".
+// AppendJSON appends d as a plain JSON number: exact, never in exponent form, without trailing
+// zeros after the point, and never "-0".
 func (d Decimal) AppendJSON(b []byte) []byte {
 	n, ok := d.int64()
 	if !ok {
@@ -113,8 +118,8 @@ func (d Decimal) Cmp(o Decimal) int {
 	return 0
 }
 
-// Fits tells whether d has at most so many significant digits, counted without the point (Avro's precision). Avro libraries do not check
-// it when they decode.
+// Fits tells whether d has at most so many significant digits, counted without the point (Avro's
+// precision). Avro libraries do not check it when they decode.
 func (d Decimal) Fits(precision int) bool {
 	t := minimal(d)
 	if len(t) <= 8 && precision >= 19 {
@@ -188,7 +193,8 @@ func appendBig(b []byte, n *big.Int) []byte {
 	return appendFraction(b, uint32(frac.Uint64()))
 }
 
-// appendFraction appends the point and the millionths, less trailing zeros; nothing where there are none.
+// appendFraction appends the point and the millionths, less trailing zeros; nothing where there are
+// none.
 func appendFraction(b []byte, millionths uint32) []byte {
 	if millionths == 0 {
 		return b

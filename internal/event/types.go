@@ -6,7 +6,8 @@ import "sluice/schemas"
 type Type struct {
 	// Name is the full Avro name, such as "sluice.crmcom.Purchase".
 	Name string
-	// Schema is the schema that records are read and written with, as JSON. It refers to no other one.
+	// Schema is the schema that records are read and written with, as JSON. It refers to no other
+	// one.
 	Schema string
 	// New returns a pointer to a new, empty event.
 	New func() any

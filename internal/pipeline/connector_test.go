@@ -27,12 +27,13 @@ import (
 	"sluice/schemas"
 )
 
-// stage is a broker, a registry and CRM.COM's sandbox in memory, with a connector of one pipeline between them. Time is the bubble's.
-type stage struct {
+// harness is a broker, a registry and CRM.COM's sandbox in memory, and a connector with one
+// pipeline between them. Time is the bubble's.
+type harness struct {
 	t         *testing.T
-	p         *embedded.Platform
+	platform  *embedded.Platform
 	network   *testkit.Network
-	vendors   *sandbox.Server
+	sandbox   *sandbox.Server
 	client    *kgo.Client
 	encoder   *encode.Encoder
 	obs       *observe.Registry
@@ -40,26 +41,26 @@ type stage struct {
 	connector *pipeline.Connector
 }
 
-func newStage(t *testing.T, yaml string) *stage {
+func newHarness(t *testing.T, yaml string) *harness {
 	t.Helper()
 	n := &testkit.Network{}
-	s := &stage{t: t, network: n, p: testkit.StartPlatform(t, embedded.Options{Network: n}), vendors: sandbox.New(sandbox.Options{})}
-	web := testkit.ServeHTTP(t, n, "crm.example:80", s.vendors.Handler(sandbox.CRMCOM))
-	s.client = testkit.NewClient(t, s.p, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	h := &harness{t: t, network: n, platform: testkit.StartPlatform(t, embedded.Options{Network: n}), sandbox: sandbox.New(sandbox.Options{})}
+	web := testkit.ServeHTTP(t, n, "crm.example:80", h.sandbox.Handler(sandbox.CRMCOM))
+	h.client = testkit.NewClient(t, h.platform, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	for _, schema := range schemas.All() {
 		if schema.Name == "sluice.crmcom.Purchase" {
-			s.p.Registry().SeedSchema("purchases-value", 1, 1, sr.Schema{Schema: schema.JSON})
+			h.platform.Registry().SeedSchema("purchases-value", 1, 1, sr.Schema{Schema: schema.JSON})
 		}
 	}
 	var err error
-	if s.encoder, err = encode.NewEncoder(); err != nil {
+	if h.encoder, err = encode.NewEncoder(); err != nil {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf(`
 kafka: {brokers: [%q]}
 schema_registry: {urls: [%q]}
 vendors: {crmcom: {base_url: %q, auth: {web_api_key: %q}}}
-%s`, s.p.Brokers()[0], s.p.RegistryURL(), web+"/crmapi/rest/v2", sandbox.DefaultWebAPIKey, yaml)
+%s`, h.platform.Brokers()[0], h.platform.RegistryURL(), web+"/crmapi/rest/v2", sandbox.DefaultWebAPIKey, yaml)
 	none := func(string) (string, bool) { return "", false }
 	cfg, err := config.Parse("test.yaml", []byte(text), config.Options{Env: none, Vendors: pipeline.VendorTypes()})
 	if err != nil {
@@ -68,111 +69,117 @@ vendors: {crmcom: {base_url: %q, auth: {web_api_key: %q}}}
 	core, logs := observer.New(zap.DebugLevel)
 	transport := n.Transport()
 	t.Cleanup(transport.CloseIdleConnections)
-	s.obs, s.logs = observe.NewRegistry(prometheus.NewRegistry()), logs
-	if s.connector, err = pipeline.NewConnector(cfg, pipeline.Options{Dial: s.p.Dial, Transport: transport, Observe: s.obs, Log: zap.New(core)}); err != nil {
+	h.obs, h.logs = observe.NewRegistry(prometheus.NewRegistry()), logs
+	if h.connector, err = pipeline.NewConnector(cfg, pipeline.Options{Dial: h.platform.Dial, Transport: transport, Observe: h.obs, Log: zap.New(core)}); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return h
 }
 
-const autoCreate = "topics: {auto_create: true}\npipelines: {purchases: {retry: {delays: [10s]}}}\n"
+const (
+	noReaderMessage = "topic has no reader, its pipeline or tier is not configured"
+	drainingMessage = "draining a retry tier that is no longer configured"
+)
 
-// run starts the connector; stop ends reading and gives Run's error.
-func (s *stage) run() (stop func() error) {
-	take, cancel := context.WithCancel(context.Background())
-	s.t.Cleanup(cancel)
+const autoCreateYAML = "topics: {auto_create: true}\npipelines: {purchases: {retry: {delays: [10s]}}}\n"
+
+// start runs the connector. stop ends its fetch context and returns Run's error.
+func (h *harness) start() (stop func() error) {
+	fetchCtx, cancel := context.WithCancel(context.Background())
+	h.t.Cleanup(cancel)
 	ended := make(chan error, 1)
-	go func() { ended <- s.connector.Run(take, context.Background()) }()
+	go func() { ended <- h.connector.Run(fetchCtx, context.Background()) }()
 	return func() error {
 		cancel()
 		return <-ended
 	}
 }
 
-func (s *stage) create(topic string, configs map[string]string) {
-	s.t.Helper()
-	if err := s.p.Cluster().CreateTopic(topic, 1, configs); err != nil {
-		s.t.Fatal(err)
+func (h *harness) createTopic(topic string, configs map[string]string) {
+	h.t.Helper()
+	if err := h.platform.Cluster().CreateTopic(topic, 1, configs); err != nil {
+		h.t.Fatal(err)
 	}
 }
 
-func (s *stage) produce(topic string, values ...[]byte) {
-	s.t.Helper()
+func (h *harness) produceValues(topic string, values ...[]byte) {
+	h.t.Helper()
 	for _, v := range values {
-		s.client.Produce(s.t.Context(), &kgo.Record{Topic: topic, Value: v}, func(_ *kgo.Record, err error) {
+		h.client.Produce(h.t.Context(), &kgo.Record{Topic: topic, Value: v}, func(_ *kgo.Record, err error) {
 			if err != nil {
-				s.t.Errorf("producing to %s: %v", topic, err)
+				h.t.Errorf("producing to %s: %v", topic, err)
 			}
 		})
 	}
-	if err := s.client.Flush(s.t.Context()); err != nil {
-		s.t.Fatal(err)
+	if err := h.client.Flush(h.t.Context()); err != nil {
+		h.t.Fatal(err)
 	}
 }
 
-// purchase is a valid one of one product.
-func (s *stage) purchase(number string) []byte {
-	s.t.Helper()
+// encodePurchase returns a valid purchase of one product.
+func (h *harness) encodePurchase(number string) []byte {
+	h.t.Helper()
 	unit, product, amount := "U1", "P1", event.Millionths(1_000_000)
-	value, err := s.encoder.Encode(1, &event.Purchase{
+	value, err := h.encoder.Encode(1, &event.Purchase{
 		AccountsReceivableIdentifier: &event.AccountIdentifier{Number: &number}, PerformedByUnitIdentifier: event.UnitIdentifier{AlternativeCode: &unit},
 		PerformedOn: time.Now(), ReferenceNumber: number,
 		ProductsSet: []event.PurchaseProduct{{ProductIdentifier: event.ProductIdentifier{Code: &product}, NetAmount: amount, VatAmount: amount, TotalAmount: amount}},
 	})
 	if err != nil {
-		s.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	return value
 }
 
-func TestAConnectorMakesItsTopicsAndRunsUntilItIsStopped(t *testing.T) {
+func TestConnectorCreatesTopicsAndRunsUntilStopped(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		s := newStage(t, autoCreate)
-		s.create("purchases", nil)
-		s.produce("purchases", s.purchase("1"), s.purchase("2"), []byte("poison"))
-		stop := s.run()
-		if err := testkit.WaitCommitted(t.Context(), s.p.Cluster(), "sluice.purchases", "purchases", 0, 3); err != nil {
+		h := newHarness(t, autoCreateYAML)
+		h.createTopic("purchases", nil)
+		h.produceValues("purchases", h.encodePurchase("1"), h.encodePurchase("2"), []byte("poison"))
+		stop := h.start()
+		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0, 3); err != nil {
 			t.Fatal(err)
 		}
-		if !s.obs.Pipeline("purchases").Snapshot().Started {
-			t.Error("a pipeline that runs does not say so")
+		if !h.obs.Pipeline("purchases").Snapshot().Started {
+			t.Error("got Started false while the pipeline runs, want true")
 		}
 		if err := stop(); err != nil {
-			t.Errorf("a clean stop gives %v", err)
+			t.Errorf("got %v from a clean stop, want no error", err)
 		}
-		if n := s.vendors.Ledger().Count("crmcom.purchases"); n != 2 {
-			t.Errorf("%d purchases were delivered, want 2", n)
+		if n := h.sandbox.Ledger().Count("crmcom.purchases"); n != 2 {
+			t.Errorf("got %d purchases delivered, want 2", n)
 		}
-		if n := s.p.Cluster().PartitionInfo("sluice.purchases.dlq", 0).HighWatermark; n != 1 {
-			t.Errorf("%d dead letters, want 1", n)
+		if n := h.platform.Cluster().PartitionInfo("sluice.purchases.dlq", 0).HighWatermark; n != 1 {
+			t.Errorf("got %d dead letters, want 1", n)
 		}
-		if s.p.Cluster().TopicInfo("sluice.purchases.retry.10s") == nil {
-			t.Error("the retry topic was not made")
+		if h.platform.Cluster().TopicInfo("sluice.purchases.retry.10s") == nil {
+			t.Error("the retry topic was not created")
 		}
-		if s.obs.Pipeline("purchases").Snapshot().Started {
-			t.Error("a pipeline that has ended says that it runs")
+		if h.obs.Pipeline("purchases").Snapshot().Started {
+			t.Error("got Started true after the pipeline ended, want false")
 		}
 	})
 }
 
-// A topic that could lose or refuse a record is told before anything is read, with what to do.
-func TestAConnectorRefusesUnfitTopics(t *testing.T) {
+// A topic that could lose or refuse a record is reported before anything is fetched, with what to
+// do.
+func TestConnectorRefusesUnfitTopics(t *testing.T) {
 	tests := map[string]struct {
-		make func(s *stage)
+		make func(h *harness)
 		want []topics.Problem
 	}{
-		"nothing is there": {func(*stage) {}, []topics.Problem{
+		"nothing is there": {func(*harness) {}, []topics.Problem{
 			{Topic: "purchases", Description: "the source of pipeline purchases does not exist", Remedy: "create it, or correct pipelines.purchases.topic"},
 		}},
-		"no topics of its own": {func(s *stage) { s.create("purchases", nil) }, []topics.Problem{
+		"no topics of its own": {func(h *harness) { h.createTopic("purchases", nil) }, []topics.Problem{
 			{Topic: "sluice.purchases.retry.10s", Description: "it does not exist", Remedy: "run connector topics apply -c FILE"},
 			{Topic: "sluice.purchases.dlq", Description: "it does not exist", Remedy: "run connector topics apply -c FILE"},
 		}},
-		"a retry topic that forgets": {func(s *stage) {
-			s.create("purchases", nil)
+		"a retry topic that forgets": {func(h *harness) {
+			h.createTopic("purchases", nil)
 			fit := map[string]string{"retention.ms": "-1", "max.message.bytes": "2000000"}
-			s.create("sluice.purchases.dlq", fit)
-			s.create("sluice.purchases.retry.10s", map[string]string{"retention.ms": "1000", "max.message.bytes": "2000000"})
+			h.createTopic("sluice.purchases.dlq", fit)
+			h.createTopic("sluice.purchases.retry.10s", map[string]string{"retention.ms": "1000", "max.message.bytes": "2000000"})
 		}, []topics.Problem{{
 			Topic: "sluice.purchases.retry.10s", Description: "retention.ms is 1000, must be -1: the broker would delete records that are still needed",
 			Remedy: "run connector topics apply -c FILE",
@@ -181,97 +188,100 @@ func TestAConnectorRefusesUnfitTopics(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
-				s := newStage(t, "pipelines: {purchases: {retry: {delays: [10s]}}}\n")
-				test.make(s)
-				err := s.connector.Run(t.Context(), t.Context())
+				h := newHarness(t, "pipelines: {purchases: {retry: {delays: [10s]}}}\n")
+				test.make(h)
+				err := h.connector.Run(t.Context(), t.Context())
 				var unfit *topics.UnfitError
 				if !errors.As(err, &unfit) || fmt.Sprint(unfit.Problems) != fmt.Sprint(test.want) {
-					t.Errorf("error %v, want %v", err, test.want)
+					t.Errorf("got %v, want %v", err, test.want)
 				}
 			})
 		})
 	}
 }
 
-// What waits in a tier that was taken out of the configuration is delivered; what nobody reads is named.
-func TestLeftoversAreDrainedOrReported(t *testing.T) {
+// Records that wait in a tier which was removed from the configuration are delivered. A topic
+// without a reader is reported.
+func TestLeftoverTopicsAreDrainedOrReported(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		s := newStage(t, autoCreate)
+		h := newHarness(t, autoCreateYAML)
 		for _, topic := range []string{"purchases", "sluice.purchases.retry.5s", "sluice.purchases.retry.1h", "sluice.purchases.parked", "sluice.gone.retry.1m", "other.purchases.retry.1m"} {
-			s.create(topic, nil)
+			h.createTopic(topic, nil)
 		}
-		s.produce("sluice.purchases.retry.1h", s.purchase("1"))
-		s.produce("sluice.purchases.retry.5s", s.purchase("2"))
-		stop := s.run()
+		h.produceValues("sluice.purchases.retry.1h", h.encodePurchase("1"))
+		h.produceValues("sluice.purchases.retry.5s", h.encodePurchase("2"))
+		stop := h.start()
 		for _, topic := range []string{"sluice.purchases.retry.1h", "sluice.purchases.retry.5s"} {
-			if err := testkit.WaitCommitted(t.Context(), s.p.Cluster(), "sluice.purchases", topic, 0, 1); err != nil {
+			if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", topic, 0, 1); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
-		if n := s.vendors.Ledger().Count("crmcom.purchases"); n != 2 {
-			t.Errorf("%d purchases were delivered, want 2", n)
+		if n := h.sandbox.Ledger().Count("crmcom.purchases"); n != 2 {
+			t.Errorf("got %d purchases delivered, want 2", n)
 		}
 		for topic, want := range map[string]string{
-			"sluice.purchases.retry.5s": "draining a retry tier that is no longer configured", "sluice.purchases.retry.1h": "draining a retry tier that is no longer configured",
-			"sluice.gone.retry.1m":     "nobody reads this topic: the configuration does not name what wrote it",
-			"sluice.purchases.parked":  "nobody reads this topic: the configuration does not name what wrote it",
-			"other.purchases.retry.1m": "", "purchases": "", "sluice.purchases.retry.10s": "", "sluice.purchases.dlq": "",
+			"sluice.purchases.retry.5s": drainingMessage,
+			"sluice.purchases.retry.1h": drainingMessage,
+			"sluice.gone.retry.1m":      noReaderMessage,
+			"sluice.purchases.parked":   noReaderMessage,
+			"other.purchases.retry.1m":  "", "purchases": "", "sluice.purchases.retry.10s": "", "sluice.purchases.dlq": "",
 		} {
 			got := ""
-			for _, line := range s.logs.FilterField(zap.String("topic", topic)).All() {
+			for _, line := range h.logs.FilterField(zap.String("topic", topic)).All() {
 				got += line.Message
 			}
 			if got != want {
-				t.Errorf("of %s is said %q, want %q", topic, got, want)
+				t.Errorf("got %q logged of topic %s, want %q", got, topic, want)
 			}
 		}
 	})
 }
 
-// A broker holds max.message.bytes against a batch: dead letters that are written together must still be batches that their topic takes.
-func TestDeadLettersThatTogetherAreMoreThanTheirTopicTakesAreWritten(t *testing.T) {
+// A broker compares max.message.bytes with a batch, so dead letters that are produced together must
+// be in batches that their topic accepts.
+func TestLargeDeadLettersAreProducedInAcceptedBatches(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		s := newStage(t, "topics: {auto_create: true}\npipelines: {purchases: {retry: {delays: [10s]}, dead_letter: {guard: {max_ratio: 1}}}}\n")
-		s.create("purchases", nil)
+		h := newHarness(t, "topics: {auto_create: true}\npipelines: {purchases: {retry: {delays: [10s]}, dead_letter: {guard: {max_ratio: 1}}}}\n")
+		h.createTopic("purchases", nil)
 		var poison [][]byte
 		for range 20 {
 			poison = append(poison, bytes.Repeat([]byte("x"), 300<<10))
 		}
-		s.produce("purchases", poison...)
-		stop := s.run()
+		h.produceValues("purchases", poison...)
+		stop := h.start()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := testkit.WaitCommitted(ctx, s.p.Cluster(), "sluice.purchases", "purchases", 0, 20); err != nil {
+		if err := testkit.WaitCommitted(ctx, h.platform.Cluster(), "sluice.purchases", "purchases", 0, 20); err != nil {
 			t.Errorf("waiting for the commit: %v", err)
 		}
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
-		if n := s.p.Cluster().PartitionInfo("sluice.purchases.dlq", 0).HighWatermark; n != 20 {
-			t.Errorf("%d dead letters, want 20", n)
+		if n := h.platform.Cluster().PartitionInfo("sluice.purchases.dlq", 0).HighWatermark; n != 20 {
+			t.Errorf("got %d dead letters, want 20", n)
 		}
 	})
 }
 
-// A stop that comes while the brokers are still awaited is a stop, not a failure.
-func TestAStopBeforeTheBrokersAnswerIsClean(t *testing.T) {
+// A stop while the connector still waits for the brokers is a stop, not a failure.
+func TestStopBeforeBrokersRespondIsClean(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		s := newStage(t, autoCreate)
-		if err := s.p.Close(); err != nil {
+		h := newHarness(t, autoCreateYAML)
+		if err := h.platform.Close(); err != nil {
 			t.Fatal(err)
 		}
-		deaf, err := s.network.Listen("tcp", s.p.Brokers()[0]) // it lets clients wait to be accepted
+		silent, err := h.network.Listen("tcp", h.platform.Brokers()[0]) // it never accepts a connection
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer deaf.Close()
-		stop := s.run()
+		defer silent.Close()
+		stop := h.start()
 		synctest.Wait()
 		if err := stop(); err != nil {
-			t.Errorf("stopping gives %v", err)
+			t.Errorf("got %v from the stop, want no error", err)
 		}
 	})
 }

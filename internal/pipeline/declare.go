@@ -5,8 +5,8 @@ import (
 	"sluice/internal/topics"
 )
 
-// declareMetrics creates the series of every configured pipeline, so that they exist before a broker
-// or a vendor has responded.
+// declareMetrics creates the series of every configured pipeline, so that they exist before a
+// broker or a vendor has responded.
 func (c *Connector) declareMetrics() {
 	for _, p := range c.cfg.Pipelines {
 		obs := c.opts.Observe.Pipeline(p.Name)

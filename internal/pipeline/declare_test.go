@@ -11,7 +11,8 @@ import (
 	"sluice/internal/pipeline"
 )
 
-// An alert on a series that does not exist never fires, so they exist before a broker has responded.
+// An alert on a series that does not exist never fires, so they exist before a broker has
+// responded.
 func TestConfiguredSeriesExistBeforeTheConnectorRuns(t *testing.T) {
 	cfg, err := config.Parse("test.yaml", []byte(`
 kafka: {brokers: ["broker.example:9092"]}

@@ -26,88 +26,101 @@ import (
 // Dial connects to a host, as net.Dialer.DialContext does.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// KafkaOptions are what every Kafka client of a configuration shares: brokers, TLS, login and log.
-func KafkaOptions(k config.Kafka, dial Dial, log *zap.Logger) ([]kgo.Opt, error) {
+// dialTimeout bounds one connection attempt to a broker.
+const dialTimeout = 10 * time.Second
+
+// KafkaOptions returns what every Kafka client of a configuration shares: brokers, TLS, SASL and
+// log.
+func KafkaOptions(cfg config.Kafka, dial Dial, log *zap.Logger) ([]kgo.Opt, error) {
 	if dial == nil {
-		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	}
-	opts := []kgo.Opt{
-		kgo.SeedBrokers(k.Brokers...),
-		kgo.WithLogger(countRepeats(kzap.New(log.Named("kafka").WithOptions(zap.IncreaseLevel(max(zapcore.WarnLevel, zapcore.LevelOf(log.Core()))))))),
-	}
-	if k.TLS.Enabled {
-		cfg, err := tlsConfig(k.TLS)
+	opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...), kgo.WithLogger(newKafkaLogger(log))}
+	if cfg.TLS.Enabled {
+		tlsConfig, err := newTLSConfig(cfg.TLS)
 		if err != nil {
 			return nil, fmt.Errorf("kafka.tls: %w", err)
 		}
-		dial = tlsDial(dial, cfg)
+		dial = dialTLS(dial, tlsConfig)
 	}
 	opts = append(opts, kgo.Dialer(dial))
-	if k.SASL.Mechanism != "" {
-		login, err := mechanism(k.SASL)
+	if cfg.SASL.Mechanism != "" {
+		mechanism, err := saslMechanism(cfg.SASL)
 		if err != nil {
 			return nil, fmt.Errorf("kafka.sasl: %w", err)
 		}
-		opts = append(opts, kgo.SASL(login))
+		opts = append(opts, kgo.SASL(mechanism))
 	}
 	return opts, nil
 }
 
-func tlsConfig(t config.TLS) (*tls.Config, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
+// newKafkaLogger returns the logger of the Kafka clients, which logs warnings and errors.
+func newKafkaLogger(log *zap.Logger) kgo.Logger {
+	level := max(zapcore.WarnLevel, zapcore.LevelOf(log.Core()))
+	return limitRepeats(kzap.New(log.Named("kafka").WithOptions(zap.IncreaseLevel(level))))
+}
+
+func newTLSConfig(cfg config.TLS) (*tls.Config, error) {
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cfg.ServerName}
+	if cfg.CAFile != "" {
+		pem, err := os.ReadFile(cfg.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("reading ca_file: %w", err)
 		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file %s: holds no PEM certificate", t.CAFile)
+		tlsConfig.RootCAs = x509.NewCertPool()
+		if !tlsConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca_file %s: holds no PEM certificate", cfg.CAFile)
 		}
 	}
-	if t.CertFile == "" {
-		return cfg, nil
+	if cfg.CertFile == "" {
+		return tlsConfig, nil
 	}
-	if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
-		return nil, fmt.Errorf("reading cert_file and key_file: %w", err)
+	if _, err := loadClientCertificate(cfg); err != nil {
+		return nil, err
 	}
-	// Read at each handshake, so that a renewed certificate is taken without a restart.
-	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		c, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading cert_file and key_file: %w", err)
-		}
-		return &c, nil
+	// The files are read at each handshake, so that a renewed certificate needs no restart.
+	tlsConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return loadClientCertificate(cfg)
 	}
-	return cfg, nil
+	return tlsConfig, nil
 }
 
-func tlsDial(dial Dial, cfg *tls.Config) Dial {
+func loadClientCertificate(cfg config.TLS) (*tls.Certificate, error) {
+	certificate, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading cert_file and key_file: %w", err)
+	}
+	return &certificate, nil
+}
+
+// dialTLS returns a Dial that secures the connections of another. Unless configured, the name that
+// the broker's certificate must have is the host that is dialed.
+func dialTLS(dial Dial, cfg *tls.Config) Dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		own := cfg
-		if own.ServerName == "" {
+		hostConfig := cfg
+		if cfg.ServerName == "" {
 			host, _, err := net.SplitHostPort(address)
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("broker address %s: %w", address, err), conn.Close())
 			}
-			own = cfg.Clone()
-			own.ServerName = host
+			hostConfig = cfg.Clone()
+			hostConfig.ServerName = host
 		}
-		secure := tls.Client(conn, own)
+		secure := tls.Client(conn, hostConfig)
 		if err := secure.HandshakeContext(ctx); err != nil {
-			return nil, errors.Join(fmt.Errorf("greeting broker %s by TLS: %w", address, err), conn.Close())
+			return nil, errors.Join(fmt.Errorf("TLS handshake with broker %s: %w", address, err), conn.Close())
 		}
 		return secure, nil
 	}
 }
 
-func mechanism(s config.SASL) (sasl.Mechanism, error) {
-	user, password := s.Username, s.Password.Reveal()
-	switch s.Mechanism {
+func saslMechanism(cfg config.SASL) (sasl.Mechanism, error) {
+	user, password := cfg.Username, cfg.Password.Reveal()
+	switch cfg.Mechanism {
 	case config.MechanismPlain:
 		return plain.Auth{User: user, Pass: password}.AsMechanism(), nil
 	case config.MechanismScram256:
@@ -115,24 +128,30 @@ func mechanism(s config.SASL) (sasl.Mechanism, error) {
 	case config.MechanismScram512:
 		return scram.Auth{User: user, Pass: password}.AsSha512Mechanism(), nil
 	case config.MechanismOAuthBearer:
-		return bearer(s)
+		return oauthBearer(cfg)
 	default:
-		return nil, fmt.Errorf("mechanism is %q: %s, %s, %s and %s are allowed", s.Mechanism,
+		return nil, fmt.Errorf("mechanism is %q: %s, %s, %s and %s are allowed", cfg.Mechanism,
 			config.MechanismPlain, config.MechanismScram256, config.MechanismScram512, config.MechanismOAuthBearer)
 	}
 }
 
-// tokenTimeout bounds one request to the token endpoint.
-const tokenTimeout = 30 * time.Second
+const (
+	// tokenTimeout bounds one request to the token endpoint.
+	tokenTimeout = 30 * time.Second
+	// tokenRefreshMargin is how long before its expiry a token is refreshed.
+	tokenRefreshMargin = time.Minute
+)
 
-// bearer logs in with a token of client credentials (RFC 6749 4.4), had anew a minute before it ends.
-func bearer(s config.SASL) (sasl.Mechanism, error) {
+// oauthBearer logs in with a token of the client credentials grant (RFC 6749, section 4.4).
+func oauthBearer(cfg config.SASL) (sasl.Mechanism, error) {
 	client, err := vendorhttp.NewClient(vendorhttp.Options{})
 	if err != nil {
 		return nil, err
 	}
 	client.Timeout = tokenTimeout
-	tokens := vendorhttp.NewTokenSource(vendorhttp.ClientCredentials(client, s.TokenURL, s.Username, s.Password.Reveal(), s.Scope, vendorhttp.AuthInBody), time.Minute)
+	fetch := vendorhttp.ClientCredentials(
+		client, cfg.TokenURL, cfg.Username, cfg.Password.Reveal(), cfg.Scope, vendorhttp.AuthInBody)
+	tokens := vendorhttp.NewTokenSource(fetch, tokenRefreshMargin)
 	return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
 		token, _, err := tokens.Get(ctx)
 		return oauth.Auth{Token: token}, err

@@ -42,7 +42,8 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// sign makes a key and a certificate for it, valid around now; without an authority's key it signs itself.
+// sign creates a key and a certificate for it, valid around now. Without an authority's key the
+// certificate signs itself.
 func (a *authority) sign(template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -65,19 +66,19 @@ func (a *authority) sign(template *x509.Certificate) (*x509.Certificate, *ecdsa.
 	return cert, key
 }
 
-func (a *authority) pool() *x509.CertPool {
+func (a *authority) certPool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(a.cert)
 	return p
 }
 
-func (a *authority) server() tls.Certificate {
+func (a *authority) serverCertificate() tls.Certificate {
 	cert, key := a.sign(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"kafka.internal"}})
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 
-// client writes a client's certificate and key.
-func (a *authority) client(certFile, keyFile string) {
+// writeClient writes the certificate and the key of a client.
+func (a *authority) writeClient(certFile, keyFile string) {
 	a.t.Helper()
 	cert, key := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "sluice"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	der, err := x509.MarshalPKCS8PrivateKey(key)
@@ -88,7 +89,7 @@ func (a *authority) client(certFile, keyFile string) {
 	writePEM(a.t, keyFile, "PRIVATE KEY", der)
 }
 
-func (a *authority) write(file string) string {
+func (a *authority) writeCA(file string) string {
 	writePEM(a.t, file, "CERTIFICATE", a.cert.Raw)
 	return file
 }
@@ -100,7 +101,8 @@ func writePEM(t *testing.T, file, kind string, der []byte) {
 	}
 }
 
-// startCluster runs a broker on the loopback interface: both sides of a TLS handshake may write at once, which a pipe in memory does not take.
+// startCluster starts a broker on the loopback interface: both sides of a TLS handshake may write
+// at once, which blocks on a pipe in memory.
 func startCluster(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(1))...)
@@ -111,12 +113,12 @@ func startCluster(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 	return c
 }
 
-// newClient is a client of a configuration that tries once; logged is what it has logged since.
-func newClient(t *testing.T, k config.Kafka) (client *kgo.Client, logged *bytes.Buffer) {
+// newClient returns a client that does not retry, and what it logs.
+func newClient(t *testing.T, cfg config.Kafka) (client *kgo.Client, logged *bytes.Buffer) {
 	t.Helper()
 	logged = new(bytes.Buffer)
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.Lock(zapcore.AddSync(logged)), zap.DebugLevel))
-	opts, err := pipeline.KafkaOptions(k, nil, log)
+	opts, err := pipeline.KafkaOptions(cfg, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,14 +129,14 @@ func newClient(t *testing.T, k config.Kafka) (client *kgo.Client, logged *bytes.
 	return client, logged
 }
 
-func TestABrokerIsReachedByTLSWithBothSidesProven(t *testing.T) {
+func TestTLSConnectionAuthenticatesBothSides(t *testing.T) {
 	dir := t.TempDir()
 	ca, other := newAuthority(t), newAuthority(t)
-	broker := startCluster(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{ca.server()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool()}))
+	broker := startCluster(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{ca.serverCertificate()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.certPool()}))
 	good := config.TLS{
-		Enabled: true, CAFile: ca.write(filepath.Join(dir, "ca.pem")), CertFile: filepath.Join(dir, "client.pem"), KeyFile: filepath.Join(dir, "client.key"),
+		Enabled: true, CAFile: ca.writeCA(filepath.Join(dir, "ca.pem")), CertFile: filepath.Join(dir, "client.pem"), KeyFile: filepath.Join(dir, "client.key"),
 	}
-	ca.client(good.CertFile, good.KeyFile)
+	ca.writeClient(good.CertFile, good.KeyFile)
 	tests := map[string]struct {
 		change func(*config.TLS)
 		want   string // in the error; empty: none
@@ -143,7 +145,7 @@ func TestABrokerIsReachedByTLSWithBothSidesProven(t *testing.T) {
 		"by the other name":   {func(c *config.TLS) { c.ServerName = "kafka.internal" }, ""},
 		"another name":        {func(c *config.TLS) { c.ServerName = "elsewhere" }, "not elsewhere"},
 		"the system's roots":  {func(c *config.TLS) { c.CAFile = "" }, "unknown authority"},
-		"another authority":   {func(c *config.TLS) { c.CAFile = other.write(filepath.Join(dir, "other.pem")) }, "unknown authority"},
+		"another authority":   {func(c *config.TLS) { c.CAFile = other.writeCA(filepath.Join(dir, "other.pem")) }, "unknown authority"},
 		"without certificate": {func(c *config.TLS) { c.CertFile, c.KeyFile = "", "" }, "certificate required"},
 	}
 	for name, test := range tests {
@@ -160,25 +162,25 @@ func TestABrokerIsReachedByTLSWithBothSidesProven(t *testing.T) {
 }
 
 // Certificates are short-lived in many places; a restart for each would be a rebalance for each.
-func TestARenewedClientCertificateIsTakenAtTheNextConnection(t *testing.T) {
+func TestRenewedClientCertificateIsUsedForNextConnection(t *testing.T) {
 	dir := t.TempDir()
 	ca, other := newAuthority(t), newAuthority(t)
-	broker := startCluster(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{ca.server()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool()}))
+	broker := startCluster(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{ca.serverCertificate()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.certPool()}))
 	k := config.Kafka{Brokers: broker.ListenAddrs(), TLS: config.TLS{
-		Enabled: true, CAFile: ca.write(filepath.Join(dir, "ca.pem")), CertFile: filepath.Join(dir, "client.pem"), KeyFile: filepath.Join(dir, "client.key"),
+		Enabled: true, CAFile: ca.writeCA(filepath.Join(dir, "ca.pem")), CertFile: filepath.Join(dir, "client.pem"), KeyFile: filepath.Join(dir, "client.key"),
 	}}
-	other.client(k.TLS.CertFile, k.TLS.KeyFile)
+	other.writeClient(k.TLS.CertFile, k.TLS.KeyFile)
 	client, _ := newClient(t, k)
 	if err := client.Ping(t.Context()); err == nil {
-		t.Fatal("a certificate of another authority was taken")
+		t.Fatal("a certificate of another authority was accepted")
 	}
-	ca.client(k.TLS.CertFile, k.TLS.KeyFile)
+	ca.writeClient(k.TLS.CertFile, k.TLS.KeyFile)
 	if err := client.Ping(t.Context()); err != nil {
 		t.Errorf("with the renewed certificate: %v", err)
 	}
 }
 
-func TestFilesThatAreNoCertificatesAreNamed(t *testing.T) {
+func TestInvalidCertificateFilesAreNamed(t *testing.T) {
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "empty.pem")
 	if err := os.WriteFile(empty, []byte("-----BEGIN NOTHING-----"), 0o600); err != nil {
@@ -197,13 +199,13 @@ func TestFilesThatAreNoCertificatesAreNamed(t *testing.T) {
 		test.tls.Enabled = true
 		_, err := pipeline.KafkaOptions(config.Kafka{TLS: test.tls}, nil, zap.NewNop())
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
-			t.Errorf("%s: error %v, want %q", name, err, test.want)
+			t.Errorf("%s: got error %v, want %q", name, err, test.want)
 		}
 	}
 }
 
-// A refused login is told as what it is, and neither the error nor the log has the password that was tried.
-func TestALoginIsTakenOrClearlyRefused(t *testing.T) {
+// A refused login is reported as such, and neither the error nor the log has the password.
+func TestLoginIsAcceptedOrReportedAsRefused(t *testing.T) {
 	for _, mechanism := range []string{config.MechanismPlain, config.MechanismScram256, config.MechanismScram512} {
 		t.Run(mechanism, func(t *testing.T) {
 			broker := startCluster(t, kfake.EnableSASL(), kfake.Superuser(mechanism, "sluice", "right-secret"))
@@ -222,20 +224,21 @@ func TestALoginIsTakenOrClearlyRefused(t *testing.T) {
 			if err == nil || strings.Contains(err.Error()+logged, "secret") {
 				t.Errorf("with a wrong password: %v\n%s", err, logged)
 			}
-			// The stand-in hangs up on a wrong password; a Kafka broker answers with this.
+			// kfake closes the connection at a wrong password; a Kafka broker responds with this
+			// error.
 			broker.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.SASLAuthenticate}, Err: kerr.SaslAuthenticationFailed, Count: -1})
 			logged, err = login("wrong-secret")
 			if !errors.Is(err, kerr.SaslAuthenticationFailed) || strings.Contains(err.Error()+logged, "secret") {
-				t.Errorf("with a wrong password, as a broker says it: %v\n%s", err, logged)
+				t.Errorf("with a wrong password, as a broker reports it: %v\n%s", err, logged)
 			}
 		})
 	}
 }
 
-// Another word must not fall back to a mechanism that sends the password as it is.
-func TestAMechanismThatIsNotKnownIsRefused(t *testing.T) {
+// An unknown mechanism must not fall back to one that sends the password in plain text.
+func TestUnknownSASLMechanismIsRefused(t *testing.T) {
 	_, err := pipeline.KafkaOptions(config.Kafka{SASL: config.SASL{Mechanism: "GSSAPI", Username: "u", Password: config.NewSecret("secret")}}, nil, zap.NewNop())
 	if want := `kafka.sasl: mechanism is "GSSAPI": PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER are allowed`; err == nil || err.Error() != want {
-		t.Errorf("error %v, want %q", err, want)
+		t.Errorf("got error %v, want %q", err, want)
 	}
 }

@@ -1,9 +1,10 @@
-// Package pipeline puts the steps of the line together, in the order in which a record passes them:
+// Package pipeline connects the stages of the delivery, in the order in which a record passes them:
 //
 //	consume -> decode, route -> deliver (batch, sink) -> settle -> consume (commit)
 //
-// A Pipeline is one source topic with one consumer group and a budget of its own, so that a slow vendor holds up its own pipelines alone.
-// A Connector is all pipelines of a configuration with what they share.
+// A Pipeline is one source topic with its own consumer group and budget, so that a slow vendor
+// holds up only its own pipelines. A Connector is all pipelines of a configuration, with what they
+// share.
 package pipeline
 
 import (
@@ -22,13 +23,13 @@ import (
 	"sluice/internal/sink"
 )
 
-// OperationSettings is one operation of a pipeline.
+// OperationSettings is one operation of a pipeline, and how it is delivered to.
 type OperationSettings struct {
 	Operation sink.Operation
 	Deliver   deliver.Config
 }
 
-// Config are all that makes a pipeline.
+// Config has the settings of one pipeline.
 type Config struct {
 	Name       string
 	Consume    consume.Config
@@ -39,67 +40,72 @@ type Config struct {
 	Decoder    route.Decoder
 }
 
-// Pipeline runs one line.
+// Pipeline reads one source topic and delivers its records.
 type Pipeline struct {
-	name   string
-	group  *consume.Group
-	router *route.Router
-	lanes  []*deliver.Dispatcher
-	guards []*guard.Guard // of what is refused before any call, and of what the vendors refuse
+	name        string
+	group       *consume.Group
+	router      *route.Router
+	dispatchers []*deliver.Dispatcher
+	// guards are those of the records that are refused before any call, and of those that vendors
+	// refuse.
+	guards []*guard.Guard
 	obs    *observe.Pipeline
 	log    *zap.Logger
 }
 
-// NewPipeline puts a pipeline together. Nothing runs and nothing is dialled before Run.
-func NewPipeline(s Config, obs *observe.Pipeline, log *zap.Logger) (*Pipeline, error) {
-	log = log.With(zap.String("pipeline", s.Name))
-	group, err := consume.NewGroup(s.Consume, obs, log)
+// NewPipeline returns a pipeline. It starts nothing and connects to nothing before Run.
+func NewPipeline(cfg Config, obs *observe.Pipeline, log *zap.Logger) (*Pipeline, error) {
+	log = log.With(zap.String("pipeline", cfg.Name))
+	group, err := consume.NewGroup(cfg.Consume, obs, log)
 	if err != nil {
-		return nil, fmt.Errorf("pipeline %s: %w", s.Name, err)
+		return nil, fmt.Errorf("pipeline %s: %w", cfg.Name, err)
 	}
-	settler := settle.NewSettler(s.Settle, group.Producer(), obs, log)
-	p := &Pipeline{name: s.Name, group: group, obs: obs, log: log}
-	s.Route.Guard = p.newGuard(s.Guard)
-	vendors := p.newGuard(s.Guard)
+	settler := settle.NewSettler(cfg.Settle, group.Producer(), obs, log)
+	p := &Pipeline{name: cfg.Name, group: group, obs: obs, log: log}
+	cfg.Route.Guard = p.newGuard(cfg.Guard)
+	vendorGuard := p.newGuard(cfg.Guard)
 	var targets []route.Target
-	for _, o := range s.Operations {
-		o.Deliver.Guard = vendors
-		lanes := deliver.NewDispatcher(o.Operation, o.Deliver, group, settler, obs, log)
-		p.lanes = append(p.lanes, lanes)
-		targets = append(targets, route.Target{OperationName: o.Deliver.OperationName, Operation: o.Operation, Dispatcher: lanes})
+	for _, o := range cfg.Operations {
+		o.Deliver.Guard = vendorGuard
+		dispatcher := deliver.NewDispatcher(o.Operation, o.Deliver, group, settler, obs, log)
+		p.dispatchers = append(p.dispatchers, dispatcher)
+		targets = append(targets, route.Target{
+			OperationName: o.Deliver.OperationName, Operation: o.Operation, Dispatcher: dispatcher,
+		})
 	}
-	if p.router, err = route.NewRouter(s.Route, s.Decoder, targets, settler, obs, log); err != nil {
+	if p.router, err = route.NewRouter(cfg.Route, cfg.Decoder, targets, settler, obs, log); err != nil {
 		group.Close()
-		return nil, fmt.Errorf("pipeline %s: %w", s.Name, err)
+		return nil, fmt.Errorf("pipeline %s: %w", cfg.Name, err)
 	}
 	return p, nil
 }
 
 func (p *Pipeline) newGuard(cfg guard.Config) *guard.Guard {
 	g := guard.NewGuard(cfg)
-	g.Subscribe(tellFloods(p.log))
+	g.Subscribe(logFloods(p.log))
 	p.guards = append(p.guards, g)
 	return g
 }
 
-// Run reads until take ends, then drains and commits; the end of work cuts that short. The error is one that keeps the pipeline from going on.
-func (p *Pipeline) Run(take, work context.Context) error {
+// Run fetches and delivers records until fetchCtx ends, then drains and commits. The end of workCtx
+// cuts the drain short. The error is one that the pipeline cannot recover from.
+func (p *Pipeline) Run(fetchCtx, workCtx context.Context) error {
 	p.obs.SetStarted(true)
 	defer p.obs.SetStarted(false)
-	var steps sync.WaitGroup
-	for _, l := range p.lanes {
-		steps.Go(func() { _ = l.Run(work) }) // its only error is that work ended
+	var stages sync.WaitGroup
+	for _, d := range p.dispatchers {
+		stages.Go(func() { _ = d.Run(workCtx) }) // its only error is that workCtx ended
 	}
-	steps.Go(func() { p.router.Run(work) })
-	err := p.group.Run(take, work, p.router)
-	// Every assignment is fenced and committed now, so nothing that is still held downstream can count. Closing the producer lets go of writes that
-	// wait for an unreachable broker.
+	stages.Go(func() { p.router.Run(workCtx) })
+	err := p.group.Run(fetchCtx, workCtx, p.router)
+	// Every assignment is fenced and committed now, so no record that is still held downstream can
+	// settle. Closing the producer ends writes that wait for an unreachable broker.
 	p.router.Close()
-	for _, l := range p.lanes {
-		l.Close()
+	for _, d := range p.dispatchers {
+		d.Close()
 	}
 	p.group.Close()
-	steps.Wait()
+	stages.Wait()
 	if err != nil {
 		return fmt.Errorf("pipeline %s: %w", p.name, err)
 	}

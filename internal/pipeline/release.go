@@ -9,53 +9,65 @@ import (
 	"go.uber.org/zap"
 
 	"sluice/internal/guard"
+	"sluice/internal/observe"
 )
 
-// ErrNoPipeline is an error of a name that no running pipeline has.
+// ErrNoPipeline is the error for a name that no running pipeline has.
 var ErrNoPipeline = errors.New("no such pipeline runs")
 
-// Release has a pipeline go on after an operator has looked at it: what its guard holds is tried once more and then takes its course, and operations that
-// are held are tried at once. The error is ErrNoPipeline.
-func (c *Connector) Release(pipeline string) error {
+// ReleasePipeline is an operator's decision that a held pipeline continues: the refused records
+// that its flood guard keeps are tried once more and then retried or dead-lettered as usual, and
+// operations that are held are probed at once. The error is ErrNoPipeline.
+func (c *Connector) ReleasePipeline(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var names []string
+	var running []string
 	for _, p := range c.pipelines {
-		if p.name == pipeline {
-			p.release()
+		if p.name == name {
+			p.releaseHolds()
 			return nil
 		}
-		names = append(names, p.name)
+		running = append(running, p.name)
 	}
-	if len(names) == 0 {
-		names = []string{"none yet"}
+	if len(running) == 0 {
+		running = []string{"none yet"}
 	}
-	return fmt.Errorf("releasing pipeline %q: %w; running: %s", pipeline, ErrNoPipeline, strings.Join(names, ", "))
+	return fmt.Errorf("releasing pipeline %q: %w; running: %s", name, ErrNoPipeline, strings.Join(running, ", "))
 }
 
-func (p *Pipeline) release() {
-	p.log.Info("released by an operator")
+func (p *Pipeline) releaseHolds() {
+	p.log.Info("pipeline released by an operator")
 	for _, g := range p.guards {
 		g.Release()
 	}
-	for _, l := range p.lanes {
-		l.ProbeNow()
+	for _, d := range p.dispatchers {
+		d.ProbeNow()
 	}
 }
 
-// tellFloods logs once when a guard trips, and once when it lets go.
-func tellFloods(log *zap.Logger) func(guard.Status) {
+// logFloods returns a subscriber of a guard that logs once when the guard trips, and once when it
+// no longer does.
+func logFloods(log *zap.Logger) func(guard.Status) {
+	reason := zap.String("reason", string(observe.HoldFlood))
 	var since time.Time
 	return func(s guard.Status) {
 		switch {
 		case s.Tripped && since.IsZero():
 			since = time.Now()
-			log.Error("pipeline is held: too many of its last records were refused, so nothing more is retried or dead-lettered",
-				zap.String("reason", "flood"), zap.Float64("share", s.RejectedShare), zap.Int("records", s.WindowRecords),
-				zap.String("operation", s.Operation), zap.String("cause", string(s.Cause)), zap.String("code", s.Code))
+			log.Error("flood guard tripped, pipeline held", reason,
+				zap.Float64("share", s.RejectedShare), zap.Int("records", s.WindowRecords),
+				nonEmptyField("operation", s.Operation), nonEmptyField("cause", string(s.Cause)), nonEmptyField("code", s.Code))
 		case !s.Tripped && !since.IsZero():
-			log.Info("pipeline goes on", zap.String("reason", "flood"), zap.Duration("held", time.Since(since)))
+			log.Info("flood guard reset, pipeline resumed", reason, zap.Duration("held", time.Since(since)))
 			since = time.Time{}
 		}
 	}
+}
+
+// nonEmptyField returns a field that is left out if it is empty.
+func nonEmptyField(key, value string) zap.Field {
+	if value == "" {
+		return zap.Skip()
+	}
+	return zap.String(key, value)
 }

@@ -14,43 +14,43 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func (s *stage) dead() int64 {
-	return s.p.Cluster().PartitionInfo("sluice.purchases.dlq", 0).HighWatermark
+func (h *harness) deadLetterCount() int64 {
+	return h.platform.Cluster().PartitionInfo("sluice.purchases.dlq", 0).HighWatermark
 }
 
-// A producer that writes what nobody can read must not empty the topic into the dead-letter topic.
-func TestATopicOfPoisonIsHeldAfterFewDeadLetters(t *testing.T) {
+// A producer that writes unreadable records must not empty the topic into the dead-letter topic.
+func TestPoisonTopicIsHeldAfterFewDeadLetters(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		s := newStage(t, autoCreate)
-		s.create("purchases", nil)
+		h := newHarness(t, autoCreateYAML)
+		h.createTopic("purchases", nil)
 		var values [][]byte
 		for i := range 500 {
 			values = append(values, fmt.Append(nil, "poison ", i))
 		}
-		stop := s.run()
+		stop := h.start()
 		testkit.AdvanceClock(time.Minute)
-		s.produce("purchases", values[:15]...)
+		h.produceValues("purchases", values[:15]...)
 		testkit.AdvanceClock(time.Minute)
-		s.produce("purchases", values[15:]...)
+		h.produceValues("purchases", values[15:]...)
 		testkit.AdvanceClock(time.Hour)
-		if n := s.dead(); n < 15 || n > 20 {
-			t.Errorf("%d dead letters", n)
+		if n := h.deadLetterCount(); n < 15 || n > 20 {
+			t.Errorf("got %d dead letters, want 15 to 20", n)
 		}
-		if hold := s.obs.Pipeline("purchases").Snapshot().Hold; hold == nil || hold.Reason != "flood" {
-			t.Errorf("the pipeline stands at %+v", hold)
+		if hold := h.obs.Pipeline("purchases").Snapshot().Hold; hold == nil || hold.Reason != "flood" {
+			t.Errorf("got hold %+v, want the flood hold only during the flood", hold)
 		}
-		alarms := s.logs.FilterLevelExact(zapcore.ErrorLevel).All()
+		alarms := h.logs.FilterLevelExact(zapcore.ErrorLevel).All()
 		if len(alarms) != 1 || alarms[0].ContextMap()["cause"] != "poison" || alarms[0].ContextMap()["share"] != 1.0 {
-			t.Errorf("alarms %v, want one that names share and cause", alarms)
+			t.Errorf("got errors %v, want one with share and cause", alarms)
 		}
-		if err := s.connector.Release("purchases"); err != nil {
+		if err := h.connector.ReleasePipeline("purchases"); err != nil {
 			t.Error(err)
 		}
-		if err := testkit.WaitCommitted(t.Context(), s.p.Cluster(), "sluice.purchases", "purchases", 0, 500); err != nil {
+		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0, 500); err != nil {
 			t.Error(err)
 		}
-		if n := s.dead(); n != 500 {
-			t.Errorf("%d dead letters after the release, want all 500", n)
+		if n := h.deadLetterCount(); n != 500 {
+			t.Errorf("got %d dead letters after the release, want all 500", n)
 		}
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -58,57 +58,57 @@ func TestATopicOfPoisonIsHeldAfterFewDeadLetters(t *testing.T) {
 	})
 }
 
-func TestAFloodLeavesNoTraceAtAStop(t *testing.T) {
+func TestStopDuringFloodCommitsOnlyDeadLetters(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		s := newStage(t, autoCreate)
-		s.create("purchases", nil)
+		h := newHarness(t, autoCreateYAML)
+		h.createTopic("purchases", nil)
 		var values [][]byte
 		for i := range 100 {
 			values = append(values, fmt.Append(nil, "poison ", i))
 		}
-		s.produce("purchases", values...)
-		stop := s.run()
+		h.produceValues("purchases", values...)
+		stop := h.start()
 		testkit.AdvanceClock(time.Minute)
 		began := time.Now()
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(began); took > time.Second {
-			t.Errorf("the stop took %v", took)
+			t.Errorf("the stop took %v, want at most 1s", took)
 		}
-		committed := s.p.Cluster().GroupInfo("sluice.purchases").Commits["purchases"][0].Offset
-		if n := s.dead(); n >= 20 || n != committed {
-			t.Errorf("%d dead letters, committed %d", n, committed)
+		committed := h.platform.Cluster().GroupInfo("sluice.purchases").Commits["purchases"][0].Offset
+		if n := h.deadLetterCount(); n >= 20 || n != committed {
+			t.Errorf("got %d dead letters and committed offset %d, want the same number below 20", n, committed)
 		}
 	})
 }
 
-// Good records that come in the end show that the producer was mended.
-func TestAMendedProducerEndsAFlood(t *testing.T) {
+// Good records at the end show that the producer was fixed.
+func TestFixedProducerEndsFlood(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		s := newStage(t, autoCreate)
-		s.create("purchases", nil)
+		h := newHarness(t, autoCreateYAML)
+		h.createTopic("purchases", nil)
 		var values [][]byte
 		for i := range 40 {
 			values = append(values, fmt.Append(nil, "poison ", i))
 		}
 		for i := range 10 {
-			values = append(values, s.purchase(fmt.Sprint(i)))
+			values = append(values, h.encodePurchase(fmt.Sprint(i)))
 		}
-		s.produce("purchases", values...)
-		stop := s.run()
-		if err := testkit.WaitCommitted(t.Context(), s.p.Cluster(), "sluice.purchases", "purchases", 0, 50); err != nil {
+		h.produceValues("purchases", values...)
+		stop := h.start()
+		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0, 50); err != nil {
 			t.Error(err)
 		}
-		if n := s.vendors.Ledger().Count("crmcom.purchases"); n != 10 || s.dead() != 40 {
-			t.Errorf("%d delivered and %d dead, want 10 and 40", n, s.dead())
+		if n := h.sandbox.Ledger().Count("crmcom.purchases"); n != 10 || h.deadLetterCount() != 40 {
+			t.Errorf("got %d delivered and %d dead, want 10 and 40", n, h.deadLetterCount())
 		}
-		if n := s.logs.FilterMessageSnippet("pipeline is held").Len(); n != 1 {
-			t.Errorf("held %d times", n)
+		if n := h.logs.FilterMessageSnippet("pipeline held").Len(); n != 1 {
+			t.Errorf("got %d floods logged, want 1", n)
 		}
 		synctest.Wait()
-		if hold := s.obs.Pipeline("purchases").Snapshot().Hold; hold != nil {
-			t.Errorf("the pipeline stands at %+v", hold)
+		if hold := h.obs.Pipeline("purchases").Snapshot().Hold; hold != nil {
+			t.Errorf("got hold %+v, want the flood hold only during the flood", hold)
 		}
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -116,25 +116,26 @@ func TestAMendedProducerEndsAFlood(t *testing.T) {
 	})
 }
 
-// Bad records are known at once and good ones only when the vendor has answered: counted together, a third of bad ones would look like a flood at first.
-func TestAThirdOfBadRecordsIsNoFloodHoweverSlowTheVendorIs(t *testing.T) {
+// Bad records are known at once, good ones only when the vendor has responded. If they were counted
+// together, a third of bad records would look like a flood at first.
+func TestThirdOfBadRecordsIsNoFlood(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		s := newStage(t, autoCreate)
-		s.create("purchases", nil)
+		h := newHarness(t, autoCreateYAML)
+		h.createTopic("purchases", nil)
 		var values [][]byte
 		for i := range 60 {
-			values = append(values, fmt.Append(nil, "poison ", i), s.purchase(fmt.Sprint(2*i)), s.purchase(fmt.Sprint(2*i+1)))
+			values = append(values, fmt.Append(nil, "poison ", i), h.encodePurchase(fmt.Sprint(2*i)), h.encodePurchase(fmt.Sprint(2*i+1)))
 		}
-		s.produce("purchases", values...)
-		stop := s.run()
-		if err := testkit.WaitCommitted(t.Context(), s.p.Cluster(), "sluice.purchases", "purchases", 0, 180); err != nil {
+		h.produceValues("purchases", values...)
+		stop := h.start()
+		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0, 180); err != nil {
 			t.Error(err)
 		}
-		if n := s.logs.FilterMessageSnippet("pipeline is held").Len(); n != 0 {
-			t.Errorf("held %d times", n)
+		if n := h.logs.FilterMessageSnippet("pipeline held").Len(); n != 0 {
+			t.Errorf("got %d floods logged, want none", n)
 		}
-		if n := s.vendors.Ledger().Count("crmcom.purchases"); n != 120 || s.dead() != 60 {
-			t.Errorf("%d delivered and %d dead, want 120 and 60", n, s.dead())
+		if n := h.sandbox.Ledger().Count("crmcom.purchases"); n != 120 || h.deadLetterCount() != 60 {
+			t.Errorf("got %d delivered and %d dead, want 120 and 60", n, h.deadLetterCount())
 		}
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -142,17 +143,17 @@ func TestAThirdOfBadRecordsIsNoFloodHoweverSlowTheVendorIs(t *testing.T) {
 	})
 }
 
-func TestAReleaseNamesThePipelinesThereAre(t *testing.T) {
+func TestReleaseErrorNamesRunningPipelines(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		s := newStage(t, autoCreate)
-		s.create("purchases", nil)
-		if err := s.connector.Release("purchases"); !errors.Is(err, pipeline.ErrNoPipeline) || !strings.Contains(err.Error(), "none yet") {
-			t.Errorf("before it runs: %v", err)
+		h := newHarness(t, autoCreateYAML)
+		h.createTopic("purchases", nil)
+		if err := h.connector.ReleasePipeline("purchases"); !errors.Is(err, pipeline.ErrNoPipeline) || !strings.Contains(err.Error(), "none yet") {
+			t.Errorf("before Run: got %v, want ErrNoPipeline with none yet", err)
 		}
-		stop := s.run()
+		stop := h.start()
 		testkit.AdvanceClock(time.Minute)
-		if err := s.connector.Release("purchase"); !errors.Is(err, pipeline.ErrNoPipeline) || !strings.Contains(err.Error(), `"purchase"`) || !strings.Contains(err.Error(), "running: purchases") {
-			t.Errorf("of another name: %v", err)
+		if err := h.connector.ReleasePipeline("purchase"); !errors.Is(err, pipeline.ErrNoPipeline) || !strings.Contains(err.Error(), `"purchase"`) || !strings.Contains(err.Error(), "running: purchases") {
+			t.Errorf("got %v for an unknown name, want ErrNoPipeline with the name and purchases", err)
 		}
 		if err := stop(); err != nil {
 			t.Error(err)

@@ -15,8 +15,8 @@ import (
 )
 
 // builtinVendors are the vendors of the product, by type. A new vendor is its folder under
-// internal/sink/, its schemas in schemas/ and one line here. Package demo/sample has the same list for
-// what plays a vendor in the demo and in tests.
+// internal/sink/, its schemas in schemas/ and one line here. Package demo/sample has the same list
+// for what plays a vendor in the demo and in tests.
 var builtinVendors = Vendors{
 	"crmcom":   NewVendor(crmcom.Default, fixedSpecs[crmcom.Config](crmcom.Specs), crmcom.New),
 	"expoints": NewVendor(expoints.Default, fixedSpecs[expoints.Config](expoints.Specs), expoints.New),

@@ -13,8 +13,8 @@ import (
 	"sluice/internal/event"
 )
 
-// An account of each vendor can be configured with its defaults, and each event has an operation that takes it.
-func TestEveryVendorIsOfferedWithItsDefaults(t *testing.T) {
+// Each vendor can be configured with its defaults, and each event has one operation.
+func TestEveryVendorIsRegisteredWithDefaults(t *testing.T) {
 	types := VendorTypes()
 	if got, want := slices.Sorted(maps.Keys(types)), vendorFolders(t); !slices.Equal(got, want) {
 		t.Fatalf("got vendors %v, want one for each folder of internal/sink: %v; add a line to builtinVendors", got, want)
@@ -45,8 +45,8 @@ func TestEveryVendorIsOfferedWithItsDefaults(t *testing.T) {
 	}
 }
 
-// vendorFolders returns the names of the vendors' packages: those below internal/sink that have default
-// settings.
+// vendorFolders returns the names of the vendors' packages: those below internal/sink that have
+// default settings.
 func vendorFolders(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("../sink/*/*.go")
@@ -82,7 +82,8 @@ func TestEveryOperationHasItsEventType(t *testing.T) {
 	}
 }
 
-// An ordered pipeline has one operation, so a default pipeline that keeps order must have one event.
+// An ordered pipeline has one operation, so a default pipeline that keeps order must have one
+// event.
 func TestOrderedDefaultPipelinesHaveOneOperation(t *testing.T) {
 	operations := map[string][]string{}
 	ordered := map[string]bool{}
@@ -99,8 +100,8 @@ func TestOrderedDefaultPipelinesHaveOneOperation(t *testing.T) {
 	}
 }
 
-// The operations that an account opens are those that the configuration was checked against.
-func TestAnAccountOpensTheOperationsThatItsVendorLists(t *testing.T) {
+// An account opens the operations that the configuration was checked against.
+func TestAccountOpensListedOperations(t *testing.T) {
 	for name, v := range builtinVendors {
 		cfg := v.NewConfig()
 		opened, err := v.Open("account", cfg, http.DefaultClient)
@@ -120,8 +121,8 @@ func TestAnAccountOpensTheOperationsThatItsVendorLists(t *testing.T) {
 	}
 }
 
-// A cap that an account sets is the one that its calls are filled to, above the default too.
-func TestAnAccountsCapIsItsPipelines(t *testing.T) {
+// The cap that an account sets is the one of its calls, even above the default.
+func TestAccountMaxItemsReachesPipeline(t *testing.T) {
 	for given, want := range map[string]int{"": 100, "max_items: 7, ": 7, "max_items: 500, ": 500} {
 		text := `
 kafka: {brokers: ["localhost:9092"]}
@@ -141,7 +142,7 @@ vendors: {propel: {` + given + `auth: {client_id: c, client_secret: s}}}
 	}
 }
 
-func TestSettingsOfAnotherTypeAreRefused(t *testing.T) {
+func TestSettingsOfOtherTypeAreRefused(t *testing.T) {
 	for name, v := range builtinVendors {
 		for _, settings := range []any{nil, 42, "text", struct{}{}} {
 			if opened, err := v.Open("account", settings, http.DefaultClient); err == nil || opened != nil {

@@ -81,7 +81,8 @@ func columnValue(rows []event.ExpointsData, column string) string {
 	return ""
 }
 
-// uniqueEmail is an address that no other sample has: a vendor may mail one address only once a batch.
+// uniqueEmail is an address that no other sample has: a vendor may mail one address only once a
+// batch.
 func (g *Generator) uniqueEmail() *string { return new(g.UniqueText("customer-") + "@example.org") }
 
 func (g *Generator) newFeedbackRequest() *event.FeedbackRequest {

@@ -34,7 +34,8 @@ func Kinds() []Kind {
 	return []Kind{Poison, Trailing, Magic, UnknownID, Tombstone, Unmapped, Invalid, Rejected, Retryable}
 }
 
-// Cause is the cause with which a sample of the kind ends in the dead-letter topic; empty for Valid.
+// Cause is the cause with which a sample of the kind ends in the dead-letter topic; empty for
+// Valid.
 func (k Kind) Cause() record.Cause {
 	switch k {
 	case Valid:

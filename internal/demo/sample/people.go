@@ -81,7 +81,8 @@ func (g *Generator) randomGUID() string {
 	return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", uint32(a>>32), uint16(a>>16), a&0xfff, b>>52, b&0xffff_ffff_ffff)
 }
 
-// firstSampleTime is when the first sample happened; the same in each run, so that the same seed gives the same bytes.
+// firstSampleTime is when the first sample happened; the same in each run, so that the same seed
+// gives the same bytes.
 var firstSampleTime = time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)
 
 // nextTime is when a sample happened: a few seconds after the one before it.

@@ -43,7 +43,8 @@ const lockedPrefix = "LOCKED-"
 
 const propelSource = "WEBSHOP"
 
-// newCustomerChange is the next version of some customer. debtorId counts a customer's versions, so that a ledger shows their order.
+// newCustomerChange is the next version of some customer. debtorId counts a customer's versions, so
+// that a ledger shows their order.
 func (g *Generator) newCustomerChange() *event.CustomerChange {
 	c := g.randomCustomer()
 	c.version++

@@ -43,9 +43,9 @@ type Subject struct {
 }
 
 // Subjects names the schemas of sources: <topic>-value where a topic carries one event
-// (TopicNameStrategy), else <topic>-<event> (TopicRecordNameStrategy), as Confluent's serializers do.
-// An event that is neither generated from schemas/ nor among the additional ones has no schema and gets
-// no subject.
+// (TopicNameStrategy), else <topic>-<event> (TopicRecordNameStrategy), as Confluent's serializers
+// do. An event that is neither generated from schemas/ nor among the additional ones has no schema
+// and gets no subject.
 func Subjects(sources []Source, additional ...event.Type) []Subject {
 	types := append(event.BuiltinTypes(), additional...)
 	var subjects []Subject
@@ -78,8 +78,9 @@ func (e *SubjectRefusedError) Error() string {
 	return fmt.Sprintf("subject %s: the registry refuses the schema of %s as incompatible with a version that it has: %s", e.Subject.Name, e.Subject.Event, e.Reason)
 }
 
-// RegisterSchemas registers schemas and gives their ids by event. Registered again, a schema keeps its id. A schema that is not compatible
-// gives a *Refused error, with the ids of those before it; other errors are the registry's.
+// RegisterSchemas registers schemas and gives their ids by event. Registered again, a schema keeps
+// its id. A schema that is not compatible gives a *Refused error, with the ids of those before it;
+// other errors are the registry's.
 func RegisterSchemas(ctx context.Context, registry *sr.Client, subjects ...Subject) (map[string]int, error) {
 	ids := map[string]int{}
 	for _, s := range subjects {
@@ -93,7 +94,8 @@ func RegisterSchemas(ctx context.Context, registry *sr.Client, subjects ...Subje
 	return ids, nil
 }
 
-// explainRefusal tells a schema's fault from the registry's, and asks why: the first answer seldom says.
+// explainRefusal tells a schema's fault from the registry's, and asks why: the first answer seldom
+// says.
 func explainRefusal(ctx context.Context, registry *sr.Client, s Subject, schema sr.Schema, err error) error {
 	var answer *sr.ResponseError
 	if !errors.As(err, &answer) || answer.StatusCode != http.StatusConflict {

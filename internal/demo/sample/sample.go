@@ -1,8 +1,8 @@
-// Package sample makes sample events: realistic ones of every type that the vendors take, and bad ones
-// of named kinds.
+// Package sample makes sample events: realistic ones of every type that the vendors take, and bad
+// ones of named kinds.
 //
-// The same seed makes the same samples in the same order. All people, shops and numbers are invented,
-// and all addresses are in domains that RFC 2606 reserves for examples.
+// The same seed makes the same samples in the same order. All people, shops and numbers are
+// invented, and all addresses are in domains that RFC 2606 reserves for examples.
 package sample
 
 import (
@@ -19,7 +19,8 @@ import (
 // Record is one sample as it is written to a topic.
 type Record struct {
 	Topic string
-	// Key is the record key. All events of a customer have the same one, and so are in one partition.
+	// Key is the record key. All events of a customer have the same one, and so are in one
+	// partition.
 	Key []byte
 	// Value is in Confluent's wire format; nil for kind Tombstone.
 	Value []byte

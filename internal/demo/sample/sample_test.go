@@ -22,7 +22,8 @@ import (
 	"sluice/internal/test/vendortest"
 )
 
-// harness is a registry with all schemas, a decoder, the vendors' sinks and the sandbox that they call.
+// harness is a registry with all schemas, a decoder, the vendors' sinks and the sandbox that they
+// call.
 type harness struct {
 	sources    []Source
 	ids        map[string]int
@@ -100,7 +101,8 @@ func (r *harness) encodeItem(ctx context.Context, s Record, offset int64) (sink.
 	return r.operations[d.Name].Encode(ctx, d.Event, sink.Origin{Topic: s.Topic, Offset: offset})
 }
 
-// sendItem gives what the vendor says of one item: of the item, or of the call where it was refused as a whole.
+// sendItem gives what the vendor says of one item: of the item, or of the call where it was refused
+// as a whole.
 func (r *harness) sendItem(ctx context.Context, name string, it sink.Item) sink.ResultClass {
 	answer := r.operations[name].Send(ctx, []sink.Item{it})
 	if answer.Class == sink.Delivered {

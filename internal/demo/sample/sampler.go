@@ -28,8 +28,8 @@ func NewSampler[E any](newValid func(*Generator) *E, recordKey func(*E) string, 
 	return s
 }
 
-// hasKind reports whether there are samples of a kind. Damage to the bytes alone is possible for every
-// event.
+// hasKind reports whether there are samples of a kind. Damage to the bytes alone is possible for
+// every event.
 func (s Sampler) hasKind(kind Kind) bool {
 	switch kind {
 	case Invalid, Rejected, Retryable:

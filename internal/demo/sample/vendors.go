@@ -17,14 +17,14 @@ type Vendor struct {
 	Samplers map[string]Sampler
 	// Events are the types of those events; nil: those generated from schemas/.
 	Events event.Types
-	// ConfigureSandbox sets the data that the vendor's page needs to accept valid samples, or adds the
-	// page; nil: none.
+	// ConfigureSandbox sets the data that the vendor's page needs to accept valid samples, or adds
+	// the page; nil: none.
 	ConfigureSandbox func(*sandbox.Options)
 	// Rules have the sandbox refuse samples of kinds Rejected and Retryable, where the vendor's
 	// documents offer no data for that. Their names begin with "sample-".
 	Rules []sandbox.Rule
-	// AccountSettings are the settings that an account needs beyond those of its page, as the entries
-	// of a YAML flow mapping; empty: none.
+	// AccountSettings are the settings that an account needs beyond those of its page, as the
+	// entries of a YAML flow mapping; empty: none.
 	AccountSettings string
 }
 

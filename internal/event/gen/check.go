@@ -2,7 +2,8 @@ package main
 
 import "fmt"
 
-// check writes the method that finds a decimal beyond its precision, for a record that has decimals.
+// check writes the method that finds a decimal beyond its precision, for a record that has
+// decimals.
 func (w *writer) check(t *goType) {
 	if !hasDecimals(typeRef{kind: record, record: t}) {
 		return
@@ -15,7 +16,8 @@ func (w *writer) check(t *goType) {
 	w.line("return \"\"\n}\n")
 }
 
-// checkValue writes the check of one value: expr is the Go expression, path that of its path, depth how many loops are around it.
+// checkValue writes the check of one value: expr is the Go expression, path that of its path, depth
+// how many loops are around it.
 func (w *writer) checkValue(expr, path string, typ typeRef, depth int) {
 	if !hasDecimals(typ) {
 		return
@@ -48,7 +50,8 @@ func (w *writer) checkValue(expr, path string, typ typeRef, depth int) {
 	}
 }
 
-// hasDecimals tells whether a decimal can be reached. It ends, for typeOf refuses a record that holds itself.
+// hasDecimals tells whether a decimal can be reached. It ends, for typeOf refuses a record that
+// holds itself.
 func hasDecimals(typ typeRef) bool {
 	switch typ.kind {
 	case decimal:

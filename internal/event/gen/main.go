@@ -1,6 +1,7 @@
 // Command gen writes the Go types of the events from their Avro schemas.
 //
-// It runs in internal/event (go generate ./internal/event), reads ../../schemas/*.avsc and writes events_gen.go.
+// It runs in internal/event (go generate ./internal/event), reads ../../schemas/*.avsc and writes
+// events_gen.go.
 package main
 
 import (

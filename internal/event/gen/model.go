@@ -132,7 +132,8 @@ func (m *model) addField(file string, t *goType, f avro.SchemaField) error {
 	return nil
 }
 
-// goName is the Avro name with each part between underscores begun in upper case: sale_value is SaleValue, sourceId is SourceId.
+// goName is the Avro name with each part between underscores begun in upper case: sale_value is
+// SaleValue, sourceId is SourceId.
 func goName(avroName string) string {
 	var b strings.Builder
 	for part := range strings.SplitSeq(avroName, "_") {

@@ -83,7 +83,8 @@ func (m *model) container(file string, k kind, prefix string, elem *avro.SchemaN
 	return typeRef{kind: k, text: prefix + e.text, elem: &e}, nil
 }
 
-// nullable is the type of a union of null and one other: a pointer, or the slice itself, whose nil is null.
+// nullable is the type of a union of null and one other: a pointer, or the slice itself, whose nil
+// is null.
 func (m *model) nullable(file string, n *avro.SchemaNode) (typeRef, error) {
 	var other []avro.SchemaNode
 	for _, b := range n.Branches {

@@ -17,7 +17,8 @@ type flaw struct {
 	apply func()
 }
 
-// flawsOf returns all ways to break one rule of a valid event, each at one of the fields that it has.
+// flawsOf returns all ways to break one rule of a valid event, each at one of the fields that it
+// has.
 func flawsOf(rules eventRules, ev any) []flaw {
 	b := &breaker{rules: rules}
 	b.breakFields(reflect.ValueOf(ev).Elem(), "")

@@ -11,14 +11,15 @@ import (
 	"sluice/internal/sink"
 )
 
-// responseCase is one way in which a vendor can respond to a call as a whole, and the class that it is.
+// responseCase is one way in which a vendor can respond to a call as a whole, and the class that it
+// is.
 type responseCase struct {
 	name  string
 	do    sandbox.Action
 	class sink.ResultClass
 	code  string // of the response; empty: any
-	// retryAfter is the wait that the vendor asks for, mayHaveActed whether it may have done what it
-	// was asked.
+	// retryAfter is the wait that the vendor asks for, mayHaveActed whether it may have done what
+	// it was asked.
 	retryAfter   time.Duration
 	mayHaveActed bool
 }
@@ -31,8 +32,8 @@ func respondStatusAfter(code int, retryAfter time.Duration) sandbox.Action {
 	return sandbox.Action{Fault: sandbox.FaultStatus, Code: code, RetryAfter: retryAfter}
 }
 
-// commonResponses are the rows of the outcome table that transport and HTTP status decide, the same for
-// all vendors.
+// commonResponses are the rows of the outcome table that transport and HTTP status decide, the same
+// for all vendors.
 var commonResponses = []responseCase{
 	{name: "400 without a body", do: respondStatus(400), class: sink.Rejected},
 	{name: "422 without a body", do: respondStatus(422), class: sink.Rejected},
@@ -83,8 +84,8 @@ func unreadableResponses() []responseCase {
 	}
 }
 
-// checkResponses checks the class of each way in which the vendor can respond to a call as a whole, and
-// what else the outcome table needs of it.
+// checkResponses checks the class of each way in which the vendor can respond to a call as a whole,
+// and what else the outcome table needs of it.
 func (c check) checkResponses(t *testing.T) {
 	for _, response := range slices.Concat(commonResponses, c.vendor.responses) {
 		t.Run(response.name, func(t *testing.T) { c.checkResponse(t, response) })
@@ -130,8 +131,8 @@ func (c check) checkRetryAfterDate(t *testing.T) {
 	}
 }
 
-// checkCanceledCall: a call that is canceled after the vendor acted has an unknown outcome, and says
-// that its context ended it.
+// checkCanceledCall: a call that is canceled after the vendor acted has an unknown outcome, and
+// says that its context ended it.
 func (c check) checkCanceledCall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -213,8 +214,8 @@ func (c check) breakLogin(do sandbox.Action) setup {
 	return setup{rules: []sandbox.Rule{{Name: "login", Operation: c.loginName(), Do: do}}}
 }
 
-// checkUnreachable: without a connection nothing was sent. A certificate that is not trusted needs an
-// operator; everything else may pass.
+// checkUnreachable: without a connection nothing was sent. A certificate that is not trusted needs
+// an operator; everything else may pass.
 func (c check) checkUnreachable(t *testing.T) {
 	t.Run("connection refused", c.checkConnectionRefused)
 	t.Run("certificate not trusted", func(t *testing.T) {

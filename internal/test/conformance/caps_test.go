@@ -16,8 +16,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// outcomeLedger takes the place of the intent log and of the settler: it keeps the outcomes and settles
-// records at once.
+// outcomeLedger takes the place of the intent log and of the settler: it keeps the outcomes and
+// settles records at once.
 type outcomeLedger struct {
 	mu       sync.Mutex
 	outcomes map[string]string // by origin
@@ -54,8 +54,8 @@ func (l *outcomeLedger) Settle(ctx context.Context, outcomes []record.Outcome) e
 	return ctx.Err()
 }
 
-// checkCaps: however many items wait, no call exceeds the cap, there are as few calls as possible, and
-// every item is delivered and settled.
+// checkCaps: however many items wait, no call exceeds the cap, there are as few calls as possible,
+// and every item is delivered and settled.
 func (c check) checkCaps(t *testing.T) {
 	h := c.suite.newHarness(t, setup{})
 	op := h.operations[c.name]

@@ -7,8 +7,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// checkCleanCall: the items of a call are accepted one by one as they were encoded, and the request is
-// no longer than EnvelopeSize says.
+// checkCleanCall: the items of a call are accepted one by one as they were encoded, and the request
+// is no longer than EnvelopeSize says.
 func (c check) checkCleanCall(t *testing.T) {
 	h := c.suite.newHarness(t, setup{})
 	op := h.operations[c.name]

@@ -260,8 +260,8 @@ func breakOwner(b *breaker, v reflect.Value) {
 
 var referredCount atomic.Int64
 
-// referNewParticipant gives a referral a participant of its own: the vendor accepts one referral for
-// each, which is no rule for an event's shape.
+// referNewParticipant gives a referral a participant of its own: the vendor accepts one referral
+// for each, which is no rule for an event's shape.
 func referNewParticipant(ev any) {
 	if r, ok := ev.(*event.Referral); ok {
 		r.ReferredRewardsParticipantIdentifier = event.ParticipantIdentifier{Number: new(fmt.Sprint("P", referredCount.Add(1)))}

@@ -10,8 +10,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// exactAmounts are amounts that a binary float cannot hold: it has none of 0.1, 1e15+0.01 and -0.005,
-// and loses the last of more than 15 digits.
+// exactAmounts are amounts that a binary float cannot hold: it has none of 0.1, 1e15+0.01 and
+// -0.005, and loses the last of more than 15 digits.
 var exactAmounts = []string{
 	"0.1", "1000000000000000.01", "-0.005", "0", "9007199254.740993", "9223372036854.775807",
 	"12345678901234567890123456789012.000001",
@@ -87,8 +87,8 @@ func (s suite) checkInstants(t *testing.T) {
 	}
 }
 
-// sendChanged sends event i after change was called for each of its values. It returns the item as it
-// arrived, and how often change reported that the value is of the kind in question.
+// sendChanged sends event i after change was called for each of its values. It returns the item as
+// it arrived, and how often change reported that the value is of the kind in question.
 func (o operationFixture) sendChanged(t *testing.T, h *harness, i int, change func(any) bool) (body string, changed int) {
 	t.Helper()
 	ev := o.newEvent(i)

@@ -15,8 +15,8 @@ import (
 //go:embed testdata
 var productTestdata embed.FS
 
-// pageSection is one method of a page: its operation, the event without "sluice.", and what precedes an
-// item's own fields.
+// pageSection is one method of a page: its operation, the event without "sluice.", and what
+// precedes an item's own fields.
 type pageSection struct{ operation, event, itemPrefix string }
 
 // pageField is a line of a list of fields.
@@ -104,8 +104,8 @@ func checkSection(t *testing.T, s pageSection, page map[string]pageField, schema
 	}
 }
 
-// schemaPath returns the schema's path for a page's: "-" where the schema is to have none, and empty
-// where it should have one and cannot.
+// schemaPath returns the schema's path for a page's: "-" where the schema is to have none, and
+// empty where it should have one and cannot.
 func (e *exceptions) schemaPath(path, itemPrefix string) string {
 	if target, ok := e.use("carried", path); ok {
 		return target
@@ -125,7 +125,8 @@ func (e *exceptions) schemaPath(path, itemPrefix string) string {
 // oldReleases need no mention in a schema: every release with bulk methods has what they brought.
 var oldReleases = []string{"R9.1.0", "R10.0.0"}
 
-// compareFields says how a schema's field differs from what the page asks of it; empty for not at all.
+// compareFields says how a schema's field differs from what the page asks of it; empty for not at
+// all.
 func compareFields(p pageField, f schemaField) string {
 	mandatory := p.need == "mandatory" || p.need == "required"
 	switch {
@@ -139,8 +140,8 @@ func compareFields(p pageField, f schemaField) string {
 	return ""
 }
 
-// readFieldLists reads a list: "[section]", then lines "path need release", the release only where the
-// page has one. # begins a comment.
+// readFieldLists reads a list: "[section]", then lines "path need release", the release only where
+// the page has one. # begins a comment.
 func (s suite) readFieldLists(t *testing.T, page string) map[string]map[string]pageField {
 	t.Helper()
 	lists := map[string]map[string]pageField{}
@@ -159,8 +160,8 @@ func (s suite) readFieldLists(t *testing.T, page string) map[string]map[string]p
 	return lists
 }
 
-// readExceptions reads lines "event kind path reason", with the schema's path after the page's for kind
-// carried.
+// readExceptions reads lines "event kind path reason", with the schema's path after the page's for
+// kind carried.
 func (s suite) readExceptions(t *testing.T) map[string]*exceptions {
 	t.Helper()
 	all := map[string]*exceptions{}
@@ -207,8 +208,8 @@ func (s suite) readLines(t *testing.T, file string) [][]string {
 	return out
 }
 
-// readSchemaFields returns the fields of the vendors' schemas by event, without "sluice.", and by path
-// in the JSON that they carry, such as "products_set[].net_amount".
+// readSchemaFields returns the fields of the vendors' schemas by event, without "sluice.", and by
+// path in the JSON that they carry, such as "products_set[].net_amount".
 func (s suite) readSchemaFields(t *testing.T) map[string]map[string]schemaField {
 	t.Helper()
 	all := map[string]map[string]schemaField{}

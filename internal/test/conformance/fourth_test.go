@@ -10,8 +10,9 @@ import (
 	"sluice/internal/test/fourthvendor"
 )
 
-// fourthSuite has the product's vendors and one that only tests know, registered as they are. The checks
-// run over the fixtures: those of the fourth vendor alone, because the product's have their own tests.
+// fourthSuite has the product's vendors and one that only tests know, registered as they are. The
+// checks run over the fixtures: those of the fourth vendor alone, because the product's have their
+// own tests.
 func fourthSuite() suite {
 	s := productSuite()
 	s.vendors = fourthvendor.RegisterVendor(s.vendors)

@@ -47,8 +47,8 @@ type drawer struct {
 	t     *rapid.T
 	types event.Types
 	rules eventRules
-	// all sets every field and puts one element in each list. Of keys that exclude each other it sets
-	// the one that variant selects.
+	// all sets every field and puts one element in each list. Of keys that exclude each other it
+	// sets the one that variant selects.
 	all     bool
 	variant int
 }
@@ -169,8 +169,8 @@ func (r eventRules) textRuleOf(name string) textRule {
 	return anyText
 }
 
-// instants stay a day within the years that a date of four digits can have, so that no time zone leads
-// out of them.
+// instants stay a day within the years that a date of four digits can have, so that no time zone
+// leads out of them.
 var instants = rapid.Custom(func(t *rapid.T) time.Time {
 	first, last := time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 30, 0, 0, 0, 0, time.UTC)
 	return time.UnixMilli(rapid.Int64Range(first.UnixMilli(), last.UnixMilli()).Draw(t, "ms")).UTC()

@@ -16,7 +16,8 @@ import (
 	"sluice/internal/test/vendortest"
 )
 
-// setup is how the fake vendors and the accounts at them are configured. The zero value is the default.
+// setup is how the fake vendors and the accounts at them are configured. The zero value is the
+// default.
 type setup struct {
 	rules    []sandbox.Rule
 	onAccept func(sandbox.LedgerEntry)
@@ -76,7 +77,8 @@ func (s suite) newHarness(t testing.TB, with setup) *harness {
 	return h
 }
 
-// serveVendor returns the address of a vendor's server, which keeps the last request of each endpoint.
+// serveVendor returns the address of a vendor's server, which keeps the last request of each
+// endpoint.
 func (h *harness) serveVendor(t testing.TB, name sandbox.Vendor, withTLS bool) string {
 	t.Helper()
 	handler := h.sandbox.Handler(name)
@@ -146,8 +148,8 @@ func encodeEvent(t *testing.T, op sink.Operation, ev any) sink.Item {
 	return item
 }
 
-// openWithFault opens the vendors with a fault that begins after a first call, and makes that call, so
-// that the token and the column catalogue are there.
+// openWithFault opens the vendors with a fault that begins after a first call, and makes that call,
+// so that the token and the column catalogue are there.
 func (s suite) openWithFault(t *testing.T, o operationFixture, with setup, rule sandbox.Rule) (*harness, sink.Operation) {
 	t.Helper()
 	rule.Name = "fault"

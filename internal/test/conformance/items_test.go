@@ -67,7 +67,8 @@ func (c check) checkResultsByItem(t *testing.T) {
 	})
 }
 
-// checkNamedItem: a batch that is refused as a whole names one item, by its index; nothing was done.
+// checkNamedItem: a batch that is refused as a whole names one item, by its index; nothing was
+// done.
 func (c check) checkNamedItem(t *testing.T, do sandbox.Action, item int) {
 	got := c.sendWithItemFault(t, 4, item, do)
 	wantClass(t, got, sink.Rejected)
@@ -76,8 +77,8 @@ func (c check) checkNamedItem(t *testing.T, do sandbox.Action, item int) {
 	}
 }
 
-// sendWithItemFault sends n items to a vendor with a fault about the item of the given number; 0: about
-// the call.
+// sendWithItemFault sends n items to a vendor with a fault about the item of the given number; 0:
+// about the call.
 func (c check) sendWithItemFault(t *testing.T, n, item int, do sandbox.Action) sink.Response {
 	t.Helper()
 	rule := sandbox.Rule{Do: do}

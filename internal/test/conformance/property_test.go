@@ -47,8 +47,8 @@ func FuzzSandboxAcceptsEveryValidEvent(f *testing.F) {
 	}))
 }
 
-// sendValidEvents encodes a few events and sends them in calls as a lane would make them; each must be
-// accepted.
+// sendValidEvents encodes a few events and sends them in calls as a lane would make them; each must
+// be accepted.
 func (s suite) sendValidEvents(h *harness, o operationFixture) func(*rapid.T) {
 	op := h.operations[o.name]
 	spec := op.Spec()

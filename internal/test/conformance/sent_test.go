@@ -9,8 +9,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// A field that an encoder forgets would be lost silently, and one that a vendor does not know may be
-// refused.
+// A field that an encoder forgets would be lost silently, and one that a vendor does not know may
+// be refused.
 func TestRequestsHaveExactlyFieldsOfPages(t *testing.T) { productSuite().checkSentFields(t) }
 
 func (s suite) checkSentFields(t *testing.T) {

@@ -10,8 +10,8 @@ type sharingCase struct {
 	otherEnvelope, sameEntity bool
 }
 
-// What a call can have only once is in the item's envelope key. What must not be in one call twice is
-// its entity key.
+// What a call can have only once is in the item's envelope key. What must not be in one call twice
+// is its entity key.
 func TestItemsThatCannotShareCallHaveDifferentKeys(t *testing.T) { productSuite().checkSharing(t) }
 
 func (s suite) checkSharing(t *testing.T) {

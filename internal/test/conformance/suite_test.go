@@ -1,6 +1,6 @@
-// Package conformance holds every operation of every vendor to one suite, against the sandbox: what one
-// call may carry, what comes back for each way in which a vendor can respond, which events are refused
-// before any call, and that every field of the vendors' pages is carried.
+// Package conformance holds every operation of every vendor to one suite, against the sandbox: what
+// one call may carry, what comes back for each way in which a vendor can respond, which events are
+// refused before any call, and that every field of the vendors' pages is carried.
 //
 // What the suite needs to know of a vendor is in one fixture, in a file of the vendor's name.
 package conformance
@@ -20,8 +20,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// suite is what the tests run over: vendors as the connector knows them, as the demo knows them, and
-// what the suite knows of them.
+// suite is what the tests run over: vendors as the connector knows them, as the demo knows them,
+// and what the suite knows of them.
 type suite struct {
 	vendors  pipeline.Vendors
 	samples  []sample.Vendor
@@ -117,8 +117,8 @@ func (o operationFixture) vendorName() string { return o.name[:strings.IndexByte
 // loginName returns the full name of the operation with which the vendor issues tokens.
 func (o operationFixture) loginName() string { return o.vendorName() + "." + o.vendor.loginOperation }
 
-// eventRules are the rules of a vendor's documentation for its events, with which events are generated
-// and broken.
+// eventRules are the rules of a vendor's documentation for its events, with which events are
+// generated and broken.
 type eventRules struct {
 	// texts are the texts that a rule is for, by record and field. All others are free.
 	texts map[string]textRule
@@ -129,8 +129,8 @@ type eventRules struct {
 	drawRecord   func(d drawer, v reflect.Value) bool
 	finishRecord func(d drawer, v reflect.Value)
 	finishEvent  func(d drawer, ev any)
-	// breakRecord adds the ways to break rules of a record as a whole, and reports whether its fields
-	// are not to be broken one by one. breakEvent does so for the event. nil: none.
+	// breakRecord adds the ways to break rules of a record as a whole, and reports whether its
+	// fields are not to be broken one by one. breakEvent does so for the event. nil: none.
 	breakRecord func(b *breaker, v reflect.Value, path string) (done bool)
 	breakEvent  func(b *breaker, ev any)
 	// makeUnique changes what the vendor accepts only once; nil: nothing.

@@ -1,7 +1,7 @@
 // Package fourthvendor is a vendor that exists only in tests: Stampcard, whose API issues stamps on
-// loyalty cards. It has everything that a vendor of the product has - a sink, schemas, samples and a
-// page of the sandbox - and is registered through the same functions, which proves that a new vendor
-// needs nothing else.
+// loyalty cards. It has everything that a vendor of the product has - a sink, schemas, samples and
+// a page of the sandbox - and is registered through the same functions, which proves that a new
+// vendor needs nothing else.
 package fourthvendor
 
 import (
@@ -37,8 +37,8 @@ type Stamp struct {
 	Note       *string       `avro:"note"`
 }
 
-// Overflow returns the path of the first decimal that has more digits than its schema allows, empty if
-// all fit.
+// Overflow returns the path of the first decimal that has more digits than its schema allows, empty
+// if all fit.
 func (s *Stamp) Overflow() string {
 	if !s.Amount.Fits(38) {
 		return "amount"

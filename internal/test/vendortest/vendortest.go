@@ -1,5 +1,5 @@
-// Package vendortest opens accounts at the vendors of a sandbox, for tests that run over every vendor
-// of the registry.
+// Package vendortest opens accounts at the vendors of a sandbox, for tests that run over every
+// vendor of the registry.
 package vendortest
 
 import (
@@ -13,8 +13,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// OpenAccount opens an account of the given vendor, which is also the account's name, and returns its
-// operations. settings are entries of a YAML flow mapping, such as sandbox.Page.AccountSettings
+// OpenAccount opens an account of the given vendor, which is also the account's name, and returns
+// its operations. settings are entries of a YAML flow mapping, such as sandbox.Page.AccountSettings
 // returns.
 func OpenAccount(t testing.TB, vendors pipeline.Vendors, vendor string, client *http.Client, settings ...string) []sink.Operation {
 	t.Helper()

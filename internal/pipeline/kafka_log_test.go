@@ -19,28 +19,28 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func TestALineThatIsRepeatedIsCounted(t *testing.T) {
+func TestRepeatedMessageIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.WarnLevel)
-		l := countRepeats(kzap.New(zap.New(core)))
+		limiter := limitRepeats(kzap.New(zap.New(core)))
 		for range 601 { // two minutes, five a second
-			l.Log(kgo.LogLevelWarn, "unable to open connection to broker", "addr", "a:1")
-			l.Log(kgo.LogLevelInfo, "metadata update triggered")
+			limiter.Log(kgo.LogLevelWarn, "unable to open connection to broker", "addr", "a:1")
+			limiter.Log(kgo.LogLevelInfo, "metadata update triggered")
 			<-time.After(200 * time.Millisecond)
 		}
-		l.Log(kgo.LogLevelError, "group manage loop errored")
-		away := logs.FilterMessage("unable to open connection to broker").All()
-		if len(away) != 3 || away[0].ContextMap()["repeated"] != nil || away[1].ContextMap()["repeated"] != int64(299) || away[2].ContextMap()["addr"] != "a:1" {
-			t.Errorf("got %v, want one line a minute that counts", away)
+		limiter.Log(kgo.LogLevelError, "group manage loop errored")
+		repeated := logs.FilterMessage("unable to open connection to broker").All()
+		if len(repeated) != 3 || repeated[0].ContextMap()["repeated"] != nil || repeated[1].ContextMap()["repeated"] != int64(299) || repeated[2].ContextMap()["addr"] != "a:1" {
+			t.Errorf("got %v, want one line a minute with the number of repeats", repeated)
 		}
 		if logs.Len() != 4 {
-			t.Errorf("%d lines, want the three and another message's", logs.Len())
+			t.Errorf("got %d lines, want 3 and that of the other message", logs.Len())
 		}
 	})
 }
 
-// The line that a client writes several times a second while its broker is away.
-func TestABrokerThatIsAwayIsNotAFloodInTheLog(t *testing.T) {
+// A client repeats its message several times a second while its broker is unreachable.
+func TestUnreachableBrokerDoesNotFloodLog(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		core, logs := observer.New(zap.DebugLevel)
 		opts, err := KafkaOptions(config.Kafka{Brokers: []string{"nobody:1"}}, func(context.Context, string, string) (net.Conn, error) {
@@ -55,19 +55,19 @@ func TestABrokerThatIsAwayIsNotAFloodInTheLog(t *testing.T) {
 		}
 		<-time.After(10 * time.Minute)
 		if n := logs.Len(); n == 0 || n > 30 {
-			t.Errorf("%d lines in ten minutes, want some and few", n)
+			t.Errorf("got %d lines in ten minutes, want 1 to 30", n)
 		}
 		client.Close()
 	})
 }
 
-func TestALoggerOfErrorsAloneIsTakenAsItIs(t *testing.T) {
+func TestLoggerOfErrorsOnlyIsKept(t *testing.T) {
 	var complaints bytes.Buffer
 	core, _ := observer.New(zap.ErrorLevel)
 	if _, err := KafkaOptions(config.Kafka{}, nil, zap.New(core, zap.ErrorOutput(zapcore.AddSync(&complaints)))); err != nil {
 		t.Fatal(err)
 	}
 	if complaints.Len() > 0 {
-		t.Errorf("%s", complaints.String())
+		t.Errorf("got internal logger errors %s, want none", complaints.String())
 	}
 }

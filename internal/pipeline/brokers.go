@@ -1,0 +1,48 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sluice/internal/backoff"
+	"sluice/internal/observe"
+	"sluice/internal/topics"
+)
+
+// brokerBackoff spaces the attempts to reach the brokers.
+var brokerBackoff = backoff.Policy{Min: 250 * time.Millisecond, Max: 10 * time.Second}
+
+// awaitBrokers calls request until the brokers respond or ctx ends. Unreachable brokers do not end
+// the process: every pipeline is held meanwhile. A *topics.UnfitError is a response.
+func awaitBrokers[T any](ctx context.Context, c *Connector, request func() (T, error)) (T, error) {
+	unreachable := observe.NewCondition(c.opts.Log, "brokers unreachable, retrying", "brokers reachable")
+	held := false
+	var response T
+	err := backoff.RetryUntil(ctx, brokerBackoff, func() error {
+		var err error
+		if response, err = request(); errors.As(err, new(*topics.UnfitError)) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, func(err error) {
+		if unreachable.Begin(err) {
+			held = true
+			c.setHolds(observe.HoldKafka)
+		}
+	})
+	if held {
+		c.setHolds("")
+	}
+	if ctx.Err() == nil {
+		unreachable.End()
+	}
+	return response, err
+}
+
+// setHolds states why every pipeline is held. An empty reason ends the holds.
+func (c *Connector) setHolds(reason observe.HoldReason) {
+	for _, p := range c.cfg.Pipelines {
+		c.opts.Observe.Pipeline(p.Name).SetHold("", reason)
+	}
+}
