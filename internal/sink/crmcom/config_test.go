@@ -13,8 +13,10 @@ import (
 
 func TestEveryInvalidSettingIsReportedAtOnce(t *testing.T) {
 	_, err := New("crm2", Config{
-		BaseURL: "https://jo:s3cret@crm.example.com", TimeZone: "Europe/Atlantis", Timeout: -time.Second, RequestsPerSecond: math.NaN(),
-		ErrorCodes: map[string]Meaning{"AException": "dead", "BException": MeansDelivered}, LoginCodes: []string{"CException", "BException", ""}, Release: "11", TokenTTL: time.Second,
+		BaseURL: "https://jo:s3cret@crm.example.com", TimeZone: "Europe/Atlantis", Timeout: -time.Second,
+		RequestsPerSecond: math.NaN(),
+		ErrorCodes:        map[string]Meaning{"AException": "dead", "BException": MeansDelivered},
+		LoginCodes:        []string{"CException", "BException", ""}, Release: "11", TokenTTL: time.Second,
 		FinancialStatementsSet: "sets", Auth: Auth{WebAPIKey: config.NewSecret("k3y"), Username: "jo"},
 	}, nil)
 	if err == nil {
@@ -64,7 +66,8 @@ func TestAuthIsEitherAKeyOrACompleteUser(t *testing.T) {
 
 func TestReleasesBeforeR10AreInvalid(t *testing.T) {
 	for release, want := range map[string][]string{
-		"R9.1": {"release"}, "R10.1.1.1": {"release"}, "": {"release"}, "r11": {"release"}, "R10": nil, "R10.0.0": nil, "R18": nil,
+		"R9.1": {"release"}, "R10.1.1.1": {"release"}, "": {"release"}, "r11": {"release"}, "R10": nil, "R10.0.0": nil,
+		"R18": nil,
 	} {
 		cfg := configFor("http://crm", userLogin)
 		cfg.Release = release

@@ -128,10 +128,13 @@ func TestEveryFieldOfEveryEventIsSent(t *testing.T) {
 
 func TestMeasuredIndicatorsHaveTheNamesOfThePage(t *testing.T) {
 	got := encodeMembers(t, newUncalledOperations(t, nil)["financial_statements"], &event.FinancialStatement{
-		AccountsReceivableIdentifier: accountByNumber("A1"), ClassificationIdentifier: classificationByName("S"), PerformedByUnitIdentifier: adminUnit(), PerformedOn: dayAt(15, 0, 0),
+		AccountsReceivableIdentifier: accountByNumber("A1"), ClassificationIdentifier: classificationByName("S"),
+		PerformedByUnitIdentifier: adminUnit(), PerformedOn: dayAt(15, 0, 0),
 		MeasuredKeyPerformanceIndicatorsSet: []event.MeasuredKeyPerformanceIndicator{
-			{KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{AlternativeCode: new("K1")}, Value: event.Millionths(-2_500_000)},
-			{KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{Id: new("K2")}, Value: event.Millionths(1),
+			{KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{AlternativeCode: new("K1")},
+				Value: event.Millionths(-2_500_000)},
+			{KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{Id: new("K2")},
+				Value:             event.Millionths(1),
 				ProductIdentifier: &event.ProductIdentifier{Code: new("P")}},
 		},
 	})["measured_key_performance_indicators_set"]
@@ -160,7 +163,8 @@ func TestReferenceNumberDefaultsToEventIDThenOrigin(t *testing.T) {
 		e.ExternalSystemReferenceNumber, e.EventId, e.ExternalSystem = c.reference, c.id, c.system
 		got := encodeMembers(t, op, e)
 		if got["external_system_reference_number"] != c.want || got["external_system"] != c.wantSystem {
-			t.Errorf("got %v of %v, want %v of %v", got["external_system_reference_number"], got["external_system"], c.want, c.wantSystem)
+			t.Errorf("got %v of %v, want %v of %v", got["external_system_reference_number"], got["external_system"],
+				c.want, c.wantSystem)
 		}
 		if got["request_unique_identifier"] != "events-0-7" || got["event_id"] != nil {
 			t.Errorf("got %v", got)
@@ -193,7 +197,8 @@ func TestNumbersAreExactWithoutExponent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`"total_amount":12345678901234567890123456789012.000001}`, `"udf_float_1":1000000000000000000000,`, `"udf_float_2":0.0000001,`,
+		`"total_amount":12345678901234567890123456789012.000001}`, `"udf_float_1":1000000000000000000000,`,
+		`"udf_float_2":0.0000001,`,
 	} {
 		if !strings.Contains(string(item.Body), want) {
 			t.Errorf("got no %s in %s", want, item.Body)
@@ -218,7 +223,8 @@ func TestEnvelopeKeyIsTheCurrency(t *testing.T) {
 func TestAnyValidTextSurvivesEncoding(t *testing.T) {
 	op := newUncalledOperations(t, nil)["purchases"]
 	rapid.Check(t, func(rt *rapid.T) {
-		text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })).Draw(rt, "text")
+		text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()),
+			func(b []byte) string { return string(b) })).Draw(rt, "text")
 		e := purchaseOf("A1")
 		e.Description, e.UdfString16 = &text, &text
 		item, err := op.Encode(t.Context(), e, originAt(7))

@@ -17,8 +17,11 @@ import (
 func FuzzResponse(f *testing.F) {
 	a, b := "events-0-0", "events-0-1"
 	for _, seed := range []string{
-		bulkResponse(processedRows(a, b), "[]"), bulkResponse(processedRows(a), unprocessedRows("NotFoundAPIValueException", b)), bulkResponse(processedRows(a, a), unprocessedRows("X", b, a)),
-		refusedResponse("InvalidTokenException", "events-0-1"), `{"data":{"Processed_Customer_Events_Set":[{"request_unique_identifier":"events-0-0"}]},"status":{"code":"OK"}}`,
+		bulkResponse(processedRows(a, b), "[]"),
+		bulkResponse(processedRows(a), unprocessedRows("NotFoundAPIValueException", b)),
+		bulkResponse(processedRows(a, a), unprocessedRows("X", b, a)),
+		refusedResponse("InvalidTokenException", "events-0-1"),
+		`{"data":{"Processed_Customer_Events_Set":[{"request_unique_identifier":"events-0-0"}]},"status":{"code":"OK"}}`,
 		strings.Replace(bulkResponse(processedRows(a), "[]"), "unprocessed_", "processed_", 1), "", "null",
 	} {
 		f.Add(200, []byte(seed))
@@ -27,12 +30,14 @@ func FuzzResponse(f *testing.F) {
 	account := newTestAccount(f, nil)
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		items := newTestItems(2)
-		got := account.readResponse(vendorhttp.Exchange{Status: status, Header: http.Header{}, Body: body, RequestWritten: true}, items, "tok")
+		got := account.readResponse(vendorhttp.Exchange{Status: status, Header: http.Header{}, Body: body,
+			RequestWritten: true}, items, "tok")
 		if (got.Class == sink.Delivered) != (len(got.ItemResults) == len(items)) || got.Class == 0 {
 			t.Fatalf("got class %v with %d items", got.Class, len(got.ItemResults))
 		}
 		for i, r := range got.ItemResults {
-			if processed, unprocessed := countMentions(body, items[i].ID); r.Class == sink.Delivered && (processed != 1 || unprocessed != 0) {
+			if processed, unprocessed := countMentions(body, items[i].ID); r.Class == sink.Delivered &&
+				(processed != 1 || unprocessed != 0) {
 				t.Fatalf("item %d is delivered, got it %d times in the processed set and %d times in the unprocessed one", i, processed, unprocessed)
 			} else if r.Class == 0 {
 				t.Fatalf("item %d has no class", i)
@@ -49,7 +54,8 @@ func FuzzResponse(f *testing.F) {
 // FuzzRows compares the cursor with encoding/json.
 func FuzzRows(f *testing.F) {
 	for _, seed := range []string{
-		processedRows("a", "b"), unprocessedRows("X", "a"), "null", "[]", "[null]", "[7]", "{}", `"x"`, " [ { } , { \"error_code\" : \"\\u00e9\\\\\" } ] ",
+		processedRows("a", "b"), unprocessedRows("X", "a"), "null", "[]", "[null]", "[7]", "{}", `"x"`,
+		" [ { } , { \"error_code\" : \"\\u00e9\\\\\" } ] ",
 		`[{"a":[{"b":"]\""},-1.5e3,true],"request_unique_identifier":"1","request_unique_identifier":null}]`,
 	} {
 		f.Add([]byte(seed))

@@ -33,13 +33,15 @@ func dayAt(hour, minute, second int) time.Time {
 func productOf(code string, total, net, vat int64) event.PurchaseProduct {
 	return event.PurchaseProduct{
 		ProductIdentifier: event.ProductIdentifier{Code: &code},
-		TotalAmount:       event.Millionths(total * 1e6), NetAmount: event.Millionths(net * 1e6), VatAmount: event.Millionths(vat * 1e6),
+		TotalAmount:       event.Millionths(total * 1e6), NetAmount: event.Millionths(net * 1e6),
+		VatAmount: event.Millionths(vat * 1e6),
 	}
 }
 
 func purchaseOf(account string) *event.Purchase {
 	return &event.Purchase{
-		AccountsReceivableIdentifier: accountByNumber(account), PerformedByUnitIdentifier: adminUnit(), PerformedOn: dayAt(15, 0, 0), ReferenceNumber: "RF01",
+		AccountsReceivableIdentifier: accountByNumber(account), PerformedByUnitIdentifier: adminUnit(),
+		PerformedOn: dayAt(15, 0, 0), ReferenceNumber: "RF01",
 		ProductsSet: []event.PurchaseProduct{productOf("Serendipity", 60, 50, 10), productOf("Bronze", 180, 160, 20)},
 	}
 }
@@ -47,14 +49,16 @@ func purchaseOf(account string) *event.Purchase {
 func referralOf(referred, by string) *event.Referral {
 	return &event.Referral{
 		PerformedByUnitIdentifier: adminUnit(), PerformedOn: dayAt(15, 0, 0),
-		ReferredRewardsParticipantIdentifier: participantByNumber(referred), ReferredByRewardsParticipantIdentifier: participantByNumber(by),
+		ReferredRewardsParticipantIdentifier:   participantByNumber(referred),
+		ReferredByRewardsParticipantIdentifier: participantByNumber(by),
 	}
 }
 
 func achievementOf(account string) *event.Achievement {
 	return &event.Achievement{
-		AccountsReceivableIdentifier: accountByNumber(account), ClassificationIdentifier: classificationByName("Customer Feedback 3"),
-		PerformedByUnitIdentifier: adminUnit(), PerformedOn: dayAt(15, 0, 0),
+		AccountsReceivableIdentifier: accountByNumber(account),
+		ClassificationIdentifier:     classificationByName("Customer Feedback 3"),
+		PerformedByUnitIdentifier:    adminUnit(), PerformedOn: dayAt(15, 0, 0),
 	}
 }
 
@@ -67,14 +71,16 @@ func likeOf(account, profile string, on time.Time) *event.SocialMediaAction {
 
 func visitOf(account string, on time.Time) *event.WebVisit {
 	return &event.WebVisit{
-		AccountsReceivableIdentifier: accountByNumber(account), PerformedByUnitIdentifier: adminUnit(), PerformedOn: on, Website: "www.crm.com",
+		AccountsReceivableIdentifier: accountByNumber(account), PerformedByUnitIdentifier: adminUnit(), PerformedOn: on,
+		Website: "www.crm.com",
 	}
 }
 
 func financialOf(account, classification string, on time.Time) *event.FinancialAchievement {
 	return &event.FinancialAchievement{
-		AccountsReceivableIdentifier: accountByNumber(account), ClassificationIdentifier: classificationByName(classification),
-		PerformedByUnitIdentifier: adminUnit(), PerformedOn: on,
+		AccountsReceivableIdentifier: accountByNumber(account),
+		ClassificationIdentifier:     classificationByName(classification),
+		PerformedByUnitIdentifier:    adminUnit(), PerformedOn: on,
 	}
 }
 
@@ -89,13 +95,16 @@ var pageExamples = []struct {
 	unprocessed map[int]string // error code by the index of an event that was not processed
 }{
 	{"POST customer_events/bulk/purchases/create, Example 1", "purchases", 31, 1,
-		[]any{purchaseOf("ACR0000000228"), purchaseOf("ACR0000000228"), purchaseOf("ACR00008"), purchaseOf("ACR0000058")},
+		[]any{purchaseOf("ACR0000000228"), purchaseOf("ACR0000000228"), purchaseOf("ACR00008"),
+			purchaseOf("ACR0000058")},
 		map[int]string{2: "NotFoundAPIValueException", 3: "NotFoundAPIValueException"}},
 	{"POST customer_events/bulk/referrals/create, Example 1", "referrals", 125, -1,
-		[]any{referralOf("RP0000000017", "RP0000000010"), referralOf("RP0000000014", "RP0000000012"), referralOf("RP0000000004", "RP0000000010")},
+		[]any{referralOf("RP0000000017", "RP0000000010"), referralOf("RP0000000014", "RP0000000012"),
+			referralOf("RP0000000004", "RP0000000010")},
 		map[int]string{2: "ReferredByAnotherParticipantException"}},
 	{"POST customer_events/bulk/achievements/create, Example 1", "achievements", 221, 1,
-		[]any{achievementOf("ACR0000000077"), achievementOf("ACR0000000077"), achievementOf("ACR000177"), achievementOf("ACR0097")},
+		[]any{achievementOf("ACR0000000077"), achievementOf("ACR0000000077"), achievementOf("ACR000177"),
+			achievementOf("ACR0097")},
 		map[int]string{2: "NotFoundAPIValueException", 3: "NotFoundAPIValueException"}},
 	{"POST customer_events/bulk/social_media/create, Example 1", "social_media", 16, 1,
 		[]any{likeOf("ACR0000000164", "polina", dayAt(15, 0, 0)), likeOf("ACR0000000050", "katerina", dayAt(15, 5, 2)),
@@ -106,8 +115,10 @@ var pageExamples = []struct {
 			visitOf("ACR00045000", dayAt(15, 19, 22)), visitOf("ACR00670040", dayAt(15, 15, 42))},
 		map[int]string{2: "NotFoundAPIValueException", 3: "NotFoundAPIValueException"}},
 	{"POST customer_events/bulk/financial_achievements/create, Example 1", "financial_achievements", 61, 1,
-		[]any{financialOf("ACR0000000218", "Financial Achievement 1", dayAt(15, 0, 0)), financialOf("ACR0000000226", "Financial Achievement 3", dayAt(15, 5, 2)),
-			financialOf("ACR45000", "Financial Achievement 1", dayAt(15, 19, 22)), financialOf("ACR040", "Financial Achievement 2", dayAt(15, 15, 42))},
+		[]any{financialOf("ACR0000000218", "Financial Achievement 1", dayAt(15, 0, 0)),
+			financialOf("ACR0000000226", "Financial Achievement 3", dayAt(15, 5, 2)),
+			financialOf("ACR45000", "Financial Achievement 1", dayAt(15, 19, 22)),
+			financialOf("ACR040", "Financial Achievement 2", dayAt(15, 15, 42))},
 		map[int]string{2: "NotFoundAPIValueException", 3: "NotFoundAPIValueException"}},
 }
 
@@ -144,7 +155,8 @@ func TestEveryExampleOfThePageIsSentAndItsResponseRead(t *testing.T) {
 			for i, r := range got.ItemResults {
 				want := sink.Result{Class: sink.Delivered, Status: 200}
 				if code, ok := g.unprocessed[i]; ok {
-					want = sink.Result{Class: defaultCodes[code].resultClass(), Status: 200, Code: code, Message: r.Message}
+					want = sink.Result{Class: defaultCodes[code].resultClass(), Status: 200, Code: code,
+						Message: r.Message}
 				}
 				if r != want || (r.Message == "") != (r.Class == sink.Delivered) {
 					t.Errorf("%s: item %d: got %+v, want %+v", g.section, i, r, want)

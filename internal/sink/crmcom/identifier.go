@@ -61,7 +61,8 @@ func (e *encoder) writeCustomer(account *event.AccountIdentifier, participant *e
 		e.AddViolation(accountMember, "exactly one of "+accountMember+", "+participantMember+" is mandatory")
 	}
 	if account != nil {
-		e.writeIdentifier(accountMember, key{"id", account.Id}, key{"number", account.Number}, key{"name", account.Name})
+		e.writeIdentifier(accountMember, key{"id", account.Id}, key{"number", account.Number},
+			key{"name", account.Name})
 	}
 	if participant != nil {
 		e.refuseSince(r17, participantMember)
@@ -97,7 +98,8 @@ func (e *encoder) writeUnit(u event.UnitIdentifier) {
 }
 
 func (e *encoder) writeProduct(p event.ProductIdentifier) {
-	e.writeIdentifier("product_identifier", key{"id", p.Id}, key{"code", p.Code}, key{"alternative_code", p.AlternativeCode})
+	e.writeIdentifier("product_identifier", key{"id", p.Id}, key{"code", p.Code},
+		key{"alternative_code", p.AlternativeCode})
 }
 
 func (e *encoder) writeOptionalProduct(p *event.ProductIdentifier) {

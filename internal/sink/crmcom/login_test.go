@@ -35,9 +35,11 @@ func TestBothLoginsFollowTheVendorsPages(t *testing.T) {
 		authorization string
 		body          map[string]any
 	}{
-		{"web API key", Auth{WebAPIKey: config.NewSecret("key"), Unit: "u1"}, "/crmapi/rest/v2/authentication/web_api_key/token",
+		{"web API key", Auth{WebAPIKey: config.NewSecret("key"), Unit: "u1"},
+			"/crmapi/rest/v2/authentication/web_api_key/token",
 			"Basic " + base64.StdEncoding.EncodeToString([]byte("key:")), map[string]any{"unit": "u1"}},
-		{"web API key without unit", Auth{WebAPIKey: config.NewSecret("key")}, "/crmapi/rest/v2/authentication/web_api_key/token",
+		{"web API key without unit", Auth{WebAPIKey: config.NewSecret("key")},
+			"/crmapi/rest/v2/authentication/web_api_key/token",
 			"Basic " + base64.StdEncoding.EncodeToString([]byte("key:")), map[string]any{}},
 		{"user", userLogin, "/crmapi/rest/v2/authentication/token", "",
 			map[string]any{"username": "jo", "password": "s3cret", "organisation": "org", "unit": "u1"}},
@@ -72,7 +74,8 @@ func TestOperationsOfAnAccountShareAndRefreshOneToken(t *testing.T) {
 	first := ops["purchases"].Send(t.Context(), newTestItems(1))
 	second := ops["web"].Send(t.Context(), newTestItems(1))
 	if len(v.loginRequests()) != 1 || first.TokenVersion != second.TokenVersion {
-		t.Fatalf("got %d logins and token versions %d and %d, want one of each", len(v.loginRequests()), first.TokenVersion, second.TokenVersion)
+		t.Fatalf("got %d logins and token versions %d and %d, want one of each", len(v.loginRequests()),
+			first.TokenVersion, second.TokenVersion)
 	}
 	for _, name := range []string{"purchases", "web"} {
 		refresher, ok := ops[name].(sink.TokenRefresher)
@@ -85,7 +88,8 @@ func TestOperationsOfAnAccountShareAndRefreshOneToken(t *testing.T) {
 	}
 	refreshed := ops["referrals"].Send(t.Context(), newTestItems(1))
 	if len(v.loginRequests()) != 2 || refreshed.TokenVersion == first.TokenVersion {
-		t.Errorf("got %d logins and token version %d after %d, want 2 and a newer one", len(v.loginRequests()), refreshed.TokenVersion, first.TokenVersion)
+		t.Errorf("got %d logins and token version %d after %d, want 2 and a newer one", len(v.loginRequests()),
+			refreshed.TokenVersion, first.TokenVersion)
 	}
 	if body := v.callRequests()[2].body; !strings.HasPrefix(string(body), `{"token":"token-2",`) {
 		t.Errorf("got a call that begins %.40s, want token-2", body)
@@ -104,8 +108,10 @@ func TestTokenIsReplacedBeforeItsExpiryOrAfterItsTTL(t *testing.T) {
 		want  time.Duration
 	}{
 		{"opaque", "0123456789abcdef0123456789abcdef", 50 * time.Minute, 50 * time.Minute},
-		{"JWT of two hours, claims as strings", newJWT(`{"iat":"1500000000","exp":"1500007200"}`), 50 * time.Minute, 50 * time.Minute},
-		{"JWT of half an hour, claims as numbers", newJWT(`{"iat":1500000000,"exp":1500001800}`), 50 * time.Minute, 25 * time.Minute},
+		{"JWT of two hours, claims as strings", newJWT(`{"iat":"1500000000","exp":"1500007200"}`), 50 * time.Minute,
+			50 * time.Minute},
+		{"JWT of half an hour, claims as numbers", newJWT(`{"iat":1500000000,"exp":1500001800}`), 50 * time.Minute,
+			25 * time.Minute},
 		{"JWT of six minutes", newJWT(`{"iat":1500000000,"exp":1500000360}`), 50 * time.Minute, 3 * time.Minute},
 		// The clock of a synctest bubble starts at 2000-01-01.
 		{"JWT without iat", newJWT(`{"exp":"946686600"}`), 50 * time.Minute, 25 * time.Minute},
@@ -123,7 +129,8 @@ func TestTokenIsReplacedBeforeItsExpiryOrAfterItsTTL(t *testing.T) {
 				op := startInMemory(t, v, c.ttl)
 				send := func(wantLogins int) {
 					t.Helper()
-					if got := op.Send(t.Context(), newTestItems(1)); got.Class != sink.Delivered || len(v.loginRequests()) != wantLogins {
+					if got := op.Send(t.Context(), newTestItems(1)); got.Class != sink.Delivered ||
+						len(v.loginRequests()) != wantLogins {
 						t.Fatalf("got %+v and %d logins, want %d", got, len(v.loginRequests()), wantLogins)
 					}
 				}
@@ -148,12 +155,16 @@ func startInMemory(t *testing.T, v *fakeVendor, ttl time.Duration) sink.Operatio
 
 func TestFailedLoginIsTheResponseAndBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := &fakeVendor{respondToLogin: func(int) (int, string) { return 200, refusedResponse("LoginException", "no user jo with s3cret") }}
+		v := &fakeVendor{respondToLogin: func(int) (int, string) {
+			return 200,
+				refusedResponse("LoginException", "no user jo with s3cret")
+		}}
 		op := startInMemory(t, v, Default().TokenTTL)
 		start := time.Now()
 		for time.Since(start) < 6*time.Hour {
 			got := op.Send(t.Context(), newTestItems(1))
-			if got.Class != sink.Unauthorized || got.TokenVersion != 0 || got.ItemResults != nil || got.Err == nil || got.RetryAfter > 15*time.Minute {
+			if got.Class != sink.Unauthorized || got.TokenVersion != 0 || got.ItemResults != nil || got.Err == nil ||
+				got.RetryAfter > 15*time.Minute {
 				t.Fatalf("got %+v", got)
 			}
 			if text := fmt.Sprintf("%+v", got); strings.Contains(text, "jo") || strings.Contains(text, "s3cret") {
@@ -179,16 +190,17 @@ func TestLoginFailureHasAClassThatSaysHowToWait(t *testing.T) {
 		{"refused", 200, refusedResponse("ERROR", ""), sink.Unauthorized},
 		{"refused with 400", 400, refusedResponse("InvalidCredentialsException", ""), sink.Unauthorized},
 		{"refused with 401", 401, "", sink.Unauthorized},
-		{"the vendor's own trouble", 200, refusedResponse("ConnectionException", ""), sink.Unavailable},
+		{"a failure of the vendor", 200, refusedResponse("ConnectionException", ""), sink.Unavailable},
 		{"down", 503, "", sink.Unavailable},
 		{"failing", 500, "<html>", sink.Unavailable},
 		{"no such page", 404, "<html>", sink.Misconfigured},
-		{"400 that is no envelope", 400, "<html>", sink.Misconfigured},
+		{"400 without an envelope", 400, "<html>", sink.Misconfigured},
 		{"throttled", 429, "", sink.Throttled},
 		{"not readable", 200, "<html>", sink.Unavailable},
 		{"no status", 200, `{"data":{"token":"x"}}`, sink.Unavailable},
 		{"no token", 200, `{"data":{},"status":{"code":"OK"}}`, sink.Misconfigured},
-		{"a token too long for a call", 200, strings.Replace(loginBody, "{{token}}", strings.Repeat("x", tokenBytesMax), 1), sink.Misconfigured},
+		{"a token too long for a call", 200, strings.Replace(loginBody, "{{token}}", strings.Repeat("x", tokenBytesMax),
+			1), sink.Misconfigured},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := &fakeVendor{respondToLogin: func(int) (int, string) { return c.status, c.body }}

@@ -34,7 +34,8 @@ func encodeAndSend(t *testing.T, op sink.Operation, events ...any) sink.Response
 	return op.Send(t.Context(), items)
 }
 
-var sandboxUser = Auth{Username: sandbox.DefaultUsername, Password: config.NewSecret(sandbox.DefaultPassword), Organisation: sandbox.DefaultOrganisation}
+var sandboxUser = Auth{Username: sandbox.DefaultUsername, Password: config.NewSecret(sandbox.DefaultPassword),
+	Organisation: sandbox.DefaultOrganisation}
 
 func TestSandboxAcceptsEveryFieldOfEveryEvent(t *testing.T) {
 	for _, auth := range []Auth{{WebAPIKey: config.NewSecret(sandbox.DefaultWebAPIKey)}, sandboxUser} {
@@ -67,7 +68,8 @@ func TestRefusalsOfTheSandboxAreClassified(t *testing.T) {
 		t.Errorf("another currency: got %+v", got)
 	}
 	wrongKey, _ := startSandbox(t, sandbox.CRMCOMOptions{}, Auth{WebAPIKey: config.NewSecret("wrong")})
-	if got := encodeAndSend(t, wrongKey["purchases"], purchaseOf("A1")); got.Class != sink.Unauthorized || got.TokenVersion != 0 {
+	if got := encodeAndSend(t, wrongKey["purchases"], purchaseOf("A1")); got.Class != sink.Unauthorized ||
+		got.TokenVersion != 0 {
 		t.Errorf("a wrong key: got %+v", got)
 	}
 }

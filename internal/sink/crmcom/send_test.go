@@ -37,7 +37,8 @@ func TestCallHasItsItemsInTheirEnvelope(t *testing.T) {
 	if string(call.body) != want || call.length != int64(len(want)) {
 		t.Errorf("got %d bytes\n%s\nwant\n%s", call.length, call.body, want)
 	}
-	if call.method != "POST" || call.path != "/crmapi/rest/v2/customer_events/bulk/purchases/create" || call.contentType != "application/json" {
+	if call.method != "POST" || call.path != "/crmapi/rest/v2/customer_events/bulk/purchases/create" ||
+		call.contentType != "application/json" {
 		t.Errorf("got %s %s of %s", call.method, call.path, call.contentType)
 	}
 }
@@ -88,7 +89,8 @@ func TestExpiredTokenIsUnauthorizedWithItsVersion(t *testing.T) {
 		return 200, refusedResponse("InvalidTokenException", "token {{token}} has expired")
 	}}
 	got := v.startServer(t, nil)["purchases"].Send(t.Context(), newTestItems(2))
-	if got.Class != sink.Unauthorized || got.TokenVersion != 1 || got.ItemResults != nil || got.Code != "InvalidTokenException" ||
+	if got.Class != sink.Unauthorized || got.TokenVersion != 1 || got.ItemResults != nil ||
+		got.Code != "InvalidTokenException" ||
 		got.Message != "token *** has expired" {
 		t.Errorf("got %+v", got)
 	}
@@ -103,7 +105,8 @@ func TestEndedContextIsClassifiedByWhetherTheCallWasWritten(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		got := op.Send(ctx, newTestItems(1))
-		if got.Class != sink.Unknown || !errors.Is(got.Err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
+		if got.Class != sink.Unknown || !errors.Is(got.Err, context.DeadlineExceeded) ||
+			time.Since(start) != time.Minute {
 			t.Errorf("after the request was written: got %+v after %v", got, time.Since(start))
 		}
 		got = op.Send(ctx, newTestItems(1))
@@ -118,7 +121,8 @@ func TestRefusedConnectionIsUnavailable(t *testing.T) {
 	var n testkit.Network
 	cfg := configFor("http://crm.example:80/crmapi/rest/v2", userLogin)
 	op := newOperations(t, cfg, vendorhttp.Options{Transport: n.Transport()})["purchases"]
-	if got := op.Send(t.Context(), newTestItems(1)); got.Class != sink.Unavailable || got.MayHaveActed || got.TokenVersion != 0 {
+	if got := op.Send(t.Context(), newTestItems(1)); got.Class != sink.Unavailable || got.MayHaveActed ||
+		got.TokenVersion != 0 {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -127,8 +131,11 @@ func TestNoResponseRepeatsTokenOrPassword(t *testing.T) {
 	secret := []string{"s3cret", "tok-en", "jo"}
 	for _, status := range []int{200, 302, 400, 401, 404, 500, 502} {
 		v := &fakeVendor{
-			respondToLogin: func(int) (int, string) { return 200, strings.Replace(loginBody, "{{token}}", secret[1], 1) },
-			respondToCall:  func(receivedRequest) (int, string) { return status, http.StatusText(status) },
+			respondToLogin: func(int) (int, string) {
+				return 200,
+					strings.Replace(loginBody, "{{token}}", secret[1], 1)
+			},
+			respondToCall: func(receivedRequest) (int, string) { return status, http.StatusText(status) },
 		}
 		got := v.startServer(t, func(c *Config) { c.Auth = userLogin })["purchases"].Send(t.Context(), newTestItems(1))
 		for _, s := range secret {

@@ -52,15 +52,18 @@ func TestEveryViolationIsReportedAtOnceWithItsPath(t *testing.T) {
 			"referred_rewards_participant_identifier: exactly one of id, number is mandatory",
 			"referred_by_rewards_participant_identifier: exactly one of id, number is mandatory",
 		}},
-		{"achievements", &event.Achievement{AccountsReceivableIdentifier: accountByNumber("A"), PerformedByUnitIdentifier: adminUnit()}, []string{
+		{"achievements", &event.Achievement{AccountsReceivableIdentifier: accountByNumber("A"),
+			PerformedByUnitIdentifier: adminUnit()}, []string{
 			"classification_identifier: exactly one of id, name, alternative_code is mandatory",
 		}},
-		{"social_media", &event.SocialMediaAction{AccountsReceivableIdentifier: accountByNumber("A"), PerformedByUnitIdentifier: adminUnit(), SocialMedia: "X"}, []string{
+		{"social_media", &event.SocialMediaAction{AccountsReceivableIdentifier: accountByNumber("A"),
+			PerformedByUnitIdentifier: adminUnit(), SocialMedia: "X"}, []string{
 			"social_media: must be FACEBOOK", "profile: is mandatory", "action: must be LIKE",
 		}},
 		{"web", visitWithoutSite(), []string{"website: is mandatory"}},
 		{"financial_statements", &event.FinancialStatement{
-			AccountsReceivableIdentifier: accountByNumber("A"), ClassificationIdentifier: classificationByName("S"), PerformedByUnitIdentifier: adminUnit(),
+			AccountsReceivableIdentifier: accountByNumber("A"), ClassificationIdentifier: classificationByName("S"),
+			PerformedByUnitIdentifier:           adminUnit(),
 			MeasuredKeyPerformanceIndicatorsSet: []event.MeasuredKeyPerformanceIndicator{{ProductIdentifier: &event.ProductIdentifier{}}},
 		}, []string{
 			"measured_key_performance_indicators_set[0].key_performance_indicator_identifier: exactly one of id, name, alternative_code is mandatory",
@@ -93,7 +96,8 @@ func TestReleaseDecidesWhatMayBeSent(t *testing.T) {
 		e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier = nil, &p
 	})
 	statement := &event.FinancialStatement{
-		AccountsReceivableIdentifier: accountByNumber("A"), ClassificationIdentifier: classificationByName("S"), PerformedByUnitIdentifier: adminUnit(),
+		AccountsReceivableIdentifier: accountByNumber("A"), ClassificationIdentifier: classificationByName("S"),
+		PerformedByUnitIdentifier: adminUnit(),
 	}
 	amount := financialOf("A", "F", dayAt(1, 2, 3))
 	amount.Amount = new(event.Millionths(1))
@@ -107,11 +111,16 @@ func TestReleaseDecidesWhatMayBeSent(t *testing.T) {
 			[]string{"external_system_reference_number: is taken from release R10.1 on, the account has R10"}},
 		{"R10", "purchases", purchase(func(e *event.Purchase) { e.UdfString8, e.UdfString9 = new("a"), new("b") }),
 			[]string{"udf_string_9: is taken from release R10.1 on, the account has R10"}},
-		{"R10.1.0", "purchases", purchase(func(e *event.Purchase) { e.UdfString9, e.ExternalSystemReferenceNumber = new("b"), new("r") }), nil},
+		{"R10.1.0", "purchases", purchase(func(e *event.Purchase) {
+			e.UdfString9,
+				e.ExternalSystemReferenceNumber = new("b"), new("r")
+		}), nil},
 		{"R10.1", "purchases", purchase(func(e *event.Purchase) { e.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new("EUR")} }),
 			[]string{"intended_currency_identifier: is taken from release R11 on, the account has R10.1"}},
-		{"R10.1", "financial_achievements", amount, []string{"amount: is taken from release R11 on, the account has R10.1"}},
-		{"R10.1", "financial_statements", statement, []string{"event: is taken from release R11 on, the account has R10.1"}},
+		{"R10.1", "financial_achievements", amount,
+			[]string{"amount: is taken from release R11 on, the account has R10.1"}},
+		{"R10.1", "financial_statements", statement,
+			[]string{"event: is taken from release R11 on, the account has R10.1"}},
 		{"R11", "financial_statements", statement, nil},
 		{"R16", "purchases", byParticipant, nil},
 		{"R17", "purchases", byParticipant, []string{
@@ -133,11 +142,13 @@ func TestReleaseDecidesWhatMayBeSent(t *testing.T) {
 			t.Errorf("%s %s:\n got %q\nwant %q", c.release, c.operation, got, c.want)
 		}
 	}
-	old := encodeMembers(t, newUncalledOperations(t, func(cfg *Config) { cfg.Release = "R10" })["purchases"], purchaseOf("A1"))
+	old := encodeMembers(t, newUncalledOperations(t, func(cfg *Config) { cfg.Release = "R10" })["purchases"],
+		purchaseOf("A1"))
 	if _, sent := old["external_system_reference_number"]; sent {
 		t.Error("got a reference number sent to R10, want none")
 	}
-	newer := encodeMembers(t, newUncalledOperations(t, func(cfg *Config) { cfg.Release = "R18" })["purchases"], purchaseOf("A1"))
+	newer := encodeMembers(t, newUncalledOperations(t, func(cfg *Config) { cfg.Release = "R18" })["purchases"],
+		purchaseOf("A1"))
 	if newer["performed_by_business_unit_identifier"] == nil || newer["performed_by_unit_identifier"] != nil {
 		t.Errorf("got %v sent to R18, want the business unit", newer)
 	}

@@ -37,7 +37,8 @@ func (v *fakeVendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	call := receivedRequest{r.Method, r.URL.Path, r.Header.Get("Content-Type"), r.Header.Get("Authorization"), r.ContentLength, body}
+	call := receivedRequest{r.Method, r.URL.Path, r.Header.Get("Content-Type"), r.Header.Get("Authorization"),
+		r.ContentLength, body}
 	v.mu.Lock()
 	v.requests = append(v.requests, call)
 	logins := len(v.requestsUnder("/authentication/"))

@@ -7,7 +7,8 @@ import (
 )
 
 func FuzzAppendStringIsWhatEncodingJSONWrites(f *testing.F) {
-	for _, s := range []string{"", "plain", `quote " and \`, "\b\f\n\r\t\x00\x1f\x7f", "<a&b>", "€ 😀 \u2028\u2029 \uFFFD", "\xff\xfe cut \xe2\x82", "a\xf0\x9f\x98"} {
+	for _, s := range []string{"", "plain", `quote " and \`, "\b\f\n\r\t\x00\x1f\x7f", "<a&b>",
+		"€ 😀 \u2028\u2029 \uFFFD", "\xff\xfe cut \xe2\x82", "a\xf0\x9f\x98"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -37,20 +37,34 @@ func TestResetIsClassifiedByWhetherTheRequestWasWritten(t *testing.T) {
 		written bool
 		want    sink.ResultClass
 	}{
-		{"before all of it was read", large, func(conn *net.TCPConn) { io.CopyN(io.Discard, conn, 100); resetConnection(conn) }, false, sink.Unavailable},
-		{"after it was read", 10, func(conn *net.TCPConn) { readRequest(conn); resetConnection(conn) }, true, sink.Unknown},
-		{"closed after it was read", 10, func(conn *net.TCPConn) { readRequest(conn); conn.Close() }, true, sink.Unknown},
+		{"before all of it was read", large, func(conn *net.TCPConn) {
+			io.CopyN(io.Discard, conn,
+				100)
+			resetConnection(conn)
+		}, false, sink.Unavailable},
+		{"after it was read", 10, func(conn *net.TCPConn) { readRequest(conn); resetConnection(conn) }, true,
+			sink.Unknown},
+		{"closed after it was read", 10, func(conn *net.TCPConn) { readRequest(conn); conn.Close() }, true,
+			sink.Unknown},
 		{"within the response", 10, func(conn *net.TCPConn) {
 			readRequest(conn)
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 			conn.Close()
 		}, true, sink.Unknown},
-		{"no HTTP at all", 10, func(conn *net.TCPConn) { readRequest(conn); io.WriteString(conn, "hello\r\n\r\n"); conn.Close() }, true, sink.Unknown},
+		{"no HTTP at all", 10, func(conn *net.TCPConn) {
+			readRequest(conn)
+			io.WriteString(conn,
+				"hello\r\n\r\n")
+			conn.Close()
+		}, true, sink.Unknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), serveConnections(t, c.handle), c.size)
-			if exchange.Err == nil || exchange.Body != nil || exchange.RequestWritten != c.written || response.Class != c.want {
-				t.Errorf("got written %v, class %v, error %v; want %v, %v and an error", exchange.RequestWritten, response.Class, exchange.Err, c.written, c.want)
+			exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), serveConnections(t, c.handle),
+				c.size)
+			if exchange.Err == nil || exchange.Body != nil || exchange.RequestWritten != c.written ||
+				response.Class != c.want {
+				t.Errorf("got written %v, class %v, error %v; want %v, %v and an error", exchange.RequestWritten,
+					response.Class, exchange.Err, c.written, c.want)
 			}
 		})
 	}
@@ -65,7 +79,8 @@ func TestEndedContextIsClassifiedByWhetherTheRequestWasWritten(t *testing.T) {
 		written bool
 		want    sink.ResultClass
 	}{
-		{"before all of it was read", large, func(conn *net.TCPConn) { io.CopyN(io.Discard, conn, 100) }, false, sink.Unavailable},
+		{"before all of it was read", large, func(conn *net.TCPConn) { io.CopyN(io.Discard, conn, 100) }, false,
+			sink.Unavailable},
 		{"before the response", 10, func(conn *net.TCPConn) { readRequest(conn) }, true, sink.Unknown},
 	} {
 		for _, cause := range []error{nil, errors.New("revoked")} {
@@ -75,8 +90,10 @@ func TestEndedContextIsClassifiedByWhetherTheRequestWasWritten(t *testing.T) {
 				base := serveConnections(t, func(conn *net.TCPConn) { c.until(conn); held <- conn; cancel(cause) })
 				exchange, response := postSecrets(t, ctx, newClient(t, Options{}), base, c.size)
 				(<-held).Close()
-				if exchange.RequestWritten != c.written || response.Class != c.want || !errors.Is(response.Err, context.Canceled) {
-					t.Errorf("got written %v, class %v, error %v; want %v, %v, canceled", exchange.RequestWritten, response.Class, response.Err, c.written, c.want)
+				if exchange.RequestWritten != c.written || response.Class != c.want ||
+					!errors.Is(response.Err, context.Canceled) {
+					t.Errorf("got written %v, class %v, error %v; want %v, %v, canceled", exchange.RequestWritten,
+						response.Class, response.Err, c.written, c.want)
 				}
 			})
 		}
@@ -94,7 +111,8 @@ func TestContextThatEndsWithinTheResponseIsUnknown(t *testing.T) {
 	client := newClient(t, Options{Transport: cancelAfterHeaders{cancel}})
 	exchange, response := postSecrets(t, ctx, client, srv.URL, 10)
 	if exchange.Status != 200 || response.Class != sink.Unknown || !errors.Is(exchange.Err, context.Canceled) {
-		t.Errorf("got status %d, class %v, error %v; want 200, unknown, canceled", exchange.Status, response.Class, exchange.Err)
+		t.Errorf("got status %d, class %v, error %v; want 200, unknown, canceled", exchange.Status, response.Class,
+			exchange.Err)
 	}
 }
 
@@ -145,7 +163,8 @@ func TestBodyOfAnEarlierConnectionDoesNotCountAsWritten(t *testing.T) {
 func TestCallWithoutBodyIsWrittenWithItsHeaders(t *testing.T) {
 	base := serveConnections(t, func(conn *net.TCPConn) { conn.Read(make([]byte, 4096)); resetConnection(conn) })
 	req, _ := http.NewRequest(http.MethodGet, base, nil)
-	if exchange := RoundTrip(t.Context(), newClient(t, Options{}), req, 0); !exchange.RequestWritten || exchange.Err == nil {
+	if exchange := RoundTrip(t.Context(), newClient(t, Options{}), req, 0); !exchange.RequestWritten ||
+		exchange.Err == nil {
 		t.Errorf("got written %v, error %v; want true and an error", exchange.RequestWritten, exchange.Err)
 	}
 }

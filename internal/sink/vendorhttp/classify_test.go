@@ -28,7 +28,8 @@ func expectedClass(status int) sink.ResultClass {
 			}
 		}
 	}
-	hundreds := map[int]sink.ResultClass{1: sink.Unknown, 2: sink.Delivered, 3: sink.Misconfigured, 4: sink.Rejected, 5: sink.Unavailable}
+	hundreds := map[int]sink.ResultClass{1: sink.Unknown, 2: sink.Delivered, 3: sink.Misconfigured, 4: sink.Rejected,
+		5: sink.Unavailable}
 	return hundreds[status/100]
 }
 
@@ -90,7 +91,8 @@ func TestErrorDecidesIfThereIsNoResponse(t *testing.T) {
 		{"a TLS failure", Exchange{Err: ErrTLS}, sink.Misconfigured},
 		{"a TLS alert after the request", Exchange{Err: ErrTLS, RequestWritten: true}, sink.Misconfigured},
 		{"a name that does not exist", Exchange{Err: &net.DNSError{IsNotFound: true}}, sink.Misconfigured},
-		{"a name server that fails", Exchange{Err: &net.DNSError{Err: "server misbehaving", IsTemporary: true}}, sink.Misconfigured},
+		{"a name server that fails", Exchange{Err: &net.DNSError{Err: "server misbehaving", IsTemporary: true}},
+			sink.Misconfigured},
 		{"a name server that does not response", Exchange{Err: &net.DNSError{IsTimeout: true}}, sink.Unavailable},
 	} {
 		if a := ClassifyExchange(c.exchange); a.Class != c.want {

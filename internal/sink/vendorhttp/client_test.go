@@ -102,10 +102,12 @@ func TestUnresolvableNameIsMisconfigured(t *testing.T) {
 
 func TestTrustedServersAreReachedOverHTTP2(t *testing.T) {
 	srv := newTLSServer(t, func(s *httptest.Server) { s.EnableHTTP2 = true })
-	for name, o := range map[string]Options{"by CA file": {CAFile: writeCAFile(t, srv)}, "by opting out": {InsecureSkipVerify: true}} {
+	for name, o := range map[string]Options{"by CA file": {CAFile: writeCAFile(t, srv)},
+		"by opting out": {InsecureSkipVerify: true}} {
 		exchange, response := postSecrets(t, t.Context(), newClient(t, o), srv.URL, 100_000)
 		if response.Class != sink.Delivered || string(exchange.Body) != "HTTP/2.0" || !exchange.RequestWritten {
-			t.Errorf("%s: got class %v, %s, written %v, error %v; want delivered over HTTP/2.0", name, response.Class, exchange.Body, exchange.RequestWritten, exchange.Err)
+			t.Errorf("%s: got class %v, %s, written %v, error %v; want delivered over HTTP/2.0", name, response.Class,
+				exchange.Body, exchange.RequestWritten, exchange.Err)
 		}
 	}
 }
@@ -131,7 +133,8 @@ func TestOnlyTheConfiguredProxyIsUsed(t *testing.T) {
 	}
 	proxy := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "by proxy") })
 	to, _ := url.Parse(proxy.URL)
-	exchange, _ := postSecrets(t, t.Context(), newClient(t, Options{Proxy: http.ProxyURL(to)}), "http://vendor.example", 10)
+	exchange, _ := postSecrets(t, t.Context(), newClient(t, Options{Proxy: http.ProxyURL(to)}), "http://vendor.example",
+		10)
 	if string(exchange.Body) != "by proxy" {
 		t.Errorf("got %q, error %v", exchange.Body, exchange.Err)
 	}

@@ -31,7 +31,8 @@ func newClient(t *testing.T, o Options) *http.Client {
 
 // postSecrets makes a call with a secret wherever one could be, and checks that no error repeats
 // it.
-func postSecrets(t *testing.T, ctx context.Context, client *http.Client, base string, size int) (Exchange, sink.Response) {
+func postSecrets(t *testing.T, ctx context.Context, client *http.Client, base string, size int) (Exchange,
+	sink.Response) {
 	t.Helper()
 	item := sink.Item{Body: []byte(secret + strings.Repeat("x", size))}
 	target := strings.Replace(base, "://", "://user:"+secret+"@", 1) + "/bulk?token=" + secret
@@ -101,7 +102,8 @@ func TestResponseIsReadWhole(t *testing.T) {
 		fmt.Fprintf(w, "%d of %d", len(body), r.ContentLength)
 	})
 	exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), srv.URL, 10)
-	if exchange.Err != nil || string(exchange.Body) != "18 of 18" || !exchange.RequestWritten || exchange.Header.Get("X-Request-Id") != "r1" {
+	if exchange.Err != nil || string(exchange.Body) != "18 of 18" || !exchange.RequestWritten ||
+		exchange.Header.Get("X-Request-Id") != "r1" {
 		t.Errorf("got %+v", exchange)
 	}
 	if response.Class != sink.Delivered || response.Status != 200 {
@@ -160,9 +162,11 @@ func TestBodyOverTheBoundKeepsOnlyTheStatus(t *testing.T) {
 				t.Fatalf("too large: %v, want %v (%v)", got, c.tooLarge, exchange.Err)
 			}
 			if exchange.Status != 200 || (exchange.Body == nil) != c.tooLarge {
-				t.Errorf("got status %d, %d bytes of body; want 200 and a body only within the bound", exchange.Status, len(exchange.Body))
+				t.Errorf("got status %d, %d bytes of body; want 200 and a body only within the bound", exchange.Status,
+					len(exchange.Body))
 			}
-			if want := map[bool]sink.ResultClass{true: sink.Unknown, false: sink.Delivered}[c.tooLarge]; response.Class != want {
+			if want := map[bool]sink.ResultClass{true: sink.Unknown,
+				false: sink.Delivered}[c.tooLarge]; response.Class != want {
 				t.Errorf("got class %v, want %v", response.Class, want)
 			}
 		})
@@ -184,7 +188,8 @@ func TestUnreadableBodyKeepsOnlyTheStatus(t *testing.T) {
 		})
 		exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), base, 10)
 		if response.Class != sink.Unknown || exchange.Status != 200 || exchange.Err == nil || exchange.Body != nil {
-			t.Errorf("%s: got class %v, %d bytes of body, error %v; want unknown, no body and an error", name, response.Class, len(exchange.Body), exchange.Err)
+			t.Errorf("%s: got class %v, %d bytes of body, error %v; want unknown, no body and an error", name,
+				response.Class, len(exchange.Body), exchange.Err)
 		}
 	}
 }
@@ -207,7 +212,8 @@ func TestErrorQuotesNothingOfAnInvalidResponse(t *testing.T) {
 			conn.Close()
 		})
 		// postSecrets looks for the secret.
-		if exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), base, 10); response.Class != sink.Unknown || exchange.Err == nil {
+		if exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), base,
+			10); response.Class != sink.Unknown || exchange.Err == nil {
 			t.Errorf("%q: got class %v, error %v; want unknown and an error", text, response.Class, exchange.Err)
 		}
 	}
@@ -224,13 +230,17 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 		calls.Store(0)
 		exchange, response := postSecrets(t, t.Context(), newClient(t, Options{}), srv.URL, 10)
 		if exchange.Status != 307 || response.Class != sink.Misconfigured || calls.Load() != 1 {
-			t.Errorf("Location %q: status %d, class %v, %d calls, error %v", location, exchange.Status, response.Class, calls.Load(), exchange.Err)
+			t.Errorf("Location %q: status %d, class %v, %d calls, error %v", location, exchange.Status, response.Class,
+				calls.Load(), exchange.Err)
 		}
 	}
 }
 
 func TestClientItselfFollowsNoRedirect(t *testing.T) {
-	srv := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/again", http.StatusFound) })
+	srv := serveHTTP(t, func(w http.ResponseWriter,
+		r *http.Request) {
+		http.Redirect(w, r, "/again", http.StatusFound)
+	})
 	resp, err := newClient(t, Options{}).Get(srv.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -48,7 +48,8 @@ func TestFailedLoginsBackOffUpToFifteenMinutes(t *testing.T) {
 }
 
 func TestRetryAfterExtendsTheBackoffUpToItsMaximum(t *testing.T) {
-	for asked, want := range map[time.Duration]time.Duration{time.Minute: time.Minute, 100 * time.Hour: 15 * time.Minute} {
+	for asked, want := range map[time.Duration]time.Duration{time.Minute: time.Minute,
+		100 * time.Hour: 15 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			u := loginErrorOfClass(sink.Throttled)
 			u.Response.RetryAfter = asked
@@ -148,7 +149,8 @@ func TestUnusableTokenIsMisconfigured(t *testing.T) {
 		"accent":  {Token{Value: "é"}, errTokenChars},
 		"expired": {Token{Value: "abc", Expires: time.Now()}, errTokenExpired},
 	} {
-		_, _, err := NewTokenSource(func(context.Context) (Token, error) { return c.token, nil }, time.Minute).Get(t.Context())
+		_, _, err := NewTokenSource(func(context.Context) (Token, error) { return c.token, nil },
+			time.Minute).Get(t.Context())
 		if checkLoginError(t, err, sink.Misconfigured); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}

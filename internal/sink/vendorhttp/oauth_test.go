@@ -25,7 +25,8 @@ func TestClientCredentialsAreSentInTheConfiguredStyle(t *testing.T) {
 		srv := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 			b, _ := io.ReadAll(r.Body)
 			name, password, _ := r.BasicAuth()
-			form, user, kind = string(b), strings.TrimSpace(name+" "+password), r.Method+" "+r.Header.Get("Content-Type")
+			form, user, kind = string(b), strings.TrimSpace(name+" "+password),
+				r.Method+" "+r.Header.Get("Content-Type")
 			io.WriteString(w, `{"access_token":"abc"}`)
 		})
 		token, err := ClientCredentials(newClient(t, Options{}), srv.URL, "id:1", "s&é", c.scope, c.style)(t.Context())
@@ -47,7 +48,8 @@ func TestTokenResponseIsParsedLeniently(t *testing.T) {
 		want     error
 	}{
 		{`{"access_token":"abc","expires_in":1800,"token_type":"Bearer"}`, 30 * time.Minute, nil},
-		{`{"access_token":"abc","expires_in":"1899","token_type":"BearerToken","status":"approved"}`, 1899 * time.Second, nil},
+		{`{"access_token":"abc","expires_in":"1899","token_type":"BearerToken","status":"approved"}`,
+			1899 * time.Second, nil},
 		{`{"access_token":"abc","expires_in":0.5}`, 500 * time.Millisecond, nil},
 		{`{"access_token":"abc","expires_in":1e300}`, 10 * 365 * 24 * time.Hour, nil},
 		{`{"access_token":"abc"}`, 0, nil},
@@ -85,7 +87,8 @@ func TestRefusedLoginDiffersFromOneThatCouldNotBeTried(t *testing.T) {
 		body, code string
 		want       sink.ResultClass
 	}{
-		{400, `{"error":"invalid_client","error_description":"id jan@example.nl"}`, "invalid_client", sink.Unauthorized},
+		{400, `{"error":"invalid_client","error_description":"id jan@example.nl"}`, "invalid_client",
+			sink.Unauthorized},
 		{400, `{"error":"unauthorized_client"}`, "unauthorized_client", sink.Unauthorized},
 		{400, `{"error":"invalid_scope"}`, "invalid_scope", sink.Misconfigured},
 		{400, `{"error":7}`, "", sink.Misconfigured},
@@ -103,13 +106,15 @@ func TestRefusedLoginDiffersFromOneThatCouldNotBeTried(t *testing.T) {
 			w.WriteHeader(c.status)
 			io.WriteString(w, c.body)
 		})
-		_, _, err := NewTokenSource(ClientCredentials(newClient(t, Options{}), srv.URL, "id", secret, "", ""), 0).Get(t.Context())
+		_, _, err := NewTokenSource(ClientCredentials(newClient(t, Options{}), srv.URL, "id", secret, "", ""),
+			0).Get(t.Context())
 		srv.Close()
 		a := checkLoginError(t, err, c.want)
 		if a.Status != c.status || a.Code != c.code || a.MayHaveActed {
 			t.Errorf("%d %.40s: got %+v", c.status, c.body, a)
 		}
-		if text := fmt.Sprintf("%v %s", err, a.Message); strings.Contains(text, secret) || strings.Contains(text, "jan@") {
+		if text := fmt.Sprintf("%v %s", err, a.Message); strings.Contains(text, secret) ||
+			strings.Contains(text, "jan@") {
 			t.Errorf("%d: got an error with a secret or an address: %s", c.status, text)
 		}
 	}

@@ -34,8 +34,11 @@ func TestPageIsKnownByItsTypeOrItsContent(t *testing.T) {
 		{"page in UTF-16, little endian", "", encodeUTF16(bom+"<html>", 1), true},
 		{"page in UTF-16, big endian", "", encodeUTF16(bom+"<html>", 0), true},
 		{"page in UTF-16 without a mark", "", encodeUTF16("<html>", 1), true},
-		{"XHTML", "", `<?xml version="1.0"?>` + "\n" + `<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN"><html/>`, true},
-		{"XHTML behind a style sheet and a comment", "", `<?xml version="1.0"?><?xml-stylesheet href="a"?><!-- > --><html xmlns="http://www.w3.org/1999/xhtml">`, true},
+		{"XHTML", "", `<?xml version="1.0"?>` + "\n" +
+			`<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN"><html/>`, true},
+		{"XHTML behind a style sheet and a comment", "",
+			`<?xml version="1.0"?><?xml-stylesheet href="a"?><!-- > --><html xmlns="http://www.w3.org/1999/xhtml">`,
+			true},
 		{"XHTML with a prefix", "", `<?xml version="1.0"?><h:html xmlns:h="http://www.w3.org/1999/xhtml"/>`, true},
 		{"prolog without an end", "", `<?xml version="1.0"`, true},
 		{"comment without an end", "", `<!-- maintenance`, true},
@@ -54,7 +57,8 @@ func TestPageIsKnownByItsTypeOrItsContent(t *testing.T) {
 		{"JSON with a page in it", "application/json", `{"Template":"<html><body>Hi</body></html>"}`, false},
 		{"JSON string with a tag", "application/json", `"<b>done</b>"`, false},
 		{"XML", "application/xml", `<?xml version="1.0"?><!-- html --><ok/>`, false},
-		{"XML of .NET", "text/xml", `<string xmlns="http://schemas.microsoft.com/2003/10/Serialization/">OK</string>`, false},
+		{"XML of .NET", "text/xml", `<string xmlns="http://schemas.microsoft.com/2003/10/Serialization/">OK</string>`,
+			false},
 		{"XML with a name that begins as one of HTML", "", `<bodyCount>1</bodyCount>`, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

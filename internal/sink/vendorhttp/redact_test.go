@@ -32,13 +32,15 @@ func TestRedactMasksWhatLooksPersonal(t *testing.T) {
 		{"a bearer of news", "a bearer of news"},
 		{"key 0a1b2c3d4e5f60718293a4b5c6d7e8f9 unknown", "key *** unknown"},
 		{"user 5f3e2a1b-aaaa-4bcd-9e0f-abcdefabcdef unknown", "user *** unknown"},
-		{"com.vendor.api.exceptions.NotFoundAPIValueException raised", "com.vendor.api.exceptions.NotFoundAPIValueException raised"},
+		{"com.vendor.api.exceptions.NotFoundAPIValueException raised",
+			"com.vendor.api.exceptions.NotFoundAPIValueException raised"},
 		{"#/customers/103/addresses/12/countryCode: [x]", "#/customers/103/addresses/12/countryCode: [x]"},
 		{`value "` + long + `" is too long`, `value *** is too long`},
 		{`value "` + long, `value ***`},
 		{`value '` + long + `' is too long`, `value *** is too long`},
 		{`value "` + long[:64] + `" stays`, `value "` + long[:64] + `" stays`},
-		{"the customer's name isn't valid, and this sentence goes on for more than sixty-four characters", "the customer's name isn't valid, and this sentence goes on for more than sixty-four characters"},
+		{"the customer's name isn't valid, and this sentence goes on for more than sixty-four characters",
+			"the customer's name isn't valid, and this sentence goes on for more than sixty-four characters"},
 		{"line one\r\nline two\x00\x1b[31m\u2028end", "line one  line two  [31m end"},
 		{"bad \xff\xfe bytes", "bad \uFFFD bytes"},
 	} {
@@ -75,7 +77,8 @@ func TestRedactLeavesNoPartOfAnAddressAtAnyCut(t *testing.T) {
 }
 
 func FuzzRedact(f *testing.F) {
-	for _, s := range []string{"", "jan@example.nl", "+31 6 12345678", "\xff\x00", strings.Repeat("€", 600), strings.Repeat(`"a@b" `, 900)} {
+	for _, s := range []string{"", "jan@example.nl", "+31 6 12345678", "\xff\x00", strings.Repeat("€", 600),
+		strings.Repeat(`"a@b" `, 900)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

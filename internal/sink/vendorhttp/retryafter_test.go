@@ -47,7 +47,8 @@ func TestRetryAfterReadsSecondsAndDates(t *testing.T) {
 }
 
 func FuzzRetryAfter(f *testing.F) {
-	for _, v := range []string{"", "120", "-5", "99999999999999999999", "Sun, 01 Mar 2026 12:00:30 GMT", "garbage", "0x10", "1e9"} {
+	for _, v := range []string{"", "120", "-5", "99999999999999999999", "Sun, 01 Mar 2026 12:00:30 GMT", "garbage",
+		"0x10", "1e9"} {
 		f.Add(v, int64(1772366400))
 	}
 	f.Fuzz(func(t *testing.T, value string, unix int64) {

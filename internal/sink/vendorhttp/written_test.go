@@ -36,8 +36,10 @@ func TestRequestThatTheVendorReadWholeCountsAsWritten(t *testing.T) {
 			if whole == 0 {
 				t.Error("got no request that was read whole, want some: the test proves nothing")
 			}
-			if written, readWhole := v.makeCall(t, client, endingCall{size: large, endAfter: 100, stall: true}); written || readWhole {
-				t.Errorf("got written %v and read whole %v from a vendor that stopped reading, want neither", written, readWhole)
+			if written, readWhole := v.makeCall(t, client,
+				endingCall{size: large, endAfter: 100, stall: true}); written || readWhole {
+				t.Errorf("got written %v and read whole %v from a vendor that stopped reading, want neither", written,
+					readWhole)
 			}
 		})
 	}
