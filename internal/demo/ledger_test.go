@@ -30,18 +30,6 @@ const (
 func TestRecordIsCountedWhereItIsFound(t *testing.T) {
 	skip, dead := testRecord, testRecord
 	skip.expected, dead.expected = expectSkipped, expectDead
-	accepted := func(times int) func(*findings) {
-		return func(found *findings) {
-			found.accepted[vendorItem{testOperation, testRecordID}] = acceptance{times, testTime.Add(time.Second)}
-		}
-	}
-	died := func(copies int) func(*findings) { return func(found *findings) { found.dead[testRecordID] = copies } }
-	waits := func(committed int64) func(*findings) {
-		return func(found *findings) {
-			found.retries[testRecordID] = []recordPosition{{testRetryTopic, 0, 2}}
-			found.commits[testRetryTopic] = map[int32]int64{0: committed}
-		}
-	}
 	for _, tt := range []struct {
 		name       string
 		record     producedRecord
@@ -50,9 +38,9 @@ func TestRecordIsCountedWhereItIsFound(t *testing.T) {
 		want       Figures
 		unexpected int
 	}{
-		{"accepted", testRecord, commitAfter, setups(accepted(1)), Figures{Delivered: 1}, 0},
-		{"accepted and not committed", testRecord, commitBefore, setups(accepted(1)), Figures{Delivered: 1}, 0},
-		{"accepted twice", testRecord, commitAfter, setups(accepted(2)), Figures{Delivered: 1, Duplicates: 1}, 0},
+		{"accepted", testRecord, commitAfter, setups(withAcceptances(1)), Figures{Delivered: 1}, 0},
+		{"accepted and not committed", testRecord, commitBefore, setups(withAcceptances(1)), Figures{Delivered: 1}, 0},
+		{"accepted twice", testRecord, commitAfter, setups(withAcceptances(2)), Figures{Delivered: 1, Duplicates: 1}, 0},
 		{
 			"accepted under another id", testRecord, commitAfter,
 			setups(func(found *findings) { found.accepted[vendorItem{testOperation, otherRecordID}] = acceptance{times: 1} }),
@@ -63,28 +51,29 @@ func TestRecordIsCountedWhereItIsFound(t *testing.T) {
 			setups(func(found *findings) { found.accepted[vendorItem{"crmcom.web", testRecordID}] = acceptance{times: 1} }),
 			Figures{Lost: 1}, 0,
 		},
-		{"dead", dead, commitAfter, setups(died(1)), Figures{Dead: 1}, 0},
-		{"dead twice", dead, commitAfter, setups(died(2)), Figures{Dead: 1, Duplicates: 1}, 0},
-		{"dead, to be delivered", testRecord, commitAfter, setups(died(1)), Figures{Dead: 1}, 1},
-		{"delivered, to be dead", dead, commitAfter, setups(accepted(1)), Figures{Delivered: 1}, 1},
+		{"dead", dead, commitAfter, setups(withDeadLetters(1)), Figures{Dead: 1}, 0},
+		{"dead twice", dead, commitAfter, setups(withDeadLetters(2)), Figures{Dead: 1, Duplicates: 1}, 0},
+		{"dead, to be delivered", testRecord, commitAfter, setups(withDeadLetters(1)), Figures{Dead: 1}, 1},
+		{"delivered, to be dead", dead, commitAfter, setups(withAcceptances(1)), Figures{Delivered: 1}, 1},
 		{
-			"delivered and dead", testRecord, commitAfter, setups(accepted(1), died(1)),
+			"delivered and dead", testRecord, commitAfter, setups(withAcceptances(1), withDeadLetters(1)),
 			Figures{Delivered: 1, Duplicates: 1}, 1,
 		},
-		{"in a retry topic", testRecord, commitAfter, setups(waits(2)), Figures{Retrying: 1}, 0},
+		{"in a retry topic", testRecord, commitAfter, setups(withRetryRecord(2)), Figures{Retrying: 1}, 0},
 		{
 			"in a retry topic without a commit", testRecord, commitAfter,
 			setups(func(found *findings) { found.retries[testRecordID] = []recordPosition{{testRetryTopic, 0, 0}} }),
 			Figures{Retrying: 1}, 0,
 		},
-		{"committed in a retry topic", testRecord, commitAfter, setups(waits(3)), Figures{Lost: 1}, 0},
+		{"committed in a retry topic", testRecord, commitAfter, setups(withRetryRecord(3)), Figures{Lost: 1}, 0},
 		{
-			"delivered from a retry topic, not committed there", testRecord, commitAfter, setups(waits(2), accepted(1)),
+			"delivered from a retry topic, not committed there", testRecord, commitAfter,
+			setups(withRetryRecord(2), withAcceptances(1)),
 			Figures{Delivered: 1}, 0,
 		},
 		{"skipped", skip, commitAfter, nil, Figures{Skipped: 1}, 0},
 		{"not settled, to be skipped", skip, commitBefore, nil, Figures{Unsettled: 1}, 0},
-		{"delivered, to be skipped", skip, commitAfter, setups(accepted(1)), Figures{Delivered: 1}, 1},
+		{"delivered, to be skipped", skip, commitAfter, setups(withAcceptances(1)), Figures{Delivered: 1}, 1},
 		{"not settled", testRecord, commitBefore, nil, Figures{Unsettled: 1}, 0},
 		{"nowhere", testRecord, commitAfter, nil, Figures{Lost: 1}, 0},
 		{"nowhere, to be dead", dead, commitAfter, nil, Figures{Lost: 1}, 0},
@@ -95,23 +84,42 @@ func TestRecordIsCountedWhereItIsFound(t *testing.T) {
 			for _, put := range tt.put {
 				put(&found)
 			}
-			sums := computeTotals([]producedRecord{tt.record}, found, map[string][]string{purchases: {testOperation}})
 			tt.want.Produced = 1
 			if tt.want.Delivered > 0 {
 				tt.want.DelayP50, tt.want.DelayP99 = 1000, 1000
 			}
-			for where, sum := range map[string]*balance{
-				"pipeline": sums.pipelines[purchases], "operation": sums.operations[testOperation],
-				"total": &sums.total,
-			} {
-				if got := sum.computeFigures(); got != tt.want || sum.unexpected != tt.unexpected {
-					t.Errorf(
-						"%s: got %+v with %d unexpected, want %+v with %d", where, got, sum.unexpected, tt.want,
-						tt.unexpected,
-					)
-				}
-			}
+			checkTotals(t, tt.record, found, tt.want, tt.unexpected)
 		})
+	}
+}
+
+// checkTotals checks that the record is counted for its pipeline, for its operation and in total.
+func checkTotals(t *testing.T, produced producedRecord, found findings, want Figures, unexpected int) {
+	t.Helper()
+	sums := computeTotals([]producedRecord{produced}, found, map[string][]string{purchases: {testOperation}})
+	for where, sum := range map[string]*balance{
+		"pipeline": sums.pipelines[purchases], "operation": sums.operations[testOperation], "total": &sums.total,
+	} {
+		if got := sum.computeFigures(); got != want || sum.unexpected != unexpected {
+			t.Errorf("%s: got %+v with %d unexpected, want %+v with %d", where, got, sum.unexpected, want, unexpected)
+		}
+	}
+}
+
+func withAcceptances(times int) func(*findings) {
+	return func(found *findings) {
+		found.accepted[vendorItem{testOperation, testRecordID}] = acceptance{times, testTime.Add(time.Second)}
+	}
+}
+
+func withDeadLetters(copies int) func(*findings) {
+	return func(found *findings) { found.dead[testRecordID] = copies }
+}
+
+func withRetryRecord(committed int64) func(*findings) {
+	return func(found *findings) {
+		found.retries[testRecordID] = []recordPosition{{testRetryTopic, 0, 2}}
+		found.commits[testRetryTopic] = map[int32]int64{0: committed}
 	}
 }
 

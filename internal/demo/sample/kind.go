@@ -44,7 +44,7 @@ func (k Kind) Cause() record.Cause {
 		return record.CausePoison
 	case Retryable:
 		return record.CauseExhausted
-	default:
-		return record.Cause(k)
+	case Tombstone, Unmapped, Invalid, Rejected: // these have the names of their causes
 	}
+	return record.Cause(k)
 }

@@ -85,7 +85,7 @@ func (g *Generator) randomGUID() string {
 // gives the same bytes.
 var firstSampleTime = time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)
 
-// nextTime is when a sample happened: a few seconds after the one before it.
+// NextTime returns when a sample happened, a few seconds after the one before it.
 func (g *Generator) NextTime() time.Time {
 	return firstSampleTime.Add(time.Duration(g.serial)*7*time.Second + time.Duration(g.random.IntN(7000))*time.Millisecond)
 }

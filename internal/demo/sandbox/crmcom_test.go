@@ -264,22 +264,19 @@ func TestCRMCOMRefusesOnlyTheInvalidItem(t *testing.T) {
 	}
 }
 
+// onePurchase is a call with one valid purchase, without the closing brace.
+const onePurchase = `{"token":"{{token}}","purchase_customer_events_set":[` + purchaseItem + `]`
+
 func TestCRMCOMFailsTheEnvelopeOfAnInvalidCall(t *testing.T) {
-	second := strings.Replace(purchaseItem, "p-0-1", "p-0-2", 1)
-	many := make([]string, crmMaxItems+1)
-	for i := range many {
-		many[i] = strings.Replace(purchaseItem, "p-0-1", fmt.Sprint("p-0-", i), 1)
-	}
-	one := `{"token":"{{token}}","purchase_customer_events_set":[` + purchaseItem + `]`
 	tests := []struct {
 		name, body, code, text string
 	}{
 		{"invalid JSON", `{`, crmInvalidJSON, "not valid JSON"},
 		{"not an object", `[]`, crmInvalidJSON, "not a JSON object"},
 		{"not UTF-8", "{\"a\":\"\xff\"}", crmInvalidJSON, "UTF-8"},
-		{"duplicate key", one + `,"token":"x"}`, crmInvalidJSON, "twice"},
-		{"no token", strings.Replace(one, "{{token}}", "", 1) + `}`, crmInvalidToken, ""},
-		{"wrong token", strings.Replace(one, "{{token}}", "x", 1) + `}`, crmInvalidToken, ""},
+		{"duplicate key", onePurchase + `,"token":"x"}`, crmInvalidJSON, "twice"},
+		{"no token", strings.Replace(onePurchase, "{{token}}", "", 1) + `}`, crmInvalidToken, ""},
+		{"wrong token", strings.Replace(onePurchase, "{{token}}", "x", 1) + `}`, crmInvalidToken, ""},
 		{"no set", `{"token":"{{token}}"}`, crmInvalidParameter, "purchase_customer_events_set is mandatory"},
 		{"empty set", `{"token":"{{token}}","purchase_customer_events_set":[]}`, crmInvalidParameter, "at least 1"},
 		{
@@ -290,7 +287,31 @@ func TestCRMCOMFailsTheEnvelopeOfAnInvalidCall(t *testing.T) {
 			"set with an empty name", `{"token":"{{token}}","":[` + purchaseItem + `]}`, crmInvalidParameter,
 			"purchase_customer_events_set is mandatory",
 		},
-		{"unknown key", one + `,"source":"x"}`, crmInvalidParameter, "source is not a parameter"},
+		{"unknown key", onePurchase + `,"source":"x"}`, crmInvalidParameter, "source is not a parameter"},
+		{"another currency", onePurchase + `,"intended_currency_identifier":{"code":"USD"}}`, crmCurrency, ""},
+		{
+			"currency by name", onePurchase + `,"intended_currency_identifier":{"name":"Euro"}}`, crmInvalidParameter,
+			"intended_currency_identifier.name is not a parameter",
+		},
+		{
+			"two currencies", onePurchase + `,"intended_currency_identifier":{"code":"EUR","id":"1"}}`, crmInvalidParameter,
+			"exactly one of id, code",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { checkEnvelopeFailure(t, tt.body, tt.code, tt.text) })
+	}
+}
+
+func TestCRMCOMFailsTheEnvelopeOfACallWithInvalidItems(t *testing.T) {
+	second := strings.Replace(purchaseItem, "p-0-1", "p-0-2", 1)
+	many := make([]string, crmMaxItems+1)
+	for i := range many {
+		many[i] = strings.Replace(purchaseItem, "p-0-1", fmt.Sprint("p-0-", i), 1)
+	}
+	tests := []struct {
+		name, body, code, text string
+	}{
 		{
 			"item that is not an object", `{"token":"{{token}}","purchase_customer_events_set":[1]}`,
 			crmInvalidParameter, "must be of type JSONObject",
@@ -313,41 +334,43 @@ func TestCRMCOMFailsTheEnvelopeOfAnInvalidCall(t *testing.T) {
 			"duplicate id", `{"token":"{{token}}","purchase_customer_events_set":[` + second + "," + second + `]}`,
 			crmInvalidParameter, "unique in the call",
 		},
-		{"another currency", one + `,"intended_currency_identifier":{"code":"USD"}}`, crmCurrency, ""},
-		{
-			"currency by name", one + `,"intended_currency_identifier":{"name":"Euro"}}`, crmInvalidParameter,
-			"intended_currency_identifier.name is not a parameter",
-		},
-		{
-			"two currencies", one + `,"intended_currency_identifier":{"code":"EUR","id":"1"}}`, crmInvalidParameter,
-			"exactly one of id, code",
-		},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			server := New(Options{CRMCOM: CRMCOMOptions{Currency: "EUR"}})
-			resp := postWithLogin(t, server, CRMCOM, crmPath("purchases"), tt.body)
-			status, _ := resp.decodeJSON(t)["status"].(map[string]any)
-			if resp.status != http.StatusOK || status["code"] != tt.code ||
-				!strings.Contains(fmt.Sprint(status["description"]), tt.text) {
-				t.Errorf("got %d %s, want %s %q", resp.status, resp.body, tt.code, tt.text)
-			}
-			stats := server.Ledger().Calls("crmcom.purchases")
-			if server.Ledger().Count("crmcom.purchases") != 0 || stats.EnvelopeFailures != 1 || stats.Accepted != 0 {
-				t.Errorf("got stats %+v, want nothing accepted and one failed envelope", stats)
-			}
-		})
+		t.Run(tt.name, func(t *testing.T) { checkEnvelopeFailure(t, tt.body, tt.code, tt.text) })
 	}
+}
+
+// checkEnvelopeFailure checks that the whole call fails with the code and the text.
+func checkEnvelopeFailure(t *testing.T, body, code, text string) {
+	t.Helper()
+	server := New(Options{CRMCOM: CRMCOMOptions{Currency: "EUR"}})
+	resp := postWithLogin(t, server, CRMCOM, crmPath("purchases"), body)
+	status, _ := resp.decodeJSON(t)["status"].(map[string]any)
+	if resp.status != http.StatusOK || status["code"] != code ||
+		!strings.Contains(fmt.Sprint(status["description"]), text) {
+		t.Errorf("got %d %s, want %s %q", resp.status, resp.body, code, text)
+	}
+	stats := server.Ledger().Calls("crmcom.purchases")
+	if server.Ledger().Count("crmcom.purchases") != 0 || stats.EnvelopeFailures != 1 || stats.Accepted != 0 {
+		t.Errorf("got stats %+v, want nothing accepted and one failed envelope", stats)
+	}
+}
+
+func TestCRMCOMAcceptsTheCurrencyOfTheUnit(t *testing.T) {
 	server := New(Options{CRMCOM: CRMCOMOptions{Currency: "EUR"}})
 	postWithLogin(
 		t, server, CRMCOM, crmPath("purchases"),
-		one+`,"intended_currency_identifier":{"code":"EUR"},"fields_set":"id,number"}`,
+		onePurchase+`,"intended_currency_identifier":{"code":"EUR"},"fields_set":"id,number"}`,
 	)
 	if server.Ledger().Count("crmcom.purchases") != 1 {
 		t.Error("the unit's own currency was refused")
 	}
+}
+
+func TestCRMCOMRefusesAnotherMediaType(t *testing.T) {
+	server := New(Options{CRMCOM: CRMCOMOptions{Currency: "EUR"}})
 	if resp := serveRequest(
-		server.Handler(CRMCOM), newPost(crmPath("purchases"), "text/plain", one+"}"),
+		server.Handler(CRMCOM), newPost(crmPath("purchases"), "text/plain", onePurchase+"}"),
 	); resp.status != http.StatusUnsupportedMediaType {
 		t.Errorf("text/plain: got %d, want 415", resp.status)
 	}

@@ -76,17 +76,7 @@ func TestExpointsAcceptsWhatTheDocumentsAllow(t *testing.T) {
 	}
 }
 
-func TestExpointsRefusesTheWholeBatchForOneInvalidCustomer(t *testing.T) {
-	change := func(changes fields) string {
-		return customerBatch(feedbackItem, withChanges(otherFeedbackItem, changes))
-	}
-	data := func(elements ...string) fields {
-		return fields{
-			"Data": json.RawMessage(
-				"[" + strings.Join(append(elements, `{"CustomerDataColumnId":15,"Value":"J"}`), ",") + "]",
-			),
-		}
-	}
+func TestExpointsRefusesAnInvalidBatch(t *testing.T) {
 	tests := []struct {
 		name, body, key, text string
 	}{
@@ -125,6 +115,30 @@ func TestExpointsRefusesTheWholeBatchForOneInvalidCustomer(t *testing.T) {
 			"duplicate address", customerBatch(feedbackItem, strings.Replace(feedbackItem, "a@", "A@", 1)),
 			"request.Customers[1].Email", "unique",
 		},
+		{"invalid JSON", `{`, "request", "not valid JSON"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			server := New(Options{Expoints: ExpointsOptions{Columns: testColumns, EventIDColumn: "event_id"}})
+			checkExpointsRefusal(t, server, "add", tt.body, tt.key, tt.text)
+		})
+	}
+}
+
+func TestExpointsRefusesTheWholeBatchForOneInvalidCustomer(t *testing.T) {
+	change := func(changes fields) string {
+		return customerBatch(feedbackItem, withChanges(otherFeedbackItem, changes))
+	}
+	data := func(elements ...string) fields {
+		return fields{
+			"Data": json.RawMessage(
+				"[" + strings.Join(append(elements, `{"CustomerDataColumnId":15,"Value":"J"}`), ",") + "]",
+			),
+		}
+	}
+	tests := []struct {
+		name, body, key, text string
+	}{
 		{"address of another type", change(fields{"Email": 1}), "request.Customers[1].Email", "type String"},
 		{"unknown customer key", change(fields{"Name": "x"}), "request.Customers[1].Name", "not a parameter"},
 		{
@@ -177,7 +191,6 @@ func TestExpointsRefusesTheWholeBatchForOneInvalidCustomer(t *testing.T) {
 			"file that is not base64", change(fields{"Answers": []fields{{"FileAnswers": []fields{{"Data": "%"}}}}}),
 			"request.Customers[1].Answers[0].FileAnswers[0].Data", "base64",
 		},
-		{"invalid JSON", `{`, "request", "not valid JSON"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

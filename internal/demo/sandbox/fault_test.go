@@ -12,56 +12,60 @@ import (
 )
 
 // Each row sends two purchases, with a rule that concerns either ACR1 or the call as a whole.
+var (
+	whenACR1  = When{Items: Items{Field: "accounts_receivable_identifier.number", Prefix: "ACR1"}}
+	bothItems = []string{"p-0-0", "p-0-1"}
+)
+
+var faultTests = []struct {
+	name     string
+	when     When
+	do       Action
+	status   int
+	header   string // "Name: value"
+	has, not string
+	accepted []string
+}{
+	{
+		"status", When{}, Action{Fault: FaultStatus, Code: 503, RetryAfter: 2 * time.Second, Body: "later"}, 503,
+		"Retry-After: 2", "later", "", nil,
+	},
+	{"status after applying", When{}, Action{Fault: FaultStatus, Code: 502, Apply: true}, 502, "", "", "OK", bothItems},
+	{"status for an item", whenACR1, Action{Fault: FaultStatus, Code: 500}, 500, "", "", "", nil},
+	{"too large", When{}, Action{Fault: FaultTooLarge}, 413, "", "", "", nil},
+	{
+		"redirect", When{}, Action{Fault: FaultRedirect, Location: "https://example.com/x"}, 307,
+		"Location: https://example.com/x", "", "", nil,
+	},
+	{"reset before", When{}, Action{Fault: FaultResetBefore}, 0, "", "", "", nil},
+	{"reset after", When{}, Action{Fault: FaultResetAfter}, 0, "", "", "", nil},
+	{"reset after applying", When{}, Action{Fault: FaultResetAfter, Apply: true}, 0, "", "", "", bothItems},
+	{"garbage", When{}, Action{Fault: FaultGarbageBody}, 200, "", `{"data": {`, "OK", nil},
+	{
+		"garbage of the script", When{}, Action{Fault: FaultGarbageBody, Body: "<html>", Apply: true}, 200, "",
+		"<html>",
+		"OK", bothItems,
+	},
+	{"empty", When{}, Action{Fault: FaultEmptyBody, Apply: true}, 200, "", "", "OK", bothItems},
+	{
+		"refused batch", When{}, Action{Fault: FaultRefuseBatch, ErrorCode: "XException", Description: "why"}, 200,
+		"", `"code":"XException","description":"why"`, "", nil,
+	},
+	{"refused batch for an item", whenACR1, Action{Fault: FaultRefuseBatch}, 200, "", crmInvalidParameter, "", nil},
+	{
+		"refused item", whenACR1, Action{Fault: FaultRefuseItem, ErrorCode: "YException"}, 200, "",
+		`"error_code":"YException"`, "", bothItems[:1],
+	},
+	{"refused item by default", whenACR1, Action{Fault: FaultRefuseItem}, 200, "", crmNotFound, "", bothItems[:1]},
+	{"dropped item", whenACR1, Action{Fault: FaultDropItems}, 200, "", "p-0-0", "p-0-1", bothItems},
+	{"dropped last", When{}, Action{Fault: FaultDropItems}, 200, "", "p-0-0", "p-0-1", bothItems},
+	{"dropped all", When{}, Action{Fault: FaultDropItems, Count: 5}, 200, "", "OK", "p-0-", bothItems},
+	{"extra item", When{}, Action{Fault: FaultExtraItems, Count: 2}, 200, "", "extra-1", "extra-2", bothItems},
+	{"expired tokens", When{}, Action{Fault: FaultExpireTokens}, 200, "", crmInvalidToken, "", nil},
+}
+
 func TestEachFaultTakesEffectAndIsCounted(t *testing.T) {
-	acr1 := When{Items: Items{Field: "accounts_receivable_identifier.number", Prefix: "ACR1"}}
-	both, none := []string{"p-0-0", "p-0-1"}, []string(nil)
-	tests := []struct {
-		name     string
-		when     When
-		do       Action
-		status   int
-		header   string // "Name: value"
-		has, not string
-		accepted []string
-	}{
-		{
-			"status", When{}, Action{Fault: FaultStatus, Code: 503, RetryAfter: 2 * time.Second, Body: "later"}, 503,
-			"Retry-After: 2", "later", "", none,
-		},
-		{"status after applying", When{}, Action{Fault: FaultStatus, Code: 502, Apply: true}, 502, "", "", "OK", both},
-		{"status for an item", acr1, Action{Fault: FaultStatus, Code: 500}, 500, "", "", "", none},
-		{"too large", When{}, Action{Fault: FaultTooLarge}, 413, "", "", "", none},
-		{
-			"redirect", When{}, Action{Fault: FaultRedirect, Location: "https://example.com/x"}, 307,
-			"Location: https://example.com/x", "", "", none,
-		},
-		{"reset before", When{}, Action{Fault: FaultResetBefore}, 0, "", "", "", none},
-		{"reset after", When{}, Action{Fault: FaultResetAfter}, 0, "", "", "", none},
-		{"reset after applying", When{}, Action{Fault: FaultResetAfter, Apply: true}, 0, "", "", "", both},
-		{"garbage", When{}, Action{Fault: FaultGarbageBody}, 200, "", `{"data": {`, "OK", none},
-		{
-			"garbage of the script", When{}, Action{Fault: FaultGarbageBody, Body: "<html>", Apply: true}, 200, "",
-			"<html>",
-			"OK", both,
-		},
-		{"empty", When{}, Action{Fault: FaultEmptyBody, Apply: true}, 200, "", "", "OK", both},
-		{
-			"refused batch", When{}, Action{Fault: FaultRefuseBatch, ErrorCode: "XException", Description: "why"}, 200,
-			"", `"code":"XException","description":"why"`, "", none,
-		},
-		{"refused batch for an item", acr1, Action{Fault: FaultRefuseBatch}, 200, "", crmInvalidParameter, "", none},
-		{
-			"refused item", acr1, Action{Fault: FaultRefuseItem, ErrorCode: "YException"}, 200, "",
-			`"error_code":"YException"`, "", both[:1],
-		},
-		{"refused item by default", acr1, Action{Fault: FaultRefuseItem}, 200, "", crmNotFound, "", both[:1]},
-		{"dropped item", acr1, Action{Fault: FaultDropItems}, 200, "", "p-0-0", "p-0-1", both},
-		{"dropped last", When{}, Action{Fault: FaultDropItems}, 200, "", "p-0-0", "p-0-1", both},
-		{"dropped all", When{}, Action{Fault: FaultDropItems, Count: 5}, 200, "", "OK", "p-0-", both},
-		{"extra item", When{}, Action{Fault: FaultExtraItems, Count: 2}, 200, "", "extra-1", "extra-2", both},
-		{"expired tokens", When{}, Action{Fault: FaultExpireTokens}, 200, "", crmInvalidToken, "", none},
-	}
-	for _, tt := range tests {
+	for _, tt := range faultTests {
 		t.Run(tt.name, func(t *testing.T) {
 			server := newScriptedServer(t, Options{}, Rule{
 				Name: "r", Operation: "crmcom.purchases", When: tt.when, Times: 1, Do: tt.do,

@@ -48,7 +48,7 @@ func looksLikePage(text []byte) bool {
 func skipProlog(text []byte) (rest []byte, whole bool) {
 	for {
 		text = bytes.TrimLeftFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' })
-		end := ""
+		var end string
 		switch {
 		case bytes.HasPrefix(text, []byte("<?")):
 			end = "?>"
