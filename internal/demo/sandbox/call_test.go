@@ -154,6 +154,7 @@ func TestConcurrentCallsAreAllCounted(t *testing.T) {
 				postCRMItems(t, server, "purchases", token, batch...)
 				server.Faults()
 				server.Ledger().Duplicates("crmcom.purchases")
+				server.Ledger().AcceptedEntries("crmcom.purchases")
 			}
 		})
 	}

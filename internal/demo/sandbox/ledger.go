@@ -89,11 +89,30 @@ func (l *Ledger) AcceptedEntries(operation string) []LedgerEntry {
 	return slices.Collect(l.AllEntries(operation))
 }
 
-// AllEntries iterates over the entries that an operation has when AllEntries is called.
+// AllEntries iterates over the entries that an operation has when AllEntries is called. Calls may
+// run meanwhile: the entries are copied in chunks, since Confirmed may still change.
 func (l *Ledger) AllEntries(operation string) iter.Seq[LedgerEntry] {
+	count := l.Count(operation)
+	return func(yield func(LedgerEntry) bool) {
+		chunk := make([]LedgerEntry, min(count, entryChunk))
+		for start := 0; start < count; start += len(chunk) {
+			for _, entry := range chunk[:l.copyEntries(operation, start, count, chunk)] {
+				if !yield(entry) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// entryChunk is the number of entries that AllEntries copies at a time.
+const entryChunk = 256
+
+// copyEntries copies entries from start up to end into chunk and returns how many it has copied.
+func (l *Ledger) copyEntries(operation string, start, end int, chunk []LedgerEntry) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Values(l.operationLedger(operation).entries)
+	return copy(chunk, l.operationLedger(operation).entries[start:end])
 }
 
 // Count returns the number of acceptances, duplicates included.
@@ -118,12 +137,12 @@ func (l *Ledger) Unexplained(operation string) []LedgerEntry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []LedgerEntry
-	told := map[itemIdentity]bool{}
+	confirmed := map[itemIdentity]bool{}
 	for _, entry := range l.operationLedger(operation).entries {
-		if entry.afterConfirmation || entry.Confirmed && told[entry.item] {
+		if entry.afterConfirmation || entry.Confirmed && confirmed[entry.item] {
 			out = append(out, entry)
 		}
-		told[entry.item] = told[entry.item] || entry.Confirmed
+		confirmed[entry.item] = confirmed[entry.item] || entry.Confirmed
 	}
 	return out
 }

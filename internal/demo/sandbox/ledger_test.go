@@ -113,3 +113,26 @@ func TestItemSentInTwoConcurrentCallsIsUnexplained(t *testing.T) {
 		checkUnexplained(t, server, []string{"p-0-0"})
 	})
 }
+
+// AllEntries copies the entries in chunks, and must neither skip nor repeat any.
+func TestAllEntriesYieldsEachEntryOnceInOrder(t *testing.T) {
+	const count = 2*entryChunk + 1
+	server := New(Options{})
+	items := purchaseItems(count)
+	postCRMItems(t, server, "purchases", loginCRM(t, server), items...)
+	entries := server.Ledger().AllEntries("crmcom.purchases")
+	postCRMItems(t, server, "purchases", loginCRM(t, server), items[0])
+	index := 0
+	for entry := range entries {
+		if want := fmt.Sprint("p-0-", index); entry.ID != want {
+			t.Fatalf("entry %d: got %s, want %s", index, entry.ID, want)
+		}
+		index++
+	}
+	if index != count {
+		t.Errorf("got %d entries, want the %d at the time of the call", index, count)
+	}
+	for range entries {
+		break // stopping early must not panic
+	}
+}
