@@ -2,12 +2,12 @@ package batch
 
 import "time"
 
-// envelopeQueue holds the free entries of one envelope: those that no earlier entry blocks.
+// envelopeQueue contains the free entries of one envelope: those that no earlier entry blocks.
 type envelopeQueue[T any] struct {
 	envelopeSize int // bytes of a call besides its items and the commas between them
 	bytes        int // of the free entries' bodies
 	urgent       int // free entries that do not linger
-	// arrived holds the entries that were free when they were added, unblocked those that became
+	// arrived contains the entries that were free when they were added, unblocked those that became
 	// free later. Both ascend by arrival, so that the oldest entry is at the front of one of them,
 	// and an entry that was never blocked costs no more than a slot in a slice.
 	arrived   fifo[*Entry[T]]

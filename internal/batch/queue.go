@@ -1,4 +1,4 @@
-// Package batch holds the items that wait in one lane, and forms the batches that a call may carry.
+// Package batch queues the items of one lane, and forms the batches that a call may carry.
 //
 // It is pure: it knows no clock, goroutine or vendor. Callers pass the time, and a Queue belongs to
 // one goroutine.
@@ -64,7 +64,7 @@ type chain[T any] struct {
 	blocked fifo[*Entry[T]]
 }
 
-// Queue holds what waits in one lane. It is not safe for concurrent use.
+// Queue is the batch queue of one lane. It is not safe for concurrent use.
 type Queue[T any] struct {
 	limits       Limits
 	envelopeSize func(envelopeKey string) int

@@ -81,7 +81,7 @@ func TestABatchIsFilledToTheByte(t *testing.T) {
 	}
 }
 
-// Envelopes are in a map, so what holds for one iteration order must hold for every one.
+// Envelopes are in a map, so the order must not depend on the iteration.
 func TestTheEnvelopeWithTheOldestItemGoesFirst(t *testing.T) {
 	for range 20 {
 		queue := newQueue(Limits{10, 1000, time.Minute})

@@ -9,11 +9,11 @@ import (
 	"sluice/internal/record"
 )
 
-// backlog is everything that a lane holds: deliveries that wait in its queue, batches taken from it
+// backlog is everything that a lane has: deliveries that wait in its queue, batches taken from it
 // and not finished, and the quarantine.
 type backlog struct {
 	queue *batch.Queue[Delivery]
-	// bisections were taken from the queue. The last one is next: a batch is worked off before
+	// bisections were taken from the queue. The last one is next: a batch is finished before
 	// another one is taken.
 	bisections []*bisection[*entry]
 	quarantine quarantine

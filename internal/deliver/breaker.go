@@ -33,7 +33,7 @@ var (
 // breaker wraps gobreaker and adds what it lacks. Failures in a row are counted here, because
 // gobreaker forgets those older than its window: five timeouts of a minute each would never meet in
 // a window of 30 s. And the end of the open state is known, because gobreaker changes state only
-// when it is asked. The gate's mutex guards a breaker; onChange is called while it is held.
+// when it is asked. The gate's mutex guards a breaker; onChange is called with it locked.
 type breaker struct {
 	circuit       *gobreaker.TwoStepCircuitBreaker[struct{}]
 	failuresInRow int // of calls that began in the current state

@@ -34,7 +34,7 @@ type Config struct {
 	MaxResends int
 	// RetryDelays are the delays of the retry tiers, ascending.
 	RetryDelays []time.Duration
-	// MaxAge is the age from which a record is not retried anymore; 0: no limit.
+	// MaxAge is the age from which a record is no longer retried; 0: no limit.
 	MaxAge time.Duration
 	// RetryInPlace makes a record wait in its lane for the retry delays, instead of in a retry
 	// topic.

@@ -6,7 +6,7 @@
 // is one goroutine with at most one call in flight:
 //
 //   - lane takes deliveries from its inbox, decides what to do next and waits;
-//   - backlog holds what the lane has: the batch queue, batches being worked off, and the
+//   - backlog is what the lane has: the batch queue, the batches in progress, and the
 //     quarantine of the flood guard;
 //   - callAttempt makes one call: it selects the items, logs their intents, sends them and applies
 //     the verdict;

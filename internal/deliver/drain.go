@@ -115,7 +115,7 @@ func (b *backlog) releaseEntry(released *entry) {
 	b.queue.Finish(released)
 }
 
-// brokenOrder holds the order keys and entities of which a record was released: a later one must
+// brokenOrder contains the order keys and entities of which a record was released: a later one must
 // not be sent, because it would overtake.
 type brokenOrder map[string]bool
 

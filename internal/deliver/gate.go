@@ -31,7 +31,7 @@ type gate struct {
 	cfg Config
 	obs *observe.Pipeline
 
-	mu            sync.Mutex // guards all below; taken by lanes, never while another lock is held
+	mu            sync.Mutex // guards all below; taken by lanes, never while another lock is taken
 	random        *rand.Rand
 	breaker       *breaker
 	hold          hold
@@ -210,7 +210,7 @@ func (g *gate) callLimits() (maxItems int, passedCalls uint64) {
 	return g.size.maxItems(), g.passedCalls
 }
 
-// beginHold is called with g.mu held, like all methods below.
+// beginHold is called with g.mu locked, like all methods below.
 func (g *gate) beginHold(reason observe.HoldReason, permit *permit, response sink.Response, now time.Time) {
 	g.lastFailedLane = permit.lane
 	g.hold.recordFault(reason, permit.started, now, min(response.RetryAfter, g.cfg.RetryAfterCap))

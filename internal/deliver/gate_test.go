@@ -50,8 +50,8 @@ func TestTimeoutsLongerThanTheWindowOpenTheBreaker(t *testing.T) {
 		h.vendor.latency = time.Hour
 		h.dispatchRecords(8*8, nil)
 		testkit.AdvanceClock(5*time.Minute + 10*time.Minute)
-		if held := h.holdReason(); held != "unavailable" {
-			t.Errorf("after timeouts only: got hold reason %q, want unavailable", held)
+		if reason := h.holdReason(); reason != "unavailable" {
+			t.Errorf("after timeouts only: got hold reason %q, want unavailable", reason)
 		}
 		h.cancelAndWait()
 	})
@@ -201,8 +201,8 @@ func TestProbeNowProbesAHeldOperationAtOnce(t *testing.T) {
 		}
 		h.dispatchRecords(8, nil)
 		testkit.AdvanceClock(time.Hour)
-		if held := h.holdReason(); held != "unauthorized" {
-			t.Errorf("got hold reason %q, want unauthorized", held)
+		if reason := h.holdReason(); reason != "unauthorized" {
+			t.Errorf("got hold reason %q, want unauthorized", reason)
 		}
 		fixed = true
 		h.dispatcher.ProbeNow()

@@ -9,12 +9,12 @@ type inbox struct {
 	deliveries []Delivery
 	draining   bool
 	closed     bool
-	notified   chan struct{} // holds one element when something is new
+	notified   chan struct{} // has one element when something is new
 }
 
 func newInbox() *inbox { return &inbox{notified: make(chan struct{}, 1)} }
 
-// put adds a delivery, or returns false if it must not start anymore.
+// put adds a delivery, or returns false if it must not be sent.
 //
 // Whether the assignment is draining is checked under the lock. A lane that releases a record of a
 // key first takes what is in the inbox, and releases what follows the record there. A follower that

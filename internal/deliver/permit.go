@@ -60,7 +60,7 @@ func (p *permit) reportVerdict(verdict verdict, response sink.Response, items in
 	}
 }
 
-// end is called with the gate's mutex held, like all methods below.
+// end is called with the gate's mutex locked, like all methods below.
 func (p *permit) end(signal breakerSignal) {
 	p.ended = true
 	if p.probe {

@@ -43,8 +43,8 @@ func (vendor *rejectingVendor) respond(_ int, items []sink.Item) sink.Response {
 func (h *harness) wantFloodHold() {
 	h.t.Helper()
 	synctest.Wait()
-	if held := h.holdReason(); held != "flood" {
-		h.t.Fatalf("got hold reason %q, want flood", held)
+	if reason := h.holdReason(); reason != "flood" {
+		h.t.Fatalf("got hold reason %q, want flood", reason)
 	}
 }
 
@@ -131,8 +131,8 @@ func TestAnOperatorReleaseResolvesWhatIsInQuarantine(t *testing.T) {
 		floodGuard.Release()
 		testkit.AdvanceClock(time.Second)
 		h.wantOutcomes(map[string]int{"dead rejected": 24})
-		if held := h.holdReason(); held != "" {
-			t.Errorf("got hold reason %q, want none", held)
+		if reason := h.holdReason(); reason != "" {
+			t.Errorf("got hold reason %q, want none", reason)
 		}
 		h.dispatchRecords(24, nil)
 		testkit.AdvanceClock(time.Second)

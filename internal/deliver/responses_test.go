@@ -144,16 +144,16 @@ func TestTheBackOffOfALaneGrows(t *testing.T) {
 func TestTheAgeOfARecordExcludesHolds(t *testing.T) {
 	slow := newResponse(sink.Throttled, 429)
 	slow.RetryAfter = time.Hour
-	for _, held := range []sink.Response{
+	for _, response := range []sink.Response{
 		newResponse(sink.Unavailable, 503), newResponse(sink.Misconfigured, 404), newResponse(sink.Unauthorized, 401),
 		slow,
 	} {
-		t.Run(held.Class.String(), func(t *testing.T) {
+		t.Run(response.Class.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
 				down := true
 				h := startHarness(t, func(_ int, items []sink.Item) sink.Response {
 					if down {
-						return held
+						return response
 					}
 					return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Retryable })
 				}, nil)

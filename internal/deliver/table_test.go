@@ -9,132 +9,141 @@ import (
 	"sluice/internal/sink"
 )
 
+var (
+	retryPolicy      = policy{tokenRefreshable: true, unknownPolicy: sink.UnknownRetry, maxResends: 2}
+	repeatablePolicy = policy{repeatable: true}
+)
+
+func deliveredItems(count int) sink.Response {
+	response := newResponse(sink.Delivered, 200)
+	response.ItemResults = make([]sink.Result, count)
+	return response
+}
+
+func rejectedNaming(indices ...int) sink.Response {
+	response := newResponse(sink.Rejected, 400)
+	for _, index := range indices {
+		response.ItemErrors = append(response.ItemErrors, sink.ItemError{Index: index})
+	}
+	return response
+}
+
+var verdictTests = []struct {
+	name     string
+	policy   policy
+	call     callFacts
+	response sink.Response
+	want     verdict
+}{
+	{
+		"readable response", retryPolicy, callFacts{items: 4}, deliveredItems(4),
+		verdict{action: actionPerItem, signal: signalSuccess},
+	},
+	{
+		"fewer results than items", retryPolicy, callFacts{items: 4}, deliveredItems(3),
+		verdict{action: actionUnknownOutcome, signal: signalSuccess},
+	},
+	{
+		"more results than items", retryPolicy, callFacts{items: 4}, deliveredItems(5),
+		verdict{action: actionUnknownOutcome, signal: signalSuccess},
+	},
+	{
+		"fewer results than items, repeatable", repeatablePolicy, callFacts{items: 4}, deliveredItems(3),
+		verdict{action: actionBackOff, signal: signalFailure, backOff: true},
+	},
+	{
+		"2xx without a readable body", retryPolicy, callFacts{items: 4}, newResponse(sink.Unknown, 200),
+		verdict{action: actionUnknownOutcome, signal: signalSuccess},
+	},
+	{
+		"batch rejected, items named", retryPolicy, callFacts{items: 4}, rejectedNaming(3),
+		verdict{action: actionNamedItems, signal: signalSuccess},
+	},
+	{
+		"batch rejected, indices out of range", retryPolicy, callFacts{items: 4}, rejectedNaming(4, -1),
+		verdict{action: actionBisect, signal: signalSuccess},
+	},
+	{
+		"batch rejected, no item named", retryPolicy, callFacts{items: 4}, newResponse(sink.Rejected, 400),
+		verdict{action: actionBisect, signal: signalSuccess},
+	},
+	{
+		"item rejected alone", retryPolicy, callFacts{items: 1}, newResponse(sink.Rejected, 422),
+		verdict{action: actionSingleItem, signal: signalSuccess},
+	},
+	{
+		"too large", retryPolicy, callFacts{items: 4}, newResponse(sink.TooLarge, 413),
+		verdict{action: actionShrinkCalls, signal: signalSuccess},
+	},
+	{
+		"too large alone", retryPolicy, callFacts{items: 1}, newResponse(sink.TooLarge, 413),
+		verdict{action: actionSingleItem, signal: signalSuccess},
+	},
+	{
+		"unauthorized", retryPolicy, callFacts{items: 4}, newResponse(sink.Unauthorized, 401),
+		verdict{action: actionRefreshToken, signal: signalExcluded},
+	},
+	{
+		"unauthorized with a new token", retryPolicy, callFacts{items: 4, tokenRefreshed: true},
+		newResponse(sink.Unauthorized, 403),
+		verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized},
+	},
+	{
+		"unauthorized, no token to refresh", policy{}, callFacts{items: 4}, newResponse(sink.Unauthorized, 401),
+		verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized},
+	},
+	{
+		"misconfigured", retryPolicy, callFacts{items: 4}, newResponse(sink.Misconfigured, 404),
+		verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured},
+	},
+	{
+		"throttled", retryPolicy, callFacts{items: 4}, newResponse(sink.Throttled, 429),
+		verdict{action: actionThrottle, signal: signalExcluded},
+	},
+	{
+		"unavailable", retryPolicy, callFacts{items: 4}, newResponse(sink.Unavailable, 503),
+		verdict{action: actionBackOff, signal: signalFailure, backOff: true},
+	},
+	{
+		"unknown call", retryPolicy, callFacts{items: 4}, newResponse(sink.Unknown, 504),
+		verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
+	},
+	{
+		"unknown call, no response", retryPolicy, callFacts{items: 4}, newResponse(sink.Unknown, 0),
+		verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
+	},
+	{
+		"unknown call, repeatable", repeatablePolicy, callFacts{items: 4}, newResponse(sink.Unknown, 504),
+		verdict{action: actionBackOff, signal: signalFailure, backOff: true},
+	},
+	{
+		"unreadable response", retryPolicy, callFacts{items: 4}, newResponse(sink.Unknown, 200),
+		verdict{action: actionUnknownOutcome, signal: signalSuccess},
+	},
+	{
+		"unreadable response, repeatable", repeatablePolicy, callFacts{items: 4}, newResponse(sink.Unknown, 200),
+		verdict{action: actionBackOff, signal: signalFailure, backOff: true},
+	},
+	{
+		"batch that fails alone", retryPolicy, callFacts{items: 4, failsAlone: true}, newResponse(sink.Unavailable, 500),
+		verdict{action: actionBisect, signal: signalSuccess},
+	},
+	{
+		"item that fails alone", retryPolicy, callFacts{items: 1, failsAlone: true}, newResponse(sink.Unavailable, 500),
+		verdict{action: actionSingleItem, signal: signalSuccess},
+	},
+	{
+		"no class", retryPolicy, callFacts{items: 4}, sink.Response{},
+		verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
+	},
+	{
+		"a class of items only", retryPolicy, callFacts{items: 4}, newResponse(sink.Retryable, 0),
+		verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
+	},
+}
+
 func TestVerdictFor(t *testing.T) {
-	retry := policy{tokenRefreshable: true, unknownPolicy: sink.UnknownRetry, maxResends: 2}
-	repeatable := policy{repeatable: true}
-	items := func(count int) sink.Response {
-		return sink.Response{
-			Result: sink.Result{Class: sink.Delivered, Status: 200}, ItemResults: make([]sink.Result, count),
-		}
-	}
-	named := newResponse(sink.Rejected, 400)
-	named.ItemErrors = []sink.ItemError{{Index: 3}}
-	outOfRange := newResponse(sink.Rejected, 400)
-	outOfRange.ItemErrors = []sink.ItemError{{Index: 4}, {Index: -1}}
-	cases := []struct {
-		name     string
-		policy   policy
-		call     callFacts
-		response sink.Response
-		want     verdict
-	}{
-		{
-			"readable response", retry, callFacts{items: 4}, items(4),
-			verdict{action: actionPerItem, signal: signalSuccess},
-		},
-		{
-			"fewer results than items", retry, callFacts{items: 4}, items(3),
-			verdict{action: actionUnknownOutcome, signal: signalSuccess},
-		},
-		{
-			"more results than items", retry, callFacts{items: 4}, items(5),
-			verdict{action: actionUnknownOutcome, signal: signalSuccess},
-		},
-		{
-			"fewer results than items, repeatable", repeatable, callFacts{items: 4}, items(3),
-			verdict{action: actionBackOff, signal: signalFailure, backOff: true},
-		},
-		{
-			"2xx without a readable body", retry, callFacts{items: 4}, newResponse(sink.Unknown, 200),
-			verdict{action: actionUnknownOutcome, signal: signalSuccess},
-		},
-		{
-			"batch rejected, items named", retry, callFacts{items: 4}, named,
-			verdict{action: actionNamedItems, signal: signalSuccess},
-		},
-		{
-			"batch rejected, indices out of range", retry, callFacts{items: 4}, outOfRange,
-			verdict{action: actionBisect, signal: signalSuccess},
-		},
-		{
-			"batch rejected, no item named", retry, callFacts{items: 4}, newResponse(sink.Rejected, 400),
-			verdict{action: actionBisect, signal: signalSuccess},
-		},
-		{
-			"item rejected alone", retry, callFacts{items: 1}, newResponse(sink.Rejected, 422),
-			verdict{action: actionSingleItem, signal: signalSuccess},
-		},
-		{
-			"too large", retry, callFacts{items: 4}, newResponse(sink.TooLarge, 413),
-			verdict{action: actionShrinkCalls, signal: signalSuccess},
-		},
-		{
-			"too large alone", retry, callFacts{items: 1}, newResponse(sink.TooLarge, 413),
-			verdict{action: actionSingleItem, signal: signalSuccess},
-		},
-		{
-			"unauthorized", retry, callFacts{items: 4}, newResponse(sink.Unauthorized, 401),
-			verdict{action: actionRefreshToken, signal: signalExcluded},
-		},
-		{
-			"unauthorized with a new token", retry, callFacts{items: 4, tokenRefreshed: true},
-			newResponse(sink.Unauthorized, 403),
-			verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized},
-		},
-		{
-			"unauthorized, no token to refresh", policy{}, callFacts{items: 4}, newResponse(sink.Unauthorized, 401),
-			verdict{action: actionHold, signal: signalExcluded, reason: observe.HoldUnauthorized},
-		},
-		{
-			"misconfigured", retry, callFacts{items: 4}, newResponse(sink.Misconfigured, 404),
-			verdict{action: actionHold, signal: signalFailure, reason: observe.HoldMisconfigured},
-		},
-		{
-			"throttled", retry, callFacts{items: 4}, newResponse(sink.Throttled, 429),
-			verdict{action: actionThrottle, signal: signalExcluded},
-		},
-		{
-			"unavailable", retry, callFacts{items: 4}, newResponse(sink.Unavailable, 503),
-			verdict{action: actionBackOff, signal: signalFailure, backOff: true},
-		},
-		{
-			"unknown call", retry, callFacts{items: 4}, newResponse(sink.Unknown, 504),
-			verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
-		},
-		{
-			"unknown call, no response", retry, callFacts{items: 4}, newResponse(sink.Unknown, 0),
-			verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
-		},
-		{
-			"unknown call, repeatable", repeatable, callFacts{items: 4}, newResponse(sink.Unknown, 504),
-			verdict{action: actionBackOff, signal: signalFailure, backOff: true},
-		},
-		{
-			"unreadable response", retry, callFacts{items: 4}, newResponse(sink.Unknown, 200),
-			verdict{action: actionUnknownOutcome, signal: signalSuccess},
-		},
-		{
-			"unreadable response, repeatable", repeatable, callFacts{items: 4}, newResponse(sink.Unknown, 200),
-			verdict{action: actionBackOff, signal: signalFailure, backOff: true},
-		},
-		{
-			"batch that fails alone", retry, callFacts{items: 4, failsAlone: true}, newResponse(sink.Unavailable, 500),
-			verdict{action: actionBisect, signal: signalSuccess},
-		},
-		{
-			"item that fails alone", retry, callFacts{items: 1, failsAlone: true}, newResponse(sink.Unavailable, 500),
-			verdict{action: actionSingleItem, signal: signalSuccess},
-		},
-		{
-			"no class", retry, callFacts{items: 4}, sink.Response{},
-			verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
-		},
-		{
-			"a class of items only", retry, callFacts{items: 4}, newResponse(sink.Retryable, 0),
-			verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
-		},
-	}
-	for _, tc := range cases {
+	for _, tc := range verdictTests {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := tc.policy.verdictFor(tc.call, tc.response); got != tc.want {
 				t.Fatalf("got %+v, want %+v", got, tc.want)

@@ -60,7 +60,7 @@ type Guard struct {
 	cfg  Config
 	seed maphash.Seed
 
-	notifyMu    sync.Mutex // held while subscribers are called; taken before mu
+	notifyMu    sync.Mutex // locked while subscribers are called, before mu
 	subscribers []func(Status)
 
 	mu            sync.Mutex // guards what follows; nothing else is locked under it

@@ -19,7 +19,7 @@ type keyResult struct {
 	refusal
 }
 
-// window holds the latest result of each of the last keys.
+// window contains the latest result of each of the last keys.
 type window struct {
 	capacity int
 	byKey    map[uint64]*list.Element
