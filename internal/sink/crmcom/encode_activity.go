@@ -2,39 +2,39 @@ package crmcom
 
 import "sluice/internal/event"
 
-func encodeAchievement(e *encoder, ev *event.Achievement) {
-	e.writeCustomer(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
-	e.writeClassification(ev.ClassificationIdentifier)
-	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
-	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
-	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4,
-		ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
-	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
-	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
+func encodeAchievement(enc *encoder, payload *event.Achievement) {
+	enc.writeCustomer(payload.AccountsReceivableIdentifier, payload.RewardsParticipantIdentifier)
+	enc.writeClassification(payload.ClassificationIdentifier)
+	enc.writePerformed(payload.PerformedByUnitIdentifier, payload.PerformedOn, payload.Description)
+	enc.writeExternal(payload.ExternalSystem, payload.ExternalSystemReferenceNumber, payload.EventId)
+	enc.writeUDFStrings(payload.UdfString1, payload.UdfString2, payload.UdfString3, payload.UdfString4,
+		payload.UdfString5, payload.UdfString6, payload.UdfString7, payload.UdfString8)
+	enc.writeUDFFloats(payload.UdfFloat1, payload.UdfFloat2, payload.UdfFloat3, payload.UdfFloat4)
+	enc.writeUDFDates(payload.UdfDate1, payload.UdfDate2, payload.UdfDate3, payload.UdfDate4)
 }
 
-func encodeSocialMediaAction(e *encoder, ev *event.SocialMediaAction) {
-	e.writeCustomer(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
-	e.writeOptionalClassification(ev.ClassificationIdentifier)
-	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
-	e.OneOf("social_media", ev.SocialMedia, "FACEBOOK")
-	e.RequiredText("profile", ev.Profile)
-	e.OneOf("action", ev.Action, "LIKE")
-	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
-	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4,
-		ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
-	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
-	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
+func encodeSocialMediaAction(enc *encoder, payload *event.SocialMediaAction) {
+	enc.writeCustomer(payload.AccountsReceivableIdentifier, payload.RewardsParticipantIdentifier)
+	enc.writeOptionalClassification(payload.ClassificationIdentifier)
+	enc.writePerformed(payload.PerformedByUnitIdentifier, payload.PerformedOn, payload.Description)
+	enc.OneOf("social_media", payload.SocialMedia, "FACEBOOK")
+	enc.RequiredText("profile", payload.Profile)
+	enc.OneOf("action", payload.Action, "LIKE")
+	enc.writeExternal(payload.ExternalSystem, payload.ExternalSystemReferenceNumber, payload.EventId)
+	enc.writeUDFStrings(payload.UdfString1, payload.UdfString2, payload.UdfString3, payload.UdfString4,
+		payload.UdfString5, payload.UdfString6, payload.UdfString7, payload.UdfString8)
+	enc.writeUDFFloats(payload.UdfFloat1, payload.UdfFloat2, payload.UdfFloat3, payload.UdfFloat4)
+	enc.writeUDFDates(payload.UdfDate1, payload.UdfDate2, payload.UdfDate3, payload.UdfDate4)
 }
 
-func encodeWebVisit(e *encoder, ev *event.WebVisit) {
-	e.writeCustomer(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
-	e.writeOptionalClassification(ev.ClassificationIdentifier)
-	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
-	e.RequiredText("website", ev.Website)
-	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
-	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4,
-		ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
-	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
-	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
+func encodeWebVisit(enc *encoder, payload *event.WebVisit) {
+	enc.writeCustomer(payload.AccountsReceivableIdentifier, payload.RewardsParticipantIdentifier)
+	enc.writeOptionalClassification(payload.ClassificationIdentifier)
+	enc.writePerformed(payload.PerformedByUnitIdentifier, payload.PerformedOn, payload.Description)
+	enc.RequiredText("website", payload.Website)
+	enc.writeExternal(payload.ExternalSystem, payload.ExternalSystemReferenceNumber, payload.EventId)
+	enc.writeUDFStrings(payload.UdfString1, payload.UdfString2, payload.UdfString3, payload.UdfString4,
+		payload.UdfString5, payload.UdfString6, payload.UdfString7, payload.UdfString8)
+	enc.writeUDFFloats(payload.UdfFloat1, payload.UdfFloat2, payload.UdfFloat3, payload.UdfFloat4)
+	enc.writeUDFDates(payload.UdfDate1, payload.UdfDate2, payload.UdfDate3, payload.UdfDate4)
 }

@@ -5,34 +5,35 @@ import (
 	"sluice/internal/sink/jsonwriter"
 )
 
-func encodeFinancialAchievement(e *encoder, ev *event.FinancialAchievement) {
-	e.writeCustomer(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
-	e.writeClassification(ev.ClassificationIdentifier)
-	e.writeOptionalProduct(ev.ProductIdentifier)
-	e.writePaymentMedium(ev.PaymentMediumBrandIdentifier, ev.PaymentMediumTypeIdentifier, ev.PaymentMediumIdentifier)
-	if ev.Amount != nil {
-		e.requireSince(r11, "amount")
+func encodeFinancialAchievement(enc *encoder, payload *event.FinancialAchievement) {
+	enc.writeCustomer(payload.AccountsReceivableIdentifier, payload.RewardsParticipantIdentifier)
+	enc.writeClassification(payload.ClassificationIdentifier)
+	enc.writeOptionalProduct(payload.ProductIdentifier)
+	enc.writePaymentMedium(payload.PaymentMediumBrandIdentifier, payload.PaymentMediumTypeIdentifier,
+		payload.PaymentMediumIdentifier)
+	if payload.Amount != nil {
+		enc.requireSince(r11, "amount")
 	}
-	e.writeOptionalDecimal("amount", ev.Amount)
-	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
-	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
-	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4,
-		ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
-	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
-	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
+	enc.writeOptionalDecimal("amount", payload.Amount)
+	enc.writePerformed(payload.PerformedByUnitIdentifier, payload.PerformedOn, payload.Description)
+	enc.writeExternal(payload.ExternalSystem, payload.ExternalSystemReferenceNumber, payload.EventId)
+	enc.writeUDFStrings(payload.UdfString1, payload.UdfString2, payload.UdfString3, payload.UdfString4,
+		payload.UdfString5, payload.UdfString6, payload.UdfString7, payload.UdfString8)
+	enc.writeUDFFloats(payload.UdfFloat1, payload.UdfFloat2, payload.UdfFloat3, payload.UdfFloat4)
+	enc.writeUDFDates(payload.UdfDate1, payload.UdfDate2, payload.UdfDate3, payload.UdfDate4)
 }
 
-func encodeFinancialStatement(e *encoder, ev *event.FinancialStatement) {
-	e.requireSince(r11, "event")
-	e.writeCustomer(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
-	e.writeClassification(ev.ClassificationIdentifier)
-	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
-	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
-	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4,
-		ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8)
-	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
-	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
-	e.writeIndicators(ev.MeasuredKeyPerformanceIndicatorsSet)
+func encodeFinancialStatement(enc *encoder, payload *event.FinancialStatement) {
+	enc.requireSince(r11, "event")
+	enc.writeCustomer(payload.AccountsReceivableIdentifier, payload.RewardsParticipantIdentifier)
+	enc.writeClassification(payload.ClassificationIdentifier)
+	enc.writePerformed(payload.PerformedByUnitIdentifier, payload.PerformedOn, payload.Description)
+	enc.writeExternal(payload.ExternalSystem, payload.ExternalSystemReferenceNumber, payload.EventId)
+	enc.writeUDFStrings(payload.UdfString1, payload.UdfString2, payload.UdfString3, payload.UdfString4,
+		payload.UdfString5, payload.UdfString6, payload.UdfString7, payload.UdfString8)
+	enc.writeUDFFloats(payload.UdfFloat1, payload.UdfFloat2, payload.UdfFloat3, payload.UdfFloat4)
+	enc.writeUDFDates(payload.UdfDate1, payload.UdfDate2, payload.UdfDate3, payload.UdfDate4)
+	enc.writeIndicators(payload.MeasuredKeyPerformanceIndicatorsSet)
 }
 
 // writeIndicators omits the member if there are no indicators: the page does not say that it is

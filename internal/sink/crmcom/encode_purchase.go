@@ -5,30 +5,31 @@ import (
 	"sluice/internal/sink/jsonwriter"
 )
 
-func encodePurchase(e *encoder, ev *event.Purchase) {
-	e.writeCustomer(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
-	e.writeOptionalClassification(ev.ClassificationIdentifier)
-	e.writePerformed(ev.PerformedByUnitIdentifier, ev.PerformedOn, ev.Description)
-	e.RequiredText("reference_number", ev.ReferenceNumber)
-	e.writePaymentMedium(ev.PaymentMediumBrandIdentifier, ev.PaymentMediumTypeIdentifier, ev.PaymentMediumIdentifier)
-	e.writeInvoice(ev.InvoiceIdentifier)
-	e.writeExternal(ev.ExternalSystem, ev.ExternalSystemReferenceNumber, ev.EventId)
-	e.writeUDFStrings(ev.UdfString1, ev.UdfString2, ev.UdfString3, ev.UdfString4,
-		ev.UdfString5, ev.UdfString6, ev.UdfString7, ev.UdfString8,
-		ev.UdfString9, ev.UdfString10, ev.UdfString11, ev.UdfString12,
-		ev.UdfString13, ev.UdfString14, ev.UdfString15, ev.UdfString16)
-	e.writeUDFFloats(ev.UdfFloat1, ev.UdfFloat2, ev.UdfFloat3, ev.UdfFloat4)
-	e.writeUDFDates(ev.UdfDate1, ev.UdfDate2, ev.UdfDate3, ev.UdfDate4)
-	e.writeProducts(ev.ProductsSet)
-	e.chooseEnvelope(ev.IntendedCurrencyIdentifier)
+func encodePurchase(enc *encoder, payload *event.Purchase) {
+	enc.writeCustomer(payload.AccountsReceivableIdentifier, payload.RewardsParticipantIdentifier)
+	enc.writeOptionalClassification(payload.ClassificationIdentifier)
+	enc.writePerformed(payload.PerformedByUnitIdentifier, payload.PerformedOn, payload.Description)
+	enc.RequiredText("reference_number", payload.ReferenceNumber)
+	enc.writePaymentMedium(payload.PaymentMediumBrandIdentifier, payload.PaymentMediumTypeIdentifier,
+		payload.PaymentMediumIdentifier)
+	enc.writeInvoice(payload.InvoiceIdentifier)
+	enc.writeExternal(payload.ExternalSystem, payload.ExternalSystemReferenceNumber, payload.EventId)
+	enc.writeUDFStrings(payload.UdfString1, payload.UdfString2, payload.UdfString3, payload.UdfString4,
+		payload.UdfString5, payload.UdfString6, payload.UdfString7, payload.UdfString8,
+		payload.UdfString9, payload.UdfString10, payload.UdfString11, payload.UdfString12,
+		payload.UdfString13, payload.UdfString14, payload.UdfString15, payload.UdfString16)
+	enc.writeUDFFloats(payload.UdfFloat1, payload.UdfFloat2, payload.UdfFloat3, payload.UdfFloat4)
+	enc.writeUDFDates(payload.UdfDate1, payload.UdfDate2, payload.UdfDate3, payload.UdfDate4)
+	enc.writeProducts(payload.ProductsSet)
+	enc.chooseEnvelope(payload.IntendedCurrencyIdentifier)
 }
 
-func (e *encoder) writeInvoice(i *event.InvoiceIdentifier) {
-	if i == nil {
+func (e *encoder) writeInvoice(invoice *event.InvoiceIdentifier) {
+	if invoice == nil {
 		return
 	}
-	e.writeIdentifier("invoice_identifier", key{"id", i.Id}, key{"number", i.Number},
-		key{"reference_number", i.ReferenceNumber}, key{"back_office_code", i.BackOfficeCode})
+	e.writeIdentifier("invoice_identifier", key{"id", invoice.Id}, key{"number", invoice.Number},
+		key{"reference_number", invoice.ReferenceNumber}, key{"back_office_code", invoice.BackOfficeCode})
 }
 
 func (e *encoder) writeProducts(products []event.PurchaseProduct) {
@@ -49,13 +50,13 @@ const currencyMember = "intended_currency_identifier"
 
 // chooseEnvelope makes the currency the item's envelope key: the vendor takes it as a parameter of
 // the call and not of the event.
-func (e *encoder) chooseEnvelope(c *event.CurrencyIdentifier) {
-	if c == nil {
+func (e *encoder) chooseEnvelope(currency *event.CurrencyIdentifier) {
+	if currency == nil {
 		return
 	}
 	e.requireSince(r11, currencyMember)
-	var currency jsonwriter.Writer
-	writeKeys(&currency, currencyMember, key{"id", c.Id}, key{"code", c.Code})
-	e.AddViolations(currency.Violations()...)
-	e.envelopeKey = string(currency.Bytes())
+	var keyWriter jsonwriter.Writer
+	writeKeys(&keyWriter, currencyMember, key{"id", currency.Id}, key{"code", currency.Code})
+	e.AddViolations(keyWriter.Violations()...)
+	e.envelopeKey = string(keyWriter.Bytes())
 }

@@ -20,22 +20,22 @@ func (e *encoder) writeIdentifier(name string, keys ...key) {
 }
 
 // writeKeys writes the object of an identifier. Violations name field, which is the event's.
-func writeKeys(w *jsonwriter.Writer, field string, keys ...key) {
+func writeKeys(writer *jsonwriter.Writer, field string, keys ...key) {
 	given := 0
-	w.BeginObject(field)
+	writer.BeginObject(field)
 	for _, k := range keys {
 		if k.value == nil {
 			continue
 		}
 		given++
 		if *k.value == "" {
-			w.AddViolation(k.name, "must not be empty")
+			writer.AddViolation(k.name, "must not be empty")
 		}
-		w.Text(k.name, *k.value)
+		writer.Text(k.name, *k.value)
 	}
-	w.EndObject()
+	writer.EndObject()
 	if given != 1 {
-		w.AddViolation(field, "exactly one of "+joinKeyNames(keys)+" is mandatory")
+		writer.AddViolation(field, "exactly one of "+joinKeyNames(keys)+" is mandatory")
 	}
 }
 
@@ -70,41 +70,43 @@ func (e *encoder) writeCustomer(account *event.AccountIdentifier, participant *e
 	}
 }
 
-func (e *encoder) writeParticipant(name string, p event.ParticipantIdentifier) {
-	e.writeIdentifier(name, key{"id", p.Id}, key{"number", p.Number})
+func (e *encoder) writeParticipant(name string, participant event.ParticipantIdentifier) {
+	e.writeIdentifier(name, key{"id", participant.Id}, key{"number", participant.Number})
 }
 
-func (e *encoder) writeClassification(c event.ClassificationIdentifier) {
+func (e *encoder) writeClassification(classification event.ClassificationIdentifier) {
 	e.writeIdentifier("classification_identifier",
-		key{"id", c.Id}, key{"name", c.Name}, key{"alternative_code", c.AlternativeCode})
+		key{"id", classification.Id}, key{"name", classification.Name},
+		key{"alternative_code", classification.AlternativeCode})
 }
 
-func (e *encoder) writeOptionalClassification(c *event.ClassificationIdentifier) {
-	if c != nil {
-		e.writeClassification(*c)
+func (e *encoder) writeOptionalClassification(classification *event.ClassificationIdentifier) {
+	if classification != nil {
+		e.writeClassification(*classification)
 	}
 }
 
 // writeUnit writes the unit, whose member was renamed in R18. Violations name the event's field in
 // every release.
-func (e *encoder) writeUnit(u event.UnitIdentifier) {
+func (e *encoder) writeUnit(unit event.UnitIdentifier) {
 	const field = "performed_by_unit_identifier"
 	name := field
 	if e.release >= r18 {
 		name = "performed_by_business_unit_identifier"
 	}
 	e.Key(name)
-	writeKeys(&e.Writer, field, key{"id", u.Id}, key{"name", u.Name}, key{"alternative_code", u.AlternativeCode})
+	writeKeys(&e.Writer, field, key{"id", unit.Id}, key{"name", unit.Name},
+		key{"alternative_code", unit.AlternativeCode})
 }
 
-func (e *encoder) writeProduct(p event.ProductIdentifier) {
-	e.writeIdentifier("product_identifier", key{"id", p.Id}, key{"code", p.Code},
-		key{"alternative_code", p.AlternativeCode})
+func (e *encoder) writeProduct(product event.ProductIdentifier) {
+	e.writeIdentifier("product_identifier", key{"id", product.Id}, key{"code", product.Code},
+		key{"alternative_code", product.AlternativeCode})
 }
 
-func (e *encoder) writeOptionalProduct(p *event.ProductIdentifier) {
-	if p != nil {
-		e.writeProduct(*p)
+func (e *encoder) writeOptionalProduct(product *event.ProductIdentifier) {
+	if product != nil {
+		e.writeProduct(*product)
 	}
 }
 

@@ -124,7 +124,8 @@ func namedItems(text string, items []sink.Item) []int {
 	return named
 }
 
-// isIdentifierRune reports whether r may be part of a topic's name or an offset.
-func isIdentifierRune(r rune) bool {
-	return r == '.' || r == '_' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+// isIdentifierRune reports whether char may be part of a topic's name or an offset.
+func isIdentifierRune(char rune) bool {
+	return char == '.' || char == '_' || char == '-' || char >= '0' && char <= '9' || char >= 'a' && char <= 'z' ||
+		char >= 'A' && char <= 'Z'
 }

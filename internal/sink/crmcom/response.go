@@ -151,10 +151,10 @@ func unknownResult(httpStatus int, message string) sink.Result {
 	return sink.Result{Class: sink.Unknown, Status: httpStatus, Message: message}
 }
 
-func (a *account) unprocessedResult(r *row, token string) sink.Result {
+func (a *account) unprocessedResult(row *row, token string) sink.Result {
 	return sink.Result{
-		Class:   a.meaningOf(r.code).resultClass(),
-		Code:    redactText(r.code, token),
-		Message: redactText(r.description, token),
+		Class:   a.meaningOf(row.code).resultClass(),
+		Code:    redactText(row.code, token),
+		Message: redactText(row.description, token),
 	}
 }

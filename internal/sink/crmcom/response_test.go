@@ -197,13 +197,15 @@ func TestRefusedCallIsClassifiedByItsCodeAndText(t *testing.T) {
 			sink.Rejected, []int{0, 2}},
 		{"named with 422", 422, refusedResponse("ERROR", "events-0-2"), 3, sink.Rejected, []int{2}},
 		{"a failure of the vendor", 200, refusedResponse("DeadlockException", ""), 3, sink.Unavailable, nil},
-		{"retryable, with other items", 200, refusedResponse("NotFoundAPIValueException", "events-0-0"), 3, sink.Rejected,
+		{"retryable, with other items", 200, refusedResponse("NotFoundAPIValueException", "events-0-0"), 3,
+			sink.Rejected,
 			nil},
 		{"retryable as configured, with other items", 200, refusedResponse("BusyException", ""), 3, sink.Rejected, nil},
 		{"400 without an envelope", 400, "<html>", 3, sink.Rejected, nil},
 		{"400 without a status", 400, "{}", 3, sink.Rejected, nil},
-		{"refused, but with processed items", 200, strings.Replace(bulkResponse(processedRows("events-0-0"), "[]"), `"OK"`,
-			`"ERROR"`, 1), 3, sink.Unknown, nil},
+		{"refused, but with processed items", 200,
+			strings.Replace(bulkResponse(processedRows("events-0-0"), "[]"), `"OK"`,
+				`"ERROR"`, 1), 3, sink.Unknown, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := newTestAccount(t, codes).readResponse(exchangeWith(test.status, test.body), newTestItems(test.items),

@@ -166,8 +166,8 @@ func (c *cursor) skipValue() {
 	}
 }
 
-// endsLiteral reports whether b may follow a number, true, false or null.
-func endsLiteral(b byte) bool { return bytes.IndexByte([]byte(",]} \t\r\n"), b) >= 0 }
+// endsLiteral reports whether char may follow a number, true, false or null.
+func endsLiteral(char byte) bool { return bytes.IndexByte([]byte(",]} \t\r\n"), char) >= 0 }
 
 func (c *cursor) skipString() {
 	for c.pos++; c.json[c.pos] != '"'; c.pos++ {

@@ -114,20 +114,20 @@ func (w *Writer) BeginArray(name string) {
 
 // Objects writes a member that is an array of one object per item, whose members the function
 // writes.
-func Objects[T any](w *Writer, name string, items []T, members func(item *T)) {
-	w.BeginArray(name)
+func Objects[T any](writer *Writer, name string, items []T, members func(item *T)) {
+	writer.BeginArray(name)
 	for i := range items {
-		w.beginObject(segment{name, i})
+		writer.beginObject(segment{name, i})
 		members(&items[i])
-		w.EndObject()
+		writer.EndObject()
 	}
-	w.buf = append(w.buf, ']')
+	writer.buf = append(writer.buf, ']')
 }
 
 // OptionalObjects is Objects for an array that may be absent, which is nil.
-func OptionalObjects[T any](w *Writer, name string, items []T, members func(item *T)) {
+func OptionalObjects[T any](writer *Writer, name string, items []T, members func(item *T)) {
 	if items != nil {
-		Objects(w, name, items, members)
+		Objects(writer, name, items, members)
 	}
 }
 
@@ -251,20 +251,20 @@ func (w *Writer) Time(name string, instant time.Time, layout string) {
 	w.buf = append(w.buf, '"')
 }
 
-func (w *Writer) beginObject(s segment) {
+func (w *Writer) beginObject(step segment) {
 	w.buf = appendSeparator(w.buf)
 	w.buf = append(w.buf, '{')
-	w.path = append(w.path, s)
+	w.path = append(w.path, step)
 }
 
 // appendSeparator appends the comma before a member or element that is not the first one.
-func appendSeparator(b []byte) []byte {
-	if len(b) == 0 {
-		return b
+func appendSeparator(buf []byte) []byte {
+	if len(buf) == 0 {
+		return buf
 	}
-	switch b[len(b)-1] {
+	switch buf[len(buf)-1] {
 	case '{', '[', ':':
-		return b
+		return buf
 	}
-	return append(b, ',')
+	return append(buf, ',')
 }

@@ -104,7 +104,7 @@ type watchedBody struct {
 
 // Read holds the attempt's mutex while it reads: bodies are in memory, and seal must not overtake a
 // read that has begun.
-func (b *watchedBody) Read(p []byte) (int, error) {
+func (b *watchedBody) Read(buf []byte) (int, error) {
 	b.attempt.mu.Lock()
 	defer b.attempt.mu.Unlock()
 	if b.remaining == 0 {
@@ -113,7 +113,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	if b.attempt.sealed {
 		return 0, errSealed
 	}
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(buf)
 	b.remaining -= int64(n)
 	if b.remaining == 0 || errors.Is(err, io.EOF) {
 		b.attempt.bodyHanded = true

@@ -34,9 +34,9 @@ type bodyReader struct {
 	suffix   []byte
 }
 
-func (r *bodyReader) Read(b []byte) (int, error) {
+func (r *bodyReader) Read(buf []byte) (int, error) {
 	n := 0
-	for n < len(b) {
+	for n < len(buf) {
 		for len(r.rest) == 0 {
 			if !r.nextPiece() {
 				if n == 0 {
@@ -45,7 +45,7 @@ func (r *bodyReader) Read(b []byte) (int, error) {
 				return n, nil
 			}
 		}
-		copied := copy(b[n:], r.rest)
+		copied := copy(buf[n:], r.rest)
 		r.rest = r.rest[copied:]
 		n += copied
 	}

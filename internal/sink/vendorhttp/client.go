@@ -61,10 +61,10 @@ const idleTimeout = 4 * time.Second
 // NewClient returns the client of one account. It follows no redirect: a POST would come back as a
 // GET, and the token would go to whatever host the vendor names. The context of a call is the only
 // limit on its duration. The error is about CAFile.
-func NewClient(o Options) (*http.Client, error) {
-	transport := o.Transport
+func NewClient(options Options) (*http.Client, error) {
+	transport := options.Transport
 	if transport == nil {
-		own, err := newTransport(o)
+		own, err := newTransport(options)
 		if err != nil {
 			return nil, err
 		}
@@ -76,20 +76,20 @@ func NewClient(o Options) (*http.Client, error) {
 	}, nil
 }
 
-func newTransport(o Options) (*http.Transport, error) {
-	roots, err := loadRoots(o.CAFile)
+func newTransport(options Options) (*http.Transport, error) {
+	roots, err := loadRoots(options.CAFile)
 	if err != nil {
 		return nil, err
 	}
-	idle := max(o.Concurrency, 1)
+	idle := max(options.Concurrency, 1)
 	return &http.Transport{
-		Proxy:               o.Proxy,
+		Proxy:               options.Proxy,
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 10 * time.Second,
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			RootCAs:            roots,
-			InsecureSkipVerify: o.InsecureSkipVerify,
+			InsecureSkipVerify: options.InsecureSkipVerify,
 		},
 		ForceAttemptHTTP2: true,
 		// Pings find a peer that is gone. Without them each call on its connection would time out.

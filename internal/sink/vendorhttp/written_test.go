@@ -95,7 +95,8 @@ func (v *endingVendor) makeCall(t *testing.T, client *http.Client, c endingCall)
 	req.Body, req.ContentLength, req.GetBody = Body(nil, []sink.Item{{Body: make([]byte, c.size)}}, nil)
 	c.endCall, c.ended = end, make(chan struct{})
 	v.calls <- c
-	// The server may respond while the connection is being closed, so a response is no failure here.
+	// The server may respond while the connection is being closed, so a response is no failure
+	// here.
 	exchange := RoundTrip(ctx, client, req, 0)
 	close(c.ended)
 	return exchange.RequestWritten, <-v.gotWhole
