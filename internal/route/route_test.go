@@ -82,7 +82,6 @@ func TestRejectedRecordDoesNotAffectOthers(t *testing.T) {
 					}
 					return
 				}
-				got := h.readDeadLetters(1)[0]
 				want := map[string]string{
 					record.HeaderCause: test.cause, record.HeaderOperation: test.operation,
 					record.HeaderAttempt: "1", record.HeaderOriginOffset: "1",
@@ -91,16 +90,23 @@ func TestRejectedRecordDoesNotAffectOthers(t *testing.T) {
 				if test.reason != "" {
 					want["__connect.errors.exception.message"] = test.reason
 				}
-				for key, value := range want {
-					if got[key] != value {
-						t.Errorf("header %s: got %q, want %q", key, got[key], value)
-					}
-				}
+				h.checkDeadLetter(want)
 				if n := h.obs.Snapshot().Dead[test.cause]; n != 1 {
 					t.Errorf("got %d dead letters with cause %s, want 1", n, test.cause)
 				}
 			})
 		})
+	}
+}
+
+// checkDeadLetter checks that there is one dead letter, with these headers.
+func (h *harness) checkDeadLetter(want map[string]string) {
+	h.t.Helper()
+	got := h.readDeadLetters(1)[0]
+	for key, value := range want {
+		if got[key] != value {
+			h.t.Errorf("header %s: got %q, want %q", key, got[key], value)
+		}
 	}
 }
 

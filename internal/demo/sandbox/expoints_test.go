@@ -130,11 +130,8 @@ func TestExpointsRefusesTheWholeBatchForOneInvalidCustomer(t *testing.T) {
 		return customerBatch(feedbackItem, withChanges(otherFeedbackItem, changes))
 	}
 	data := func(elements ...string) fields {
-		return fields{
-			"Data": json.RawMessage(
-				"[" + strings.Join(append(elements, `{"CustomerDataColumnId":15,"Value":"J"}`), ",") + "]",
-			),
-		}
+		elements = append(elements, `{"CustomerDataColumnId":15,"Value":"J"}`)
+		return fields{"Data": json.RawMessage("[" + strings.Join(elements, ",") + "]")}
 	}
 	tests := []struct {
 		name, body, key, text string
