@@ -24,8 +24,8 @@
 //     doubt, and Rejected only what it will refuse again.
 //   - No message, error or log field may hold a token, a payload or personal data. Texts from a
 //     vendor pass through vendorhttp.Redact.
-//   - Package conformance runs every registered operation against a fake vendor. A new vendor passes
-//     it before it is released.
+//   - Package conformance runs every registered operation against a fake vendor. A new vendor must
+//     pass it.
 package sink
 
 import (
