@@ -215,7 +215,7 @@ func (s *fakeStages) handleRecord(ctx context.Context, r *record.Record, latency
 	if outcome.Disposition == record.DispositionDelivered {
 		s.harness.vendor.acceptRecord(r)
 	}
-	s.harness.commits.Settled(r.Raw.Topic, r.Raw.Partition, r.Raw.Offset)
+	s.harness.commits.MarkSettled(r.Raw.Topic, r.Raw.Partition, r.Raw.Offset)
 	_ = s.settler.Settle(ctx, []record.Outcome{outcome})
 }
 
@@ -290,7 +290,7 @@ func (h *harness) startMember(
 func (h *harness) memberConfig(uplink *testkit.Uplink) consume.Config {
 	return consume.Config{
 		Topic: source, Group: group,
-		ClientOptions: []kgo.Opt{kgo.SeedBrokers(h.Brokers()...), kgo.Dialer(uplink.Dial)},
+		ClientOptions: []kgo.Opt{kgo.SeedBrokers(h.Brokers()...), kgo.Dialer(uplink.DialContext)},
 		RetryTiers: []consume.RetryTier{
 			{Topic: tier10s, Delay: 10 * time.Second}, {Topic: tier1m, Delay: time.Minute},
 		},
@@ -308,7 +308,7 @@ func (m *member) stopCleanly() {
 
 // crashMember cuts the member off from the broker and stops it: what it still does reaches nobody.
 func (m *member) crashMember() {
-	m.uplink.Cut()
+	m.uplink.CutConnections()
 	m.stopWork()
 	m.stopFetching()
 	<-m.stopped

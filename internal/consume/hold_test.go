@@ -85,8 +85,8 @@ func TestUnreadableRetryPartitionHoldsOnlyItsOwnRecovery(t *testing.T) {
 				if err := producer.EndTransaction(h.t.Context(), kgo.TryAbort); err != nil {
 					h.t.Fatal(err)
 				}
-				h.commits.Settled(tier10s, 1, r.Offset)
-				h.commits.Settled(tier10s, 1, r.Offset+1)
+				h.commits.MarkSettled(tier10s, 1, r.Offset)
+				h.commits.MarkSettled(tier10s, 1, r.Offset+1)
 			}
 		},
 	}

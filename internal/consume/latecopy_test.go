@@ -28,7 +28,7 @@ func TestSkippedLateCopyDoesNotSettleItsOrigin(t *testing.T) {
 			s.isStuck = func(r *record.Record) bool { return away.Load() && (r.TierDelay > 0 || r.Origin.Offset == 0) }
 		})
 		testkit.AdvanceClock(10 * time.Second)
-		h.commits.Settled(tier10s, 0, 1)
+		h.commits.MarkSettled(tier10s, 0, 1)
 		h.produceCopy(tier10s, 0, 0, 1, time.Now(), "an owner that lost it")
 		testkit.AdvanceClock(10 * time.Second)
 		second.stopCleanly()
@@ -49,14 +49,14 @@ func TestSkippedLateCopyDoesNotReplaceAnotherCopy(t *testing.T) {
 		h.produceToFirst(3)
 		h.produceCopy(tier10s, 0, 0, 1, time.Now(), "earlier")
 		h.produceCopy(tier1m, 0, 1000, 1, time.Now(), "earlier") // of another source record
-		h.commits.Settled(source, 0, 0)
+		h.commits.MarkSettled(source, 0, 0)
 		var away atomic.Bool
 		away.Store(true)
 		second := h.startMember(1, 0, func(s *fakeStages, _ *consume.Config) {
 			s.isStuck = func(r *record.Record) bool { return away.Load() && r.TierDelay > 0 }
 		})
 		testkit.AdvanceClock(10 * time.Second)
-		h.commits.Settled(tier1m, 0, 1)
+		h.commits.MarkSettled(tier1m, 0, 1)
 		h.produceCopy(tier1m, 0, 0, 2, time.Now(), "an owner that lost it")
 		testkit.AdvanceClock(10 * time.Second)
 		second.stopCleanly()

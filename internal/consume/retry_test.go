@@ -47,9 +47,9 @@ func TestNewestOfSeveralCopiesIsDelivered(t *testing.T) {
 		}
 		h.produceCopy(tier1m, 0, 1, 2, now.Add(30*time.Second), "earlier")
 		for o := range int64(2) {
-			h.commits.Settled(tier10s, 0, o) // older copies
+			h.commits.MarkSettled(tier10s, 0, o) // older copies
 		}
-		h.commits.Settled(source, 0, 1)
+		h.commits.MarkSettled(source, 0, 1)
 		m := h.startMember(1, 0, nil)
 		testkit.AdvanceClock(20 * time.Second)
 		h.checkDeliveries(2, 0)
@@ -67,7 +67,7 @@ func TestLateCopyOfAnEarlierOwnerIsSkipped(t *testing.T) {
 		h.produceToFirst(3)
 		m := h.startMember(1, 0, nil)
 		h.awaitOffset(source, 0, 3)
-		h.commits.Settled(tier10s, 0, 0)
+		h.commits.MarkSettled(tier10s, 0, 0)
 		h.produceCopy(tier10s, 0, 1, 1, time.Now().Add(10*time.Second), "an owner that lost it")
 		h.awaitOffset(tier10s, 0, 1)
 		m.stopCleanly()

@@ -134,7 +134,7 @@ func (h *harness) settleLogGaps(last int64) (left int) {
 	for next := int64(0); next <= last; {
 		reader.PollFetches(h.t.Context()).EachRecord(func(r *kgo.Record) {
 			for ; next < r.Offset; next++ {
-				h.commits.Settled(source, 0, next)
+				h.commits.MarkSettled(source, 0, next)
 			}
 			next++
 			left++

@@ -92,7 +92,7 @@ func TestBothSignalsStopAMemberInEveryState(t *testing.T) {
 				}
 				undo()
 				<-m.stopped
-				if h.commits.Seen() > 0 {
+				if h.commits.CommitCount() > 0 {
 					h.checkCommits()
 				}
 			})

@@ -26,7 +26,7 @@ func (h *harness) produceTransaction(producer *kgo.Client, topic string, count i
 				h.t.Fatal(err)
 			}
 			if end == kgo.TryAbort {
-				h.commits.Settled(topic, p, r.Offset)
+				h.commits.MarkSettled(topic, p, r.Offset)
 			}
 		}
 	}
@@ -34,7 +34,7 @@ func (h *harness) produceTransaction(producer *kgo.Client, topic string, count i
 		h.t.Fatal(err)
 	}
 	for p := range int32(numParts) {
-		h.commits.Settled(topic, p, h.Cluster().PartitionInfo(topic, p).HighWatermark-1)
+		h.commits.MarkSettled(topic, p, h.Cluster().PartitionInfo(topic, p).HighWatermark-1)
 	}
 }
 
@@ -92,7 +92,7 @@ func TestOpenTransactionInARetryTopicHoldsRecovery(t *testing.T) {
 		}
 		h.produceToFirst(3)
 		h.produceCopy(tier10s, 0, 1, 1, time.Now(), "earlier")
-		h.commits.Settled(source, 0, 1)
+		h.commits.MarkSettled(source, 0, 1)
 		m := h.startMember(1, 0, nil)
 		testkit.AdvanceClock(30 * time.Second)
 		h.checkDelivered(0)
@@ -101,7 +101,7 @@ func TestOpenTransactionInARetryTopicHoldsRecovery(t *testing.T) {
 		}
 		testkit.AdvanceClock(30 * time.Second)
 		m.stopCleanly()
-		h.commits.Settled(tier10s, 0, 2) // the marker
+		h.commits.MarkSettled(tier10s, 0, 2) // the marker
 		h.checkDeliveries(4, 0)
 	})
 }

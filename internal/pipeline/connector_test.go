@@ -67,7 +67,7 @@ vendors: {crmcom: {base_url: %q, auth: {web_api_key: %q}}}
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zap.DebugLevel)
-	transport := n.Transport()
+	transport := n.NewTransport()
 	t.Cleanup(transport.CloseIdleConnections)
 	h.obs, h.logs = observe.NewRegistry(prometheus.NewRegistry()), logs
 	if h.connector, err = pipeline.NewConnector(cfg, pipeline.Options{Dial: h.platform.Dial, Transport: transport, Observe: h.obs, Log: zap.New(core)}); err != nil {

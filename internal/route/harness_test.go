@@ -119,7 +119,7 @@ func newHarness(t *testing.T, adjust func(*route.Config)) *harness {
 	}
 	h.registerSchema(purchaseID, "sluice.crmcom.Purchase")
 	h.registerSchema(webVisitID, "sluice.crmcom.WebVisit")
-	transport := network.Transport()
+	transport := network.NewTransport()
 	t.Cleanup(transport.CloseIdleConnections)
 	h.decoder = mustReturn[*decode.Decoder](t)(decode.NewDecoder(decode.Config{
 		URLs: []string{h.platform.RegistryURL()}, Transport: transport, MaxIDs: maxIDs,

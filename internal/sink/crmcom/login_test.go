@@ -150,7 +150,7 @@ func startInMemory(t *testing.T, v *fakeVendor, ttl time.Duration) sink.Operatio
 	base := testkit.ServeHTTP(t, &n, "crm.example:80", v)
 	cfg := configFor(base+"/crmapi/rest/v2", userLogin)
 	cfg.TokenTTL = ttl
-	return newOperations(t, cfg, vendorhttp.Options{Transport: n.Transport()})["purchases"]
+	return newOperations(t, cfg, vendorhttp.Options{Transport: n.NewTransport()})["purchases"]
 }
 
 func TestFailedLoginIsTheResponseAndBacksOff(t *testing.T) {

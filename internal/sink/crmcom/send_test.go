@@ -120,7 +120,7 @@ func TestEndedContextIsClassifiedByWhetherTheCallWasWritten(t *testing.T) {
 func TestRefusedConnectionIsUnavailable(t *testing.T) {
 	var n testkit.Network
 	cfg := configFor("http://crm.example:80/crmapi/rest/v2", userLogin)
-	op := newOperations(t, cfg, vendorhttp.Options{Transport: n.Transport()})["purchases"]
+	op := newOperations(t, cfg, vendorhttp.Options{Transport: n.NewTransport()})["purchases"]
 	if got := op.Send(t.Context(), newTestItems(1)); got.Class != sink.Unavailable || got.MayHaveActed ||
 		got.TokenVersion != 0 {
 		t.Errorf("got %+v", got)

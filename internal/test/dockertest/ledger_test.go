@@ -190,12 +190,12 @@ func (h *harness) checkLedger(deadLetters []*kgo.Record, maxDuplicates int) test
 	ledger := testkit.Ledger{MaxDuplicates: maxDuplicates}
 	originByVendorID := map[string]string{}
 	for origin, produced := range h.produced.records {
-		ledger.Produced(origin, produced.payload)
+		ledger.AddProduced(origin, produced.payload)
 		if produced.vendorID != "" {
 			originByVendorID[produced.vendorID] = origin
 		}
 		if produced.disposition == record.DispositionSkipped {
-			ledger.Skipped(origin)
+			ledger.AddSkipped(origin)
 		}
 	}
 	for _, operation := range h.produced.operations {
@@ -204,17 +204,17 @@ func (h *harness) checkLedger(deadLetters []*kgo.Record, maxDuplicates int) test
 			if !ok {
 				origin = entry.ID
 			}
-			ledger.Delivered(origin, "")
+			ledger.AddDelivered(origin, "")
 			if want := h.produced.records[origin].disposition; want != record.DispositionDelivered {
 				h.t.Errorf("%s: got it delivered, want %v", origin, want)
 			}
 		}
 	}
 	for _, r := range deadLetters {
-		ledger.Dead(record.ParseRetryHeaders(r).Origin.ID(), payloadOf(r.Key, r.Value))
+		ledger.AddDeadLetter(record.ParseRetryHeaders(r).Origin.ID(), payloadOf(r.Key, r.Value))
 	}
 	if err := ledger.Check(); err != nil {
 		h.t.Error(err)
 	}
-	return ledger.Report()
+	return ledger.BuildReport()
 }

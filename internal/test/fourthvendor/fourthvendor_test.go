@@ -59,7 +59,7 @@ vendors: {%s: {%s}}
 	}
 	h.registerSchemas(t, samples)
 	h.client = testkit.NewClient(t, h.platform)
-	transport := network.Transport()
+	transport := network.NewTransport()
 	t.Cleanup(transport.CloseIdleConnections)
 	h.connector, err = pipeline.NewConnector(h.cfg, pipeline.Options{
 		Dial: h.platform.Dial, Transport: transport, Vendors: vendors,

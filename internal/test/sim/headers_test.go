@@ -123,7 +123,7 @@ func (o *oracles) checkDeadLetter(r *kgo.Record) {
 		return
 	}
 	id, cause := original.origin.ID(), record.Cause(added[record.HeaderCause])
-	o.ledger.outcomes.Dead(id, personalText(original.kind, original.seq))
+	o.ledger.outcomes.AddDeadLetter(id, personalText(original.kind, original.seq))
 	if !o.isAllowedCause(original.kind, cause) {
 		o.addViolation("%s (%s) is dead with cause %q", id, original.kind, cause)
 	}

@@ -71,9 +71,9 @@ func (l *ledger) recordProduced(original *producedRecord, skipped bool) {
 	l.records[original.origin.ID()] = original
 	l.bySeq[original.seq] = original
 	l.mu.Unlock()
-	l.outcomes.Produced(original.origin.ID(), personalText(original.kind, original.seq))
+	l.outcomes.AddProduced(original.origin.ID(), personalText(original.kind, original.seq))
 	if skipped {
-		l.outcomes.Skipped(original.origin.ID())
+		l.outcomes.AddSkipped(original.origin.ID())
 		l.settleRecord(original.origin.ID())
 	}
 }
@@ -97,7 +97,7 @@ func (l *ledger) recordAccepted(entry sandbox.LedgerEntry) {
 		l.addViolation("the vendor accepted %s for %s, want %s", entry.Body, id, want)
 	}
 	l.mu.Unlock()
-	l.outcomes.Delivered(id, personalText(original.kind, original.seq))
+	l.outcomes.AddDelivered(id, personalText(original.kind, original.seq))
 	l.settleRecord(id)
 }
 
@@ -126,7 +126,7 @@ func (l *ledger) recordMoved(id string, to recordPosition, dead bool, attempt in
 	late := !dead && (l.delivered[id]+l.dead[id] > 0 || len(l.copies[id]) > 0 && attempt <= l.attempts[id])
 	l.mu.Unlock()
 	if late {
-		l.commits.Settled(to.topic, to.partition, to.offset)
+		l.commits.MarkSettled(to.topic, to.partition, to.offset)
 		return
 	}
 	l.settleRecord(id)
@@ -147,10 +147,10 @@ func (l *ledger) settleRecord(id string) {
 	delete(l.copies, id)
 	l.mu.Unlock()
 	if original != nil {
-		l.commits.Settled(original.origin.Topic, original.origin.Partition, original.origin.Offset)
+		l.commits.MarkSettled(original.origin.Topic, original.origin.Partition, original.origin.Offset)
 	}
 	for _, position := range copies {
-		l.commits.Settled(position.topic, position.partition, position.offset)
+		l.commits.MarkSettled(position.topic, position.partition, position.offset)
 	}
 }
 

@@ -51,11 +51,11 @@ func (h *harness) startRunner(build func(pipeline.Options) runner) *member {
 	}
 	// As in production, the connector closes idle connections before the vendor would.
 	started.transport = &http.Transport{
-		DialContext: started.httpUplink.Dial, IdleConnTimeout: 4 * time.Second, MaxIdleConnsPerHost: 8,
+		DialContext: started.httpUplink.DialContext, IdleConnTimeout: 4 * time.Second, MaxIdleConnsPerHost: 8,
 	}
 	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
 	run := build(pipeline.Options{
-		Dial: started.brokerUplink.Dial, Transport: started.transport, Observe: observe.NewRegistry(started.metrics),
+		Dial: started.brokerUplink.DialContext, Transport: started.transport, Observe: observe.NewRegistry(started.metrics),
 		Log: zap.New(zapcore.NewCore(encoder, zapcore.AddSync(h.logs), zapcore.InfoLevel)),
 	})
 	take, stopTake := context.WithCancel(context.Background())
@@ -82,7 +82,7 @@ func (m *member) stop() {
 
 // crash disconnects the member. Whatever it still does reaches nobody.
 func (m *member) crash() {
-	m.httpUplink.Cut()
+	m.httpUplink.CutConnections()
 	m.cutOff()
 	m.abort()
 }
@@ -90,7 +90,7 @@ func (m *member) crash() {
 // cutOff disconnects the member from the brokers. To the group this is a crash, while the member
 // does not notice.
 func (m *member) cutOff() {
-	m.brokerUplink.Cut()
+	m.brokerUplink.CutConnections()
 	synctest.Wait() // data in transit has arrived
 	m.harness.recordCrash()
 }

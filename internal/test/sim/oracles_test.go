@@ -111,7 +111,7 @@ func (o *oracles) readDeadLetters(count int) ([]*kgo.Record, error) {
 func (o *oracles) checkLedger() {
 	o.ledger.mu.Lock()
 	defer o.ledger.mu.Unlock()
-	report := o.ledger.outcomes.Report()
+	report := o.ledger.outcomes.BuildReport()
 	for what, origins := range map[string][]string{
 		"lost": report.Lost, "spurious": report.Spurious, "corrupted": report.Corrupted,
 	} {

@@ -246,7 +246,7 @@ func runCutOff(h *harness) {
 	h.awaitMembers(1)
 	h.produceRecords(0)
 	testkit.AdvanceClock(h.randomDuration(20 * time.Second))
-	first.brokerUplink.Restore()
+	first.brokerUplink.AllowConnections()
 	h.awaitMembers(2)
 	h.awaitSettled()
 	first.stop()

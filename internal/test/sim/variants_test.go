@@ -202,7 +202,7 @@ func TestOmittedItemTreatedAsDeliveredIsCaught(t *testing.T) {
 		if h.commits.Check() == nil {
 			h.Error("commit oracle: got no violation")
 		}
-		if report := h.ledger.outcomes.Report(); len(report.Lost) == 0 {
+		if report := h.ledger.outcomes.BuildReport(); len(report.Lost) == 0 {
 			h.Error("ledger: got nothing lost")
 		}
 	})
@@ -266,14 +266,14 @@ func TestCommitAfterRevocationIsCaught(t *testing.T) {
 		h.awaitMembers(2)
 		h.produceRecords(0)
 		testkit.AdvanceClock(time.Minute) // the new owner has settled what it took over
-		if err := h.commits.Check(); err != nil || h.commits.Rewinds() > 0 {
-			h.Errorf("before the late commit: got error %v and %d rewinds, want none", err, h.commits.Rewinds())
+		if err := h.commits.Check(); err != nil || h.commits.RewindCount() > 0 {
+			h.Errorf("before the late commit: got error %v and %d rewinds, want none", err, h.commits.RewindCount())
 		}
 		close(late)
 		testkit.AdvanceClock(time.Minute)
-		if err := h.commits.Check(); err == nil || h.commits.Rewinds() == 0 {
+		if err := h.commits.Check(); err == nil || h.commits.RewindCount() == 0 {
 			h.Errorf(
-				"commit oracle: got error %v and %d rewinds (%d partitions), want both", err, h.commits.Rewinds(),
+				"commit oracle: got error %v and %d rewinds (%d partitions), want both", err, h.commits.RewindCount(),
 				h.partitions,
 			)
 		}

@@ -97,11 +97,11 @@ func (o *CommitOracle) StartAt(topic string, partition int32, offset int64) {
 	})
 }
 
-// Settled marks one record as settled. It must be called before the code under test can know that
-// the record is settled: in a fake vendor's handler before it responds, or when the record is seen
-// in a retry or dead-letter topic. Offsets without a record, such as those of control records or
-// compacted ones, need it too. It must not be called from a control function of the cluster.
-func (o *CommitOracle) Settled(topic string, partition int32, offset int64) {
+// MarkSettled marks one record as settled. It must be called before the code under test can know
+// that the record is settled: in a fake vendor's handler before it responds, or when the record is
+// seen in a retry or dead-letter topic. Offsets without a record, such as those of control records
+// or compacted ones, need it too. It must not be called from a control function of the cluster.
+func (o *CommitOracle) MarkSettled(topic string, partition int32, offset int64) {
 	o.updatePrefix(topic, partition, func(p *settledPrefix) { p.markSettled(offset) })
 }
 
@@ -112,16 +112,16 @@ func (o *CommitOracle) AllowRewinds() {
 	o.mu.Unlock()
 }
 
-// Rewinds returns the number of commits that were lower than the one before of the same group and
-// partition.
-func (o *CommitOracle) Rewinds() int {
+// RewindCount returns the number of commits that were lower than the one before of the same group
+// and partition.
+func (o *CommitOracle) RewindCount() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.rewinds
 }
 
-// Seen returns the number of commits, each partition of a request counted by itself.
-func (o *CommitOracle) Seen() int {
+// CommitCount returns the number of commits, each partition of a request counted by itself.
+func (o *CommitOracle) CommitCount() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.commitCount

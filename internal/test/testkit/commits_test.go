@@ -98,8 +98,8 @@ func TestOracleComparesCommitsWithWhatIsSettled(t *testing.T) {
 					commitOffset(t, p, byID, offset, strings.Repeat("m", tt.meta))
 				}
 				checkError(t, o.Check(), tt.want)
-				if o.Seen() != len(tt.commits) {
-					t.Errorf("got %d commits, want %d", o.Seen(), len(tt.commits))
+				if o.CommitCount() != len(tt.commits) {
+					t.Errorf("got %d commits, want %d", o.CommitCount(), len(tt.commits))
 				}
 			})
 		}
@@ -109,7 +109,7 @@ func TestOracleComparesCommitsWithWhatIsSettled(t *testing.T) {
 func markSettled(offsets ...int64) func(*testkit.CommitOracle) {
 	return func(o *testkit.CommitOracle) {
 		for _, offset := range offsets {
-			o.Settled(topic, 0, offset)
+			o.MarkSettled(topic, 0, offset)
 		}
 	}
 }

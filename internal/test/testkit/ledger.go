@@ -48,30 +48,30 @@ type Report struct {
 	Duplicates int
 }
 
-// Produced enters that the record was produced, which a test must do once for each record. Two
+// AddProduced enters that the record was produced, which a test must do once for each record. Two
 // calls with different payloads show as a corruption.
-func (l *Ledger) Produced(origin, payload string) {
+func (l *Ledger) AddProduced(origin, payload string) {
 	l.updateEntry(origin, payload, func(e *entry) { e.produced = true })
 }
 
-// Delivered enters one acceptance of the record by the vendor.
-func (l *Ledger) Delivered(origin, payload string) {
+// AddDelivered enters one acceptance of the record by the vendor.
+func (l *Ledger) AddDelivered(origin, payload string) {
 	l.updateEntry(origin, payload, func(e *entry) { e.delivered++ })
 }
 
-// Retry enters that the record is in a retry topic. That is an outcome but not a final one: the
-// record may still be delivered or dead-lettered.
-func (l *Ledger) Retry(origin, payload string) {
+// AddRetried enters that the record is in a retry topic. That is an outcome but not a final one:
+// the record may still be delivered or dead-lettered.
+func (l *Ledger) AddRetried(origin, payload string) {
 	l.updateEntry(origin, payload, func(e *entry) { e.retry = true })
 }
 
-// Dead enters one copy of the record in the dead-letter topic.
-func (l *Ledger) Dead(origin, payload string) {
+// AddDeadLetter enters one copy of the record in the dead-letter topic.
+func (l *Ledger) AddDeadLetter(origin, payload string) {
 	l.updateEntry(origin, payload, func(e *entry) { e.dead++ })
 }
 
-// Skipped enters that the record was skipped by a rule.
-func (l *Ledger) Skipped(origin string) {
+// AddSkipped enters that the record was skipped by a rule.
+func (l *Ledger) AddSkipped(origin string) {
 	l.updateEntry(origin, "", func(e *entry) { e.skipped++ })
 }
 
@@ -95,8 +95,8 @@ func (l *Ledger) updateEntry(origin, payload string, update func(*entry)) {
 	update(e)
 }
 
-// Report summarizes the ledger as it is now.
-func (l *Ledger) Report() Report {
+// BuildReport summarizes the ledger as it is now.
+func (l *Ledger) BuildReport() Report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var r Report
@@ -138,7 +138,7 @@ func (r *Report) addEntry(origin string, e *entry) {
 // ones if there are more than MaxDuplicates. It also fails if nothing was produced, because then
 // nothing was verified.
 func (l *Ledger) Check() error {
-	r := l.Report()
+	r := l.BuildReport()
 	if r.Produced == 0 && len(r.Spurious) == 0 {
 		return errors.New("checking the ledger: nothing was produced")
 	}

@@ -18,51 +18,51 @@ func TestLedgerFindsEachKindOfFailure(t *testing.T) {
 		{"nothing", func(*testkit.Ledger) {}, "nothing was produced"},
 		{"each outcome once", func(l *testkit.Ledger) {
 			for _, o := range []string{"a", "b", "c", "d"} {
-				l.Produced(o, o)
+				l.AddProduced(o, o)
 			}
-			l.Delivered("a", "a")
-			l.Retry("b", "b")
-			l.Dead("c", "c")
-			l.Skipped("d")
+			l.AddDelivered("a", "a")
+			l.AddRetried("b", "b")
+			l.AddDeadLetter("c", "c")
+			l.AddSkipped("d")
 		}, ""},
 		{"delivered after a retry", func(l *testkit.Ledger) {
-			l.Produced("a", "x")
-			l.Retry("a", "x")
-			l.Delivered("a", "x")
+			l.AddProduced("a", "x")
+			l.AddRetried("a", "x")
+			l.AddDelivered("a", "x")
 		}, ""},
-		{"lost", func(l *testkit.Ledger) { l.Produced("a", "x") }, "1 lost (a)"},
-		{"spurious", func(l *testkit.Ledger) { l.Delivered("a", "x") }, "1 spurious (a)"},
+		{"lost", func(l *testkit.Ledger) { l.AddProduced("a", "x") }, "1 lost (a)"},
+		{"spurious", func(l *testkit.Ledger) { l.AddDelivered("a", "x") }, "1 spurious (a)"},
 		{"corrupted on delivery", func(l *testkit.Ledger) {
-			l.Produced("a", "x")
-			l.Delivered("a", "y")
+			l.AddProduced("a", "x")
+			l.AddDelivered("a", "y")
 		}, "1 corrupted (a)"},
 		{"corrupted on the way to the dead-letter topic", func(l *testkit.Ledger) {
-			l.Produced("a", "x")
-			l.Dead("a", "y")
+			l.AddProduced("a", "x")
+			l.AddDeadLetter("a", "y")
 		}, "1 corrupted (a)"},
 		{"delivery entered before the production", func(l *testkit.Ledger) {
-			l.Delivered("a", "x")
-			l.Produced("a", "x")
+			l.AddDelivered("a", "x")
+			l.AddProduced("a", "x")
 		}, ""},
 		{"delivered twice", func(l *testkit.Ledger) {
-			l.Produced("a", "x")
-			l.Delivered("a", "x")
-			l.Delivered("a", "x")
+			l.AddProduced("a", "x")
+			l.AddDelivered("a", "x")
+			l.AddDelivered("a", "x")
 		}, "1 duplicated, with 1 duplicates, want at most 0 (a)"},
 		{"delivered and dead-lettered", func(l *testkit.Ledger) {
-			l.Produced("a", "x")
-			l.Delivered("a", "x")
-			l.Dead("a", "x")
+			l.AddProduced("a", "x")
+			l.AddDelivered("a", "x")
+			l.AddDeadLetter("a", "x")
 		}, "duplicated"},
 		{"duplicate allowed", func(l *testkit.Ledger) {
 			l.MaxDuplicates = 1
-			l.Produced("a", "x")
-			l.Delivered("a", "x")
-			l.Delivered("a", "x")
+			l.AddProduced("a", "x")
+			l.AddDelivered("a", "x")
+			l.AddDelivered("a", "x")
 		}, ""},
 		{"long lists are truncated", func(l *testkit.Ledger) {
 			for i := range 25 {
-				l.Produced(fmt.Sprintf("%02d", i), "x")
+				l.AddProduced(fmt.Sprintf("%02d", i), "x")
 			}
 		}, "25 lost (00, 01, 02, 03, 04, 05, 06, 07, 08, 09 and 15 more)"},
 	}
@@ -84,19 +84,19 @@ func TestReportIsRightForAnyHistory(t *testing.T) {
 			origin := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(t, "origin")
 			switch rapid.IntRange(0, 4).Draw(t, "event") {
 			case 0:
-				l.Produced(origin, origin)
+				l.AddProduced(origin, origin)
 				produced[origin] = true
 			case 1:
-				l.Delivered(origin, origin)
+				l.AddDelivered(origin, origin)
 				final[origin]++
 			case 2:
-				l.Retry(origin, origin)
+				l.AddRetried(origin, origin)
 				retry[origin] = true
 			case 3:
-				l.Dead(origin, origin)
+				l.AddDeadLetter(origin, origin)
 				final[origin]++
 			case 4:
-				l.Skipped(origin)
+				l.AddSkipped(origin)
 				final[origin]++
 			}
 		}
@@ -110,7 +110,7 @@ func TestReportIsRightForAnyHistory(t *testing.T) {
 			}
 			duplicates += max(0, final[origin]-1)
 		}
-		r := l.Report()
+		r := l.BuildReport()
 		if len(r.Lost) != lost || len(r.Spurious) != spurious || r.Duplicates != duplicates || len(r.Corrupted) != 0 {
 			t.Fatalf("got %+v, want %d lost, %d spurious, %d duplicates", r, lost, spurious, duplicates)
 		}

@@ -70,8 +70,8 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	}
 }
 
-// Transport returns a new HTTP transport over the network, without a proxy or compression.
-func (n *Network) Transport() *http.Transport {
+// NewTransport returns a new HTTP transport over the network, without a proxy or compression.
+func (n *Network) NewTransport() *http.Transport {
 	return &http.Transport{DialContext: n.DialContext, DisableCompression: true}
 }
 

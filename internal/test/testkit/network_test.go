@@ -25,7 +25,7 @@ func TestHTTPRunsOnTheFakeClockOfABubble(t *testing.T) {
 			_, _ = io.Copy(w, r.Body)
 		}
 		url := testkit.ServeHTTP(t, &n, "vendor.example:80", http.HandlerFunc(echo))
-		client := &http.Client{Transport: n.Transport()}
+		client := &http.Client{Transport: n.NewTransport()}
 		start := time.Now()
 		resp, err := client.Post(url, "text/plain", strings.NewReader("hello"))
 		if err != nil {
@@ -47,7 +47,7 @@ func TestClientTimeoutIsExactInABubble(t *testing.T) {
 		var n testkit.Network
 		waitForever := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 		url := testkit.ServeHTTP(t, &n, "vendor.example:80", http.HandlerFunc(waitForever))
-		client := &http.Client{Transport: n.Transport(), Timeout: 7 * time.Second}
+		client := &http.Client{Transport: n.NewTransport(), Timeout: 7 * time.Second}
 		start := time.Now()
 		resp, err := client.Get(url)
 		if err == nil {

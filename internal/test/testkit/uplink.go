@@ -9,7 +9,7 @@ import (
 
 // Uplink makes all network connections of one process, and can cut them at once, which is what a
 // crash looks like from outside: the peers see their connections end and nothing else. No new
-// connection is made until Restore. It is safe for concurrent use.
+// connection is made until AllowConnections. It is safe for concurrent use.
 type Uplink struct {
 	dial func(context.Context, string, string) (net.Conn, error)
 
@@ -23,9 +23,9 @@ func NewUplink(dial func(context.Context, string, string) (net.Conn, error)) *Up
 	return &Uplink{dial: dial}
 }
 
-// Dial connects, or fails with ENETDOWN after Cut. Its type fits kgo.Dialer and
+// DialContext connects, or fails with ENETDOWN after CutConnections. Its type fits kgo.Dialer and
 // http.Transport.DialContext.
-func (u *Uplink) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (u *Uplink) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := u.dial(ctx, network, address)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -40,8 +40,8 @@ func (u *Uplink) Dial(ctx context.Context, network, address string) (net.Conn, e
 	return conn, nil
 }
 
-// Cut closes all connections and refuses new ones until Restore.
-func (u *Uplink) Cut() {
+// CutConnections closes all connections and refuses new ones until AllowConnections.
+func (u *Uplink) CutConnections() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.cut = true
@@ -51,8 +51,8 @@ func (u *Uplink) Cut() {
 	u.conns = nil
 }
 
-// Restore allows new connections again.
-func (u *Uplink) Restore() {
+// AllowConnections allows new connections again.
+func (u *Uplink) AllowConnections() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.cut = false
