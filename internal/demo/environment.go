@@ -100,16 +100,7 @@ func startEnvironment(ctx context.Context, opts Options, demoScript script) (env
 	if env.cfg, err = env.parseConfig(); err != nil {
 		return env, err
 	}
-	if env.client, err = kgo.NewClient(
-		kgo.SeedBrokers(env.platform.Brokers()...), kgo.ProducerLinger(0), kgo.RequiredAcks(kgo.AllISRAcks()),
-	); err != nil {
-		return env, fmt.Errorf("creating the producer: %w", err)
-	}
-	env.admin = kadm.NewClient(env.client)
-	if err = env.createTopics(ctx); err != nil {
-		return env, err
-	}
-	if env.samples, err = env.registerSchemas(ctx, opts.Seed); err != nil {
+	if err = env.connectKafka(ctx, opts.Seed); err != nil {
 		return env, err
 	}
 	if env.connector, err = pipeline.NewConnector(env.cfg, pipeline.Options{
@@ -118,6 +109,22 @@ func startEnvironment(ctx context.Context, opts Options, demoScript script) (env
 		return env, err
 	}
 	return env, env.serveVendors(opts, demoScript)
+}
+
+// connectKafka creates the clients, the topics and the generator of samples, for which it registers
+// the schemas.
+func (e *environment) connectKafka(ctx context.Context, seed uint64) (err error) {
+	if e.client, err = kgo.NewClient(
+		kgo.SeedBrokers(e.platform.Brokers()...), kgo.ProducerLinger(0), kgo.RequiredAcks(kgo.AllISRAcks()),
+	); err != nil {
+		return fmt.Errorf("creating the producer: %w", err)
+	}
+	e.admin = kadm.NewClient(e.client)
+	if err = e.createTopics(ctx); err != nil {
+		return err
+	}
+	e.samples, err = e.registerSchemas(ctx, seed)
+	return err
 }
 
 func listenForVendors(ctx context.Context) (vendorServers, error) {

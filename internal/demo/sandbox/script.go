@@ -197,17 +197,23 @@ func (r Rule) actionViolations(path string) []ScriptViolation {
 			})
 		}
 	}
-	if form.items == "" && !r.When.Items.isZero() {
-		violations = append(violations, ScriptViolation{
-			path + "when.items", r.When.Items.Field, "is not allowed with " + string(r.Do.Fault),
-		})
-	}
-	if form.items == "needed" && r.When.Items.isZero() || r.Do.Named && r.When.Items.isZero() {
-		violations = append(violations, ScriptViolation{
-			path + "when.items", "", "is mandatory with refuse_item, and with refuse_batch if named is set",
-		})
-	}
+	violations = append(violations, r.itemViolations(path, form)...)
 	return append(violations, r.Do.rangeViolations(path+"do.")...)
+}
+
+// itemViolations checks whether when.items is allowed or mandatory with the fault.
+func (r Rule) itemViolations(path string, form faultParameters) []ScriptViolation {
+	path += "when.items"
+	if !r.When.Items.isZero() {
+		if form.items == "" {
+			return []ScriptViolation{{path, r.When.Items.Field, "is not allowed with " + string(r.Do.Fault)}}
+		}
+		return nil
+	}
+	if form.items == "needed" || r.Do.Named {
+		return []ScriptViolation{{path, "", "is mandatory with refuse_item, and with refuse_batch if named is set"}}
+	}
+	return nil
 }
 
 func (a Action) rangeViolations(path string) []ScriptViolation {
