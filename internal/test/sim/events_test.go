@@ -181,10 +181,10 @@ const unknownID = 9999
 
 // encodeValue returns a record's value. It alternates between the schema ids.
 func (v *valueEncoder) encodeValue(recordKind kind, seq int, customer string) ([]byte, error) {
-	switch recordKind {
-	case tombstone:
+	if recordKind == tombstone {
 		return nil, nil
-	case unmapped:
+	}
+	if recordKind == unmapped {
 		return binary.AppendVarint(binary.BigEndian.AppendUint32([]byte{0}, uint32(v.foreignID)), int64(seq)), nil
 	}
 	id := v.ids[seq%len(v.ids)]

@@ -2,10 +2,8 @@ package sim_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -210,96 +208,6 @@ func (h *harness) createTopics() {
 // randomDuration returns a random duration below limit.
 func (h *harness) randomDuration(limit time.Duration) time.Duration {
 	return time.Duration(h.rng.Int64N(int64(limit)))
-}
-
-// scenarioTimeout limits a scenario on the bubble's clock.
-const scenarioTimeout = 2 * time.Hour
-
-// awaitSettled waits until everything produced is settled and committed, also in the retry topics.
-func (h *harness) awaitSettled() {
-	h.Helper()
-	for deadline := time.Now().Add(scenarioTimeout); ; {
-		open := h.listUncommitted()
-		if len(open) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			h.Fatalf("unsettled after %s: %s\n%s", scenarioTimeout, strings.Join(open, ", "), h.logs.tail())
-		}
-		select {
-		case <-h.committed:
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-// awaitMembers waits until the group is stable with count members. It must precede a crash: kfake
-// never notices the loss of a member whose connection ends before its join or sync has a response.
-func (h *harness) awaitMembers(count int) {
-	h.Helper()
-	ctx, cancel := context.WithTimeout(h.Context(), scenarioTimeout)
-	defer cancel()
-	_, err := h.platform.Cluster().WaitGroupStable(ctx, h.groupName(), count)
-	h.requireNoError(err)
-}
-
-// awaitAcceptance waits until the vendor has accepted an item and not yet responded.
-func (h *harness) awaitAcceptance() {
-	h.Helper()
-	select {
-	case <-h.accepted: // it may be old
-	default:
-	}
-	select {
-	case <-h.accepted:
-	case <-time.After(scenarioTimeout):
-		h.Fatal("no call was made")
-	}
-}
-
-func notify(signal chan<- struct{}) {
-	select {
-	case signal <- struct{}{}:
-	default:
-	}
-}
-
-func (h *harness) listUncommitted() []string {
-	var open []string
-	var commits map[string]map[int32]int64
-	if info := h.platform.Cluster().GroupInfo(h.groupName()); info != nil {
-		commits = map[string]map[int32]int64{}
-		for topic, ps := range info.Commits {
-			commits[topic] = map[int32]int64{}
-			for partition, c := range ps {
-				commits[topic][partition] = c.Offset
-			}
-		}
-	}
-	check := func(topic string, partition int32, end int64) {
-		if position := (recordPosition{
-			topic: topic, partition: partition,
-		}); commits[topic][partition] < h.highestCommits[position] {
-			h.Errorf(
-				"commit of %s-%d went back from %d to %d", topic, partition, h.highestCommits[position],
-				commits[topic][partition],
-			)
-		} else {
-			h.highestCommits[position] = commits[topic][partition]
-		}
-		if commits[topic][partition] != end {
-			open = append(open, fmt.Sprintf("%s-%d at %d of %d", topic, partition, commits[topic][partition], end))
-		}
-	}
-	for p, end := range h.sourceEnds {
-		check(h.pipeline.name, int32(p), end)
-	}
-	for position, end := range h.tap.endOffsets() {
-		if position.topic != h.deadLetterTopic() {
-			check(position.topic, position.partition, end)
-		}
-	}
-	return open
 }
 
 // logBuffer collects the members' log.

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,8 +79,7 @@ func (o *oracles) checkHeaders(id string, got, want map[string]string) {
 // checkFailureHeaders checks the headers that describe the failure.
 func (o *oracles) checkFailureHeaders(id string, r *kgo.Record, original *producedRecord, added map[string]string) {
 	operation := o.pipeline.operation
-	switch original.kind {
-	case poison, unknownSchema, unmapped, tombstone:
+	if slices.Contains([]kind{poison, unknownSchema, unmapped, tombstone}, original.kind) {
 		operation = ""
 	}
 	if added[record.HeaderOperation] != operation {
@@ -98,8 +98,8 @@ func (o *oracles) checkFailureHeaders(id string, r *kgo.Record, original *produc
 			added[record.HeaderFirstFailed], added[record.HeaderLastFailed], r.Timestamp,
 		)
 	}
-	switch record.Cause(added[record.HeaderCause]) {
-	case record.CauseRejected, record.CauseRetryable, record.CauseExhausted:
+	vendorCauses := []record.Cause{record.CauseRejected, record.CauseRetryable, record.CauseExhausted}
+	if slices.Contains(vendorCauses, record.Cause(added[record.HeaderCause])) {
 		if status, err := strconv.Atoi(added[record.HeaderVendorStatus]); err != nil || status != 200 && status != 400 {
 			o.addViolation("%s: vendor status: got %q, want 200 or 400", id, added[record.HeaderVendorStatus])
 		}
@@ -149,9 +149,7 @@ func (o *oracles) checkRetry(r *kgo.Record) {
 		return
 	}
 	id := original.origin.ID()
-	switch original.kind {
-	case later, never, forgotten:
-	default:
+	if !slices.Contains([]kind{later, never, forgotten}, original.kind) {
 		o.addViolation(
 			"%s (%s): got a copy in %s with cause %s, want none", id, original.kind, r.Topic, added[record.HeaderCause],
 		)

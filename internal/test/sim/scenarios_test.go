@@ -3,7 +3,6 @@ package sim_test
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -34,44 +33,6 @@ type scenario struct {
 }
 
 var allPipelines = []*simPipeline{&purchasesPipeline, &feedbackPipeline, &changesPipeline}
-
-// supportsKind reports whether the pipeline's vendor can refuse items in the way of the kind.
-func supportsKind(pipeline *simPipeline, recordKind kind) bool {
-	switch recordKind {
-	case later, never, forgotten:
-		return pipeline.vendor != "expoints"
-	case named:
-		return pipeline.vendor != "crmcom"
-	}
-	return true
-}
-
-// kindRules make the vendor refuse the kinds in a plan.
-func kindRules(pipeline *simPipeline, plan []kind) []sandbox.Rule {
-	var rules []sandbox.Rule
-	add := func(recordKind kind, rule sandbox.Rule) {
-		if slices.Contains(plan, recordKind) {
-			rule.Name, rule.Operation = fmt.Sprintf("%s: %s", recordKind, rule.Do.Fault), pipeline.operation
-			rule.When.Items = sandbox.Items{Field: pipeline.textField, Prefix: string(recordKind) + "-"}
-			rules = append(rules, rule)
-		}
-	}
-	code := ""
-	if pipeline.vendor == "crmcom" {
-		code = "InvalidAPIParameterException"
-	}
-	add(offender, sandbox.Rule{Do: sandbox.Action{Fault: sandbox.FaultRefuseBatch, ErrorCode: code}})
-	add(named, sandbox.Rule{Do: sandbox.Action{Fault: sandbox.FaultRefuseBatch, Named: true}})
-	add(rejected, sandbox.Rule{Do: sandbox.Action{Fault: sandbox.FaultRefuseItem, ErrorCode: code}})
-	add(forgotten, sandbox.Rule{Times: 2, Do: sandbox.Action{Fault: sandbox.FaultRefuseItem}})
-	add(forgotten, sandbox.Rule{Times: 2, Do: sandbox.Action{Fault: sandbox.FaultDropItems}})
-	if pipeline.vendor == "propel" {
-		const deadlock = "Deadlock found, try again."
-		add(later, sandbox.Rule{Times: 2, Do: sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: deadlock}})
-		add(never, sandbox.Rule{Do: sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: deadlock}})
-	}
-	return rules
-}
 
 var refusedMix = map[kind]int{rejected: 6, later: 8, never: 4}
 
@@ -135,41 +96,6 @@ var scenarios = []*scenario{
 		name: "everything_at_once", records: 120, mix: fullMix, rules: cutResponses, run: runEverything,
 		losesResponses: true, allowedCauses: []record.Cause{record.CauseUnknown},
 	},
-}
-
-// operationRule names a rule and restricts it to the pipeline's operation.
-func (h *harness) operationRule(name string, rule sandbox.Rule) []sandbox.Rule {
-	rule.Name, rule.Operation = name, h.pipeline.operation
-	return []sandbox.Rule{rule}
-}
-
-func outageRules(h *harness) []sandbox.Rule {
-	do := []sandbox.Action{
-		{Fault: sandbox.FaultStatus, Code: http.StatusServiceUnavailable},
-		{Fault: sandbox.FaultStatus, Code: http.StatusInternalServerError},
-		{Fault: sandbox.FaultStatus, Code: http.StatusNotFound},
-	}[h.rng.IntN(3)]
-	return h.operationRule("outage", sandbox.Rule{When: sandbox.When{AfterCalls: 2, Until: 10 * time.Minute}, Do: do})
-}
-
-// cutResponses makes calls end without a response, some applied and some not.
-func cutResponses(h *harness) []sandbox.Rule {
-	acted := h.operationRule("cut, acted upon", sandbox.Rule{
-		Times: 3, When: sandbox.When{AfterCalls: 1, Every: 4},
-		Do: sandbox.Action{Fault: sandbox.FaultResetAfter, Apply: true},
-	})
-	not := h.operationRule("cut", sandbox.Rule{
-		Times: 2, When: sandbox.When{AfterCalls: 2, Every: 5}, Do: sandbox.Action{Fault: sandbox.FaultResetAfter},
-	})
-	gateway := h.operationRule("502", sandbox.Rule{
-		Times: 1, When: sandbox.When{AfterCalls: 5},
-		Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusBadGateway, Apply: true},
-	})
-	hung := h.operationRule("hung", sandbox.Rule{
-		Times: 1, When: sandbox.When{AfterCalls: 3},
-		Do: sandbox.Action{Fault: sandbox.FaultTimeout, Apply: true, Delay: time.Minute},
-	})
-	return slices.Concat(acted, not, gateway, hung)
 }
 
 // runSteady runs one member from start to end. Half of the records exist before it starts, the rest
