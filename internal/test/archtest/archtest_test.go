@@ -4,13 +4,13 @@ package archtest
 
 import (
 	"bytes"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -45,7 +45,7 @@ var goroutines = map[string]int{
 }
 
 func TestGoroutinesStartOnlyWhereListed(t *testing.T) {
-	found := goroutinesByPackage(t, moduleRoot)
+	found := goroutinesByPackage(t)
 	for _, dir := range slices.Sorted(maps.Keys(found)) {
 		if len(found[dir]) != goroutines[dir] {
 			t.Errorf("%s: got %d goroutine starts, want %d; change the list and docs/architecture.md together\n\t%s",
@@ -65,15 +65,15 @@ func TestPackagesWithGoroutinesCheckForLeaks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.ContainsFunc(testFiles, func(path string) bool { return checksForLeaks(t, path) }) {
+		if !slices.ContainsFunc(testFiles, func(file string) bool { return checksForLeaks(t, file) }) {
 			t.Errorf("%s: got no leak check in its tests, want goleak.VerifyTestMain or goleak.Find in TestMain", dir)
 		}
 	}
 }
 
-func checksForLeaks(t *testing.T, path string) bool {
+func checksForLeaks(t *testing.T, file string) bool {
 	t.Helper()
-	source, err := os.ReadFile(path)
+	source, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,45 +107,50 @@ func f() {
 	}
 }
 
-// goroutinesByPackage parses every Go file below root except tests, and returns the positions that
-// start a goroutine, by package directory relative to root.
-func goroutinesByPackage(t *testing.T, root string) map[string][]string {
+// goroutinesByPackage returns the positions that start a goroutine, by package directory. Tests are
+// left out.
+func goroutinesByPackage(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
-	parsed := 0
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	for _, name := range listGoFiles(t) {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
 		}
-		if entry.IsDir() && path != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata") {
-			return filepath.SkipDir
-		}
-		if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		parsed++
 		fset := token.NewFileSet()
-		file, err := parser.ParseFile(fset, path, nil, 0)
+		file, err := parser.ParseFile(fset, filepath.Join(moduleRoot, name), nil, 0)
 		if err != nil {
-			return fmt.Errorf("parsing %s: %w", path, err)
+			t.Fatal(err)
 		}
-		dir, err := filepath.Rel(root, filepath.Dir(path))
+		for _, pos := range goroutineStarts(file) {
+			found[path.Dir(name)] = append(found[path.Dir(name)], fset.Position(pos).String())
+		}
+	}
+	return found
+}
+
+// listGoFiles returns the slash-separated paths of the module's Go files, relative to its root.
+func listGoFiles(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	err := fs.WalkDir(os.DirFS(moduleRoot), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		dir = filepath.ToSlash(dir)
-		for _, pos := range goroutineStarts(file) {
-			found[dir] = append(found[dir], fset.Position(pos).String())
+		if entry.IsDir() && name != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata") {
+			return fs.SkipDir
+		}
+		if !entry.IsDir() && strings.HasSuffix(name, ".go") {
+			files = append(files, name)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if parsed == 0 {
-		t.Fatalf("found no Go file below %s", root)
+	if len(files) == 0 {
+		t.Fatalf("got no Go file below %s, want some", moduleRoot)
 	}
-	return found
+	return files
 }
 
 // goroutineStarts finds go statements, calls of a method Go (sync.WaitGroup, errgroup), and calls

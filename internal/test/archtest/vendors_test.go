@@ -3,7 +3,7 @@ package archtest
 import (
 	"go/parser"
 	"go/token"
-	"io/fs"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,27 +15,29 @@ import (
 
 const sinkPath = "sluice/internal/sink/"
 
-// vendorImport is an import of a vendor's package.
-type vendorImport struct{ file, folder, vendor string }
+// vendorImport is an import of a vendor's package. Its paths are relative to the module's root.
+type vendorImport struct{ file, dir, vendor string }
 
-// A vendor's package is known to those who wire it, and vendors do not know each other. The list of
-// vendors is the registry's, so a new one needs no rule of its own.
-func TestVendorPackagesAreImportedOnlyWhereTheyAreWired(t *testing.T) {
+// Only internal/pipeline imports the packages of vendors, and vendors do not import each other. The
+// vendors are those of the registry, so a new one needs no rule of its own.
+func TestOnlyPipelineImportsVendorPackages(t *testing.T) {
 	var vendors []string
 	for name := range pipeline.BuiltinVendors() {
 		vendors = append(vendors, name)
 	}
-	imports := findVendorImports(t, "../../..", vendors)
+	imports := findVendorImports(t, vendors)
 	wired := map[string]bool{}
 	for _, found := range imports {
-		wired[found.vendor] = wired[found.vendor] || found.folder == "internal/pipeline"
+		wired[found.vendor] = wired[found.vendor] || found.dir == "internal/pipeline"
 		if !mayImportVendor(found, vendors) {
-			t.Errorf("%s imports vendor %s: only internal/pipeline may, and tests outside the vendors' packages", found.file, found.vendor)
+			t.Errorf("%s: got an import of vendor %s, want it only in internal/pipeline and unrelated tests",
+				found.file, found.vendor)
 		}
 	}
 	for _, name := range vendors {
 		if !wired[name] {
-			t.Errorf("internal/pipeline does not import %s%s, which its registry names", sinkPath, name)
+			t.Errorf("internal/pipeline: got no import of %s%s, want one for each vendor of the registry",
+				sinkPath, name)
 		}
 	}
 }
@@ -61,50 +63,33 @@ func TestForbiddenVendorImportsAreFound(t *testing.T) {
 }
 
 func mayImportVendor(found vendorImport, vendors []string) bool {
-	if vendor, ok := strings.CutPrefix(found.folder, "internal/sink/"); ok && slices.Contains(vendors, vendor) {
+	if vendor, ok := strings.CutPrefix(found.dir, "internal/sink/"); ok && slices.Contains(vendors, vendor) {
 		return vendor == found.vendor // its external test package imports it
 	}
-	return found.folder == "internal/pipeline" || strings.HasSuffix(found.file, "_test.go")
+	return found.dir == "internal/pipeline" || strings.HasSuffix(found.file, "_test.go")
 }
 
-// findVendorImports returns every import of a vendor's package below root, tests included.
-func findVendorImports(t *testing.T, root string, vendors []string) []vendorImport {
+// findVendorImports returns every import of a vendor's package in the module, tests included.
+func findVendorImports(t *testing.T, vendors []string) []vendorImport {
 	t.Helper()
 	var imports []vendorImport
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	for _, file := range listGoFiles(t) {
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(moduleRoot, file), nil, parser.ImportsOnly)
 		if err != nil {
-			return err
-		}
-		if entry.IsDir() && path != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata") {
-			return filepath.SkipDir
-		}
-		if entry.IsDir() || !strings.HasSuffix(path, ".go") {
-			return nil
-		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
-		if err != nil {
-			return err
-		}
-		file, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
+			t.Fatal(err)
 		}
 		for _, spec := range parsed.Imports {
 			imported, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {
-				return err
+				t.Fatal(err)
 			}
 			if vendor, ok := strings.CutPrefix(imported, sinkPath); ok && slices.Contains(vendors, vendor) {
-				imports = append(imports, vendorImport{filepath.ToSlash(file), filepath.ToSlash(filepath.Dir(file)), vendor})
+				imports = append(imports, vendorImport{file, path.Dir(file), vendor})
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	if len(imports) == 0 {
-		t.Fatalf("no import of a vendor below %s", root)
+		t.Fatal("got no import of a vendor in the module, want some")
 	}
 	return imports
 }
