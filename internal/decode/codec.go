@@ -11,24 +11,24 @@ import (
 	"sluice/internal/event"
 )
 
-// rawDecimals has decimals handed over as their bytes, which is what event.Decimal is. Without it each would become a big.Rat first.
+// rawDecimals decodes decimals to their bytes, which is what event.Decimal is. Without it each
+// would be converted to a big.Rat first.
 var rawDecimals = avro.CustomType{LogicalType: "decimal", AvroType: "bytes"}
 
-// reader is one event's schema and type.
-type reader struct {
-	schema *avro.Schema
-	root   *avro.SchemaNode // with references expanded
-	fresh  func() any       // a pointer to an empty event
+// eventReader is the reader schema and the Go type of one event.
+type eventReader struct {
+	schema   *avro.Schema
+	root     *avro.SchemaNode // with references expanded
+	newEvent func() any       // returns a pointer to an empty event
 }
 
-// readers finds the reader of a writer's record name. It does not change once made.
-type readers struct{ byFull, byShort, byAlias map[string]*reader }
+// readers finds the reader for the record name of a writer schema. It does not change once built.
+type readers struct{ byFull, byShort, byAlias map[string]*eventReader }
 
-// builtinReaders are the readers of the generated events. They are parsed once a process and never
-// change.
+// builtinReaders returns the readers of the generated events, which are parsed once per process.
 var builtinReaders = sync.OnceValues(func() (*readers, error) { return parseReaders(event.BuiltinTypes()) })
 
-// readersOf returns the readers of the given events, or of the generated ones where none are given.
+// readersOf returns the readers of the given events, or of the generated ones if types is nil.
 func readersOf(types event.Types) (*readers, error) {
 	if types == nil {
 		return builtinReaders()
@@ -42,7 +42,7 @@ func parseReaders(types event.Types) (*readers, error) {
 		if t.New() == nil {
 			return nil, fmt.Errorf("schema %s: package event has no such type", t.Name)
 		}
-		if err := r.add(t.Schema, t.New); err != nil {
+		if err := r.addSchema(t.Schema, t.New); err != nil {
 			return nil, fmt.Errorf("schema %s: %w", t.Name, err)
 		}
 	}
@@ -50,28 +50,32 @@ func parseReaders(types event.Types) (*readers, error) {
 }
 
 func newReaders() *readers {
-	return &readers{byFull: map[string]*reader{}, byShort: map[string]*reader{}, byAlias: map[string]*reader{}}
+	return &readers{
+		byFull: map[string]*eventReader{}, byShort: map[string]*eventReader{}, byAlias: map[string]*eventReader{},
+	}
 }
 
-func (r *readers) add(text string, fresh func() any) error {
+func (r *readers) addSchema(text string, fresh func() any) error {
 	schema, err := avro.Parse(text, rawDecimals)
 	if err != nil {
-		return fmt.Errorf("parsing it: %w", err)
+		return fmt.Errorf("parsing: %w", err)
 	}
 	root := schema.Root().ExpandReferences()
-	reader := &reader{schema: schema, root: root, fresh: fresh}
+	reader := &eventReader{schema: schema, root: root, newEvent: fresh}
 	full := fullName(root)
 	r.byFull[full] = reader
-	r.byShort[short(full)] = reader
+	r.byShort[shortName(full)] = reader
 	for _, alias := range root.Aliases {
 		r.byAlias[alias] = reader
 	}
 	return nil
 }
 
-// find goes by the full name, then the short one, then the readers' aliases (Avro 1.12, schema resolution: records match by unqualified name).
-func (r *readers) find(full string) *reader {
-	for _, found := range []*reader{r.byFull[full], r.byShort[short(full)], r.byAlias[full], r.byAlias[short(full)]} {
+// findReader matches the full name, then the short name, then the readers' aliases: by Avro's
+// schema resolution, records match by their unqualified name. It returns nil if no reader matches.
+func (r *readers) findReader(full string) *eventReader {
+	short := shortName(full)
+	for _, found := range []*eventReader{r.byFull[full], r.byShort[short], r.byAlias[full], r.byAlias[short]} {
 		if found != nil {
 			return found
 		}
@@ -79,84 +83,88 @@ func (r *readers) find(full string) *reader {
 	return nil
 }
 
-func fullName(n *avro.SchemaNode) string {
-	if n.Namespace == "" || strings.Contains(n.Name, ".") {
-		return n.Name
+func fullName(node *avro.SchemaNode) string {
+	if node.Namespace == "" || strings.Contains(node.Name, ".") {
+		return node.Name
 	}
-	return n.Namespace + "." + n.Name
+	return node.Namespace + "." + node.Name
 }
 
-func short(full string) string { return full[strings.LastIndexByte(full, '.')+1:] }
+func shortName(full string) string { return full[strings.LastIndexByte(full, '.')+1:] }
 
-// codec decodes the records of one schema id; with err it refuses them all.
+// codec decodes the records of one schema ID. If err is set, it rejects all of them with it.
 type codec struct {
-	name   string // the writer's full record name
-	schema *avro.Schema
-	fresh  func() any
-	err    error
+	name     string // the writer's full record name
+	schema   *avro.Schema
+	newEvent func() any
+	err      error
 }
 
-// codec resolves a writer's schema against its reader's.
-func (r *readers) codec(id int, writer *avro.Schema) *codec {
-	if err := bounded(writer); err != nil {
-		return &codec{err: &PoisonError{ID: id, Reason: cut("the schema has " + err.Error())}}
+// newCodec resolves a writer schema against the schema of its reader.
+func (r *readers) newCodec(id int, writer *avro.Schema) *codec {
+	if err := checkSize(writer); err != nil {
+		return &codec{err: &PoisonError{ID: id, Reason: truncateText("the schema has " + err.Error())}}
 	}
 	root := writer.Root().ExpandReferences()
 	if root.Type != "record" {
 		return &codec{err: &PoisonError{ID: id, Reason: fmt.Sprintf("the schema is %s, want a record", root.Type)}}
 	}
 	name := fullName(root)
-	reader := r.find(name)
+	reader := r.findReader(name)
 	if reader == nil {
-		return &codec{err: &UnmappedError{Name: cut(name)}}
+		return &codec{err: &UnmappedError{Name: truncateText(name)}}
 	}
-	resolved, err := reader.resolve(writer, root)
+	resolved, err := reader.resolveWriter(writer, root)
 	if err != nil {
-		return &codec{err: &PoisonError{ID: id, Reason: cut("resolving the schema: " + err.Error())}}
+		return &codec{err: &PoisonError{ID: id, Reason: truncateText("resolving the schema: " + err.Error())}}
 	}
-	return &codec{name: name, schema: resolved, fresh: reader.fresh}
+	return &codec{name: name, schema: resolved, newEvent: reader.newEvent}
 }
 
-func (r *reader) resolve(writer *avro.Schema, root *avro.SchemaNode) (*avro.Schema, error) {
-	if err := sameMeaning("", r.root, root); err != nil {
+func (r *eventReader) resolveWriter(writer *avro.Schema, root *avro.SchemaNode) (*avro.Schema, error) {
+	if err := checkSemantics("", r.root, root); err != nil {
 		return nil, err
 	}
 	return avro.Resolve(writer, r.schema)
 }
 
-// overflower is an event that has decimals. Avro libraries do not hold a decimal to its precision.
-type overflower interface{ Overflow() string }
+// overflowChecker is an event with decimals. The Avro libraries do not check the precision of a
+// decimal.
+type overflowChecker interface{ Overflow() string }
 
-func (c *codec) decode(id int, body []byte) (DecodedEvent, error) {
+func (c *codec) decodeBody(id int, body []byte) (DecodedEvent, error) {
 	if c.err != nil {
 		return DecodedEvent{}, c.err
 	}
-	e := c.fresh()
-	rest, err := c.schema.Decode(body, e)
+	decoded := c.newEvent()
+	rest, err := c.schema.Decode(body, decoded)
 	if err != nil {
-		return DecodedEvent{}, &PoisonError{ID: id, Reason: malformed(err)}
+		return DecodedEvent{}, &PoisonError{ID: id, Reason: describeMalformed(err)}
 	}
 	if len(rest) > 0 {
-		return DecodedEvent{}, &PoisonError{ID: id, Reason: fmt.Sprintf("%d bytes are left after the record's last field", len(rest))}
+		reason := fmt.Sprintf("%d bytes are left after the record's last field", len(rest))
+		return DecodedEvent{}, &PoisonError{ID: id, Reason: reason}
 	}
-	if o, ok := e.(overflower); ok {
-		if field := o.Overflow(); field != "" {
-			return DecodedEvent{}, &PoisonError{ID: id, Reason: cut(fmt.Sprintf("field %s: the decimal has more digits than its schema allows", field))}
+	if checker, ok := decoded.(overflowChecker); ok {
+		if field := checker.Overflow(); field != "" {
+			reason := fmt.Sprintf("field %s: the decimal has more digits than its schema allows", field)
+			return DecodedEvent{}, &PoisonError{ID: id, Reason: truncateText(reason)}
 		}
 	}
-	return DecodedEvent{Name: c.name, Event: e}, nil
+	return DecodedEvent{Name: c.name, Event: decoded}, nil
 }
 
-// malformed says where a record is broken and of what kind the fault is. The library's own text stays out, for it can quote values.
-func malformed(err error) string {
+// describeMalformed says where a record is malformed, and how. The text of the library's error is
+// left out because it can quote values.
+func describeMalformed(err error) string {
 	where := ""
 	var at *avro.SemanticError
 	if errors.As(err, &at) && at.Field != "" {
 		where = "field " + at.Field + ": "
 	}
-	var brief *avro.ShortBufferError
-	if errors.As(err, &brief) {
-		return cut(fmt.Sprintf("%sthe record ends within a %s", where, brief.Type))
+	var truncated *avro.ShortBufferError
+	if errors.As(err, &truncated) {
+		return truncateText(fmt.Sprintf("%sthe record ends within a %s", where, truncated.Type))
 	}
-	return cut(where + "the bytes are not of the schema's form")
+	return truncateText(where + "the bytes do not match the schema")
 }

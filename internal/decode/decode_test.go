@@ -17,12 +17,12 @@ import (
 	"sluice/schemas"
 )
 
-// framed puts the wire format's header before a body.
-func framed(id uint32, body []byte) []byte {
+// wireFormat returns a value in the Confluent wire format.
+func wireFormat(id uint32, body []byte) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, id), body...)
 }
 
-func encode(t testing.TB, schema string, value any) []byte {
+func encodeWithHamba(t testing.TB, schema string, value any) []byte {
 	t.Helper()
 	s, err := hamba.ParseWithCache(schema, "", &hamba.SchemaCache{})
 	if err != nil {
@@ -35,9 +35,9 @@ func encode(t testing.TB, schema string, value any) []byte {
 	return b
 }
 
-func ptr[T any](v T) *T { return &v }
+func pointerTo[T any](v T) *T { return &v }
 
-func number(t testing.TB, s string) event.Decimal {
+func parseDecimal(t testing.TB, s string) event.Decimal {
 	t.Helper()
 	d, err := event.ParseDecimal(s)
 	if err != nil {
@@ -46,40 +46,40 @@ func number(t testing.TB, s string) event.Decimal {
 	return d
 }
 
-func schemaOf(t testing.TB, name string) string {
+func schemaText(t testing.TB, name string) string {
 	t.Helper()
 	for _, s := range schemas.All() {
 		if s.Name == name {
 			return s.JSON
 		}
 	}
-	t.Fatalf("no schema %s", name)
+	t.Fatalf("there is no schema %s", name)
 	return ""
 }
 
-// purchase is one with two products and most identifiers.
-func purchase(t testing.TB) *event.Purchase {
+// samplePurchase returns a purchase with two products and most identifiers.
+func samplePurchase(t testing.TB) *event.Purchase {
 	product := func(code, net, vat, total string) event.PurchaseProduct {
 		return event.PurchaseProduct{
-			ProductIdentifier: event.ProductIdentifier{Code: ptr(code)},
-			Quantity:          ptr(number(t, "2")),
-			NetAmount:         number(t, net),
-			VatAmount:         number(t, vat),
-			TotalAmount:       number(t, total),
+			ProductIdentifier: event.ProductIdentifier{Code: pointerTo(code)},
+			Quantity:          pointerTo(parseDecimal(t, "2")),
+			NetAmount:         parseDecimal(t, net),
+			VatAmount:         parseDecimal(t, vat),
+			TotalAmount:       parseDecimal(t, total),
 		}
 	}
 	return &event.Purchase{
-		EventId:                      ptr("0190163d-8694-739b-aea5-966c26f8ad90"),
-		AccountsReceivableIdentifier: &event.AccountIdentifier{Number: ptr("AR0000001")},
-		PerformedByUnitIdentifier:    event.UnitIdentifier{AlternativeCode: ptr("SHOP-1")},
+		EventId:                      pointerTo("0190163d-8694-739b-aea5-966c26f8ad90"),
+		AccountsReceivableIdentifier: &event.AccountIdentifier{Number: pointerTo("AR0000001")},
+		PerformedByUnitIdentifier:    event.UnitIdentifier{AlternativeCode: pointerTo("SHOP-1")},
 		PerformedOn:                  time.UnixMilli(1_760_000_000_123).UTC(),
 		ReferenceNumber:              "RF01",
 		ProductsSet:                  []event.PurchaseProduct{product("SKU-1", "100.00", "19.00", "119.00"), product("SKU-2", "0.10", "0.02", "0.12")},
-		IntendedCurrencyIdentifier:   &event.CurrencyIdentifier{Code: ptr("EUR")},
+		IntendedCurrencyIdentifier:   &event.CurrencyIdentifier{Code: pointerTo("EUR")},
 	}
 }
 
-// newTestDecoder gives a decoder whose registry has the schemas by the ids 1, 2, ...
+// newTestDecoder returns a decoder whose registry has the schemas by the IDs 1, 2 and so on.
 func newTestDecoder(t testing.TB, cfg Config, r *readers, texts ...string) *Decoder {
 	t.Helper()
 	fake := srfake.New()
@@ -102,36 +102,36 @@ func newPurchaseDecoder(t testing.TB, cfg Config) (d *Decoder, wire []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	schema := schemaOf(t, "sluice.crmcom.Purchase")
-	return newTestDecoder(t, cfg, r, schema), framed(1, encode(t, schema, purchase(t)))
+	schema := schemaText(t, "sluice.crmcom.Purchase")
+	return newTestDecoder(t, cfg, r, schema), wireFormat(1, encodeWithHamba(t, schema, samplePurchase(t)))
 }
 
-func TestDecodeGivesTheTypedEventAndTheWritersName(t *testing.T) {
+func TestDecodeReturnsTheEventAndTheWritersRecordName(t *testing.T) {
 	d, wire := newPurchaseDecoder(t, Config{})
 	got, err := d.Decode(t.Context(), "purchases", wire)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (DecodedEvent{Name: "sluice.crmcom.Purchase", Event: purchase(t)}); !reflect.DeepEqual(got, want) {
+	if want := (DecodedEvent{Name: "sluice.crmcom.Purchase", Event: samplePurchase(t)}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
-func TestTheEventSharesNoMemoryWithTheRecord(t *testing.T) {
+func TestEventSharesNoMemoryWithTheRecord(t *testing.T) {
 	d, wire := newPurchaseDecoder(t, Config{})
 	got, err := d.Decode(t.Context(), "purchases", wire)
 	if err != nil {
 		t.Fatal(err)
 	}
 	clear(wire)
-	if !reflect.DeepEqual(got.Event, purchase(t)) {
-		t.Errorf("clearing the record changed the event to %+v", got.Event)
+	if !reflect.DeepEqual(got.Event, samplePurchase(t)) {
+		t.Errorf("got %+v after clearing the record, want the event unchanged", got.Event)
 	}
 }
 
-func TestBytesThatAreNotOneWholeRecordArePoison(t *testing.T) {
+func TestMalformedValueIsPoison(t *testing.T) {
 	d, wire := newPurchaseDecoder(t, Config{MaxBytes: 1000})
-	overflow := purchase(t)
+	overflow := samplePurchase(t)
 	overflow.ProductsSet[1].VatAmount = event.Decimal(bytes.Repeat([]byte{0x7f}, 20))
 	tests := []struct {
 		name   string
@@ -139,17 +139,17 @@ func TestBytesThatAreNotOneWholeRecordArePoison(t *testing.T) {
 		reason string
 	}{
 		{"no bytes", nil, "the header alone has 5"},
-		{"header cut", wire[:4], "the header alone has 5"},
-		{"other magic", append([]byte{1}, wire[1:]...), "first byte 0x01"},
-		{"an id that no registry gives", framed(1<<31, nil), "schema id 2147483648, at most 2147483647 is possible"},
+		{"truncated header", wire[:4], "the header alone has 5"},
+		{"other magic byte", append([]byte{1}, wire[1:]...), "first byte 0x01"},
+		{"impossible schema ID", wireFormat(1<<31, nil), "schema id 2147483648, at most 2147483647 is possible"},
 		{"no body", wire[:5], "the record ends within"},
 		{"one byte short", wire[:len(wire)-1], "the record ends within"},
-		{"one byte over", append(bytes.Clone(wire), 0), "1 bytes are left"},
+		{"one byte too many", append(bytes.Clone(wire), 0), "1 bytes are left"},
 		{"two records", append(bytes.Clone(wire), wire[5:]...), "bytes are left"},
 		{"too large", make([]byte, 1001), "at most 1000 are allowed"},
-		{"bad union index", framed(1, []byte{40}), "field event_id: the bytes are not of the schema's form"},
-		{"negative length", framed(1, []byte{2, 1}), "field event_id: the bytes are not of the schema's form"},
-		{"decimal beyond its precision", framed(1, encode(t, schemaOf(t, "sluice.crmcom.Purchase"), overflow)),
+		{"bad union index", wireFormat(1, []byte{40}), "field event_id: the bytes do not match the schema"},
+		{"negative length", wireFormat(1, []byte{2, 1}), "field event_id: the bytes do not match the schema"},
+		{"decimal beyond its precision", wireFormat(1, encodeWithHamba(t, schemaText(t, "sluice.crmcom.Purchase"), overflow)),
 			"field products_set[1].vat_amount: the decimal has more digits"},
 	}
 	for _, test := range tests {
@@ -157,16 +157,16 @@ func TestBytesThatAreNotOneWholeRecordArePoison(t *testing.T) {
 			got, err := d.Decode(t.Context(), "purchases", test.value)
 			var poison *PoisonError
 			if !errors.As(err, &poison) || got.Event != nil {
-				t.Fatalf("got %+v and error %v, want a *Poison alone", got, err)
+				t.Fatalf("got %+v and error %v, want only a *PoisonError", got, err)
 			}
 			if !strings.Contains(poison.Reason, test.reason) {
-				t.Errorf("reason %q, want it to say %q", poison.Reason, test.reason)
+				t.Errorf("got reason %q, want %q in it", poison.Reason, test.reason)
 			}
 		})
 	}
 }
 
-func TestARecordOfTheLargestSizeDecodes(t *testing.T) {
+func TestValueOfTheMaximumSizeIsDecoded(t *testing.T) {
 	_, wire := newPurchaseDecoder(t, Config{})
 	d, _ := newPurchaseDecoder(t, Config{MaxBytes: len(wire)})
 	if _, err := d.Decode(t.Context(), "purchases", wire); err != nil {
@@ -174,18 +174,18 @@ func TestARecordOfTheLargestSizeDecodes(t *testing.T) {
 	}
 }
 
-// A decoder that fills what is missing with zeros would deliver a purchase of nothing.
-func TestNoPrefixOfARecordDecodes(t *testing.T) {
+// A decoder that fills in zeros for what is missing would deliver an empty purchase.
+func TestPrefixOfAValueIsPoison(t *testing.T) {
 	d, wire := newPurchaseDecoder(t, Config{})
 	for n := range len(wire) {
 		var poison *PoisonError
 		if got, err := d.Decode(t.Context(), "purchases", wire[:n]); !errors.As(err, &poison) {
-			t.Fatalf("the first %d of %d bytes gave %+v and error %v, want a *Poison", n, len(wire), got, err)
+			t.Fatalf("first %d of %d bytes: got %+v and error %v, want a *PoisonError", n, len(wire), got, err)
 		}
 	}
 }
 
-func TestAPoisonReasonHoldsNoValueOfTheRecord(t *testing.T) {
+func TestPoisonReasonContainsNoValueOfTheRecord(t *testing.T) {
 	d, wire := newPurchaseDecoder(t, Config{})
 	for i := headerBytes; i < len(wire); i++ {
 		broken := bytes.Clone(wire)
@@ -196,20 +196,21 @@ func TestAPoisonReasonHoldsNoValueOfTheRecord(t *testing.T) {
 		}
 		for _, secret := range []string{"0190163d", "AR000", "SHOP", "RF01", "SKU"} {
 			if strings.Contains(err.Error(), secret) {
-				t.Fatalf("byte %d broken: error %q holds %q", i, err, secret)
+				t.Fatalf("byte %d inverted: got error %q, want it without %q", i, err, secret)
 			}
 		}
 	}
 }
 
-// FuzzDecode: any bytes give an event that encodes to a record of the same meaning, or an error of a known kind; never a panic.
+// FuzzDecode checks that any value leads to an event that encodes to the same meaning, or to an
+// error of a known kind, and never to a panic.
 func FuzzDecode(f *testing.F) {
 	d, wire := newPurchaseDecoder(f, Config{MaxBytes: 1 << 16})
-	schema, _ := parsed(f, schemaOf(f, "sluice.crmcom.Purchase"))
+	schema, _ := mustParseSchema(f, schemaText(f, "sluice.crmcom.Purchase"))
 	f.Add(wire)
 	f.Add(wire[:len(wire)-3])
 	f.Add(append(bytes.Clone(wire), 0))
-	f.Add(framed(2, nil))
+	f.Add(wireFormat(2, nil))
 	f.Add([]byte{0, 0})
 	f.Fuzz(func(t *testing.T, value []byte) {
 		got, err := d.Decode(t.Context(), "purchases", value)
@@ -217,23 +218,23 @@ func FuzzDecode(f *testing.F) {
 		var unknown *UnknownSchemaError
 		switch {
 		case errors.As(err, &poison), errors.As(err, &unknown):
-			if len(err.Error()) > 2*maxText {
-				t.Fatalf("error of %d bytes", len(err.Error()))
+			if len(err.Error()) > 2*maxTextBytes {
+				t.Fatalf("got an error of %d bytes, want at most %d", len(err.Error()), 2*maxTextBytes)
 			}
 			return
 		case err != nil:
-			t.Fatalf("error of no known kind: %v", err)
+			t.Fatalf("got error %v, want a *PoisonError or an *UnknownSchemaError", err)
 		}
 		again, err := schema.Encode(got.Event)
 		if err != nil {
-			t.Fatalf("decoded what cannot be encoded: %v", err)
+			t.Fatalf("encoding the decoded event: %v", err)
 		}
-		second, err := d.Decode(t.Context(), "purchases", framed(1, again))
+		second, err := d.Decode(t.Context(), "purchases", wireFormat(1, again))
 		if err != nil {
-			t.Fatalf("what was decoded and encoded does not decode: %v", err)
+			t.Fatalf("decoding the event that was encoded again: %v", err)
 		}
 		if third, err := schema.Encode(second.Event); err != nil || !bytes.Equal(again, third) {
-			t.Fatalf("encoded %x, then %x (error %v)", again, third, err)
+			t.Fatalf("got %x from the second encoding (error %v), want %x", third, err, again)
 		}
 	})
 }

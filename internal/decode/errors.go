@@ -6,15 +6,16 @@ import (
 	"time"
 )
 
-// PoisonError is a record that can never be decoded, whatever is waited for: the fault is in its bytes or in the schema that it names.
+// PoisonError is the error for a record that can never be decoded, because of its bytes or of the
+// schema that it names.
 type PoisonError struct {
-	// ID is the schema id that the record names, 0 where none could be read.
+	// ID is the schema ID that the record names, 0 if none could be read.
 	ID int
-	// Reason says what is wrong, at most 512 bytes, never with a value from the record.
+	// Reason says what is wrong, in at most 512 bytes and without any value from the record.
 	Reason string
 }
 
-// Error is the reason, with the schema id where there is one.
+// Error returns the reason, with the schema ID if there is one.
 func (e *PoisonError) Error() string {
 	if e.ID == 0 {
 		return e.Reason
@@ -22,39 +23,42 @@ func (e *PoisonError) Error() string {
 	return fmt.Sprintf("schema id %d: %s", e.ID, e.Reason)
 }
 
-// UnmappedError is a record whose schema is a well-formed record of a name that no event has.
+// UnmappedError is the error for a record whose record name is that of no event.
 type UnmappedError struct {
-	// Name is the writer's full record name, at most 512 bytes.
+	// Name is the full record name in the writer schema, at most 512 bytes.
 	Name string
 }
 
-// Error names the record.
+// Error returns a text with the record name.
 func (e *UnmappedError) Error() string { return fmt.Sprintf("no event has the record name %q", e.Name) }
 
-// UnknownSchemaError is a schema id that the registry does not know, now. A registry that lags behind its leader, or the wrong registry, looks the
-// same; how long to wait and when to hold is the caller's to decide.
+// UnknownSchemaError is the error for a schema ID that the registry does not know at present. A
+// registry that lags behind its leader, or the wrong registry, looks the same, so the caller
+// decides how long to wait.
 type UnknownSchemaError struct {
 	ID int
-	// FirstSeen is when the registry first said so, not before TrustedSince; it starts anew once the id was known, or was pushed out of memory
-	// by many others.
+	// FirstSeen is when the ID was first found to be unknown, not before TrustedSince. It is reset
+	// when the ID becomes known, or is evicted from the cache by many others.
 	FirstSeen time.Time
-	// TrustedSince is when the registry knew its first id, or failed to answer last if that was later: what it said before may not hold any more.
+	// TrustedSince is when the registry first knew an ID or, if that was later, last failed to
+	// respond: earlier responses may not be valid any more.
 	TrustedSince time.Time
-	// EverResolved tells whether the registry has known any id since the start.
+	// EverResolved reports whether the registry has known any ID since the start.
 	EverResolved bool
 }
 
-// Error names the id.
+// Error returns a text with the ID.
 func (e *UnknownSchemaError) Error() string {
 	return fmt.Sprintf("schema id %d: unknown to the registry since %s", e.ID, e.FirstSeen.UTC().Format(time.RFC3339))
 }
 
-const maxText = 512 // bytes of any text that leaves in an error
+// maxTextBytes bounds every text of foreign origin in an error.
+const maxTextBytes = 512
 
-// cut is s in at most maxText bytes of valid UTF-8.
-func cut(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText]
+// truncateText returns at most maxTextBytes of the text, as valid UTF-8.
+func truncateText(s string) string {
+	if len(s) > maxTextBytes {
+		s = s[:maxTextBytes]
 	}
 	return strings.ToValidUTF8(s, "")
 }

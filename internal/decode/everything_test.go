@@ -84,43 +84,43 @@ const everythingSchema = `{"type":"record","name":"Everything","namespace":"slui
 	{"name":"defaults","type":"string","default":"as given"}
 ]}`
 
-// everythingReaders are the readers of the test schema alone.
+// everythingReaders returns the reader of the test schema alone.
 func everythingReaders(t testing.TB) *readers {
 	t.Helper()
 	r := newReaders()
-	if err := r.add(everythingSchema, func() any { return new(everything) }); err != nil {
+	if err := r.addSchema(everythingSchema, func() any { return new(everything) }); err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-// fill draws a value for every field that the schema has, as it allows.
-func fill(t *rapid.T, n *avro.SchemaNode, v reflect.Value) {
+// fillValue draws a value for every field of the schema.
+func fillValue(t *rapid.T, n *avro.SchemaNode, v reflect.Value) {
 	switch n.Type {
 	case "union":
 		fillNullable(t, n, v)
 	case "record":
 		for i := range n.Fields {
-			fill(t, &n.Fields[i].Type, fieldOf(v, n.Fields[i].Name))
+			fillValue(t, &n.Fields[i].Type, fieldByAvroName(v, n.Fields[i].Name))
 		}
 	case "array":
 		v.Set(reflect.MakeSlice(v.Type(), rapid.IntRange(0, 3).Draw(t, "length"), 3))
 		for i := range v.Len() {
-			fill(t, n.Items, v.Index(i))
+			fillValue(t, n.Items, v.Index(i))
 		}
 	case "map":
 		v.Set(reflect.MakeMap(v.Type()))
 		for _, key := range rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "keys") {
 			value := reflect.New(v.Type().Elem()).Elem()
-			fill(t, n.Values, value)
+			fillValue(t, n.Values, value)
 			v.SetMapIndex(reflect.ValueOf(key), value)
 		}
 	default:
-		v.Set(reflect.ValueOf(scalar(t, n)).Convert(v.Type()))
+		v.Set(reflect.ValueOf(drawScalar(t, n)).Convert(v.Type()))
 	}
 }
 
-func fieldOf(v reflect.Value, avroName string) reflect.Value {
+func fieldByAvroName(v reflect.Value, avroName string) reflect.Value {
 	for i := range v.NumField() {
 		if v.Type().Field(i).Tag.Get("avro") == avroName {
 			return v.Field(i)
@@ -135,14 +135,14 @@ func fillNullable(t *rapid.T, n *avro.SchemaNode, v reflect.Value) {
 	}
 	i := slices.IndexFunc(n.Branches, func(b avro.SchemaNode) bool { return b.Type != "null" })
 	if v.Kind() != reflect.Pointer {
-		fill(t, &n.Branches[i], v)
+		fillValue(t, &n.Branches[i], v)
 		return
 	}
 	v.Set(reflect.New(v.Type().Elem()))
-	fill(t, &n.Branches[i], v.Elem())
+	fillValue(t, &n.Branches[i], v.Elem())
 }
 
-func scalar(t *rapid.T, n *avro.SchemaNode) any {
+func drawScalar(t *rapid.T, n *avro.SchemaNode) any {
 	switch n.Type + "." + n.LogicalType {
 	case "string.":
 		return rapid.String().Draw(t, "string")
@@ -177,8 +177,8 @@ func scalar(t *rapid.T, n *avro.SchemaNode) any {
 	return nil
 }
 
-// parsed gives the schema that codecs decode with, and its tree as it stands.
-func parsed(t testing.TB, text string) (*avro.Schema, *avro.SchemaNode) {
+// mustParseSchema returns a schema as codecs use it, and its expanded tree.
+func mustParseSchema(t testing.TB, text string) (*avro.Schema, *avro.SchemaNode) {
 	t.Helper()
 	s, err := avro.Parse(text, rawDecimals)
 	if err != nil {
@@ -187,40 +187,40 @@ func parsed(t testing.TB, text string) (*avro.Schema, *avro.SchemaNode) {
 	return s, s.Root().ExpandReferences()
 }
 
-// eventTypes are all events and the test's own type of everything, by schema text.
+// eventTypes returns constructors of all events and of everything, by schema.
 func eventTypes(t *testing.T) map[string]func() any {
 	types := map[string]func() any{everythingSchema: func() any { return new(everything) }}
 	for _, s := range schemas.All() {
 		types[s.JSON] = func() any { e, _ := event.NewEvent(s.Name); return e }
 	}
 	if len(types) != 12 {
-		t.Fatalf("%d types, want the eleven events and the test's own", len(types))
+		t.Fatalf("got %d types, want eleven events and everything", len(types))
 	}
 	return types
 }
 
-// Two implementations guard each other: what hamba/avro writes is read the same here, and the other way round.
-func TestBothAvroLibrariesReadWhatTheOtherWrites(t *testing.T) {
+// The two implementations check each other.
+func TestAvroLibrariesDecodeWhatTheOtherEncodes(t *testing.T) {
 	for text, fresh := range eventTypes(t) {
-		ours, node := parsed(t, text)
+		ours, node := mustParseSchema(t, text)
 		theirs, err := hamba.ParseWithCache(text, "", &hamba.SchemaCache{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Run(node.Name, rapid.MakeCheck(func(t *rapid.T) {
 			want := fresh()
-			fill(t, node, reflect.ValueOf(want).Elem())
+			fillValue(t, node, reflect.ValueOf(want).Elem())
 			wire, err := hamba.Marshal(theirs, want)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := &codec{schema: ours, fresh: fresh}
-			got, err := c.decode(1, wire)
+			c := &codec{schema: ours, newEvent: fresh}
+			got, err := c.decodeBody(1, wire)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !reflect.DeepEqual(got.Event, want) {
-				t.Fatalf("hamba wrote %+v, we read %+v", want, got.Event)
+				t.Fatalf("twmb decoded %+v, want %+v as hamba encoded it", got.Event, want)
 			}
 			back, err := ours.Encode(want)
 			if err != nil {
@@ -231,7 +231,7 @@ func TestBothAvroLibrariesReadWhatTheOtherWrites(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !reflect.DeepEqual(other, want) {
-				t.Fatalf("twmb wrote %+v, hamba read %+v", want, other)
+				t.Fatalf("hamba decoded %+v, want %+v as twmb encoded it", other, want)
 			}
 		}))
 	}

@@ -15,152 +15,154 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// inProcess answers requests without a network, so that a bubble's clock stands still only where the test waits.
-type inProcess struct {
-	answer http.HandlerFunc
-	asked  atomic.Int32
+// fakeRegistry responds to requests without a network, so that the clock of a bubble advances only
+// where the test waits.
+type fakeRegistry struct {
+	respond  http.HandlerFunc
+	requests atomic.Int32
 }
 
-func (p *inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
-	p.asked.Add(1)
+func (p *fakeRegistry) RoundTrip(req *http.Request) (*http.Response, error) {
+	p.requests.Add(1)
 	w := httptest.NewRecorder()
-	p.answer(w, req)
+	p.respond(w, req)
 	if err := req.Context().Err(); err != nil {
 		return nil, err
 	}
 	return w.Result(), nil
 }
 
-var unknownToRegistry = answering(404, `{"error_code":40403,"message":"Schema not found"}`)
+var unknownToRegistry = respondWith(404, `{"error_code":40403,"message":"Schema not found"}`)
 
-// knownOnly is a registry that knows that id and no other.
-func knownOnly(id string) http.HandlerFunc {
+// serveOnly responds like a registry that knows that ID only.
+func serveOnly(id string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/schemas/ids/"+id {
-			knows(w, r)
+			serveEmptySchema(w, r)
 			return
 		}
 		unknownToRegistry(w, r)
 	}
 }
 
-func newInProcess(t testing.TB, cfg Config, answer http.HandlerFunc) (*Decoder, *inProcess) {
-	p := &inProcess{answer: answer}
+func newFakeRegistry(t testing.TB, cfg Config, answer http.HandlerFunc) (*Decoder, *fakeRegistry) {
+	p := &fakeRegistry{respond: answer}
 	cfg.URLs, cfg.Transport = []string{"http://registry"}, p
 	return newEmptyDecoder(t, cfg), p
 }
 
-func unknownOf(t *testing.T, d *Decoder, id uint32) *UnknownSchemaError {
+func decodeUnknown(t *testing.T, d *Decoder, id uint32) *UnknownSchemaError {
 	t.Helper()
-	_, err := d.Decode(t.Context(), "topic", framed(id, nil))
+	_, err := d.Decode(t.Context(), "topic", wireFormat(id, nil))
 	var unknown *UnknownSchemaError
 	if !errors.As(err, &unknown) {
-		t.Fatalf("id %d: error %v, want an *UnknownID", id, err)
+		t.Fatalf("ID %d: got error %v, want an *UnknownSchemaError", id, err)
 	}
 	return unknown
 }
 
-func TestAKnownIDIsAskedForOnce(t *testing.T) {
-	d, p := newInProcess(t, Config{}, knows)
+func TestKnownIDIsLookedUpOnce(t *testing.T) {
+	d, p := newFakeRegistry(t, Config{}, serveEmptySchema)
 	for range 3 {
-		if _, err := d.Decode(t.Context(), "topic", framed(1, nil)); err != nil {
+		if _, err := d.Decode(t.Context(), "topic", wireFormat(1, nil)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := p.asked.Load(); got != 1 {
-		t.Errorf("%d look-ups, want 1", got)
+	if got := p.requests.Load(); got != 1 {
+		t.Errorf("got %d lookups, want 1", got)
 	}
 }
 
-func TestAnUnknownIDIsAskedForAgainOnlyAfterAWhile(t *testing.T) {
+func TestUnknownIDIsLookedUpAgainOnlyAfterItsTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, p := newInProcess(t, Config{UnknownIDCacheTTL: 2 * time.Second}, unknownToRegistry)
+		d, p := newFakeRegistry(t, Config{UnknownIDCacheTTL: 2 * time.Second}, unknownToRegistry)
 		start := time.Now()
-		for step, want := range []int32{1, 1, 2, 2, 3} {
-			if first := unknownOf(t, d, 7).FirstSeen; !first.Equal(start) {
-				t.Errorf("second %d: first seen at %s, want the first look-up's %s", step, first, start)
+		for second, want := range []int32{1, 1, 2, 2, 3} {
+			if first := decodeUnknown(t, d, 7).FirstSeen; !first.Equal(start) {
+				t.Errorf("second %d: got first seen at %s, want %s", second, first, start)
 			}
-			if got := p.asked.Load(); got != want {
-				t.Errorf("second %d: %d look-ups, want %d", step, got, want)
+			if got := p.requests.Load(); got != want {
+				t.Errorf("second %d: got %d lookups, want %d", second, got, want)
 			}
 			testkit.AdvanceClock(time.Second)
 		}
 	})
 }
 
-func TestAnIDThatTheRegistryLearnsDecodes(t *testing.T) {
+func TestIDRegisteredLaterIsDecoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, p := newInProcess(t, Config{UnknownIDCacheTTL: time.Second}, unknownToRegistry)
-		_ = unknownOf(t, d, 7)
-		p.answer = knows
+		d, p := newFakeRegistry(t, Config{UnknownIDCacheTTL: time.Second}, unknownToRegistry)
+		_ = decodeUnknown(t, d, 7)
+		p.respond = serveEmptySchema
 		testkit.AdvanceClock(time.Second)
-		if _, err := d.Decode(t.Context(), "topic", framed(7, nil)); err != nil {
+		if _, err := d.Decode(t.Context(), "topic", wireFormat(7, nil)); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-func TestAnIDThatWasKnownIsUnknownFromThenOnOnly(t *testing.T) {
+func TestFirstSeenIsResetOnceAnIDWasKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, p := newInProcess(t, Config{UnknownIDCacheTTL: time.Second, MaxIDs: 1}, unknownToRegistry)
-		_ = unknownOf(t, d, 7)
-		p.answer = knows
+		d, p := newFakeRegistry(t, Config{UnknownIDCacheTTL: time.Second, MaxIDs: 1}, unknownToRegistry)
+		_ = decodeUnknown(t, d, 7)
+		p.respond = serveEmptySchema
 		testkit.AdvanceClock(time.Minute)
 		for _, id := range []uint32{7, 8} { // 8 pushes 7 out
-			if _, err := d.Decode(t.Context(), "topic", framed(id, nil)); err != nil {
+			if _, err := d.Decode(t.Context(), "topic", wireFormat(id, nil)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		p.answer = unknownToRegistry
+		p.respond = unknownToRegistry
 		testkit.AdvanceClock(time.Minute)
-		if first := unknownOf(t, d, 7).FirstSeen; !first.Equal(time.Now()) {
-			t.Errorf("first seen %v ago, want now", time.Since(first))
+		if first := decodeUnknown(t, d, 7).FirstSeen; !first.Equal(time.Now()) {
+			t.Errorf("got first seen %v ago, want now", time.Since(first))
 		}
 	})
 }
 
-// A wrong registry knows no id at all: the caller has to see that apart from a registry that lacks one.
+// A wrong registry knows no ID at all. The caller must be able to tell it from one that lacks an
+// ID.
 func TestEverResolvedTellsAWrongRegistryFromAMissingID(t *testing.T) {
-	d, _ := newInProcess(t, Config{}, knownOnly("1"))
-	if unknownOf(t, d, 7).EverResolved {
-		t.Error("EverResolved before any id was known")
+	d, _ := newFakeRegistry(t, Config{}, serveOnly("1"))
+	if decodeUnknown(t, d, 7).EverResolved {
+		t.Error("got EverResolved before any ID was known, want it false")
 	}
-	if _, err := d.Decode(t.Context(), "topic", framed(1, nil)); err != nil {
+	if _, err := d.Decode(t.Context(), "topic", wireFormat(1, nil)); err != nil {
 		t.Fatal(err)
 	}
-	if !unknownOf(t, d, 7).EverResolved {
-		t.Error("not EverResolved after id 1 was known")
+	if !decodeUnknown(t, d, 7).EverResolved {
+		t.Error("got EverResolved false after ID 1 was known, want it true")
 	}
 }
 
-func TestAFloodOfUnknownIDsStaysBoundedAndPushesNoKnownOneOut(t *testing.T) {
-	d, p := newInProcess(t, Config{MaxIDs: 10}, knownOnly("1"))
+func TestManyUnknownIDsAreBoundedAndEvictNoKnownID(t *testing.T) {
+	d, p := newFakeRegistry(t, Config{MaxIDs: 10}, serveOnly("1"))
 	for id := range uint32(100) {
-		_, err := d.Decode(t.Context(), "topic", framed(id, nil))
+		_, err := d.Decode(t.Context(), "topic", wireFormat(id, nil))
 		if known := id == 1; (err == nil) != known {
-			t.Fatalf("id %d: error %v", id, err)
+			t.Fatalf("ID %d: got error %v, want one: %t", id, err, !known)
 		}
 	}
-	before := p.asked.Load()
-	if _, err := d.Decode(t.Context(), "topic", framed(1, nil)); err != nil || p.asked.Load() != before {
-		t.Errorf("after the flood: %d look-ups more for the known id, error %v", p.asked.Load()-before, err)
+	before := p.requests.Load()
+	if _, err := d.Decode(t.Context(), "topic", wireFormat(1, nil)); err != nil || p.requests.Load() != before {
+		t.Errorf("got %d more lookups of the known ID and error %v, want none", p.requests.Load()-before, err)
 	}
-	if got := d.unknown.order.Len(); got != 10 {
-		t.Errorf("%d unknown ids remembered, want 10", got)
+	if got := d.unknownIDs.order.Len(); got != 10 {
+		t.Errorf("got %d cached unknown IDs, want 10", got)
 	}
 }
 
-func TestOneLookUpServesAllThatWaitForIt(t *testing.T) {
+func TestConcurrentCallersShareOneLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		d, p := newInProcess(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+		d, p := newFakeRegistry(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
 			<-gate
-			knows(w, r)
+			serveEmptySchema(w, r)
 		})
 		results := make(chan error, 5)
 		for range cap(results) {
 			go func() {
-				_, err := d.Decode(t.Context(), "topic", framed(1, nil))
+				_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
 				results <- err
 			}()
 		}
@@ -171,64 +173,65 @@ func TestOneLookUpServesAllThatWaitForIt(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if got := p.asked.Load(); got != 1 {
-			t.Errorf("%d look-ups, want 1", got)
+		if got := p.requests.Load(); got != 1 {
+			t.Errorf("got %d lookups, want 1", got)
 		}
 	})
 }
 
-// The caller that makes the look-up may be one that stops: the others must not be told that their context ended.
-func TestAWaiterTakesTheLookUpOverFromACallerThatStops(t *testing.T) {
+// The caller that makes the lookup may be cancelled. The others must not get the error of its
+// context.
+func TestWaitingCallerRepeatsTheLookupOfACancelledOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, p := newInProcess(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+		d, p := newFakeRegistry(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
 			select {
 			case <-r.Context().Done():
 			case <-time.After(5 * time.Second):
-				knows(w, r)
+				serveEmptySchema(w, r)
 			}
 		})
 		stopping, stop := context.WithCancel(t.Context())
 		first, second := make(chan error, 1), make(chan error, 1)
 		go func() {
-			_, err := d.Decode(stopping, "topic", framed(1, nil))
+			_, err := d.Decode(stopping, "topic", wireFormat(1, nil))
 			first <- err
 		}()
 		synctest.Wait()
 		go func() {
-			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
+			_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
 			second <- err
 		}()
 		synctest.Wait()
 		stop()
 		if err := <-first; !errors.Is(err, context.Canceled) {
-			t.Errorf("the one that stops: error %v, want its context's", err)
+			t.Errorf("cancelled caller: got error %v, want context.Canceled", err)
 		}
 		if err := <-second; err != nil {
-			t.Errorf("the one that waits: %v", err)
+			t.Errorf("waiting caller: got error %v, want none", err)
 		}
-		if got := p.asked.Load(); got != 2 {
-			t.Errorf("%d look-ups, want 2", got)
+		if got := p.requests.Load(); got != 2 {
+			t.Errorf("got %d lookups, want 2", got)
 		}
 	})
 }
 
-func TestACallerThatWaitsForAnothersLookUpStopsAtOnce(t *testing.T) {
+func TestWaitForAnotherCallersLookupEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		d, _ := newInProcess(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+		d, _ := newFakeRegistry(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
 			<-gate
-			knows(w, r)
+			serveEmptySchema(w, r)
 		})
 		first := make(chan error, 1)
 		go func() {
-			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
+			_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
 			first <- err
 		}()
 		synctest.Wait()
 		stopped, stop := context.WithCancel(t.Context())
 		stop()
-		if _, err := d.Decode(stopped, "topic", framed(1, nil)); !errors.Is(err, context.Canceled) {
-			t.Errorf("error %v, want its context's", err)
+		if _, err := d.Decode(stopped, "topic", wireFormat(1, nil)); !errors.Is(err, context.Canceled) {
+			t.Errorf("got error %v, want context.Canceled", err)
 		}
 		close(gate)
 		if err := <-first; err != nil {
@@ -239,24 +242,24 @@ func TestACallerThatWaitsForAnothersLookUpStopsAtOnce(t *testing.T) {
 
 func TestEachURLHasItsOwnTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &inProcess{answer: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }}
+		p := &fakeRegistry{respond: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }}
 		d := newEmptyDecoder(t, Config{URLs: []string{"http://a", "http://b"}, Transport: p, Timeout: 10 * time.Second})
 		start := time.Now()
-		_, err := d.Decode(t.Context(), "topic", framed(1, nil))
-		if !isRegistrys(err) || time.Since(start) != 20*time.Second {
-			t.Errorf("after %s: error %v, want one of the registry after 20s", time.Since(start), err)
+		_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
+		if !isRegistryError(err) || time.Since(start) != 20*time.Second {
+			t.Errorf("got error %v after %s, want one of the registry after 20s", err, time.Since(start))
 		}
 	})
 }
 
-// The cache against a model: a slice of the ids by last use.
-func TestTheCacheKeepsTheIDsUsedLast(t *testing.T) {
+// The model is a slice of the IDs by last use.
+func TestCacheKeepsTheMostRecentlyUsedIDs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most = 4
 		c := newLRU[int](most)
 		var model []int // the last used at the end
 		use := func(id int) {
-			forget(&model, id)
+			removeID(&model, id)
 			model = append(model, id)
 		}
 		for range rapid.IntRange(1, 50).Draw(t, "steps") {
@@ -269,24 +272,24 @@ func TestTheCacheKeepsTheIDsUsedLast(t *testing.T) {
 				}
 			case "remove":
 				c.remove(id)
-				forget(&model, id)
+				removeID(&model, id)
 			case "get":
 				value, ok := c.get(id)
-				if want := forget(&model, id); ok != want || (ok && value != id*10) {
-					t.Fatalf("get %d: %d, %t, want known %t", id, value, ok, want)
+				if want := removeID(&model, id); ok != want || (ok && value != id*10) {
+					t.Fatalf("get %d: got %d and %t, want %t", id, value, ok, want)
 				} else if want {
 					model = append(model, id)
 				}
 			}
 			if len(c.byID) != len(model) || c.order.Len() != len(model) {
-				t.Fatalf("holds %d and %d, want %d", len(c.byID), c.order.Len(), len(model))
+				t.Fatalf("got %d IDs and %d entries, want %d", len(c.byID), c.order.Len(), len(model))
 			}
 		}
 	})
 }
 
-// forget takes an id out of the model and tells whether it was there.
-func forget(model *[]int, id int) bool {
+// removeID removes an ID from the model and reports whether it was there.
+func removeID(model *[]int, id int) bool {
 	for i, have := range *model {
 		if have == id {
 			*model = append((*model)[:i:i], (*model)[i+1:]...)

@@ -2,11 +2,11 @@ package decode
 
 import "container/list"
 
-// lru keeps the values of the ids used last, up to a bound. Not safe for concurrent use.
+// lru is a cache of the most recently used IDs. It is not safe for concurrent use.
 type lru[V any] struct {
-	max   int
-	order *list.List // of entry[V], the last used first
-	byID  map[int]*list.Element
+	capacity int
+	order    *list.List // of entry[V], the most recently used first
+	byID     map[int]*list.Element
 }
 
 type entry[V any] struct {
@@ -14,8 +14,8 @@ type entry[V any] struct {
 	value V
 }
 
-func newLRU[V any](most int) *lru[V] {
-	return &lru[V]{max: most, order: list.New(), byID: map[int]*list.Element{}}
+func newLRU[V any](capacity int) *lru[V] {
+	return &lru[V]{capacity: capacity, order: list.New(), byID: map[int]*list.Element{}}
 }
 
 func (c *lru[V]) get(id int) (V, bool) {
@@ -30,7 +30,7 @@ func (c *lru[V]) get(id int) (V, bool) {
 
 func (c *lru[V]) put(id int, value V) {
 	c.remove(id)
-	if c.order.Len() >= c.max {
+	if c.order.Len() >= c.capacity {
 		c.remove(c.order.Back().Value.(entry[V]).id)
 	}
 	c.byID[id] = c.order.PushFront(entry[V]{id, value})

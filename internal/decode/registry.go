@@ -14,25 +14,26 @@ import (
 )
 
 const (
-	maxAnswer     = 4 << 20 // bytes of one answer of the registry
-	maxReferences = 100     // schemas that one schema may refer to, in all
+	maxResponseBytes = 4 << 20
+	maxReferences    = 100 // schemas that one schema may refer to, directly and indirectly
 )
 
 var (
-	// errNotFound is the registry's own 404, for a schema id or a reference.
+	// errNotFound is a 404 in the registry's own format, for a schema ID or a reference.
 	errNotFound = errors.New("not found")
-	// errForeign404 is a 404 of something else, such as a proxy whose registry is away, or of a wrong base path.
-	errForeign404 = errors.New("HTTP 404 that is not of a schema registry's form (no error code 404xx): a proxy whose registry is away, or a wrong base path")
+	// errForeign404 is a 404 of something else, such as a proxy whose registry is unavailable.
+	errForeign404 = errors.New("HTTP 404 without a schema registry's error code 404xx: " +
+		"a proxy whose registry is unavailable, or a wrong base path")
 )
 
-// registry reads schemas over the Confluent Schema Registry's HTTP API.
+// registry fetches schemas through the HTTP API of the Confluent Schema Registry.
 type registry struct {
-	clients []*sr.Client // one a URL: sr itself moves to the next URL only when a connection fails, not on a 5xx
+	clients []*sr.Client // one per URL: sr itself tries the next URL only if a connection fails, not on a 5xx
 	http    *http.Client
 	timeout time.Duration
 
 	mu     sync.Mutex
-	failed time.Time // when all URLs failed last, each in its way
+	failed time.Time // when a lookup last failed at all URLs
 }
 
 func newRegistry(cfg Config) (*registry, error) {
@@ -42,7 +43,7 @@ func newRegistry(cfg Config) (*registry, error) {
 	client := &http.Client{Transport: &boundedTransport{base: cfg.Transport}}
 	r := &registry{http: client, timeout: cfg.Timeout}
 	for i, text := range cfg.URLs {
-		c, err := newClient(cfg, client, text)
+		c, err := newRegistryClient(cfg, client, text)
 		if err != nil {
 			return nil, fmt.Errorf("schema registry URL %d of %d: %w", i+1, len(cfg.URLs), err)
 		}
@@ -51,11 +52,12 @@ func newRegistry(cfg Config) (*registry, error) {
 	return r, nil
 }
 
-// newClient moves a login out of the URL, so that no error can print it.
-func newClient(cfg Config, client *http.Client, text string) (*sr.Client, error) {
+// newRegistryClient takes the credentials out of the URL, so that no error can print them.
+func newRegistryClient(cfg Config, client *http.Client, text string) (*sr.Client, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, errors.New("want http or https, a host, and a base path if there is one") // the parser's error would print a password
+		// The parser's error would print a password.
+		return nil, errors.New("want http or https, a host, and a base path if there is one")
 	}
 	user, password := cfg.Username, cfg.Password
 	if u.User != nil && user == "" {
@@ -70,34 +72,39 @@ func newClient(cfg Config, client *http.Client, text string) (*sr.Client, error)
 	return sr.NewClient(opts...)
 }
 
-// byID gives the schema of an id; errNotFound where no URL knows it.
-func (r *registry) byID(ctx context.Context, id int) (sr.Schema, error) {
-	return r.first(ctx, func(ctx context.Context, c *sr.Client) (sr.Schema, error) {
-		return c.SchemaByID(ctx, id)
+// schemaByID returns the schema of an ID, or errNotFound if no URL knows it.
+func (r *registry) schemaByID(ctx context.Context, id int) (sr.Schema, error) {
+	return r.firstResult(ctx, func(ctx context.Context, client *sr.Client) (sr.Schema, error) {
+		return client.SchemaByID(ctx, id)
 	})
 }
 
-// byVersion gives a schema that another one refers to, also when it was deleted since.
-func (r *registry) byVersion(ctx context.Context, ref sr.SchemaReference) (sr.Schema, error) {
-	return r.first(sr.WithParams(ctx, sr.ShowDeleted), func(ctx context.Context, c *sr.Client) (sr.Schema, error) {
-		s, err := c.SchemaByVersion(ctx, ref.Subject, ref.Version)
+// schemaByVersion returns a schema that another one refers to, even if it was deleted since.
+func (r *registry) schemaByVersion(ctx context.Context, ref sr.SchemaReference) (sr.Schema, error) {
+	ctx = sr.WithParams(ctx, sr.ShowDeleted)
+	return r.firstResult(ctx, func(ctx context.Context, client *sr.Client) (sr.Schema, error) {
+		s, err := client.SchemaByVersion(ctx, ref.Subject, ref.Version)
 		return s.Schema, err
 	})
 }
 
-// first is the first URL's answer that has a schema. With none: errNotFound where a registry said so, in its own form; else the last error.
-func (r *registry) first(ctx context.Context, get func(context.Context, *sr.Client) (sr.Schema, error)) (sr.Schema, error) {
+// schemaFetch fetches a schema with one client.
+type schemaFetch func(context.Context, *sr.Client) (sr.Schema, error)
+
+// firstResult returns the first schema that one of the URLs has. If none has it, the error is
+// errNotFound if any registry responded so in its own format, and else the last one.
+func (r *registry) firstResult(ctx context.Context, fetch schemaFetch) (sr.Schema, error) {
 	var last error
 	notFound := false
 	for _, c := range r.clients {
-		s, err := r.once(ctx, c, get)
+		s, err := r.requestSchema(ctx, c, fetch)
 		if ctx.Err() != nil {
 			return sr.Schema{}, ctx.Err()
 		}
 		if err == nil {
 			return s, nil
 		}
-		last = plain(err)
+		last = sanitizeError(err)
 		notFound = notFound || errors.Is(last, errNotFound)
 	}
 	if notFound {
@@ -109,35 +116,37 @@ func (r *registry) first(ctx context.Context, get func(context.Context, *sr.Clie
 	return sr.Schema{}, last
 }
 
-// lastFailure is when a look-up failed last, zero where none has.
+// lastFailure returns when a lookup last failed, and the zero time if none has.
 func (r *registry) lastFailure() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.failed
 }
 
-func (r *registry) once(ctx context.Context, c *sr.Client, get func(context.Context, *sr.Client) (sr.Schema, error)) (sr.Schema, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("no answer within %s", r.timeout))
+func (r *registry) requestSchema(ctx context.Context, client *sr.Client, fetch schemaFetch) (sr.Schema, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("no response within %s", r.timeout))
 	defer cancel()
-	s, err := get(ctx, c)
+	s, err := fetch(ctx, client)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return s, context.Cause(ctx)
 	case err == nil && s.Schema == "":
-		return s, errors.New("the answer has no schema")
+		return s, errors.New("the response has no schema")
 	}
 	return s, err
 }
 
-// plain is a failed look-up's error without the registry's body, which may be anything, and without the errors that it wraps: a network
-// timeout passes for a context's.
-func plain(err error) error {
-	var answer *sr.ResponseError
-	if errors.As(err, &answer) {
+// sanitizeError returns the error of a failed request without the response body, which may contain
+// anything, and without the errors that it wraps: a network timeout would pass for that of a
+// context.
+func sanitizeError(err error) error {
+	var response *sr.ResponseError
+	if errors.As(err, &response) {
 		switch {
-		case answer.StatusCode != http.StatusNotFound:
-			return fmt.Errorf("HTTP %d, error code %d", answer.StatusCode, answer.ErrorCode)
-		case answer.ErrorCode/100 == http.StatusNotFound: // 40401 to 40403: which of them stands for an id differs between registries
+		case response.StatusCode != http.StatusNotFound:
+			return fmt.Errorf("HTTP %d, error code %d", response.StatusCode, response.ErrorCode)
+		case response.ErrorCode/100 == http.StatusNotFound:
+			// Registries differ in which of 40401 to 40403 they use for an ID.
 			return errNotFound
 		}
 		return errForeign404
@@ -146,10 +155,10 @@ func plain(err error) error {
 	if errors.As(err, &transport) {
 		err = transport.Err
 	}
-	return errors.New(cut(err.Error()))
+	return errors.New(truncateText(err.Error()))
 }
 
-// boundedTransport fails an answer that is longer than maxAnswer.
+// boundedTransport makes reading a response fail beyond maxResponseBytes.
 type boundedTransport struct{ base http.RoundTripper }
 
 func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -157,11 +166,11 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxResponseBytes}
 	return resp, nil
 }
 
-// CloseIdleConnections reaches the base transport through http.Client.CloseIdleConnections.
+// CloseIdleConnections lets http.Client.CloseIdleConnections reach the base transport.
 func (t *boundedTransport) CloseIdleConnections() {
 	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
@@ -173,10 +182,10 @@ type boundedBody struct {
 	left int
 }
 
-func (b *boundedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+func (b *boundedBody) Read(buffer []byte) (int, error) {
+	n, err := b.ReadCloser.Read(buffer)
 	if b.left -= n; b.left < 0 {
-		return 0, fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+		return 0, fmt.Errorf("the response is longer than %d bytes", maxResponseBytes)
 	}
 	return n, err
 }

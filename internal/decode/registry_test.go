@@ -18,11 +18,11 @@ import (
 
 const emptySchema = `{"type":"record","name":"Empty","fields":[]}`
 
-// emptyReaders read records of no fields.
+// emptyReaders returns a reader of records without fields.
 func emptyReaders(t testing.TB) *readers {
 	t.Helper()
 	r := newReaders()
-	if err := r.add(emptySchema, func() any { return new(struct{}) }); err != nil {
+	if err := r.addSchema(emptySchema, func() any { return new(struct{}) }); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -38,26 +38,29 @@ func newEmptyDecoder(t testing.TB, cfg Config) *Decoder {
 	return d
 }
 
-// serve runs a registry that answers as told.
-func serve(t testing.TB, answer http.HandlerFunc) (url string) {
+// startRegistry runs a registry with that handler.
+func startRegistry(t testing.TB, answer http.HandlerFunc) (url string) {
 	t.Helper()
 	s := httptest.NewServer(answer)
 	t.Cleanup(s.Close)
 	return s.URL
 }
 
-func answering(status int, body string) http.HandlerFunc {
+func respondWith(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		fmt.Fprint(w, body)
 	}
 }
 
-// knows serves the empty schema for every id.
-func knows(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"schema":%q}`, emptySchema) }
+// serveEmptySchema serves the empty schema for every ID.
+func serveEmptySchema(w http.ResponseWriter, _ *http.Request) {
+	fmt.Fprintf(w, `{"schema":%q}`, emptySchema)
+}
 
-// isRegistrys tells whether an error is of the registry's kind: none of the record's, and none of the caller's context.
-func isRegistrys(err error) bool {
+// isRegistryError reports whether an error is of the registry's kind: neither the record's fault
+// nor that of the caller's context.
+func isRegistryError(err error) bool {
 	var (
 		poison   *PoisonError
 		unmapped *UnmappedError
@@ -67,154 +70,155 @@ func isRegistrys(err error) bool {
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
-func TestARegistryThatFailsIsNotTheRecordsFault(t *testing.T) {
+func TestRegistryFailureIsNotTheRecordsFault(t *testing.T) {
 	slow := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	tests := []struct {
-		name   string
-		answer http.HandlerFunc
-		says   string
+		name    string
+		respond http.HandlerFunc
+		text    string
 	}{
-		{"500", answering(500, `{"error_code":50001,"message":"the store failed"}`), "HTTP 500, error code 50001"},
-		{"401", answering(401, "who are you"), "HTTP 401"},
-		{"503", answering(503, ""), "HTTP 503"},
-		{"a page instead of an answer", answering(200, "<html>welcome</html>"), "invalid character"},
-		{"an answer without a schema", answering(200, "{}"), "the answer has no schema"},
-		{"an unknown schema type", answering(200, `{"schemaType":"XML","schema":"x"}`), "XML"},
-		{"no answer in time", slow, "no answer within 50ms"},
-		{"an endless answer", answering(200, `{"schema":"`+strings.Repeat("x", maxAnswer)+`"}`), "longer than"},
+		{"500", respondWith(500, `{"error_code":50001,"message":"the store failed"}`), "HTTP 500, error code 50001"},
+		{"401", respondWith(401, "who are you"), "HTTP 401"},
+		{"503", respondWith(503, ""), "HTTP 503"},
+		{"an HTML page", respondWith(200, "<html>welcome</html>"), "invalid character"},
+		{"no schema in the response", respondWith(200, "{}"), "the response has no schema"},
+		{"an unknown schema type", respondWith(200, `{"schemaType":"XML","schema":"x"}`), "XML"},
+		{"no response in time", slow, "no response within 50ms"},
+		{"an endless response", respondWith(200, `{"schema":"`+strings.Repeat("x", maxResponseBytes)+`"}`), "longer than"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			timeout := 5 * time.Second
-			if strings.Contains(test.says, "50ms") {
+			if strings.Contains(test.text, "50ms") {
 				timeout = 50 * time.Millisecond
 			}
-			d := newEmptyDecoder(t, Config{URLs: []string{serve(t, test.answer)}, Timeout: timeout})
-			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
-			if !isRegistrys(err) || !strings.Contains(err.Error(), test.says) {
-				t.Errorf("error %v, want one of the registry that says %q", err, test.says)
+			d := newEmptyDecoder(t, Config{URLs: []string{startRegistry(t, test.respond)}, Timeout: timeout})
+			_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
+			if !isRegistryError(err) || !strings.Contains(err.Error(), test.text) {
+				t.Errorf("got error %v, want one of the registry with %q", err, test.text)
 			}
 		})
 	}
 }
 
-func TestARegistryThatRecoversIsAskedAgain(t *testing.T) {
+func TestRecoveredRegistryIsUsedAgain(t *testing.T) {
 	var up atomic.Bool
-	d := newEmptyDecoder(t, Config{URLs: []string{serve(t, func(w http.ResponseWriter, r *http.Request) {
+	d := newEmptyDecoder(t, Config{URLs: []string{startRegistry(t, func(w http.ResponseWriter, r *http.Request) {
 		if !up.Load() {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
-		knows(w, r)
+		serveEmptySchema(w, r)
 	})}})
-	if _, err := d.Decode(t.Context(), "topic", framed(1, nil)); !isRegistrys(err) {
-		t.Fatalf("error %v, want one of the registry", err)
+	if _, err := d.Decode(t.Context(), "topic", wireFormat(1, nil)); !isRegistryError(err) {
+		t.Fatalf("got error %v, want one of the registry", err)
 	}
 	up.Store(true)
-	if _, err := d.Decode(t.Context(), "topic", framed(1, nil)); err != nil {
-		t.Errorf("after it came back: %v", err)
+	if _, err := d.Decode(t.Context(), "topic", wireFormat(1, nil)); err != nil {
+		t.Errorf("got error %v after the registry recovered, want none", err)
 	}
 }
 
-func TestTheNextURLIsAskedWhenOneFails(t *testing.T) {
+func TestNextURLIsTriedWhenOneFails(t *testing.T) {
 	closed := httptest.NewServer(nil)
 	closed.Close()
 	tests := map[string]string{
 		"refuses connections": closed.URL,
-		"fails":               serve(t, answering(500, "")),
-		"lags behind":         serve(t, answering(404, `{"error_code":40403}`)),
+		"fails":               startRegistry(t, respondWith(500, "")),
+		"lags behind":         startRegistry(t, respondWith(404, `{"error_code":40403}`)),
 	}
 	for name, first := range tests {
 		t.Run(name, func(t *testing.T) {
-			d := newEmptyDecoder(t, Config{URLs: []string{first, serve(t, knows)}})
-			if _, err := d.Decode(t.Context(), "topic", framed(1, nil)); err != nil {
-				t.Errorf("with a second URL that knows the id: %v", err)
+			d := newEmptyDecoder(t, Config{URLs: []string{first, startRegistry(t, serveEmptySchema)}})
+			if _, err := d.Decode(t.Context(), "topic", wireFormat(1, nil)); err != nil {
+				t.Errorf("got error %v with a second URL that knows the ID, want none", err)
 			}
 		})
 	}
 }
 
-// A proxy answers 404 too, while its registry is away: taken for the registry's, each record of a new id would be dead after its wait.
-func TestA404IsUnknownOnlyWhenARegistrySaysIt(t *testing.T) {
-	own := serve(t, answering(404, `{"error_code":40403,"message":"Schema 1 not found"}`))
-	proxys := serve(t, answering(404, "<html>no such page</html>"))
-	path := serve(t, answering(404, `{"error_code":404,"message":"HTTP 404 Not Found"}`))
-	gateway := serve(t, answering(404, `{"message":"no Route matched with those values"}`))
-	down := serve(t, answering(502, ""))
+// A proxy responds 404 as well while its registry is unavailable. If that counted as unknown, every
+// record of a new ID would be dead-lettered after its wait.
+func TestOnlyARegistrysOwn404MeansUnknown(t *testing.T) {
+	ownFormat := startRegistry(t, respondWith(404, `{"error_code":40403,"message":"Schema 1 not found"}`))
+	proxyPage := startRegistry(t, respondWith(404, "<html>no such page</html>"))
+	path := startRegistry(t, respondWith(404, `{"error_code":404,"message":"HTTP 404 Not Found"}`))
+	gateway := startRegistry(t, respondWith(404, `{"message":"no Route matched with those values"}`))
+	down := startRegistry(t, respondWith(502, ""))
 	tests := []struct {
 		name    string
 		urls    []string
 		unknown bool
 	}{
-		{"in its own form", []string{own}, true},
-		{"in its own form, the other one down", []string{own, down}, true},
-		{"in its own form, behind a proxy's", []string{proxys, own}, true},
-		{"of an artifact, as some registries call it", []string{serve(t, answering(404, `{"error_code":40401}`))}, true},
-		{"a proxy's page", []string{proxys}, false},
-		{"nothing but a status", []string{serve(t, answering(404, ""))}, false},
+		{"in its own format", []string{ownFormat}, true},
+		{"in its own format, the other URL unavailable", []string{ownFormat, down}, true},
+		{"in its own format, after a proxy's", []string{proxyPage, ownFormat}, true},
+		{"of an artifact, as some registries call it", []string{startRegistry(t, respondWith(404, `{"error_code":40401}`))}, true},
+		{"a proxy's page", []string{proxyPage}, false},
+		{"nothing but a status", []string{startRegistry(t, respondWith(404, ""))}, false},
 		{"a gateway's JSON", []string{gateway}, false},
 		{"of a wrong base path", []string{path}, false},
-		{"none in its own form, by all", []string{proxys, path, gateway}, false},
-		{"a proxy's, the registry down", []string{proxys, down}, false},
+		{"none in its own format, by all URLs", []string{proxyPage, path, gateway}, false},
+		{"a proxy's, the registry unavailable", []string{proxyPage, down}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			d := newEmptyDecoder(t, Config{URLs: test.urls})
-			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
+			_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
 			var unknown *UnknownSchemaError
-			if errors.As(err, &unknown) != test.unknown || isRegistrys(err) == test.unknown {
-				t.Errorf("error %v, want an *UnknownID: %t", err, test.unknown)
+			if errors.As(err, &unknown) != test.unknown || isRegistryError(err) == test.unknown {
+				t.Errorf("got error %v, want an *UnknownSchemaError: %t", err, test.unknown)
 			}
 			if !test.unknown && len(test.urls) == 1 && !strings.Contains(err.Error(), "base path") {
-				t.Errorf("error %v, want it to say what answers so", err)
+				t.Errorf("got error %v, want it to name the likely reasons", err)
 			}
 		})
 	}
 }
 
-func TestTheBasePathAndTheLoginAreSent(t *testing.T) {
+func TestBasePathAndCredentialsAreSent(t *testing.T) {
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte("user:secret"))
 	fake := srfake.NewRegistry(srfake.WithAuth(want))
 	fake.SeedSchema("s", 1, 1, sr.Schema{Schema: emptySchema})
-	url := serve(t, http.StripPrefix("/apis/ccompat/v7", fake.Handler()).ServeHTTP)
+	url := startRegistry(t, http.StripPrefix("/apis/ccompat/v7", fake.Handler()).ServeHTTP)
 	withLogin := strings.Replace(url, "http://", "http://user:secret@", 1)
 	for name, cfg := range map[string]Config{
-		"configured":    {URLs: []string{url + "/apis/ccompat/v7"}, Username: "user", Password: "secret"},
-		"slash at last": {URLs: []string{url + "/apis/ccompat/v7/"}, Username: "user", Password: "secret"},
-		"in the URL":    {URLs: []string{withLogin + "/apis/ccompat/v7"}},
+		"configured":     {URLs: []string{url + "/apis/ccompat/v7"}, Username: "user", Password: "secret"},
+		"trailing slash": {URLs: []string{url + "/apis/ccompat/v7/"}, Username: "user", Password: "secret"},
+		"in the URL":     {URLs: []string{withLogin + "/apis/ccompat/v7"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := newEmptyDecoder(t, cfg).Decode(t.Context(), "topic", framed(1, nil)); err != nil {
+			if _, err := newEmptyDecoder(t, cfg).Decode(t.Context(), "topic", wireFormat(1, nil)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 }
 
-func TestNoErrorPrintsTheLogin(t *testing.T) {
+func TestErrorsDoNotContainCredentials(t *testing.T) {
 	closed := httptest.NewServer(nil)
 	closed.Close()
 	_, bad := NewDecoder(Config{URLs: []string{"http://user:secret@host:port"}})
 	d := newEmptyDecoder(t, Config{URLs: []string{strings.Replace(closed.URL, "http://", "http://user:secret@", 1)}})
-	_, refused := d.Decode(t.Context(), "topic", framed(1, nil))
-	page := newEmptyDecoder(t, Config{URLs: []string{strings.Replace(serve(t, answering(200, "<html>")), "http://", "http://user:secret@", 1)}})
-	_, rubbish := page.Decode(t.Context(), "topic", framed(1, nil))
+	_, refused := d.Decode(t.Context(), "topic", wireFormat(1, nil))
+	page := newEmptyDecoder(t, Config{URLs: []string{strings.Replace(startRegistry(t, respondWith(200, "<html>")), "http://", "http://user:secret@", 1)}})
+	_, rubbish := page.Decode(t.Context(), "topic", wireFormat(1, nil))
 	for _, err := range []error{bad, refused, rubbish} {
 		if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "user:") {
-			t.Errorf("error %v, want one without the login", err)
+			t.Errorf("got error %v, want one without the credentials", err)
 		}
 	}
 }
 
-func TestAConfigWithoutAUsableURLIsRefused(t *testing.T) {
+func TestConfigWithoutAValidURLIsRejected(t *testing.T) {
 	for _, urls := range [][]string{nil, {""}, {"localhost:8081"}, {"ftp://host"}, {"http://"}, {"http://ok", "nonsense"}} {
 		if _, err := NewDecoder(Config{URLs: urls}); err == nil {
-			t.Errorf("URLs %q: no error", urls)
+			t.Errorf("URLs %q: got no error, want one", urls)
 		}
 	}
 }
 
-func TestASchemaIsReadWithThoseThatItRefersTo(t *testing.T) {
+func TestReferencedSchemasAreResolved(t *testing.T) {
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
 	ref := func(name, subject string) sr.SchemaReference {
@@ -226,77 +230,78 @@ func TestASchemaIsReadWithThoseThatItRefersTo(t *testing.T) {
 	fake.SeedSchema("top", 1, 3, sr.Schema{Schema: `{"type":"record","name":"Empty","fields":[{"name":"m","type":"Middle"},{"name":"l","type":"Leaf"}]}`,
 		References: []sr.SchemaReference{ref("Middle", "middle"), ref("Leaf", "leaf")}})
 	d := newEmptyDecoder(t, Config{URLs: []string{fake.URL()}})
-	if got, err := d.Decode(t.Context(), "topic", framed(3, nil)); err != nil || got.Name != "Empty" {
-		t.Errorf("got %+v, error %v", got, err)
+	if got, err := d.Decode(t.Context(), "topic", wireFormat(3, nil)); err != nil || got.Name != "Empty" {
+		t.Errorf("got %+v and error %v, want Empty", got, err)
 	}
 }
 
-// A subject that was deleted keeps its versions for those who refer to them; a registry gives them only when it is asked so.
-func TestAReferenceIsReadAlsoWhenItWasDeleted(t *testing.T) {
-	d := newEmptyDecoder(t, Config{URLs: []string{serve(t, func(w http.ResponseWriter, r *http.Request) {
+// A deleted subject keeps its versions for the schemas that refer to them, and a registry serves
+// them only on request.
+func TestDeletedReferenceIsResolved(t *testing.T) {
+	d := newEmptyDecoder(t, Config{URLs: []string{startRegistry(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !strings.HasPrefix(r.URL.Path, "/subjects/"):
 			fmt.Fprint(w, `{"schema":"{\"type\":\"record\",\"name\":\"Empty\",\"fields\":[{\"name\":\"l\",\"type\":\"Leaf\"}]}","references":[{"name":"Leaf","subject":"leaf","version":1}]}`)
 		case r.URL.Query().Get("deleted") != "true":
-			answering(404, `{"error_code":40402}`)(w, r)
+			respondWith(404, `{"error_code":40402}`)(w, r)
 		default:
 			fmt.Fprint(w, `{"subject":"leaf","version":1,"id":2,"schema":"{\"type\":\"record\",\"name\":\"Leaf\",\"fields\":[]}"}`)
 		}
 	})}})
-	if _, err := d.Decode(t.Context(), "topic", framed(1, nil)); err != nil {
+	if _, err := d.Decode(t.Context(), "topic", wireFormat(1, nil)); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestSchemasThatReferToEachOtherArePoison(t *testing.T) {
-	var asked atomic.Int32
-	d := newEmptyDecoder(t, Config{URLs: []string{serve(t, func(w http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
+func TestCyclicReferencesArePoison(t *testing.T) {
+	var requests atomic.Int32
+	d := newEmptyDecoder(t, Config{URLs: []string{startRegistry(t, func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
 		name, other := "A", "B"
 		if strings.HasPrefix(r.URL.Path, "/subjects/B/") {
 			name, other = "B", "A"
 		}
 		fmt.Fprintf(w, `{"schema":"{\"type\":\"record\",\"name\":\"%s\",\"fields\":[{\"name\":\"f\",\"type\":\"%s\"}]}","references":[{"name":"%[2]s","subject":"%[2]s","version":1}]}`, name, other)
 	})}})
-	_, err := d.Decode(t.Context(), "topic", framed(1, nil))
-	if poison := new(PoisonError); !errors.As(err, &poison) || asked.Load() != 3 {
-		t.Errorf("error %v after %d requests, want a *Poison after 3", err, asked.Load())
+	_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
+	if poison := new(PoisonError); !errors.As(err, &poison) || requests.Load() != 3 {
+		t.Errorf("got error %v after %d requests, want a *PoisonError after 3", err, requests.Load())
 	}
 }
 
-func TestAReferenceThatTheRegistryLostIsItsOwnFault(t *testing.T) {
-	d := newEmptyDecoder(t, Config{URLs: []string{serve(t, func(w http.ResponseWriter, r *http.Request) {
+func TestMissingReferenceIsTheRegistrysFault(t *testing.T) {
+	d := newEmptyDecoder(t, Config{URLs: []string{startRegistry(t, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/subjects/") {
-			answering(404, `{"error_code":40402}`)(w, r)
+			respondWith(404, `{"error_code":40402}`)(w, r)
 			return
 		}
 		fmt.Fprint(w, `{"schema":"{}","references":[{"name":"Leaf","subject":"leaf","version":1}]}`)
 	})}})
-	if _, err := d.Decode(t.Context(), "topic", framed(1, nil)); !isRegistrys(err) || !strings.Contains(err.Error(), "leaf") {
-		t.Errorf("error %v, want one of the registry that names the reference", err)
+	if _, err := d.Decode(t.Context(), "topic", wireFormat(1, nil)); !isRegistryError(err) || !strings.Contains(err.Error(), "leaf") {
+		t.Errorf("got error %v, want one of the registry that names the reference", err)
 	}
 }
 
-func TestASchemaThatCannotBeReadIsPoison(t *testing.T) {
+func TestInvalidSchemaIsPoison(t *testing.T) {
 	var endless atomic.Int32
 	tests := []struct {
-		name, says string
-		answer     http.HandlerFunc
+		name, text string
+		respond    http.HandlerFunc
 	}{
-		{"no Avro", "want AVRO", answering(200, `{"schemaType":"PROTOBUF","schema":"message M {}"}`)},
-		{"broken", "parsing the schema", answering(200, `{"schema":"{\"type\":\"record\"}"}`)},
-		{"long and broken", "parsing the schema", answering(200, `{"schema":"{\"type\":\"`+strings.Repeat("x", 10_000)+`\"}"}`)},
+		{"no Avro", "want AVRO", respondWith(200, `{"schemaType":"PROTOBUF","schema":"message M {}"}`)},
+		{"broken", "parsing the schema", respondWith(200, `{"schema":"{\"type\":\"record\"}"}`)},
+		{"long and broken", "parsing the schema", respondWith(200, `{"schema":"{\"type\":\"`+strings.Repeat("x", 10_000)+`\"}"}`)},
 		{"endless references", "more than 100", func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintf(w, `{"schema":"\"int\"","references":[{"name":"n","subject":"s","version":%d}]}`, endless.Add(1))
 		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			d := newEmptyDecoder(t, Config{URLs: []string{serve(t, test.answer)}})
-			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
+			d := newEmptyDecoder(t, Config{URLs: []string{startRegistry(t, test.respond)}})
+			_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
 			var poison *PoisonError
-			if !errors.As(err, &poison) || !strings.Contains(poison.Reason, test.says) || len(poison.Reason) > maxText {
-				t.Errorf("error %v, want a short *Poison that says %q", err, test.says)
+			if !errors.As(err, &poison) || !strings.Contains(poison.Reason, test.text) || len(poison.Reason) > maxTextBytes {
+				t.Errorf("got error %v, want a short *PoisonError with %q", err, test.text)
 			}
 		})
 	}

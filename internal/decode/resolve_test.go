@@ -42,7 +42,7 @@ func writerSchema(name string, fields ...string) string {
 	return fmt.Sprintf(`{"type":"record","name":%q,"fields":[%s,%s]}`, name, baseFields, strings.Join(fields, ","))
 }
 
-// baseValue is a value of every field that a writer may have.
+// baseValue has a value for every field that a writer may have.
 func baseValue() map[string]any {
 	return map[string]any{
 		"text": "t", "uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "color": "GREEN", "small": 7, "flag": true, "blob": []byte{1},
@@ -51,7 +51,7 @@ func baseValue() map[string]any {
 	}
 }
 
-func TestAWriterWithAnotherSchemaIsReadByAvrosRules(t *testing.T) {
+func TestWriterSchemaIsResolvedByAvrosRules(t *testing.T) {
 	tests := []struct {
 		name   string
 		writer string
@@ -78,22 +78,22 @@ func TestAWriterWithAnotherSchemaIsReadByAvrosRules(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := d.Decode(t.Context(), "topic", framed(1, body))
+			got, err := d.Decode(t.Context(), "topic", wireFormat(1, body))
 			if err != nil {
 				t.Fatal(err)
 			}
 			e := got.Event.(*everything)
 			if e.Text != "t" || e.Large != 8 || e.Ratio != 0.5 || e.At.UnixMilli() != 1000 || e.Amount.Cmp(event.Millionths(5)) != 0 {
-				t.Errorf("got %+v", e)
+				t.Errorf("got %+v, want the values of baseValue", e)
 			}
 			if e.Defaults != "as given" || e.NText != nil || e.Part != (part{Name: "p"}) {
-				t.Errorf("the reader's defaults are missing: %+v", e)
+				t.Errorf("got %+v, want the reader's defaults", e)
 			}
 		})
 	}
 }
 
-func TestASchemaThatWouldReadAsSomethingElseIsRefused(t *testing.T) {
+func TestSchemaWithAnotherMeaningIsPoison(t *testing.T) {
 	decimal := func(scale int) string {
 		return fmt.Sprintf(`{"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":38,"scale":%d}}`, scale)
 	}
@@ -134,25 +134,25 @@ func TestASchemaThatWouldReadAsSomethingElseIsRefused(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			d := newTestDecoder(t, Config{}, everythingReaders(t), test.writer)
-			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
+			_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
 			var poison *PoisonError
 			if !errors.As(err, &poison) || !strings.Contains(poison.Reason, test.reason) {
-				t.Errorf("error %v, want a *Poison that says %q", err, test.reason)
+				t.Errorf("got error %v, want a *PoisonError with %q", err, test.reason)
 			}
 		})
 	}
 }
 
-func TestARecordNameWithoutAnEventIsUnmapped(t *testing.T) {
+func TestRecordNameWithoutAnEventIsUnmapped(t *testing.T) {
 	d := newTestDecoder(t, Config{}, everythingReaders(t), `{"type":"record","name":"com.example.Other","fields":[]}`)
-	_, err := d.Decode(t.Context(), "topic", framed(1, nil))
+	_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
 	var unmapped *UnmappedError
 	if !errors.As(err, &unmapped) || unmapped.Name != "com.example.Other" {
-		t.Errorf("error %v, want *Unmapped{com.example.Other}", err)
+		t.Errorf("got error %v, want an *UnmappedError for com.example.Other", err)
 	}
 }
 
-func TestAReaderIsFoundByFullNameBeforeShortNameBeforeAlias(t *testing.T) {
+func TestReaderIsFoundByFullNameThenShortNameThenAlias(t *testing.T) {
 	r := newReaders()
 	for _, text := range []string{
 		`{"type":"record","name":"a.First","aliases":["Old"],"fields":[]}`,
@@ -160,17 +160,17 @@ func TestAReaderIsFoundByFullNameBeforeShortNameBeforeAlias(t *testing.T) {
 		`{"type":"record","name":"a.Same","fields":[]}`,
 		`{"type":"record","name":"b.Same","fields":[]}`,
 	} {
-		if err := r.add(text, func() any { return new(struct{}) }); err != nil {
+		if err := r.addSchema(text, func() any { return new(struct{}) }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for writer, want := range map[string]string{"a.First": "a.First", "x.First": "a.First", "b.Old": "b.Old", "x.Old": "b.Old", "a.Old": "b.Old", "a.None": "", "a.Same": "a.Same", "b.Same": "b.Same"} {
 		got := ""
-		if found := r.find(writer); found != nil {
+		if found := r.findReader(writer); found != nil {
 			got = fullName(found.root)
 		}
 		if got != want {
-			t.Errorf("writer %s: reader %q, want %q", writer, got, want)
+			t.Errorf("writer %s: got reader %q, want %q", writer, got, want)
 		}
 	}
 }
@@ -181,27 +181,28 @@ func TestEverySchemaHasAReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range event.EventNames() {
-		found := r.find(name)
+		found := r.findReader(name)
 		if found == nil {
 			t.Errorf("no reader for %s", name)
 			continue
 		}
 		want, _ := event.NewEvent(name)
-		if got := reflect.TypeOf(found.fresh()); got != reflect.TypeOf(want) {
-			t.Errorf("%s decodes into a %s, want a %T", name, got, want)
+		if got := reflect.TypeOf(found.newEvent()); got != reflect.TypeOf(want) {
+			t.Errorf("%s: got a %s, want a %T", name, got, want)
 		}
 	}
 }
 
-// Avro's own check looks at the types underneath: it would let a schema turn from milliseconds to microseconds.
-func TestNoSchemaMeansAnythingElseThanTheCommittedOne(t *testing.T) {
+// Avro's own compatibility check ignores logical types: it would accept a change from milliseconds
+// to microseconds.
+func TestSchemasMeanTheSameAsTheCommittedOnes(t *testing.T) {
 	for _, s := range schemas.All() {
 		text, err := os.ReadFile(filepath.Join("../../schemas/committed", s.File))
 		if err != nil {
 			t.Fatal(err)
 		}
 		before, now := avro.MustParse(string(text)).Root().ExpandReferences(), avro.MustParse(s.JSON).Root().ExpandReferences()
-		if err := errors.Join(sameMeaning("", now, before), sameMeaning("", before, now)); err != nil {
+		if err := errors.Join(checkSemantics("", now, before), checkSemantics("", before, now)); err != nil {
 			t.Errorf("%s against schemas/committed/: %v", s.File, err)
 		}
 	}

@@ -1,15 +1,18 @@
-// Package notify lets goroutines wait for an event together with a timer or a context, which a sync.Cond cannot.
+// Package notify wakes goroutines that wait for an event together with a timer or a context, which
+// sync.Cond does not allow.
 package notify
 
 import "sync"
 
-// Broadcaster wakes everybody who waits for the next event. The zero value is ready. Safe for concurrent use.
+// Broadcaster wakes all goroutines that wait for the next event. The zero Broadcaster is ready to use.
+// It is safe for concurrent use.
 type Broadcaster struct {
 	mu   sync.Mutex
 	next chan struct{}
 }
 
-// Next gives a channel that the next Send closes. Take it before looking at what the event changes, else an event in between is missed.
+// Next returns a channel that the next Notify closes. A waiter calls Next before it checks the state
+// that the event changes, or it would miss an event between its check and its wait.
 func (b *Broadcaster) Next() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -19,7 +22,7 @@ func (b *Broadcaster) Next() <-chan struct{} {
 	return b.next
 }
 
-// Notify wakes all who wait.
+// Notify wakes all goroutines that wait for a channel of Next.
 func (b *Broadcaster) Notify() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -29,10 +32,10 @@ func (b *Broadcaster) Notify() {
 	}
 }
 
-// TrySignal puts a token into a channel with a buffer of 1, unless one is there already.
-func TrySignal(c chan<- struct{}) {
+// TrySignal sends to a channel with a buffer of 1, unless it holds a signal already.
+func TrySignal(signal chan<- struct{}) {
 	select {
-	case c <- struct{}{}:
+	case signal <- struct{}{}:
 	default:
 	}
 }

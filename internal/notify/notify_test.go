@@ -7,10 +7,10 @@ import (
 	"sluice/internal/notify"
 )
 
-func TestABroadcastWakesAllWhoWaitAndNobodyLater(t *testing.T) {
+func TestNotifyWakesAllWaitersAndNoLaterOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b notify.Broadcaster
-		b.Notify() // nobody waits
+		b.Notify() // without waiters
 		const waiters = 5
 		woken := make(chan struct{}, waiters)
 		for range waiters {
@@ -22,37 +22,36 @@ func TestABroadcastWakesAllWhoWaitAndNobodyLater(t *testing.T) {
 		}
 		synctest.Wait()
 		if len(woken) != 0 {
-			t.Fatal("woken by a broadcast that was sent before")
+			t.Fatal("a waiter was woken by an earlier Notify")
 		}
 		b.Notify()
 		synctest.Wait()
 		if len(woken) != waiters {
-			t.Errorf("woke %d of %d", len(woken), waiters)
+			t.Errorf("got %d waiters woken, want %d", len(woken), waiters)
 		}
 		select {
 		case <-b.Next():
-			t.Error("who waits after a broadcast is woken by it")
+			t.Error("a later waiter was woken by an earlier Notify")
 		default:
 		}
 	})
 }
 
-// What is taken before looking at the event's effect misses nothing that happens between the two.
-func TestABroadcastBetweenTakingAndWaitingIsNotMissed(t *testing.T) {
+func TestNotifyBetweenNextAndTheWaitIsNotMissed(t *testing.T) {
 	var b notify.Broadcaster
 	next := b.Next()
 	b.Notify()
 	<-next
 }
 
-func TestASignalIsKeptOnceUntilItIsTaken(t *testing.T) {
-	c := make(chan struct{}, 1)
-	notify.TrySignal(c)
-	notify.TrySignal(c)
-	<-c
+func TestSignalsUntilTheReceiveCountOnce(t *testing.T) {
+	signal := make(chan struct{}, 1)
+	notify.TrySignal(signal)
+	notify.TrySignal(signal)
+	<-signal
 	select {
-	case <-c:
-		t.Error("two signals are two wake-ups")
+	case <-signal:
+		t.Error("got a second signal, want the two to count as one")
 	default:
 	}
 }

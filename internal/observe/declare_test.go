@@ -2,6 +2,7 @@ package observe
 
 import (
 	"fmt"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -80,8 +81,11 @@ func TestDeclaredOperationIsInTheStatus(t *testing.T) {
 	p.DeclareOperation("crmcom.purchases")
 	p.DeclareTopic("sluice.purchases.dlq")
 	s := p.Snapshot()
-	if len(s.Operations) != 1 || s.Operations[0].Operation != "crmcom.purchases" || s.Operations[0].Breaker != "closed" {
-		t.Fatalf("got operations %+v, want crmcom.purchases with a closed breaker", s.Operations)
+	want := OperationStatus{
+		Operation: "crmcom.purchases", Breaker: "closed", Dead: map[string]uint64{}, Calls: map[string]uint64{},
+	}
+	if len(s.Operations) != 1 || !reflect.DeepEqual(s.Operations[0], want) {
+		t.Fatalf("got operations %+v, want %+v", s.Operations, want)
 	}
 	if n := len(s.Dead) + len(s.SkippedSettled) + len(s.ProduceFailures) + len(s.Operations[0].Calls); n != 0 {
 		t.Errorf("got %d entries for what was not counted yet, want none", n)

@@ -52,8 +52,7 @@ type (
 func newPipeline(name string, m *metrics) *Pipeline {
 	p := &Pipeline{
 		name: name, m: m,
-		source:       readCounters{m.read.WithLabelValues(name, fromSource), m.readBytes.WithLabelValues(name, fromSource)},
-		retry:        readCounters{m.read.WithLabelValues(name, fromRetry), m.readBytes.WithLabelValues(name, fromRetry)},
+		source: newReadCounters(m, name, fromSource), retry: newReadCounters(m, name, fromRetry),
 		commitFailed: m.commitFailed.WithLabelValues(name),
 		released:     m.released.WithLabelValues(name),
 		settled: newFamily(func(k settledKey) prometheus.Counter {
@@ -85,6 +84,10 @@ func newPipeline(name string, m *metrics) *Pipeline {
 	}
 	p.declarePipeline()
 	return p
+}
+
+func newReadCounters(m *metrics, pipeline, from string) readCounters {
+	return readCounters{m.read.WithLabelValues(pipeline, from), m.readBytes.WithLabelValues(pipeline, from)}
 }
 
 // RecordsRead counts records fetched from the source topic, or with retry from a retry topic. bytes

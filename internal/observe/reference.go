@@ -29,7 +29,8 @@ func ReferenceMarkdown(status reflect.Type) string {
 func writeMetrics(b *strings.Builder) {
 	b.WriteString("\n## Metrics\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n")
 	for _, d := range definitions() {
-		fmt.Fprintf(b, "| `%s_%s` | %s | `%s` | %s |\n", namespace, d.name, d.kind, strings.Join(d.labelNames(), "`, `"), d.help)
+		labels := strings.Join(d.labelNames(), "`, `")
+		fmt.Fprintf(b, "| `%s_%s` | %s | `%s` | %s |\n", namespace, d.name, d.kind, labels, d.help)
 	}
 	b.WriteString("\n## Labels\n\n| label | metrics | value |\n| --- | --- | --- |\n")
 	for _, l := range distinctLabels() {

@@ -76,8 +76,9 @@ func (p *Pipeline) Snapshot() PipelineStatus {
 	}
 	status := PipelineStatus{
 		Pipeline: p.name, Source: p.source.toCounts(), Retry: p.retry.toCounts(),
-		Dead: map[string]uint64{}, SkippedSettled: nonZeroCounts(p.skipped), ProduceFailures: nonZeroCounts(p.produceFailed),
-		Released: counterValue(p.released), CommitFailures: counterValue(p.commitFailed),
+		Dead: map[string]uint64{}, SkippedSettled: nonZeroCounts(p.skipped),
+		ProduceFailures: nonZeroCounts(p.produceFailed),
+		Released:        counterValue(p.released), CommitFailures: counterValue(p.commitFailed),
 	}
 	ops := operations{}
 	p.snapshotCounts(&status, ops)

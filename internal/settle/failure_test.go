@@ -211,7 +211,8 @@ func TestRecordsOfAFencedAssignmentAreReleasedAndNotProduced(t *testing.T) {
 			t.Errorf("got a dead letter with headers %v, want that of offset 3", out.Headers)
 		}
 		if s := h.obs.Snapshot(); s.Released != 3 || s.Delivered != 0 || s.Dead["invalid"] != 1 {
-			t.Errorf("got %d released, %d delivered and dead %v, want 3, 0 and 1 invalid", s.Released, s.Delivered, s.Dead)
+			t.Errorf("got %d released, %d delivered and dead %v, want 3, 0 and 1 invalid",
+				s.Released, s.Delivered, s.Dead)
 		}
 	})
 }

@@ -57,7 +57,8 @@ func (f *topicFaults) report(topic string, failures []produceFailure, firstOfBat
 		}
 	}
 	f.log.Warn("produce to retry or dead-letter topic failed, retrying", topicField(topic),
-		zap.Int("records", len(failures)), zap.String("first_origin", first.outcome.Record.Origin.ID()), zap.Error(first.err))
+		zap.Int("records", len(failures)), zap.String("first_origin", first.outcome.Record.Origin.ID()),
+		zap.Error(first.err))
 }
 
 // endBatch ends the wait of a batch that has reported some topics and produced to others. A topic

@@ -33,9 +33,12 @@ func drawOutcome(t *rapid.T) record.Outcome {
 		Replays: rapid.IntRange(0, 5).Draw(t, "replays"), FirstFailed: drawTime(t, "first failed"),
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "headers") {
-		known := rapid.SampledFrom([]string{record.HeaderAttempt, record.HeaderVendorCode, "sluice.tenant", connectTopic})
+		known := rapid.SampledFrom([]string{
+			record.HeaderAttempt, record.HeaderVendorCode, "sluice.tenant", connectTopic,
+		})
 		rec.Raw.Headers = append(rec.Raw.Headers, kgo.RecordHeader{
-			Key: rapid.OneOf(rapid.String(), known).Draw(t, "name"), Value: rapid.SliceOf(rapid.Byte()).Draw(t, "header"),
+			Key:   rapid.OneOf(rapid.String(), known).Draw(t, "name"),
+			Value: rapid.SliceOf(rapid.Byte()).Draw(t, "header"),
 		})
 	}
 	longText := rapid.Custom(func(t *rapid.T) string {

@@ -240,7 +240,8 @@ func TestPayloadIsNotInHeadersOrLog(t *testing.T) {
 		const secret = "ada@example.com"
 		refuseProduce(h, 1)
 		h.settleAll(deadOutcome(h.newRecord(&kgo.Record{
-			Key: []byte(secret), Value: []byte(secret), Headers: []kgo.RecordHeader{{Key: "user", Value: []byte(secret)}},
+			Key: []byte(secret), Value: []byte(secret),
+			Headers: []kgo.RecordHeader{{Key: "user", Value: []byte(secret)}},
 		})))
 		for _, header := range h.readTopic(deadTopic, 1)[0].Headers[1:] {
 			if strings.Contains(string(header.Value), secret) {

@@ -10,8 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 )
 
-// doubling is a record of n types, each with the one before in it twice: 2^n of them, which take no bytes.
-func doubling(n int) string {
+// doublingSchema returns a record of n types that each contain the one before twice: 2^n types that
+// take no bytes.
+func doublingSchema(n int) string {
 	fields := []string{`{"name":"f0","type":{"type":"record","name":"R0","fields":[]}}`}
 	for i := 1; i < n; i++ {
 		fields = append(fields, fmt.Sprintf(`{"name":"f%d","type":{"type":"record","name":"R%d","fields":[{"name":"a","type":"R%d"},{"name":"b","type":"R%d"}]}}`, i, i, i-1, i-1))
@@ -19,23 +20,23 @@ func doubling(n int) string {
 	return fmt.Sprintf(`{"type":"record","name":"Empty","fields":[%s]}`, strings.Join(fields, ","))
 }
 
-func TestASchemaThatGrowsWithoutEndIsPoison(t *testing.T) {
+func TestSchemaWithTooManyTypesIsPoison(t *testing.T) {
 	for name, schema := range map[string]string{
-		"by names":  doubling(60),
-		"by length": `{"type":"record","name":"Empty","fields":[{"name":"f","type":` + strings.Repeat(`{"type":"array","items":`, 900) + `"null"` + strings.Repeat("}", 900) + `}` + many(maxTypes) + `]}`,
+		"by names":  doublingSchema(60),
+		"by length": `{"type":"record","name":"Empty","fields":[{"name":"f","type":` + strings.Repeat(`{"type":"array","items":`, 900) + `"null"` + strings.Repeat("}", 900) + `}` + manyFields(maxTypes) + `]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newTestDecoder(t, Config{}, emptyReaders(t), schema)
-			_, err := d.Decode(t.Context(), "topic", framed(1, nil))
+			_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
 			var poison *PoisonError
 			if !errors.As(err, &poison) || !strings.Contains(poison.Reason, "more than 10000 types") {
-				t.Errorf("error %v, want a *Poison that says how many types are allowed", err)
+				t.Errorf("got error %v, want a *PoisonError with the allowed number of types", err)
 			}
 		})
 	}
 }
 
-func many(n int) string {
+func manyFields(n int) string {
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, `,{"name":"n%d","type":"null"}`, i)
@@ -43,7 +44,7 @@ func many(n int) string {
 	return b.String()
 }
 
-func TestASchemaGrowsByReferencesToo(t *testing.T) {
+func TestTypesOfReferencesCount(t *testing.T) {
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
 	fake.SeedSchema("s0", 1, 1, sr.Schema{Schema: `{"type":"record","name":"R0","fields":[]}`})
@@ -60,28 +61,28 @@ func TestASchemaGrowsByReferencesToo(t *testing.T) {
 		})
 	}
 	d := newEmptyDecoder(t, Config{URLs: []string{fake.URL()}})
-	_, err := d.Decode(t.Context(), "topic", framed(n+1, nil))
+	_, err := d.Decode(t.Context(), "topic", wireFormat(n+1, nil))
 	var poison *PoisonError
 	if !errors.As(err, &poison) || !strings.Contains(poison.Reason, "more than 10000 types") {
-		t.Errorf("error %v, want a *Poison that says how many types are allowed", err)
+		t.Errorf("got error %v, want a *PoisonError with the allowed number of types", err)
 	}
 }
 
-func TestASchemaThatRefersToItselfIsBounded(t *testing.T) {
+func TestRecursiveSchemaIsAccepted(t *testing.T) {
 	const list = `{"type":"record","name":"Empty","fields":[{"name":"list","type":["null",{"type":"record","name":"a.Node","fields":[
 		{"name":"next","type":["null","a.Node"]},{"name":"other","type":["null","a.Node"]},{"name":"all","type":{"type":"map","values":"a.Node"}}]}]}]}`
-	d := newTestDecoder(t, Config{}, emptyReaders(t), list, doubling(10))
+	d := newTestDecoder(t, Config{}, emptyReaders(t), list, doublingSchema(10))
 	node := []byte{2, 0, 0, 0}
-	if _, err := d.Decode(t.Context(), "topic", framed(1, append([]byte{2}, append(node, 0, 0)...))); err != nil {
-		t.Errorf("a list of two: %v", err)
+	if _, err := d.Decode(t.Context(), "topic", wireFormat(1, append([]byte{2}, append(node, 0, 0)...))); err != nil {
+		t.Errorf("list of two: got error %v, want none", err)
 	}
-	if _, err := d.Decode(t.Context(), "topic", framed(2, nil)); err != nil {
-		t.Errorf("a schema of some names that refer to each other: %v", err)
+	if _, err := d.Decode(t.Context(), "topic", wireFormat(2, nil)); err != nil {
+		t.Errorf("ten names that refer to each other: got error %v, want none", err)
 	}
 }
 
-// What a record claims to hold costs nothing before it is there.
-func TestACountBeyondTheRecordIsPoisonAtOnce(t *testing.T) {
+// A count in the record must not cost anything before the items are there.
+func TestCountBeyondTheRecordIsPoisonAtOnce(t *testing.T) {
 	count := []byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40} // 2^61
 	deep := []byte(strings.Repeat("\x02", 1<<20))
 	for name, test := range map[string]struct {
@@ -101,10 +102,10 @@ func TestACountBeyondTheRecordIsPoisonAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newTestDecoder(t, Config{}, emptyReaders(t), `{"type":"record","name":"Empty","fields":[{"name":"f","type":`+test.field+`}]}`)
-			_, err := d.Decode(t.Context(), "topic", framed(1, test.body))
+			_, err := d.Decode(t.Context(), "topic", wireFormat(1, test.body))
 			var poison *PoisonError
 			if !errors.As(err, &poison) {
-				t.Errorf("error %v, want a *Poison", err)
+				t.Errorf("got error %v, want a *PoisonError", err)
 			}
 		})
 	}
