@@ -1,6 +1,6 @@
-// Package schemas holds the Avro schemas of the events that Sluice takes, one record a file. They
-// are the reader's side of Avro's schema resolution: a producer may write with any schema that
-// resolves against them.
+// Package schemas has the Avro schemas of the events, one record per file. They are the reader's
+// side of Avro's schema resolution: a producer may write with any schema that resolves against
+// them.
 package schemas
 
 import (
@@ -23,12 +23,12 @@ type Schema struct {
 	JSON string
 }
 
-// All gives every schema, by file name. The caller may keep and change the slice.
-func All() []Schema { return append([]Schema(nil), all()...) }
+// All returns every schema, by file name. The caller may keep and change the slice.
+func All() []Schema { return append([]Schema(nil), parseAll()...) }
 
-// A file that cannot be read here was built in broken, and the package's test says so first: hence
-// the panics.
-var all = sync.OnceValue(func() []Schema {
+// parseAll panics at a file that cannot be read, because such a file was already broken when it was
+// embedded. The package's test reports it first.
+var parseAll = sync.OnceValue(func() []Schema {
 	entries, err := files.ReadDir(".")
 	if err != nil {
 		panic(fmt.Errorf("listing the embedded schemas: %w", err))
@@ -41,7 +41,7 @@ var all = sync.OnceValue(func() []Schema {
 		}
 		var record struct{ Name, Namespace string }
 		if err := json.Unmarshal(text, &record); err != nil {
-			panic(fmt.Errorf("reading the embedded schema %s: %w", entry.Name(), err))
+			panic(fmt.Errorf("parsing the embedded schema %s: %w", entry.Name(), err))
 		}
 		schemas = append(schemas, Schema{Name: record.Namespace + "." + record.Name, File: entry.Name(), JSON: string(text)})
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/avro"
 )
 
-func TestEveryFileIsAWholeRecordOfItsName(t *testing.T) {
+func TestEveryFileIsOneRecord(t *testing.T) {
 	all := All()
 	files, err := filepath.Glob("*.avsc")
 	if err != nil {
@@ -24,7 +24,7 @@ func TestEveryFileIsAWholeRecordOfItsName(t *testing.T) {
 	seen := map[string]string{}
 	for _, s := range all {
 		if other, ok := seen[s.Name]; ok {
-			t.Errorf("%s and %s are both %s", s.File, other, s.Name)
+			t.Errorf("%s and %s both define %s", s.File, other, s.Name)
 		}
 		seen[s.Name] = s.File
 		schema, err := avro.Parse(s.JSON)
@@ -34,25 +34,25 @@ func TestEveryFileIsAWholeRecordOfItsName(t *testing.T) {
 		}
 		root := schema.Root()
 		if got := root.Namespace + "." + root.Name; root.Type != "record" || got != s.Name {
-			t.Errorf("%s: is %s %s, listed as %s", s.File, root.Type, got, s.Name)
+			t.Errorf("%s: got %s %s, want record %s", s.File, root.Type, got, s.Name)
 		}
 	}
 }
 
-func TestAllMayBeChangedByItsCaller(t *testing.T) {
+func TestCallerMayChangeResultOfAll(t *testing.T) {
 	All()[0].Name = "changed"
 	if All()[0].Name == "changed" {
-		t.Error("a caller's change is seen by the next one")
+		t.Error("the next caller got the change of another, want the original")
 	}
 }
 
-// Producers write with the committed schemas, and so may consumers of the same topics: each has to
-// read what the other writes.
-func TestEverySchemaIsCompatibleWithTheCommittedOneBothWays(t *testing.T) {
+// Producers and other consumers of the topics use the committed schemas: each side has to read what
+// the other writes.
+func TestSchemasAreCompatibleWithCommittedOnesBothWays(t *testing.T) {
 	for _, s := range All() {
 		text, err := os.ReadFile(filepath.Join("committed", s.File))
 		if errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s is not in schemas/committed/: to promise it: cp schemas/%s schemas/committed/", s.File, s.File)
+			t.Errorf("%s is not in schemas/committed/. To commit to it: cp schemas/%s schemas/committed/", s.File, s.File)
 			continue
 		}
 		if err != nil {
@@ -71,27 +71,27 @@ func TestEverySchemaIsCompatibleWithTheCommittedOneBothWays(t *testing.T) {
 	}
 }
 
-// Topics hold what versions before the committed one wrote: without a field that came later, or
-// with its former name.
-func TestNoFieldLosesItsDefaultOrAnAlias(t *testing.T) {
+// Topics hold records of versions before the committed one: without a field that was added later,
+// or with its former name.
+func TestFieldsKeepDefaultsAndAliases(t *testing.T) {
 	for _, s := range All() {
 		text, err := os.ReadFile(filepath.Join("committed", s.File))
 		if err != nil {
 			t.Fatal(err)
 		}
 		now, before := avro.MustParse(s.JSON).Root().ExpandReferences(), avro.MustParse(string(text)).Root().ExpandReferences()
-		for _, lost := range losses("", now, before) {
-			t.Errorf("%s: %s: records of older versions could not be read", s.File, lost)
+		for _, lost := range lostFields("", now, before) {
+			t.Errorf("%s: %s: records of older versions cannot be read", s.File, lost)
 		}
 	}
 }
 
-// losses names what fields had before and have no more. A field that is gone is the other tests'
-// business.
-func losses(path string, now, before *avro.SchemaNode) []string {
+// lostFields names the defaults and aliases that fields no longer have. Removed fields are covered
+// by the other tests.
+func lostFields(path string, now, before *avro.SchemaNode) []string {
 	var lost []string
-	for _, b := range inner(before) {
-		for _, n := range inner(now) {
+	for _, b := range recordsIn(before) {
+		for _, n := range recordsIn(now) {
 			for _, field := range b.Fields {
 				i := slices.IndexFunc(n.Fields, func(f avro.SchemaField) bool { return f.Name == field.Name })
 				if i < 0 {
@@ -99,38 +99,38 @@ func losses(path string, now, before *avro.SchemaNode) []string {
 				}
 				at := path + "." + field.Name
 				if field.HasDefault && !n.Fields[i].HasDefault {
-					lost = append(lost, "field "+at[1:]+" has no default any more")
+					lost = append(lost, "field "+at[1:]+" lost its default")
 				}
 				for _, alias := range field.Aliases {
 					if !slices.Contains(n.Fields[i].Aliases, alias) {
-						lost = append(lost, "field "+at[1:]+" has not the alias "+alias+" any more")
+						lost = append(lost, "field "+at[1:]+" lost its alias "+alias)
 					}
 				}
-				lost = append(lost, losses(at, &n.Fields[i].Type, &field.Type)...)
+				lost = append(lost, lostFields(at, &n.Fields[i].Type, &field.Type)...)
 			}
 		}
 	}
 	return lost
 }
 
-// inner are the records that a type is or holds.
-func inner(n *avro.SchemaNode) []*avro.SchemaNode {
+// recordsIn returns the records that a type is or contains.
+func recordsIn(n *avro.SchemaNode) []*avro.SchemaNode {
 	switch n.Type {
 	case "record":
 		return []*avro.SchemaNode{n}
 	case "array":
-		return inner(n.Items)
+		return recordsIn(n.Items)
 	case "map":
-		return inner(n.Values)
+		return recordsIn(n.Values)
 	}
 	var records []*avro.SchemaNode
 	for i := range n.Branches {
-		records = append(records, inner(&n.Branches[i])...)
+		records = append(records, recordsIn(&n.Branches[i])...)
 	}
 	return records
 }
 
-func TestALossInAnyDepthIsFound(t *testing.T) {
+func TestLossAtAnyDepthIsFound(t *testing.T) {
 	parse := func(text string) *avro.SchemaNode {
 		return avro.MustParse(text).Root().ExpandReferences()
 	}
@@ -138,25 +138,25 @@ func TestALossInAnyDepthIsFound(t *testing.T) {
 		"fields":[{"name":"f","type":"int"%s}]}}}]},{"name":"again","type":"P"}]}`
 	before, now := parse(fmt.Sprintf(schema, `,"default":0,"aliases":["g"]`)), parse(fmt.Sprintf(schema, ""))
 	want := []string{
-		"field list.f has no default any more", "field list.f has not the alias g any more",
-		"field again.f has no default any more", "field again.f has not the alias g any more",
+		"field list.f lost its default", "field list.f lost its alias g",
+		"field again.f lost its default", "field again.f lost its alias g",
 	}
-	if got := losses("", now, before); !slices.Equal(got, want) {
+	if got := lostFields("", now, before); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := losses("", before, now); len(got) != 0 {
+	if got := lostFields("", before, now); len(got) != 0 {
 		t.Errorf("got %q, want none", got)
 	}
 }
 
-func TestNoCommittedSchemaHasVanished(t *testing.T) {
+func TestEveryCommittedSchemaExists(t *testing.T) {
 	committed, err := filepath.Glob("committed/*.avsc")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range committed {
 		if !slices.ContainsFunc(All(), func(s Schema) bool { return s.File == filepath.Base(path) }) {
-			t.Errorf("%s has no schema any more: its producers' records would be unmapped", path)
+			t.Errorf("%s has no schema: the records of its producers would be unmapped", path)
 		}
 	}
 }

@@ -9,41 +9,41 @@ import (
 	"strings"
 )
 
-// Scale is how many digits a Decimal has after the point. Every decimal in schemas/ has it; Avro's
-// resolution refuses a writer with another one.
+// Scale is the number of digits that a Decimal has after the point. Every decimal in schemas/ has
+// this scale; Avro's resolution refuses a writer with another one.
 const Scale = 6
 
-const unit = 1_000_000 // 10^Scale
+const unitsPerOne = 1_000_000 // 10^Scale
 
 // Decimal is an exact number with Scale digits after the point: the unscaled value as big-endian
 // two's complement, which is Avro's own form of a decimal over bytes. The zero value is 0. A
 // Decimal is never changed in place.
 //
-// It is bytes and not a struct so that Avro libraries fill and write it without conversion: a
-// struct costs three allocations a field with twmb/avro, and hamba/avro takes any struct under a
-// decimal for a big.Rat, by an unsafe cast.
+// It is a slice and not a struct so that Avro libraries read and write it without conversion: a
+// struct costs three allocations per field with twmb/avro, and hamba/avro treats any struct under a
+// decimal as a big.Rat, by an unsafe cast.
 type Decimal []byte
 
-// Millionths is the Decimal of n * 10^-6.
-func Millionths(n int64) Decimal { return minimal(appendInt64(nil, n)) }
+// Millionths returns the Decimal of count * 10^-6.
+func Millionths(count int64) Decimal { return trimSignBytes(twosComplement(count)) }
 
-// errNotDecimal never carries the text: an amount may be personal.
+// errNotDecimal never carries the text, because an amount may be personal.
 var errNotDecimal = errors.New("not a decimal: want digits with at most one point and a leading minus, such as -12.50")
 
-// ParseDecimal reads a plain decimal number, such as "12", "-0.005" or "12.50", of up to 38 digits
-// and at most Scale of them after the point (zeros beyond those are allowed, rounding is not).
+// ParseDecimal parses a plain decimal number, such as "12", "-0.005" or "12.50", of up to 38
+// digits, at most Scale of them after the point. Zeros beyond those are allowed, rounding is not.
 // There is no exponent form. The error does not repeat the text.
-func ParseDecimal(s string) (Decimal, error) {
-	digits, negative := strings.CutPrefix(s, "-")
-	whole, frac, hasPoint := strings.Cut(digits, ".")
-	if whole == "" || (hasPoint && frac == "") || !allDigits(whole) || !allDigits(frac) {
+func ParseDecimal(text string) (Decimal, error) {
+	digits, negative := strings.CutPrefix(text, "-")
+	whole, fraction, hasPoint := strings.Cut(digits, ".")
+	if whole == "" || (hasPoint && fraction == "") || !hasOnlyDigits(whole) || !hasOnlyDigits(fraction) {
 		return nil, errNotDecimal
 	}
-	frac = strings.TrimRight(frac, "0")
-	if len(frac) > Scale {
-		return nil, fmt.Errorf("decimal has %d digits after the point, at most %d are allowed", len(frac), Scale)
+	fraction = strings.TrimRight(fraction, "0")
+	if len(fraction) > Scale {
+		return nil, fmt.Errorf("decimal has %d digits after the point, at most %d are allowed", len(fraction), Scale)
 	}
-	unscaled := strings.TrimLeft(whole+frac+strings.Repeat("0", Scale-len(frac)), "0")
+	unscaled := strings.TrimLeft(whole+fraction+strings.Repeat("0", Scale-len(fraction)), "0")
 	if len(unscaled) > maxPrecision {
 		return nil, fmt.Errorf("decimal has %d digits at scale %d, at most %d are allowed", len(unscaled), Scale, maxPrecision)
 	}
@@ -54,15 +54,15 @@ func ParseDecimal(s string) (Decimal, error) {
 		return Millionths(n), nil
 	}
 	n, ok := new(big.Int).SetString(unscaled, 10)
-	if !ok { // "" and "-": only zeros
+	if !ok { // "" and "-": the text has only zeros
 		return Millionths(0), nil
 	}
-	return fromBig(n), nil
+	return decimalFromBig(n), nil
 }
 
-func allDigits(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
+func hasOnlyDigits(text string) bool {
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
 			return false
 		}
 	}
@@ -71,43 +71,43 @@ func allDigits(s string) bool {
 
 // AppendJSON appends d as a plain JSON number: exact, never in exponent form, without trailing
 // zeros after the point, and never "-0".
-func (d Decimal) AppendJSON(b []byte) []byte {
-	n, ok := d.int64()
+func (d Decimal) AppendJSON(buf []byte) []byte {
+	n, ok := d.unscaledInt64()
 	if !ok {
-		return appendBig(b, d.big())
+		return appendBigInt(buf, d.unscaledBig())
 	}
-	abs := uint64(n)
+	magnitude := uint64(n)
 	if n < 0 {
-		b, abs = append(b, '-'), -abs
+		buf, magnitude = append(buf, '-'), -magnitude
 	}
-	b = strconv.AppendUint(b, abs/unit, 10)
-	return appendFraction(b, uint32(abs%unit))
+	buf = strconv.AppendUint(buf, magnitude/unitsPerOne, 10)
+	return appendFraction(buf, uint32(magnitude%unitsPerOne))
 }
 
-// MarshalJSON is AppendJSON for encoding/json.
+// MarshalJSON implements [encoding/json.Marshaler] with AppendJSON.
 func (d Decimal) MarshalJSON() ([]byte, error) { return d.AppendJSON(nil), nil }
 
-// String is the number as AppendJSON writes it.
+// String returns the number as AppendJSON writes it.
 func (d Decimal) String() string { return string(d.AppendJSON(nil)) }
 
-// Sign is -1, 0 or 1.
+// Sign returns -1, 0 or 1.
 func (d Decimal) Sign() int {
-	t := minimal(d)
+	trimmed := trimSignBytes(d)
 	switch {
-	case len(t) == 0 || (len(t) == 1 && t[0] == 0):
+	case len(trimmed) == 0 || (len(trimmed) == 1 && trimmed[0] == 0):
 		return 0
-	case t[0] >= 0x80:
+	case trimmed[0] >= 0x80:
 		return -1
 	}
 	return 1
 }
 
-// Cmp is -1, 0 or 1 as d is less than, equal to or greater than o.
-func (d Decimal) Cmp(o Decimal) int {
-	a, aSmall := d.int64()
-	b, bSmall := o.int64()
-	if !aSmall || !bSmall {
-		return d.big().Cmp(o.big())
+// Cmp returns -1, 0 or 1 if d is less than, equal to or greater than other.
+func (d Decimal) Cmp(other Decimal) int {
+	a, aFits := d.unscaledInt64()
+	b, bFits := other.unscaledInt64()
+	if !aFits || !bFits {
+		return d.unscaledBig().Cmp(other.unscaledBig())
 	}
 	switch {
 	case a < b:
@@ -118,17 +118,18 @@ func (d Decimal) Cmp(o Decimal) int {
 	return 0
 }
 
-// Fits tells whether d has at most so many significant digits, counted without the point (Avro's
-// precision). Avro libraries do not check it when they decode.
+// Fits reports whether d has at most precision significant digits, counted without the point. Avro
+// libraries do not check that when they decode.
 func (d Decimal) Fits(precision int) bool {
-	t := minimal(d)
-	if len(t) <= 8 && precision >= 19 {
+	trimmed := trimSignBytes(d)
+	if len(trimmed) <= 8 && precision >= 19 {
 		return true
 	}
-	if len(t) > maxBytes {
+	if len(trimmed) > maxBytes {
 		return false
 	}
-	return new(big.Int).Abs(t.big()).Cmp(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(precision)), nil)) < 0
+	limit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(precision)), nil)
+	return new(big.Int).Abs(trimmed.unscaledBig()).Cmp(limit) < 0
 }
 
 const (
@@ -136,24 +137,24 @@ const (
 	maxBytes     = 16 // of 38 digits in two's complement
 )
 
-// int64 is the unscaled value where it fits.
-func (d Decimal) int64() (int64, bool) {
-	t := minimal(d)
-	if len(t) > 8 {
+// unscaledInt64 returns the unscaled value, false if it does not fit.
+func (d Decimal) unscaledInt64() (int64, bool) {
+	trimmed := trimSignBytes(d)
+	if len(trimmed) > 8 {
 		return 0, false
 	}
-	if len(t) == 0 {
+	if len(trimmed) == 0 {
 		return 0, true
 	}
-	n := int64(int8(t[0]))
-	for _, c := range t[1:] {
-		n = n<<8 | int64(c)
+	n := int64(int8(trimmed[0]))
+	for _, b := range trimmed[1:] {
+		n = n<<8 | int64(b)
 	}
 	return n, true
 }
 
-// big is the unscaled value.
-func (d Decimal) big() *big.Int {
+// unscaledBig returns the unscaled value.
+func (d Decimal) unscaledBig() *big.Int {
 	n := new(big.Int).SetBytes(d)
 	if len(d) > 0 && d[0] >= 0x80 {
 		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(d))))
@@ -161,48 +162,49 @@ func (d Decimal) big() *big.Int {
 	return n
 }
 
-func fromBig(n *big.Int) Decimal {
-	if n.Sign() >= 0 {
-		return minimal(append([]byte{0}, n.Bytes()...))
+func decimalFromBig(unscaled *big.Int) Decimal {
+	if unscaled.Sign() >= 0 {
+		return trimSignBytes(append([]byte{0}, unscaled.Bytes()...))
 	}
-	size := uint(n.BitLen()/8 + 1)
-	return minimal(new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), 8*size)).Bytes())
+	size := uint(unscaled.BitLen()/8 + 1)
+	return trimSignBytes(new(big.Int).Add(unscaled, new(big.Int).Lsh(big.NewInt(1), 8*size)).Bytes())
 }
 
-// minimal is b without leading bytes that only repeat the sign, as writers of a fixed width pad it.
-func minimal(b Decimal) Decimal {
-	for len(b) > 1 && ((b[0] == 0 && b[1] < 0x80) || (b[0] == math.MaxUint8 && b[1] >= 0x80)) {
-		b = b[1:]
+// trimSignBytes removes leading bytes that only repeat the sign. Writers of a fixed width pad with
+// them.
+func trimSignBytes(d Decimal) Decimal {
+	for len(d) > 1 && ((d[0] == 0 && d[1] < 0x80) || (d[0] == math.MaxUint8 && d[1] >= 0x80)) {
+		d = d[1:]
 	}
-	return b
+	return d
 }
 
-func appendInt64(b []byte, n int64) Decimal {
+func twosComplement(unscaled int64) Decimal {
+	var d Decimal
 	for shift := 56; shift >= 0; shift -= 8 {
-		b = append(b, byte(n>>shift))
+		d = append(d, byte(unscaled>>shift))
 	}
-	return b
+	return d
 }
 
-func appendBig(b []byte, n *big.Int) []byte {
-	if n.Sign() < 0 {
-		b, n = append(b, '-'), new(big.Int).Neg(n)
+func appendBigInt(buf []byte, unscaled *big.Int) []byte {
+	if unscaled.Sign() < 0 {
+		buf, unscaled = append(buf, '-'), new(big.Int).Neg(unscaled)
 	}
-	whole, frac := new(big.Int).QuoRem(n, big.NewInt(unit), new(big.Int))
-	b = whole.Append(b, 10)
-	return appendFraction(b, uint32(frac.Uint64()))
+	whole, fraction := new(big.Int).QuoRem(unscaled, big.NewInt(unitsPerOne), new(big.Int))
+	buf = whole.Append(buf, 10)
+	return appendFraction(buf, uint32(fraction.Uint64()))
 }
 
-// appendFraction appends the point and the millionths, less trailing zeros; nothing where there are
-// none.
-func appendFraction(b []byte, millionths uint32) []byte {
+// appendFraction appends the point and the millionths without trailing zeros, or nothing for 0.
+func appendFraction(buf []byte, millionths uint32) []byte {
 	if millionths == 0 {
-		return b
+		return buf
 	}
-	b = append(b, '.')
-	for place := uint32(unit / 10); millionths > 0; place /= 10 {
-		b = append(b, '0'+byte(millionths/place))
+	buf = append(buf, '.')
+	for place := uint32(unitsPerOne / 10); millionths > 0; place /= 10 {
+		buf = append(buf, '0'+byte(millionths/place))
 		millionths %= place
 	}
-	return b
+	return buf
 }

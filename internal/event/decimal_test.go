@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestADecimalIsWrittenAsAPlainExactJSONNumber(t *testing.T) {
+func TestDecimalIsPlainExactJSONNumber(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"0", "0"}, {"-0", "0"}, {"0.000000", "0"}, {"-0.00", "0"},
 		{"0.1", "0.1"}, {"-0.005", "-0.005"}, {"0.000001", "0.000001"}, {"-0.000001", "-0.000001"},
@@ -33,31 +33,31 @@ func TestADecimalIsWrittenAsAPlainExactJSONNumber(t *testing.T) {
 			t.Errorf("%s: got %s, want x:%s", test.text, got, test.want)
 		}
 		if got, err := json.Marshal(d); err != nil || string(got) != test.want {
-			t.Errorf("%s: marshalled as %s, error %v", test.text, got, err)
+			t.Errorf("%s: got JSON %s and error %v, want %s", test.text, got, err, test.want)
 		}
 		if !d.Fits(maxPrecision) {
-			t.Errorf("%s: does not fit %d digits", test.text, maxPrecision)
+			t.Errorf("%s: got Fits(%d) false, want true", test.text, maxPrecision)
 		}
 	}
 }
 
-func TestWhatIsNoPlainDecimalIsRefusedWithoutRepeatingIt(t *testing.T) {
+func TestInvalidDecimalIsRefusedWithoutRepeatingIt(t *testing.T) {
 	for _, text := range []string{"", "-", ".", "1.", ".5", "-.5", "+1", "1e3", "1E3", "0x1", "1,5", " 1", "1 ", "1.2.3", "--1", "NaN", "Inf", "1_000", "１",
 		"0.1234567", "-0.0000001", "100000000000000000000000000000000", strings.Repeat("9", 1000)} {
 		d, err := ParseDecimal(text)
 		if err == nil {
-			t.Errorf("%q: read as %s", text, d)
+			t.Errorf("%q: got %s, want an error", text, d)
 		} else if len(text) > 3 && strings.Contains(err.Error(), text) {
-			t.Errorf("%q: the error repeats it: %v", text, err)
+			t.Errorf("%q: got error %v, want one that does not repeat it", text, err)
 		}
 	}
 }
 
-// rational is the number as math/big understands it.
-func rational(t *rapid.T, text string) *big.Rat {
+// parseRational returns the number as math/big parses it.
+func parseRational(t *rapid.T, text string) *big.Rat {
 	r, ok := new(big.Rat).SetString(text)
 	if !ok {
-		t.Fatalf("math/big does not read %q", text)
+		t.Fatalf("math/big does not parse %q", text)
 	}
 	return r
 }
@@ -71,25 +71,25 @@ func drawDecimal(t *rapid.T) (string, Decimal) {
 	return text, d
 }
 
-func TestADecimalKeepsItsValueSignAndOrder(t *testing.T) {
+func TestDecimalKeepsValueSignAndOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		textA, a := drawDecimal(t)
 		textB, b := drawDecimal(t)
-		ratA, ratB := rational(t, textA), rational(t, textB)
-		if rational(t, a.String()).Cmp(ratA) != 0 {
-			t.Errorf("%s became %s", textA, a)
+		ratA, ratB := parseRational(t, textA), parseRational(t, textB)
+		if parseRational(t, a.String()).Cmp(ratA) != 0 {
+			t.Errorf("%s: got %s, want the same value", textA, a)
 		}
 		if a.Sign() != ratA.Sign() {
-			t.Errorf("%s: sign %d", textA, a.Sign())
+			t.Errorf("%s: got sign %d, want %d", textA, a.Sign(), ratA.Sign())
 		}
 		if a.Cmp(b) != ratA.Cmp(ratB) {
-			t.Errorf("%s, %s: compared as %d", textA, textB, a.Cmp(b))
+			t.Errorf("%s, %s: got Cmp %d, want %d", textA, textB, a.Cmp(b), ratA.Cmp(ratB))
 		}
 	})
 }
 
 // Writers may pad a decimal with bytes that repeat its sign.
-func TestPaddingChangesNothing(t *testing.T) {
+func TestPaddingDoesNotChangeDecimal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		_, d := drawDecimal(t)
 		sign := byte(0)
@@ -98,12 +98,12 @@ func TestPaddingChangesNothing(t *testing.T) {
 		}
 		padded := Decimal(append(bytes.Repeat([]byte{sign}, rapid.IntRange(1, 40).Draw(t, "padding")), d...))
 		if padded.String() != d.String() || padded.Cmp(d) != 0 || padded.Sign() != d.Sign() || !padded.Fits(maxPrecision) {
-			t.Errorf("%s padded is %s, sign %d, fits %t", d, padded, padded.Sign(), padded.Fits(maxPrecision))
+			t.Errorf("%s padded: got %s, sign %d, fits %t; want the same", d, padded, padded.Sign(), padded.Fits(maxPrecision))
 		}
 	})
 }
 
-func TestMillionths(t *testing.T) {
+func TestMillionthsHaveScaleSix(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 1: "0.000001", -1: "-0.000001", 12_500_000: "12.5", -128: "-0.000128", 128: "0.000128",
 		1<<63 - 1: "9223372036854.775807", -1 << 63: "-9223372036854.775808"} {
 		if got := Millionths(n).String(); got != want {
@@ -112,14 +112,14 @@ func TestMillionths(t *testing.T) {
 	}
 }
 
-func TestTheZeroDecimalIsZero(t *testing.T) {
+func TestZeroDecimalIsZero(t *testing.T) {
 	var d Decimal
 	if d.String() != "0" || d.Sign() != 0 || d.Cmp(Millionths(0)) != 0 || !d.Fits(1) {
-		t.Errorf("got %s, sign %d", d, d.Sign())
+		t.Errorf("got %s with sign %d, want 0", d, d.Sign())
 	}
 }
 
-func TestFitsCountsDigits(t *testing.T) {
+func TestFitsCountsSignificantDigits(t *testing.T) {
 	power := func(exponent int64) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(exponent), nil) }
 	tests := []struct {
 		unscaled  *big.Int
@@ -131,8 +131,8 @@ func TestFitsCountsDigits(t *testing.T) {
 		{new(big.Int).Neg(power(38)), 38, false}, {power(100_000), 38, false},
 	}
 	for _, test := range tests {
-		if got := fromBig(test.unscaled).Fits(test.precision); got != test.want {
-			t.Errorf("a number of %d bits in %d digits: %t, want %t", test.unscaled.BitLen(), test.precision, got, test.want)
+		if got := decimalFromBig(test.unscaled).Fits(test.precision); got != test.want {
+			t.Errorf("a number of %d bits in %d digits: got %t, want %t", test.unscaled.BitLen(), test.precision, got, test.want)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func FuzzParseDecimal(f *testing.F) {
 		want, ok := new(big.Rat).SetString(text)
 		got, _ := new(big.Rat).SetString(d.String())
 		if !ok || got.Cmp(want) != 0 || !json.Valid(d.AppendJSON(nil)) {
-			t.Errorf("%q became %s", text, d)
+			t.Errorf("%q: got %s, want the same value as valid JSON", text, d)
 		}
 	})
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestNewGivesAFreshEventOfEachName(t *testing.T) {
+func TestNewEventReturnsNewEventOfEachName(t *testing.T) {
 	names := EventNames()
 	if got, want := len(names), len(BuiltinTypes()); got != want {
 		t.Errorf("got %d events, want one for each of the %d schemas", got, want)
@@ -14,23 +14,23 @@ func TestNewGivesAFreshEventOfEachName(t *testing.T) {
 	for _, name := range names {
 		a, ok := NewEvent(name)
 		if !ok {
-			t.Errorf("%s: not made", name)
+			t.Errorf("%s: got no event, want one", name)
 			continue
 		}
 		b, _ := NewEvent(name)
 		if a == b || !reflect.ValueOf(a).Elem().IsZero() {
-			t.Errorf("%s: not fresh", name)
+			t.Errorf("%s: got an event that is shared or not empty, want a new one", name)
 		}
 		if got, short := reflect.TypeOf(a).Elem().Name(), name[strings.LastIndexByte(name, '.')+1:]; got != short {
-			t.Errorf("%s: is a %s", name, got)
+			t.Errorf("%s: got type %s, want %s", name, got, short)
 		}
 	}
 	if e, ok := NewEvent("sluice.crmcom.Nothing"); ok {
-		t.Errorf("an unknown name gave a %T", e)
+		t.Errorf("got a %T for an unknown name, want none", e)
 	}
 }
 
-func TestOverflowNamesTheFirstDecimalBeyondItsPrecision(t *testing.T) {
+func TestOverflowReturnsFirstDecimalBeyondPrecision(t *testing.T) {
 	huge := Decimal(append([]byte{1}, make([]byte, 20)...))
 	fits := Millionths(1)
 	product := func(quantity *Decimal, vat Decimal) PurchaseProduct {
@@ -49,7 +49,7 @@ func TestOverflowNamesTheFirstDecimalBeyondItsPrecision(t *testing.T) {
 	}
 	for _, test := range tests {
 		if got := test.event.Overflow(); got != test.want {
-			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}
 	}
 }

@@ -22,7 +22,8 @@ func EventNames() []string {
 	}
 }
 
-// NewEvent returns a pointer to a new, empty event of the given full Avro name, false where there is none.
+// NewEvent returns a pointer to a new, empty event of the given full Avro name, false if there is
+// none.
 func NewEvent(fullName string) (any, bool) {
 	switch fullName {
 	case "sluice.crmcom.Achievement":
@@ -53,13 +54,17 @@ func NewEvent(fullName string) (any, bool) {
 
 // Achievement is sluice.crmcom.Achievement.
 //
-// An achievement, as CRM.COM takes it: customer_events/bulk/achievements/create. Instants are UTC and are sent in the configured time zone.
+// An achievement, as CRM.COM takes it: customer_events/bulk/achievements/create. Instants are
+// UTC and are sent in the configured time zone.
 type Achievement struct {
-	// The event's own id, the same however often the event is published. Sent as external_system_reference_number unless that is set.
+	// The event's own id, the same however often the event is published. Sent as
+	// external_system_reference_number unless that is set.
 	EventId *string `avro:"event_id"`
-	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier. The related accounts receivable.
+	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier.
+	// The related accounts receivable.
 	AccountsReceivableIdentifier *AccountIdentifier `avro:"accounts_receivable_identifier"`
-	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier. The related rewards participant.
+	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier.
+	// The related rewards participant.
 	RewardsParticipantIdentifier *ParticipantIdentifier `avro:"rewards_participant_identifier"`
 	// Mandatory. The classification of the customer event.
 	ClassificationIdentifier ClassificationIdentifier `avro:"classification_identifier"`
@@ -71,7 +76,8 @@ type Achievement struct {
 	Description *string `avro:"description"`
 	// Optional. The third party system that generates the customer event.
 	ExternalSystem *string `avro:"external_system"`
-	// Optional. The unique reference number of the customer event in the external system. From R10.1.0.
+	// Optional. The unique reference number of the customer event in the external system. From
+	// R10.1.0.
 	ExternalSystemReferenceNumber *string `avro:"external_system_reference_number"`
 	// Optional. User defined field of type String.
 	UdfString1 *string `avro:"udf_string_1"`
@@ -133,11 +139,14 @@ type ParticipantIdentifier struct {
 //
 // Names the customer event classification: exactly one of id, name, alternative_code.
 type ClassificationIdentifier struct {
-	// Semi-optional: exactly one key of the identifier. The ID of the customer event classification.
+	// Semi-optional: exactly one key of the identifier. The ID of the customer event
+	// classification.
 	Id *string `avro:"id"`
-	// Semi-optional: exactly one key of the identifier. The name of the customer event classification.
+	// Semi-optional: exactly one key of the identifier. The name of the customer event
+	// classification.
 	Name *string `avro:"name"`
-	// Semi-optional: exactly one key of the identifier. The alternative code of the customer event classification.
+	// Semi-optional: exactly one key of the identifier. The alternative code of the customer event
+	// classification.
 	AlternativeCode *string `avro:"alternative_code"`
 }
 
@@ -155,7 +164,8 @@ type UnitIdentifier struct {
 
 // CustomerChange is sluice.propel.CustomerChange.
 //
-// A customer as it is now: created or, where source and sourceId are known, updated (POST /customers/bulk/sourceId). What is absent is left as it is.
+// A customer as it is now: created or, where source and sourceId are known, updated (POST
+// /customers/bulk/sourceId). What is absent is left as it is.
 type CustomerChange struct {
 	// The event's own id. Not sent.
 	EventId *string `avro:"event_id"`
@@ -211,7 +221,8 @@ type PropelParent struct {
 type PropelAddress struct {
 	// Mandatory: delivery or invoice.
 	Type string `avro:"type"`
-	// Mandatory: code of the address, stable over changes. Without one every change would add an address.
+	// Mandatory: code of the address, stable over changes. Without one every change would add an
+	// address.
 	Code string `avro:"code"`
 	// Optional: name of the company.
 	Company *string `avro:"company"`
@@ -255,9 +266,11 @@ type PropelAddress struct {
 
 // FeedbackFinished is sluice.expoints.FeedbackFinished.
 //
-// A customer who gave feedback elsewhere: one finished survey (FinishedCustomer of POST /external/api/v3/customer/addfinished).
+// A customer who gave feedback elsewhere: one finished survey (FinishedCustomer of POST
+// /external/api/v3/customer/addfinished).
 type FeedbackFinished struct {
-	// The event's own id. Not sent, except in the data column that the account's event_id_column names.
+	// The event's own id. Not sent, except in the data column that the account's event_id_column
+	// names.
 	EventId *string `avro:"event_id"`
 	// Optional: added as a test record. Default: the account's batch.is_test.
 	IsTest *bool `avro:"IsTest"`
@@ -345,9 +358,11 @@ type ExpointsFileAnswer struct {
 //
 // One customer data column (CustomerData).
 type ExpointsData struct {
-	// Id of the column in Expoints, specific to the tenant. Optional where Name is given: found by it in the column catalogue, and where given it must be the one of Name.
+	// Id of the column in Expoints, specific to the tenant. Optional where Name is given: found by
+	// it in the column catalogue, and where given it must be the one of Name.
 	CustomerDataColumnId *int32 `avro:"CustomerDataColumnId"`
-	// Name of the column, as in the column catalogue. Empty: CustomerDataColumnId alone says which column, and no name is sent.
+	// Name of the column, as in the column catalogue. Empty: CustomerDataColumnId alone says which
+	// column, and no name is sent.
 	Name string `avro:"Name"`
 	// Value of the column.
 	Value string `avro:"Value"`
@@ -361,9 +376,11 @@ type ExpointsData struct {
 
 // FeedbackLock is sluice.expoints.FeedbackLock.
 //
-// A customer who is not to be asked: one lock (AddLockRequest of POST /external/api/v3/customer/addlock).
+// A customer who is not to be asked: one lock (AddLockRequest of POST
+// /external/api/v3/customer/addlock).
 type FeedbackLock struct {
-	// The event's own id. Not sent, except in the data column that the account's event_id_column names.
+	// The event's own id. Not sent, except in the data column that the account's event_id_column
+	// names.
 	EventId *string `avro:"event_id"`
 	// Nullable: creation date. Where it is absent, Expoints takes the current date and time.
 	CreationDate *time.Time `avro:"CreationDate"`
@@ -381,13 +398,17 @@ type FeedbackLock struct {
 
 // FeedbackRequest is sluice.expoints.FeedbackRequest.
 //
-// A customer who is asked for feedback: one survey (ImportCustomer of POST /external/api/v3/customer/add).
+// A customer who is asked for feedback: one survey (ImportCustomer of POST
+// /external/api/v3/customer/add).
 type FeedbackRequest struct {
-	// The event's own id. Not sent, except in the data column that the account's event_id_column names.
+	// The event's own id. Not sent, except in the data column that the account's event_id_column
+	// names.
 	EventId *string `avro:"event_id"`
-	// Optional, set for the whole batch: added as a test record; e-mails are sent, but not included in the results. Default: the account's batch.is_test.
+	// Optional, set for the whole batch: added as a test record; e-mails are sent, but not included
+	// in the results. Default: the account's batch.is_test.
 	IsTest *bool `avro:"IsTest"`
-	// Optional, set for the whole batch: marks a customer as concept and automatically as test; only for testing concept questionnaires. Default: the account's batch.is_concept.
+	// Optional, set for the whole batch: marks a customer as concept and automatically as test;
+	// only for testing concept questionnaires. Default: the account's batch.is_concept.
 	IsConcept *bool `avro:"IsConcept"`
 	// E-mail address. A customer whose address is not valid gets a fault status.
 	Email *string `avro:"Email"`
@@ -395,7 +416,8 @@ type FeedbackRequest struct {
 	PhoneNumber *string `avro:"PhoneNumber"`
 	// Optional: the customer is mailed after this date, but not before the SendTime of the batch.
 	SendDate *time.Time `avro:"SendDate"`
-	// Optional: date of the transaction, used for reporting. Where it is absent, Expoints takes today's date.
+	// Optional: date of the transaction, used for reporting. Where it is absent, Expoints takes
+	// today's date.
 	TransactionDate *time.Time `avro:"TransactionDate"`
 	// Optional: the customer cannot open the questionnaire after this date.
 	EndDate *time.Time `avro:"EndDate"`
@@ -437,21 +459,29 @@ type ExpointsAnswer struct {
 
 // FinancialAchievement is sluice.crmcom.FinancialAchievement.
 //
-// A financial achievement, as CRM.COM takes it: customer_events/bulk/financial_achievements/create. Instants are UTC and are sent in the configured time zone.
+// A financial achievement, as CRM.COM takes it:
+// customer_events/bulk/financial_achievements/create. Instants are UTC and are sent in the
+// configured time zone.
 type FinancialAchievement struct {
-	// The event's own id, the same however often the event is published. Sent as external_system_reference_number unless that is set.
+	// The event's own id, the same however often the event is published. Sent as
+	// external_system_reference_number unless that is set.
 	EventId *string `avro:"event_id"`
-	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier. The related accounts receivable.
+	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier.
+	// The related accounts receivable.
 	AccountsReceivableIdentifier *AccountIdentifier `avro:"accounts_receivable_identifier"`
-	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier. The related rewards participant.
+	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier.
+	// The related rewards participant.
 	RewardsParticipantIdentifier *ParticipantIdentifier `avro:"rewards_participant_identifier"`
-	// Mandatory. The classification of the customer event. Only financial achievement classifications are allowed.
+	// Mandatory. The classification of the customer event. Only financial achievement
+	// classifications are allowed.
 	ClassificationIdentifier ClassificationIdentifier `avro:"classification_identifier"`
 	// Optional. The product of the customer event, of any type.
 	ProductIdentifier *ProductIdentifier `avro:"product_identifier"`
-	// Optional. The payment medium type of the customer event; only one that the related accounts receivable allows.
+	// Optional. The payment medium type of the customer event; only one that the related accounts
+	// receivable allows.
 	PaymentMediumTypeIdentifier *PaymentMediumTypeIdentifier `avro:"payment_medium_type_identifier"`
-	// Optional. The payment medium brand of the customer event; only one that the related accounts receivable allows.
+	// Optional. The payment medium brand of the customer event; only one that the related accounts
+	// receivable allows.
 	PaymentMediumBrandIdentifier *PaymentMediumBrandIdentifier `avro:"payment_medium_brand_identifier"`
 	// Optional. The payment medium identifier of the customer event.
 	PaymentMediumIdentifier *string `avro:"payment_medium_identifier"`
@@ -465,7 +495,8 @@ type FinancialAchievement struct {
 	Description *string `avro:"description"`
 	// Optional. The third party system that generates the customer event.
 	ExternalSystem *string `avro:"external_system"`
-	// Optional. The unique reference number of the customer event in the external system. From R10.1.0.
+	// Optional. The unique reference number of the customer event in the external system. From
+	// R10.1.0.
 	ExternalSystemReferenceNumber *string `avro:"external_system_reference_number"`
 	// Optional. User defined field of type String.
 	UdfString1 *string `avro:"udf_string_1"`
@@ -501,7 +532,8 @@ type FinancialAchievement struct {
 	UdfDate4 *time.Time `avro:"udf_date_4"`
 }
 
-// Overflow is the path of the first decimal that has more digits than its schema allows, empty where all fit.
+// Overflow returns the path of the first decimal that has more digits than its schema allows, empty
+// if all fit.
 func (r *FinancialAchievement) Overflow() string {
 	if r.Amount != nil {
 		if !(*r.Amount).Fits(38) {
@@ -531,7 +563,8 @@ type PaymentMediumTypeIdentifier struct {
 	Id *string `avro:"id"`
 	// Semi-optional: exactly one key of the identifier. The name of the payment medium type.
 	Name *string `avro:"name"`
-	// Semi-optional: exactly one key of the identifier. The alternative code of the payment medium type.
+	// Semi-optional: exactly one key of the identifier. The alternative code of the payment medium
+	// type.
 	AlternativeCode *string `avro:"alternative_code"`
 }
 
@@ -543,21 +576,27 @@ type PaymentMediumBrandIdentifier struct {
 	Id *string `avro:"id"`
 	// Semi-optional: exactly one key of the identifier. The name of the payment medium brand.
 	Name *string `avro:"name"`
-	// Semi-optional: exactly one key of the identifier. The alternative code of the payment medium brand.
+	// Semi-optional: exactly one key of the identifier. The alternative code of the payment medium
+	// brand.
 	AlternativeCode *string `avro:"alternative_code"`
 }
 
 // FinancialStatement is sluice.crmcom.FinancialStatement.
 //
-// A financial statement, as CRM.COM takes it: customer_events/bulk/financial_statements/create (from R11.0.0). Instants are UTC and are sent in the configured time zone.
+// A financial statement, as CRM.COM takes it: customer_events/bulk/financial_statements/create
+// (from R11.0.0). Instants are UTC and are sent in the configured time zone.
 type FinancialStatement struct {
-	// The event's own id, the same however often the event is published. Sent as external_system_reference_number unless that is set.
+	// The event's own id, the same however often the event is published. Sent as
+	// external_system_reference_number unless that is set.
 	EventId *string `avro:"event_id"`
-	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier. The related accounts receivable.
+	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier.
+	// The related accounts receivable.
 	AccountsReceivableIdentifier *AccountIdentifier `avro:"accounts_receivable_identifier"`
-	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier. The related rewards participant.
+	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier.
+	// The related rewards participant.
 	RewardsParticipantIdentifier *ParticipantIdentifier `avro:"rewards_participant_identifier"`
-	// Mandatory. The classification of the customer event. Only financial statement classifications are allowed.
+	// Mandatory. The classification of the customer event. Only financial statement classifications
+	// are allowed.
 	ClassificationIdentifier ClassificationIdentifier `avro:"classification_identifier"`
 	// Mandatory. The unit that initiated the customer event.
 	PerformedByUnitIdentifier UnitIdentifier `avro:"performed_by_unit_identifier"`
@@ -567,7 +606,8 @@ type FinancialStatement struct {
 	Description *string `avro:"description"`
 	// Optional. The third party system that generates the customer event. From R11.0.0.
 	ExternalSystem *string `avro:"external_system"`
-	// Optional. The unique reference number of the customer event in the external system. From R11.0.0.
+	// Optional. The unique reference number of the customer event in the external system. From
+	// R11.0.0.
 	ExternalSystemReferenceNumber *string `avro:"external_system_reference_number"`
 	// Optional. User defined field of type String.
 	UdfString1 *string `avro:"udf_string_1"`
@@ -605,7 +645,8 @@ type FinancialStatement struct {
 	MeasuredKeyPerformanceIndicatorsSet []MeasuredKeyPerformanceIndicator `avro:"measured_key_performance_indicators_set"`
 }
 
-// Overflow is the path of the first decimal that has more digits than its schema allows, empty where all fit.
+// Overflow returns the path of the first decimal that has more digits than its schema allows, empty
+// if all fit.
 func (r *FinancialStatement) Overflow() string {
 	for i0 := range r.MeasuredKeyPerformanceIndicatorsSet {
 		if p := r.MeasuredKeyPerformanceIndicatorsSet[i0].Overflow(); p != "" {
@@ -627,7 +668,8 @@ type MeasuredKeyPerformanceIndicator struct {
 	ProductIdentifier *ProductIdentifier `avro:"product_identifier"`
 }
 
-// Overflow is the path of the first decimal that has more digits than its schema allows, empty where all fit.
+// Overflow returns the path of the first decimal that has more digits than its schema allows, empty
+// if all fit.
 func (r *MeasuredKeyPerformanceIndicator) Overflow() string {
 	if !r.Value.Fits(38) {
 		return "value"
@@ -637,25 +679,33 @@ func (r *MeasuredKeyPerformanceIndicator) Overflow() string {
 
 // KeyPerformanceIndicatorIdentifier is sluice.crmcom.KeyPerformanceIndicatorIdentifier.
 //
-// Names the customer event key performance indicator: exactly one of id, name, alternative_code.
+// Names the customer event key performance indicator: exactly one of id, name,
+// alternative_code.
 type KeyPerformanceIndicatorIdentifier struct {
-	// Semi-optional: exactly one key of the identifier. The ID of the customer event key performance indicator.
+	// Semi-optional: exactly one key of the identifier. The ID of the customer event key
+	// performance indicator.
 	Id *string `avro:"id"`
-	// Semi-optional: exactly one key of the identifier. The name of the customer event key performance indicator.
+	// Semi-optional: exactly one key of the identifier. The name of the customer event key
+	// performance indicator.
 	Name *string `avro:"name"`
-	// Semi-optional: exactly one key of the identifier. The alternative code of the customer event key performance indicator.
+	// Semi-optional: exactly one key of the identifier. The alternative code of the customer event
+	// key performance indicator.
 	AlternativeCode *string `avro:"alternative_code"`
 }
 
 // Purchase is sluice.crmcom.Purchase.
 //
-// A purchase, as CRM.COM takes it: customer_events/bulk/purchases/create. Instants are UTC and are sent in the configured time zone.
+// A purchase, as CRM.COM takes it: customer_events/bulk/purchases/create. Instants are UTC and
+// are sent in the configured time zone.
 type Purchase struct {
-	// The event's own id, the same however often the event is published. Sent as external_system_reference_number unless that is set.
+	// The event's own id, the same however often the event is published. Sent as
+	// external_system_reference_number unless that is set.
 	EventId *string `avro:"event_id"`
-	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier. The related accounts receivable.
+	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier.
+	// The related accounts receivable.
 	AccountsReceivableIdentifier *AccountIdentifier `avro:"accounts_receivable_identifier"`
-	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier. The related rewards participant.
+	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier.
+	// The related rewards participant.
 	RewardsParticipantIdentifier *ParticipantIdentifier `avro:"rewards_participant_identifier"`
 	// Optional. The classification of the customer event.
 	ClassificationIdentifier *ClassificationIdentifier `avro:"classification_identifier"`
@@ -677,7 +727,8 @@ type Purchase struct {
 	InvoiceIdentifier *InvoiceIdentifier `avro:"invoice_identifier"`
 	// Optional. The third party system that generates the customer event.
 	ExternalSystem *string `avro:"external_system"`
-	// Optional. The unique reference number of the customer event in the external system. From R10.1.0.
+	// Optional. The unique reference number of the customer event in the external system. From
+	// R10.1.0.
 	ExternalSystemReferenceNumber *string `avro:"external_system_reference_number"`
 	// Optional. User defined field of type String.
 	UdfString1 *string `avro:"udf_string_1"`
@@ -729,11 +780,14 @@ type Purchase struct {
 	UdfDate4 *time.Time `avro:"udf_date_4"`
 	// Mandatory, at least one. The purchased products with their amounts.
 	ProductsSet []PurchaseProduct `avro:"products_set"`
-	// Optional. The currency meant; validated against the default currency of the unit, not saved. A parameter of the call: purchases of different currencies are sent in different calls. From R11.0.0.
+	// Optional. The currency meant; validated against the default currency of the unit, not saved.
+	// A parameter of the call: purchases of different currencies are sent in different calls. From
+	// R11.0.0.
 	IntendedCurrencyIdentifier *CurrencyIdentifier `avro:"intended_currency_identifier"`
 }
 
-// Overflow is the path of the first decimal that has more digits than its schema allows, empty where all fit.
+// Overflow returns the path of the first decimal that has more digits than its schema allows, empty
+// if all fit.
 func (r *Purchase) Overflow() string {
 	for i0 := range r.ProductsSet {
 		if p := r.ProductsSet[i0].Overflow(); p != "" {
@@ -773,7 +827,8 @@ type PurchaseProduct struct {
 	TotalAmount Decimal `avro:"total_amount"`
 }
 
-// Overflow is the path of the first decimal that has more digits than its schema allows, empty where all fit.
+// Overflow returns the path of the first decimal that has more digits than its schema allows, empty
+// if all fit.
 func (r *PurchaseProduct) Overflow() string {
 	if r.Quantity != nil {
 		if !(*r.Quantity).Fits(38) {
@@ -804,9 +859,12 @@ type CurrencyIdentifier struct {
 
 // Referral is sluice.crmcom.Referral.
 //
-// A referral, as CRM.COM takes it: customer_events/bulk/referrals/create (until R16; from R17 on CRM.COM names accounts instead of participants). Instants are UTC and are sent in the configured time zone.
+// A referral, as CRM.COM takes it: customer_events/bulk/referrals/create (until R16; from R17
+// on CRM.COM names accounts instead of participants). Instants are UTC and are sent in the
+// configured time zone.
 type Referral struct {
-	// The event's own id, the same however often the event is published. Sent as external_system_reference_number unless that is set.
+	// The event's own id, the same however often the event is published. Sent as
+	// external_system_reference_number unless that is set.
 	EventId *string `avro:"event_id"`
 	// Optional. The classification of the customer event.
 	ClassificationIdentifier *ClassificationIdentifier `avro:"classification_identifier"`
@@ -822,7 +880,8 @@ type Referral struct {
 	ReferredByRewardsParticipantIdentifier ParticipantIdentifier `avro:"referred_by_rewards_participant_identifier"`
 	// Optional. The third party system that generates the customer event.
 	ExternalSystem *string `avro:"external_system"`
-	// Optional. The unique reference number of the customer event in the external system. From R10.1.0.
+	// Optional. The unique reference number of the customer event in the external system. From
+	// R10.1.0.
 	ExternalSystemReferenceNumber *string `avro:"external_system_reference_number"`
 	// Optional. User defined field of type String.
 	UdfString1 *string `avro:"udf_string_1"`
@@ -860,13 +919,17 @@ type Referral struct {
 
 // SocialMediaAction is sluice.crmcom.SocialMediaAction.
 //
-// An action on a social medium, as CRM.COM takes it: customer_events/bulk/social_media/create. Instants are UTC and are sent in the configured time zone.
+// An action on a social medium, as CRM.COM takes it: customer_events/bulk/social_media/create.
+// Instants are UTC and are sent in the configured time zone.
 type SocialMediaAction struct {
-	// The event's own id, the same however often the event is published. Sent as external_system_reference_number unless that is set.
+	// The event's own id, the same however often the event is published. Sent as
+	// external_system_reference_number unless that is set.
 	EventId *string `avro:"event_id"`
-	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier. The related accounts receivable.
+	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier.
+	// The related accounts receivable.
 	AccountsReceivableIdentifier *AccountIdentifier `avro:"accounts_receivable_identifier"`
-	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier. The related rewards participant.
+	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier.
+	// The related rewards participant.
 	RewardsParticipantIdentifier *ParticipantIdentifier `avro:"rewards_participant_identifier"`
 	// Optional. The classification of the customer event.
 	ClassificationIdentifier *ClassificationIdentifier `avro:"classification_identifier"`
@@ -884,7 +947,8 @@ type SocialMediaAction struct {
 	Action string `avro:"action"`
 	// Optional. The third party system that generates the customer event.
 	ExternalSystem *string `avro:"external_system"`
-	// Optional. The unique reference number of the customer event in the external system. From R10.1.0.
+	// Optional. The unique reference number of the customer event in the external system. From
+	// R10.1.0.
 	ExternalSystemReferenceNumber *string `avro:"external_system_reference_number"`
 	// Optional. User defined field of type String.
 	UdfString1 *string `avro:"udf_string_1"`
@@ -922,13 +986,18 @@ type SocialMediaAction struct {
 
 // WebVisit is sluice.crmcom.WebVisit.
 //
-// A visit of a website, as CRM.COM takes it: customer_events/bulk/web/create (deprecated by the vendor from R15 on in favour of achievements). Instants are UTC and are sent in the configured time zone.
+// A visit of a website, as CRM.COM takes it: customer_events/bulk/web/create (deprecated by the
+// vendor from R15 on in favour of achievements). Instants are UTC and are sent in the
+// configured time zone.
 type WebVisit struct {
-	// The event's own id, the same however often the event is published. Sent as external_system_reference_number unless that is set.
+	// The event's own id, the same however often the event is published. Sent as
+	// external_system_reference_number unless that is set.
 	EventId *string `avro:"event_id"`
-	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier. The related accounts receivable.
+	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier.
+	// The related accounts receivable.
 	AccountsReceivableIdentifier *AccountIdentifier `avro:"accounts_receivable_identifier"`
-	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier. The related rewards participant.
+	// Semi-optional: exactly one of accounts_receivable_identifier, rewards_participant_identifier.
+	// The related rewards participant.
 	RewardsParticipantIdentifier *ParticipantIdentifier `avro:"rewards_participant_identifier"`
 	// Optional. The classification of the customer event.
 	ClassificationIdentifier *ClassificationIdentifier `avro:"classification_identifier"`
@@ -942,7 +1011,8 @@ type WebVisit struct {
 	Website string `avro:"website"`
 	// Optional. The third party system that generates the customer event.
 	ExternalSystem *string `avro:"external_system"`
-	// Optional. The unique reference number of the customer event in the external system. From R10.1.0.
+	// Optional. The unique reference number of the customer event in the external system. From
+	// R10.1.0.
 	ExternalSystemReferenceNumber *string `avro:"external_system_reference_number"`
 	// Optional. User defined field of type String.
 	UdfString1 *string `avro:"udf_string_1"`

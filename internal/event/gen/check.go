@@ -2,56 +2,56 @@ package main
 
 import "fmt"
 
-// check writes the method that finds a decimal beyond its precision, for a record that has
-// decimals.
-func (w *writer) check(t *goType) {
-	if !hasDecimals(typeRef{kind: record, record: t}) {
+// writeOverflow writes the method that returns the first decimal beyond its precision, for a record
+// that has decimals.
+func (w *sourceWriter) writeOverflow(typ *goType) {
+	if !hasDecimals(typeRef{kind: record, record: typ}) {
 		return
 	}
-	w.line("// Overflow is the path of the first decimal that has more digits than its schema allows, empty where all fit.")
-	w.line("func (r *%s) Overflow() string {", t.name)
-	for _, f := range t.fields {
-		w.checkValue("r."+f.name, fmt.Sprintf("%q", f.avro), f.typ, 0)
+	w.printLine("// Overflow returns the path of the first decimal that has more digits than its schema allows, empty\n// if all fit.")
+	w.printLine("func (r *%s) Overflow() string {", typ.name)
+	for _, f := range typ.fields {
+		w.writeValueCheck("r."+f.name, fmt.Sprintf("%q", f.avro), f.typ, 0)
 	}
-	w.line("return \"\"\n}\n")
+	w.printLine("return \"\"\n}\n")
 }
 
-// checkValue writes the check of one value: expr is the Go expression, path that of its path, depth
-// how many loops are around it.
-func (w *writer) checkValue(expr, path string, typ typeRef, depth int) {
+// writeValueCheck writes the check of one value. expr is the Go expression of the value and path
+// that of its path; depth is the number of enclosing loops.
+func (w *sourceWriter) writeValueCheck(expr, path string, typ typeRef, depth int) {
 	if !hasDecimals(typ) {
 		return
 	}
 	switch typ.kind {
 	case decimal:
-		w.line("if !%s.Fits(%d) { return %s }", expr, typ.precision, path)
+		w.printLine("if !%s.Fits(%d) { return %s }", expr, typ.precision, path)
 	case record:
-		w.line("if p := %s.Overflow(); p != \"\" { return %s + \".\" + p }", expr, path)
+		w.printLine("if p := %s.Overflow(); p != \"\" { return %s + \".\" + p }", expr, path)
 	case pointer:
-		w.line("if %s != nil {", expr)
+		w.printLine("if %s != nil {", expr)
 		if inner := *typ.elem; inner.kind == record {
-			w.checkValue(expr, path, inner, depth)
+			w.writeValueCheck(expr, path, inner, depth)
 		} else {
-			w.checkValue("(*"+expr+")", path, inner, depth)
+			w.writeValueCheck("(*"+expr+")", path, inner, depth)
 		}
-		w.line("}")
+		w.printLine("}")
 	case array:
 		i := fmt.Sprintf("i%d", depth)
-		w.line("for %s := range %s {", i, expr)
-		w.checkValue(expr+"["+i+"]", path+" + \"[\" + strconv.Itoa("+i+") + \"]\"", *typ.elem, depth+1)
-		w.line("}")
+		w.printLine("for %s := range %s {", i, expr)
+		w.writeValueCheck(expr+"["+i+"]", path+" + \"[\" + strconv.Itoa("+i+") + \"]\"", *typ.elem, depth+1)
+		w.printLine("}")
 	case mapping:
 		v := fmt.Sprintf("v%d", depth)
 		// The key stays out of the path: it is the record's data.
-		w.line("for _, %s := range %s {", v, expr)
-		w.checkValue(v, path+" + \"[]\"", *typ.elem, depth+1)
-		w.line("}")
-	case scalar: // is none and holds none
+		w.printLine("for _, %s := range %s {", v, expr)
+		w.writeValueCheck(v, path+" + \"[]\"", *typ.elem, depth+1)
+		w.printLine("}")
+	case scalar: // has no decimals
 	}
 }
 
-// hasDecimals tells whether a decimal can be reached. It ends, for typeOf refuses a record that
-// holds itself.
+// hasDecimals reports whether a type is or contains a decimal. It terminates because typeOf refuses
+// recursive records.
 func hasDecimals(typ typeRef) bool {
 	switch typ.kind {
 	case decimal:

@@ -9,8 +9,8 @@ import (
 	"testing/fstest"
 )
 
-func TestTheGeneratedFileIsCurrent(t *testing.T) {
-	want, err := generate(os.DirFS("../../../schemas"))
+func TestGeneratedFileIsCurrent(t *testing.T) {
+	want, err := generateSource(os.DirFS("../../../schemas"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,11 +19,11 @@ func TestTheGeneratedFileIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what schemas/ says: run go generate ./internal/event", outFile)
+		t.Errorf("%s does not match schemas/: run go generate ./internal/event", outFile)
 	}
 }
 
-func files(contents ...string) fstest.MapFS {
+func schemaFiles(contents ...string) fstest.MapFS {
 	dir := fstest.MapFS{}
 	for i, text := range contents {
 		dir[fmt.Sprintf("%c.avsc", 'a'+i)] = &fstest.MapFile{Data: []byte(text)}
@@ -31,11 +31,11 @@ func files(contents ...string) fstest.MapFS {
 	return dir
 }
 
-func recordOf(name, fields string) string {
+func recordSchema(name, fields string) string {
 	return fmt.Sprintf(`{"type":"record","namespace":"sluice.crmcom","name":%q,"fields":[%s]}`, name, fields)
 }
 
-func TestEachAvroTypeHasItsGoType(t *testing.T) {
+func TestEachAvroTypeHasGoType(t *testing.T) {
 	tests := []struct{ avro, field string }{
 		{`"string"`, "F string"},
 		{`{"type":"string","logicalType":"uuid"}`, "F string"},
@@ -57,17 +57,17 @@ func TestEachAvroTypeHasItsGoType(t *testing.T) {
 		{`["null",{"type":"array","items":{"type":"record","name":"Part","fields":[]}}]`, "F []Part"},
 	}
 	for _, test := range tests {
-		src, err := generate(files(recordOf("Event", `{"name":"f","type":`+test.avro+`}`)))
+		src, err := generateSource(schemaFiles(recordSchema("Event", `{"name":"f","type":`+test.avro+`}`)))
 		if err != nil {
 			t.Errorf("%s: %v", test.avro, err)
 		} else if want := test.field + " `avro:\"f\"`"; !strings.Contains(string(src), want) {
-			t.Errorf("%s: want %s in\n%s", test.avro, want, src)
+			t.Errorf("%s: got\n%s\nwant %s in it", test.avro, src, want)
 		}
 	}
 }
 
 func TestNamesAndDocsBecomeGo(t *testing.T) {
-	src, err := generate(files(`{"type":"record","namespace":"sluice.propel","name":"Change","doc":"A change.","fields":[
+	src, err := generateSource(schemaFiles(`{"type":"record","namespace":"sluice.propel","name":"Change","doc":"A change.","fields":[
 		{"name":"request_unique_identifier","type":"string","doc":"Mandatory.\nOnce a call."},
 		{"name":"Email","type":"string"},{"name":"sourceId","type":"string"},{"name":"udf_string_1","type":"string"}]}`))
 	if err != nil {
@@ -80,25 +80,25 @@ func TestNamesAndDocsBecomeGo(t *testing.T) {
 		"case \"sluice.propel.Change\":\n\t\treturn new(Change), true",
 	} {
 		if !strings.Contains(string(src), want) {
-			t.Errorf("want %q in\n%s", want, src)
+			t.Errorf("got\n%s\nwant %q in it", src, want)
 		}
 	}
 }
 
-func TestATypeOfSeveralFilesIsWrittenOnce(t *testing.T) {
+func TestTypeOfSeveralFilesIsWrittenOnce(t *testing.T) {
 	part := `{"name":"p","type":{"type":"record","name":"Part","doc":"A part.","fields":[{"name":"n","type":"string"}]}}`
-	src, err := generate(files(recordOf("One", part), recordOf("Two", part+`,{"name":"q","type":"Part"}`)))
+	src, err := generateSource(schemaFiles(recordSchema("One", part), recordSchema("Two", part+`,{"name":"q","type":"Part"}`)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Count(string(src), "type Part struct"); got != 1 {
-		t.Errorf("written %d times:\n%s", got, src)
+		t.Errorf("got the type %d times, want once:\n%s", got, src)
 	}
 }
 
-func TestDecimalsAreCheckedWhereverTheyAre(t *testing.T) {
+func TestNestedDecimalsAreChecked(t *testing.T) {
 	const decimal = `{"type":"bytes","logicalType":"decimal","precision":12,"scale":6}`
-	src, err := generate(files(recordOf("Event", `{"name":"one","type":`+decimal+`},
+	src, err := generateSource(schemaFiles(recordSchema("Event", `{"name":"one","type":`+decimal+`},
 		{"name":"maybe","type":["null",`+decimal+`]},
 		{"name":"many","type":{"type":"array","items":`+decimal+`}},
 		{"name":"table","type":{"type":"map","values":["null",`+decimal+`]}},
@@ -108,13 +108,13 @@ func TestDecimalsAreCheckedWhereverTheyAre(t *testing.T) {
 	}
 	for _, want := range []string{"!r.One.Fits(12)", "!(*r.Maybe).Fits(12)", "!r.Many[i0].Fits(12)", "range r.Table", "!(*v0).Fits(12)"} {
 		if !strings.Contains(string(src), want) {
-			t.Errorf("want %s in\n%s", want, src)
+			t.Errorf("got\n%s\nwant %s in it", src, want)
 		}
 	}
 }
 
-func TestASchemaOutsideTheRulesIsRefusedWithItsPlace(t *testing.T) {
-	field := func(typ string) string { return recordOf("Event", `{"name":"f","type":`+typ+`}`) }
+func TestUnsupportedSchemaIsRefusedWithItsPlace(t *testing.T) {
+	field := func(typ string) string { return recordSchema("Event", `{"name":"f","type":`+typ+`}`) }
 	nested := func(fields string) string {
 		return `{"name":"p","type":{"type":"record","name":"Part","fields":[` + fields + `]}}`
 	}
@@ -123,37 +123,37 @@ func TestASchemaOutsideTheRulesIsRefusedWithItsPlace(t *testing.T) {
 		dir   fstest.MapFS
 		wants []string
 	}{
-		{"no file", files(), []string{"no *.avsc"}},
-		{"not Avro", files(`{`), []string{"a.avsc", "parsing"}},
-		{"not a record", files(`"string"`), []string{"a.avsc", "a record is wanted"}},
-		{"another namespace", files(`{"type":"record","name":"com.Event","fields":[]}`), []string{"Event", `"com"`, "sluice.crmcom"}},
-		{"no namespace", files(`{"type":"record","name":"Event","fields":[]}`), []string{"Event", "sluice.crmcom"}},
-		{"a name in lower case", files(recordOf("event", "")), []string{"record event"}},
-		{"a name that is taken", files(recordOf("Decimal", "")), []string{"record Decimal"}},
-		{"a type of two forms", files(recordOf("One", nested(`{"name":"n","type":"string"}`)), recordOf("Two", nested(`{"name":"n","type":"int"}`))),
+		{"no file", schemaFiles(), []string{"no *.avsc"}},
+		{"not Avro", schemaFiles(`{`), []string{"a.avsc", "parsing"}},
+		{"not a record", schemaFiles(`"string"`), []string{"a.avsc", "want a record"}},
+		{"another namespace", schemaFiles(`{"type":"record","name":"com.Event","fields":[]}`), []string{"Event", `"com"`, "sluice.crmcom"}},
+		{"no namespace", schemaFiles(`{"type":"record","name":"Event","fields":[]}`), []string{"Event", "sluice.crmcom"}},
+		{"a name in lower case", schemaFiles(recordSchema("event", "")), []string{"record event"}},
+		{"a name that is taken", schemaFiles(recordSchema("Decimal", "")), []string{"record Decimal"}},
+		{"a type of two forms", schemaFiles(recordSchema("One", nested(`{"name":"n","type":"string"}`)), recordSchema("Two", nested(`{"name":"n","type":"int"}`))),
 			[]string{"b.avsc", "Part", "a.avsc"}},
-		{"a type of two docs", files(recordOf("One", nested(`{"name":"n","type":"int","doc":"a"}`)), recordOf("Two", nested(`{"name":"n","type":"int","doc":"b"}`))),
+		{"a type of two docs", schemaFiles(recordSchema("One", nested(`{"name":"n","type":"int","doc":"a"}`)), recordSchema("Two", nested(`{"name":"n","type":"int","doc":"b"}`))),
 			[]string{"b.avsc", "Part", "a.avsc"}},
-		{"an event twice", files(recordOf("One", `{"name":"n","type":"int"}`), recordOf("One", "")), []string{"b.avsc", "One", "a.avsc"}},
-		{"two fields of one Go name", files(recordOf("One", `{"name":"a_b","type":"int"},{"name":"aB","type":"int"}`)), []string{"aB", "AB", "a_b"}},
-		{"a decimal of another scale", files(field(`{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}`)), []string{"field f", "scale 2", "scale 6"}},
-		{"microseconds", files(field(`{"type":"long","logicalType":"timestamp-micros"}`)), []string{"field f", "timestamp-micros", "timestamp-millis"}},
-		{"a float", files(field(`"float"`)), []string{"field f", "float", "double"}},
-		{"a fixed", files(field(`{"type":"fixed","name":"F","size":2}`)), []string{"field f", "fixed"}},
-		{"a union of two types", files(field(`["string","int"]`)), []string{"field f", "null and one other"}},
-		{"a union of three types", files(field(`["null","string","int"]`)), []string{"field f", "null and one other"}},
-		{"a nullable map", files(field(`["null",{"type":"map","values":"int"}]`)), []string{"field f", "map"}},
-		{"a type that holds itself", files(field(`["null","Event"]`)), []string{"field f", "Event"}},
+		{"an event twice", schemaFiles(recordSchema("One", `{"name":"n","type":"int"}`), recordSchema("One", "")), []string{"b.avsc", "One", "a.avsc"}},
+		{"two fields of one Go name", schemaFiles(recordSchema("One", `{"name":"a_b","type":"int"},{"name":"aB","type":"int"}`)), []string{"aB", "AB", "a_b"}},
+		{"a decimal of another scale", schemaFiles(field(`{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}`)), []string{"field f", "scale 2", "scale 6"}},
+		{"microseconds", schemaFiles(field(`{"type":"long","logicalType":"timestamp-micros"}`)), []string{"field f", "timestamp-micros", "timestamp-millis"}},
+		{"a float", schemaFiles(field(`"float"`)), []string{"field f", "float", "double"}},
+		{"a fixed", schemaFiles(field(`{"type":"fixed","name":"F","size":2}`)), []string{"field f", "fixed"}},
+		{"a union of two types", schemaFiles(field(`["string","int"]`)), []string{"field f", "null and one other"}},
+		{"a union of three types", schemaFiles(field(`["null","string","int"]`)), []string{"field f", "null and one other"}},
+		{"a nullable map", schemaFiles(field(`["null",{"type":"map","values":"int"}]`)), []string{"field f", "map"}},
+		{"a type that holds itself", schemaFiles(field(`["null","Event"]`)), []string{"field f", "Event"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			src, err := generate(test.dir)
+			src, err := generateSource(test.dir)
 			if err == nil {
-				t.Fatalf("generated\n%s", src)
+				t.Fatalf("got\n%s\nwant an error", src)
 			}
 			for _, want := range test.wants {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("error %q, want it to say %q", err, want)
+					t.Errorf("got error %q, want one with %q", err, want)
 				}
 			}
 		})

@@ -15,14 +15,14 @@ const (
 )
 
 func main() {
-	if err := run(); err != nil {
+	if err := generateFile(); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
-	src, err := generate(os.DirFS(schemasDir))
+func generateFile() error {
+	src, err := generateSource(os.DirFS(schemasDir))
 	if err != nil {
 		return fmt.Errorf("generating the events from %s: %w", schemasDir, err)
 	}

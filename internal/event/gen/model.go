@@ -10,20 +10,20 @@ import (
 	"github.com/twmb/avro"
 )
 
-// model is what the schemas say, in the order in which it is written.
+// model is the content of the schemas, in the order in which it is generated.
 type model struct {
 	events []string // full names, one a file
 	types  []*goType
 	byName map[string]*goType
 }
 
-// goType is a record as a Go struct.
+// goType is a record type and the Go struct that it becomes.
 type goType struct {
 	name   string // short Avro name, the Go type's name
 	full   string
 	doc    string
-	file   string // where it was seen first
-	source string // its schema on its own, to compare with other files'
+	file   string // the first file that defines it
+	source string // its schema alone, to compare with that of other files
 	fields []goField
 }
 
@@ -32,15 +32,15 @@ type goField struct {
 	typ             typeRef
 }
 
-// vendorNamespace is the form of a vendor's namespace; a record in any other is a mistake.
+// vendorNamespace is the form of a vendor's namespace. A record in any other is a mistake.
 var vendorNamespace = regexp.MustCompile(`^sluice\.[a-z][a-z0-9]*$`)
 
-// taken are the names that package event declares itself.
-var taken = []string{
+// reservedNames are the names that package event declares itself.
+var reservedNames = []string{
 	"Decimal", "Millionths", "ParseDecimal", "Scale", "NewEvent", "EventNames", "Type", "Types", "BuiltinTypes",
 }
 
-// readModel reads every schema of the directory.
+// readModel reads every schema of a directory.
 func readModel(dir fs.FS) (*model, error) {
 	files, err := fs.Glob(dir, "*.avsc")
 	if err != nil {
@@ -61,16 +61,16 @@ func readModel(dir fs.FS) (*model, error) {
 func (m *model) addFile(dir fs.FS, file string) error {
 	text, err := fs.ReadFile(dir, file)
 	if err != nil {
-		return fmt.Errorf("reading it: %w", err)
+		return fmt.Errorf("reading the file: %w", err)
 	}
 	schema, err := avro.Parse(string(text))
 	if err != nil {
-		return fmt.Errorf("parsing it: %w", err)
+		return fmt.Errorf("parsing the schema: %w", err)
 	}
-	// Expanded, so that a type used twice is met with its definition each time.
+	// Expanded, so that every use of a type has its definition.
 	root := schema.Root().ExpandReferences()
 	if root.Type != "record" {
-		return fmt.Errorf("is a %s, a record is wanted", root.Type)
+		return fmt.Errorf("is a %s, want a record", root.Type)
 	}
 	if _, err := m.addRecord(file, root); err != nil {
 		return err
@@ -79,37 +79,37 @@ func (m *model) addFile(dir fs.FS, file string) error {
 	return nil
 }
 
-func fullName(n *avro.SchemaNode) string {
-	if n.Namespace == "" || strings.Contains(n.Name, ".") {
-		return n.Name
+func fullName(node *avro.SchemaNode) string {
+	if node.Namespace == "" || strings.Contains(node.Name, ".") {
+		return node.Name
 	}
-	return n.Namespace + "." + n.Name
+	return node.Namespace + "." + node.Name
 }
 
-// addRecord adds the record's type, or checks that it is the one seen before.
-func (m *model) addRecord(file string, n *avro.SchemaNode) (*goType, error) {
-	full := fullName(n)
+// addRecord adds a record's type, or checks that it equals the one that an earlier file defines.
+func (m *model) addRecord(file string, node *avro.SchemaNode) (*goType, error) {
+	full := fullName(node)
 	namespace, short := full[:max(0, strings.LastIndexByte(full, '.'))], full[strings.LastIndexByte(full, '.')+1:]
 	if !vendorNamespace.MatchString(namespace) {
 		return nil, fmt.Errorf("record %s: namespace %q, want sluice.<vendor>, such as sluice.crmcom", short, namespace)
 	}
-	if slices.Contains(taken, short) || goName(short) != short {
-		return nil, fmt.Errorf("record %s: the name must be an exported Go name other than %s", short, strings.Join(taken, ", "))
+	if slices.Contains(reservedNames, short) || goName(short) != short {
+		return nil, fmt.Errorf("record %s: the name must be an exported Go name other than %s", short, strings.Join(reservedNames, ", "))
 	}
-	own, err := n.Schema()
+	own, err := node.Schema()
 	if err != nil {
-		return nil, fmt.Errorf("record %s: parsing it on its own: %w", short, err)
+		return nil, fmt.Errorf("record %s: parsing its schema alone: %w", short, err)
 	}
-	if seen := m.byName[short]; seen != nil {
-		if seen.full != full || seen.source != own.String() {
-			return nil, fmt.Errorf("record %s: differs from the one in %s; a type of one name must be the same in all files", full, seen.file)
+	if known := m.byName[short]; known != nil {
+		if known.full != full || known.source != own.String() {
+			return nil, fmt.Errorf("record %s: differs from the one in %s; types with the same name must be the same in all files", full, known.file)
 		}
-		return seen, nil
+		return known, nil
 	}
-	t := &goType{name: short, full: full, doc: n.Doc, file: file, source: own.String()}
+	t := &goType{name: short, full: full, doc: node.Doc, file: file, source: own.String()}
 	m.byName[short] = t
 	m.types = append(m.types, t)
-	for _, f := range n.Fields {
+	for _, f := range node.Fields {
 		if err := m.addField(file, t, f); err != nil {
 			return nil, fmt.Errorf("record %s, field %s: %w", short, f.Name, err)
 		}
@@ -117,23 +117,23 @@ func (m *model) addRecord(file string, n *avro.SchemaNode) (*goType, error) {
 	return t, nil
 }
 
-func (m *model) addField(file string, t *goType, f avro.SchemaField) error {
-	typ, err := m.typeOf(file, &f.Type)
+func (m *model) addField(file string, owner *goType, field avro.SchemaField) error {
+	typ, err := m.typeOf(file, &field.Type)
 	if err != nil {
 		return err
 	}
-	name := goName(f.Name)
-	for _, other := range t.fields {
+	name := goName(field.Name)
+	for _, other := range owner.fields {
 		if other.name == name {
-			return fmt.Errorf("has the Go name %s, as field %s has", name, other.avro)
+			return fmt.Errorf("its Go name %s is that of field %s", name, other.avro)
 		}
 	}
-	t.fields = append(t.fields, goField{name: name, avro: f.Name, doc: f.Doc, typ: typ})
+	owner.fields = append(owner.fields, goField{name: name, avro: field.Name, doc: field.Doc, typ: typ})
 	return nil
 }
 
-// goName is the Avro name with each part between underscores begun in upper case: sale_value is
-// SaleValue, sourceId is SourceId.
+// goName returns an Avro name as an exported Go name, with each part between underscores
+// capitalized: sale_value is SaleValue, sourceId is SourceId.
 func goName(avroName string) string {
 	var b strings.Builder
 	for part := range strings.SplitSeq(avroName, "_") {

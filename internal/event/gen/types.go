@@ -6,11 +6,11 @@ import (
 	"github.com/twmb/avro"
 )
 
-// kind is how a value is walked when its decimals are checked.
-type kind int
+// typeKind says how a value is traversed to check its decimals.
+type typeKind int
 
 const (
-	scalar kind = iota
+	scalar typeKind = iota
 	decimal
 	record
 	array
@@ -18,9 +18,9 @@ const (
 	pointer
 )
 
-// typeRef is a field's Go type.
+// typeRef is the Go type of a field.
 type typeRef struct {
-	kind      kind
+	kind      typeKind
 	text      string
 	precision int      // of a decimal
 	record    *goType  // of a record
@@ -36,64 +36,65 @@ var scalars = map[string]string{
 	"boolean": "bool", "double": "float64", "bytes": "[]byte",
 }
 
-const allowed = "string, uuid, enum, int, date, long, timestamp-millis, boolean, double, bytes, decimal over bytes, array, map, record, and a union of null and one of these"
+const allowedTypes = "string, uuid, enum, int, date, long, timestamp-millis, boolean, double, bytes, " +
+	"decimal over bytes, array, map, record, and a union of null and one of these"
 
-// typeOf is the Go type of a schema.
-func (m *model) typeOf(file string, n *avro.SchemaNode) (typeRef, error) {
-	switch n.Type {
+// typeOf returns the Go type of a schema.
+func (m *model) typeOf(file string, node *avro.SchemaNode) (typeRef, error) {
+	switch node.Type {
 	case "record":
-		t, err := m.addRecord(file, n)
+		t, err := m.addRecord(file, node)
 		if err != nil {
 			return typeRef{}, err
 		}
 		return typeRef{kind: record, text: t.name, record: t}, nil
 	case "array":
-		return m.container(file, array, "[]", n.Items)
+		return m.containerType(file, array, "[]", node.Items)
 	case "map":
-		return m.container(file, mapping, "map[string]", n.Values)
+		return m.containerType(file, mapping, "map[string]", node.Values)
 	case "union":
-		return m.nullable(file, n)
+		return m.nullableType(file, node)
 	}
-	name := n.Type
-	if n.LogicalType != "" {
-		name += "." + n.LogicalType
+	name := node.Type
+	if node.LogicalType != "" {
+		name += "." + node.LogicalType
 	}
 	if name == "bytes.decimal" {
-		return decimalOf(n)
+		return decimalType(node)
 	}
 	text, ok := scalars[name]
 	if !ok {
-		return typeRef{}, fmt.Errorf("type %s: allowed are %s (none that holds itself)", name, allowed)
+		return typeRef{}, fmt.Errorf("type %s: allowed are %s, none of which may contain itself", name, allowedTypes)
 	}
 	return typeRef{text: text}, nil
 }
 
-func decimalOf(n *avro.SchemaNode) (typeRef, error) {
-	if n.Scale != decimalScale {
-		return typeRef{}, fmt.Errorf("decimal of scale %d: every decimal has scale %d", n.Scale, decimalScale)
+func decimalType(node *avro.SchemaNode) (typeRef, error) {
+	if node.Scale != decimalScale {
+		return typeRef{}, fmt.Errorf("decimal of scale %d: every decimal has scale %d", node.Scale, decimalScale)
 	}
-	return typeRef{kind: decimal, text: "Decimal", precision: n.Precision}, nil
+	return typeRef{kind: decimal, text: "Decimal", precision: node.Precision}, nil
 }
 
-func (m *model) container(file string, k kind, prefix string, elem *avro.SchemaNode) (typeRef, error) {
+func (m *model) containerType(file string, kind typeKind, prefix string, elem *avro.SchemaNode) (typeRef, error) {
 	e, err := m.typeOf(file, elem)
 	if err != nil {
 		return typeRef{}, err
 	}
-	return typeRef{kind: k, text: prefix + e.text, elem: &e}, nil
+	return typeRef{kind: kind, text: prefix + e.text, elem: &e}, nil
 }
 
-// nullable is the type of a union of null and one other: a pointer, or the slice itself, whose nil
-// is null.
-func (m *model) nullable(file string, n *avro.SchemaNode) (typeRef, error) {
+// nullableType returns the type of a union of null and one other: a pointer, or for an array the
+// slice itself, whose nil is null.
+func (m *model) nullableType(file string, node *avro.SchemaNode) (typeRef, error) {
 	var other []avro.SchemaNode
-	for _, b := range n.Branches {
+	for _, b := range node.Branches {
 		if b.Type != "null" {
 			other = append(other, b)
 		}
 	}
-	if len(n.Branches) != 2 || len(other) != 1 {
-		return typeRef{}, fmt.Errorf("union of %d types: allowed is null and one other", len(n.Branches))
+	if len(node.Branches) != 2 || len(other) != 1 {
+		return typeRef{}, fmt.Errorf("union of %d types: allowed is null and one other", len(node.Branches))
 	}
 	e, err := m.typeOf(file, &other[0])
 	switch {
