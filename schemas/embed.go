@@ -43,7 +43,8 @@ var parseAll = sync.OnceValue(func() []Schema {
 		if err := json.Unmarshal(text, &record); err != nil {
 			panic(fmt.Errorf("parsing the embedded schema %s: %w", entry.Name(), err))
 		}
-		schemas = append(schemas, Schema{Name: record.Namespace + "." + record.Name, File: entry.Name(), JSON: string(text)})
+		schemas = append(schemas,
+			Schema{Name: record.Namespace + "." + record.Name, File: entry.Name(), JSON: string(text)})
 	}
 	return schemas
 })

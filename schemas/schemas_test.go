@@ -52,7 +52,8 @@ func TestSchemasAreCompatibleWithCommittedOnesBothWays(t *testing.T) {
 	for _, s := range All() {
 		text, err := os.ReadFile(filepath.Join("committed", s.File))
 		if errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s is not in schemas/committed/. To commit to it: cp schemas/%s schemas/committed/", s.File, s.File)
+			t.Errorf("%s is not in schemas/committed/. To commit to it: cp schemas/%s schemas/committed/",
+				s.File, s.File)
 			continue
 		}
 		if err != nil {

@@ -42,7 +42,8 @@ func TestDecimalIsPlainExactJSONNumber(t *testing.T) {
 }
 
 func TestInvalidDecimalIsRefusedWithoutRepeatingIt(t *testing.T) {
-	for _, text := range []string{"", "-", ".", "1.", ".5", "-.5", "+1", "1e3", "1E3", "0x1", "1,5", " 1", "1 ", "1.2.3", "--1", "NaN", "Inf", "1_000", "１",
+	for _, text := range []string{"", "-", ".", "1.", ".5", "-.5", "+1", "1e3", "1E3", "0x1", "1,5", " 1", "1 ",
+		"1.2.3", "--1", "NaN", "Inf", "1_000", "１",
 		"0.1234567", "-0.0000001", "100000000000000000000000000000000", strings.Repeat("9", 1000)} {
 		d, err := ParseDecimal(text)
 		if err == nil {
@@ -98,13 +99,15 @@ func TestPaddingDoesNotChangeDecimal(t *testing.T) {
 		}
 		padded := Decimal(append(bytes.Repeat([]byte{sign}, rapid.IntRange(1, 40).Draw(t, "padding")), d...))
 		if padded.String() != d.String() || padded.Cmp(d) != 0 || padded.Sign() != d.Sign() || !padded.Fits(maxPrecision) {
-			t.Errorf("%s padded: got %s, sign %d, fits %t; want the same", d, padded, padded.Sign(), padded.Fits(maxPrecision))
+			t.Errorf("%s padded: got %s, sign %d, fits %t; want the same", d, padded, padded.Sign(),
+				padded.Fits(maxPrecision))
 		}
 	})
 }
 
 func TestMillionthsHaveScaleSix(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 1: "0.000001", -1: "-0.000001", 12_500_000: "12.5", -128: "-0.000128", 128: "0.000128",
+	for n, want := range map[int64]string{0: "0", 1: "0.000001", -1: "-0.000001", 12_500_000: "12.5",
+		-128: "-0.000128", 128: "0.000128",
 		1<<63 - 1: "9223372036854.775807", -1 << 63: "-9223372036854.775808"} {
 		if got := Millionths(n).String(); got != want {
 			t.Errorf("%d: got %s, want %s", n, got, want)
@@ -126,19 +129,22 @@ func TestFitsCountsSignificantDigits(t *testing.T) {
 		precision int
 		want      bool
 	}{
-		{big.NewInt(999), 3, true}, {big.NewInt(1000), 3, false}, {big.NewInt(-999), 3, true}, {big.NewInt(-1000), 3, false},
+		{big.NewInt(999), 3, true}, {big.NewInt(1000), 3, false}, {big.NewInt(-999), 3, true},
+		{big.NewInt(-1000), 3, false},
 		{new(big.Int).Sub(power(38), big.NewInt(1)), 38, true}, {power(38), 38, false},
 		{new(big.Int).Neg(power(38)), 38, false}, {power(100_000), 38, false},
 	}
 	for _, test := range tests {
 		if got := decimalFromBig(test.unscaled).Fits(test.precision); got != test.want {
-			t.Errorf("a number of %d bits in %d digits: got %t, want %t", test.unscaled.BitLen(), test.precision, got, test.want)
+			t.Errorf("a number of %d bits in %d digits: got %t, want %t", test.unscaled.BitLen(),
+				test.precision, got, test.want)
 		}
 	}
 }
 
 func FuzzParseDecimal(f *testing.F) {
-	for _, seed := range []string{"0", "-0.005", "1000000000000000.01", "1e3", "", "99999999999999999999999999999999.999999"} {
+	for _, seed := range []string{"0", "-0.005", "1000000000000000.01", "1e3", "",
+		"99999999999999999999999999999999.999999"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -43,8 +43,10 @@ func TestOverflowReturnsFirstDecimalBeyondPrecision(t *testing.T) {
 	}{
 		{"all fit", &Purchase{ProductsSet: []PurchaseProduct{product(nil, fits), product(&fits, fits)}}, ""},
 		{"no products", &Purchase{}, ""},
-		{"a nullable one", &Purchase{ProductsSet: []PurchaseProduct{product(nil, fits), product(&huge, huge)}}, "products_set[1].quantity"},
-		{"a mandatory one", &Purchase{ProductsSet: []PurchaseProduct{product(nil, huge)}}, "products_set[0].vat_amount"},
+		{"a nullable one", &Purchase{ProductsSet: []PurchaseProduct{product(nil, fits), product(&huge, huge)}},
+			"products_set[1].quantity"},
+		{"a mandatory one", &Purchase{ProductsSet: []PurchaseProduct{product(nil, huge)}},
+			"products_set[0].vat_amount"},
 		{"at the top", &FinancialAchievement{Amount: &huge}, "amount"},
 	}
 	for _, test := range tests {

@@ -32,7 +32,8 @@ func TestConnectorWaitsForUnreachableBrokers(t *testing.T) {
 			t.Errorf("got status %+v, want a pipeline that has not started and is held for kafka", status)
 		}
 		restore()
-		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0, 1); err != nil {
+		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0,
+			1); err != nil {
 			t.Fatal(err)
 		}
 		reachable := h.logs.FilterMessage("brokers reachable").All()

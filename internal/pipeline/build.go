@@ -70,7 +70,8 @@ func (c *Connector) prepareTopics(ctx context.Context, adm *kadm.Client) (map[st
 	tiers := map[string][]consume.RetryTier{}
 	for _, l := range leftovers {
 		if !l.Configured || l.Delay == 0 {
-			c.opts.Log.Warn("topic has no reader, its pipeline or tier is not configured", zap.String("topic", l.Topic))
+			c.opts.Log.Warn("topic has no reader, its pipeline or tier is not configured",
+				zap.String("topic", l.Topic))
 			continue
 		}
 		c.opts.Log.Info("draining a retry tier that is no longer configured", zap.String("topic", l.Topic))
@@ -137,8 +138,10 @@ func (c *Connector) consumeConfig(p config.Pipeline, drained []consume.RetryTier
 		Topic: p.Topic, Group: p.ConsumerGroup, ClientOptions: c.kafka, RetryTiers: tiers,
 		Start:        consume.StartPosition{Latest: p.Start.Latest, At: p.Start.At},
 		OnOffsetLost: consume.LostOffsetPolicy(p.OnOffsetLost),
-		MaxInFlight:  p.MaxInFlight, MaxInFlightBytes: int(p.MaxInFlightBytes), MaxRecordBytes: min(batchLimit, maxBatchBytes),
-		CommitInterval: c.cfg.CommitInterval, DrainTimeout: c.cfg.DrainTimeout, RebalanceTimeout: c.cfg.Kafka.RebalanceTimeout,
+		MaxInFlight:  p.MaxInFlight, MaxInFlightBytes: int(p.MaxInFlightBytes),
+		MaxRecordBytes: min(batchLimit, maxBatchBytes),
+		CommitInterval: c.cfg.CommitInterval, DrainTimeout: c.cfg.DrainTimeout,
+		RebalanceTimeout: c.cfg.Kafka.RebalanceTimeout,
 		ConsumerProtocol: c.cfg.Kafka.GroupProtocol == config.GroupConsumer,
 	}
 }
@@ -154,7 +157,8 @@ func deliverConfig(p config.Pipeline, r config.Route, a account, ordered bool) d
 		UnknownPolicy: sink.UnknownPolicy(r.Unknown.Policy), MaxResends: r.Unknown.Resends,
 		RetryDelays: p.Retry.Delays, MaxAge: p.Retry.MaxAge, RetryInPlace: ordered,
 		Breaker: deliver.BreakerConfig{
-			Failures: p.Breaker.Failures, Ratio: p.Breaker.Ratio, Window: p.Breaker.Window, OpenFor: p.Breaker.OpenFor,
+			Failures: p.Breaker.Failures, Ratio: p.Breaker.Ratio, Window: p.Breaker.Window,
+			OpenFor: p.Breaker.OpenFor,
 		},
 		Limiter: a.limiter,
 	}

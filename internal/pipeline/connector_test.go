@@ -44,7 +44,8 @@ type harness struct {
 func newHarness(t *testing.T, yaml string) *harness {
 	t.Helper()
 	n := &testkit.Network{}
-	h := &harness{t: t, network: n, platform: testkit.StartPlatform(t, embedded.Options{Network: n}), sandbox: sandbox.New(sandbox.Options{})}
+	h := &harness{t: t, network: n, platform: testkit.StartPlatform(t, embedded.Options{Network: n}),
+		sandbox: sandbox.New(sandbox.Options{})}
 	web := testkit.ServeHTTP(t, n, "crm.example:80", h.sandbox.Handler(sandbox.CRMCOM))
 	h.client = testkit.NewClient(t, h.platform, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	for _, schema := range schemas.All() {
@@ -70,7 +71,9 @@ vendors: {crmcom: {base_url: %q, auth: {web_api_key: %q}}}
 	transport := n.NewTransport()
 	t.Cleanup(transport.CloseIdleConnections)
 	h.obs, h.logs = observe.NewRegistry(prometheus.NewRegistry()), logs
-	if h.connector, err = pipeline.NewConnector(cfg, pipeline.Options{Dial: h.platform.Dial, Transport: transport, Observe: h.obs, Log: zap.New(core)}); err != nil {
+	if h.connector, err = pipeline.NewConnector(cfg,
+		pipeline.Options{Dial: h.platform.Dial, Transport: transport, Observe: h.obs,
+			Log: zap.New(core)}); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -121,9 +124,11 @@ func (h *harness) encodePurchase(number string) []byte {
 	h.t.Helper()
 	unit, product, amount := "U1", "P1", event.Millionths(1_000_000)
 	value, err := h.encoder.Encode(1, &event.Purchase{
-		AccountsReceivableIdentifier: &event.AccountIdentifier{Number: &number}, PerformedByUnitIdentifier: event.UnitIdentifier{AlternativeCode: &unit},
-		PerformedOn: time.Now(), ReferenceNumber: number,
-		ProductsSet: []event.PurchaseProduct{{ProductIdentifier: event.ProductIdentifier{Code: &product}, NetAmount: amount, VatAmount: amount, TotalAmount: amount}},
+		AccountsReceivableIdentifier: &event.AccountIdentifier{Number: &number},
+		PerformedByUnitIdentifier:    event.UnitIdentifier{AlternativeCode: &unit},
+		PerformedOn:                  time.Now(), ReferenceNumber: number,
+		ProductsSet: []event.PurchaseProduct{{ProductIdentifier: event.ProductIdentifier{Code: &product},
+			NetAmount: amount, VatAmount: amount, TotalAmount: amount}},
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -137,7 +142,8 @@ func TestConnectorCreatesTopicsAndRunsUntilStopped(t *testing.T) {
 		h.createTopic("purchases", nil)
 		h.produceValues("purchases", h.encodePurchase("1"), h.encodePurchase("2"), []byte("poison"))
 		stop := h.start()
-		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0, 3); err != nil {
+		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0,
+			3); err != nil {
 			t.Fatal(err)
 		}
 		if !h.obs.Pipeline("purchases").Snapshot().Started {
@@ -169,20 +175,25 @@ func TestConnectorRefusesUnfitTopics(t *testing.T) {
 		want []topics.Problem
 	}{
 		"nothing is there": {func(*harness) {}, []topics.Problem{
-			{Topic: "purchases", Description: "the source of pipeline purchases does not exist", Remedy: "create it, or correct pipelines.purchases.topic"},
+			{Topic: "purchases", Description: "the source of pipeline purchases does not exist",
+				Remedy: "create it, or correct pipelines.purchases.topic"},
 		}},
 		"no topics of its own": {func(h *harness) { h.createTopic("purchases", nil) }, []topics.Problem{
-			{Topic: "sluice.purchases.retry.10s", Description: "it does not exist", Remedy: "run connector topics apply -c FILE"},
-			{Topic: "sluice.purchases.dlq", Description: "it does not exist", Remedy: "run connector topics apply -c FILE"},
+			{Topic: "sluice.purchases.retry.10s", Description: "it does not exist",
+				Remedy: "run connector topics apply -c FILE"},
+			{Topic: "sluice.purchases.dlq", Description: "it does not exist",
+				Remedy: "run connector topics apply -c FILE"},
 		}},
 		"a retry topic that forgets": {func(h *harness) {
 			h.createTopic("purchases", nil)
 			fit := map[string]string{"retention.ms": "-1", "max.message.bytes": "2000000"}
 			h.createTopic("sluice.purchases.dlq", fit)
-			h.createTopic("sluice.purchases.retry.10s", map[string]string{"retention.ms": "1000", "max.message.bytes": "2000000"})
+			h.createTopic("sluice.purchases.retry.10s",
+				map[string]string{"retention.ms": "1000", "max.message.bytes": "2000000"})
 		}, []topics.Problem{{
-			Topic: "sluice.purchases.retry.10s", Description: "retention.ms is 1000, must be -1: the broker would delete records that are still needed",
-			Remedy: "run connector topics apply -c FILE",
+			Topic:       "sluice.purchases.retry.10s",
+			Description: "retention.ms is 1000, must be -1: the broker would delete records that are still needed",
+			Remedy:      "run connector topics apply -c FILE",
 		}}},
 	}
 	for name, test := range tests {
@@ -205,14 +216,16 @@ func TestConnectorRefusesUnfitTopics(t *testing.T) {
 func TestLeftoverTopicsAreDrainedOrReported(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, autoCreateYAML)
-		for _, topic := range []string{"purchases", "sluice.purchases.retry.5s", "sluice.purchases.retry.1h", "sluice.purchases.parked", "sluice.gone.retry.1m", "other.purchases.retry.1m"} {
+		for _, topic := range []string{"purchases", "sluice.purchases.retry.5s", "sluice.purchases.retry.1h",
+			"sluice.purchases.parked", "sluice.gone.retry.1m", "other.purchases.retry.1m"} {
 			h.createTopic(topic, nil)
 		}
 		h.produceValues("sluice.purchases.retry.1h", h.encodePurchase("1"))
 		h.produceValues("sluice.purchases.retry.5s", h.encodePurchase("2"))
 		stop := h.start()
 		for _, topic := range []string{"sluice.purchases.retry.1h", "sluice.purchases.retry.5s"} {
-			if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", topic, 0, 1); err != nil {
+			if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", topic, 0,
+				1); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -227,7 +240,8 @@ func TestLeftoverTopicsAreDrainedOrReported(t *testing.T) {
 			"sluice.purchases.retry.1h": drainingMessage,
 			"sluice.gone.retry.1m":      noReaderMessage,
 			"sluice.purchases.parked":   noReaderMessage,
-			"other.purchases.retry.1m":  "", "purchases": "", "sluice.purchases.retry.10s": "", "sluice.purchases.dlq": "",
+			"other.purchases.retry.1m":  "", "purchases": "", "sluice.purchases.retry.10s": "",
+			"sluice.purchases.dlq": "",
 		} {
 			got := ""
 			for _, line := range h.logs.FilterField(zap.String("topic", topic)).All() {
@@ -244,7 +258,8 @@ func TestLeftoverTopicsAreDrainedOrReported(t *testing.T) {
 // be in batches that their topic accepts.
 func TestLargeDeadLettersAreProducedInAcceptedBatches(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
-		h := newHarness(t, "topics: {auto_create: true}\npipelines: {purchases: {retry: {delays: [10s]}, dead_letter: {guard: {max_ratio: 1}}}}\n")
+		h := newHarness(t,
+			"topics: {auto_create: true}\npipelines: {purchases: {retry: {delays: [10s]}, dead_letter: {guard: {max_ratio: 1}}}}\n")
 		h.createTopic("purchases", nil)
 		var poison [][]byte
 		for range 20 {
@@ -254,7 +269,8 @@ func TestLargeDeadLettersAreProducedInAcceptedBatches(t *testing.T) {
 		stop := h.start()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := testkit.WaitCommitted(ctx, h.platform.Cluster(), "sluice.purchases", "purchases", 0, 20); err != nil {
+		if err := testkit.WaitCommitted(ctx, h.platform.Cluster(), "sluice.purchases", "purchases", 0,
+			20); err != nil {
 			t.Errorf("waiting for the commit: %v", err)
 		}
 		if err := stop(); err != nil {

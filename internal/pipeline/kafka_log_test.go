@@ -43,9 +43,10 @@ func TestRepeatedMessageIsCounted(t *testing.T) {
 func TestUnreachableBrokerDoesNotFloodLog(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		core, logs := observer.New(zap.DebugLevel)
-		opts, err := KafkaOptions(config.Kafka{Brokers: []string{"nobody:1"}}, func(context.Context, string, string) (net.Conn, error) {
-			return nil, errors.New("refused")
-		}, zap.New(core))
+		opts, err := KafkaOptions(config.Kafka{Brokers: []string{"nobody:1"}},
+			func(context.Context, string, string) (net.Conn, error) {
+				return nil, errors.New("refused")
+			}, zap.New(core))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +65,8 @@ func TestUnreachableBrokerDoesNotFloodLog(t *testing.T) {
 func TestLoggerOfErrorsOnlyIsKept(t *testing.T) {
 	var complaints bytes.Buffer
 	core, _ := observer.New(zap.ErrorLevel)
-	if _, err := KafkaOptions(config.Kafka{}, nil, zap.New(core, zap.ErrorOutput(zapcore.AddSync(&complaints)))); err != nil {
+	if _, err := KafkaOptions(config.Kafka{}, nil,
+		zap.New(core, zap.ErrorOutput(zapcore.AddSync(&complaints)))); err != nil {
 		t.Fatal(err)
 	}
 	if complaints.Len() > 0 {

@@ -38,7 +38,8 @@ type authority struct {
 
 func newAuthority(t *testing.T) *authority {
 	a := &authority{t: t}
-	a.cert, a.key = a.sign(&x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, Subject: pkix.Name{CommonName: "authority"}})
+	a.cert, a.key = a.sign(&x509.Certificate{IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, Subject: pkix.Name{CommonName: "authority"}})
 	return a
 }
 
@@ -73,14 +74,16 @@ func (a *authority) certPool() *x509.CertPool {
 }
 
 func (a *authority) serverCertificate() tls.Certificate {
-	cert, key := a.sign(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"kafka.internal"}})
+	cert, key := a.sign(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: []string{"kafka.internal"}})
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 
 // writeClient writes the certificate and the key of a client.
 func (a *authority) writeClient(certFile, keyFile string) {
 	a.t.Helper()
-	cert, key := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "sluice"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	cert, key := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "sluice"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		a.t.Fatal(err)
@@ -117,7 +120,8 @@ func startCluster(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 func newClient(t *testing.T, cfg config.Kafka) (client *kgo.Client, logged *bytes.Buffer) {
 	t.Helper()
 	logged = new(bytes.Buffer)
-	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.Lock(zapcore.AddSync(logged)), zap.DebugLevel))
+	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()),
+		zapcore.Lock(zapcore.AddSync(logged)), zap.DebugLevel))
 	opts, err := pipeline.KafkaOptions(cfg, nil, log)
 	if err != nil {
 		t.Fatal(err)
@@ -132,20 +136,26 @@ func newClient(t *testing.T, cfg config.Kafka) (client *kgo.Client, logged *byte
 func TestTLSConnectionAuthenticatesBothSides(t *testing.T) {
 	dir := t.TempDir()
 	ca, other := newAuthority(t), newAuthority(t)
-	broker := startCluster(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{ca.serverCertificate()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.certPool()}))
+	broker := startCluster(t,
+		kfake.TLS(&tls.Config{Certificates: []tls.Certificate{ca.serverCertificate()},
+			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.certPool()}))
 	good := config.TLS{
-		Enabled: true, CAFile: ca.writeCA(filepath.Join(dir, "ca.pem")), CertFile: filepath.Join(dir, "client.pem"), KeyFile: filepath.Join(dir, "client.key"),
+		Enabled: true, CAFile: ca.writeCA(filepath.Join(dir, "ca.pem")),
+		CertFile: filepath.Join(dir, "client.pem"), KeyFile: filepath.Join(dir, "client.key"),
 	}
 	ca.writeClient(good.CertFile, good.KeyFile)
 	tests := map[string]struct {
 		change func(*config.TLS)
 		want   string // in the error; empty: none
 	}{
-		"as it must be":       {func(*config.TLS) {}, ""},
-		"by the other name":   {func(c *config.TLS) { c.ServerName = "kafka.internal" }, ""},
-		"another name":        {func(c *config.TLS) { c.ServerName = "elsewhere" }, "not elsewhere"},
-		"the system's roots":  {func(c *config.TLS) { c.CAFile = "" }, "unknown authority"},
-		"another authority":   {func(c *config.TLS) { c.CAFile = other.writeCA(filepath.Join(dir, "other.pem")) }, "unknown authority"},
+		"as it must be":      {func(*config.TLS) {}, ""},
+		"by the other name":  {func(c *config.TLS) { c.ServerName = "kafka.internal" }, ""},
+		"another name":       {func(c *config.TLS) { c.ServerName = "elsewhere" }, "not elsewhere"},
+		"the system's roots": {func(c *config.TLS) { c.CAFile = "" }, "unknown authority"},
+		"another authority": {func(c *config.TLS) {
+			c.CAFile = other.writeCA(filepath.Join(dir,
+				"other.pem"))
+		}, "unknown authority"},
 		"without certificate": {func(c *config.TLS) { c.CertFile, c.KeyFile = "", "" }, "certificate required"},
 	}
 	for name, test := range tests {
@@ -154,7 +164,8 @@ func TestTLSConnectionAuthenticatesBothSides(t *testing.T) {
 			test.change(&k.TLS)
 			client, _ := newClient(t, k)
 			err := client.Ping(t.Context())
-			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(),
+				test.want)) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}
 		})
@@ -165,9 +176,12 @@ func TestTLSConnectionAuthenticatesBothSides(t *testing.T) {
 func TestRenewedClientCertificateIsUsedForNextConnection(t *testing.T) {
 	dir := t.TempDir()
 	ca, other := newAuthority(t), newAuthority(t)
-	broker := startCluster(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{ca.serverCertificate()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.certPool()}))
+	broker := startCluster(t,
+		kfake.TLS(&tls.Config{Certificates: []tls.Certificate{ca.serverCertificate()},
+			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.certPool()}))
 	k := config.Kafka{Brokers: broker.ListenAddrs(), TLS: config.TLS{
-		Enabled: true, CAFile: ca.writeCA(filepath.Join(dir, "ca.pem")), CertFile: filepath.Join(dir, "client.pem"), KeyFile: filepath.Join(dir, "client.key"),
+		Enabled: true, CAFile: ca.writeCA(filepath.Join(dir, "ca.pem")),
+		CertFile: filepath.Join(dir, "client.pem"), KeyFile: filepath.Join(dir, "client.key"),
 	}}
 	other.writeClient(k.TLS.CertFile, k.TLS.KeyFile)
 	client, _ := newClient(t, k)
@@ -190,10 +204,12 @@ func TestInvalidCertificateFilesAreNamed(t *testing.T) {
 		tls  config.TLS
 		want string
 	}{
-		"no CA file":  {config.TLS{CAFile: filepath.Join(dir, "none")}, "kafka.tls: reading ca_file: open " + filepath.Join(dir, "none")},
+		"no CA file": {config.TLS{CAFile: filepath.Join(dir, "none")},
+			"kafka.tls: reading ca_file: open " + filepath.Join(dir, "none")},
 		"no CA in it": {config.TLS{CAFile: empty}, "kafka.tls: ca_file " + empty + ": holds no PEM certificate"},
-		"no key":      {config.TLS{CertFile: empty, KeyFile: filepath.Join(dir, "none")}, "kafka.tls: reading cert_file and key_file: open " + filepath.Join(dir, "none")},
-		"no keypair":  {config.TLS{CertFile: empty, KeyFile: empty}, "kafka.tls: reading cert_file and key_file: "},
+		"no key": {config.TLS{CertFile: empty, KeyFile: filepath.Join(dir, "none")},
+			"kafka.tls: reading cert_file and key_file: open " + filepath.Join(dir, "none")},
+		"no keypair": {config.TLS{CertFile: empty, KeyFile: empty}, "kafka.tls: reading cert_file and key_file: "},
 	}
 	for name, test := range tests {
 		test.tls.Enabled = true
@@ -211,7 +227,8 @@ func TestLoginIsAcceptedOrReportedAsRefused(t *testing.T) {
 			broker := startCluster(t, kfake.EnableSASL(), kfake.Superuser(mechanism, "sluice", "right-secret"))
 			login := func(password string) (string, error) {
 				client, logged := newClient(t, config.Kafka{
-					Brokers: broker.ListenAddrs(), SASL: config.SASL{Mechanism: mechanism, Username: "sluice", Password: config.NewSecret(password)},
+					Brokers: broker.ListenAddrs(),
+					SASL:    config.SASL{Mechanism: mechanism, Username: "sluice", Password: config.NewSecret(password)},
 				})
 				err := client.Ping(t.Context())
 				client.Close()
@@ -226,7 +243,8 @@ func TestLoginIsAcceptedOrReportedAsRefused(t *testing.T) {
 			}
 			// kfake closes the connection at a wrong password; a Kafka broker responds with this
 			// error.
-			broker.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.SASLAuthenticate}, Err: kerr.SaslAuthenticationFailed, Count: -1})
+			broker.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.SASLAuthenticate},
+				Err: kerr.SaslAuthenticationFailed, Count: -1})
 			logged, err = login("wrong-secret")
 			if !errors.Is(err, kerr.SaslAuthenticationFailed) || strings.Contains(err.Error()+logged, "secret") {
 				t.Errorf("with a wrong password, as a broker reports it: %v\n%s", err, logged)
@@ -237,7 +255,8 @@ func TestLoginIsAcceptedOrReportedAsRefused(t *testing.T) {
 
 // An unknown mechanism must not fall back to one that sends the password in plain text.
 func TestUnknownSASLMechanismIsRefused(t *testing.T) {
-	_, err := pipeline.KafkaOptions(config.Kafka{SASL: config.SASL{Mechanism: "GSSAPI", Username: "u", Password: config.NewSecret("secret")}}, nil, zap.NewNop())
+	_, err := pipeline.KafkaOptions(config.Kafka{SASL: config.SASL{Mechanism: "GSSAPI", Username: "u",
+		Password: config.NewSecret("secret")}}, nil, zap.NewNop())
 	if want := `kafka.sasl: mechanism is "GSSAPI": PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER are allowed`; err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %q", err, want)
 	}

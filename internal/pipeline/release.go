@@ -56,7 +56,8 @@ func logFloods(log *zap.Logger) func(guard.Status) {
 			since = time.Now()
 			log.Error("flood guard tripped, pipeline held", reason,
 				zap.Float64("share", s.RejectedShare), zap.Int("records", s.WindowRecords),
-				nonEmptyField("operation", s.Operation), nonEmptyField("cause", string(s.Cause)), nonEmptyField("code", s.Code))
+				nonEmptyField("operation", s.Operation), nonEmptyField("cause",
+					string(s.Cause)), nonEmptyField("code", s.Code))
 		case !s.Tripped && !since.IsZero():
 			log.Info("flood guard reset, pipeline resumed", reason, zap.Duration("held", time.Since(since)))
 			since = time.Time{}

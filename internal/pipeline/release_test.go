@@ -46,7 +46,8 @@ func TestPoisonTopicIsHeldAfterFewDeadLetters(t *testing.T) {
 		if err := h.connector.ReleasePipeline("purchases"); err != nil {
 			t.Error(err)
 		}
-		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0, 500); err != nil {
+		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0,
+			500); err != nil {
 			t.Error(err)
 		}
 		if n := h.deadLetterCount(); n != 500 {
@@ -97,7 +98,8 @@ func TestFixedProducerEndsFlood(t *testing.T) {
 		}
 		h.produceValues("purchases", values...)
 		stop := h.start()
-		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0, 50); err != nil {
+		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0,
+			50); err != nil {
 			t.Error(err)
 		}
 		if n := h.sandbox.Ledger().Count("crmcom.purchases"); n != 10 || h.deadLetterCount() != 40 {
@@ -124,11 +126,13 @@ func TestThirdOfBadRecordsIsNoFlood(t *testing.T) {
 		h.createTopic("purchases", nil)
 		var values [][]byte
 		for i := range 60 {
-			values = append(values, fmt.Append(nil, "poison ", i), h.encodePurchase(fmt.Sprint(2*i)), h.encodePurchase(fmt.Sprint(2*i+1)))
+			values = append(values, fmt.Append(nil, "poison ", i), h.encodePurchase(fmt.Sprint(2*i)),
+				h.encodePurchase(fmt.Sprint(2*i+1)))
 		}
 		h.produceValues("purchases", values...)
 		stop := h.start()
-		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0, 180); err != nil {
+		if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", "purchases", 0,
+			180); err != nil {
 			t.Error(err)
 		}
 		if n := h.logs.FilterMessageSnippet("pipeline held").Len(); n != 0 {
@@ -147,12 +151,14 @@ func TestReleaseErrorNamesRunningPipelines(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, autoCreateYAML)
 		h.createTopic("purchases", nil)
-		if err := h.connector.ReleasePipeline("purchases"); !errors.Is(err, pipeline.ErrNoPipeline) || !strings.Contains(err.Error(), "none yet") {
+		if err := h.connector.ReleasePipeline("purchases"); !errors.Is(err,
+			pipeline.ErrNoPipeline) || !strings.Contains(err.Error(), "none yet") {
 			t.Errorf("before Run: got %v, want ErrNoPipeline with none yet", err)
 		}
 		stop := h.start()
 		testkit.AdvanceClock(time.Minute)
-		if err := h.connector.ReleasePipeline("purchase"); !errors.Is(err, pipeline.ErrNoPipeline) || !strings.Contains(err.Error(), `"purchase"`) || !strings.Contains(err.Error(), "running: purchases") {
+		if err := h.connector.ReleasePipeline("purchase"); !errors.Is(err,
+			pipeline.ErrNoPipeline) || !strings.Contains(err.Error(), `"purchase"`) || !strings.Contains(err.Error(), "running: purchases") {
 			t.Errorf("got %v for an unknown name, want ErrNoPipeline with the name and purchases", err)
 		}
 		if err := stop(); err != nil {

@@ -81,9 +81,10 @@ func NewVendor[C Settings](
 		events = generatedEvents(specs(defaults()))
 	}
 	return Vendor{
-		VendorType: config.NewVendorType(defaults, C.Check, func(c C) []config.OperationSpec { return configSpecs(specs(c)) }),
-		Specs:      func() []sink.OperationSpec { return specs(defaults()) },
-		Events:     events,
+		VendorType: config.NewVendorType(defaults, C.Check,
+			func(c C) []config.OperationSpec { return configSpecs(specs(c)) }),
+		Specs:  func() []sink.OperationSpec { return specs(defaults()) },
+		Events: events,
 		Open: func(account string, settings any, client *http.Client) ([]sink.Operation, error) {
 			c, ok := settings.(*C)
 			if !ok {

@@ -17,7 +17,8 @@ import (
 func TestEveryVendorIsRegisteredWithDefaults(t *testing.T) {
 	types := VendorTypes()
 	if got, want := slices.Sorted(maps.Keys(types)), vendorFolders(t); !slices.Equal(got, want) {
-		t.Fatalf("got vendors %v, want one for each folder of internal/sink: %v; add a line to builtinVendors", got, want)
+		t.Fatalf("got vendors %v, want one for each folder of internal/sink: %v; add a line to builtinVendors",
+			got, want)
 	}
 	events := map[string]string{}
 	for name, v := range types {

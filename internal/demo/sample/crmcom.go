@@ -32,9 +32,11 @@ func crmcomVendor() Vendor {
 		},
 		Rules: []sandbox.Rule{{
 			Name: "sample-refused", Operation: "crmcom",
-			When: sandbox.When{Items: sandbox.Items{Field: "external_system_reference_number", Prefix: rejectedPrefix}},
+			When: sandbox.When{Items: sandbox.Items{Field: "external_system_reference_number",
+				Prefix: rejectedPrefix}},
 			Do: sandbox.Action{
-				Fault: sandbox.FaultRefuseItem, ErrorCode: "InvalidAPIParameterException", Description: "The event is not allowed.",
+				Fault: sandbox.FaultRefuseItem, ErrorCode: "InvalidAPIParameterException",
+				Description: "The event is not allowed.",
 			},
 		}},
 		Samplers: crmcomSamplers,
@@ -42,104 +44,107 @@ func crmcomVendor() Vendor {
 }
 
 var crmcomSamplers = map[string]Sampler{
-	"sluice.crmcom.Purchase": NewSampler((*Generator).newPurchase,
-		func(e *event.Purchase) string {
-			return ownerKey(e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier)
+	"sluice.crmcom.Purchase": NewSampler(newPurchase,
+		func(ev *event.Purchase) string {
+			return ownerKey(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
 		},
 		Spoilers[event.Purchase]{
-			Invalid: func(_ *Generator, e *event.Purchase) { e.ProductsSet = nil },
-			Rejected: func(g *Generator, e *event.Purchase) {
-				e.EventId, e.ExternalSystemReferenceNumber = g.refusedReference(), nil
+			Invalid: func(_ *Generator, ev *event.Purchase) { ev.ProductsSet = nil },
+			Rejected: func(gen *Generator, ev *event.Purchase) {
+				ev.EventId, ev.ExternalSystemReferenceNumber = refusedReference(gen), nil
 			},
-			Retryable: func(g *Generator, e *event.Purchase) {
-				e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier = g.missingAccount()
+			Retryable: func(gen *Generator, ev *event.Purchase) {
+				ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier = missingAccount(gen)
 			},
 		}),
-	"sluice.crmcom.Referral": NewSampler((*Generator).newReferral,
-		func(e *event.Referral) string {
-			return firstPresent(e.ReferredRewardsParticipantIdentifier.Number, e.ReferredRewardsParticipantIdentifier.Id)
+	"sluice.crmcom.Referral": NewSampler(newReferral,
+		func(ev *event.Referral) string {
+			return firstPresent(ev.ReferredRewardsParticipantIdentifier.Number,
+				ev.ReferredRewardsParticipantIdentifier.Id)
 		},
 		Spoilers[event.Referral]{
-			Invalid: func(_ *Generator, e *event.Referral) {
-				e.ReferredByRewardsParticipantIdentifier = event.ParticipantIdentifier{}
+			Invalid: func(_ *Generator, ev *event.Referral) {
+				ev.ReferredByRewardsParticipantIdentifier = event.ParticipantIdentifier{}
 			},
-			Rejected: func(_ *Generator, e *event.Referral) {
-				e.ReferredRewardsParticipantIdentifier = event.ParticipantIdentifier{Number: new(referredParticipant)}
+			Rejected: func(_ *Generator, ev *event.Referral) {
+				ev.ReferredRewardsParticipantIdentifier = event.ParticipantIdentifier{Number: new(referredParticipant)}
 			},
-			Retryable: func(g *Generator, e *event.Referral) {
-				account, _ := g.missingAccount()
-				e.ReferredByRewardsParticipantIdentifier = event.ParticipantIdentifier{Number: account.Number}
+			Retryable: func(gen *Generator, ev *event.Referral) {
+				account, _ := missingAccount(gen)
+				ev.ReferredByRewardsParticipantIdentifier = event.ParticipantIdentifier{Number: account.Number}
 			},
 		}),
-	"sluice.crmcom.Achievement": NewSampler((*Generator).newAchievement,
-		func(e *event.Achievement) string {
-			return ownerKey(e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier)
+	"sluice.crmcom.Achievement": NewSampler(newAchievement,
+		func(ev *event.Achievement) string {
+			return ownerKey(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
 		},
 		Spoilers[event.Achievement]{
-			Invalid: func(_ *Generator, e *event.Achievement) {
-				e.ClassificationIdentifier = event.ClassificationIdentifier{}
+			Invalid: func(_ *Generator, ev *event.Achievement) {
+				ev.ClassificationIdentifier = event.ClassificationIdentifier{}
 			},
-			Rejected: func(g *Generator, e *event.Achievement) {
-				e.EventId, e.ExternalSystemReferenceNumber = g.refusedReference(), nil
+			Rejected: func(gen *Generator, ev *event.Achievement) {
+				ev.EventId, ev.ExternalSystemReferenceNumber = refusedReference(gen), nil
 			},
-			Retryable: func(g *Generator, e *event.Achievement) {
-				e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier = g.missingAccount()
+			Retryable: func(gen *Generator, ev *event.Achievement) {
+				ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier = missingAccount(gen)
 			},
 		}),
-	"sluice.crmcom.SocialMediaAction": NewSampler((*Generator).newSocialMediaAction,
-		func(e *event.SocialMediaAction) string {
-			return ownerKey(e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier)
+	"sluice.crmcom.SocialMediaAction": NewSampler(newSocialMediaAction,
+		func(ev *event.SocialMediaAction) string {
+			return ownerKey(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
 		},
 		Spoilers[event.SocialMediaAction]{
-			Invalid: func(_ *Generator, e *event.SocialMediaAction) { e.Action = "SHARE" },
-			Rejected: func(g *Generator, e *event.SocialMediaAction) {
-				e.EventId, e.ExternalSystemReferenceNumber = g.refusedReference(), nil
+			Invalid: func(_ *Generator, ev *event.SocialMediaAction) { ev.Action = "SHARE" },
+			Rejected: func(gen *Generator, ev *event.SocialMediaAction) {
+				ev.EventId, ev.ExternalSystemReferenceNumber = refusedReference(gen), nil
 			},
-			Retryable: func(g *Generator, e *event.SocialMediaAction) {
-				e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier = g.missingAccount()
+			Retryable: func(gen *Generator, ev *event.SocialMediaAction) {
+				ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier = missingAccount(gen)
 			},
 		}),
-	"sluice.crmcom.WebVisit": NewSampler((*Generator).newWebVisit,
-		func(e *event.WebVisit) string {
-			return ownerKey(e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier)
+	"sluice.crmcom.WebVisit": NewSampler(newWebVisit,
+		func(ev *event.WebVisit) string {
+			return ownerKey(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
 		},
 		Spoilers[event.WebVisit]{
-			Invalid: func(_ *Generator, e *event.WebVisit) { e.Website = "" },
-			Rejected: func(g *Generator, e *event.WebVisit) {
-				e.EventId, e.ExternalSystemReferenceNumber = g.refusedReference(), nil
+			Invalid: func(_ *Generator, ev *event.WebVisit) { ev.Website = "" },
+			Rejected: func(gen *Generator, ev *event.WebVisit) {
+				ev.EventId, ev.ExternalSystemReferenceNumber = refusedReference(gen), nil
 			},
-			Retryable: func(g *Generator, e *event.WebVisit) {
-				e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier = g.missingAccount()
+			Retryable: func(gen *Generator, ev *event.WebVisit) {
+				ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier = missingAccount(gen)
 			},
 		}),
-	"sluice.crmcom.FinancialAchievement": NewSampler((*Generator).newFinancialAchievement,
-		func(e *event.FinancialAchievement) string {
-			return ownerKey(e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier)
+	"sluice.crmcom.FinancialAchievement": NewSampler(newFinancialAchievement,
+		func(ev *event.FinancialAchievement) string {
+			return ownerKey(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
 		},
 		Spoilers[event.FinancialAchievement]{
-			Invalid: func(g *Generator, e *event.FinancialAchievement) {
-				c := g.randomCustomer()
-				e.AccountsReceivableIdentifier = &event.AccountIdentifier{Number: &c.account}
-				e.RewardsParticipantIdentifier = &event.ParticipantIdentifier{Number: &c.participant}
+			Invalid: func(gen *Generator, ev *event.FinancialAchievement) {
+				c := gen.randomCustomer()
+				ev.AccountsReceivableIdentifier = &event.AccountIdentifier{Number: &c.account}
+				ev.RewardsParticipantIdentifier = &event.ParticipantIdentifier{Number: &c.participant}
 			},
-			Rejected: func(g *Generator, e *event.FinancialAchievement) {
-				e.EventId, e.ExternalSystemReferenceNumber = g.refusedReference(), nil
+			Rejected: func(gen *Generator, ev *event.FinancialAchievement) {
+				ev.EventId, ev.ExternalSystemReferenceNumber = refusedReference(gen), nil
 			},
-			Retryable: func(g *Generator, e *event.FinancialAchievement) {
-				e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier = g.missingAccount()
+			Retryable: func(gen *Generator, ev *event.FinancialAchievement) {
+				ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier = missingAccount(gen)
 			},
 		}),
-	"sluice.crmcom.FinancialStatement": NewSampler((*Generator).newFinancialStatement,
-		func(e *event.FinancialStatement) string {
-			return ownerKey(e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier)
+	"sluice.crmcom.FinancialStatement": NewSampler(newFinancialStatement,
+		func(ev *event.FinancialStatement) string {
+			return ownerKey(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
 		},
 		Spoilers[event.FinancialStatement]{
-			Invalid: func(_ *Generator, e *event.FinancialStatement) { e.PerformedByUnitIdentifier = event.UnitIdentifier{} },
-			Rejected: func(g *Generator, e *event.FinancialStatement) {
-				e.EventId, e.ExternalSystemReferenceNumber = g.refusedReference(), nil
+			Invalid: func(_ *Generator, ev *event.FinancialStatement) {
+				ev.PerformedByUnitIdentifier = event.UnitIdentifier{}
 			},
-			Retryable: func(g *Generator, e *event.FinancialStatement) {
-				e.AccountsReceivableIdentifier, e.RewardsParticipantIdentifier = g.missingAccount()
+			Rejected: func(gen *Generator, ev *event.FinancialStatement) {
+				ev.EventId, ev.ExternalSystemReferenceNumber = refusedReference(gen), nil
+			},
+			Retryable: func(gen *Generator, ev *event.FinancialStatement) {
+				ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier = missingAccount(gen)
 			},
 		}),
 }
@@ -147,26 +152,29 @@ var crmcomSamplers = map[string]Sampler{
 var (
 	units    = []string{"ADMIN", "SHOP-AMS-01", "SHOP-NIC-02", "WEBSHOP"}
 	products = []string{"ESPRESSO-250", "FILTER-500", "MUG-BLUE", "GRINDER-M1", "BEANS-1KG", "GIFT-CARD-25"}
-	notes    = []string{"Click & collect", "Bought at the counter", "Παραγγελία από το διαδίκτυο", "\"Two for one\" action", "Livraison à domicile"}
-	awards   = []string{"FIRST-ORDER", "BIRTHDAY", "PROFILE-COMPLETE", "TEN-VISITS"}
-	pages    = []string{"https://shop.example.com/", "https://shop.example.com/coffee?grind=fine", "https://blog.example.com/roasting"}
+	notes    = []string{"Click & collect", "Bought at the counter", "Παραγγελία από το διαδίκτυο",
+		"\"Two for one\" action", "Livraison à domicile"}
+	awards = []string{"FIRST-ORDER", "BIRTHDAY", "PROFILE-COMPLETE", "TEN-VISITS"}
+	pages  = []string{"https://shop.example.com/", "https://shop.example.com/coffee?grind=fine",
+		"https://blog.example.com/roasting"}
 	measures = []string{"REVENUE", "VISITS", "BASKET-SIZE", "RETURNS"}
 )
 
-// randomOwner gives the account or the participant that an event belongs to, one of the two.
-func (g *Generator) randomOwner() (*event.AccountIdentifier, *event.ParticipantIdentifier) {
-	c := g.randomCustomer()
-	if g.oneIn(3) {
+// randomOwner returns the account or the participant that an event belongs to, and nil for the
+// other.
+func randomOwner(gen *Generator) (*event.AccountIdentifier, *event.ParticipantIdentifier) {
+	c := gen.randomCustomer()
+	if gen.oneIn(3) {
 		return nil, &event.ParticipantIdentifier{Number: &c.participant}
 	}
 	return &event.AccountIdentifier{Number: &c.account}, nil
 }
 
-func (g *Generator) missingAccount() (*event.AccountIdentifier, *event.ParticipantIdentifier) {
-	return &event.AccountIdentifier{Number: new(g.UniqueText(missingPrefix))}, nil
+func missingAccount(gen *Generator) (*event.AccountIdentifier, *event.ParticipantIdentifier) {
+	return &event.AccountIdentifier{Number: new(gen.UniqueText(missingPrefix))}, nil
 }
 
-func (g *Generator) refusedReference() *string { return new(g.UniqueText(rejectedPrefix)) }
+func refusedReference(gen *Generator) *string { return new(gen.UniqueText(rejectedPrefix)) }
 
 func ownerKey(account *event.AccountIdentifier, participant *event.ParticipantIdentifier) string {
 	switch {
@@ -178,7 +186,7 @@ func ownerKey(account *event.AccountIdentifier, participant *event.ParticipantId
 	return ""
 }
 
-// firstPresent is the first text that is there.
+// firstPresent returns the first text that is not nil, empty if there is none.
 func firstPresent(texts ...*string) string {
 	for _, t := range texts {
 		if t != nil {
@@ -188,47 +196,47 @@ func firstPresent(texts ...*string) string {
 	return ""
 }
 
-func (g *Generator) randomUnit() event.UnitIdentifier {
-	switch g.random.IntN(6) {
+func randomUnit(gen *Generator) event.UnitIdentifier {
+	switch gen.random.IntN(6) {
 	case 0:
 		return event.UnitIdentifier{Name: new("Main branch")}
 	case 1:
-		return event.UnitIdentifier{Id: new(g.randomID())}
+		return event.UnitIdentifier{Id: new(randomID(gen))}
 	default:
-		return event.UnitIdentifier{AlternativeCode: new(pickOne(g, units))}
+		return event.UnitIdentifier{AlternativeCode: new(pickOne(gen, units))}
 	}
 }
 
-// randomID is one as the vendor gives them: 32 hexadecimal digits.
-func (g *Generator) randomID() string {
-	return fmt.Sprintf("%016X%016X", g.random.Uint64(), g.random.Uint64())
+// randomID returns an ID of the vendor's form: 32 hexadecimal digits.
+func randomID(gen *Generator) string {
+	return fmt.Sprintf("%016X%016X", gen.random.Uint64(), gen.random.Uint64())
 }
 
-func (g *Generator) randomClassification() event.ClassificationIdentifier {
-	if g.oneIn(4) {
+func randomClassification(gen *Generator) event.ClassificationIdentifier {
+	if gen.oneIn(4) {
 		return event.ClassificationIdentifier{Name: new("First order of the year")}
 	}
-	return event.ClassificationIdentifier{AlternativeCode: new(pickOne(g, awards))}
+	return event.ClassificationIdentifier{AlternativeCode: new(pickOne(gen, awards))}
 }
 
-func (g *Generator) randomProduct() event.ProductIdentifier {
-	if g.oneIn(6) {
-		return event.ProductIdentifier{AlternativeCode: new("EAN-" + g.randomDigits(13))}
+func randomProduct(gen *Generator) event.ProductIdentifier {
+	if gen.oneIn(6) {
+		return event.ProductIdentifier{AlternativeCode: new("EAN-" + randomDigits(gen, 13))}
 	}
-	return event.ProductIdentifier{Code: new(pickOne(g, products))}
+	return event.ProductIdentifier{Code: new(pickOne(gen, products))}
 }
 
-func (g *Generator) randomDigits(n int) string {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte('0' + g.random.IntN(10))
+func randomDigits(gen *Generator, count int) string {
+	digits := make([]byte, count)
+	for i := range digits {
+		digits[i] = byte('0' + gen.random.IntN(10))
 	}
-	return string(b)
+	return string(digits)
 }
 
-// randomPaymentMedium are the medium's type and brand.
-func (g *Generator) randomPaymentMedium() (*event.PaymentMediumTypeIdentifier, *event.PaymentMediumBrandIdentifier) {
-	switch g.random.IntN(4) {
+// randomPaymentMedium returns the type and the brand of a payment medium, nil if there is none.
+func randomPaymentMedium(gen *Generator) (*event.PaymentMediumTypeIdentifier, *event.PaymentMediumBrandIdentifier) {
+	switch gen.random.IntN(4) {
 	case 0:
 		return &event.PaymentMediumTypeIdentifier{Name: new("Debit card")}, &event.PaymentMediumBrandIdentifier{AlternativeCode: new("MAESTRO")}
 	case 1:
@@ -238,97 +246,112 @@ func (g *Generator) randomPaymentMedium() (*event.PaymentMediumTypeIdentifier, *
 	}
 }
 
-func (g *Generator) newPurchase() *event.Purchase {
-	account, participant := g.randomOwner()
-	e := &event.Purchase{
-		EventId: new(g.randomGUID()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
-		PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(), Description: maybeOneIn(g, 3, pickOne(g, notes)),
-		ReferenceNumber: g.UniqueText("INV-"), ExternalSystem: maybeOneIn(g, 2, "pos"), UdfString1: maybeOneIn(g, 4, "loyalty"), UdfFloat1: maybeOneIn(g, 5, float64(g.random.IntN(400))/4),
-		PaymentMediumIdentifier: maybeOneIn(g, 4, "card-on-file"), ProductsSet: make([]event.PurchaseProduct, 1+g.random.IntN(5)),
+func newPurchase(gen *Generator) *event.Purchase {
+	account, participant := randomOwner(gen)
+	ev := &event.Purchase{
+		EventId: new(gen.randomGUID()), AccountsReceivableIdentifier: account,
+		RewardsParticipantIdentifier: participant,
+		PerformedByUnitIdentifier:    randomUnit(gen), PerformedOn: gen.NextTime(),
+		Description:     maybeOneIn(gen, 3, pickOne(gen, notes)),
+		ReferenceNumber: gen.UniqueText("INV-"), ExternalSystem: maybeOneIn(gen, 2, "pos"),
+		UdfString1: maybeOneIn(gen, 4, "loyalty"), UdfFloat1: maybeOneIn(gen, 5, float64(gen.random.IntN(400))/4),
+		PaymentMediumIdentifier: maybeOneIn(gen, 4, "card-on-file"),
+		ProductsSet:             make([]event.PurchaseProduct, 1+gen.random.IntN(5)),
 	}
-	e.PaymentMediumTypeIdentifier, e.PaymentMediumBrandIdentifier = g.randomPaymentMedium()
-	if g.oneIn(5) {
-		e.ClassificationIdentifier = new(g.randomClassification())
+	ev.PaymentMediumTypeIdentifier, ev.PaymentMediumBrandIdentifier = randomPaymentMedium(gen)
+	if gen.oneIn(5) {
+		ev.ClassificationIdentifier = new(randomClassification(gen))
 	}
-	if g.oneIn(8) {
-		e.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new(currency)}
+	if gen.oneIn(8) {
+		ev.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new(currency)}
 	}
-	if g.oneIn(3) {
-		e.InvoiceIdentifier = &event.InvoiceIdentifier{Number: new(g.UniqueText("F-"))}
+	if gen.oneIn(3) {
+		ev.InvoiceIdentifier = &event.InvoiceIdentifier{Number: new(gen.UniqueText("F-"))}
 	}
-	for i := range e.ProductsSet {
-		quantity, price := 1+g.random.Int64N(4), g.randomCents(95, 12_500)
+	for i := range ev.ProductsSet {
+		quantity, price := 1+gen.random.Int64N(4), gen.randomCents(95, 12_500)
 		net := quantity * price
 		vat := net * 19 / 100
-		e.ProductsSet[i] = event.PurchaseProduct{ProductIdentifier: g.randomProduct(), NetAmount: amountOfCents(net), VatAmount: amountOfCents(vat), TotalAmount: amountOfCents(net + vat)}
+		ev.ProductsSet[i] = event.PurchaseProduct{ProductIdentifier: randomProduct(gen),
+			NetAmount: amountOfCents(net), VatAmount: amountOfCents(vat), TotalAmount: amountOfCents(net + vat)}
 		if quantity > 1 {
-			e.ProductsSet[i].Quantity = new(amountOfCents(quantity * 100))
+			ev.ProductsSet[i].Quantity = new(amountOfCents(quantity * 100))
 		}
 	}
-	return e
+	return ev
 }
 
-// newReferral refers a new participant each time: a vendor takes one referral for each.
-func (g *Generator) newReferral() *event.Referral {
+// newReferral refers a new participant each time, because the vendor accepts one referral for each.
+func newReferral(gen *Generator) *event.Referral {
 	return &event.Referral{
-		EventId: new(g.randomGUID()), PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(), Description: maybeOneIn(g, 3, "Invited a friend"),
-		ReferredRewardsParticipantIdentifier:   event.ParticipantIdentifier{Number: new(g.UniqueText("RP-NEW-"))},
-		ReferredByRewardsParticipantIdentifier: event.ParticipantIdentifier{Number: &g.randomCustomer().participant},
+		EventId: new(gen.randomGUID()), PerformedByUnitIdentifier: randomUnit(gen), PerformedOn: gen.NextTime(),
+		Description:                            maybeOneIn(gen, 3, "Invited a friend"),
+		ReferredRewardsParticipantIdentifier:   event.ParticipantIdentifier{Number: new(gen.UniqueText("RP-NEW-"))},
+		ReferredByRewardsParticipantIdentifier: event.ParticipantIdentifier{Number: &gen.randomCustomer().participant},
 	}
 }
 
-func (g *Generator) newAchievement() *event.Achievement {
-	account, participant := g.randomOwner()
+func newAchievement(gen *Generator) *event.Achievement {
+	account, participant := randomOwner(gen)
 	return &event.Achievement{
-		EventId: new(g.randomGUID()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
-		ClassificationIdentifier: g.randomClassification(), PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(), UdfDate1: maybeOneIn(g, 4, firstSampleTime),
+		EventId: new(gen.randomGUID()), AccountsReceivableIdentifier: account,
+		RewardsParticipantIdentifier: participant,
+		ClassificationIdentifier:     randomClassification(gen), PerformedByUnitIdentifier: randomUnit(gen),
+		PerformedOn: gen.NextTime(), UdfDate1: maybeOneIn(gen, 4, firstSampleTime),
 	}
 }
 
-func (g *Generator) newSocialMediaAction() *event.SocialMediaAction {
-	account, participant := g.randomOwner()
+func newSocialMediaAction(gen *Generator) *event.SocialMediaAction {
+	account, participant := randomOwner(gen)
 	return &event.SocialMediaAction{
-		EventId: new(g.randomGUID()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
-		PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(), SocialMedia: "FACEBOOK", Profile: g.UniqueText("profile-"), Action: "LIKE",
+		EventId: new(gen.randomGUID()), AccountsReceivableIdentifier: account,
+		RewardsParticipantIdentifier: participant,
+		PerformedByUnitIdentifier:    randomUnit(gen), PerformedOn: gen.NextTime(), SocialMedia: "FACEBOOK",
+		Profile: gen.UniqueText("profile-"), Action: "LIKE",
 	}
 }
 
-func (g *Generator) newWebVisit() *event.WebVisit {
-	account, participant := g.randomOwner()
+func newWebVisit(gen *Generator) *event.WebVisit {
+	account, participant := randomOwner(gen)
 	return &event.WebVisit{
-		EventId: new(g.randomGUID()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
-		PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(), Website: pickOne(g, pages),
+		EventId: new(gen.randomGUID()), AccountsReceivableIdentifier: account,
+		RewardsParticipantIdentifier: participant,
+		PerformedByUnitIdentifier:    randomUnit(gen), PerformedOn: gen.NextTime(), Website: pickOne(gen, pages),
 	}
 }
 
-func (g *Generator) newFinancialAchievement() *event.FinancialAchievement {
-	account, participant := g.randomOwner()
-	e := &event.FinancialAchievement{
-		EventId: new(g.randomGUID()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
-		ClassificationIdentifier: g.randomClassification(), PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(), Amount: maybeOneIn(g, 2, amountOfCents(g.randomCents(100, 50_000))),
+func newFinancialAchievement(gen *Generator) *event.FinancialAchievement {
+	account, participant := randomOwner(gen)
+	ev := &event.FinancialAchievement{
+		EventId: new(gen.randomGUID()), AccountsReceivableIdentifier: account,
+		RewardsParticipantIdentifier: participant,
+		ClassificationIdentifier:     randomClassification(gen), PerformedByUnitIdentifier: randomUnit(gen),
+		PerformedOn: gen.NextTime(), Amount: maybeOneIn(gen, 2, amountOfCents(gen.randomCents(100, 50_000))),
 	}
-	e.PaymentMediumTypeIdentifier, e.PaymentMediumBrandIdentifier = g.randomPaymentMedium()
-	if g.oneIn(2) {
-		e.ProductIdentifier = new(g.randomProduct())
+	ev.PaymentMediumTypeIdentifier, ev.PaymentMediumBrandIdentifier = randomPaymentMedium(gen)
+	if gen.oneIn(2) {
+		ev.ProductIdentifier = new(randomProduct(gen))
 	}
-	return e
+	return ev
 }
 
-func (g *Generator) newFinancialStatement() *event.FinancialStatement {
-	account, participant := g.randomOwner()
-	e := &event.FinancialStatement{
-		EventId: new(g.randomGUID()), AccountsReceivableIdentifier: account, RewardsParticipantIdentifier: participant,
-		ClassificationIdentifier: g.randomClassification(), PerformedByUnitIdentifier: g.randomUnit(), PerformedOn: g.NextTime(),
+func newFinancialStatement(gen *Generator) *event.FinancialStatement {
+	account, participant := randomOwner(gen)
+	ev := &event.FinancialStatement{
+		EventId: new(gen.randomGUID()), AccountsReceivableIdentifier: account,
+		RewardsParticipantIdentifier: participant,
+		ClassificationIdentifier:     randomClassification(gen), PerformedByUnitIdentifier: randomUnit(gen),
+		PerformedOn: gen.NextTime(),
 	}
-	for range g.random.IntN(4) {
+	for range gen.random.IntN(4) {
 		m := event.MeasuredKeyPerformanceIndicator{
-			KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{AlternativeCode: new(pickOne(g, measures))},
-			Value:                             amountOfCents(g.randomCents(-10_000, 900_000)),
+			KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{AlternativeCode: new(pickOne(gen, measures))},
+			Value:                             amountOfCents(gen.randomCents(-10_000, 900_000)),
 		}
-		if g.oneIn(3) {
-			m.ProductIdentifier = new(g.randomProduct())
+		if gen.oneIn(3) {
+			m.ProductIdentifier = new(randomProduct(gen))
 		}
-		e.MeasuredKeyPerformanceIndicatorsSet = append(e.MeasuredKeyPerformanceIndicatorsSet, m)
+		ev.MeasuredKeyPerformanceIndicatorsSet = append(ev.MeasuredKeyPerformanceIndicatorsSet, m)
 	}
-	return e
+	return ev
 }

@@ -33,23 +33,25 @@ func expointsVendor() Vendor {
 }
 
 var expointsSamplers = map[string]Sampler{
-	"sluice.expoints.FeedbackRequest": NewSampler((*Generator).newFeedbackRequest,
-		func(e *event.FeedbackRequest) string { return columnValue(e.Data, columnCustomer) },
+	"sluice.expoints.FeedbackRequest": NewSampler(newFeedbackRequest,
+		func(ev *event.FeedbackRequest) string { return columnValue(ev.Data, columnCustomer) },
 		Spoilers[event.FeedbackRequest]{
-			Invalid: func(_ *Generator, e *event.FeedbackRequest) {
-				e.Data = append(e.Data, event.ExpointsData{Name: unknownColumn})
+			Invalid: func(_ *Generator, ev *event.FeedbackRequest) {
+				ev.Data = append(ev.Data, event.ExpointsData{Name: unknownColumn})
 			},
-			Rejected: func(g *Generator, e *event.FeedbackRequest) { e.Email = new(*g.refusedReference() + "@example.org") },
+			Rejected: func(gen *Generator, ev *event.FeedbackRequest) {
+				ev.Email = new(*refusedReference(gen) + "@example.org")
+			},
 		}),
-	"sluice.expoints.FeedbackFinished": NewSampler((*Generator).newFeedbackFinished,
-		func(e *event.FeedbackFinished) string { return columnValue(e.Data, columnCustomer) },
+	"sluice.expoints.FeedbackFinished": NewSampler(newFeedbackFinished,
+		func(ev *event.FeedbackFinished) string { return columnValue(ev.Data, columnCustomer) },
 		Spoilers[event.FeedbackFinished]{
-			Invalid: func(_ *Generator, e *event.FeedbackFinished) { e.QuestionnaireId = new("not a GUID") },
+			Invalid: func(_ *Generator, ev *event.FeedbackFinished) { ev.QuestionnaireId = new("not a GUID") },
 		}),
-	"sluice.expoints.FeedbackLock": NewSampler((*Generator).newFeedbackLock,
-		func(e *event.FeedbackLock) string { return columnValue(e.Data, columnCustomer) },
+	"sluice.expoints.FeedbackLock": NewSampler(newFeedbackLock,
+		func(ev *event.FeedbackLock) string { return columnValue(ev.Data, columnCustomer) },
 		Spoilers[event.FeedbackLock]{
-			Invalid: func(_ *Generator, e *event.FeedbackLock) { e.QuestionnaireId = new("not a GUID") },
+			Invalid: func(_ *Generator, ev *event.FeedbackLock) { ev.QuestionnaireId = new("not a GUID") },
 		}),
 }
 
@@ -63,11 +65,11 @@ const (
 
 var questionnaires = []string{"5f8c1f6e-0f0b-4a53-9d5e-3f6b1a7e2c10", "a2d4e8b1-77c3-4c1a-8a52-0d9f6e5b4c21"}
 
-// feedbackData are the rows that each feedback event has, the required column among them.
-func (g *Generator) feedbackData(c *customer, eventID string) []event.ExpointsData {
-	rows := []event.ExpointsData{{Name: columnCustomer, Value: c.number}, {Name: columnEventID, Value: eventID}}
-	if g.oneIn(2) {
-		rows = append(rows, event.ExpointsData{Name: columnStore, Value: pickOne(g, units)})
+// feedbackData returns the rows that each feedback event has, the required column among them.
+func feedbackData(gen *Generator, person *customer, eventID string) []event.ExpointsData {
+	rows := []event.ExpointsData{{Name: columnCustomer, Value: person.number}, {Name: columnEventID, Value: eventID}}
+	if gen.oneIn(2) {
+		rows = append(rows, event.ExpointsData{Name: columnStore, Value: pickOne(gen, units)})
 	}
 	return rows
 }
@@ -81,40 +83,47 @@ func columnValue(rows []event.ExpointsData, column string) string {
 	return ""
 }
 
-// uniqueEmail is an address that no other sample has: a vendor may mail one address only once a
-// batch.
-func (g *Generator) uniqueEmail() *string { return new(g.UniqueText("customer-") + "@example.org") }
+// uniqueEmail returns an address that no other sample has, because a batch may have an address
+// once.
+func uniqueEmail(gen *Generator) *string { return new(gen.UniqueText("customer-") + "@example.org") }
 
-func (g *Generator) newFeedbackRequest() *event.FeedbackRequest {
-	id, at := g.randomGUID(), g.NextTime()
-	e := &event.FeedbackRequest{
-		EventId: &id, Email: g.uniqueEmail(), PhoneNumber: maybeOneIn(g, 4, "+31 20 555 01 "+strconv.Itoa(10+g.random.IntN(90))), TransactionDate: &at,
-		SendDate: maybeOneIn(g, 3, at.Add(24*time.Hour)), Priority: maybeOneIn(g, 5, int32(g.random.IntN(10))), Data: g.feedbackData(g.randomCustomer(), id),
+func newFeedbackRequest(gen *Generator) *event.FeedbackRequest {
+	id, at := gen.randomGUID(), gen.NextTime()
+	ev := &event.FeedbackRequest{
+		EventId: &id, Email: uniqueEmail(gen),
+		PhoneNumber: maybeOneIn(gen, 4, "+31 20 555 01 "+strconv.Itoa(10+gen.random.IntN(90))), TransactionDate: &at,
+		SendDate: maybeOneIn(gen, 3, at.Add(24*time.Hour)),
+		Priority: maybeOneIn(gen, 5, int32(gen.random.IntN(10))), Data: feedbackData(gen, gen.randomCustomer(), id),
 	}
-	if g.oneIn(4) {
-		e.Answers = []event.ExpointsAnswer{{BaseQuestionId: new(int32(1 + g.random.IntN(20))), Text: new(pickOne(g, notes)), DateAnswered: &at}}
+	if gen.oneIn(4) {
+		ev.Answers = []event.ExpointsAnswer{{BaseQuestionId: new(int32(1 + gen.random.IntN(20))),
+			Text: new(pickOne(gen, notes)), DateAnswered: &at}}
 	}
-	return e
+	return ev
 }
 
-func (g *Generator) newFeedbackFinished() *event.FeedbackFinished {
-	id, at := g.randomGUID(), g.NextTime()
-	c := g.randomCustomer()
-	grade := int32(1 + g.random.IntN(10))
+func newFeedbackFinished(gen *Generator) *event.FeedbackFinished {
+	id, at := gen.randomGUID(), gen.NextTime()
+	c := gen.randomCustomer()
+	grade := int32(1 + gen.random.IntN(10))
 	return &event.FeedbackFinished{
-		EventId: &id, QuestionnaireId: new(pickOne(g, questionnaires)), FinishedDate: &at, TransactionDate: maybeOneIn(g, 2, at.Add(-time.Hour)),
-		Email: g.uniqueEmail(), Language: &c.language, IsContactRequested: maybeOneIn(g, 4, true), Data: g.feedbackData(c, id),
+		EventId: &id, QuestionnaireId: new(pickOne(gen, questionnaires)), FinishedDate: &at,
+		TransactionDate: maybeOneIn(gen, 2, at.Add(-time.Hour)),
+		Email:           uniqueEmail(gen), Language: &c.language, IsContactRequested: maybeOneIn(gen, 4, true),
+		Data: feedbackData(gen, c, id),
 		Answers: []event.ExpointsFinishedAnswer{{
-			QuestionId: new(g.randomGUID()), DateAnswered: &at, Text: maybeOneIn(g, 2, pickOne(g, notes)),
-			SelectedScalePositions: []event.ExpointsScalePosition{{Label: new(strconv.Itoa(int(grade))), Value: &grade}},
+			QuestionId: new(gen.randomGUID()), DateAnswered: &at, Text: maybeOneIn(gen, 2, pickOne(gen, notes)),
+			SelectedScalePositions: []event.ExpointsScalePosition{{Label: new(strconv.Itoa(int(grade))),
+				Value: &grade}},
 		}},
 	}
 }
 
-func (g *Generator) newFeedbackLock() *event.FeedbackLock {
-	id, at := g.randomGUID(), g.NextTime()
+func newFeedbackLock(gen *Generator) *event.FeedbackLock {
+	id, at := gen.randomGUID(), gen.NextTime()
 	return &event.FeedbackLock{
-		EventId: &id, CreationDate: &at, OptIn: maybeOneIn(g, 2, g.oneIn(2)), QuestionnaireId: maybeOneIn(g, 2, pickOne(g, questionnaires)),
-		Email: g.uniqueEmail(), Data: g.feedbackData(g.randomCustomer(), id),
+		EventId: &id, CreationDate: &at, OptIn: maybeOneIn(gen, 2, gen.oneIn(2)),
+		QuestionnaireId: maybeOneIn(gen, 2, pickOne(gen, questionnaires)),
+		Email:           uniqueEmail(gen), Data: feedbackData(gen, gen.randomCustomer(), id),
 	}
 }

@@ -2,40 +2,39 @@ package sample
 
 import "sluice/internal/record"
 
-// Kind is what a sample is made to lead to.
+// Kind says what is wrong with a sample, and so how its record ends.
 type Kind string
 
 // The kinds. Every kind but Valid is a bad one.
 const (
-	// Valid: the vendor takes it.
+	// Valid: the vendor accepts it.
 	Valid Kind = "valid"
-	// Poison: the value ends within the record.
+	// Poison: the value is cut off.
 	Poison Kind = "poison"
 	// Trailing: a byte follows the record's last field.
 	Trailing Kind = "trailing"
 	// Magic: the first byte is not that of Confluent's wire format.
 	Magic Kind = "magic"
-	// UnknownID: no schema in the registry has the id.
+	// UnknownID: no schema in the registry has the ID.
 	UnknownID Kind = "unknown_id"
-	// Invalid: a rule of the vendor that can be told without a call is broken.
+	// Invalid: the event breaks a rule of the vendor that is checked before any call.
 	Invalid Kind = "invalid"
-	// Unmapped: the record's name has no operation in the pipeline.
+	// Unmapped: no operation of the pipeline takes the event.
 	Unmapped Kind = "unmapped"
 	// Tombstone: the value is null.
 	Tombstone Kind = "tombstone"
-	// Rejected: the vendor refuses it for good.
+	// Rejected: the vendor rejects it for good.
 	Rejected Kind = "rejected"
-	// Retryable: the vendor refuses it for now, each time.
+	// Retryable: the vendor refuses it for now, however often it is sent.
 	Retryable Kind = "retryable"
 )
 
-// Kinds are the bad kinds, those of the bytes first.
+// Kinds returns the bad kinds, those that damage the bytes first.
 func Kinds() []Kind {
 	return []Kind{Poison, Trailing, Magic, UnknownID, Tombstone, Unmapped, Invalid, Rejected, Retryable}
 }
 
-// Cause is the cause with which a sample of the kind ends in the dead-letter topic; empty for
-// Valid.
+// Cause returns the cause with which a sample of the kind is dead-lettered; empty for Valid.
 func (k Kind) Cause() record.Cause {
 	switch k {
 	case Valid:

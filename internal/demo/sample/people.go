@@ -7,12 +7,13 @@ import (
 	"sluice/internal/event"
 )
 
-// customerCount is how many customers a generator has. They are few enough that each comes again.
+// customerCount is the number of customers of a generator. They are few, so that each has several
+// events.
 const customerCount = 200
 
 // customer is an invented person.
 type customer struct {
-	number      string // of the shop's own system
+	number      string // in the shop's own system
 	account     string // CRM.COM's accounts receivable
 	participant string // CRM.COM's rewards participant
 	first, last string
@@ -22,20 +23,26 @@ type customer struct {
 	city        string
 	street      string
 	born        time.Time
-	version     int // of the customer's data
+	version     int // counts the changes of the customer's data
 }
 
 var (
 	firstNames = []struct{ name, gender string }{
-		{"Anna", "F"}, {"Bram", "M"}, {"Chloé", "F"}, {"Dimitris", "M"}, {"Elena", "F"}, {"Femke", "F"}, {"Γιώργος", "M"}, {"Hugo", "M"},
-		{"Ingrid", "F"}, {"Jürgen", "M"}, {"Kees", "M"}, {"Łucja", "F"}, {"Maria", "F"}, {"Noor", "U"}, {"Olga", "F"}, {"Søren", "M"},
+		{"Anna", "F"}, {"Bram", "M"}, {"Chloé", "F"}, {"Dimitris", "M"}, {"Elena", "F"},
+		{"Femke", "F"}, {"Γιώργος", "M"}, {"Hugo", "M"},
+		{"Ingrid", "F"}, {"Jürgen", "M"}, {"Kees", "M"},
+		{"Łucja", "F"}, {"Maria", "F"}, {"Noor", "U"}, {"Olga", "F"}, {"Søren", "M"},
 	}
 	lastNames = []string{
-		"Alvarez", "de Boer", "Christou", "Dijkstra", "Eriksen", "Fischer", "Γεωργίου", "van den Heuvel", "Ioannou", "Jansen", "Kowalska", "O'Neill", "Öztürk", "Smith",
+		"Alvarez", "de Boer", "Christou", "Dijkstra", "Eriksen", "Fischer", "Γεωργίου", "van den Heuvel",
+		"Ioannou", "Jansen", "Kowalska", "O'Neill", "Öztürk", "Smith",
 	}
 	places = []struct{ city, street, country, language string }{
-		{"Amsterdam", "Prinsengracht", "NL", "nl"}, {"Utrecht", "Oudegracht", "NL", "nl"}, {"Nicosia", "Ledra Street", "CY", "el"},
-		{"Λεμεσός", "Οδός Ανεξαρτησίας", "CY", "el"}, {"Gent", "Veldstraat", "BE", "nl"}, {"Köln", "Hohe Straße", "DE", "de"}, {"Dublin", "Grafton Street", "IE", "en"},
+		{"Amsterdam", "Prinsengracht", "NL", "nl"}, {"Utrecht", "Oudegracht", "NL", "nl"},
+		{"Nicosia", "Ledra Street", "CY", "el"},
+		{"Λεμεσός", "Οδός Ανεξαρτησίας", "CY", "el"}, {"Gent", "Veldstraat", "BE", "nl"},
+		{"Köln", "Hohe Straße", "DE", "de"},
+		{"Dublin", "Grafton Street", "IE", "en"},
 	}
 )
 
@@ -49,7 +56,8 @@ func (g *Generator) newCustomers() []customer {
 			participant: fmt.Sprintf("RP%08x%03d", g.runID, i),
 			first:       n.name, last: pickOne(g, lastNames), gender: n.gender,
 			language: place.language, country: place.country, city: place.city, street: place.street,
-			born: time.Date(1940+g.random.IntN(65), time.Month(1+g.random.IntN(12)), 1+g.random.IntN(28), 0, 0, 0, 0, time.UTC),
+			born: time.Date(1940+g.random.IntN(65), time.Month(1+g.random.IntN(12)), 1+g.random.IntN(28), 0, 0,
+				0, 0, time.UTC),
 		}
 	}
 	return list
@@ -57,40 +65,42 @@ func (g *Generator) newCustomers() []customer {
 
 func (g *Generator) randomCustomer() *customer { return &g.customers[g.random.IntN(len(g.customers))] }
 
-func pickOne[T any](g *Generator, from []T) T { return from[g.random.IntN(len(from))] }
+func pickOne[T any](gen *Generator, from []T) T { return from[gen.random.IntN(len(from))] }
 
-// oneIn is true once in n times.
-func (g *Generator) oneIn(n int) bool { return g.random.IntN(n) == 0 }
+// oneIn returns true once in count times on average.
+func (g *Generator) oneIn(count int) bool { return g.random.IntN(count) == 0 }
 
-// maybeOneIn gives a value once in n times, else nil.
-func maybeOneIn[T any](g *Generator, n int, v T) *T {
-	if g.oneIn(n) {
-		return &v
+// maybeOneIn returns a value once in count times on average, else nil.
+func maybeOneIn[T any](gen *Generator, count int, value T) *T {
+	if gen.oneIn(count) {
+		return &value
 	}
 	return nil
 }
 
-// UniqueText is a text that no other sample has.
+// UniqueText returns a text that no other sample has.
 func (g *Generator) UniqueText(prefix string) string {
 	return fmt.Sprintf("%s%08x-%d", prefix, g.runID, g.serial)
 }
 
-// randomGUID is a random one (RFC 9562, version 4).
+// randomGUID returns a random GUID (RFC 9562, version 4).
 func (g *Generator) randomGUID() string {
 	a, b := g.random.Uint64(), g.random.Uint64()
-	return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", uint32(a>>32), uint16(a>>16), a&0xfff, b>>52, b&0xffff_ffff_ffff)
+	return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", uint32(a>>32), uint16(a>>16), a&0xfff, b>>52,
+		b&0xffff_ffff_ffff)
 }
 
-// firstSampleTime is when the first sample happened; the same in each run, so that the same seed
-// gives the same bytes.
+// firstSampleTime is the time of the first sample. It is the same in each run, so that the same
+// seed gives the same bytes.
 var firstSampleTime = time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)
 
-// NextTime returns when a sample happened, a few seconds after the one before it.
+// NextTime returns the time of the sample that is being made, a few seconds after that of the
+// previous one.
 func (g *Generator) NextTime() time.Time {
 	return firstSampleTime.Add(time.Duration(g.serial)*7*time.Second + time.Duration(g.random.IntN(7000))*time.Millisecond)
 }
 
-// randomCents is an amount from least to most cents.
+// randomCents returns an amount from least to most cents.
 func (g *Generator) randomCents(least, most int64) int64 {
 	return least + g.random.Int64N(most-least+1)
 }

@@ -16,7 +16,8 @@ func propelVendor() Vendor {
 			{
 				Name: "sample-malformed", Operation: "propel.customers",
 				When: sandbox.When{Items: sandbox.Items{Field: "sourceId", Prefix: rejectedPrefix}},
-				Do:   sandbox.Action{Fault: sandbox.FaultRefuseBatch, Named: true, Description: "The customer is not allowed."},
+				Do: sandbox.Action{Fault: sandbox.FaultRefuseBatch, Named: true,
+					Description: "The customer is not allowed."},
 			},
 			{
 				Name: "sample-locked", Operation: "propel.customers",
@@ -29,12 +30,12 @@ func propelVendor() Vendor {
 }
 
 var propelSamplers = map[string]Sampler{
-	"sluice.propel.CustomerChange": NewSampler((*Generator).newCustomerChange,
-		func(e *event.CustomerChange) string { return e.SourceId },
+	"sluice.propel.CustomerChange": NewSampler(newCustomerChange,
+		func(ev *event.CustomerChange) string { return ev.SourceId },
 		Spoilers[event.CustomerChange]{
-			Invalid:   func(_ *Generator, e *event.CustomerChange) { e.Source = "" },
-			Rejected:  func(g *Generator, e *event.CustomerChange) { e.SourceId = *g.refusedReference() },
-			Retryable: func(g *Generator, e *event.CustomerChange) { e.SourceId = g.UniqueText(lockedPrefix) },
+			Invalid:   func(_ *Generator, ev *event.CustomerChange) { ev.Source = "" },
+			Rejected:  func(gen *Generator, ev *event.CustomerChange) { ev.SourceId = *refusedReference(gen) },
+			Retryable: func(gen *Generator, ev *event.CustomerChange) { ev.SourceId = gen.UniqueText(lockedPrefix) },
 		}),
 }
 
@@ -43,33 +44,39 @@ const lockedPrefix = "LOCKED-"
 
 const propelSource = "WEBSHOP"
 
-// newCustomerChange is the next version of some customer. debtorId counts a customer's versions, so
-// that a ledger shows their order.
-func (g *Generator) newCustomerChange() *event.CustomerChange {
-	c := g.randomCustomer()
+// newCustomerChange returns the next version of some customer. debtorId counts a customer's
+// versions, so that a ledger shows their order.
+func newCustomerChange(gen *Generator) *event.CustomerChange {
+	c := gen.randomCustomer()
 	c.version++
-	if c.version > 1 && g.oneIn(3) { // moved house
-		place := pickOne(g, places)
+	if c.version > 1 && gen.oneIn(3) { // moved house
+		place := pickOne(gen, places)
 		c.city, c.street, c.country = place.city, place.street, place.country
 	}
-	e := &event.CustomerChange{
-		EventId: new(g.randomGUID()), Source: propelSource, SourceId: c.number, DebtorId: new(strconv.Itoa(c.version)),
-		FirstName: &c.first, LastName: &c.last, Title: maybeOneIn(g, 5, "Dr."), DateOfBirth: &c.born, Gender: &c.gender,
-		Email: new(c.number + "@example.org"), Phone: maybeOneIn(g, 2, "+357 22 55 01 "+strconv.Itoa(10+g.random.IntN(90))), PrimaryLanguage: &c.language,
+	ev := &event.CustomerChange{
+		EventId: new(gen.randomGUID()), Source: propelSource, SourceId: c.number,
+		DebtorId:  new(strconv.Itoa(c.version)),
+		FirstName: &c.first, LastName: &c.last, Title: maybeOneIn(gen, 5, "Dr."), DateOfBirth: &c.born,
+		Gender:          &c.gender,
+		Email:           new(c.number + "@example.org"),
+		Phone:           maybeOneIn(gen, 2, "+357 22 55 01 "+strconv.Itoa(10+gen.random.IntN(90))),
+		PrimaryLanguage: &c.language,
 	}
-	if g.oneIn(10) {
-		e.Parent = &event.PropelParent{Source: new(propelSource), SourceId: &g.randomCustomer().number}
+	if gen.oneIn(10) {
+		ev.Parent = &event.PropelParent{Source: new(propelSource), SourceId: &gen.randomCustomer().number}
 	}
-	e.Addresses = append(e.Addresses, g.newAddress(c, "invoice"))
-	if g.oneIn(3) {
-		e.Addresses = append(e.Addresses, g.newAddress(c, "delivery"))
+	ev.Addresses = append(ev.Addresses, newAddress(gen, c, "invoice"))
+	if gen.oneIn(3) {
+		ev.Addresses = append(ev.Addresses, newAddress(gen, c, "delivery"))
 	}
-	return e
+	return ev
 }
 
-func (g *Generator) newAddress(c *customer, kind string) event.PropelAddress {
+func newAddress(gen *Generator, person *customer, kind string) event.PropelAddress {
 	return event.PropelAddress{
-		Type: kind, Code: kind + "-1", FirstName: &c.first, LastName: &c.last, Street: c.street, Number: new(strconv.Itoa(1 + g.random.IntN(200))),
-		NumberExtension: maybeOneIn(g, 6, "bis"), PostalCode: maybeOneIn(g, 2, "1015 AB"), City: c.city, Country: c.country, IsDefault: maybeOneIn(g, 2, "Y"),
+		Type: kind, Code: kind + "-1", FirstName: &person.first, LastName: &person.last, Street: person.street,
+		Number:          new(strconv.Itoa(1 + gen.random.IntN(200))),
+		NumberExtension: maybeOneIn(gen, 6, "bis"), PostalCode: maybeOneIn(gen, 2, "1015 AB"),
+		City: person.city, Country: person.country, IsDefault: maybeOneIn(gen, 2, "Y"),
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"sluice/internal/event"
 )
 
-// Source is the topic of a pipeline with the events that it carries.
+// Source is the topic of a pipeline and the events in it.
 type Source struct {
 	Pipeline string
 	Topic    string
@@ -21,7 +21,7 @@ type Source struct {
 	Events []string
 }
 
-// Sources are a configuration's.
+// Sources returns the sources of a configuration.
 func Sources(cfg *config.Config) []Source {
 	sources := make([]Source, len(cfg.Pipelines))
 	for i, p := range cfg.Pipelines {
@@ -33,12 +33,12 @@ func Sources(cfg *config.Config) []Source {
 	return sources
 }
 
-// Subject is a schema and the name under which a registry has it.
+// Subject is a schema and the name under which it is registered.
 type Subject struct {
 	Name string
 	// Event is the record's full Avro name.
 	Event string
-	// Schema is its text.
+	// Schema is the schema as JSON.
 	Schema string
 }
 
@@ -63,24 +63,25 @@ func Subjects(sources []Source, additional ...event.Type) []Subject {
 	return subjects
 }
 
-// StraySubject is the schema that samples of kind Unmapped need.
+// StraySubject returns the subject that samples of kind Unmapped need.
 func StraySubject() Subject { return Subject{Name: Stray, Event: Stray, Schema: straySchema} }
 
-// SubjectRefusedError is a schema that the registry does not take.
+// SubjectRefusedError is a schema that the registry refuses as incompatible.
 type SubjectRefusedError struct {
 	Subject Subject
-	// Reason is what the registry says.
+	// Reason is the registry's explanation.
 	Reason string
 }
 
-// Error names the subject and the registry's reason.
+// Error returns the subject and the registry's reason.
 func (e *SubjectRefusedError) Error() string {
-	return fmt.Sprintf("subject %s: the registry refuses the schema of %s as incompatible with a version that it has: %s", e.Subject.Name, e.Subject.Event, e.Reason)
+	return fmt.Sprintf("subject %s: the registry refuses the schema of %s as incompatible with a registered version: %s",
+		e.Subject.Name, e.Subject.Event, e.Reason)
 }
 
-// RegisterSchemas registers schemas and gives their ids by event. Registered again, a schema keeps
-// its id. A schema that is not compatible gives a *Refused error, with the ids of those before it;
-// other errors are the registry's.
+// RegisterSchemas registers schemas and returns their IDs by event. A schema that is registered
+// already keeps its ID. An incompatible schema gives a *SubjectRefusedError, with the IDs of those
+// before it; other errors are the registry's.
 func RegisterSchemas(ctx context.Context, registry *sr.Client, subjects ...Subject) (map[string]int, error) {
 	ids := map[string]int{}
 	for _, s := range subjects {
@@ -94,17 +95,17 @@ func RegisterSchemas(ctx context.Context, registry *sr.Client, subjects ...Subje
 	return ids, nil
 }
 
-// explainRefusal tells a schema's fault from the registry's, and asks why: the first answer seldom
-// says.
-func explainRefusal(ctx context.Context, registry *sr.Client, s Subject, schema sr.Schema, err error) error {
-	var answer *sr.ResponseError
-	if !errors.As(err, &answer) || answer.StatusCode != http.StatusConflict {
-		return fmt.Errorf("registering subject %s: %w", s.Name, err)
+// explainRefusal distinguishes an incompatible schema from a failure of the registry. It requests a
+// compatibility check for the reason, which the response to a registration seldom has.
+func explainRefusal(ctx context.Context, registry *sr.Client, subject Subject, schema sr.Schema, err error) error {
+	var response *sr.ResponseError
+	if !errors.As(err, &response) || response.StatusCode != http.StatusConflict {
+		return fmt.Errorf("registering subject %s: %w", subject.Name, err)
 	}
 	const latest = -1
-	check, asked := registry.CheckCompatibility(sr.WithParams(ctx, sr.Verbose), s.Name, latest, schema)
-	if asked == nil && len(check.Messages) > 0 {
-		return &SubjectRefusedError{Subject: s, Reason: strings.Join(check.Messages, "; ")}
+	check, checkErr := registry.CheckCompatibility(sr.WithParams(ctx, sr.Verbose), subject.Name, latest, schema)
+	if checkErr == nil && len(check.Messages) > 0 {
+		return &SubjectRefusedError{Subject: subject, Reason: strings.Join(check.Messages, "; ")}
 	}
-	return &SubjectRefusedError{Subject: s, Reason: answer.Message}
+	return &SubjectRefusedError{Subject: subject, Reason: response.Message}
 }

@@ -36,7 +36,8 @@ func TestSubjectNamesFollowTopicAndRecord(t *testing.T) {
 			t.Errorf("subject %s has another schema than that of %s", s.Name, s.Event)
 		}
 	}
-	want := []string{"purchases-value", "feedback-sluice.expoints.FeedbackRequest", "feedback-sluice.expoints.FeedbackLock"}
+	want := []string{"purchases-value", "feedback-sluice.expoints.FeedbackRequest",
+		"feedback-sluice.expoints.FeedbackLock"}
 	if !reflect.DeepEqual(names, want) {
 		t.Errorf("got %v, want %v", names, want)
 	}
@@ -45,7 +46,8 @@ func TestSubjectNamesFollowTopicAndRecord(t *testing.T) {
 func TestRegisteringTwiceKeepsIDs(t *testing.T) {
 	registry := srfake.NewRegistry()
 	client := registryClient(t, registry.Handler())
-	subjects := Subjects([]Source{{Topic: "a", Events: []string{"sluice.crmcom.Purchase"}}, {Topic: "b", Events: []string{"sluice.crmcom.Referral"}}})
+	subjects := Subjects([]Source{{Topic: "a", Events: []string{"sluice.crmcom.Purchase"}},
+		{Topic: "b", Events: []string{"sluice.crmcom.Referral"}}})
 	first, err := RegisterSchemas(t.Context(), client, subjects...)
 	if err != nil || len(first) != 2 {
 		t.Fatalf("got %v, %v", first, err)
@@ -81,7 +83,11 @@ func TestIncompatibleSchemaIsReportedWithReason(t *testing.T) {
 }
 
 func TestRegistryFailureIsNoRefusal(t *testing.T) {
-	client := registryClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusInternalServerError) }))
+	client := registryClient(t,
+		http.HandlerFunc(func(w http.ResponseWriter,
+			_ *http.Request) {
+			http.Error(w, "down", http.StatusInternalServerError)
+		}))
 	_, err := RegisterSchemas(t.Context(), client, StraySubject())
 	var refused *SubjectRefusedError
 	if err == nil || errors.As(err, &refused) {

@@ -2,17 +2,20 @@ package sample
 
 import "encoding/binary"
 
-// Stray is the full name of a record that no vendor takes.
+// Stray is the full name of an event that no operation takes.
 const Stray = "sluice.sample.Stray"
 
-const straySchema = `{"type": "record", "name": "Stray", "namespace": "sluice.sample", "doc": "A sample that no operation takes.", "fields": [{"name": "text", "type": "string"}]}`
+const straySchema = `{"type": "record", "name": "Stray", "namespace": "sluice.sample", ` +
+	`"doc": "A sample that no operation takes.", "fields": [{"name": "text", "type": "string"}]}`
 
-// strayBody is a Stray in Avro binary: a string is its length, zigzag encoded, and its bytes.
+// strayBody is a Stray in Avro binary: a string is its zigzag-encoded length and its bytes.
 var strayBody = []byte("\x0astray")
 
-// unknownID is an id that no registry gives for a long time: ids count up from 1.
+// unknownID is a schema ID that no registry assigns soon, because IDs count up from 1.
 const unknownID = 2_147_000_000
 
-const headerBytes = 5 // Confluent's wire format: 0x00 and a 4-byte big-endian schema id
+const headerBytes = 5 // see wireHeader
 
+// wireHeader returns the header of Confluent's wire format: 0x00 and the schema ID in 4 big-endian
+// bytes.
 func wireHeader(id int) []byte { return binary.BigEndian.AppendUint32([]byte{0}, uint32(id)) }

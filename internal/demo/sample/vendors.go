@@ -50,7 +50,8 @@ func SandboxOptionsFor(vendors []Vendor, rules ...sandbox.Rule) (sandbox.Options
 		sampleRules = append(sampleRules, vendor.Rules...)
 	}
 	var err error
-	if opts.Script, err = sandbox.NewScriptFor(opts.AdditionalPages, slices.Concat(sampleRules, rules)...); err != nil {
+	if opts.Script, err = sandbox.NewScriptFor(opts.AdditionalPages,
+		slices.Concat(sampleRules, rules)...); err != nil {
 		return sandbox.Options{}, fmt.Errorf("checking the script: %w", err)
 	}
 	return opts, nil

@@ -87,7 +87,8 @@ func TestNamesAndDocsBecomeGo(t *testing.T) {
 
 func TestTypeOfSeveralFilesIsWrittenOnce(t *testing.T) {
 	part := `{"name":"p","type":{"type":"record","name":"Part","doc":"A part.","fields":[{"name":"n","type":"string"}]}}`
-	src, err := generateSource(schemaFiles(recordSchema("One", part), recordSchema("Two", part+`,{"name":"q","type":"Part"}`)))
+	src, err := generateSource(schemaFiles(recordSchema("One", part),
+		recordSchema("Two", part+`,{"name":"q","type":"Part"}`)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,8 @@ func TestNestedDecimalsAreChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"!r.One.Fits(12)", "!(*r.Maybe).Fits(12)", "!r.Many[i0].Fits(12)", "range r.Table", "!(*v0).Fits(12)"} {
+	for _, want := range []string{"!r.One.Fits(12)", "!(*r.Maybe).Fits(12)", "!r.Many[i0].Fits(12)",
+		"range r.Table", "!(*v0).Fits(12)"} {
 		if !strings.Contains(string(src), want) {
 			t.Errorf("got\n%s\nwant %s in it", src, want)
 		}
@@ -126,22 +128,36 @@ func TestUnsupportedSchemaIsRefusedWithItsPlace(t *testing.T) {
 		{"no file", schemaFiles(), []string{"no *.avsc"}},
 		{"not Avro", schemaFiles(`{`), []string{"a.avsc", "parsing"}},
 		{"not a record", schemaFiles(`"string"`), []string{"a.avsc", "want a record"}},
-		{"another namespace", schemaFiles(`{"type":"record","name":"com.Event","fields":[]}`), []string{"Event", `"com"`, "sluice.crmcom"}},
-		{"no namespace", schemaFiles(`{"type":"record","name":"Event","fields":[]}`), []string{"Event", "sluice.crmcom"}},
+		{"another namespace", schemaFiles(`{"type":"record","name":"com.Event","fields":[]}`),
+			[]string{"Event", `"com"`, "sluice.crmcom"}},
+		{"no namespace", schemaFiles(`{"type":"record","name":"Event","fields":[]}`),
+			[]string{"Event", "sluice.crmcom"}},
 		{"a name in lower case", schemaFiles(recordSchema("event", "")), []string{"record event"}},
 		{"a name that is taken", schemaFiles(recordSchema("Decimal", "")), []string{"record Decimal"}},
-		{"a type of two forms", schemaFiles(recordSchema("One", nested(`{"name":"n","type":"string"}`)), recordSchema("Two", nested(`{"name":"n","type":"int"}`))),
+		{"a type of two forms",
+			schemaFiles(recordSchema("One", nested(`{"name":"n","type":"string"}`)),
+				recordSchema("Two", nested(`{"name":"n","type":"int"}`))),
 			[]string{"b.avsc", "Part", "a.avsc"}},
-		{"a type of two docs", schemaFiles(recordSchema("One", nested(`{"name":"n","type":"int","doc":"a"}`)), recordSchema("Two", nested(`{"name":"n","type":"int","doc":"b"}`))),
+		{"a type of two docs",
+			schemaFiles(recordSchema("One", nested(`{"name":"n","type":"int","doc":"a"}`)),
+				recordSchema("Two", nested(`{"name":"n","type":"int","doc":"b"}`))),
 			[]string{"b.avsc", "Part", "a.avsc"}},
-		{"an event twice", schemaFiles(recordSchema("One", `{"name":"n","type":"int"}`), recordSchema("One", "")), []string{"b.avsc", "One", "a.avsc"}},
-		{"two fields of one Go name", schemaFiles(recordSchema("One", `{"name":"a_b","type":"int"},{"name":"aB","type":"int"}`)), []string{"aB", "AB", "a_b"}},
-		{"a decimal of another scale", schemaFiles(field(`{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}`)), []string{"field f", "scale 2", "scale 6"}},
-		{"microseconds", schemaFiles(field(`{"type":"long","logicalType":"timestamp-micros"}`)), []string{"field f", "timestamp-micros", "timestamp-millis"}},
+		{"an event twice",
+			schemaFiles(recordSchema("One", `{"name":"n","type":"int"}`), recordSchema("One", "")),
+			[]string{"b.avsc", "One", "a.avsc"}},
+		{"two fields of one Go name",
+			schemaFiles(recordSchema("One", `{"name":"a_b","type":"int"},{"name":"aB","type":"int"}`)),
+			[]string{"aB", "AB", "a_b"}},
+		{"a decimal of another scale",
+			schemaFiles(field(`{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}`)),
+			[]string{"field f", "scale 2", "scale 6"}},
+		{"microseconds", schemaFiles(field(`{"type":"long","logicalType":"timestamp-micros"}`)),
+			[]string{"field f", "timestamp-micros", "timestamp-millis"}},
 		{"a float", schemaFiles(field(`"float"`)), []string{"field f", "float", "double"}},
 		{"a fixed", schemaFiles(field(`{"type":"fixed","name":"F","size":2}`)), []string{"field f", "fixed"}},
 		{"a union of two types", schemaFiles(field(`["string","int"]`)), []string{"field f", "null and one other"}},
-		{"a union of three types", schemaFiles(field(`["null","string","int"]`)), []string{"field f", "null and one other"}},
+		{"a union of three types", schemaFiles(field(`["null","string","int"]`)),
+			[]string{"field f", "null and one other"}},
 		{"a nullable map", schemaFiles(field(`["null",{"type":"map","values":"int"}]`)), []string{"field f", "map"}},
 		{"a type that holds itself", schemaFiles(field(`["null","Event"]`)), []string{"field f", "Event"}},
 	}

@@ -91,10 +91,12 @@ func (m *model) addRecord(file string, node *avro.SchemaNode) (*goType, error) {
 	full := fullName(node)
 	namespace, short := full[:max(0, strings.LastIndexByte(full, '.'))], full[strings.LastIndexByte(full, '.')+1:]
 	if !vendorNamespace.MatchString(namespace) {
-		return nil, fmt.Errorf("record %s: namespace %q, want sluice.<vendor>, such as sluice.crmcom", short, namespace)
+		return nil, fmt.Errorf("record %s: namespace %q, want sluice.<vendor>, such as sluice.crmcom", short,
+			namespace)
 	}
 	if slices.Contains(reservedNames, short) || goName(short) != short {
-		return nil, fmt.Errorf("record %s: the name must be an exported Go name other than %s", short, strings.Join(reservedNames, ", "))
+		return nil, fmt.Errorf("record %s: the name must be an exported Go name other than %s", short,
+			strings.Join(reservedNames, ", "))
 	}
 	own, err := node.Schema()
 	if err != nil {

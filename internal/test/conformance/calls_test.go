@@ -37,7 +37,8 @@ func respondStatusAfter(code int, retryAfter time.Duration) sandbox.Action {
 var commonResponses = []responseCase{
 	{name: "400 without a body", do: respondStatus(400), class: sink.Rejected},
 	{name: "422 without a body", do: respondStatus(422), class: sink.Rejected},
-	{name: "a batch refused without a name", do: sandbox.Action{Fault: sandbox.FaultRefuseBatch}, class: sink.Rejected},
+	{name: "a batch refused without a name", do: sandbox.Action{Fault: sandbox.FaultRefuseBatch},
+		class: sink.Rejected},
 	{name: "413", do: sandbox.Action{Fault: sandbox.FaultTooLarge}, class: sink.TooLarge},
 	{name: "401", do: respondStatus(401), class: sink.Unauthorized},
 	{name: "403", do: respondStatus(403), class: sink.Unauthorized},
@@ -50,21 +51,26 @@ var commonResponses = []responseCase{
 	},
 	{name: "408", do: respondStatus(408), class: sink.Unavailable},
 	{name: "429", do: respondStatus(429), class: sink.Throttled},
-	{name: "429 with seconds", do: respondStatusAfter(429, 7*time.Second), class: sink.Throttled, retryAfter: 7 * time.Second},
+	{name: "429 with seconds", do: respondStatusAfter(429, 7*time.Second), class: sink.Throttled,
+		retryAfter: 7 * time.Second},
 	{name: "500", do: respondStatus(500), class: sink.Unavailable, mayHaveActed: true},
 	{name: "501", do: respondStatus(501), class: sink.Unavailable, mayHaveActed: true},
 	{name: "502", do: respondStatus(502), class: sink.Unknown},
 	{name: "503", do: respondStatus(503), class: sink.Unavailable},
-	{name: "503 with seconds", do: respondStatusAfter(503, 3*time.Second), class: sink.Unavailable, retryAfter: 3 * time.Second},
+	{name: "503 with seconds", do: respondStatusAfter(503, 3*time.Second), class: sink.Unavailable,
+		retryAfter: 3 * time.Second},
 	{name: "504", do: respondStatus(504), class: sink.Unknown},
 	{name: "520", do: respondStatus(520), class: sink.Unknown},
 	{name: "524", do: respondStatus(524), class: sink.Unknown},
 	{name: "598", do: respondStatus(598), class: sink.Unknown},
 	{name: "599", do: respondStatus(599), class: sink.Unknown},
 	// The client has written its whole request by the time at which the vendor looks at its head.
-	{name: "a reset before the body was read", do: sandbox.Action{Fault: sandbox.FaultResetBefore}, class: sink.Unknown},
-	{name: "a reset after the body was read", do: sandbox.Action{Fault: sandbox.FaultResetAfter}, class: sink.Unknown},
-	{name: "a reset after the vendor acted", do: sandbox.Action{Fault: sandbox.FaultResetAfter, Apply: true}, class: sink.Unknown},
+	{name: "a reset before the body was read", do: sandbox.Action{Fault: sandbox.FaultResetBefore},
+		class: sink.Unknown},
+	{name: "a reset after the body was read", do: sandbox.Action{Fault: sandbox.FaultResetAfter},
+		class: sink.Unknown},
+	{name: "a reset after the vendor acted", do: sandbox.Action{Fault: sandbox.FaultResetAfter, Apply: true},
+		class: sink.Unknown},
 }
 
 func refuseBatch(code, description string) sandbox.Action {
@@ -105,7 +111,8 @@ func (c check) checkResponse(t *testing.T, want responseCase) {
 			got.RetryAfter, got.MayHaveActed, got.Code, got.TokenVersion, want.retryAfter, want.mayHaveActed, want.code)
 	}
 	if (got.ItemResults != nil) != (want.class == sink.Delivered) || got.ItemErrors != nil {
-		t.Errorf("got %d item results and %d item errors with class %s", len(got.ItemResults), len(got.ItemErrors), got.Class)
+		t.Errorf("got %d item results and %d item errors with class %s", len(got.ItemResults),
+			len(got.ItemErrors), got.Class)
 	}
 	if fired := h.sandbox.Faults()["fault"]; fired != 1 {
 		t.Errorf("the fault fired %d times, want once", fired)
@@ -154,7 +161,8 @@ func (c check) checkCanceledCall(t *testing.T) {
 // checkTokens: a refused token is told from a refused item, is identified by its version, and a
 // refreshed one is accepted.
 func (c check) checkTokens(t *testing.T) {
-	for name, do := range map[string]sandbox.Action{"expired": {Fault: sandbox.FaultExpireTokens}, "401 once": respondStatus(401)} {
+	for name, do := range map[string]sandbox.Action{"expired": {Fault: sandbox.FaultExpireTokens},
+		"401 once": respondStatus(401)} {
 		t.Run(name, func(t *testing.T) {
 			h, op := c.suite.openWithFault(t, c.operationFixture, setup{}, sandbox.Rule{Do: do, Times: 1})
 			refused := op.Send(t.Context(), c.encodeItems(t, op, 1, 2))

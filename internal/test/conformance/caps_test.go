@@ -83,7 +83,8 @@ func (c check) deliverEvents(t *testing.T, op sink.Operation, first, n int) {
 	ledger := &outcomeLedger{outcomes: map[string]string{}}
 	spec := op.Spec()
 	dispatcher := deliver.NewDispatcher(op, deliver.Config{
-		OperationName: c.name, Concurrency: 1, MaxItems: spec.MaxItems, MaxBytes: 8 << 20, Linger: time.Minute, Timeout: time.Minute,
+		OperationName: c.name, Concurrency: 1, MaxItems: spec.MaxItems, MaxBytes: 8 << 20, Linger: time.Minute,
+		Timeout:       time.Minute,
 		UnknownPolicy: sink.UnknownDeadLetter, RetryDelays: []time.Duration{time.Minute},
 		Breaker: deliver.BreakerConfig{Failures: 5, Ratio: 0.5, Window: time.Minute, OpenFor: time.Minute},
 	}, ledger, ledger, nil, zap.NewNop())

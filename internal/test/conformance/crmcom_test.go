@@ -34,7 +34,8 @@ func crmcomFixture() *vendorFixture {
 		instantText:    func(c instantCase) string { return c.withoutOffset },
 		responses:      crmResponses(),
 		rejectItem: sandbox.Action{
-			Fault: sandbox.FaultRefuseItem, ErrorCode: "ReferredByAnotherParticipantException", Description: "Refused for good.",
+			Fault: sandbox.FaultRefuseItem, ErrorCode: "ReferredByAnotherParticipantException",
+			Description: "Refused for good.",
 		},
 		delayItem: sandbox.Action{
 			Fault: sandbox.FaultRefuseItem, ErrorCode: "NotFoundAPIValueException", Description: "Try again later.",
@@ -101,14 +102,17 @@ func purchasesFixture() operationFixture {
 func crmResponses() []responseCase {
 	return append(unreadableResponses(),
 		responseCase{
-			name: "200 with a status of the token", do: refuseBatch("InvalidTokenException", "The token has expired."),
+			name:  "200 with a status of the token",
+			do:    refuseBatch("InvalidTokenException", "The token has expired."),
 			class: sink.Unauthorized, code: "InvalidTokenException",
 		},
 		responseCase{
-			name: "200 with a status of the session", do: refuseBatch("ERROR", "Your session is not valid."), class: sink.Unauthorized,
+			name: "200 with a status of the session", do: refuseBatch("ERROR", "Your session is not valid."),
+			class: sink.Unauthorized,
 		},
 		responseCase{
-			name: "200 with a status of the data", do: refuseBatch("NotFoundAPIValueException", "Unit (token) Not Found."), class: sink.Rejected,
+			name: "200 with a status of the data",
+			do:   refuseBatch("NotFoundAPIValueException", "Unit (token) Not Found."), class: sink.Rejected,
 		},
 		responseCase{
 			name: "200 with a status of the vendor's machinery", do: refuseBatch("LockTimeoutException", ""),
@@ -129,10 +133,12 @@ func crmClassification() event.ClassificationIdentifier {
 
 func newPurchase(i int) any {
 	return &event.Purchase{
-		AccountsReceivableIdentifier: crmAccount(i), PerformedByUnitIdentifier: crmUnit(), PerformedOn: performedOn, ReferenceNumber: fmt.Sprintf("RF%d", i),
+		AccountsReceivableIdentifier: crmAccount(i), PerformedByUnitIdentifier: crmUnit(),
+		PerformedOn: performedOn, ReferenceNumber: fmt.Sprintf("RF%d", i),
 		ProductsSet: []event.PurchaseProduct{{
 			ProductIdentifier: event.ProductIdentifier{Code: new("Bronze")},
-			NetAmount:         event.Millionths(160_000_000), VatAmount: event.Millionths(20_000_000), TotalAmount: event.Millionths(180_000_000),
+			NetAmount:         event.Millionths(160_000_000), VatAmount: event.Millionths(20_000_000),
+			TotalAmount: event.Millionths(180_000_000),
 		}},
 	}
 }
@@ -147,7 +153,8 @@ func newReferral(i int) any {
 
 func newAchievement(i int) any {
 	return &event.Achievement{
-		AccountsReceivableIdentifier: crmAccount(i), ClassificationIdentifier: crmClassification(), PerformedByUnitIdentifier: crmUnit(), PerformedOn: performedOn,
+		AccountsReceivableIdentifier: crmAccount(i), ClassificationIdentifier: crmClassification(),
+		PerformedByUnitIdentifier: crmUnit(), PerformedOn: performedOn,
 	}
 }
 
@@ -160,22 +167,26 @@ func newSocialMediaAction(i int) any {
 
 func newWebVisit(i int) any {
 	return &event.WebVisit{
-		AccountsReceivableIdentifier: crmAccount(i), PerformedByUnitIdentifier: crmUnit(), PerformedOn: performedOn, Website: "www.crm.com",
+		AccountsReceivableIdentifier: crmAccount(i), PerformedByUnitIdentifier: crmUnit(),
+		PerformedOn: performedOn, Website: "www.crm.com",
 	}
 }
 
 func newFinancialAchievement(i int) any {
 	return &event.FinancialAchievement{
-		AccountsReceivableIdentifier: crmAccount(i), ClassificationIdentifier: crmClassification(), PerformedByUnitIdentifier: crmUnit(), PerformedOn: performedOn,
+		AccountsReceivableIdentifier: crmAccount(i), ClassificationIdentifier: crmClassification(),
+		PerformedByUnitIdentifier: crmUnit(), PerformedOn: performedOn,
 		Amount: new(event.Millionths(12_500_000)),
 	}
 }
 
 func newFinancialStatement(i int) any {
 	return &event.FinancialStatement{
-		AccountsReceivableIdentifier: crmAccount(i), ClassificationIdentifier: crmClassification(), PerformedByUnitIdentifier: crmUnit(), PerformedOn: performedOn,
+		AccountsReceivableIdentifier: crmAccount(i), ClassificationIdentifier: crmClassification(),
+		PerformedByUnitIdentifier: crmUnit(), PerformedOn: performedOn,
 		MeasuredKeyPerformanceIndicatorsSet: []event.MeasuredKeyPerformanceIndicator{{
-			KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{Name: new("Turnover")}, Value: event.Millionths(1_000_000),
+			KeyPerformanceIndicatorIdentifier: event.KeyPerformanceIndicatorIdentifier{Name: new("Turnover")},
+			Value:                             event.Millionths(1_000_000),
 		}},
 	}
 }
@@ -264,6 +275,7 @@ var referredCount atomic.Int64
 // for each, which is no rule for an event's shape.
 func referNewParticipant(ev any) {
 	if r, ok := ev.(*event.Referral); ok {
-		r.ReferredRewardsParticipantIdentifier = event.ParticipantIdentifier{Number: new(fmt.Sprint("P", referredCount.Add(1)))}
+		r.ReferredRewardsParticipantIdentifier = event.ParticipantIdentifier{Number: new(fmt.Sprint("P",
+			referredCount.Add(1)))}
 	}
 }

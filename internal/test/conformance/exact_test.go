@@ -36,7 +36,8 @@ func (s suite) checkAmounts(t *testing.T) {
 				return ok
 			})
 			total += changed
-			got := strings.Count(body, `amount":`+text+`,`) + strings.Count(body, `amount":`+text+`}`) + strings.Count(body, `"value":`+text+`}`)
+			got := strings.Count(body, `amount":`+text+`,`) + strings.Count(body,
+				`amount":`+text+`}`) + strings.Count(body, `"value":`+text+`}`)
 			if got != changed {
 				t.Errorf("%s: got %s %d times in %s, want %d", o.name, text, got, body, changed)
 			}
@@ -89,7 +90,8 @@ func (s suite) checkInstants(t *testing.T) {
 
 // sendChanged sends event i after change was called for each of its values. It returns the item as
 // it arrived, and how often change reported that the value is of the kind in question.
-func (o operationFixture) sendChanged(t *testing.T, h *harness, i int, change func(any) bool) (body string, changed int) {
+func (o operationFixture) sendChanged(t *testing.T, h *harness, i int, change func(any) bool) (body string,
+	changed int) {
 	t.Helper()
 	ev := o.newEvent(i)
 	visitValues(reflect.ValueOf(ev).Elem(), func(v reflect.Value) {

@@ -35,7 +35,8 @@ func expointsFixture() *vendorFixture {
 		operations: []operationFixture{
 			addFixture(),
 			{
-				name: "expoints.addfinished", newEvent: newFeedbackFinished, endpoint: "/external/api/v3/customer/addfinished",
+				name: "expoints.addfinished", newEvent: newFeedbackFinished,
+				endpoint: "/external/api/v3/customer/addfinished",
 				maxItems: 1, markField: "Customer.Email", markOf: numberedAddress,
 			},
 			{
@@ -87,8 +88,10 @@ func addFixture() operationFixture {
 		namedRefusals: true, markField: "Email", markOf: numberedAddress,
 		sharing: []sharingCase{
 			{name: "two addresses", a: request("a@example.org", nil), b: request("b@example.org", nil)},
-			{name: "one address", a: request("a@example.org", nil), b: request("A@Example.org", nil), sameEntity: true},
-			{name: "test and not", a: request("a@example.org", new(true)), b: request("b@example.org", nil), otherEnvelope: true},
+			{name: "one address", a: request("a@example.org", nil), b: request("A@Example.org", nil),
+				sameEntity: true},
+			{name: "test and not", a: request("a@example.org", new(true)), b: request("b@example.org", nil),
+				otherEnvelope: true},
 		},
 	}
 }
@@ -99,8 +102,10 @@ func expointsResponses() []responseCase {
 	return []responseCase{
 		{name: "200 with half a body", do: respondBody(""), class: sink.Unknown},
 		{name: "200 with a web page", do: respondBody("<html>Please log in</html>"), class: sink.Unknown},
-		{name: "200 with a web page in XML", do: respondBody(`<?xml version="1.0"?><!DOCTYPE html><html/>`), class: sink.Unknown},
-		{name: "200 with a stated failure", do: respondBody(`{"Success":false,"Errors":["refused"]}`), class: sink.Rejected},
+		{name: "200 with a web page in XML", do: respondBody(`<?xml version="1.0"?><!DOCTYPE html><html/>`),
+			class: sink.Unknown},
+		{name: "200 with a stated failure", do: respondBody(`{"Success":false,"Errors":["refused"]}`),
+			class: sink.Rejected},
 		{name: "200 without a body", do: sandbox.Action{Fault: sandbox.FaultEmptyBody}, class: sink.Delivered},
 		{name: "200 with JSON", do: respondBody(`{"Id":1}`), class: sink.Delivered},
 		{name: "200 with text", do: respondBody("OK"), class: sink.Delivered},
@@ -118,7 +123,8 @@ func newFeedbackRequest(i int) any {
 }
 
 func newFeedbackFinished(i int) any {
-	return &event.FeedbackFinished{Email: new(numberedAddress(i)), FinishedDate: new(performedOn), Data: requiredData()}
+	return &event.FeedbackFinished{Email: new(numberedAddress(i)), FinishedDate: new(performedOn),
+		Data: requiredData()}
 }
 
 func newFeedbackLock(i int) any {
@@ -156,7 +162,8 @@ func breakColumn(b *breaker, v reflect.Value, path string) bool {
 	byID("the ID of an archived column", "", columnID(archivedColumn))
 	byID("the ID of no column of that name", freeColumn, 999)
 	for _, bad := range []string{"", "Nowhere", archivedColumn} {
-		b.add(joinPath(path, "Name"), fmt.Sprintf("%q", bad), func() { row.Name, row.CustomerDataColumnId = bad, nil })
+		b.add(joinPath(path, "Name"), fmt.Sprintf("%q", bad),
+			func() { row.Name, row.CustomerDataColumnId = bad, nil })
 	}
 	return false // its other fields are broken one by one
 }

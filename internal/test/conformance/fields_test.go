@@ -60,7 +60,8 @@ func (s suite) checkSchemaFields(t *testing.T) {
 				delete(lists, section.operation)
 			}
 			if len(lists) > 0 || checked == 0 {
-				t.Errorf("%s: %d fields checked, and sections without an event: %v; want some and none", page, checked, lists)
+				t.Errorf("%s: %d fields checked, and sections without an event: %v; want some and none", page,
+					checked, lists)
 			}
 			t.Logf("%s: %d fields checked", page, checked)
 		}
@@ -74,10 +75,12 @@ func (s suite) checkSchemaFields(t *testing.T) {
 	}
 }
 
-func checkSection(t *testing.T, s pageSection, page map[string]pageField, schema map[string]schemaField, e *exceptions) {
+func checkSection(t *testing.T, s pageSection, page map[string]pageField, schema map[string]schemaField,
+	e *exceptions) {
 	t.Helper()
 	if len(page) == 0 || len(schema) == 0 || e == nil {
-		t.Fatalf("%s: %d fields on the page, %d in schema %s; want some", s.operation, len(page), len(schema), s.event)
+		t.Fatalf("%s: %d fields on the page, %d in schema %s; want some", s.operation, len(page), len(schema),
+			s.event)
 	}
 	left := maps.Clone(schema)
 	for _, path := range slices.Sorted(maps.Keys(page)) {

@@ -42,7 +42,8 @@ func fourthFixture() *vendorFixture {
 				},
 			},
 			{
-				name: "stampcard.cancellations", newEvent: cancellation, endpoint: "/api/cancellations", maxItems: 50, itemResults: true,
+				name: "stampcard.cancellations", newEvent: cancellation, endpoint: "/api/cancellations",
+				maxItems: 50, itemResults: true,
 				markField: "stamp_id", markOf: stampID,
 			},
 		},
@@ -54,7 +55,8 @@ func fourthFixture() *vendorFixture {
 		instantText: func(c instantCase) string { return c.utc },
 		responses:   unreadableResponses(),
 		rejectItem:  sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "Refused for good."},
-		delayItem:   sandbox.Action{Fault: sandbox.FaultRefuseItem, ErrorCode: "try_later", Description: "Try again later."},
+		delayItem: sandbox.Action{Fault: sandbox.FaultRefuseItem, ErrorCode: "try_later",
+			Description: "Try again later."},
 		nameItem: func(operationFixture, int) (sandbox.Action, bool) {
 			action := refuseBatch("invalid", "The stamp is not valid.")
 			action.Named = true
@@ -83,7 +85,8 @@ func TestFourthVendorConforms(t *testing.T) {
 	s.fixtures = map[string]*vendorFixture{fourthvendor.Name: s.fixtures[fourthvendor.Name]}
 	s.testdata = fourthvendor.Testdata
 	for name, run := range map[string]func(*testing.T){
-		"operations": s.checkOperations, "caps": s.checkDocumentedCaps, "amounts": s.checkAmounts, "instants": s.checkInstants,
+		"operations": s.checkOperations, "caps": s.checkDocumentedCaps, "amounts": s.checkAmounts,
+		"instants":      s.checkInstants,
 		"schema fields": s.checkSchemaFields, "sent fields": s.checkSentFields, "sharing": s.checkSharing,
 		"valid events": s.checkValidEvents, "full events": s.checkFullEvents,
 		"flaws": s.checkEachFlaw, "invalid events": s.checkInvalidEvents,
@@ -114,7 +117,8 @@ func TestForgottenPartsOfFourthVendorAreReported(t *testing.T) {
 			"the sandbox does not play operation stampcard.stamps: add its page to BuiltinPages",
 		},
 		{
-			"samples of an event", func(s *suite) { delete(s.samples[len(s.samples)-1].Samplers, "sluice.stampcard.Cancellation") },
+			"samples of an event",
+			func(s *suite) { delete(s.samples[len(s.samples)-1].Samplers, "sluice.stampcard.Cancellation") },
 			"operation stampcard.cancellations has no samples: add event sluice.stampcard.Cancellation",
 		},
 		{

@@ -32,10 +32,12 @@ var (
 	address = textRule{
 		rapid.OneOf(
 			rapid.StringMatching(`[a-z0-9.+_-]{1,20}@[a-z0-9-]{1,20}\.[a-z]{2,5}`),
-			rapid.SampledFrom([]string{"c@example.org", "C@Example.org", `"c d@e"@example.org`, "c@[192.0.2.1]", "ç@exämple.org"}),
+			rapid.SampledFrom([]string{"c@example.org", "C@Example.org", `"c d@e"@example.org`, "c@[192.0.2.1]",
+				"ç@exämple.org"}),
 		),
 		[]string{
-			"", "example.org", "@example.org", "c@", "c d@example.org", " c@example.org", "c@example.org\n", "c@d@example.org",
+			"", "example.org", "@example.org", "c@", "c d@example.org", " c@example.org", "c@example.org\n",
+			"c@d@example.org",
 		},
 	}
 	anyAddress = rapid.OneOf(address.valid, rapid.String())

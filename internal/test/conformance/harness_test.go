@@ -51,7 +51,8 @@ func (s suite) newHarness(t testing.TB, with setup) *harness {
 	if options.Script, err = sandbox.NewScriptFor(options.AdditionalPages, with.rules...); err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{sandbox: sandbox.New(options), operations: map[string]sink.Operation{}, requests: map[string][]byte{}}
+	h := &harness{sandbox: sandbox.New(options), operations: map[string]sink.Operation{},
+		requests: map[string][]byte{}}
 	client, err := vendorhttp.NewClient(vendorhttp.Options{Concurrency: 4})
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +151,8 @@ func encodeEvent(t *testing.T, op sink.Operation, ev any) sink.Item {
 
 // openWithFault opens the vendors with a fault that begins after a first call, and makes that call,
 // so that the token and the column catalogue are there.
-func (s suite) openWithFault(t *testing.T, o operationFixture, with setup, rule sandbox.Rule) (*harness, sink.Operation) {
+func (s suite) openWithFault(t *testing.T, o operationFixture, with setup, rule sandbox.Rule) (*harness,
+	sink.Operation) {
 	t.Helper()
 	rule.Name = "fault"
 	if rule.Operation == "" {

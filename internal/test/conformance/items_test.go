@@ -17,7 +17,8 @@ func (c check) checkItemResults(t *testing.T) {
 		c.checkResultsByItem(t)
 	case c.namedRefusals:
 		t.Run("named in a refused batch", func(t *testing.T) {
-			action := sandbox.Action{Fault: sandbox.FaultRefuseBatch, Named: true, Description: "The field is not valid."}
+			action := sandbox.Action{Fault: sandbox.FaultRefuseBatch, Named: true,
+				Description: "The field is not valid."}
 			c.checkNamedItem(t, action, faultyItem)
 		})
 		t.Run("refused, and the batch with it", func(t *testing.T) {

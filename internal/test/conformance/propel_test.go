@@ -80,24 +80,30 @@ func customersFixture() operationFixture {
 
 func propelResponses() []responseCase {
 	return append(unreadableResponses(),
-		responseCase{name: "InvalidJSONPayload", do: refuseBatch("10005", ""), class: sink.Misconfigured, code: "10005"},
-		responseCase{name: "InvalidLookupKey", do: refuseBatch("10006", ""), class: sink.Misconfigured, code: "10006"},
-		responseCase{name: "PayloadValidationError", do: refuseBatch("10017", ""), class: sink.Rejected, code: "10017"},
+		responseCase{name: "InvalidJSONPayload", do: refuseBatch("10005", ""), class: sink.Misconfigured,
+			code: "10005"},
+		responseCase{name: "InvalidLookupKey", do: refuseBatch("10006", ""), class: sink.Misconfigured,
+			code: "10006"},
+		responseCase{name: "PayloadValidationError", do: refuseBatch("10017", ""), class: sink.Rejected,
+			code: "10017"},
 		responseCase{name: "404 of a customer", do: propelStatus(404, "60006"), class: sink.Rejected, code: "60006"},
 		responseCase{name: "404 of a parent", do: propelStatus(404, "60007"), class: sink.Rejected, code: "60007"},
 		responseCase{name: "405 of a customer", do: propelStatus(405, "60008"), class: sink.Rejected, code: "60008"},
-		responseCase{name: "404 that may be of permissions", do: propelStatus(404, "10008"), class: sink.Misconfigured, code: "10008"},
+		responseCase{name: "404 that may be of permissions", do: propelStatus(404, "10008"),
+			class: sink.Misconfigured, code: "10008"},
 	)
 }
 
 func propelStatus(status int, code string) sandbox.Action {
-	return sandbox.Action{Fault: sandbox.FaultStatus, Code: status, Body: `{"error":{"code":"` + code + `","messages":["no"]}}`}
+	return sandbox.Action{Fault: sandbox.FaultStatus, Code: status,
+		Body: `{"error":{"code":"` + code + `","messages":["no"]}}`}
 }
 
 func numberedCustomer(i int) string { return fmt.Sprintf("C-%d", i) }
 
 func newCustomerChange(i int) any {
-	return &event.CustomerChange{Source: "ERP", SourceId: numberedCustomer(i), DebtorId: new("7"), DateOfBirth: new(time.Date(1980, 2, 29, 0, 0, 0, 0, time.UTC))}
+	return &event.CustomerChange{Source: "ERP", SourceId: numberedCustomer(i), DebtorId: new("7"),
+		DateOfBirth: new(time.Date(1980, 2, 29, 0, 0, 0, 0, time.UTC))}
 }
 
 // sourceID includes IDs that meet, or seem to meet, in one call.

@@ -71,7 +71,8 @@ func (s suite) sendValidEvents(h *harness, o operationFixture) func(*rapid.T) {
 			resp := op.Send(t.Context(), items)
 			for i, r := range resp.ItemResults {
 				if r.Class != sink.Delivered {
-					t.Fatalf("got class %s (%s %s) for item %s, want delivered", r.Class, r.Code, r.Message, items[i].Body)
+					t.Fatalf("got class %s (%s %s) for item %s, want delivered", r.Class, r.Code, r.Message,
+						items[i].Body)
 				}
 			}
 			if resp.Class != sink.Delivered || len(resp.ItemResults) != len(items) {
@@ -157,7 +158,8 @@ func checkViolationAt(t testing.TB, op sink.Operation, ev any, path string) erro
 		return fmt.Errorf("it was encoded as %s", item.Body)
 	case !errors.As(err, &invalid):
 		return fmt.Errorf("want a *sink.ValidationError: %w", err)
-	case !slices.ContainsFunc(invalid.Violations, func(v sink.Violation) bool { return v.Path == path && v.Rule != "" }):
+	case !slices.ContainsFunc(invalid.Violations,
+		func(v sink.Violation) bool { return v.Path == path && v.Rule != "" }):
 		return fmt.Errorf("the violations are at other fields: %w", err)
 	}
 	return nil

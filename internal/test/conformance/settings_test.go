@@ -53,7 +53,8 @@ func TestTagsAndChecksAgree(t *testing.T) {
 				byDecoder := decoderAccepts(t, name, s, text)
 				byCheck := checkAccepts(t, vendor, s, text)
 				if byDecoder != byCheck {
-					t.Errorf("%s.%s: %q: the decoder accepts it: %v, Check accepts it: %v", name, s.path, text, byDecoder, byCheck)
+					t.Errorf("%s.%s: %q: the decoder accepts it: %v, Check accepts it: %v", name, s.path, text,
+						byDecoder, byCheck)
 				}
 				if byDecoder {
 					accepted++
@@ -62,7 +63,8 @@ func TestTagsAndChecksAgree(t *testing.T) {
 				}
 			}
 			if accepted == 0 || refused == 0 {
-				t.Errorf("%s.%s: got %d accepted and %d refused values, want some of each", name, s.path, accepted, refused)
+				t.Errorf("%s.%s: got %d accepted and %d refused values, want some of each", name, s.path,
+					accepted, refused)
 			}
 		}
 	}
@@ -81,7 +83,8 @@ func candidates(t *testing.T, s setting) []string {
 		}
 		return texts
 	case s.allow == "url":
-		return []string{"https://vendor.example/v1", "ftp://vendor.example", "https://user:word@vendor.example", "vendor.example"}
+		return []string{"https://vendor.example/v1", "ftp://vendor.example", "https://user:word@vendor.example",
+			"vendor.example"}
 	case s.allow == "zone":
 		return []string{"UTC", "Europe/Amsterdam", "Europe/Atlantis", "Local"}
 	case strings.Contains(s.allow, "|"):
@@ -150,13 +153,15 @@ func decoderAccepts(t *testing.T, vendorType string, s setting, text string) boo
 	for _, key := range slices.Backward(keys) {
 		value = "{" + key + ": " + value + "}"
 	}
-	file := fmt.Sprintf("vendors: {spare: %s\npipelines: {p: {events: {}}}\n", strings.Replace(value, "{", "{type: "+vendorType+", ", 1)+"}")
+	file := fmt.Sprintf("vendors: {spare: %s\npipelines: {p: {events: {}}}\n",
+		strings.Replace(value, "{", "{type: "+vendorType+", ", 1)+"}")
 	_, err := config.Parse("config.yaml", []byte(file), config.Options{Vendors: pipeline.VendorTypes()})
 	var invalid *config.InvalidError
 	if !errors.As(err, &invalid) {
 		t.Fatalf("got %v, want violations, since the file names no brokers:\n%s", err, file)
 	}
-	return !slices.ContainsFunc(invalid.Violations, func(v config.Violation) bool { return isAt(v.Path, "vendors.spare."+s.path) })
+	return !slices.ContainsFunc(invalid.Violations,
+		func(v config.Violation) bool { return isAt(v.Path, "vendors.spare."+s.path) })
 }
 
 func checkAccepts(t *testing.T, vendor config.VendorType, s setting, text string) bool {

@@ -206,7 +206,8 @@ func (s suite) findSamples(vendor string) (sample.Vendor, bool) {
 }
 
 // reportMissingFixtures reports what the suite does not know of an operation.
-func (s suite) reportMissingFixtures(report func(string, ...any), fixture *vendorFixture, full string, spec sink.OperationSpec) {
+func (s suite) reportMissingFixtures(report func(string, ...any), fixture *vendorFixture, full string,
+	spec sink.OperationSpec) {
 	if fixture == nil {
 		return // reported already
 	}
@@ -245,7 +246,8 @@ func TestMissingPartsOfVendorAreReported(t *testing.T) {
 			noFixture, noSamples, noOperation, noVendor := productSuite(), productSuite(), productSuite(), productSuite()
 			delete(noFixture.fixtures, name)
 			checkReported(t, noFixture, "vendor "+name+" has no conformance fixture")
-			noSamples.samples = slices.DeleteFunc(noSamples.samples, func(v sample.Vendor) bool { return string(v.Name) == name })
+			noSamples.samples = slices.DeleteFunc(noSamples.samples,
+				func(v sample.Vendor) bool { return string(v.Name) == name })
 			checkReported(t, noSamples, "vendor "+name+" has no samples")
 			dropped := noOperation.fixtures[name].operations[0].name
 			noOperation.fixtures[name].operations = noOperation.fixtures[name].operations[1:]
@@ -262,7 +264,8 @@ func TestMissingPartsOfVendorAreReported(t *testing.T) {
 func checkReported(t *testing.T, s suite, want string) {
 	t.Helper()
 	missing := s.missingParts()
-	if !slices.ContainsFunc(missing, func(m string) bool { return strings.Contains(m, want) && strings.Contains(m, "add ") }) {
+	if !slices.ContainsFunc(missing,
+		func(m string) bool { return strings.Contains(m, want) && strings.Contains(m, "add ") }) {
 		t.Errorf("got %q, want one that says %q and what to add", missing, want)
 	}
 }

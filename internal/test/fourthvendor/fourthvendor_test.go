@@ -54,7 +54,8 @@ topics: {auto_create: true}
 vendors: {%s: {%s}}
 `, h.platform.Brokers()[0], h.platform.RegistryURL(), fourthvendor.Name, fourthvendor.Page().AccountSettings(url))
 	noEnv := func(string) (string, bool) { return "", false }
-	if h.cfg, err = config.Parse("test.yaml", []byte(text), config.Options{Env: noEnv, Vendors: vendors.ConfigTypes()}); err != nil {
+	if h.cfg, err = config.Parse("test.yaml", []byte(text),
+		config.Options{Env: noEnv, Vendors: vendors.ConfigTypes()}); err != nil {
 		t.Fatal(err)
 	}
 	h.registerSchemas(t, samples)
@@ -80,7 +81,8 @@ func (h *harness) registerSchemas(t *testing.T, vendors []sample.Vendor) {
 		h.platform.Registry().SeedSchema(subject.Name, 1, i+1, sr.Schema{Schema: subject.Schema})
 	}
 	var err error
-	if h.samples, err = sample.NewGenerator(sample.Options{Seed: 1, Sources: sources, IDs: ids, Vendors: vendors}); err != nil {
+	if h.samples, err = sample.NewGenerator(sample.Options{Seed: 1, Sources: sources, IDs: ids,
+		Vendors: vendors}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -92,7 +94,8 @@ func (h *harness) produceSamples(t *testing.T, kind sample.Kind, count int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := h.client.ProduceSync(t.Context(), &kgo.Record{Topic: s.Topic, Key: s.Key, Value: s.Value}).FirstErr(); err != nil {
+		if err := h.client.ProduceSync(t.Context(),
+			&kgo.Record{Topic: s.Topic, Key: s.Key, Value: s.Value}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,7 +120,8 @@ func TestConnectorDeliversToFourthVendor(t *testing.T) {
 		defer stop()
 		ended := make(chan error, 1)
 		go func() { ended <- h.connector.Run(fetchCtx, t.Context()) }()
-		err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.stamps", "stamps", 0, valid+invalid+rejected+retryable+poison)
+		err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.stamps", "stamps", 0,
+			valid+invalid+rejected+retryable+poison)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +133,8 @@ func TestConnectorDeliversToFourthVendor(t *testing.T) {
 		ledger := h.sandbox.Ledger()
 		stamps, cancellations := ledger.Count("stampcard.stamps"), ledger.Count("stampcard.cancellations")
 		if stamps+cancellations != valid || stamps == 0 || cancellations == 0 {
-			t.Errorf("got %d stamps and %d cancellations accepted, want %d of both kinds", stamps, cancellations, valid)
+			t.Errorf("got %d stamps and %d cancellations accepted, want %d of both kinds", stamps,
+				cancellations, valid)
 		}
 		if got := ledger.Duplicates("stampcard.stamps") + ledger.Duplicates("stampcard.cancellations"); got != 0 {
 			t.Errorf("got %d duplicates, want none", got)

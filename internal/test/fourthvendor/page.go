@@ -78,7 +78,8 @@ func Samples() sample.Vendor {
 			{
 				Name: "sample-stamp-locked", Operation: Name,
 				When: sandbox.When{Items: sandbox.Items{Field: "stamp_id", Prefix: delayedPrefix}},
-				Do:   sandbox.Action{Fault: sandbox.FaultRefuseItem, ErrorCode: codeTryLater, Description: "The card is locked."},
+				Do: sandbox.Action{Fault: sandbox.FaultRefuseItem, ErrorCode: codeTryLater,
+					Description: "The card is locked."},
 			},
 		},
 		Samplers: map[string]sample.Sampler{
@@ -91,8 +92,11 @@ func Samples() sample.Vendor {
 				},
 				func(e *Stamp) string { return e.CardNumber },
 				sample.Spoilers[Stamp]{
-					sample.Invalid:   func(_ *sample.Generator, e *Stamp) { e.CardNumber = "" },
-					sample.Rejected:  func(g *sample.Generator, e *Stamp) { e.StampId = g.UniqueText(rejectedPrefix) },
+					sample.Invalid: func(_ *sample.Generator, e *Stamp) { e.CardNumber = "" },
+					sample.Rejected: func(g *sample.Generator,
+						e *Stamp) {
+						e.StampId = g.UniqueText(rejectedPrefix)
+					},
 					sample.Retryable: func(g *sample.Generator, e *Stamp) { e.StampId = g.UniqueText(delayedPrefix) },
 				}),
 			cancellationEvent: sample.NewSampler(
@@ -101,8 +105,11 @@ func Samples() sample.Vendor {
 				},
 				func(e *Cancellation) string { return e.StampId },
 				sample.Spoilers[Cancellation]{
-					sample.Invalid:  func(_ *sample.Generator, e *Cancellation) { e.StampId = "" },
-					sample.Rejected: func(g *sample.Generator, e *Cancellation) { e.StampId = g.UniqueText(rejectedPrefix) },
+					sample.Invalid: func(_ *sample.Generator, e *Cancellation) { e.StampId = "" },
+					sample.Rejected: func(g *sample.Generator,
+						e *Cancellation) {
+						e.StampId = g.UniqueText(rejectedPrefix)
+					},
 				}),
 		},
 	}
