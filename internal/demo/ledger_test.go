@@ -43,7 +43,9 @@ func TestRecordIsCountedWhereItIsFound(t *testing.T) {
 		{"accepted twice", testRecord, commitAfter, setups(withAcceptances(2)), Figures{Delivered: 1, Duplicates: 1}, 0},
 		{
 			"accepted under another id", testRecord, commitAfter,
-			setups(func(found *findings) { found.accepted[vendorItem{testOperation, otherRecordID}] = acceptance{times: 1} }),
+			setups(func(found *findings) {
+				found.accepted[vendorItem{testOperation, otherRecordID}] = acceptance{times: 1}
+			}),
 			Figures{Lost: 1}, 0,
 		},
 		{
@@ -189,7 +191,8 @@ func TestUnexplainedDuplicateFailsTheRun(t *testing.T) {
 			}, "",
 		},
 		"accepted twice": {testRecord, func(found *findings) {
-			found.accepted[vendorItem{testOperation, testRecordID}], found.unexplained[testOperation] = acceptance{2, testTime}, 1
+			found.accepted[vendorItem{testOperation, testRecordID}] = acceptance{2, testTime}
+			found.unexplained[testOperation] = 1
 		}, "pipeline purchases: 1 records duplicated"},
 		"dead twice": {
 			dead, func(found *findings) { found.dead[testRecordID] = 2 }, "pipeline purchases: 1 records duplicated",

@@ -86,8 +86,8 @@ func checkFuzzedCall(t *testing.T, server *Server, vendor Vendor, target *endpoi
 	stats := server.Ledger().Calls(target.operation)
 	if got := countConfirmed(t, resp, stats.Items); got != len(entries) || stats.Accepted != got ||
 		stats.Accepted+stats.Refused > stats.Items {
-		t.Errorf("%d %s: got %d confirmed items, want the ledger's %d; stats %+v", resp.status, resp.body, got, len(entries),
-			stats)
+		t.Errorf("%d %s: got %d confirmed items, want the ledger's %d; stats %+v",
+			resp.status, resp.body, got, len(entries), stats)
 	}
 }
 

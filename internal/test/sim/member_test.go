@@ -29,7 +29,7 @@ type member struct {
 
 // runner is what a member runs.
 type runner interface {
-	Run(take, work context.Context) error
+	Run(fetchCtx, workCtx context.Context) error
 }
 
 // startMember starts an instance.
@@ -58,14 +58,14 @@ func (h *harness) startRunner(build func(pipeline.Options) runner) *member {
 		Dial: started.brokerUplink.DialContext, Transport: started.transport, Observe: observe.NewRegistry(started.metrics),
 		Log: zap.New(zapcore.NewCore(encoder, zapcore.AddSync(h.logs), zapcore.InfoLevel)),
 	})
-	take, stopTake := context.WithCancel(context.Background())
-	work, stopWork := context.WithCancel(context.Background())
-	started.stopFetching, started.stopWorking = stopTake, stopWork
+	fetchCtx, stopFetching := context.WithCancel(context.Background())
+	workCtx, stopWorking := context.WithCancel(context.Background())
+	started.stopFetching, started.stopWorking = stopFetching, stopWorking
 	h.members = append(h.members, started)
 	h.Cleanup(started.abort) // in case the test fails
 	go func() {
 		defer close(started.done)
-		if err := run.Run(take, work); err != nil {
+		if err := run.Run(fetchCtx, workCtx); err != nil {
 			h.Errorf("running a member: %v", err)
 		}
 	}()

@@ -35,9 +35,9 @@ type manualPipeline struct {
 	decoder *decode.Decoder
 }
 
-func (h manualPipeline) Run(take, work context.Context) error {
+func (h manualPipeline) Run(fetchCtx, workCtx context.Context) error {
 	defer h.decoder.Close()
-	return h.Pipeline.Run(take, work)
+	return h.Pipeline.Run(fetchCtx, workCtx)
 }
 
 // startVariant starts an instance of a variant.
@@ -52,7 +52,7 @@ func (h *harness) startVariant(spec variant) *member {
 		for i, d := range settings.Retry.Delays {
 			tiers, retry[d] = append(tiers, consume.RetryTier{Topic: h.retryTopics()[i], Delay: d}), h.retryTopics()[i]
 		}
-		line, err := pipeline.NewPipeline(pipeline.Config{
+		built, err := pipeline.NewPipeline(pipeline.Config{
 			Name: settings.Name,
 			Consume: consume.Config{
 				Topic: settings.Topic, Group: settings.ConsumerGroup,
@@ -72,7 +72,7 @@ func (h *harness) startVariant(spec variant) *member {
 			Decoder: decoder,
 		}, opts.Observe.Pipeline(settings.Name), opts.Log)
 		h.requireNoError(err)
-		return manualPipeline{line, decoder}
+		return manualPipeline{built, decoder}
 	})
 }
 
