@@ -15,17 +15,20 @@ import (
 	"sluice/internal/test/testkit"
 )
 
+var errInvalid = &sink.ValidationError{Violations: []sink.Violation{
+	{Path: "number", Rule: "is mandatory"}, {Path: "products", Rule: "must not be empty"},
+}}
+
+func newRecordOf(value []byte) func(*harness) *record.Record {
+	return func(h *harness) *record.Record { return h.newRecord(value) }
+}
+
+func newPurchaseOf(number string) func(*harness) *record.Record {
+	return func(h *harness) *record.Record { return h.purchaseRecord(purchaseID, number) }
+}
+
 // Whatever is wrong with a record, those before and behind it are delivered.
 func TestRejectedRecordDoesNotAffectOthers(t *testing.T) {
-	invalid := &sink.ValidationError{Violations: []sink.Violation{
-		{Path: "number", Rule: "is mandatory"}, {Path: "products", Rule: "must not be empty"},
-	}}
-	raw := func(value []byte) func(*harness) *record.Record {
-		return func(h *harness) *record.Record { return h.newRecord(value) }
-	}
-	purchase := func(number string) func(*harness) *record.Record {
-		return func(h *harness) *record.Record { return h.purchaseRecord(purchaseID, number) }
-	}
 	tests := map[string]struct {
 		newRecord func(h *harness) *record.Record
 		cfg       route.Config
@@ -36,11 +39,13 @@ func TestRejectedRecordDoesNotAffectOthers(t *testing.T) {
 		reason    string
 	}{
 		"poison": {
-			newRecord: raw([]byte("{}")), cause: "poison", stage: "VALUE_CONVERTER",
+			newRecord: newRecordOf([]byte("{}")), cause: "poison", stage: "VALUE_CONVERTER",
 			reason: "value of 2 bytes, the header alone has 5",
 		},
-		"truncated":   {newRecord: raw([]byte{0, 0, 0, 0, purchaseID, 2}), cause: "poison", stage: "VALUE_CONVERTER"},
-		"empty value": {newRecord: raw([]byte{}), cause: "poison", stage: "VALUE_CONVERTER"},
+		"truncated": {
+			newRecord: newRecordOf([]byte{0, 0, 0, 0, purchaseID, 2}), cause: "poison", stage: "VALUE_CONVERTER",
+		},
+		"empty value": {newRecord: newRecordOf([]byte{}), cause: "poison", stage: "VALUE_CONVERTER"},
 		"no operation": {
 			newRecord: (*harness).webVisitRecord, cause: "unmapped", stage: "TRANSFORMATION",
 			reason: `no event has the record name "sluice.crmcom.WebVisit"`,
@@ -49,15 +54,15 @@ func TestRejectedRecordDoesNotAffectOthers(t *testing.T) {
 			newRecord: (*harness).webVisitRecord, cfg: route.Config{SkipUnmapped: true}, skipped: true,
 		},
 		"tombstone": {
-			newRecord: raw(nil), cause: "tombstone", stage: "TRANSFORMATION", reason: "the record has no value",
+			newRecord: newRecordOf(nil), cause: "tombstone", stage: "TRANSFORMATION", reason: "the record has no value",
 		},
-		"tombstone, skip": {newRecord: raw(nil), cfg: route.Config{SkipTombstones: true}, skipped: true},
+		"tombstone, skip": {newRecord: newRecordOf(nil), cfg: route.Config{SkipTombstones: true}, skipped: true},
 		"invalid": {
-			newRecord: purchase("invalid"), cause: "invalid", stage: "TRANSFORMATION",
-			operation: "crmcom.purchases", reason: invalid.Error(),
+			newRecord: newPurchaseOf("invalid"), cause: "invalid", stage: "TRANSFORMATION",
+			operation: "crmcom.purchases", reason: errInvalid.Error(),
 		},
 		"fails to encode": {
-			newRecord: purchase("strange"), cause: "invalid", stage: "TRANSFORMATION",
+			newRecord: newPurchaseOf("strange"), cause: "invalid", stage: "TRANSFORMATION",
 			operation: "crmcom.purchases", reason: "no such form",
 		},
 	}
@@ -67,7 +72,7 @@ func TestRejectedRecordDoesNotAffectOthers(t *testing.T) {
 				h := newHarness(t, func(c *route.Config) {
 					c.SkipUnmapped, c.SkipTombstones = test.cfg.SkipUnmapped, test.cfg.SkipTombstones
 				})
-				h.vendor.setEncodeError("invalid", invalid)
+				h.vendor.setEncodeError("invalid", errInvalid)
 				h.vendor.setEncodeError("strange", errors.New("no such form"))
 				h.checkReturned(h.handleAsync(
 					h.purchaseRecord(purchaseID, "before"), test.newRecord(h), h.purchaseRecord(purchaseID, "behind"),

@@ -202,14 +202,7 @@ func TestEveryUnfitSettingIsReportedAndCorrected(t *testing.T) {
 			cfg := testConfig()
 			cfg.Pipelines = cfg.Pipelines[:1]
 			wanted := RequiredTopics(cfg)
-			for _, topic := range wanted {
-				count, configs := int32(3), topic.desiredConfigs(describeState(t, adm, wanted)["purchases"])
-				if topic.Name == row.topic {
-					count = row.partitions
-					maps.Copy(configs, row.configs)
-				}
-				createTestTopic(t, adm, topic.Name, count, configs)
-			}
+			createTopicsWithOneUnfit(t, adm, wanted, row.topic, row.partitions, row.configs)
 			err := VerifyTopics(t.Context(), adm, wanted)
 			unfit := (*UnfitError)(nil)
 			if !errors.As(err, &unfit) || len(unfit.Problems) != 1 {
@@ -232,6 +225,23 @@ func TestEveryUnfitSettingIsReportedAndCorrected(t *testing.T) {
 				t.Errorf("after ApplyTopics: got error %v, want nil", err)
 			}
 		})
+	}
+}
+
+// createTopicsWithOneUnfit creates the topics as they have to be, except that the named one has
+// other partitions and configs.
+func createTopicsWithOneUnfit(
+	t *testing.T, adm *kadm.Client, wanted []Topic, name string, partitions int32, configs map[string]string,
+) {
+	t.Helper()
+	for _, topic := range wanted {
+		topicPartitions := int32(3)
+		topicConfigs := topic.desiredConfigs(describeState(t, adm, wanted)["purchases"])
+		if topic.Name == name {
+			topicPartitions = partitions
+			maps.Copy(topicConfigs, configs)
+		}
+		createTestTopic(t, adm, topic.Name, topicPartitions, topicConfigs)
 	}
 }
 
