@@ -19,7 +19,7 @@ type topicPartition struct {
 // to being fenced. Fields below the first blank line are guarded by assignments.mu.
 type assignment struct {
 	number int32
-	// writerID marks what this assignment writes to retry topics.
+	// writerID identifies this assignment in the records that it writes to retry topics.
 	writerID string
 	// ctx ends when the assignment is fenced.
 	ctx    context.Context
@@ -27,7 +27,7 @@ type assignment struct {
 	// ended is closed when the assignment is fenced and forgotten.
 	ended chan struct{}
 
-	committed      offset.Commit // what the group had committed; Offset -1: nothing
+	committed      offset.Commit // what the group had committed; Offset is -1 if nothing
 	offsetFetched  bool          // committed is known, and recovery may begin
 	recoveryFailed bool          // the last recovery failed and will be retried
 	ending         bool
@@ -54,25 +54,26 @@ func (a *assignment) partitions() []*partition {
 	return append([]*partition{a.source}, a.retries...)
 }
 
-// partition is a source or retry partition of an assignment. What changes after recovery is guarded
-// by assignments.mu.
+// partition is a source or retry partition of an assignment. Fields that change after recovery are
+// guarded by assignments.mu.
 type partition struct {
 	topicPartition
 	topicID [16]byte
 	owner   *assignment
 	tracker *offset.Tracker
-	// delay is that of the retry tier, and 0 for a source partition.
+	// delay is the delay of the retry tier, or 0 for a source partition.
 	delay time.Duration
-	// recoveredEnd is the end offset of a retry partition at its recovery. A record at or beyond it
-	// was written since.
+	// recoveredEnd is the end offset of a retry partition when it was recovered. Records at or
+	// beyond it were written later.
 	recoveredEnd int64
 
-	// highWatermark is the newest one from a fetch or a progress report.
+	// highWatermark is the latest one known, from a fetch or from listing end offsets.
 	highWatermark int64
 	fetchState    fetchState
-	// blockedOffset is the offset of the record that the commit metadata had no room for.
+	// blockedOffset is the offset of the record for which the commit metadata had no room.
 	blockedOffset int64
-	// metadataRefused makes commits go without metadata, because the broker refused it.
+	// metadataRefused is set once the broker has refused the commit metadata. Commits then go
+	// without it.
 	metadataRefused bool
 	// confirmed is the last offset that the broker confirmed for this assignment or an earlier one.
 	// It is 0 when nothing was committed.

@@ -19,9 +19,9 @@ type assignments struct {
 	obs         *observe.Pipeline
 
 	mu sync.Mutex // guards the table and the assignments and partitions in it
-	// byNumber holds the assignments by the number of their source partition.
+	// byNumber has the assignments by the number of their source partition.
 	byNumber map[int32]*assignment
-	// sourcePartitions is how many partitions the source topic has.
+	// sourcePartitions is the partition count of the source topic.
 	sourcePartitions int
 	hold             observe.HoldReason
 }
@@ -30,7 +30,7 @@ func newAssignments(sourceTopic string, pauser *pauser, obs *observe.Pipeline) *
 	return &assignments{sourceTopic: sourceTopic, pauser: pauser, obs: obs, byNumber: map[int32]*assignment{}}
 }
 
-// addPartitions enters newly assigned source partitions. They are paused until they are recovered.
+// addPartitions adds newly assigned source partitions. They are paused until they are recovered.
 func (t *assignments) addPartitions(numbers []int32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -42,8 +42,8 @@ func (t *assignments) addPartitions(numbers []int32) {
 	t.pauser.startPaused(pauseRecovery, added...)
 }
 
-// setCommitted notes what the group has committed for new assignments. The group consumes one
-// topic, so every partition in the response belongs to it, whether it names the topic or its ID.
+// setCommitted sets the committed offsets of new assignments. The group consumes only one topic, so
+// every partition in the response belongs to it, whether the response names the topic or its ID.
 func (t *assignments) setCommitted(response *kmsg.OffsetFetchResponse) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,8 +68,8 @@ func (t *assignments) setPartitionCommitted(fetched kmsg.OffsetFetchResponseGrou
 	a.offsetFetched = true
 }
 
-// beginEnding marks assignments as ending, so that no fetched record enters them any more. It
-// returns those that the caller must end, and those that another goroutine is ending already.
+// beginEnding marks assignments as ending, so that no more fetched records are tracked for them. It
+// returns those that the caller must end, and those that another goroutine is already ending.
 func (t *assignments) beginEnding(numbers []int32) (ending, others []*assignment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,15 +87,15 @@ func (t *assignments) beginEnding(numbers []int32) (ending, others []*assignment
 	return ending, others
 }
 
-// waitEnded waits for assignments that another goroutine ends: a revoke callback that returned
-// earlier would hand the partitions on too early.
+// waitEnded waits for assignments that another goroutine is ending. If a revoke callback returned
+// before that, the partitions would move to their next owner too early.
 func waitEnded(assignments []*assignment) {
 	for _, a := range assignments {
 		<-a.ended
 	}
 }
 
-// forget removes assignments that have ended, and wakes who waits for that.
+// forget removes assignments that have ended, and wakes whoever waits for that.
 func (t *assignments) forget(ending []*assignment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -113,21 +113,21 @@ func (t *assignments) forget(ending []*assignment) {
 	t.updateHold()
 }
 
-// listAll returns all assignments by number.
+// listAll returns all assignments, sorted by number.
 func (t *assignments) listAll() []*assignment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.sortedByNumber()
 }
 
-// sortedByNumber returns all assignments by number. The caller holds t.mu.
+// sortedByNumber returns all assignments, sorted by number. The caller must hold t.mu.
 func (t *assignments) sortedByNumber() []*assignment {
 	return slices.SortedFunc(maps.Values(t.byNumber), func(a, b *assignment) int {
 		return cmp.Compare(a.number, b.number)
 	})
 }
 
-// listUnrecovered returns the assignments that wait for recovery, by number.
+// listUnrecovered returns the assignments that are waiting to be recovered, sorted by number.
 func (t *assignments) listUnrecovered() []*assignment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -141,7 +141,7 @@ func (t *assignments) listUnrecovered() []*assignment {
 }
 
 // findPartition returns a recovered partition whose assignment is not ending, or nil. The caller
-// holds t.mu.
+// must hold t.mu.
 func (t *assignments) findPartition(at topicPartition) *partition {
 	a := t.byNumber[at.number]
 	if a == nil || a.ending {
@@ -156,7 +156,7 @@ func (t *assignments) findPartition(at topicPartition) *partition {
 }
 
 // loseOffset holds an assignment whose offset is no longer in the log. It reports whether the
-// assignment is known and was not held for that before.
+// assignment is known and was not already held for that reason.
 func (t *assignments) loseOffset(number int32) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -169,8 +169,8 @@ func (t *assignments) loseOffset(number int32) bool {
 	return true
 }
 
-// loseCommitted is loseOffset for an offset that a recovery did not find in the log, unless the
-// assignment has ended or got another offset meanwhile.
+// loseCommitted is loseOffset for a committed offset that recovery did not find in the log. It does
+// nothing if the assignment has ended or has a different committed offset by now.
 func (t *assignments) loseCommitted(lost *assignment, committed offset.Commit) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -180,7 +180,7 @@ func (t *assignments) loseCommitted(lost *assignment, committed offset.Commit) {
 	}
 }
 
-// noteRecovery states which of these assignments still wait for recovery after it was tried.
+// noteRecovery marks those of the given assignments that recovery could not recover.
 func (t *assignments) noteRecovery(tried []*assignment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -190,14 +190,14 @@ func (t *assignments) noteRecovery(tried []*assignment) {
 	t.updateHold()
 }
 
-// setSourcePartitions notes how many partitions the source topic has.
+// setSourcePartitions sets the partition count of the source topic.
 func (t *assignments) setSourcePartitions(count int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sourcePartitions = count
 }
 
-// countOwned returns how many source partitions this member owns, of how many.
+// countOwned returns how many source partitions this member owns, and how many there are.
 func (t *assignments) countOwned() (owned, all int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -207,8 +207,8 @@ func (t *assignments) countOwned() (owned, all int) {
 // partitionHolds are the hold reasons of partitions, most severe first.
 var partitionHolds = []observe.HoldReason{observe.HoldOffsetLost, observe.HoldUnreadable, observe.HoldRecovery}
 
-// updateHold states the most severe reason for which a partition is not fetched, if it changed. The
-// caller holds t.mu.
+// updateHold reports the most severe reason for which a partition is not fetched, if it has
+// changed. The caller must hold t.mu.
 func (t *assignments) updateHold() {
 	current := map[observe.HoldReason]bool{}
 	for _, a := range t.byNumber {
@@ -224,7 +224,7 @@ func (t *assignments) updateHold() {
 	}
 }
 
-// holdReasonOf returns why an assignment is held, or nothing.
+// holdReasonOf returns why an assignment is held, or "" if it is not.
 func (t *assignments) holdReasonOf(held *assignment) observe.HoldReason {
 	switch {
 	case t.pauser.hasReason(pauseOffsetLost, topicPartition{t.sourceTopic, held.number}):

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// A client buffers at most fetchMaxBytes per fetch and broker, in addition to the records that
-	// were polled with credits.
+	// fetchMaxBytes limits what a client buffers per fetch and broker, in addition to the records
+	// that were polled with credits.
 	fetchMaxBytes          = 16 << 20
 	fetchMaxPartitionBytes = 2 << 20
 	maxConcurrentFetches   = 4
@@ -19,7 +19,7 @@ const (
 
 	sessionTimeout    = 45 * time.Second
 	heartbeatInterval = 3 * time.Second
-	// leaveTimeout bounds leaving the group once the work context has ended.
+	// leaveTimeout limits how long leaving the group may take once the work context has ended.
 	leaveTimeout = 2 * time.Second
 )
 
@@ -27,11 +27,11 @@ const (
 type clients struct {
 	sourceTopic string
 	// retry fetches the retry partitions and produces to the retry and dead-letter topics. It is in
-	// no group. admin makes administrative requests through it.
+	// no group. admin sends administrative requests through it.
 	retry *kgo.Client
 	admin *kadm.Client
-	// group is the member of the consumer group. It is set before joined is closed; callbacks of
-	// the client wait for that, because they may run before kgo.NewClient returns.
+	// group is the member of the consumer group. It is set before joined is closed. The client's
+	// callbacks wait for that, because they may run before kgo.NewClient returns.
 	group  *kgo.Client
 	joined chan struct{}
 }
@@ -46,7 +46,7 @@ func newClients(cfg Config) (*clients, error) {
 	}, nil
 }
 
-// joinGroup creates the group client, which begins to join at once.
+// joinGroup creates the group client, which starts to join immediately.
 func (c *clients) joinGroup(opts []kgo.Opt) error {
 	group, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -57,16 +57,16 @@ func (c *clients) joinGroup(opts []kgo.Opt) error {
 	return nil
 }
 
-// fetcherOf returns the client that fetches the topic.
-func (c *clients) fetcherOf(topic string) fetchControl {
+// clientFor returns the client that fetches the topic.
+func (c *clients) clientFor(topic string) fetchControl {
 	if topic == c.sourceTopic {
 		return c.group
 	}
 	return c.retry
 }
 
-// commonOptions are the options of every client. Defaults that matter are stated, because they
-// change between versions of the library.
+// commonOptions are the options of every client. Defaults that matter are set explicitly, because
+// they change between versions of the library.
 func commonOptions(cfg Config) []kgo.Opt {
 	return slices.Concat(cfg.ClientOptions, []kgo.Opt{
 		kgo.ClientID("sluice"),
@@ -81,9 +81,9 @@ func commonOptions(cfg Config) []kgo.Opt {
 	})
 }
 
-// retryClientOptions are the options of the retry client. A record is produced to the partition of
-// its own number and is confirmed by all in-sync replicas. MetadataMinAge is short because an added
-// partition is not fetched before the client has seen it.
+// retryClientOptions are the options of the retry client. A record is produced to the partition
+// with its own number and acknowledged by all in-sync replicas. MetadataMinAge is short because a
+// partition that was added is not fetched before the client has seen it.
 func retryClientOptions(cfg Config) []kgo.Opt {
 	return append(commonOptions(cfg),
 		kgo.MetadataMinAge(250*time.Millisecond),

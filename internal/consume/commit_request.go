@@ -14,19 +14,19 @@ import (
 )
 
 var (
-	// errNoResponse: nobody knows whether the broker has processed a commit, or still will. On
-	// another connection it may be processed after a newer one.
+	// errNoResponse means that it is unknown whether the broker has processed a commit or still
+	// will. On another connection it may be processed after a newer one.
 	errNoResponse    = errors.New("no response")
 	errNotInResponse = errors.New("the broker's response does not list the partition")
 )
 
-// pendingCommit is what is to be committed for a partition.
+// pendingCommit is the pending commit of one partition.
 type pendingCommit struct {
 	partition *partition
 	commit    offset.Commit
 }
 
-// metadata is what is committed beside the offset: nothing once the broker has refused it.
+// metadata returns the commit metadata, or "" once the broker has refused it.
 func (p pendingCommit) metadata() string {
 	if p.partition.metadataRefused {
 		return ""
@@ -34,14 +34,14 @@ func (p pendingCommit) metadata() string {
 	return p.commit.Metadata
 }
 
-// collectCommits takes from the trackers of assignments what is to be committed for their source
-// partitions and for their retry partitions.
+// collectCommits collects the pending commits of assignments: those of their source partitions, and
+// those of their retry partitions.
 func collectCommits(
 	assignments []*assignment, take func(*offset.Tracker) (offset.Commit, bool),
 ) (source, retries []pendingCommit) {
 	for _, a := range assignments {
-		// Backwards, so that the source's commit, which is built last, has the origin of every copy
-		// that is settled in a retry partition's.
+		// In reverse order, so that the source's commit, which is built last, contains the origin
+		// of every copy that a retry partition's commit contains.
 		for _, p := range slices.Backward(a.partitions()) {
 			commit, ok := take(p.tracker)
 			switch {
@@ -56,7 +56,7 @@ func collectCommits(
 	return source, retries
 }
 
-// withoutFailed removes the commits of assignments of which another commit failed.
+// withoutFailed removes the commits of assignments that had another commit fail.
 func withoutFailed(batch, failed []pendingCommit) []pendingCommit {
 	owners := make(map[*assignment]bool, len(failed))
 	for _, f := range failed {
@@ -65,19 +65,18 @@ func withoutFailed(batch, failed []pendingCommit) []pendingCommit {
 	return slices.DeleteFunc(batch, func(p pendingCommit) bool { return owners[p.partition.owner] })
 }
 
-// isExpelled reports whether the group continues without this member, so that it accepts no commit
-// of what the member owned. ILLEGAL_GENERATION does not mean that: the broker knows the member in a
-// newer generation than the client has heard of, as while the group joins, and the next attempt has
-// it.
+// isExpelled reports whether the group has continued without this member and accepts none of its
+// commits any more. ILLEGAL_GENERATION does not mean that: the broker knows the member in a newer
+// generation than the client has heard of, for example during a join, and the next attempt uses it.
 func isExpelled(err error) bool {
 	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.FencedMemberEpoch)
 }
 
-// sendCommits makes one OffsetCommit request. It returns the commits that failed.
+// sendCommits sends one OffsetCommit request. It returns the commits that failed.
 //
 // The request is built here because kgo's own commit, when it is refused with UNKNOWN_MEMBER_ID or
-// ILLEGAL_GENERATION, joins again without reporting that the partitions were lost, although another
-// member may have owned them meanwhile. Here the heartbeat finds that out, which ends the
+// ILLEGAL_GENERATION, rejoins without reporting the partitions as lost, although another member may
+// have owned them in between. With our own request, the heartbeat detects this and ends the
 // assignments first.
 func (c *committer) sendCommits(ctx context.Context, batch []pendingCommit) ([]pendingCommit, error) {
 	if len(batch) == 0 {
@@ -134,7 +133,7 @@ func (c *committer) readResponse(
 	return rest, errors.Join(failures...)
 }
 
-// errorCodes returns the error codes of a response by partition.
+// errorCodes returns the error codes of a response, by partition.
 func errorCodes(response *kmsg.OffsetCommitResponse, batch []pendingCommit) map[topicPartition]int16 {
 	names := map[[16]byte]string{}
 	for _, pending := range batch {
@@ -153,7 +152,7 @@ func errorCodes(response *kmsg.OffsetCommitResponse, batch []pendingCommit) map[
 	return codes
 }
 
-// recordResult notes what the broker has confirmed, or that it refuses commit metadata.
+// recordResult records that the broker has confirmed a commit, or that it refuses commit metadata.
 func (c *committer) recordResult(pending pendingCommit, result error) {
 	c.assignments.mu.Lock()
 	defer c.assignments.mu.Unlock()
@@ -161,12 +160,12 @@ func (c *committer) recordResult(pending pendingCommit, result error) {
 	switch {
 	case result == nil:
 		p.tracker.ConfirmCommit(pending.commit.Version)
-		// The log may have been truncated below the committed offset meanwhile.
+		// The log may have been truncated below the committed offset in the meantime.
 		p.confirmed = min(pending.commit.Offset, p.tracker.Progress().Committable)
 	case errors.Is(result, kerr.OffsetMetadataTooLarge):
 		p.metadataRefused = true
-		c.log.Error("commit metadata refused by the broker, committing offsets only: "+
-			"raise its offset.metadata.max.bytes to 4096; a crash redelivers records that were settled",
-			append(p.logFields(), zap.Int("bytes", len(pending.commit.Metadata)))...)
+		c.log.Error("commit metadata refused by the broker, committing offsets only",
+			append(p.logFields(), zap.Int("bytes", len(pending.commit.Metadata)), zap.String("advice",
+				"raise the broker's offset.metadata.max.bytes to 4096; until then a crash redelivers settled records"))...)
 	}
 }

@@ -27,21 +27,22 @@ func (h *harness) injectFault(f kfake.Fault) (removeFault func()) {
 	}
 }
 
-// withRareCommits makes the final commit the only one.
+// withRareCommits leaves the final commit as the only one.
 func withRareCommits(_ *fakeStages, cfg *consume.Config) { cfg.CommitInterval = time.Hour }
 
-// withProtocol selects the consumer protocol of KIP-848 or the classic one.
+// withProtocol selects the consumer protocol of KIP-848, or the classic one.
 func withProtocol(consumerProtocol bool) func(*fakeStages, *consume.Config) {
 	return func(_ *fakeStages, cfg *consume.Config) { cfg.ConsumerProtocol = consumerProtocol }
 }
 
-// refuseCommits is a fault that refuses commits of the group; a negative count refuses all.
+// refuseCommits returns a fault that refuses commits of the group. A negative count refuses all of
+// them.
 func refuseCommits(err *kerr.Error, count int) kfake.Fault {
 	return kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: group, Err: err, Count: count}
 }
 
-// transientCommitErrors are commit errors that a retry may mend. The client handles some of them,
-// such as NOT_COORDINATOR, partly itself.
+// transientCommitErrors are commit errors that may go away with a retry. The client handles some of
+// them partly by itself, such as NOT_COORDINATOR.
 var transientCommitErrors = []*kerr.Error{
 	kerr.RebalanceInProgress, kerr.NotCoordinator, kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress,
 	kerr.RequestTimedOut, kerr.OffsetMetadataTooLarge, kerr.UnknownServerError, kerr.IllegalGeneration,

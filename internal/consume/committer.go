@@ -14,7 +14,7 @@ import (
 	"sluice/internal/record"
 )
 
-// commitTimeout bounds one round of commit requests, and the final commit of an assignment.
+// commitTimeout limits one round of commit requests, and the final commit of an assignment.
 const commitTimeout = 10 * time.Second
 
 var (
@@ -22,8 +22,8 @@ var (
 	finalCommitBackoff = backoff.Policy{Min: 100 * time.Millisecond, Max: 100 * time.Millisecond}
 )
 
-// committer commits what the trackers have to commit, with one commit in flight at a time, so that
-// commits gather more by themselves under load. Safe for concurrent use.
+// committer commits the pending commits of the trackers, with one commit in flight at a time, so
+// that commits batch by themselves under load. It is safe for concurrent use.
 type committer struct {
 	groupName   string
 	interval    time.Duration
@@ -33,10 +33,10 @@ type committer struct {
 	log         *zap.Logger
 	failure     *observe.Condition
 
-	changed chan struct{} // signals that a tracker has something to commit
-	urgent  chan struct{} // signals that a call waits for a commit
-	// slot is taken from building a commit to reading its response, so that no older commit passes
-	// a newer one. It is taken before assignments.mu.
+	changed chan struct{} // signaled when a tracker has something to commit
+	urgent  chan struct{} // signaled when a call is waiting for a commit
+	// slot is held from building a commit to reading its response, so that no older commit
+	// overtakes a newer one. It is taken before assignments.mu.
 	slot     chan struct{}
 	finished notify.Broadcaster // notified after each round of commits
 }
@@ -87,7 +87,7 @@ func (c *committer) run(ctx context.Context, onCommitted func()) {
 	}
 }
 
-// waitInterval waits for the commit interval, unless a call waits for a commit.
+// waitInterval waits for the commit interval, unless a call is waiting for a commit.
 func (c *committer) waitInterval(ctx context.Context) {
 	if c.interval <= 0 {
 		return
@@ -103,7 +103,7 @@ func (c *committer) waitInterval(ctx context.Context) {
 }
 
 // forceRecommit makes every tracker commit once more. A commit without a response may have reached
-// the broker after a newer one and set the group back.
+// the broker after a newer one and rewound the group.
 func (c *committer) forceRecommit() {
 	c.assignments.mu.Lock()
 	defer c.assignments.mu.Unlock()
@@ -114,10 +114,10 @@ func (c *committer) forceRecommit() {
 	}
 }
 
-// commitPending commits what live assignments have to commit. The retry partitions go in a request
-// of their own, because a broker may refuse them to a member of an older epoch (KIP-848). They wait
-// until their source partition's commit has succeeded: recovery takes a source record for settled
-// by the source's commit, or by a copy that is not settled itself.
+// commitPending commits what is pending in live assignments. The retry partitions go in a separate
+// request, because a broker may refuse them to a member of an older epoch (KIP-848). They wait
+// until their source partition's commit has succeeded: recovery considers a source record settled
+// if the source's commit says so, or if it has a copy that is not settled itself.
 func (c *committer) commitPending(ctx context.Context) error {
 	c.slot <- struct{}{}
 	defer func() { <-c.slot }()
@@ -133,7 +133,7 @@ func (c *committer) commitPending(ctx context.Context) error {
 }
 
 // finishAssignments fences assignments and, where their partitions are still owned, commits what
-// was settled until then: the source partitions first, as commitPending does.
+// was settled until then: the source partitions first, as in commitPending.
 func (c *committer) finishAssignments(workCtx context.Context, ending []*assignment, stillOwned bool) {
 	c.slot <- struct{}{}
 	defer func() { <-c.slot }()
@@ -157,7 +157,8 @@ func (c *committer) finishAssignments(workCtx context.Context, ending []*assignm
 	}
 }
 
-// finalCommitTimeout is short once the work context has ended, because the process is to exit.
+// finalCommitTimeout is short once the work context has ended, because the process is about to
+// exit.
 func finalCommitTimeout(workCtx context.Context) time.Duration {
 	if workCtx.Err() != nil {
 		return time.Second
@@ -165,8 +166,8 @@ func finalCommitTimeout(workCtx context.Context) time.Duration {
 	return commitTimeout
 }
 
-// commitUntilDone sends the final commits of assignments. No later commit makes up for one that
-// fails, so it retries until all are confirmed, ctx ends, or the group no longer knows this member.
+// commitUntilDone sends the final commits of assignments. No later commit makes up for a failed
+// one, so it retries until all are confirmed, ctx ends, or the group no longer knows this member.
 // It returns the commits that failed.
 func (c *committer) commitUntilDone(ctx context.Context, batch []pendingCommit) ([]pendingCommit, error) {
 	failed := batch
@@ -205,7 +206,7 @@ func (c *committer) logIntent(ctx context.Context, records []*record.Record) err
 	return nil
 }
 
-// clearIntent takes logIntent back for records on which the vendor did not act.
+// clearIntent withdraws the intents of records on which the vendor did not act.
 func (c *committer) clearIntent(records []*record.Record) {
 	for _, r := range records {
 		r.Entry.ClearIntent()

@@ -7,17 +7,17 @@
 //	assigned (paused) -> recovered (fetched) -> draining -> fenced, committed, forgotten
 //
 // Recovery reads the committed offsets with their metadata, the log's start and end offsets, and
-// the records between them in the retry partitions, so that a record which an earlier owner wrote
-// to a retry topic but did not commit is not handled twice. Nothing is delivered before that.
+// the records between them in the retry partitions, so that a record that an earlier owner wrote to
+// a retry topic but did not commit is not handled twice. Nothing is delivered before that.
 //
-// When partitions are revoked, records in flight are waited for as long as calls may run. Then the
-// trackers are fenced: what settles later is never committed, because by then the broker would
+// When partitions are revoked, the records in flight may finish for as long as calls may run. Then
+// the trackers are fenced, and nothing that settles later is committed: by then the broker would
 // accept a commit from a member that no longer owns the partition.
 //
-// Each responsibility has a type of its own: assignments is the table of owned partitions, recovery
+// Each responsibility has its own type: assignments is the table of owned partitions, recovery
 // prepares them, sourceFetcher and retryFetcher poll, pauser decides which partitions are fetched,
-// fetchFaults handles what could not be fetched, committer commits, and drainer ends assignments.
-// Group wires them together.
+// fetchFaults handles fetch errors, committer commits, and drainer ends assignments. Group wires
+// them together.
 package consume
 
 import (
@@ -29,21 +29,21 @@ import (
 	"sluice/internal/record"
 )
 
-// RetryTier is one retry topic. A record in it is due Delay after it was written.
+// RetryTier is one retry topic. A record in it is due once Delay has passed since it was written.
 type RetryTier struct {
 	Topic string
 	Delay time.Duration
 }
 
-// StartPosition is where a group without any committed offset begins.
+// StartPosition is where a group without any committed offset starts.
 type StartPosition struct {
-	// Latest begins at the end of each partition, At at its first record of that time or later.
-	// With neither, a partition is read from the start of its log.
+	// Latest starts at the end of each partition; At starts at its first record of that time or
+	// later. With neither, a partition is read from the start of its log.
 	Latest bool
 	At     time.Time
 }
 
-// LostOffsetPolicy decides what happens when a committed offset is no longer in the log.
+// LostOffsetPolicy determines what happens when a committed offset is no longer in the log.
 type LostOffsetPolicy string
 
 // The policies for a lost offset.
@@ -58,24 +58,24 @@ const (
 type Config struct {
 	Topic string
 	Group string
-	// ClientOptions are what every client of the process shares: seed brokers, TLS, SASL, dialer
-	// and logger.
+	// ClientOptions are the options that every client of the process has: seed brokers, TLS, SASL,
+	// dialer and logger.
 	ClientOptions []kgo.Opt
 	// RetryTiers are the retry topics to read in ascending order of delay, including those that are
 	// no longer configured but not yet empty.
 	RetryTiers   []RetryTier
 	Start        StartPosition
 	OnOffsetLost LostOffsetPolicy
-	// MaxInFlight and MaxInFlightBytes bound the source records in flight. Retry records have a
-	// budget of the same size of their own.
+	// MaxInFlight and MaxInFlightBytes limit the source records in flight. Retry records have a
+	// separate budget of the same size.
 	MaxInFlight      int
 	MaxInFlightBytes int
 	// MaxRecordBytes is the largest record that a retry or dead-letter topic accepts.
 	MaxRecordBytes int
-	// CommitInterval is the least time between two commits. With 0, a commit follows as soon as
-	// something settled and the previous commit was confirmed.
+	// CommitInterval is the minimum time between two commits. If it is 0, a commit follows as soon
+	// as something has settled and the previous commit is confirmed.
 	CommitInterval time.Duration
-	// DrainTimeout bounds how long an ending assignment waits for calls in flight.
+	// DrainTimeout limits how long an ending assignment waits for calls in flight.
 	DrainTimeout     time.Duration
 	RebalanceTimeout time.Duration
 	// ConsumerProtocol joins with the consumer protocol of KIP-848 instead of the classic one.
@@ -94,13 +94,13 @@ func (c Config) retryTopics() []string {
 // allTopics returns the names of the source topic and the retry topics.
 func (c Config) allTopics() []string { return append([]string{c.Topic}, c.retryTopics()...) }
 
-// Handler takes the records that were fetched. It must end every record with Settle or Release, or
-// pass it on to someone who does.
+// Handler receives fetched records. It must end every record with Settle or Release, or pass it on
+// to a stage that does.
 type Handler interface {
-	// Handle may block, for example on a schema registry, but no longer than the assignments of its
-	// records last: after NotifyDraining it must check Draining of each record again.
+	// Handle may block, for example on a schema registry, but not after the assignments of its
+	// records have ended: after NotifyDraining it must check Draining of each record again.
 	Handle(ctx context.Context, records []*record.Record)
-	// NotifyDraining reports that an assignment is ending: whoever holds records or waits must
-	// check their Draining.
+	// NotifyDraining reports that an assignment is ending. Every stage that has unsettled records
+	// or is waiting must check their Draining.
 	NotifyDraining()
 }

@@ -54,7 +54,7 @@ func TestRetryRecordsAreDeliveredWhenDue(t *testing.T) {
 	})
 }
 
-func TestRebalancesCauseNoDuplicate(t *testing.T) {
+func TestRebalancesCauseNoDuplicates(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestRebalancesCauseNoDuplicate(t *testing.T) {
 	}
 }
 
-func TestSettledRecordsAreNotOfUnknownOutcomeAfterACrash(t *testing.T) {
+func TestSettledRecordsHaveNoUnknownOutcomeAfterACrash(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.produceRecords(90, alwaysOK)
@@ -102,7 +102,7 @@ func TestSettledRecordsAreNotOfUnknownOutcomeAfterACrash(t *testing.T) {
 	})
 }
 
-func TestRecordsOfACallInFlightAtACrashAreOfUnknownOutcome(t *testing.T) {
+func TestCallsInFlightAtACrashHaveAnUnknownOutcome(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.produceRecords(30, alwaysOK)
@@ -126,7 +126,7 @@ func TestRecoverySettlesSourceRecordsWithACopyInARetryTopic(t *testing.T) {
 		h := newHarness(t)
 		h.produceRecords(9, func(int) string { return "retry once" })
 		a := h.startMember(1, 0, withRareCommits)
-		testkit.AdvanceClock(5 * time.Second) // all are in the tier, and the only commit was sent before
+		testkit.AdvanceClock(5 * time.Second) // all are in the retry topic, after the only commit
 		a.crashMember()
 		b := h.startMember(2, 0, nil)
 		h.awaitCommitted(9)

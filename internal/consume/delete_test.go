@@ -11,7 +11,7 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// checkLogStart checks the start offset of a retry partition's log.
+// checkLogStart checks the log start offset of a retry partition.
 func (h *harness) checkLogStart(topic string, partition int32, want int64) {
 	h.t.Helper()
 	if got := h.Cluster().PartitionInfo(topic, partition).LogStartOffset; got != want {
@@ -19,8 +19,8 @@ func (h *harness) checkLogStart(topic string, partition int32, want int64) {
 	}
 }
 
-// Settled and committed records are deleted, because the broker forgets the group's offsets of
-// retry topics after a while.
+// Settled and committed records are deleted, because the broker eventually expires the group's
+// offsets in retry topics.
 func TestSettledRetryRecordsAreDeleted(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)

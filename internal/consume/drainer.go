@@ -7,7 +7,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// drainer ends assignments: at a revoke on the group client's goroutine, at a stop on that of
+// drainer ends assignments: on a revoke from the group client's goroutine, on a stop from that of
 // Group.Run.
 type drainer struct {
 	timeout     time.Duration
@@ -19,9 +19,9 @@ type drainer struct {
 	log         *zap.Logger
 }
 
-// endAssignments ends the assignments of source partitions. No new call starts that could not
-// finish in time, and what is in flight is waited for, unless the partitions are no longer owned or
-// workCtx ends. Then the trackers are fenced and the final commits are sent.
+// endAssignments ends the assignments of source partitions. No call starts any more that could not
+// finish in time, and it waits for the records in flight, unless the partitions are no longer owned
+// or workCtx ends. Then the trackers are fenced and the final commits are sent.
 func (d *drainer) endAssignments(workCtx context.Context, numbers []int32, stillOwned bool) {
 	<-d.clients.joined
 	ending, others := d.assignments.beginEnding(numbers)
@@ -49,7 +49,7 @@ func (d *drainer) endAssignments(workCtx context.Context, numbers []int32, still
 	d.handler.NotifyDraining()
 }
 
-// waitIdle waits until no record of the assignments is in flight, at most the drain timeout.
+// waitIdle waits until no record of the assignments is in flight, for at most the drain timeout.
 func (d *drainer) waitIdle(workCtx context.Context, ending []*assignment) {
 	deadline := time.NewTimer(d.timeout)
 	defer deadline.Stop()

@@ -10,9 +10,9 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// With an older epoch, the next owner's client would take the log for truncated where that epoch
-// ended, and read records again.
-func TestCommitHasTheEpochOfTheRecordBeforeItAfterLeadersMoved(t *testing.T) {
+// With an older epoch, the next owner's client would assume that the log was truncated where that
+// epoch ended, and read records again.
+func TestCommitHasTheLeaderEpochOfThePrecedingRecord(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarnessWithBrokers(t, 3)
 		var free atomic.Bool

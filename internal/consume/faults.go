@@ -12,34 +12,34 @@ import (
 	"sluice/internal/offset"
 )
 
-// fetchState is whether a partition can be fetched.
+// fetchState states whether a partition can be fetched.
 type fetchState uint8
 
 const (
 	fetchHealthy fetchState = iota
-	// fetchFailed: it is paused, because the client would retry at once.
+	// fetchFailed: the partition is paused, because the client would retry immediately.
 	fetchFailed
-	// fetchRetrying: it is fetched again, and healthy if that does not fail.
+	// fetchRetrying: the partition is being fetched again, and is healthy if that does not fail.
 	fetchRetrying
 	// fetchImpossible: no later fetch can succeed.
 	fetchImpossible
 )
 
-// fetchFaults handles the errors that fetches return: partitions that cannot be fetched, lost
-// offsets, and truncated logs.
+// fetchFaults handles fetch errors: partitions that cannot be fetched, lost offsets, and truncated
+// logs.
 type fetchFaults struct {
 	assignments *assignments
 	pauser      *pauser
 	handler     Handler
 	log         *zap.Logger
-	// wakeRecovery makes recovery look for assignments to recover.
+	// wakeRecovery makes recovery check for assignments to recover.
 	wakeRecovery func()
 
 	active map[topicPartition]*fetchFault // guarded by assignments.mu
 }
 
-// fetchFault is a fault of one partition from its first failed fetch to the first interval without
-// one.
+// fetchFault is a fault of one partition, from its first failed fetch until an interval passes
+// without a failed one.
 type fetchFault struct {
 	condition *observe.Condition
 	recurred  bool // it was reported since retryFailed last ran
@@ -54,8 +54,8 @@ func newFetchFaults(
 	}
 }
 
-// handleErrors handles the errors of a poll. Call it before the records of the poll are tracked:
-// those that follow a truncation are new, although their offsets were seen before.
+// handleErrors handles the errors of a poll. It must be called before the records of the poll are
+// tracked: records that follow a truncation are new, although their offsets were seen before.
 func (f *fetchFaults) handleErrors(ctx context.Context, fetches kgo.Fetches) {
 	for _, e := range fetches.Errors() {
 		if isStopping(ctx, e.Err) || errors.Is(e.Err, context.DeadlineExceeded) {
@@ -65,7 +65,7 @@ func (f *fetchFaults) handleErrors(ctx context.Context, fetches kgo.Fetches) {
 		var loss *kgo.ErrDataLoss
 		switch {
 		case errors.As(e.Err, &loss):
-			f.continueFromCut(loss)
+			f.continueAfterTruncation(loss)
 		case errors.Is(e.Err, kerr.OffsetOutOfRange) && e.Topic == f.assignments.sourceTopic:
 			if f.assignments.loseOffset(e.Partition) {
 				f.log.Error("offset lost, partition held", append(at.logFields(), zap.Error(e.Err))...)
@@ -76,12 +76,12 @@ func (f *fetchFaults) handleErrors(ctx context.Context, fetches kgo.Fetches) {
 	}
 }
 
-// isStopping reports whether an error only means that the pipeline stops.
+// isStopping reports whether an error only means that the pipeline is stopping.
 func isStopping(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed)
 }
 
-// markFailed pauses a partition that could not be fetched until retryFailed runs.
+// markFailed pauses a partition whose fetch failed until retryFailed runs.
 func (f *fetchFaults) markFailed(at topicPartition, err error) {
 	f.assignments.mu.Lock()
 	defer f.assignments.mu.Unlock()
@@ -105,15 +105,15 @@ func (f *fetchFaults) markFailed(at topicPartition, err error) {
 	f.assignments.updateHold()
 }
 
-// retryFailed resumes partitions whose last fetch failed, and ends the faults that did not recur
-// since it last ran.
+// retryFailed resumes partitions whose last fetch failed, and ends the faults that have not
+// recurred since it last ran.
 func (f *fetchFaults) retryFailed() {
 	f.assignments.mu.Lock()
 	defer f.assignments.mu.Unlock()
 	for at, fault := range f.active {
 		p := f.assignments.findPartition(at)
 		switch a := f.assignments.byNumber[at.number]; {
-		case a != nil && a.ending: // it is not fetched any more
+		case a != nil && a.ending: // no longer fetched
 		case p != nil && p.fetchState == fetchImpossible:
 		case fault.recurred:
 			fault.recurred = false
@@ -143,20 +143,20 @@ func (f *fetchFaults) forgetPartitions(ended []*assignment) {
 	}
 }
 
-// continueFromCut continues a truncated partition where the client continues it. Offsets that were
-// seen before may be fetched again with other records. Records that were fetched below the cut are
-// still owed; those that are gone from the log are released.
-func (f *fetchFaults) continueFromCut(loss *kgo.ErrDataLoss) {
+// continueAfterTruncation prepares a truncated partition for the position from which the client
+// continues. Offsets that were seen before may now have different records. Records fetched from
+// below the truncation point must still be settled; those that the log has lost are released.
+func (f *fetchFaults) continueAfterTruncation(loss *kgo.ErrDataLoss) {
 	tracked := f.truncatePartition(loss)
 	at := topicPartition{loss.Topic, loss.Partition}
-	f.log.Error("log truncated, continuing from the cut", append(at.logFields(), zap.Int64("offset", loss.ResetTo))...)
+	f.log.Error("log truncated, continuing from the truncation point", append(at.logFields(), zap.Int64("offset", loss.ResetTo))...)
 	if tracked {
 		f.handler.NotifyDraining()
 	}
 }
 
-// truncatePartition reports whether the truncated partition was recovered, so that it has a
-// tracker.
+// truncatePartition truncates the partition's tracker, and reports whether it has one: it has none
+// before it is recovered.
 func (f *fetchFaults) truncatePartition(loss *kgo.ErrDataLoss) (tracked bool) {
 	t := f.assignments
 	t.mu.Lock()
@@ -165,7 +165,7 @@ func (f *fetchFaults) truncatePartition(loss *kgo.ErrDataLoss) (tracked bool) {
 	if a == nil || a.ending {
 		return false
 	}
-	if a.source == nil { // the recovery begins at the cut instead of the committed offset
+	if a.source == nil { // recovery will start at the truncation point, not at the commit
 		if loss.Topic == t.sourceTopic {
 			a.committed = offset.Commit{Offset: loss.ResetTo, Epoch: -1}
 			f.pauser.removeReason(pauseOffsetLost, topicPartition{loss.Topic, loss.Partition})
@@ -182,7 +182,7 @@ func (f *fetchFaults) truncatePartition(loss *kgo.ErrDataLoss) (tracked bool) {
 	return true
 }
 
-// logFields name a partition. Errors that concern no partition have no topic.
+// logFields returns the log fields of a partition. Errors that concern no partition have no topic.
 func (at topicPartition) logFields() []zap.Field {
 	if at.topic == "" {
 		return nil

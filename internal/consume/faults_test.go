@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// newTestFaults returns the fetch faults of a member that owns partition 1 of the source, and what
-// they log.
+// newTestFaults returns the fetchFaults of a member that owns partition 1 of the source, and the
+// logs that they write.
 func newTestFaults() (*fetchFaults, *assignment, *observer.ObservedLogs) {
 	pauser, _, _ := newTestPauser()
 	table := newAssignments("orders", pauser, nil)

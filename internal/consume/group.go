@@ -24,13 +24,13 @@ type Group struct {
 	committer   *committer
 }
 
-// NewGroup creates the group without dialing a broker. Run joins.
+// NewGroup creates the group without connecting to a broker. Run joins it.
 func NewGroup(cfg Config, obs *observe.Pipeline, log *zap.Logger) (*Group, error) {
 	clients, err := newClients(cfg)
 	if err != nil {
 		return nil, err
 	}
-	pauser := newPauser(clients.fetcherOf)
+	pauser := newPauser(clients.clientFor)
 	assignments := newAssignments(cfg.Topic, pauser, obs)
 	return &Group{
 		cfg: cfg, obs: obs, log: log, clients: clients, pauser: pauser, assignments: assignments,
@@ -38,11 +38,11 @@ func NewGroup(cfg Config, obs *observe.Pipeline, log *zap.Logger) (*Group, error
 	}, nil
 }
 
-// Producer returns the client that produces to the retry and dead-letter topics. It stays open
-// until Close.
+// Producer returns the client that produces to the retry and dead-letter topics. It is usable until
+// Close.
 func (g *Group) Producer() *kgo.Client { return g.clients.retry }
 
-// OwnedPartitions returns how many partitions of the source topic this instance owns, of how many
+// OwnedPartitions returns how many partitions of the source topic this instance owns, and how many
 // there were at the last recovery.
 func (g *Group) OwnedPartitions() (owned, all int) { return g.assignments.countOwned() }
 
@@ -52,16 +52,16 @@ func (g *Group) LogIntent(ctx context.Context, records []*record.Record) error {
 	return g.committer.logIntent(ctx, records)
 }
 
-// ClearIntent takes LogIntent back for records on which the vendor did not act.
+// ClearIntent withdraws the intents of records on which the vendor did not act.
 func (g *Group) ClearIntent(records []*record.Record) { g.committer.clearIntent(records) }
 
-// Close closes the client of the retry and dead-letter topics. Call it when nothing is produced
-// through Producer any more.
+// Close closes the client of the retry and dead-letter topics. Call it once nothing uses Producer
+// any more.
 func (g *Group) Close() { g.clients.retry.Close() }
 
-// Run joins the group and fetches until fetchCtx ends; then it drains what is in flight, commits
-// and leaves the group. The end of workCtx cuts that short: nothing is waited for, and still
-// nothing is committed beyond what is settled. It returns an error that no retry can mend.
+// Run joins the group and fetches until fetchCtx ends. Then it drains what is in flight, commits
+// and leaves the group. If workCtx ends, it stops waiting, but still commits nothing that is not
+// settled. It returns only errors that a retry cannot fix.
 func (g *Group) Run(fetchCtx, workCtx context.Context, handler Handler) error {
 	if err := commitStartPosition(fetchCtx, g.cfg, g.clients.admin, g.log); err != nil && fetchCtx.Err() == nil {
 		return err
@@ -77,14 +77,14 @@ func (g *Group) Run(fetchCtx, workCtx context.Context, handler Handler) error {
 	}
 	err := m.run(fetchCtx, workCtx)
 	// Closing waits for the response to a request in flight, such as a join. Once the work context
-	// has ended it gets the time for leaving and no more.
+	// has ended, it may take leaveTimeout and no longer.
 	stop := context.AfterFunc(workCtx, func() { time.AfterFunc(leaveTimeout, cancelClient) })
 	defer stop()
 	g.clients.group.CloseAllowingRebalance()
 	return err
 }
 
-// membership is what runs from joining the group to leaving it.
+// membership is the state of a group member, from joining to leaving.
 type membership struct {
 	cfg         Config
 	clients     *clients
@@ -127,8 +127,8 @@ func (g *Group) newMembership(handler Handler) *membership {
 	return m
 }
 
-// clientOptions are the options of the group client. Its callbacks run on the client's goroutine;
-// those that use the client wait until it is known.
+// clientOptions returns the options of the group client. Its callbacks run on the client's
+// goroutine; those that use the client wait until it is set.
 func (m *membership) clientOptions(workCtx context.Context) []kgo.Opt {
 	return append(groupClientOptions(m.cfg),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, added map[string][]int32) {
@@ -149,7 +149,7 @@ func (m *membership) clientOptions(workCtx context.Context) []kgo.Opt {
 	)
 }
 
-// run fetches until fetchCtx ends or something fails for good, then drains and commits.
+// run fetches until fetchCtx ends or a permanent error occurs, then drains and commits.
 func (m *membership) run(fetchCtx, workCtx context.Context) error {
 	fetchCtx, stopFetching := context.WithCancel(fetchCtx)
 	defer stopFetching()
@@ -167,11 +167,11 @@ func (m *membership) run(fetchCtx, workCtx context.Context) error {
 	case failure = <-m.failed:
 	}
 	stopFetching()
-	// A fetcher may be blocked in Handle with records that only the end of their assignment
-	// releases.
+	// A fetcher may be blocked in Handle with records that are released only when their assignment
+	// ends.
 	m.endAll(workCtx)
 	fetching.Wait()
-	m.endAll(workCtx) // what was assigned meanwhile
+	m.endAll(workCtx) // assigned in the meantime
 	stopCommitting()
 	committing.Wait()
 	return failure
@@ -190,7 +190,7 @@ func (m *membership) endAll(workCtx context.Context) {
 	}
 }
 
-// fail ends run with an error that no retry can mend.
+// fail ends run with an error that a retry cannot fix.
 func (m *membership) fail(err error) {
 	select {
 	case m.failed <- err:

@@ -67,8 +67,8 @@ func (h *harness) newClient(options ...kgo.Opt) *kgo.Client {
 	return testkit.NewClient(h.t, h.Platform, append(options, kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 }
 
-// produceRecords produces records to the source round robin. plan returns the value of each, which
-// says what fakeStages does with it.
+// produceRecords produces records to the source, round robin over its partitions. plan returns the
+// value of each record, which determines what fakeStages does with it.
 func (h *harness) produceRecords(count int, plan func(i int) string) {
 	h.t.Helper()
 	for i := range count {
@@ -82,7 +82,7 @@ func (h *harness) produceRecords(count int, plan func(i int) string) {
 	}
 }
 
-// alwaysOK is a plan in which the vendor accepts every record.
+// alwaysOK plans records that the vendor accepts.
 func alwaysOK(int) string { return "ok" }
 
 // fakeVendor counts deliveries by origin.
@@ -107,8 +107,8 @@ func (v *fakeVendor) countDeliveries() (delivered, duplicates int) {
 	return delivered, duplicates
 }
 
-// fakeStages plays the stages between consume and settle. It takes a random time for each record
-// and then does what the record's value says.
+// fakeStages stands in for the stages between consume and settle. It takes a random time for each
+// record, and then does what the record's value requests.
 type fakeStages struct {
 	t          *testing.T
 	harness    *harness
@@ -117,7 +117,7 @@ type fakeStages struct {
 	rng        *rand.Rand
 	running    sync.WaitGroup
 	maxLatency time.Duration
-	isStuck    func(*record.Record) bool // such a record is kept until its assignment ends
+	isStuck    func(*record.Record) bool // such a record stays unsettled until its assignment ends
 	logIntents bool                      // the intent of every record is committed first
 	beforeCall func(*record.Record)      // runs before the vendor is called; may block
 
@@ -133,8 +133,8 @@ func (s *fakeStages) NotifyDraining() {
 	s.drainNotified = make(chan struct{})
 }
 
-// Handle starts a goroutine for each record that takes time, and one for all others: thousands of
-// goroutines at once are more than the race detector can handle.
+// Handle starts a goroutine for each record that takes time, and one for all others, because the
+// race detector cannot handle thousands of goroutines.
 func (s *fakeStages) Handle(ctx context.Context, records []*record.Record) {
 	var quick, stuck []*record.Record
 	for _, r := range records {
@@ -167,7 +167,7 @@ func (s *fakeStages) handleQuick(ctx context.Context, records []*record.Record) 
 	}
 }
 
-// holdStuck keeps records until they are no longer stuck or their assignment ends.
+// holdStuck waits until records are no longer stuck or their assignment ends.
 func (s *fakeStages) holdStuck(ctx context.Context, records []*record.Record) {
 	for len(records) > 0 {
 		s.mu.Lock()
@@ -219,7 +219,7 @@ func (s *fakeStages) handleRecord(ctx context.Context, r *record.Record, latency
 	_ = s.settler.Settle(ctx, []record.Outcome{outcome})
 }
 
-// plannedOutcome returns the outcome that the value of a record plans.
+// plannedOutcome returns the outcome that a record's value plans.
 func plannedOutcome(r *record.Record) record.Outcome {
 	o := record.Outcome{
 		Record: r, OperationName: "crmcom.purchases", Attempt: r.Attempt + 1, Disposition: record.DispositionDelivered,
@@ -246,8 +246,8 @@ type member struct {
 	stopped                chan struct{}
 }
 
-// startMember starts a member whose stages take up to maxLatency for each record. change may change
-// the stages and the configuration.
+// startMember starts a member whose stages take up to maxLatency for each record. change adjusts
+// the stages and the configuration; it may be nil.
 func (h *harness) startMember(
 	seed uint64, maxLatency time.Duration, change func(*fakeStages, *consume.Config),
 ) *member {
@@ -306,7 +306,8 @@ func (m *member) stopCleanly() {
 	m.stopWork()
 }
 
-// crashMember cuts the member off from the broker and stops it: what it still does reaches nobody.
+// crashMember cuts the member off from the broker and then stops it, so that none of its later
+// requests have an effect.
 func (m *member) crashMember() {
 	m.uplink.CutConnections()
 	m.stopWork()
@@ -314,8 +315,7 @@ func (m *member) crashMember() {
 	<-m.stopped
 }
 
-// awaitCommitted waits until the group has committed all of the records that produceRecords
-// produced.
+// awaitCommitted waits until the group has committed all n records that produceRecords produced.
 func (h *harness) awaitCommitted(count int) {
 	h.t.Helper()
 	for p := range numParts {

@@ -14,7 +14,8 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// checkHold checks the hold reason of the member. An empty reason means that nothing is held.
+// checkHold checks the hold reason that the member reports. An empty reason means that nothing is
+// held.
 func (m *member) checkHold(want string) {
 	m.harness.t.Helper()
 	got := ""
@@ -26,7 +27,7 @@ func (m *member) checkHold(want string) {
 	}
 }
 
-// refuseFetches is a fault that refuses every fetch of partition 1 of a topic.
+// refuseFetches returns a fault that refuses every fetch of partition 1 of a topic.
 func refuseFetches(topic string) kfake.Fault {
 	return kfake.Fault{
 		Keys: []kmsg.Key{kmsg.Fetch}, Topic: topic, Partitions: []int32{1}, Count: -1,
@@ -34,8 +35,9 @@ func refuseFetches(topic string) kfake.Fault {
 	}
 }
 
-// A partition that cannot be fetched is held, is fetched at intervals, and blocks no other.
-func TestUnreadablePartitionIsHeldAndContinuesByItself(t *testing.T) {
+// A partition that cannot be fetched is held and retried at intervals, and it does not hold up the
+// others.
+func TestUnreadablePartitionIsHeldAndResumesByItself(t *testing.T) {
 	for topic, want := range map[string]struct{ before, after int }{source: {12, 15}, tier10s: {11, 12}} {
 		t.Run(topic, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
@@ -45,7 +47,7 @@ func TestUnreadablePartitionIsHeldAndContinuesByItself(t *testing.T) {
 					h.produceCopy(tier10s, p, 1000, 1, time.Now().Add(time.Minute), "earlier")
 				}
 				m := h.startMember(1, 0, nil)
-				testkit.AdvanceClock(time.Second) // it is recovered
+				testkit.AdvanceClock(time.Second) // until it is recovered
 				refused := h.Cluster().Fault(refuseFetches(topic))
 				if topic == source {
 					h.produceToPartition(1, 3)
@@ -66,7 +68,7 @@ func TestUnreadablePartitionIsHeldAndContinuesByItself(t *testing.T) {
 	}
 }
 
-// A retry partition that cannot be read holds its own source partition and no other.
+// A retry partition that cannot be read holds only its own source partition.
 func TestUnreadableRetryPartitionHoldsOnlyItsOwnRecovery(t *testing.T) {
 	faults := map[string]func(*harness) (undo func()){
 		"refused": func(h *harness) func() {
@@ -113,8 +115,8 @@ func TestUnreadableRetryPartitionHoldsOnlyItsOwnRecovery(t *testing.T) {
 	}
 }
 
-// A recreated topic has other records at the committed offsets. It is held until the connector
-// restarts.
+// In a recreated topic, the committed offsets belong to other records. It is held until the
+// connector restarts.
 func TestRecreatedTopicIsHeldAsUnreadable(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
@@ -148,7 +150,7 @@ func TestRecreatedTopicIsHeldAsUnreadable(t *testing.T) {
 	})
 }
 
-// A batch that decompresses to more than the limit is not read, and never given up silently.
+// A batch that decompresses to more than the limit is not read, and never silently skipped.
 func TestVolumeBatchAboveTheDecompressionLimitIsHeld(t *testing.T) {
 	testkit.SkipUnlessVolume(t)
 	testkit.RunInBubble(t, func(t *testing.T) {

@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// reportTimeout bounds how long a progress report waits for end offsets.
+	// reportTimeout limits how long a progress report waits for end offsets.
 	reportTimeout = 2 * time.Second
 	// deletionEvery is the number of housekeeping intervals between two deletions.
 	deletionEvery = 12
 )
 
-// housekeeper does what recurs while a pipeline runs.
+// housekeeper does the recurring work of a pipeline.
 type housekeeper struct {
 	assignments *assignments
 	reporter    *progressReporter
@@ -37,8 +37,8 @@ func (h *housekeeper) runInterval(ctx context.Context) {
 	}
 }
 
-// progressReporter reports lag and age of each partition. It lists end offsets, because fetches
-// bring none while nothing is polled, which is when the lag grows.
+// progressReporter reports the lag and age of each partition. It lists end offsets, because fetches
+// return none while nothing is polled, and that is when the lag grows.
 type progressReporter struct {
 	topics      []string
 	admin       *kadm.Client
@@ -49,7 +49,7 @@ type progressReporter struct {
 func (r *progressReporter) reportProgress(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
-	ends, _ := r.admin.ListEndOffsets(ctx, r.topics...) // without it the last fetched end is used
+	ends, _ := r.admin.ListEndOffsets(ctx, r.topics...) // on error the last fetched end is used
 	r.assignments.mu.Lock()
 	defer r.assignments.mu.Unlock()
 	now := time.Now()
@@ -73,8 +73,8 @@ func (r *progressReporter) reportPartition(reported *partition, ends kadm.Listed
 	r.obs.ReportPartition(reported.topic, reported.number, lag, age, progress.Unsettled)
 }
 
-// retryCleaner deletes what is settled and committed from retry partitions, so that a lost commit
-// does not bring it back: brokers forget the offsets of a topic that nothing is read from.
+// retryCleaner deletes settled and committed records from retry partitions, so that they are not
+// read again if the commit is lost: brokers expire the offsets of a topic that nothing reads.
 type retryCleaner struct {
 	admin       *kadm.Client
 	assignments *assignments
@@ -86,8 +86,8 @@ func newRetryCleaner(admin *kadm.Client, table *assignments, log *zap.Logger) *r
 		"deleting settled retry records failed, retrying", "deleting settled retry records recovered")}
 }
 
-// deleteSettled deletes the settled retry records of assignments. What fails is retried at the next
-// call.
+// deleteSettled deletes the settled retry records of assignments. Failed deletions are retried by
+// the next call.
 func (c *retryCleaner) deleteSettled(ctx context.Context, assignments []*assignment) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
@@ -115,7 +115,7 @@ func (c *retryCleaner) deleteSettled(ctx context.Context, assignments []*assignm
 	}
 }
 
-// listDeletable returns the offsets below which retry records may be deleted.
+// listDeletable returns, for each retry partition, the offset below which records may be deleted.
 func (c *retryCleaner) listDeletable(assignments []*assignment) kadm.Offsets {
 	deletable := kadm.Offsets{}
 	c.assignments.mu.Lock()

@@ -15,8 +15,8 @@ import (
 )
 
 // The second owner skips the late copy, because it has the source record itself, and commits the
-// copy as settled beyond an older retry record. The third owner must not conclude that the source
-// record is settled.
+// copy as settled beyond an older retry record. The third owner must not conclude from that that
+// the source record is settled.
 func TestSkippedLateCopyDoesNotSettleItsOrigin(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
@@ -42,7 +42,7 @@ func TestSkippedLateCopyDoesNotSettleItsOrigin(t *testing.T) {
 	})
 }
 
-// Here the late copy is also newer than the copy that is still to be delivered.
+// In this case, the late copy is also newer than the copy that is still to be delivered.
 func TestSkippedLateCopyDoesNotReplaceAnotherCopy(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
@@ -72,7 +72,7 @@ func TestSkippedLateCopyDoesNotReplaceAnotherCopy(t *testing.T) {
 
 // The source's commit contains the origin of every delivered copy, so the commit of a retry
 // partition waits for it. While the source cannot be committed, calls wait for their intents, and
-// the records come back unsettled.
+// their records are released unsettled.
 func TestRetryPartitionIsCommittedAfterItsSourcePartition(t *testing.T) {
 	for _, end := range []string{"crash", "leave"} {
 		t.Run(end, func(t *testing.T) {

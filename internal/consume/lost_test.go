@@ -14,7 +14,7 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// commitFirst commits an offset for the group before it has any member.
+// commitFirst commits an offset for the group before the group has a member.
 func (h *harness) commitFirst(offset int64) {
 	h.t.Helper()
 	h.commitFirstWith(offset, "")
@@ -96,8 +96,8 @@ func TestLostOffsetFollowsItsPolicy(t *testing.T) {
 	}
 }
 
-// The records below the lost offset that the log has then were never read.
-func TestLostOffsetStaysLostWhenTheLogGrowsPastIt(t *testing.T) {
+// Records that the log later has below the lost offset were never read.
+func TestLostOffsetIsStillLostAfterTheLogGrowsPastIt(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.produceToFirst(10)
@@ -112,9 +112,9 @@ func TestLostOffsetStaysLostWhenTheLogGrowsPastIt(t *testing.T) {
 	})
 }
 
-// The client finds out by the committed epoch that the log was truncated below the committed
+// The client detects from the committed epoch that the log was truncated below the committed
 // offset.
-func TestCommitBeyondATruncationContinuesFromTheCut(t *testing.T) {
+func TestCommitBeyondATruncationResumesAtTheTruncationPoint(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.commits.AllowRewinds()

@@ -27,7 +27,7 @@ func (h *harness) onlyMemberID() string {
 	return ""
 }
 
-// fakeHeartbeats responds to a member's heartbeats in place of the coordinator while frozen is set,
+// fakeHeartbeats responds to a member's heartbeats instead of the coordinator while frozen is set,
 // so that the session ends without the member noticing.
 func (h *harness) fakeHeartbeats(member string, frozen *atomic.Bool) *atomic.Int32 {
 	var responded atomic.Int32
@@ -42,9 +42,9 @@ func (h *harness) fakeHeartbeats(member string, frozen *atomic.Bool) *atomic.Int
 	return &responded
 }
 
-// A member that was frozen beyond its session must not change what another one did meanwhile,
-// whichever request finds out first.
-func TestMemberThatReturnsAfterItsSessionChangesNothing(t *testing.T) {
+// A member that was frozen for longer than its session must not change what another member did in
+// the meantime, whichever of its requests detects that first.
+func TestMemberThatOutlivesItsSessionChangesNothing(t *testing.T) {
 	for name, first := range map[string]kmsg.Key{
 		"commit is refused first": kmsg.OffsetCommit, "heartbeat is refused first": kmsg.Heartbeat,
 	} {

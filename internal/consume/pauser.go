@@ -2,19 +2,19 @@ package consume
 
 import "sync"
 
-// pauseReason is a set of reasons for which a partition is not fetched.
+// pauseReason is a bit set of reasons why a partition is paused.
 type pauseReason uint8
 
 const (
 	// pauseRecovery: the assignment is not recovered yet.
 	pauseRecovery pauseReason = 1 << iota
-	// pauseOffsetLost: the position is not in the log, and a fetch would fail again at once.
+	// pauseOffsetLost: the position is not in the log, and every fetch would fail again.
 	pauseOffsetLost
 	// pauseMetadataFull: the commit metadata has no room for more records.
 	pauseMetadataFull
-	// pauseFetchFailed: a fetch failed, and it is not time to retry it.
+	// pauseFetchFailed: a fetch failed, and its retry is not due yet.
 	pauseFetchFailed
-	// pauseDeferred: the next record of a retry partition is to be read later.
+	// pauseDeferred: the next record of a retry partition is not due yet.
 	pauseDeferred
 	// pauseEnding: the assignment is ending.
 	pauseEnding
@@ -27,36 +27,37 @@ type fetchControl interface {
 }
 
 // pauser decides which partitions are fetched, for both clients. A partition is paused while it has
-// at least one reason. Safe for concurrent use; its methods may be called with assignments.mu held.
+// at least one reason. It is safe for concurrent use, and its methods may be called with
+// assignments.mu held.
 type pauser struct {
-	fetcherOf func(topic string) fetchControl
+	clientFor func(topic string) fetchControl
 
 	mu      sync.Mutex // held while a client is called, so that pauses and resumes keep their order
 	reasons map[topicPartition]pauseReason
 }
 
-func newPauser(fetcherOf func(topic string) fetchControl) *pauser {
-	return &pauser{fetcherOf: fetcherOf, reasons: map[topicPartition]pauseReason{}}
+func newPauser(clientFor func(topic string) fetchControl) *pauser {
+	return &pauser{clientFor: clientFor, reasons: map[topicPartition]pauseReason{}}
 }
 
-// addReason pauses partitions for a reason, in addition to those that they are paused for.
+// addReason adds a pause reason to partitions. Those that had none are paused.
 func (p *pauser) addReason(reason pauseReason, partitions ...topicPartition) {
 	p.change(partitions, func(reasons pauseReason) pauseReason { return reasons | reason })
 }
 
-// removeReason resumes partitions that are paused for no other reason.
+// removeReason removes a pause reason from partitions. Those that have none left are resumed.
 func (p *pauser) removeReason(reason pauseReason, partitions ...topicPartition) {
 	p.change(partitions, func(reasons pauseReason) pauseReason { return reasons &^ reason })
 }
 
-// startPaused pauses partitions of new assignments for this reason alone.
+// startPaused pauses the partitions of new assignments, with this reason only.
 func (p *pauser) startPaused(reason pauseReason, partitions ...topicPartition) {
 	p.change(partitions, func(pauseReason) pauseReason { return reason })
 }
 
-// forgetPartitions removes all reasons of partitions whose assignment has ended. They are resumed,
-// because a client keeps a pause beyond the assignment: a partition that came back would stay
-// silent.
+// forgetPartitions removes all reasons of partitions whose assignment has ended, which resumes
+// them. A client's pause outlives the assignment, so a partition that is assigned again would never
+// be fetched.
 func (p *pauser) forgetPartitions(partitions ...topicPartition) {
 	p.change(partitions, func(pauseReason) pauseReason { return 0 })
 }
@@ -87,15 +88,15 @@ func (p *pauser) change(partitions []topicPartition, update func(pauseReason) pa
 			resume[at.topic] = append(resume[at.topic], at.number)
 		}
 	}
-	p.reconcile(pause, resume)
+	p.applyChanges(pause, resume)
 }
 
-// reconcile is the only place that pauses or resumes fetching.
-func (p *pauser) reconcile(pause, resume map[string][]int32) {
+// applyChanges is the only function that pauses or resumes fetching.
+func (p *pauser) applyChanges(pause, resume map[string][]int32) {
 	for topic, numbers := range pause {
-		p.fetcherOf(topic).PauseFetchPartitions(map[string][]int32{topic: numbers})
+		p.clientFor(topic).PauseFetchPartitions(map[string][]int32{topic: numbers})
 	}
 	for topic, numbers := range resume {
-		p.fetcherOf(topic).ResumeFetchPartitions(map[string][]int32{topic: numbers})
+		p.clientFor(topic).ResumeFetchPartitions(map[string][]int32{topic: numbers})
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// fakeFetcher records the partitions that are paused, and the calls.
+// fakeFetcher records the paused partitions and the calls.
 type fakeFetcher struct {
 	paused map[string][]int32
 	calls  int

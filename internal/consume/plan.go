@@ -11,20 +11,20 @@ import (
 	"sluice/internal/offset"
 )
 
-// recoveryPlan is one assignment on its way through recovery. It is private to recovery until it is
+// recoveryPlan is the state of one assignment during recovery. Only recovery uses it until it is
 // installed.
 type recoveryPlan struct {
 	assignment *assignment
-	committed  offset.Commit // what the group had committed when the plan was made
-	begin      int64         // where the source partition is read from
-	// end is the end offset of the source partition. What is known of offsets from there on belongs
-	// to a log that is gone.
+	committed  offset.Commit // the group's commit when the plan was made
+	begin      int64         // position from which the source partition is read
+	// end is the end offset of the source partition. Prior states from there on belong to records
+	// that the log has lost.
 	end            int64
 	source         *partition
 	retries        []*partition
-	retryPositions map[string]kgo.EpochOffset // where the retry partition of each topic is read from
-	copies         map[int64]retryCopy        // the copy that counts, by the offset of its origin
-	superseded     map[*partition][]int64     // the offsets of copies that do not count
+	retryPositions map[string]kgo.EpochOffset // start position of the retry partition, by topic
+	copies         map[int64]retryCopy        // the newest copy, by the offset of its origin
+	superseded     map[*partition][]int64     // the offsets of older copies
 }
 
 func (r *recovery) prepareAssignment(assigned *assignment, snapshot brokerSnapshot) (*recoveryPlan, error) {
@@ -43,8 +43,8 @@ func (r *recovery) prepareAssignment(assigned *assignment, snapshot brokerSnapsh
 	return plan, nil
 }
 
-// prepareSource decides where the source partition is read from: at the committed offset if it is
-// in the log, else where the policies say.
+// prepareSource determines the position of the source partition: the committed offset if it is in
+// the log, otherwise the position that the policies require.
 func (r *recovery) prepareSource(plan *recoveryPlan, snapshot brokerSnapshot) error {
 	at := topicPartition{r.cfg.Topic, plan.assignment.number}
 	start, end, err := snapshot.logRange(at)
@@ -64,27 +64,27 @@ func (r *recovery) prepareSource(plan *recoveryPlan, snapshot brokerSnapshot) er
 	}
 	metadata := plan.committed.Metadata
 	if plan.begin != plan.committed.Offset {
-		metadata = "" // it describes the committed offset
+		metadata = "" // it belongs to the committed offset
 	}
 	plan.source.tracker = r.newTracker(plan.source, plan.begin, metadata)
 	plan.source.tracker.Truncate(end, -1)
 	if lost {
-		// Commit the new position, so that no later start chooses another one.
+		// Commit the new position, so that no later start chooses a different one.
 		plan.source.tracker.MarkSettled(nil)
 	}
 	return nil
 }
 
-// chooseBegin sets where the source partition is read from, and reports whether that is because the
-// committed offset is lost.
+// chooseBegin sets the position of the source partition, and reports whether the committed offset
+// is lost.
 func (r *recovery) chooseBegin(plan *recoveryPlan, at topicPartition, start int64) (lost bool, err error) {
 	committed := plan.committed.Offset
 	plan.begin = committed
 	lost = committed >= 0 && (committed < start || committed > plan.end)
 	switch {
 	case r.pauser.hasReason(pauseOffsetLost, at):
-		// The log may have grown past the offset since. What it has below the offset was never
-		// read.
+		// The log may have grown past the offset since. The records that it now has below the
+		// offset were never read.
 		return false, fmt.Errorf("recovering %s/%d: its committed offset %d was not in the log when it was assigned",
 			at.topic, at.number, committed)
 	case lost && r.cfg.OnOffsetLost == LostOffsetStop:
@@ -101,7 +101,7 @@ func (r *recovery) chooseBegin(plan *recoveryPlan, at topicPartition, start int6
 }
 
 // prepareRetry adds the retry partition of a tier to the plan. Its position has the epoch of the
-// commit: without it the client would not check whether the log was truncated below the offset.
+// commit; without it, the client would not check whether the log was truncated below the offset.
 func (r *recovery) prepareRetry(plan *recoveryPlan, tier RetryTier, snapshot brokerSnapshot) error {
 	at := topicPartition{tier.Topic, plan.assignment.number}
 	start, end, err := snapshot.logRange(at)
@@ -139,7 +139,7 @@ func (r *recovery) newTracker(tracked *partition, begin int64, metadata string) 
 }
 
 // settleCopies marks in the trackers what the scan of the retry partitions found: source records
-// with a copy in a retry topic, and copies that do not count.
+// with a copy in a retry topic, and superseded copies.
 func (plan *recoveryPlan) settleCopies(obs *observe.Pipeline) {
 	begin := plan.source.tracker.Progress().Committable
 	var settled []int64

@@ -13,13 +13,13 @@ import (
 	"sluice/internal/observe"
 )
 
-// housekeepingInterval is how often progress is reported and failed partitions are fetched again.
+// housekeepingInterval is the interval of progress reports and of retries of failed partitions.
 const housekeepingInterval = 5 * time.Second
 
 var recoveryBackoff = backoff.Policy{Min: 250 * time.Millisecond, Max: 10 * time.Second}
 
-// recovery recovers new assignments: it finds out where their partitions are to be read from and
-// which of their records are settled already, and then lets the fetchers have them.
+// recovery prepares new assignments: it determines the position of each of their partitions and
+// which records are already settled, and then hands them to the fetchers.
 type recovery struct {
 	cfg         Config
 	clients     *clients
@@ -29,9 +29,9 @@ type recovery struct {
 	log         *zap.Logger
 	failure     *observe.Condition
 
-	// arrivals signals that an assignment waits for its recovery.
-	arrivals chan struct{}
-	// commitNeeded is what new trackers signal.
+	// pending is signaled when an assignment is waiting to be recovered.
+	pending chan struct{}
+	// commitNeeded is signaled by the trackers when they have something to commit.
 	commitNeeded chan<- struct{}
 }
 
@@ -42,15 +42,15 @@ func newRecovery(
 	return &recovery{
 		cfg: cfg, clients: clients, assignments: table, pauser: pauser, obs: obs, log: log,
 		failure:      observe.NewCondition(log, "partition recovery failed, retrying", "all partitions recovered"),
-		arrivals:     make(chan struct{}, 1),
+		pending:      make(chan struct{}, 1),
 		commitNeeded: commitNeeded,
 	}
 }
 
-// wake makes run look for assignments that wait for their recovery.
-func (r *recovery) wake() { notify.TrySignal(r.arrivals) }
+// wake makes run check for assignments that are waiting to be recovered.
+func (r *recovery) wake() { notify.TrySignal(r.pending) }
 
-// run recovers assignments until ctx ends, and runs housekeep at each interval in between.
+// run recovers assignments until ctx ends, and calls housekeep at each interval.
 func (r *recovery) run(ctx context.Context, housekeep func(context.Context)) {
 	ticker := time.NewTicker(housekeepingInterval)
 	defer ticker.Stop()
@@ -59,7 +59,7 @@ func (r *recovery) run(ctx context.Context, housekeep func(context.Context)) {
 	var failures backoff.Counter
 	for {
 		select {
-		case <-r.arrivals:
+		case <-r.pending:
 			failures.Reset()
 		case <-retry.C:
 		case <-ticker.C:
@@ -76,8 +76,9 @@ func (r *recovery) run(ctx context.Context, housekeep func(context.Context)) {
 	}
 }
 
-// recoverPending recovers what waits for it, and reports whether nothing waits any more. An
-// assignment whose retry partitions do not exist yet or cannot be read waits alone.
+// recoverPending recovers the waiting assignments, and reports whether none is left. An assignment
+// whose retry partitions do not exist yet or cannot be read does not keep the others from being
+// recovered.
 func (r *recovery) recoverPending(ctx context.Context) (done bool) {
 	pending := r.assignments.listUnrecovered()
 	if len(pending) == 0 {
@@ -120,8 +121,8 @@ func (r *recovery) recoverAssignments(ctx context.Context, pending []*assignment
 	return errors.Join(append(failures, err)...)
 }
 
-// install gives a recovered assignment to the fetchers, unless it was revoked or its committed
-// offset was replaced meanwhile.
+// install hands a recovered assignment to the fetchers, unless it has been revoked or its committed
+// offset has changed in the meantime.
 func (r *recovery) install(plan *recoveryPlan) {
 	a := plan.assignment
 	r.assignments.mu.Lock()

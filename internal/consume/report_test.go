@@ -7,7 +7,7 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func TestLagIsReportedWhileNothingIsRead(t *testing.T) {
+func TestLagIsReportedWhileNothingIsFetched(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.produceToFirst(100)

@@ -13,20 +13,19 @@ import (
 
 const (
 	// minDeferral is the shortest time for which a retry partition is deferred, so that a steady
-	// trickle of failures costs a few fetches per second instead of one per record. It delays
-	// records by as much and never makes them early.
+	// trickle of failures costs a few fetches per second instead of one per record. It may delay a
+	// record by that time, and never makes one early.
 	minDeferral = 200 * time.Millisecond
-	// fullDeferral is for how long a retry partition is deferred whose commit metadata has no room
-	// for its next record.
+	// fullDeferral is how long a retry partition is deferred if its commit metadata has no room for
+	// its next record.
 	fullDeferral = time.Second
-	// maxRetryPoll bounds the records of one poll.
+	// maxRetryPoll is the maximum number of records of one poll.
 	maxRetryPoll = 500
 )
 
 // retryFetcher polls the retry partitions that this member owns. Due times ascend within a retry
 // partition, so a record that is not due defers its own partition and no other. Retry records have
-// credits of their own: otherwise a source record could wait for a retry record that needs its
-// credit.
+// separate credits: otherwise a source record could wait for a retry record that needs its credit.
 type retryFetcher struct {
 	clients     *clients
 	assignments *assignments
@@ -36,7 +35,8 @@ type retryFetcher struct {
 	handler     Handler
 	obs         *observe.Pipeline
 
-	// deferred holds when each deferred partition is resumed. Only run's goroutine uses it.
+	// deferred has the time at which each deferred partition is resumed. Only run's goroutine uses
+	// it.
 	deferred map[topicPartition]time.Time
 }
 
@@ -58,7 +58,7 @@ func (f *retryFetcher) run(fetchCtx, workCtx context.Context) {
 	}
 }
 
-// pollUntilDue polls until records arrive or the first deferred partition is to be resumed.
+// pollUntilDue polls until records arrive or the first deferred partition is due.
 func (f *retryFetcher) pollUntilDue(ctx context.Context, limit int) kgo.Fetches {
 	if due := f.nextDue(); !due.IsZero() {
 		var cancel context.CancelFunc
@@ -68,7 +68,7 @@ func (f *retryFetcher) pollUntilDue(ctx context.Context, limit int) kgo.Fetches 
 	return f.clients.retry.PollRecords(ctx, limit)
 }
 
-// nextDue returns when the first deferred partition is to be resumed, or zero if none is deferred.
+// nextDue returns when the first deferred partition is due, or the zero time if none is deferred.
 func (f *retryFetcher) nextDue() time.Time {
 	var first time.Time
 	for _, due := range f.deferred {
@@ -89,8 +89,7 @@ func (f *retryFetcher) resumeDue() {
 	}
 }
 
-// trackFetches enters fetched records into the trackers of their partitions, and returns those to
-// be handled.
+// trackFetches tracks the fetched records, and returns those that must be handled.
 func (f *retryFetcher) trackFetches(fetches kgo.Fetches) []*record.Record {
 	if fetches.NumRecords() == 0 {
 		return nil
@@ -109,7 +108,7 @@ func (f *retryFetcher) trackFetches(fetches kgo.Fetches) []*record.Record {
 	return tracked
 }
 
-// trackPartition tracks records up to the first that is not due or does not fit the commit
+// trackPartition tracks records up to the first one that is not due or does not fit into the commit
 // metadata.
 func (f *retryFetcher) trackPartition(from *partition, fetched []*kgo.Record) []*record.Record {
 	var tracked []*record.Record
@@ -133,15 +132,15 @@ func (f *retryFetcher) trackPartition(from *partition, fetched []*kgo.Record) []
 	return tracked
 }
 
-// deferPartition pauses a retry partition at a record for the given time, and makes the client
-// fetch that record again then.
+// deferPartition pauses a retry partition for the given time, with its position set back to the
+// record.
 func (f *retryFetcher) deferPartition(deferred *partition, raw *kgo.Record, wait time.Duration) {
 	f.deferred[deferred.topicPartition] = time.Now().Add(wait)
 	f.pauser.addReason(pauseDeferred, deferred.topicPartition)
 	f.clients.retry.SetOffsets(positionAt(raw))
 }
 
-// trackRecord tracks a due record. It returns nil for one that is skipped.
+// trackRecord tracks a due record. It returns nil if the record is skipped.
 func (f *retryFetcher) trackRecord(from *partition, raw *kgo.Record, headers record.RetryHeaders) *record.Record {
 	r := &record.Record{
 		Raw: raw, Origin: headers.Origin, TierDelay: from.delay, Attempt: headers.Attempt, Replays: headers.Replays,
@@ -169,8 +168,8 @@ func (f *retryFetcher) trackRecord(from *partition, raw *kgo.Record, headers rec
 }
 
 // isLateCopy reports whether an owner wrote the record after it had lost the partition. This owner
-// reads the same record from the source. A replayed record keeps the writer of the dead letter and
-// is no late copy.
+// reads the same record from the source. A replayed record is not a late copy, although it still
+// has the writer ID of its dead letter.
 func isLateCopy(from *partition, raw *kgo.Record, headers record.RetryHeaders) bool {
 	return raw.Offset >= from.recoveredEnd && headers.Replays == 0 &&
 		headers.WriterID != "" && headers.WriterID != from.owner.writerID

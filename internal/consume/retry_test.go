@@ -15,10 +15,10 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// produceCopy produces a retry record of the source record at an offset, as an owner would.
-// Additional headers replace those of the same key.
+// produceCopy produces a retry record of the source record at an offset, as an owner would. Extra
+// headers override earlier ones with the same key.
 func (h *harness) produceCopy(
-	topic string, partition int32, origin int64, attempt int, due time.Time, writer string, more ...kgo.RecordHeader,
+	topic string, partition int32, origin int64, attempt int, due time.Time, writer string, extra ...kgo.RecordHeader,
 ) {
 	h.t.Helper()
 	topicID := record.FormatTopicID(h.Cluster().TopicInfo(source).TopicID)
@@ -31,13 +31,13 @@ func (h *harness) produceCopy(
 		header(record.HeaderNotBefore, due.UTC().Format(time.RFC3339Nano)),
 		header(record.HeaderWriter, writer),
 	}}
-	r.Headers = append(r.Headers, more...)
+	r.Headers = append(r.Headers, extra...)
 	if err := h.client.ProduceSync(h.t.Context(), r).FirstErr(); err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-func TestNewestOfSeveralCopiesIsDelivered(t *testing.T) {
+func TestOnlyTheNewestCopyIsDelivered(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.produceToFirst(3)
@@ -75,8 +75,8 @@ func TestLateCopyOfAnEarlierOwnerIsSkipped(t *testing.T) {
 	})
 }
 
-// A replay keeps the writer of the dead letter and is no late copy.
-func TestReplayIsDeliveredWhoeverWroteTheRecord(t *testing.T) {
+// A replay keeps the writer ID of the dead letter, which must not make it a late copy.
+func TestReplayIsNotALateCopy(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		m := h.startMember(1, 0, nil)
@@ -89,8 +89,9 @@ func TestReplayIsDeliveredWhoeverWroteTheRecord(t *testing.T) {
 	})
 }
 
-// A copy from a deleted topic does not concern the record that has its offset in the new topic.
-func TestCopyFromADeletedTopicOfTheSameNameSettlesNothing(t *testing.T) {
+// A copy of a record from the deleted topic must not settle the record that has the same offset in
+// the new topic.
+func TestCopyFromADeletedTopicDoesNotSettleARecordOfTheNewOne(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.produceToFirst(3)
@@ -104,7 +105,7 @@ func TestCopyFromADeletedTopicOfTheSameNameSettlesNothing(t *testing.T) {
 	})
 }
 
-func TestRecordOfAnotherProgramInARetryTopicIsHandled(t *testing.T) {
+func TestForeignRecordInARetryTopicIsDelivered(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		for range 2 { // one before the recovery, one after
@@ -112,10 +113,9 @@ func TestRecordOfAnotherProgramInARetryTopicIsHandled(t *testing.T) {
 			if err := h.client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
-			if m := h.startMember(1, 0, nil); true {
-				testkit.AdvanceClock(10 * time.Second)
-				m.stopCleanly()
-			}
+			m := h.startMember(1, 0, nil)
+			testkit.AdvanceClock(10 * time.Second)
+			m.stopCleanly()
 		}
 		h.awaitOffset(tier10s, 2, 2)
 		h.checkDeliveries(2, 0)
@@ -147,7 +147,7 @@ func TestDeferredRecordsAreEachDeliveredWhenDue(t *testing.T) {
 	})
 }
 
-// Retry topics refuse writes with a transient or a permanent error, also while partitions move.
+// Writes to the retry topics fail with a transient or a permanent error, also during a rebalance.
 func TestNothingIsLostWhileRetryTopicsRefuseWrites(t *testing.T) {
 	for _, e := range []*kerr.Error{kerr.NotEnoughReplicas, kerr.MessageTooLarge} {
 		t.Run(e.Message, func(t *testing.T) {
@@ -176,7 +176,7 @@ func TestNothingIsLostWhileRetryTopicsRefuseWrites(t *testing.T) {
 	}
 }
 
-func TestIntentWaitsWhileCommitsFail(t *testing.T) {
+func TestNothingIsSentWhileIntentsCannotBeCommitted(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		removeFault := h.injectFault(refuseCommits(kerr.CoordinatorLoadInProgress, -1))

@@ -35,8 +35,8 @@ func withLargeBudget(_ *fakeStages, cfg *consume.Config) {
 	cfg.MaxInFlight, cfg.MaxInFlightBytes = 20_000, 64<<20
 }
 
-// One record in twenty is stuck, so that the commit metadata fills and the partition is paused.
-func TestVolumePartitionWithFullMetadataContinuesWithItsNextOwner(t *testing.T) {
+// One record in twenty is stuck, so that the commit metadata fills up and the partition is paused.
+func TestVolumeNextOwnerContinuesAPartitionWithFullMetadata(t *testing.T) {
 	testkit.SkipUnlessVolume(t)
 	for name, end := range map[string]func(*member){
 		"after a crash": (*member).crashMember, "after a stop": (*member).stopCleanly,
@@ -63,7 +63,7 @@ func TestVolumePartitionWithFullMetadataContinuesWithItsNextOwner(t *testing.T) 
 	}
 }
 
-// In a compacted log, records lie far apart. As many as one poll may return would not fit the
+// In a compacted log, records are far apart, and the records of one poll may not fit into the
 // metadata.
 func TestVolumeCompactedSourceNeverOverfillsTheMetadata(t *testing.T) {
 	testkit.SkipUnlessVolume(t)
@@ -98,8 +98,8 @@ func TestVolumeCompactedSourceNeverOverfillsTheMetadata(t *testing.T) {
 	})
 }
 
-// produceCompacted fills partition 0 of the source up to the last offset, inclusive, and compacts
-// it so that about every gap-th record is left. It returns how many are left.
+// produceCompacted fills partition 0 of the source up to and including the last offset, and
+// compacts it so that about one record per gap offsets remains. It returns how many remain.
 func (h *harness) produceCompacted(last, gap int) (left int) {
 	h.t.Helper()
 	if err := h.Cluster().DeleteTopic(source); err != nil {
@@ -126,8 +126,8 @@ func (h *harness) produceCompacted(last, gap int) (left int) {
 	return h.settleLogGaps(int64(last))
 }
 
-// settleLogGaps reports the offsets of partition 0 without a record to the oracle, and counts the
-// others.
+// settleLogGaps marks the offsets of partition 0 without a record as settled in the oracle, and
+// returns the number of records.
 func (h *harness) settleLogGaps(last int64) (left int) {
 	first := map[string]map[int32]kgo.Offset{source: {0: kgo.NewOffset().AtStart()}}
 	reader := testkit.NewClient(h.t, h.Platform, kgo.ConsumePartitions(first))

@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// maxScanCopies bounds what one scan remembers. Beyond it, a record that an owner wrote to a
+	// maxScanCopies limits what one scan remembers. Beyond it, a record that an owner wrote to a
 	// retry topic just before it crashed may be handled twice.
 	maxScanCopies = 1_000_000
-	// scanTimeout is for how long a scan waits for records that do not arrive, for example behind
-	// an open transaction, before it gives their assignments up until the next recovery.
+	// scanTimeout is how long a scan waits for records that do not arrive, for example behind an
+	// open transaction. Then it leaves their assignments to the next recovery.
 	scanTimeout = 10 * time.Second
 	maxScanPoll = 1000
 )
 
-// retryCopy is a record in a retry partition and how far its origin has come with it.
+// retryCopy is a copy of a source record in a retry partition.
 type retryCopy struct {
 	partition *partition
 	offset    int64
@@ -29,7 +29,7 @@ type retryCopy struct {
 	attempt   int
 }
 
-// isNewerThan reports whether the origin came farther with c than with other.
+// isNewerThan reports whether the record was replayed or attempted more often for c than for other.
 func (c retryCopy) isNewerThan(other retryCopy) bool {
 	if c.replays != other.replays {
 		return c.replays > other.replays
@@ -41,13 +41,13 @@ func (c retryCopy) isNewerThan(other retryCopy) bool {
 type retryScan struct {
 	client *kgo.Client
 	plans  []*recoveryPlan
-	// unread holds the partitions that are not read to their end.
+	// unread has the partitions that are not yet read to their end.
 	unread map[topicPartition]*scanPosition
 	failed map[*recoveryPlan]error
 	copies int // of all plans
 }
 
-// scanPosition is how far a scan has read a partition.
+// scanPosition is the next offset that a scan reads in a partition.
 type scanPosition struct {
 	plan      *recoveryPlan
 	partition *partition
@@ -55,7 +55,7 @@ type scanPosition struct {
 }
 
 // scanRetryPartitions reads the retry partitions of the plans. It returns the plans whose
-// partitions were read to their end, with an error for the others.
+// partitions were read to their end, and an error for the others.
 func scanRetryPartitions(ctx context.Context, cfg Config, plans []*recoveryPlan) ([]*recoveryPlan, error) {
 	s := &retryScan{plans: plans, unread: map[topicPartition]*scanPosition{}, failed: map[*recoveryPlan]error{}}
 	from := map[string]map[int32]kgo.Offset{}
@@ -90,7 +90,7 @@ func scanRetryPartitions(ctx context.Context, cfg Config, plans []*recoveryPlan)
 	return read, errors.Join(failures...)
 }
 
-// readAll reads until every partition is read to its end or failed. The error is ctx's.
+// readAll reads until every partition has been read to its end or has failed. The error is ctx's.
 func (s *retryScan) readAll(ctx context.Context) error {
 	for len(s.unread) > 0 {
 		pollCtx, cancel := context.WithTimeout(ctx, scanTimeout)
@@ -114,7 +114,7 @@ func (s *retryScan) readAll(ctx context.Context) error {
 	return nil
 }
 
-// advanceTo notes a record and how far its partition is read.
+// advanceTo records a copy, and advances the position of its partition.
 func (s *retryScan) advanceTo(raw *kgo.Record) {
 	at := topicPartition{raw.Topic, raw.Partition}
 	position := s.unread[at]
@@ -135,7 +135,7 @@ func (s *retryScan) failPlan(plan *recoveryPlan, err error) {
 	for at, position := range s.unread {
 		if position.plan == plan {
 			delete(s.unread, at)
-			// Otherwise the client would retry a failed fetch at once.
+			// Otherwise the client would retry a failed fetch immediately.
 			s.client.PauseFetchPartitions(map[string][]int32{at.topic: {at.number}})
 		}
 	}
@@ -154,8 +154,8 @@ func (s *retryScan) failUnread() {
 	}
 }
 
-// noteCopy notes a record of a retry partition, unless it is settled. Of several copies of one
-// source record, the one with which it came farthest counts.
+// noteCopy adds a record of a retry partition to the plan, unless it is settled. If a source record
+// has several copies, the newest one counts.
 func (s *retryScan) noteCopy(plan *recoveryPlan, from *partition, raw *kgo.Record) {
 	headers := record.ParseRetryHeaders(raw)
 	origin := headers.Origin
@@ -164,9 +164,9 @@ func (s *retryScan) noteCopy(plan *recoveryPlan, from *partition, raw *kgo.Recor
 		return
 	}
 	if from.tracker.KnownSettled(raw.Offset) {
-		// It settles nothing else. An owner may have skipped it as a late copy, because it had the
-		// source record itself. If one delivered it, its origin is in the source's commit, which is
-		// always sent first.
+		// A settled copy does not mean that its source record is settled: an owner may have skipped
+		// it as a late copy, because it had the source record itself. If an owner delivered it, its
+		// origin is in the source's commit, which is always sent first.
 		return
 	}
 	found := retryCopy{from, raw.Offset, headers.Replays, headers.Attempt}

@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// brokerSnapshot is what the brokers report at a recovery.
+// brokerSnapshot is what the brokers report at the start of a recovery.
 type brokerSnapshot struct {
 	topics    kadm.TopicDetails
 	committed kadm.OffsetResponses
@@ -52,8 +52,8 @@ func (s brokerSnapshot) logRange(at topicPartition) (start, end int64, err error
 	return listedStart.Offset, listedEnd.Offset, nil
 }
 
-// fetchCommitted returns the offsets that the group has committed in these topics. A group that
-// does not exist yet has none, in whichever way the broker reports that.
+// fetchCommitted returns the group's committed offsets in these topics. A group that does not exist
+// yet has none, however the broker reports that.
 func fetchCommitted(
 	ctx context.Context, admin *kadm.Client, group string, topics ...string,
 ) (kadm.OffsetResponses, error) {

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// maxSourcePoll bounds the records of one poll, because a rebalance waits for their tracking.
+	// maxSourcePoll limits the records of one poll, because a rebalance waits until they are
+	// tracked.
 	maxSourcePoll = 2000
 	// pauseBelowCapacity and resumeAtCapacity are the capacities of a partition's commit metadata,
 	// in records, at which its fetching is paused and resumed.
@@ -30,12 +31,12 @@ type sourceFetcher struct {
 	credits     *record.Credits
 	handler     Handler
 	obs         *observe.Pipeline
-	// fail ends the pipeline with an error that no retry can mend.
+	// fail ends the pipeline with an error that a retry cannot fix.
 	fail func(error)
 }
 
-// run polls until fetchCtx ends. It never polls more records than it has credits for, and nothing
-// between a poll and AllowRebalance blocks, because a rebalance waits for it.
+// run polls until fetchCtx ends. It never polls more records than it has credits for. Nothing
+// blocks between a poll and AllowRebalance, because a rebalance waits for it.
 func (f *sourceFetcher) run(fetchCtx, workCtx context.Context) {
 	for fetchCtx.Err() == nil {
 		n := f.credits.Acquire(fetchCtx, f.pollLimit())
@@ -53,7 +54,7 @@ func (f *sourceFetcher) run(fetchCtx, workCtx context.Context) {
 	}
 }
 
-// pollLimit returns how many records may be polled so that they fit the commit metadata of
+// pollLimit returns how many records may be polled so that they fit into the commit metadata
 // whichever partition they come from. It pauses the partitions that have no capacity.
 func (f *sourceFetcher) pollLimit() int {
 	f.assignments.mu.Lock()
@@ -88,8 +89,8 @@ func (f *sourceFetcher) resumeWithCapacity() {
 	}
 }
 
-// trackFetches enters fetched records into the trackers of their partitions, and returns those to
-// be handled. Records of ending assignments are left to the next owner.
+// trackFetches tracks the fetched records, and returns those that must be handled. Records of
+// ending assignments are left to the next owner.
 func (f *sourceFetcher) trackFetches(fetches kgo.Fetches) []*record.Record {
 	if fetches.NumRecords() == 0 {
 		return nil
@@ -103,7 +104,7 @@ func (f *sourceFetcher) trackFetches(fetches kgo.Fetches) []*record.Record {
 			return
 		}
 		if a.source == nil {
-			// The tracker would begin behind these records and count them as settled.
+			// The tracker would start behind these records and count them as settled.
 			f.fail(fmt.Errorf("partition %d of %s was fetched before it was recovered", fetch.Partition, fetch.Topic))
 			return
 		}
@@ -144,17 +145,17 @@ func (f *sourceFetcher) trackPartition(owner *assignment, fetched []*kgo.Record)
 	return tracked
 }
 
-// pauseAt pauses a source partition at a record that does not fit its commit metadata, and makes
-// the client fetch that record again later. In a log with gaps fewer records fit than
-// RemainingCapacity promises.
+// pauseAt pauses a source partition whose commit metadata has no room for the record, with its
+// position set back to that record. In a log with gaps, fewer records fit than RemainingCapacity
+// estimates.
 func (f *sourceFetcher) pauseAt(full *partition, raw *kgo.Record) {
 	full.blockedOffset = raw.Offset
 	f.pauser.addReason(pauseMetadataFull, full.topicPartition)
 	f.clients.group.SetOffsets(positionAt(raw))
 }
 
-// positionAt is the position of a record for kgo.Client.SetOffsets. Without the epoch the client
-// would not check whether the log was truncated below the record.
+// positionAt returns the position of a record for kgo.Client.SetOffsets. Without the epoch, the
+// client would not check whether the log was truncated below the record.
 func positionAt(raw *kgo.Record) map[string]map[int32]kgo.EpochOffset {
 	position := kgo.EpochOffset{Epoch: raw.LeaderEpoch, Offset: raw.Offset}
 	return map[string]map[int32]kgo.EpochOffset{raw.Topic: {raw.Partition: position}}

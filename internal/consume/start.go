@@ -16,18 +16,18 @@ import (
 
 var startBackoff = backoff.Policy{Min: 250 * time.Millisecond, Max: 10 * time.Second}
 
-// startCommitter commits the configured start position, in every partition of the source, for a
-// group that has no committed offset at all. So the start position applies once: a partition that
-// is added later, or whose offset is lost, does not begin at the end because of it.
+// startCommitter commits the configured start position in every partition of the source topic, for
+// a group that has no committed offset at all. So the start position applies only once: a partition
+// that is added later, or whose offset is lost, does not start at the end because of it.
 type startCommitter struct {
 	cfg   Config
 	admin *kadm.Client
-	// owed are the offsets that are still to be committed; nil before it is known that the group
-	// has none.
+	// owed has the offsets that are still to be committed. It is nil until it is known that the
+	// group has none.
 	owed kadm.Offsets
 }
 
-// commitStartPosition retries until the group has a start position, or ctx ends.
+// commitStartPosition retries until the group has a committed offset, or ctx ends.
 func commitStartPosition(ctx context.Context, cfg Config, admin *kadm.Client, log *zap.Logger) error {
 	s := &startCommitter{cfg: cfg, admin: admin}
 	failure := observe.NewCondition(log, "start position commit failed, retrying", "start position commit recovered")
@@ -52,14 +52,14 @@ func (s *startCommitter) commitOnce(ctx context.Context) error {
 	}
 	err := s.commitOwed(ctx)
 	if errors.Is(err, kerr.UnknownMemberID) {
-		// Another instance was first: the group has members, and the next attempt finds offsets.
+		// Another instance was first: the group has members, and the next attempt finds its offsets.
 		s.owed = nil
 	}
 	return err
 }
 
 // hasCommitted reports whether the group has a committed offset in any topic. A group that does not
-// exist yet has none, in whichever way the broker reports that.
+// exist yet has none, however the broker reports that.
 func (s *startCommitter) hasCommitted(ctx context.Context) (bool, error) {
 	committed, err := s.admin.FetchOffsets(ctx, s.cfg.Group)
 	if errors.Is(err, kerr.GroupIDNotFound) {
@@ -81,7 +81,7 @@ func (s *startCommitter) hasCommitted(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// startOffsets returns where each partition of the source begins.
+// startOffsets returns the start position of each partition of the source topic.
 func (s *startCommitter) startOffsets(ctx context.Context) (kadm.Offsets, error) {
 	listed, err := s.listOffsets(ctx)
 	if err == nil {

@@ -14,9 +14,9 @@ func withLatestStart(_ *fakeStages, cfg *consume.Config) {
 	cfg.Start = consume.StartPosition{Latest: true}
 }
 
-// A group with an offset in a retry topic has started before: its source is read from the start of
-// the log, not from its end.
-func TestStartDoesNotApplyToAGroupWithAnyOffset(t *testing.T) {
+// A group with an offset in a retry topic has been started before, so its source is read from the
+// start of the log and not from its end.
+func TestStartPositionIsIgnoredOnceTheGroupHasAnOffset(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.commitPartition(tier10s, 0, 0, "")
@@ -28,8 +28,8 @@ func TestStartDoesNotApplyToAGroupWithAnyOffset(t *testing.T) {
 	})
 }
 
-// The start position was committed for the other partitions.
-func TestStartIsCommittedForAPartitionThatWasRefusedAtFirst(t *testing.T) {
+// The start position has already been committed for the other partitions.
+func TestRefusedStartPositionIsRetriedForItsPartition(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.produceRecords(9, alwaysOK)

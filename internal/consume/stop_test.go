@@ -15,8 +15,8 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// hangRequests leaves requests of a kind without a response until the returned function is called,
-// which also checks that there was one.
+// hangRequests withholds the responses to requests of a kind until the returned function is called,
+// which also checks that there was such a request.
 func (h *harness) hangRequests(key kmsg.Key) (release func()) {
 	var hung atomic.Int32
 	gate := make(chan struct{})
@@ -38,7 +38,7 @@ func (h *harness) hangRequests(key kmsg.Key) (release func()) {
 	}
 }
 
-// withAllStuck keeps every record until its assignment ends.
+// withAllStuck leaves every record unsettled until its assignment ends.
 func withAllStuck(s *fakeStages, _ *consume.Config) {
 	s.isStuck = func(*record.Record) bool { return true }
 }
@@ -46,9 +46,9 @@ func withAllStuck(s *fakeStages, _ *consume.Config) {
 // withIntents commits the intent of every record before its call.
 func withIntents(s *fakeStages, _ *consume.Config) { s.logIntents = true }
 
-// Whatever a member is doing, the first and the second signal stop it in bounded time and leave
-// nothing running: the bubble fails if a goroutine remains.
-func TestBothSignalsStopAMemberInEveryState(t *testing.T) {
+// Whatever a member is doing, the two signals stop it in bounded time and leave no goroutine
+// running: otherwise the bubble would fail.
+func TestTwoSignalsStopAMemberInAnyState(t *testing.T) {
 	states := map[string]struct {
 		change func(*fakeStages, *consume.Config)
 		fault  func(*harness) func()
@@ -58,13 +58,13 @@ func TestBothSignalsStopAMemberInEveryState(t *testing.T) {
 		"commits refused": {nil, func(h *harness) func() {
 			return h.injectFault(refuseCommits(kerr.CoordinatorLoadInProgress, -1))
 		}},
-		"commits hang":      {nil, func(h *harness) func() { return h.hangRequests(kmsg.OffsetCommit) }},
-		"intents hang":      {withIntents, func(h *harness) func() { return h.hangRequests(kmsg.OffsetCommit) }},
-		"joining":           {nil, func(h *harness) func() { return h.hangRequests(kmsg.JoinGroup) }},
-		"recovering":        {nil, func(h *harness) func() { return h.hangRequests(kmsg.ListOffsets) }},
-		"fetching offsets":  {nil, func(h *harness) func() { return h.hangRequests(kmsg.OffsetFetch) }},
-		"writing to a tier": {nil, func(h *harness) func() { return h.hangRequests(kmsg.Produce) }},
-		"waiting for a tier": {nil, func(h *harness) func() {
+		"commits hang":             {nil, func(h *harness) func() { return h.hangRequests(kmsg.OffsetCommit) }},
+		"intents hang":             {withIntents, func(h *harness) func() { return h.hangRequests(kmsg.OffsetCommit) }},
+		"joining":                  {nil, func(h *harness) func() { return h.hangRequests(kmsg.JoinGroup) }},
+		"recovering":               {nil, func(h *harness) func() { return h.hangRequests(kmsg.ListOffsets) }},
+		"fetching offsets":         {nil, func(h *harness) func() { return h.hangRequests(kmsg.OffsetFetch) }},
+		"writing to a retry topic": {nil, func(h *harness) func() { return h.hangRequests(kmsg.Produce) }},
+		"waiting for a retry topic": {nil, func(h *harness) func() {
 			if err := h.Cluster().DeleteTopic(tier1m); err != nil {
 				h.t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func TestBothSignalsStopAMemberInEveryState(t *testing.T) {
 	}
 }
 
-func TestHangingCommitDelaysARevokeAndLosesNothing(t *testing.T) {
+func TestHungCommitDelaysRevokeWithoutLoss(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.produceRecords(90, alwaysOK)
@@ -137,7 +137,7 @@ func TestRevokeDuringRecoveryLeavesThePartitionToItsNextOwner(t *testing.T) {
 	})
 }
 
-func TestAddedPartitionWaitsForItsRetryPartitionsAndBeginsAtItsStart(t *testing.T) {
+func TestAddedPartitionWaitsForItsRetryPartitionsAndStartsAtOffsetZero(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.produceToFirst(5)
@@ -169,7 +169,7 @@ func TestAddedPartitionWaitsForItsRetryPartitionsAndBeginsAtItsStart(t *testing.
 	})
 }
 
-func TestStartAppliesOnceWhenTwoMembersStartTogether(t *testing.T) {
+func TestStartPositionAppliesOnceWhenTwoMembersStartTogether(t *testing.T) {
 	for name, start := range map[string]consume.StartPosition{
 		"latest": {Latest: true}, "timestamp": {At: time.Date(2000, 1, 1, 0, 30, 0, 0, time.UTC)},
 	} {
@@ -204,7 +204,7 @@ func TestStartAppliesOnceWhenTwoMembersStartTogether(t *testing.T) {
 	}
 }
 
-func TestCoordinatorAndLeaderMovesCauseNoLossAndNoDuplicate(t *testing.T) {
+func TestCoordinatorAndLeaderMovesCauseNoLossOrDuplicates(t *testing.T) {
 	for _, consumerProtocol := range []bool{false, true} {
 		t.Run(map[bool]string{false: "classic", true: "KIP-848"}[consumerProtocol], func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestCoordinatorAndLeaderMovesCauseNoLossAndNoDuplicate(t *testing.T) {
 				a.stopCleanly()
 				b.stopCleanly()
 				if moved.Hits() < 2 {
-					t.Errorf("got %d coordinator look-ups, want at least 2", moved.Hits())
+					t.Errorf("got %d coordinator lookups, want at least 2", moved.Hits())
 				}
 				h.checkDeliveries(300, 0)
 			})

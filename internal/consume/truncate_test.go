@@ -14,8 +14,8 @@ import (
 )
 
 // truncateLog makes the broker respond to the next OffsetForLeaderEpoch request for partition 0 of
-// a topic that its log was lost from an offset on. What is in the log there is fetched again, as
-// records written since would be. The returned function checks that there was such a request.
+// a topic that its log ends at an offset. Records that the log has from there on are fetched again,
+// as if they had been written since. The returned function checks that there was such a request.
 func (h *harness) truncateLog(topic string, to int64) (checkRequested func()) {
 	h.t.Helper()
 	var responded atomic.Int32
@@ -49,8 +49,9 @@ func (h *harness) truncateLog(topic string, to int64) (checkRequested func()) {
 	}
 }
 
-// The log is truncated at 20: records in flight below that are owed, and records beyond it are new.
-func TestTruncatedSourceContinuesFromTheCutAndOwesEarlierRecords(t *testing.T) {
+// The log is truncated at 20. Records in flight below that must still be settled, and records from
+// there on are new.
+func TestTruncatedSourceResumesAtTheTruncationPointAndSettlesEarlierRecords(t *testing.T) {
 	for _, policy := range []consume.LostOffsetPolicy{
 		consume.LostOffsetStop, consume.LostOffsetEarliest, consume.LostOffsetLatest,
 	} {
@@ -83,7 +84,7 @@ func TestTruncatedSourceContinuesFromTheCutAndOwesEarlierRecords(t *testing.T) {
 	}
 }
 
-func TestTruncatedRetryTopicContinuesFromTheCut(t *testing.T) {
+func TestRetryPartitionResumesAtTheTruncationPoint(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarnessWithBrokers(t, 3)
 		h.commits.AllowRewinds()
@@ -100,8 +101,8 @@ func TestTruncatedRetryTopicContinuesFromTheCut(t *testing.T) {
 	})
 }
 
-// At recovery, metadata and copies for offsets that the log does not have concern records that are
-// gone, not those that are written there later.
+// At recovery, metadata and copies for offsets that the log does not have belong to lost records,
+// not to records that are written there later.
 func TestPriorStateBeyondTheEndOfTheLogIsForgotten(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
@@ -120,8 +121,8 @@ func TestPriorStateBeyondTheEndOfTheLogIsForgotten(t *testing.T) {
 		h.produceToFirst(5)
 		h.awaitOffset(source, 0, 10)
 		m.stopCleanly()
-		// 2 and 5 to 9 are delivered from the source, 3 and 7 from the tier. The copy of 7 is of a
-		// record that is gone.
+		// 2 and 5 to 9 are delivered from the source, 3 and 7 from the retry topic. The copy of 7
+		// is of a lost record.
 		h.checkDeliveries(7, 1)
 	})
 }
@@ -143,9 +144,8 @@ func TestRetryPartitionCommittedBeyondItsEndIsReadFromItsStart(t *testing.T) {
 	})
 }
 
-// The truncation is also found while the next record, at which the partition is deferred, is not
-// due.
-func TestTruncatedRetryTopicContinuesFromTheCutWhileDeferred(t *testing.T) {
+// The truncation is also detected while the partition is deferred at a record that is not due.
+func TestDeferredRetryPartitionResumesAtTheTruncationPoint(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarnessWithBrokers(t, 3)
 		h.commits.AllowRewinds()
@@ -166,8 +166,8 @@ func TestTruncatedRetryTopicContinuesFromTheCutWhileDeferred(t *testing.T) {
 	})
 }
 
-// The truncation is also found when no record was fetched since recovery.
-func TestTruncatedRetryTopicContinuesFromTheCutBeforeItsFirstRecord(t *testing.T) {
+// The truncation is also detected when no record has been fetched since recovery.
+func TestRecoveredRetryPartitionResumesAtTheTruncationPoint(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarnessWithBrokers(t, 3)
 		h.commits.AllowRewinds()

@@ -59,8 +59,8 @@ func TestOnlyCommittedTransactionsAreDelivered(t *testing.T) {
 	})
 }
 
-// Recovery must not wait for a record that never arrives at the end of such a partition.
-func TestRetryPartitionEndingInAMarkerIsRecovered(t *testing.T) {
+// Recovery must not wait for a record at the end of such a partition, because none arrives.
+func TestRetryPartitionThatEndsInAControlRecordIsRecovered(t *testing.T) {
 	for name, end := range map[string]kgo.TransactionEndTry{"committed": kgo.TryCommit, "aborted": kgo.TryAbort} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
@@ -77,8 +77,8 @@ func TestRetryPartitionEndingInAMarkerIsRecovered(t *testing.T) {
 	}
 }
 
-// What is behind an open transaction is not known until it ends. Without it, the copies of an
-// earlier owner there would be taken for late copies.
+// Records behind an open transaction are unknown until it ends. If recovery did not wait, copies
+// that an earlier owner wrote there would be considered late copies.
 func TestOpenTransactionInARetryTopicHoldsRecovery(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
@@ -106,7 +106,7 @@ func TestOpenTransactionInARetryTopicHoldsRecovery(t *testing.T) {
 	})
 }
 
-// Only what settles while no broker runs may be delivered twice.
+// Only records that settle while no broker is running may be delivered twice.
 func TestBrokerRestartLosesNothing(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		o := embedded.Options{Ports: []int{9092}, DataDir: t.TempDir(), Network: &testkit.Network{}}

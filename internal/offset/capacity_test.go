@@ -32,7 +32,7 @@ func fillTracker(tr *Tracker, stride int64, k int) (taken int, unsettled []*Entr
 	return taken, rest
 }
 
-func TestRecordsThatFitKeepTheMetadataSmallForAnyGaps(t *testing.T) {
+func TestMetadataOfRecordsThatFitStaysSmallForAnyGaps(t *testing.T) {
 	for _, stride := range []int64{1, 2, 7, 40, 300, 5000, 1 << 20} {
 		for _, k := range []int{2, 3, 5} {
 			t.Run(fmt.Sprintf("stride %d, one in %d", stride, k), func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestRecordsThatFitKeepTheMetadataSmallForAnyGaps(t *testing.T) {
 	}
 }
 
-func TestFullTrackerHasCapacityAgainWithItsNextOwner(t *testing.T) {
+func TestNextOwnerOfAFullTrackerHasCapacity(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		stride := rapid.SampledFrom([]int64{1, 1, 3, 50, 4000}).Draw(t, "stride")
 		at := int64(7)
@@ -79,7 +79,7 @@ func TestFullTrackerHasCapacityAgainWithItsNextOwner(t *testing.T) {
 	})
 }
 
-func TestThousandsOfCopiesCutTheMetadata(t *testing.T) {
+func TestMetadataIsTruncatedForThousandsOfCopies(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	var copies []int64
 	for o := int64(0); o < 1_000_000; o += 10 {

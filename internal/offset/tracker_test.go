@@ -32,7 +32,7 @@ func checkCommittable(t *testing.T, tr *Tracker, want int64) {
 	}
 }
 
-func TestCommitIsTheSettledPrefixInWhateverOrderRecordsSettle(t *testing.T) {
+func TestCommittableOffsetIsTheEndOfTheSettledPrefix(t *testing.T) {
 	tr := NewTracker(topicID, 10, nil)
 	e := trackOffsets(t, tr, 10, 11, 12, 13)
 	e[2].Settle()
@@ -57,7 +57,7 @@ func TestGapsInTheLogCountAsSettled(t *testing.T) {
 	checkCommittable(t, tr, 10)
 }
 
-func TestReleasedRecordKeepsItsOffsetUncommittedAndIsNotInFlight(t *testing.T) {
+func TestReleasedRecordIsNeitherCommittedNorInFlight(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	e := trackOffsets(t, tr, 0, 1)
 	e[0].Release()
@@ -87,7 +87,7 @@ func TestFencedTrackerHasNothingToCommit(t *testing.T) {
 	}
 }
 
-func TestIntentIsCommittedOnceTheBrokerConfirmedIt(t *testing.T) {
+func TestIntentIsCommittedOnceItsCommitIsConfirmed(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	e := trackOffsets(t, tr, 0, 1)
 	v := e[1].MarkIntent()
@@ -124,7 +124,7 @@ func TestConfirmationKeepsChangesMadeDuringTheCommit(t *testing.T) {
 	}
 }
 
-func TestCopiesFoundInRetryTopicsEnterTheNextCommit(t *testing.T) {
+func TestCopiesFoundInRetryTopicsAreInTheNextCommit(t *testing.T) {
 	tr := NewTracker(topicID, 100, nil)
 	tr.MarkSettled([]int64{101, 103})
 	e := trackOffsets(t, tr, 100)
@@ -421,7 +421,7 @@ func FuzzMetadataBody(f *testing.F) {
 
 // The epoch that goes with a commit must reach its offset: otherwise the next owner's client takes
 // the log for truncated and reads records again.
-func TestCommittedEpochReachesTheCommittedOffset(t *testing.T) {
+func TestCommittedEpochCoversTheCommittedOffset(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tr := NewTracker(topicID, 0, nil)
 		tr.MarkSettled(sorted(rapid.SliceOfNDistinct(rapid.Int64Range(0, 600), 0, 40, rapid.ID).Draw(t, "copies")))
@@ -473,7 +473,7 @@ func checkEpoch(t *rapid.T, tr *Tracker, epochs map[int64]int32) {
 	}
 }
 
-func TestOffsetIsKnownToBeSettledByMetadataAndByWhatRecoveryFound(t *testing.T) {
+func TestKnownSettledCombinesMetadataAndRecovery(t *testing.T) {
 	id := [16]byte{7}
 	earlier := NewTracker(id, 10, nil)
 	entries := make([]Entry, 8)

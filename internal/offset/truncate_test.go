@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestTruncationKeepsRecordsBelowTheCutAndForgetsTheRest(t *testing.T) {
+func TestTruncationKeepsRecordsBelowTheTruncationPointOnly(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	e := trackOffsets(t, tr, 0, 1, 2, 3, 4)
 	tr.MarkSettled([]int64{6})
@@ -45,7 +45,7 @@ func TestTruncationKeepsRecordsBelowTheCutAndForgetsTheRest(t *testing.T) {
 	}
 }
 
-func TestTruncationBelowTheCommitCommitsTheCut(t *testing.T) {
+func TestTruncationBelowTheCommitCommitsTheTruncationPoint(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	for _, e := range trackOffsets(t, tr, 0, 1, 2) {
 		e.Settle()
@@ -61,7 +61,7 @@ func TestTruncationBelowTheCommitCommitsTheCut(t *testing.T) {
 	}
 }
 
-func TestTruncationBeyondTheArrivedRecordsForgetsPriorStatesOnly(t *testing.T) {
+func TestTruncationBeyondTrackedRecordsForgetsOnlyPriorStates(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	tr.MarkSettled([]int64{4, 5, 6, 9})
 	e := trackOffsets(t, tr, 0)

@@ -66,7 +66,7 @@ func TestCreditsAreNeverGrantedTwice(t *testing.T) {
 	})
 }
 
-func TestAcquireWaitsUntilARecordAndAByteAreFree(t *testing.T) {
+func TestAcquireWaitsForAFreeRecordAndByte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := record.NewCredits(2, 100)
 		if n := c.Acquire(t.Context(), 5); n != 2 {
