@@ -132,13 +132,13 @@ func brokerAlias(id int) string { return fmt.Sprintf("kafka%d", id) }
 
 // startBroker starts the broker in a container that waits for its script, and returns the address
 // for clients on this machine, which the broker advertises.
-func startBroker(t *testing.T, ctx context.Context, c testcontainers.Container, id int) string {
+func startBroker(t *testing.T, ctx context.Context, target testcontainers.Container, id int) string {
 	t.Helper()
-	address := mappedAddress(t, ctx, c, clientPort)
+	address := mappedAddress(t, ctx, target, clientPort)
 	script := fmt.Sprintf("#!/bin/sh\n"+
 		"export KAFKA_ADVERTISED_LISTENERS=CLIENT://%s,BROKER://%s:%s\n"+
 		"exec /etc/kafka/docker/run\n", address, brokerAlias(id), brokerPort)
-	if err := c.CopyToContainer(ctx, []byte(script), startScript, 0o755); err != nil {
+	if err := target.CopyToContainer(ctx, []byte(script), startScript, 0o755); err != nil {
 		t.Fatalf("copying the start script into broker %d: %v", id, err)
 	}
 	return address
@@ -174,13 +174,13 @@ func startContainer(
 }
 
 // mappedAddress returns host:port at which this machine reaches a port of the container.
-func mappedAddress(t *testing.T, ctx context.Context, c testcontainers.Container, port string) string {
+func mappedAddress(t *testing.T, ctx context.Context, target testcontainers.Container, port string) string {
 	t.Helper()
-	host, err := c.Host(ctx)
+	host, err := target.Host(ctx)
 	if err != nil {
 		t.Fatalf("reading the container's host: %v", err)
 	}
-	mapped, err := c.MappedPort(ctx, nat.Port(port+"/tcp"))
+	mapped, err := target.MappedPort(ctx, nat.Port(port+"/tcp"))
 	if err != nil {
 		t.Fatalf("reading the mapping of port %s: %v", port, err)
 	}

@@ -119,9 +119,9 @@ type TB interface {
 
 // ServeHTTP runs an HTTP server on host:port of the network until the test ends, and returns its
 // base URL.
-func ServeHTTP(t TB, n *Network, address string, handler http.Handler) string {
+func ServeHTTP(t TB, network *Network, address string, handler http.Handler) string {
 	t.Helper()
-	l, err := n.Listen("tcp", address)
+	l, err := network.Listen("tcp", address)
 	if err != nil {
 		t.Fatalf("serving HTTP in memory: %v", err)
 	}

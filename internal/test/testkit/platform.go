@@ -10,22 +10,23 @@ import (
 	"sluice/internal/demo/embedded"
 )
 
-// RunInBubble runs f in a testing/synctest bubble, whose clock advances only while every goroutine
-// is durably blocked. Kafka clients need build tag synctests for that: without it, kgo waits on
-// locks that synctest does not count as durably blocking. Without the tag the test is skipped.
-func RunInBubble(t *testing.T, f func(*testing.T)) {
+// RunInBubble runs a test in a testing/synctest bubble, whose clock advances only while every
+// goroutine is durably blocked. Kafka clients need build tag synctests for that: without it, kgo
+// waits on locks that synctest does not count as durably blocking. Without the tag the test is
+// skipped.
+func RunInBubble(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	if !bubblesSupported {
 		t.Skip("requires -tags synctests")
 	}
-	synctest.Test(t, f)
+	synctest.Test(t, test)
 }
 
-// AdvanceClock advances the bubble's clock by d, and returns when every goroutine is durably
-// blocked again. Only the test's own goroutine may call it. Outside a bubble it panics.
-func AdvanceClock(d time.Duration) {
+// AdvanceClock advances the bubble's clock by the duration, and returns when every goroutine is
+// durably blocked again. Only the test's own goroutine may call it. Outside a bubble it panics.
+func AdvanceClock(duration time.Duration) {
 	synctest.Wait()
-	time.Sleep(d) //nolint:forbidigo // synctest.Wait panics outside a bubble, so this clock is fake
+	time.Sleep(duration) //nolint:forbidigo // synctest.Wait panics outside a bubble, so this clock is fake
 	synctest.Wait()
 }
 
@@ -46,9 +47,9 @@ func StartPlatform(t TB, options embedded.Options) *embedded.Platform {
 }
 
 // NewClient returns a Kafka client for the platform, and closes it when the test ends.
-func NewClient(t TB, p *embedded.Platform, opts ...kgo.Opt) *kgo.Client {
+func NewClient(t TB, platform *embedded.Platform, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(p.Brokers()...), kgo.Dialer(p.Dial)}, opts...)...)
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(platform.Brokers()...), kgo.Dialer(platform.Dial)}, opts...)...)
 	if err != nil {
 		t.Fatalf("creating a Kafka client: %v", err)
 	}
