@@ -26,7 +26,7 @@ func (l *lane) attemptCall(workCtx context.Context, permit *permit) {
 	defer permit.cancel()
 	defer l.backlog.pruneBatches()
 	a := &callAttempt{lane: l, op: l.op, permit: permit, batch: l.backlog.nextBatch(permit, l.health.lastFailed)}
-	if a.batch == nil || !a.probeVendor(workCtx) || !a.logIntents(workCtx) || !a.send(workCtx) {
+	if a.batch == nil || !a.probeVendor(workCtx) || !a.logIntents(workCtx) || !a.confirmPermit() || !a.send(workCtx) {
 		return
 	}
 	a.decide()
@@ -76,6 +76,16 @@ func (a *callAttempt) logIntents(workCtx context.Context) bool {
 		a.sent = a.sent[:i]
 	}
 	return len(a.sent) > 0
+}
+
+// confirmPermit asks the gate again, because committing the intents may have taken long. If the gate
+// has closed, the items stay in their batch, and the lane's next turn waits for the gate.
+func (a *callAttempt) confirmPermit() bool {
+	if a.permit.confirm(time.Now()) {
+		return true
+	}
+	a.lane.backlog.intents.clearUnlessActed(a.sent)
+	return false
 }
 
 // send makes the call. It returns false if workCtx ended and the response does not say that the

@@ -25,8 +25,9 @@ import (
 //
 // Besides the breaker there are the hold (unauthorized, misconfigured, no token), which ends when a
 // probe of one item passes; the flood, which ends when the pipeline's flood guard clears; and the
-// throttle, which ends by time. A call starts when none of them denies it and the rate limit allows
-// it.
+// throttle, which ends by time. A call is admitted when none of them denies it and the rate limit
+// allows it. An admitted call may have to wait for its send intents, so its permit is confirmed just
+// before it is sent.
 type gate struct {
 	cfg Config
 	obs *observe.Pipeline
@@ -109,9 +110,22 @@ func (g *gate) admit(lane int, now time.Time) (*permit, denial) {
 // waitBeforeCall returns how long hold, throttle and breaker deny the lane a call; 0: they do not.
 func (g *gate) waitBeforeCall(lane int, state gobreaker.State, now time.Time) time.Duration {
 	probe := g.onlyProbes(state)
-	switch {
-	case probe && g.probeUnderWay:
+	if probe && g.probeUnderWay {
 		return batch.Forever
+	}
+	if wait := g.waitWhileClosed(state, now); wait > 0 {
+		return wait
+	}
+	if probe && lane == g.lastFailedLane && len(g.waitingLanes) > 1 {
+		return batch.Forever // another lane's item goes first
+	}
+	return 0
+}
+
+// waitWhileClosed returns how long hold, flood, throttle and breaker deny any call, even a probe;
+// 0: they do not.
+func (g *gate) waitWhileClosed(state gobreaker.State, now time.Time) time.Duration {
+	switch {
 	case g.hold.isActive() && g.hold.nextProbe.After(now):
 		return g.hold.nextProbe.Sub(now)
 	case g.flood.isActive() && g.flood.nextProbe.After(now):
@@ -120,8 +134,6 @@ func (g *gate) waitBeforeCall(lane int, state gobreaker.State, now time.Time) ti
 		return max(time.Millisecond, g.breaker.openUntil.Sub(now))
 	case g.throttle.until.After(now):
 		return g.throttle.until.Sub(now)
-	case probe && lane == g.lastFailedLane && len(g.waitingLanes) > 1:
-		return batch.Forever // another lane's item goes first
 	}
 	return 0
 }

@@ -10,12 +10,27 @@ import (
 type permit struct {
 	gate     *gate
 	lane     int
-	started  time.Time
+	started  time.Time // when the call was admitted, later when its permit was confirmed
 	maxItems int
 	probe    bool // one item finds out whether the operation works again
 	halfOpen bool // the breaker is half-open
 	done     func(breakerSignal)
 	ended    bool
+}
+
+// confirm reports whether the call may still be sent. Since it was admitted, calls of other lanes
+// may have been throttled or held, or may have opened the breaker. The rate limit does not count the
+// call again. A permit that is not confirmed must be canceled.
+func (p *permit) confirm(now time.Time) bool {
+	g := p.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	state := g.breaker.currentState()
+	if g.onlyProbes(state) && !p.probe || g.waitWhileClosed(state, now) > 0 {
+		return false
+	}
+	p.started = now
+	return true
 }
 
 // cancel ends a permit whose call was not made or was cut off by this process. It does nothing
