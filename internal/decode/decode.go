@@ -149,20 +149,20 @@ const headerBytes = 5
 func (d *Decoder) splitHeader(value []byte) (id int, body []byte, err error) {
 	switch {
 	case len(value) > d.cfg.MaxBytes:
-		return 0, nil, poisonf("value of %d bytes, at most %d are allowed", len(value), d.cfg.MaxBytes)
+		return 0, nil, newPoisonError("value of %d bytes, at most %d are allowed", len(value), d.cfg.MaxBytes)
 	case len(value) < headerBytes:
-		return 0, nil, poisonf("value of %d bytes, the header alone has %d", len(value), headerBytes)
+		return 0, nil, newPoisonError("value of %d bytes, the header alone has %d", len(value), headerBytes)
 	case value[0] != 0:
-		return 0, nil, poisonf("first byte 0x%02x, want 0x00 (Confluent's wire format)", value[0])
+		return 0, nil, newPoisonError("first byte 0x%02x, want 0x00 (Confluent's wire format)", value[0])
 	}
 	id = int(binary.BigEndian.Uint32(value[1:headerBytes]))
 	if id > math.MaxInt32 {
-		return 0, nil, poisonf("schema id %d, at most %d is possible", id, math.MaxInt32)
+		return 0, nil, newPoisonError("schema id %d, at most %d is possible", id, math.MaxInt32)
 	}
 	return id, value[headerBytes:], nil
 }
 
-func poisonf(format string, args ...any) *PoisonError {
+func newPoisonError(format string, args ...any) *PoisonError {
 	return &PoisonError{Reason: fmt.Sprintf(format, args...)}
 }
 
@@ -216,7 +216,7 @@ func (d *Decoder) finishLookup(id int, shared *lookup, c *codec, err error, aban
 	}
 	if c != nil {
 		d.codecs.put(id, c)
-		d.unknownIDs.remove(id)
+		d.unknownIDs.removeEntry(id)
 		if d.resolved.IsZero() {
 			d.resolved = time.Now()
 		}
@@ -227,7 +227,7 @@ func (d *Decoder) finishLookup(id int, shared *lookup, c *codec, err error, aban
 	return c, err
 }
 
-func laterOf(a, b time.Time) time.Time {
+func laterTime(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return b
 	}
@@ -247,9 +247,9 @@ func (d *Decoder) rememberUnknown(id int) error {
 
 // unknownError returns the error for an ID that the registry does not know. The caller holds d.mu.
 func (d *Decoder) unknownError(id int, u unknownID) *UnknownSchemaError {
-	trusted := laterOf(d.resolved, d.registry.lastFailure())
+	trusted := laterTime(d.resolved, d.registry.lastFailure())
 	return &UnknownSchemaError{
-		ID: id, FirstSeen: laterOf(u.since, trusted), TrustedSince: trusted, EverResolved: !d.resolved.IsZero(),
+		ID: id, FirstSeen: laterTime(u.since, trusted), TrustedSince: trusted, EverResolved: !d.resolved.IsZero(),
 	}
 }
 

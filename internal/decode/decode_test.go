@@ -74,8 +74,10 @@ func samplePurchase(t testing.TB) *event.Purchase {
 		PerformedByUnitIdentifier:    event.UnitIdentifier{AlternativeCode: pointerTo("SHOP-1")},
 		PerformedOn:                  time.UnixMilli(1_760_000_000_123).UTC(),
 		ReferenceNumber:              "RF01",
-		ProductsSet:                  []event.PurchaseProduct{product("SKU-1", "100.00", "19.00", "119.00"), product("SKU-2", "0.10", "0.02", "0.12")},
-		IntendedCurrencyIdentifier:   &event.CurrencyIdentifier{Code: pointerTo("EUR")},
+		ProductsSet: []event.PurchaseProduct{
+			product("SKU-1", "100.00", "19.00", "119.00"), product("SKU-2", "0.10", "0.02", "0.12"),
+		},
+		IntendedCurrencyIdentifier: &event.CurrencyIdentifier{Code: pointerTo("EUR")},
 	}
 }
 
@@ -133,6 +135,7 @@ func TestMalformedValueIsPoison(t *testing.T) {
 	d, wire := newPurchaseDecoder(t, Config{MaxBytes: 1000})
 	overflow := samplePurchase(t)
 	overflow.ProductsSet[1].VatAmount = event.Decimal(bytes.Repeat([]byte{0x7f}, 20))
+	encodedOverflow := encodeWithHamba(t, schemaText(t, "sluice.crmcom.Purchase"), overflow)
 	tests := []struct {
 		name   string
 		value  []byte
@@ -149,7 +152,7 @@ func TestMalformedValueIsPoison(t *testing.T) {
 		{"too large", make([]byte, 1001), "at most 1000 are allowed"},
 		{"bad union index", wireFormat(1, []byte{40}), "field event_id: the bytes do not match the schema"},
 		{"negative length", wireFormat(1, []byte{2, 1}), "field event_id: the bytes do not match the schema"},
-		{"decimal beyond its precision", wireFormat(1, encodeWithHamba(t, schemaText(t, "sluice.crmcom.Purchase"), overflow)),
+		{"decimal beyond its precision", wireFormat(1, encodedOverflow),
 			"field products_set[1].vat_amount: the decimal has more digits"},
 	}
 	for _, test := range tests {

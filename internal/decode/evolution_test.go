@@ -50,7 +50,8 @@ func drawOlderFields(t *rapid.T, fields []any) []any {
 	for _, f := range fields {
 		field := f.(map[string]any)
 		// A field with a definition stays: later ones refer to it by name.
-		if _, optional := field["default"]; optional && !hasDefinition(field["type"]) && rapid.Bool().Draw(t, "without") {
+		_, optional := field["default"]
+		if optional && !hasDefinition(field["type"]) && rapid.Bool().Draw(t, "without") {
 			continue
 		}
 		kept = append(kept, map[string]any{"name": field["name"], "type": drawOlderVersion(t, field["type"])})
@@ -158,11 +159,14 @@ func TestAvroLibrariesDecodeOlderSchemaVersionsAlike(t *testing.T) {
 				s := drawVersionedValue(text, fresh).Example(i)
 				wire, reader := encodeVersion(t, s.version, s.value), unmarshalTree(t, text)
 				renameFirstField(reader, s.version)
-				for name, read := range map[string]func(testing.TB, string, string, []byte, any){"twmb": decodeWithTwmb, "hamba": decodeWithHamba} {
+				for name, read := range map[string]func(testing.TB, string, string, []byte, any){
+					"twmb": decodeWithTwmb, "hamba": decodeWithHamba,
+				} {
 					got := fresh()
 					read(t, marshalTree(t, reader), marshalTree(t, s.version), wire, got)
 					if !reflect.DeepEqual(got, s.value) {
-						t.Fatalf("%s decoded %+v, want %+v as encoded with %s", name, got, s.value, marshalTree(t, s.version))
+						t.Fatalf("%s decoded %+v, want %+v as encoded with %s",
+							name, got, s.value, marshalTree(t, s.version))
 					}
 				}
 			}

@@ -271,7 +271,7 @@ func TestCacheKeepsTheMostRecentlyUsedIDs(t *testing.T) {
 					model = model[1:]
 				}
 			case "remove":
-				c.remove(id)
+				c.removeEntry(id)
 				removeID(&model, id)
 			case "get":
 				value, ok := c.get(id)

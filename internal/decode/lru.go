@@ -29,14 +29,14 @@ func (c *lru[V]) get(id int) (V, bool) {
 }
 
 func (c *lru[V]) put(id int, value V) {
-	c.remove(id)
+	c.removeEntry(id)
 	if c.order.Len() >= c.capacity {
-		c.remove(c.order.Back().Value.(entry[V]).id)
+		c.removeEntry(c.order.Back().Value.(entry[V]).id)
 	}
 	c.byID[id] = c.order.PushFront(entry[V]{id, value})
 }
 
-func (c *lru[V]) remove(id int) {
+func (c *lru[V]) removeEntry(id int) {
 	if e, ok := c.byID[id]; ok {
 		c.order.Remove(e)
 		delete(c.byID, id)

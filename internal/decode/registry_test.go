@@ -84,7 +84,8 @@ func TestRegistryFailureIsNotTheRecordsFault(t *testing.T) {
 		{"no schema in the response", respondWith(200, "{}"), "the response has no schema"},
 		{"an unknown schema type", respondWith(200, `{"schemaType":"XML","schema":"x"}`), "XML"},
 		{"no response in time", slow, "no response within 50ms"},
-		{"an endless response", respondWith(200, `{"schema":"`+strings.Repeat("x", maxResponseBytes)+`"}`), "longer than"},
+		{"an endless response",
+			respondWith(200, `{"schema":"`+strings.Repeat("x", maxResponseBytes)+`"}`), "longer than"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -144,6 +145,7 @@ func TestOnlyARegistrysOwn404MeansUnknown(t *testing.T) {
 	proxyPage := startRegistry(t, respondWith(404, "<html>no such page</html>"))
 	path := startRegistry(t, respondWith(404, `{"error_code":404,"message":"HTTP 404 Not Found"}`))
 	gateway := startRegistry(t, respondWith(404, `{"message":"no Route matched with those values"}`))
+	artifact := startRegistry(t, respondWith(404, `{"error_code":40401}`))
 	down := startRegistry(t, respondWith(502, ""))
 	tests := []struct {
 		name    string
@@ -153,7 +155,7 @@ func TestOnlyARegistrysOwn404MeansUnknown(t *testing.T) {
 		{"in its own format", []string{ownFormat}, true},
 		{"in its own format, the other URL unavailable", []string{ownFormat, down}, true},
 		{"in its own format, after a proxy's", []string{proxyPage, ownFormat}, true},
-		{"of an artifact, as some registries call it", []string{startRegistry(t, respondWith(404, `{"error_code":40401}`))}, true},
+		{"for an artifact, as some registries call it", []string{artifact}, true},
 		{"a proxy's page", []string{proxyPage}, false},
 		{"nothing but a status", []string{startRegistry(t, respondWith(404, ""))}, false},
 		{"a gateway's JSON", []string{gateway}, false},
@@ -201,7 +203,8 @@ func TestErrorsDoNotContainCredentials(t *testing.T) {
 	_, bad := NewDecoder(Config{URLs: []string{"http://user:secret@host:port"}})
 	d := newEmptyDecoder(t, Config{URLs: []string{strings.Replace(closed.URL, "http://", "http://user:secret@", 1)}})
 	_, refused := d.Decode(t.Context(), "topic", wireFormat(1, nil))
-	page := newEmptyDecoder(t, Config{URLs: []string{strings.Replace(startRegistry(t, respondWith(200, "<html>")), "http://", "http://user:secret@", 1)}})
+	pageURL := strings.Replace(startRegistry(t, respondWith(200, "<html>")), "http://", "http://user:secret@", 1)
+	page := newEmptyDecoder(t, Config{URLs: []string{pageURL}})
 	_, rubbish := page.Decode(t.Context(), "topic", wireFormat(1, nil))
 	for _, err := range []error{bad, refused, rubbish} {
 		if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "user:") {
@@ -211,7 +214,9 @@ func TestErrorsDoNotContainCredentials(t *testing.T) {
 }
 
 func TestConfigWithoutAValidURLIsRejected(t *testing.T) {
-	for _, urls := range [][]string{nil, {""}, {"localhost:8081"}, {"ftp://host"}, {"http://"}, {"http://ok", "nonsense"}} {
+	for _, urls := range [][]string{
+		nil, {""}, {"localhost:8081"}, {"ftp://host"}, {"http://"}, {"http://ok", "nonsense"},
+	} {
 		if _, err := NewDecoder(Config{URLs: urls}); err == nil {
 			t.Errorf("URLs %q: got no error, want one", urls)
 		}
@@ -225,9 +230,11 @@ func TestReferencedSchemasAreResolved(t *testing.T) {
 		return sr.SchemaReference{Name: name, Subject: subject, Version: 1}
 	}
 	fake.SeedSchema("leaf", 1, 1, sr.Schema{Schema: `{"type":"record","name":"Leaf","fields":[]}`})
-	fake.SeedSchema("middle", 1, 2, sr.Schema{Schema: `{"type":"record","name":"Middle","fields":[{"name":"l","type":"Leaf"}]}`,
+	fake.SeedSchema("middle", 1, 2, sr.Schema{
+		Schema:     `{"type":"record","name":"Middle","fields":[{"name":"l","type":"Leaf"}]}`,
 		References: []sr.SchemaReference{ref("Leaf", "leaf")}})
-	fake.SeedSchema("top", 1, 3, sr.Schema{Schema: `{"type":"record","name":"Empty","fields":[{"name":"m","type":"Middle"},{"name":"l","type":"Leaf"}]}`,
+	fake.SeedSchema("top", 1, 3, sr.Schema{
+		Schema:     `{"type":"record","name":"Empty","fields":[{"name":"m","type":"Middle"},{"name":"l","type":"Leaf"}]}`,
 		References: []sr.SchemaReference{ref("Middle", "middle"), ref("Leaf", "leaf")}})
 	d := newEmptyDecoder(t, Config{URLs: []string{fake.URL()}})
 	if got, err := d.Decode(t.Context(), "topic", wireFormat(3, nil)); err != nil || got.Name != "Empty" {
@@ -241,7 +248,8 @@ func TestDeletedReferenceIsResolved(t *testing.T) {
 	d := newEmptyDecoder(t, Config{URLs: []string{startRegistry(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !strings.HasPrefix(r.URL.Path, "/subjects/"):
-			fmt.Fprint(w, `{"schema":"{\"type\":\"record\",\"name\":\"Empty\",\"fields\":[{\"name\":\"l\",\"type\":\"Leaf\"}]}","references":[{"name":"Leaf","subject":"leaf","version":1}]}`)
+			fmt.Fprint(w, `{"schema":"{\"type\":\"record\",\"name\":\"Empty\",\"fields\":[{\"name\":\"l\",\"type\":\"Leaf\"}]}",`+
+				`"references":[{"name":"Leaf","subject":"leaf","version":1}]}`)
 		case r.URL.Query().Get("deleted") != "true":
 			respondWith(404, `{"error_code":40402}`)(w, r)
 		default:
@@ -261,7 +269,8 @@ func TestCyclicReferencesArePoison(t *testing.T) {
 		if strings.HasPrefix(r.URL.Path, "/subjects/B/") {
 			name, other = "B", "A"
 		}
-		fmt.Fprintf(w, `{"schema":"{\"type\":\"record\",\"name\":\"%s\",\"fields\":[{\"name\":\"f\",\"type\":\"%s\"}]}","references":[{"name":"%[2]s","subject":"%[2]s","version":1}]}`, name, other)
+		fmt.Fprintf(w, `{"schema":"{\"type\":\"record\",\"name\":\"%s\",\"fields\":[{\"name\":\"f\",\"type\":\"%s\"}]}",`+
+			`"references":[{"name":"%[2]s","subject":"%[2]s","version":1}]}`, name, other)
 	})}})
 	_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
 	if poison := new(PoisonError); !errors.As(err, &poison) || requests.Load() != 3 {
@@ -277,7 +286,8 @@ func TestMissingReferenceIsTheRegistrysFault(t *testing.T) {
 		}
 		fmt.Fprint(w, `{"schema":"{}","references":[{"name":"Leaf","subject":"leaf","version":1}]}`)
 	})}})
-	if _, err := d.Decode(t.Context(), "topic", wireFormat(1, nil)); !isRegistryError(err) || !strings.Contains(err.Error(), "leaf") {
+	_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
+	if !isRegistryError(err) || !strings.Contains(err.Error(), "leaf") {
 		t.Errorf("got error %v, want one of the registry that names the reference", err)
 	}
 }
@@ -288,9 +298,10 @@ func TestInvalidSchemaIsPoison(t *testing.T) {
 		name, text string
 		respond    http.HandlerFunc
 	}{
-		{"no Avro", "want AVRO", respondWith(200, `{"schemaType":"PROTOBUF","schema":"message M {}"}`)},
+		{"not Avro", "want AVRO", respondWith(200, `{"schemaType":"PROTOBUF","schema":"message M {}"}`)},
 		{"broken", "parsing the schema", respondWith(200, `{"schema":"{\"type\":\"record\"}"}`)},
-		{"long and broken", "parsing the schema", respondWith(200, `{"schema":"{\"type\":\"`+strings.Repeat("x", 10_000)+`\"}"}`)},
+		{"long and broken", "parsing the schema",
+			respondWith(200, `{"schema":"{\"type\":\"`+strings.Repeat("x", 10_000)+`\"}"}`)},
 		{"endless references", "more than 100", func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintf(w, `{"schema":"\"int\"","references":[{"name":"n","subject":"s","version":%d}]}`, endless.Add(1))
 		}},
@@ -300,7 +311,8 @@ func TestInvalidSchemaIsPoison(t *testing.T) {
 			d := newEmptyDecoder(t, Config{URLs: []string{startRegistry(t, test.respond)}})
 			_, err := d.Decode(t.Context(), "topic", wireFormat(1, nil))
 			var poison *PoisonError
-			if !errors.As(err, &poison) || !strings.Contains(poison.Reason, test.text) || len(poison.Reason) > maxTextBytes {
+			if !errors.As(err, &poison) || !strings.Contains(poison.Reason, test.text) ||
+				len(poison.Reason) > maxTextBytes {
 				t.Errorf("got error %v, want a short *PoisonError with %q", err, test.text)
 			}
 		})

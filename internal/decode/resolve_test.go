@@ -42,11 +42,28 @@ func writerSchema(name string, fields ...string) string {
 	return fmt.Sprintf(`{"type":"record","name":%q,"fields":[%s,%s]}`, name, baseFields, strings.Join(fields, ","))
 }
 
+// field returns the definition of a field.
+func field(name, avroType string) string { return fmt.Sprintf(`{"name":%q,"type":%s}`, name, avroType) }
+
+// logical returns a primitive type with a logical type.
+func logical(primitive, logicalType string) string {
+	return fmt.Sprintf(`{"type":%q,"logicalType":%q}`, primitive, logicalType)
+}
+
+// everythingWith returns a writer schema with the reader's fields, in which one text is replaced.
+func everythingWith(before, after string) string {
+	return strings.Replace(writerSchema("sluice.test.Everything", large, ratio, amount, at), before, after, 1)
+}
+
+// writerOf returns a writer schema of those fields, beside the base fields.
+func writerOf(fields ...string) string { return writerSchema("sluice.test.Everything", fields...) }
+
 // baseValue has a value for every field that a writer may have.
 func baseValue() map[string]any {
 	return map[string]any{
-		"text": "t", "uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "color": "GREEN", "small": 7, "flag": true, "blob": []byte{1},
-		"day": 3, "list": []string{"a"}, "amounts": []any{}, "table": map[string]any{"k": 1}, "part": map[string]any{"name": "p"}, "parts": []any{},
+		"text": "t", "uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "color": "GREEN", "small": 7, "flag": true,
+		"blob": []byte{1}, "day": 3, "list": []string{"a"}, "amounts": []any{}, "table": map[string]any{"k": 1},
+		"part": map[string]any{"name": "p"}, "parts": []any{},
 		"large": 8, "big": 8, "ratio": 0.5, "amount": []byte{5}, "at": 1000, "new": "unread",
 	}
 }
@@ -56,17 +73,17 @@ func TestWriterSchemaIsResolvedByAvrosRules(t *testing.T) {
 		name   string
 		writer string
 	}{
-		{"the reader's own fields", writerSchema("sluice.test.Everything", large, ratio, amount, at)},
-		{"fields in another order", writerSchema("sluice.test.Everything", at, amount, ratio, large)},
-		{"a field that the reader lacks", writerSchema("sluice.test.Everything", large, `{"name":"new","type":"string"}`, ratio, amount, at)},
-		{"int promoted to long", writerSchema("sluice.test.Everything", `{"name":"large","type":"int"}`, ratio, amount, at)},
-		{"float promoted to double", writerSchema("sluice.test.Everything", large, `{"name":"ratio","type":"float"}`, amount, at)},
-		{"a field by its alias", writerSchema("sluice.test.Everything", `{"name":"big","type":"long"}`, ratio, amount, at)},
-		{"a text that says what it is", strings.Replace(writerSchema("sluice.test.Everything", large, ratio, amount, at), `{"name":"text","type":"string"}`,
-			`{"name":"text","type":{"type":"string","logicalType":"uuid"}}`, 1)},
-		{"a text of a kind of its own", strings.Replace(writerSchema("sluice.test.Everything", large, ratio, amount, at), `{"name":"text","type":"string"}`,
-			`{"name":"text","type":{"type":"string","logicalType":"varchar"}}`, 1)},
-		{"a long that says nothing of time", writerSchema("sluice.test.Everything", large, ratio, amount, `{"name":"at","type":"long"}`)},
+		{"the reader's own fields", writerOf(large, ratio, amount, at)},
+		{"fields in another order", writerOf(at, amount, ratio, large)},
+		{"a field that the reader lacks", writerOf(large, field("new", `"string"`), ratio, amount, at)},
+		{"int promoted to long", writerOf(field("large", `"int"`), ratio, amount, at)},
+		{"float promoted to double", writerOf(large, field("ratio", `"float"`), amount, at)},
+		{"a field by its alias", writerOf(field("big", `"long"`), ratio, amount, at)},
+		{"a string with a logical type",
+			everythingWith(field("text", `"string"`), field("text", logical("string", "uuid")))},
+		{"a string with a foreign logical type",
+			everythingWith(field("text", `"string"`), field("text", logical("string", "varchar")))},
+		{"a long without a logical type", writerOf(large, ratio, amount, field("at", `"long"`))},
 		{"another namespace", writerSchema("com.example.Everything", large, ratio, amount, at)},
 		{"no namespace", writerSchema("Everything", large, ratio, amount, at)},
 		{"the record's alias", writerSchema("sluice.test.Anything", large, ratio, amount, at)},
@@ -83,7 +100,8 @@ func TestWriterSchemaIsResolvedByAvrosRules(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := got.Event.(*everything)
-			if e.Text != "t" || e.Large != 8 || e.Ratio != 0.5 || e.At.UnixMilli() != 1000 || e.Amount.Cmp(event.Millionths(5)) != 0 {
+			if e.Text != "t" || e.Large != 8 || e.Ratio != 0.5 || e.At.UnixMilli() != 1000 ||
+				e.Amount.Cmp(event.Millionths(5)) != 0 {
 				t.Errorf("got %+v, want the values of baseValue", e)
 			}
 			if e.Defaults != "as given" || e.NText != nil || e.Part != (part{Name: "p"}) {
@@ -94,42 +112,51 @@ func TestWriterSchemaIsResolvedByAvrosRules(t *testing.T) {
 }
 
 func TestSchemaWithAnotherMeaningIsPoison(t *testing.T) {
-	decimal := func(scale int) string {
-		return fmt.Sprintf(`{"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":38,"scale":%d}}`, scale)
+	decimal := func(precision, scale int) string {
+		return field("amount", fmt.Sprintf(
+			`{"type":"bytes","logicalType":"decimal","precision":%d,"scale":%d}`, precision, scale))
 	}
+	micros := logical("long", "timestamp-micros")
 	tests := []struct {
 		name, writer, reason string
 	}{
 		{"not a record", `"string"`, "the schema is string, want a record"},
-		{"a mandatory field is missing", writerSchema("Everything", ratio, amount, at), "large"},
-		{"a decimal of another scale", writerSchema("Everything", large, ratio, decimal(2), at), "scale"},
-		{"bytes for a decimal", writerSchema("Everything", large, ratio, `{"name":"amount","type":"bytes"}`, at), "field amount: the writer's bytes"},
-		{"a text for a decimal", writerSchema("Everything", large, ratio, `{"name":"amount","type":"string"}`, at), "field amount: the writer's string"},
-		{"a decimal for a text", strings.Replace(writerSchema("Everything", large, ratio, amount, at), `{"name":"text","type":"string"}`,
-			`{"name":"text","type":`+decimalType+`}`, 1), "field text: the writer's bytes decimal"},
-		{"a time for a number", writerSchema("Everything", `{"name":"large","type":{"type":"long","logicalType":"timestamp-micros"}}`, ratio, amount, at),
+		{"a mandatory field is missing", writerOf(ratio, amount, at), "large"},
+		{"a decimal of another scale", writerOf(large, ratio, decimal(38, 2), at), "scale"},
+		{"a decimal of another precision", writerOf(large, ratio, decimal(9, 6), at), "precision"},
+		{"bytes for a decimal", writerOf(large, ratio, field("amount", `"bytes"`), at),
+			"field amount: the writer's bytes"},
+		{"a string for a decimal", writerOf(large, ratio, field("amount", `"string"`), at),
+			"field amount: the writer's string"},
+		{"a decimal for a string", everythingWith(field("text", `"string"`), field("text", decimalType)),
+			"field text: the writer's bytes decimal"},
+		{"a time for a number", writerOf(field("large", micros), ratio, amount, at),
 			"field large: the writer's long timestamp-micros"},
-		{"a date for a number", writerSchema("Everything", large, `{"name":"ratio","type":{"type":"int","logicalType":"date"}}`, amount, at),
+		{"a date for a number", writerOf(large, field("ratio", logical("int", "date")), amount, at),
 			"field ratio: the writer's int date"},
-		{"local time for an instant", writerSchema("Everything", large, ratio, amount, `{"name":"at","type":{"type":"long","logicalType":"local-timestamp-millis"}}`),
+		{"local time for an instant",
+			writerOf(large, ratio, amount, field("at", logical("long", "local-timestamp-millis"))),
 			"field at: the writer's long local-timestamp-millis"},
-		{"a decimal of another precision", writerSchema("Everything", large, ratio, `{"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":6}}`, at),
-			"precision"},
-		{"a time for a number, by its alias", writerSchema("Everything", `{"name":"big","type":{"type":"long","logicalType":"timestamp-micros"}}`, ratio, amount, at),
+		{"a time for a number, by its alias", writerOf(field("big", micros), ratio, amount, at),
 			"field large: the writer's long timestamp-micros"},
-		{"bytes for a decimal in a list", strings.Replace(writerSchema("Everything", large, ratio, amount, at), `{"type":"array","items":`+decimalType+`}`,
-			`{"type":"array","items":"bytes"}`, 1), "field amounts[]: the writer's bytes"},
-		{"a time for a number in a map", strings.Replace(writerSchema("Everything", large, ratio, amount, at), `{"type":"map","values":"long"}`,
-			`{"type":"map","values":{"type":"long","logicalType":"timestamp-micros"}}`, 1), "field table[]: the writer's long timestamp-micros"},
-		{"a record that holds itself, by its name", strings.Replace(writerSchema("Everything", large, ratio, amount, at), `"name":"Part","fields":[`,
-			`"name":"Part","fields":[{"name":"self","type":["null","Part"]},`, 1), "field parts[]: the writer's Part"},
-		{"microseconds for milliseconds", writerSchema("Everything", large, ratio, amount,
-			`{"name":"at","type":{"type":"long","logicalType":"timestamp-micros"}}`), "field at: the writer's long timestamp-micros"},
-		{"microseconds in a union", writerSchema("Everything", large, ratio, amount, at,
-			`{"name":"n_at","type":["null",{"type":"long","logicalType":"timestamp-micros"}]}`), "field n_at: the writer's long timestamp-micros"},
-		{"a text for a nested decimal", writerSchema("Everything", large, ratio, amount, at,
-			`{"name":"n_part","type":{"type":"record","name":"Part2","fields":[{"name":"amount","type":"string"}]}}`), "field n_part.amount: the writer's string"},
-		{"an enum symbol that the reader lacks", strings.Replace(writerSchema("Everything", large, ratio, amount, at), `"GREEN"`, `"GREEN","BLUE"`, 1), "BLUE"},
+		{"bytes for a decimal in an array",
+			everythingWith(`{"type":"array","items":`+decimalType+`}`, `{"type":"array","items":"bytes"}`),
+			"field amounts[]: the writer's bytes"},
+		{"a time for a number in a map",
+			everythingWith(`{"type":"map","values":"long"}`, `{"type":"map","values":`+micros+`}`),
+			"field table[]: the writer's long timestamp-micros"},
+		{"a recursive record, by its name",
+			everythingWith(`"name":"Part","fields":[`, `"name":"Part","fields":[{"name":"self","type":["null","Part"]},`),
+			"field parts[]: the writer's Part"},
+		{"microseconds for milliseconds", writerOf(large, ratio, amount, field("at", micros)),
+			"field at: the writer's long timestamp-micros"},
+		{"microseconds in a union", writerOf(large, ratio, amount, at, field("n_at", `["null",`+micros+`]`)),
+			"field n_at: the writer's long timestamp-micros"},
+		{"a string for a nested decimal",
+			writerOf(large, ratio, amount, at, field("n_part",
+				`{"type":"record","name":"Part2","fields":[`+field("amount", `"string"`)+`]}`)),
+			"field n_part.amount: the writer's string"},
+		{"an enum symbol that the reader lacks", everythingWith(`"GREEN"`, `"GREEN","BLUE"`), "BLUE"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -164,7 +191,10 @@ func TestReaderIsFoundByFullNameThenShortNameThenAlias(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for writer, want := range map[string]string{"a.First": "a.First", "x.First": "a.First", "b.Old": "b.Old", "x.Old": "b.Old", "a.Old": "b.Old", "a.None": "", "a.Same": "a.Same", "b.Same": "b.Same"} {
+	for writer, want := range map[string]string{
+		"a.First": "a.First", "x.First": "a.First", "b.Old": "b.Old", "x.Old": "b.Old", "a.Old": "b.Old",
+		"a.None": "", "a.Same": "a.Same", "b.Same": "b.Same",
+	} {
 		got := ""
 		if found := r.findReader(writer); found != nil {
 			got = fullName(found.root)
@@ -201,7 +231,8 @@ func TestSchemasMeanTheSameAsTheCommittedOnes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		before, now := avro.MustParse(string(text)).Root().ExpandReferences(), avro.MustParse(s.JSON).Root().ExpandReferences()
+		before := avro.MustParse(string(text)).Root().ExpandReferences()
+		now := avro.MustParse(s.JSON).Root().ExpandReferences()
 		if err := errors.Join(checkSemantics("", now, before), checkSemantics("", before, now)); err != nil {
 			t.Errorf("%s against schemas/committed/: %v", s.File, err)
 		}

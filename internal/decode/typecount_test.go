@@ -15,15 +15,18 @@ import (
 func doublingSchema(n int) string {
 	fields := []string{`{"name":"f0","type":{"type":"record","name":"R0","fields":[]}}`}
 	for i := 1; i < n; i++ {
-		fields = append(fields, fmt.Sprintf(`{"name":"f%d","type":{"type":"record","name":"R%d","fields":[{"name":"a","type":"R%d"},{"name":"b","type":"R%d"}]}}`, i, i, i-1, i-1))
+		fields = append(fields, fmt.Sprintf(`{"name":"f%d","type":{"type":"record","name":"R%[1]d","fields":[`+
+			`{"name":"a","type":"R%[2]d"},{"name":"b","type":"R%[2]d"}]}}`, i, i-1))
 	}
 	return fmt.Sprintf(`{"type":"record","name":"Empty","fields":[%s]}`, strings.Join(fields, ","))
 }
 
 func TestSchemaWithTooManyTypesIsPoison(t *testing.T) {
 	for name, schema := range map[string]string{
-		"by names":  doublingSchema(60),
-		"by length": `{"type":"record","name":"Empty","fields":[{"name":"f","type":` + strings.Repeat(`{"type":"array","items":`, 900) + `"null"` + strings.Repeat("}", 900) + `}` + manyFields(maxTypes) + `]}`,
+		"by names": doublingSchema(60),
+		"by length": `{"type":"record","name":"Empty","fields":[{"name":"f","type":` +
+			strings.Repeat(`{"type":"array","items":`, 900) + `"null"` + strings.Repeat("}", 900) + `}` +
+			manyFields(maxTypes) + `]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newTestDecoder(t, Config{}, emptyReaders(t), schema)
@@ -56,7 +59,8 @@ func TestTypesOfReferencesCount(t *testing.T) {
 		}
 		before := fmt.Sprintf("R%d", i-1)
 		fake.SeedSchema(fmt.Sprintf("s%d", i), 1, i+1, sr.Schema{
-			Schema:     fmt.Sprintf(`{"type":"record","name":%q,"fields":[{"name":"a","type":%q},{"name":"b","type":%q}]}`, name, before, before),
+			Schema: fmt.Sprintf(
+				`{"type":"record","name":%q,"fields":[{"name":"a","type":%q},{"name":"b","type":%[2]q}]}`, name, before),
 			References: []sr.SchemaReference{{Name: before, Subject: fmt.Sprintf("s%d", i-1), Version: 1}},
 		})
 	}
@@ -69,8 +73,10 @@ func TestTypesOfReferencesCount(t *testing.T) {
 }
 
 func TestRecursiveSchemaIsAccepted(t *testing.T) {
-	const list = `{"type":"record","name":"Empty","fields":[{"name":"list","type":["null",{"type":"record","name":"a.Node","fields":[
-		{"name":"next","type":["null","a.Node"]},{"name":"other","type":["null","a.Node"]},{"name":"all","type":{"type":"map","values":"a.Node"}}]}]}]}`
+	const list = `{"type":"record","name":"Empty","fields":[
+		{"name":"list","type":["null",{"type":"record","name":"a.Node","fields":[
+		{"name":"next","type":["null","a.Node"]},{"name":"other","type":["null","a.Node"]},
+		{"name":"all","type":{"type":"map","values":"a.Node"}}]}]}]}`
 	d := newTestDecoder(t, Config{}, emptyReaders(t), list, doublingSchema(10))
 	node := []byte{2, 0, 0, 0}
 	if _, err := d.Decode(t.Context(), "topic", wireFormat(1, append([]byte{2}, append(node, 0, 0)...))); err != nil {
@@ -89,19 +95,20 @@ func TestCountBeyondTheRecordIsPoisonAtOnce(t *testing.T) {
 		field string
 		body  []byte
 	}{
-		"items of no bytes":             {`{"type":"array","items":"null"}`, append(count, 0)},
-		"records of no bytes":           {`{"type":"array","items":{"type":"record","name":"Z","fields":[]}}`, append(count, 0)},
-		"items":                         {`{"type":"array","items":"long"}`, append(count, 0)},
-		"entries":                       {`{"type":"map","values":"null"}`, append(count, 0)},
-		"bytes":                         {`"bytes"`, append(count, 0)},
-		"a text":                        {`"string"`, append(count, 0)},
-		"a list that nests a lot":       {`["null",{"type":"record","name":"N","fields":[{"name":"n","type":["null","N"]}]}]`, deep},
-		"arrays that nest a lot":        {`{"type":"record","name":"N","fields":[{"name":"n","type":{"type":"array","items":"N"}}]}`, deep},
-		"a record that has no end":      {`{"type":"record","name":"N","fields":[{"name":"n","type":"N"}]}`, deep},
-		"a record of two that have one": {`{"type":"record","name":"N","fields":[{"name":"n","type":"N"},{"name":"m","type":"N"}]}`, deep},
+		"items of no bytes":      {`{"type":"array","items":"null"}`, append(count, 0)},
+		"records of no bytes":    {`{"type":"array","items":{"type":"record","name":"Z","fields":[]}}`, append(count, 0)},
+		"items":                  {`{"type":"array","items":"long"}`, append(count, 0)},
+		"entries":                {`{"type":"map","values":"null"}`, append(count, 0)},
+		"bytes":                  {`"bytes"`, append(count, 0)},
+		"a string":               {`"string"`, append(count, 0)},
+		"deeply nested list":     {`["null",{"type":"record","name":"N","fields":[{"name":"n","type":["null","N"]}]}]`, deep},
+		"deeply nested arrays":   {`{"type":"record","name":"N","fields":[{"name":"n","type":{"type":"array","items":"N"}}]}`, deep},
+		"infinite record":        {`{"type":"record","name":"N","fields":[{"name":"n","type":"N"}]}`, deep},
+		"infinite record of two": {`{"type":"record","name":"N","fields":[{"name":"n","type":"N"},{"name":"m","type":"N"}]}`, deep},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newTestDecoder(t, Config{}, emptyReaders(t), `{"type":"record","name":"Empty","fields":[{"name":"f","type":`+test.field+`}]}`)
+			schema := `{"type":"record","name":"Empty","fields":[{"name":"f","type":` + test.field + `}]}`
+			d := newTestDecoder(t, Config{}, emptyReaders(t), schema)
 			_, err := d.Decode(t.Context(), "topic", wireFormat(1, test.body))
 			var poison *PoisonError
 			if !errors.As(err, &poison) {

@@ -31,8 +31,8 @@ func NewCondition(log *zap.Logger, beginMsg, endMsg string, fields ...zap.Field)
 }
 
 // Begin reports that the fault exists, with its cause. It logs a warning unless the last report had
-// the same cause, and returns whether it logged. fields are added to this line only.
-func (c *Condition) Begin(cause error, fields ...zap.Field) (logged bool) {
+// the same cause, and returns whether it logged.
+func (c *Condition) Begin(cause error) (logged bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.active {
@@ -43,7 +43,7 @@ func (c *Condition) Begin(cause error, fields ...zap.Field) (logged bool) {
 		return false
 	}
 	c.lastText = cause.Error()
-	c.log.Warn(c.beginMsg, slices.Concat(c.fields, fields, []zap.Field{zap.Error(cause)})...)
+	c.log.Warn(c.beginMsg, slices.Concat(c.fields, []zap.Field{zap.Error(cause)})...)
 	return true
 }
 

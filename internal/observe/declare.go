@@ -12,10 +12,10 @@ var operationHoldReasons = []HoldReason{
 func (p *Pipeline) declarePipeline() {
 	p.m.started.WithLabelValues(p.name).Set(0)
 	for _, u := range unroutedDispositions {
-		p.settled.member(settledKey{"", u})
+		p.settled.memberFor(settledKey{"", u})
 	}
 	for _, reason := range skipReasons {
-		p.skipped.member(reason)
+		p.skipped.memberFor(reason)
 	}
 	for _, reason := range HoldReasons() {
 		p.m.hold.WithLabelValues(p.name, "", string(reason))
@@ -29,13 +29,13 @@ func (p *Pipeline) DeclareOperation(operation string) {
 		return
 	}
 	for _, o := range operationDispositions {
-		p.settled.member(settledKey{operation, o})
+		p.settled.memberFor(settledKey{operation, o})
 	}
 	for _, class := range callClasses {
-		p.calls.member(callKey{operation, class})
+		p.calls.memberFor(callKey{operation, class})
 	}
-	p.duplicates.member(operation)
-	p.histograms.member(operation)
+	p.duplicates.memberFor(operation)
+	p.histograms.memberFor(operation)
 	for _, reason := range operationHoldReasons {
 		p.m.hold.WithLabelValues(p.name, operation, string(reason))
 	}
@@ -47,5 +47,5 @@ func (p *Pipeline) DeclareTopic(topic string) {
 	if p == nil {
 		return
 	}
-	p.produceFailed.member(topic)
+	p.produceFailed.memberFor(topic)
 }

@@ -15,8 +15,8 @@ func newFamily[K comparable, M any](create func(K) M) *family[K, M] {
 	return &family[K, M]{create: create, members: map[K]M{}}
 }
 
-// member returns the member for the key, and creates it on first use.
-func (f *family[K, M]) member(key K) M {
+// memberFor returns the member for the key, and creates it on first use.
+func (f *family[K, M]) memberFor(key K) M {
 	f.mu.RLock()
 	m, ok := f.members[key]
 	f.mu.RUnlock()

@@ -41,7 +41,7 @@ func (p *Pipeline) ReportPartition(topic string, number int32, lag int64, oldest
 		part = p.newPartition(key)
 		p.partitions[key] = part
 	}
-	part.update(time.Now(), lag, oldest, inFlight)
+	part.updateState(time.Now(), lag, oldest, inFlight)
 }
 
 // ForgetPartition removes a partition that is no longer assigned, with its series.
@@ -67,7 +67,7 @@ func (p *Pipeline) newPartition(key partitionKey) *partition {
 	}
 }
 
-func (t *partition) update(now time.Time, lag int64, oldest time.Duration, inFlight int) {
+func (t *partition) updateState(now time.Time, lag int64, oldest time.Duration, inFlight int) {
 	moved := now.Add(-oldest).Sub(t.reportedAt.Add(-t.oldest)).Abs() > headTolerance
 	if moved || oldest == 0 || t.oldest == 0 || lag < t.lag {
 		t.progressedAt = now

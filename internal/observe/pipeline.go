@@ -49,33 +49,33 @@ type (
 	histograms   struct{ delay, seconds, items, fill prometheus.Observer }
 )
 
-func newPipeline(name string, m *metrics) *Pipeline {
+func newPipeline(name string, vectors *metrics) *Pipeline {
 	p := &Pipeline{
-		name: name, m: m,
-		source: newReadCounters(m, name, fromSource), retry: newReadCounters(m, name, fromRetry),
-		commitFailed: m.commitFailed.WithLabelValues(name),
-		released:     m.released.WithLabelValues(name),
-		settled: newFamily(func(k settledKey) prometheus.Counter {
-			return m.settled.WithLabelValues(name, k.operation, k.disposition.String(), string(k.cause))
+		name: name, m: vectors,
+		source: newReadCounters(vectors, name, fromSource), retry: newReadCounters(vectors, name, fromRetry),
+		commitFailed: vectors.commitFailed.WithLabelValues(name),
+		released:     vectors.released.WithLabelValues(name),
+		settled: newFamily(func(key settledKey) prometheus.Counter {
+			return vectors.settled.WithLabelValues(name, key.operation, key.disposition.String(), string(key.cause))
 		}),
-		calls: newFamily(func(k callKey) prometheus.Counter {
-			return m.calls.WithLabelValues(name, k.operation, k.class.String())
+		calls: newFamily(func(key callKey) prometheus.Counter {
+			return vectors.calls.WithLabelValues(name, key.operation, key.class.String())
 		}),
 		duplicates: newFamily(func(operation string) prometheus.Counter {
-			return m.duplicates.WithLabelValues(name, operation)
+			return vectors.duplicates.WithLabelValues(name, operation)
 		}),
 		skipped: newFamily(func(reason SkipReason) prometheus.Counter {
-			return m.skipped.WithLabelValues(name, string(reason))
+			return vectors.skipped.WithLabelValues(name, string(reason))
 		}),
 		produceFailed: newFamily(func(topic string) prometheus.Counter {
-			return m.produceFailed.WithLabelValues(name, topic)
+			return vectors.produceFailed.WithLabelValues(name, topic)
 		}),
 		histograms: newFamily(func(operation string) histograms {
 			return histograms{
-				delay:   m.delay.WithLabelValues(name, operation),
-				seconds: m.callSeconds.WithLabelValues(name, operation),
-				items:   m.callItems.WithLabelValues(name, operation),
-				fill:    m.callFill.WithLabelValues(name, operation),
+				delay:   vectors.delay.WithLabelValues(name, operation),
+				seconds: vectors.callSeconds.WithLabelValues(name, operation),
+				items:   vectors.callItems.WithLabelValues(name, operation),
+				fill:    vectors.callFill.WithLabelValues(name, operation),
 			}
 		}),
 		breakers:   map[string]string{},
@@ -86,8 +86,8 @@ func newPipeline(name string, m *metrics) *Pipeline {
 	return p
 }
 
-func newReadCounters(m *metrics, pipeline, from string) readCounters {
-	return readCounters{m.read.WithLabelValues(pipeline, from), m.readBytes.WithLabelValues(pipeline, from)}
+func newReadCounters(vectors *metrics, pipeline, from string) readCounters {
+	return readCounters{vectors.read.WithLabelValues(pipeline, from), vectors.readBytes.WithLabelValues(pipeline, from)}
 }
 
 // RecordsRead counts records fetched from the source topic, or with retry from a retry topic. bytes
@@ -112,7 +112,7 @@ func (p *Pipeline) RecordsSettled(
 	if p == nil {
 		return
 	}
-	p.settled.member(settledKey{operation, dispositionCause{disposition, cause}}).Add(float64(records))
+	p.settled.memberFor(settledKey{operation, dispositionCause{disposition, cause}}).Add(float64(records))
 }
 
 // DeliveryDelay observes the time from a record's timestamp in the source topic to its delivery.
@@ -120,7 +120,7 @@ func (p *Pipeline) DeliveryDelay(operation string, delay time.Duration) {
 	if p == nil {
 		return
 	}
-	p.histograms.member(operation).delay.Observe(delay.Seconds())
+	p.histograms.memberFor(operation).delay.Observe(delay.Seconds())
 }
 
 // VendorCall counts one vendor call and observes its number of items, how full it was and its
@@ -132,8 +132,8 @@ func (p *Pipeline) VendorCall(
 	if p == nil {
 		return
 	}
-	p.calls.member(callKey{operation, class}).Inc()
-	h := p.histograms.member(operation)
+	p.calls.memberFor(callKey{operation, class}).Inc()
+	h := p.histograms.memberFor(operation)
 	h.items.Observe(float64(items))
 	h.fill.Observe(min(fill, 1))
 	h.seconds.Observe(duration.Seconds())
@@ -144,7 +144,7 @@ func (p *Pipeline) PossibleDuplicates(operation string, records int) {
 	if p == nil {
 		return
 	}
-	p.duplicates.member(operation).Add(float64(records))
+	p.duplicates.memberFor(operation).Add(float64(records))
 }
 
 // RecordsSkippedSettled counts records that were read again and skipped because they had been settled
@@ -153,7 +153,7 @@ func (p *Pipeline) RecordsSkippedSettled(reason SkipReason, records int) {
 	if p == nil {
 		return
 	}
-	p.skipped.member(reason).Add(float64(records))
+	p.skipped.memberFor(reason).Add(float64(records))
 }
 
 // CommitFailed counts an offset commit that failed and is retried.
@@ -170,7 +170,7 @@ func (p *Pipeline) ProduceFailed(topic string) {
 	if p == nil {
 		return
 	}
-	p.produceFailed.member(topic).Inc()
+	p.produceFailed.memberFor(topic).Inc()
 }
 
 // RecordsReleased counts records released without being settled because their assignment ended.

@@ -26,29 +26,29 @@ func ReferenceMarkdown(status reflect.Type) string {
 	return b.String()
 }
 
-func writeMetrics(b *strings.Builder) {
-	b.WriteString("\n## Metrics\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n")
+func writeMetrics(out *strings.Builder) {
+	out.WriteString("\n## Metrics\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n")
 	for _, d := range definitions() {
 		labels := strings.Join(d.labelNames(), "`, `")
-		fmt.Fprintf(b, "| `%s_%s` | %s | `%s` | %s |\n", namespace, d.name, d.kind, labels, d.help)
+		fmt.Fprintf(out, "| `%s_%s` | %s | `%s` | %s |\n", namespace, d.name, d.kind, labels, d.help)
 	}
-	b.WriteString("\n## Labels\n\n| label | metrics | value |\n| --- | --- | --- |\n")
+	out.WriteString("\n## Labels\n\n| label | metrics | value |\n| --- | --- | --- |\n")
 	for _, l := range distinctLabels() {
 		if len(l.values) == 0 {
-			fmt.Fprintf(b, "| `%s` | %s | %s |\n", l.name, metricsWith(l), l.meaning)
+			fmt.Fprintf(out, "| `%s` | %s | %s |\n", l.name, metricsWith(l), l.meaning)
 		}
 	}
 	for _, l := range distinctLabels() {
 		if len(l.values) > 0 {
-			writeLabelValues(b, l)
+			writeLabelValues(out, l)
 		}
 	}
 }
 
-func writeLabelValues(b *strings.Builder, l label) {
-	fmt.Fprintf(b, "\n### `%s` of %s\n\n| value | meaning |\n| --- | --- |\n", l.name, metricsWith(l))
-	for _, v := range l.values {
-		fmt.Fprintf(b, "| `%s` | %s |\n", v.valueText(), v.meaning)
+func writeLabelValues(out *strings.Builder, of label) {
+	fmt.Fprintf(out, "\n### `%s` of %s\n\n| value | meaning |\n| --- | --- |\n", of.name, metricsWith(of))
+	for _, v := range of.values {
+		fmt.Fprintf(out, "| `%s` | %s |\n", v.valueText(), v.meaning)
 	}
 }
 
@@ -65,7 +65,7 @@ func distinctLabels() []label {
 	var out []label
 	for _, d := range definitions() {
 		for _, l := range d.labels {
-			if !slices.ContainsFunc(out, l.equal) {
+			if !slices.ContainsFunc(out, l.equalTo) {
 				out = append(out, l)
 			}
 		}
@@ -73,39 +73,40 @@ func distinctLabels() []label {
 	return out
 }
 
-func (l label) equal(other label) bool {
+func (l label) equalTo(other label) bool {
 	return l.name == other.name && l.meaning == other.meaning && slices.Equal(l.values, other.values)
 }
 
 // metricsWith lists the metrics that have the label.
-func metricsWith(l label) string {
-	if l.equal(pipelineLabel) {
+func metricsWith(wanted label) string {
+	if wanted.equalTo(pipelineLabel) {
 		return "all but `" + namespace + "_" + buildInfo.name + "`"
 	}
 	var names []string
 	for _, d := range definitions() {
-		if slices.ContainsFunc(d.labels, l.equal) {
+		if slices.ContainsFunc(d.labels, wanted.equalTo) {
 			names = append(names, "`"+namespace+"_"+d.name+"`")
 		}
 	}
 	return strings.Join(names, ", ")
 }
 
-func writeStatus(b *strings.Builder, status reflect.Type) {
-	b.WriteString("\n## /status\n\n`/status` returns one JSON object. Counts are since the process started. " +
-		"Maps have no entry for what was not counted yet.\n\n| field | type | meaning |\n| --- | --- | --- |\n")
-	writeFields(b, "", status)
+func writeStatus(out *strings.Builder, status reflect.Type) {
+	out.WriteString("\n## /status\n\n`/status` returns one JSON object. Counts are since the process started. " +
+		"Maps have no entry for what was not counted yet. Of several holds of a pipeline, one of partitions is shown\n" +
+		"before one of writes, and that before the pipeline's own.\n\n| field | type | meaning |\n| --- | --- | --- |\n")
+	writeFields(out, "", status)
 }
 
 // writeFields writes a row for each field, with those of nested objects below it.
-func writeFields(b *strings.Builder, prefix string, object reflect.Type) {
+func writeFields(out *strings.Builder, prefix string, object reflect.Type) {
 	for i := range object.NumField() {
 		f := object.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		kind, nested := jsonType(f.Type)
-		fmt.Fprintf(b, "| `%s%s` | %s | %s |\n", prefix, name, kind, f.Tag.Get("doc"))
+		fmt.Fprintf(out, "| `%s%s` | %s | %s |\n", prefix, name, kind, f.Tag.Get("doc"))
 		if nested != nil {
-			writeFields(b, prefix+name+separatorFor(kind), nested)
+			writeFields(out, prefix+name+separatorFor(kind), nested)
 		}
 	}
 }
@@ -118,22 +119,22 @@ func separatorFor(kind string) string {
 }
 
 // jsonType returns how JSON shows a value of the type, and the struct that it contains, if any.
-func jsonType(t reflect.Type) (kind string, nested reflect.Type) {
-	switch t.Kind() {
+func jsonType(goType reflect.Type) (kind string, nested reflect.Type) {
+	switch goType.Kind() {
 	case reflect.Pointer:
-		return jsonType(t.Elem())
+		return jsonType(goType.Elem())
 	case reflect.Slice:
-		if elem, nested := jsonType(t.Elem()); nested == nil {
+		if elem, nested := jsonType(goType.Elem()); nested == nil {
 			return "array of " + elem + "s", nil
 		}
-		return "array of objects", t.Elem()
+		return "array of objects", goType.Elem()
 	case reflect.Map:
 		return "map of numbers", nil
 	case reflect.Struct:
-		if t == reflect.TypeFor[time.Time]() {
+		if goType == reflect.TypeFor[time.Time]() {
 			return "string", nil
 		}
-		return "object", t
+		return "object", goType
 	case reflect.Bool:
 		return "boolean", nil
 	case reflect.String:
@@ -143,8 +144,8 @@ func jsonType(t reflect.Type) (kind string, nested reflect.Type) {
 	}
 }
 
-func writeHoldReasons(b *strings.Builder) {
-	b.WriteString("\n## Hold reasons\n\nWhile something is held, nothing moves to a retry or dead-letter topic.\n\n" +
+func writeHoldReasons(out *strings.Builder) {
+	out.WriteString("\n## Hold reasons\n\nWhile something is held, nothing moves to a retry or dead-letter topic.\n\n" +
 		"| reason | of | meaning | remedy |\n| --- | --- | --- | --- |\n")
 	for _, reason := range HoldReasons() {
 		scope := "pipeline"
@@ -152,6 +153,6 @@ func writeHoldReasons(b *strings.Builder) {
 			scope = "operation or pipeline"
 		}
 		text := holdRemedies[reason]
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", reason, scope, text.meaning, text.remedy)
+		fmt.Fprintf(out, "| `%s` | %s | %s | %s |\n", reason, scope, text.meaning, text.remedy)
 	}
 }

@@ -25,8 +25,8 @@ func (p *Pipeline) SetBreakerState(operation, state string) {
 	}
 }
 
-func boolGauge(b bool) float64 {
-	if b {
+func boolGauge(value bool) float64 {
+	if value {
 		return 1
 	}
 	return 0

@@ -17,7 +17,7 @@ import (
 type PipelineStatus struct {
 	Pipeline string     `json:"pipeline" doc:"the pipeline's name"`
 	Started  bool       `json:"started" doc:"the pipeline is running"`
-	Hold     *Hold      `json:"hold,omitempty" doc:"why the pipeline does not progress; absent if nothing is held. Of several holds, one of partitions is shown before one of writes, and that before the pipeline's own"`
+	Hold     *Hold      `json:"hold,omitempty" doc:"why the pipeline is held; absent if it is not"`
 	Source   ReadCounts `json:"source" doc:"what was fetched from the source topic"`
 	Retry    ReadCounts `json:"retry" doc:"what was fetched from retry topics"`
 
@@ -25,15 +25,15 @@ type PipelineStatus struct {
 	Retried            uint64            `json:"retried" doc:"records produced to a retry topic"`
 	Skipped            uint64            `json:"skipped" doc:"records passed over by a rule of the configuration"`
 	Dead               map[string]uint64 `json:"dead" doc:"dead letters, by cause"`
-	SkippedSettled     map[string]uint64 `json:"skipped_settled" doc:"records read again and skipped because they had been settled before, by reason"`
-	PossibleDuplicates uint64            `json:"possible_duplicates" doc:"records sent again although an earlier call may have reached the vendor"`
-	Released           uint64            `json:"released" doc:"records released without being settled because their assignment ended"`
+	SkippedSettled     map[string]uint64 `json:"skipped_settled" doc:"records read again and skipped as settled, by reason"`
+	PossibleDuplicates uint64            `json:"possible_duplicates" doc:"records sent again after an unknown outcome"`
+	Released           uint64            `json:"released" doc:"records released without being settled"`
 	CommitFailures     uint64            `json:"commit_failures" doc:"offset commits that failed and were retried"`
-	ProduceFailures    map[string]uint64 `json:"produce_failures" doc:"records that could not be produced and were produced again, by topic"`
+	ProduceFailures    map[string]uint64 `json:"produce_failures" doc:"records that could not be produced at first, by topic"`
 
 	InFlight               int     `json:"in_flight" doc:"records read and not settled, in all partitions"`
 	LagRecords             int64   `json:"lag_records" doc:"records past the settled prefix, in all partitions"`
-	OldestUnsettledSeconds float64 `json:"oldest_unsettled_seconds" doc:"age of the oldest unsettled record of all partitions, 0 if there is none"`
+	OldestUnsettledSeconds float64 `json:"oldest_unsettled_seconds" doc:"age of the oldest unsettled record, 0 if none"`
 
 	Operations []OperationStatus `json:"operations" doc:"the pipeline's operations, by name"`
 	Partitions []PartitionStatus `json:"partitions" doc:"the assigned partitions, by topic and number"`
@@ -54,8 +54,8 @@ type OperationStatus struct {
 	Dead               map[string]uint64 `json:"dead" doc:"as above, of this operation"`
 	Calls              map[string]uint64 `json:"calls" doc:"vendor calls, by result class"`
 	PossibleDuplicates uint64            `json:"possible_duplicates" doc:"as above, of this operation"`
-	Breaker            string            `json:"breaker,omitempty" doc:"the state of the circuit breaker: closed, half-open or open"`
-	Hold               *Hold             `json:"hold,omitempty" doc:"why the operation makes no calls; absent if it is not held"`
+	Breaker            string            `json:"breaker,omitempty" doc:"the breaker's state: closed, half-open or open"`
+	Hold               *Hold             `json:"hold,omitempty" doc:"why the operation is held; absent if it is not"`
 }
 
 // PartitionStatus is the state of an assigned partition.
@@ -64,8 +64,8 @@ type PartitionStatus struct {
 	Partition              int32   `json:"partition" doc:"the partition's number"`
 	LagRecords             int64   `json:"lag_records" doc:"records past the settled prefix"`
 	InFlight               int     `json:"in_flight" doc:"records read and not settled"`
-	OldestUnsettledSeconds float64 `json:"oldest_unsettled_seconds" doc:"age of the oldest unsettled record, 0 if there is none"`
-	StuckSeconds           float64 `json:"stuck_seconds" doc:"how long the oldest unsettled record has been the same, or how long ago the partition was last reported"`
+	OldestUnsettledSeconds float64 `json:"oldest_unsettled_seconds" doc:"age of the oldest unsettled record, 0 if none"`
+	StuckSeconds           float64 `json:"stuck_seconds" doc:"time without progress, or since the last report"`
 }
 
 // Snapshot returns the state of the pipeline. Its counts are read one after the other while records
@@ -83,29 +83,29 @@ func (p *Pipeline) Snapshot() PipelineStatus {
 	ops := operations{}
 	p.snapshotCounts(&status, ops)
 	p.snapshotState(&status, ops)
-	status.Operations = ops.sorted()
+	status.Operations = ops.sortedByName()
 	return status
 }
 
 func (p *Pipeline) snapshotCounts(status *PipelineStatus, ops operations) {
-	p.settled.forEach(func(key settledKey, c prometheus.Counter) {
-		n := counterValue(c)
+	p.settled.forEach(func(key settledKey, counter prometheus.Counter) {
+		n := counterValue(counter)
 		total := settledCounts{&status.Delivered, &status.Retried, &status.Skipped, status.Dead}
-		total.add(key.dispositionCause, n)
-		if op := ops.status(key.operation); op != nil {
+		total.addRecords(key.dispositionCause, n)
+		if op := ops.statusOf(key.operation); op != nil {
 			own := settledCounts{&op.Delivered, &op.Retried, &op.Skipped, op.Dead}
-			own.add(key.dispositionCause, n)
+			own.addRecords(key.dispositionCause, n)
 		}
 	})
-	p.calls.forEach(func(key callKey, c prometheus.Counter) {
-		if op := ops.status(key.operation); op != nil {
-			addNonZero(op.Calls, key.class.String(), counterValue(c))
+	p.calls.forEach(func(key callKey, counter prometheus.Counter) {
+		if op := ops.statusOf(key.operation); op != nil {
+			addNonZero(op.Calls, key.class.String(), counterValue(counter))
 		}
 	})
-	p.duplicates.forEach(func(operation string, c prometheus.Counter) {
-		status.PossibleDuplicates += counterValue(c)
-		if op := ops.status(operation); op != nil {
-			op.PossibleDuplicates = counterValue(c)
+	p.duplicates.forEach(func(operation string, counter prometheus.Counter) {
+		status.PossibleDuplicates += counterValue(counter)
+		if op := ops.statusOf(operation); op != nil {
+			op.PossibleDuplicates = counterValue(counter)
 		}
 	})
 }
@@ -115,13 +115,13 @@ func (p *Pipeline) snapshotState(status *PipelineStatus, ops operations) {
 	defer p.mu.Unlock()
 	status.Started = p.started
 	for operation, state := range p.breakers {
-		if op := ops.status(operation); op != nil {
+		if op := ops.statusOf(operation); op != nil {
 			op.Breaker = state
 		}
 	}
 	shown := scopePipeline
 	for key, hold := range p.holds {
-		switch op := ops.status(key.operation); {
+		switch op := ops.statusOf(key.operation); {
 		case op != nil:
 			op.Hold = &hold
 		case key.scope >= shown:
@@ -147,7 +147,7 @@ type settledCounts struct {
 	dead                        map[string]uint64
 }
 
-func (c settledCounts) add(key dispositionCause, records uint64) {
+func (c settledCounts) addRecords(key dispositionCause, records uint64) {
 	switch key.disposition {
 	case record.DispositionDelivered:
 		*c.delivered += records
@@ -161,17 +161,17 @@ func (c settledCounts) add(key dispositionCause, records uint64) {
 }
 
 // addNonZero keeps out the counters that exist only so that their series do.
-func addNonZero(counts map[string]uint64, key string, n uint64) {
-	if n > 0 {
-		counts[key] += n
+func addNonZero(counts map[string]uint64, key string, count uint64) {
+	if count > 0 {
+		counts[key] += count
 	}
 }
 
 type operations map[string]*OperationStatus
 
-// status returns the status of an operation, created on first use. It is nil for the empty name:
+// statusOf returns the status of an operation, created on first use. It is nil for the empty name:
 // records that belong to no operation are in the pipeline's totals only.
-func (o operations) status(name string) *OperationStatus {
+func (o operations) statusOf(name string) *OperationStatus {
 	if name == "" {
 		return nil
 	}
@@ -183,7 +183,7 @@ func (o operations) status(name string) *OperationStatus {
 	return s
 }
 
-func (o operations) sorted() []OperationStatus {
+func (o operations) sortedByName() []OperationStatus {
 	out := make([]OperationStatus, 0, len(o))
 	for _, name := range slices.Sorted(maps.Keys(o)) {
 		out = append(out, *o[name])
@@ -195,16 +195,16 @@ func (c readCounters) toCounts() ReadCounts {
 	return ReadCounts{Records: counterValue(c.records), Bytes: counterValue(c.bytes)}
 }
 
-func nonZeroCounts[K ~string](f *family[K, prometheus.Counter]) map[string]uint64 {
+func nonZeroCounts[K ~string](counters *family[K, prometheus.Counter]) map[string]uint64 {
 	out := map[string]uint64{}
-	f.forEach(func(key K, c prometheus.Counter) { addNonZero(out, string(key), counterValue(c)) })
+	counters.forEach(func(key K, counter prometheus.Counter) { addNonZero(out, string(key), counterValue(counter)) })
 	return out
 }
 
 // counterValue reads a counter back. Write cannot fail for the counters of this package.
-func counterValue(c prometheus.Counter) uint64 {
+func counterValue(counter prometheus.Counter) uint64 {
 	var m dto.Metric
-	if err := c.Write(&m); err != nil {
+	if err := counter.Write(&m); err != nil {
 		return 0
 	}
 	return uint64(m.GetCounter().GetValue())

@@ -60,67 +60,67 @@ func nameSet(names ...string) map[string]bool {
 
 // outgoingHeaders returns the original headers byte for byte, followed by the connector's own.
 // Those that an earlier tier had added are replaced.
-func (s *Settler) outgoingHeaders(o record.Outcome, now time.Time) []kgo.RecordHeader {
-	headers := originalHeaders(o)
-	headers = appendOrigin(headers, o)
-	headers = appendFailure(headers, o, now)
-	if o.Disposition == record.DispositionRetry {
-		notBefore := now.Add(o.Delay).UTC().Format(time.RFC3339Nano)
+func (s *Settler) outgoingHeaders(outcome record.Outcome, now time.Time) []kgo.RecordHeader {
+	headers := originalHeaders(outcome)
+	headers = appendOrigin(headers, outcome)
+	headers = appendFailure(headers, outcome, now)
+	if outcome.Disposition == record.DispositionRetry {
+		notBefore := now.Add(outcome.Delay).UTC().Format(time.RFC3339Nano)
 		headers = appendHeader(headers, record.HeaderNotBefore, notBefore)
-		return appendHeader(headers, record.HeaderWriter, o.Record.WriterID)
+		return appendHeader(headers, record.HeaderWriter, outcome.Record.WriterID)
 	}
-	return s.appendConnect(headers, o)
+	return s.appendConnect(headers, outcome)
 }
 
 // originalHeaders returns the headers that the connector has not written, with room for its own.
-func originalHeaders(o record.Outcome) []kgo.RecordHeader {
-	raw := o.Record.Raw.Headers
+func originalHeaders(outcome record.Outcome) []kgo.RecordHeader {
+	raw := outcome.Record.Raw.Headers
 	kept := make([]kgo.RecordHeader, 0, len(raw)+len(ownHeaders)+len(connectHeaders))
 	for _, h := range raw {
-		if !ownHeaders[h.Key] && (o.Disposition == record.DispositionRetry || !connectHeaders[h.Key]) {
+		if !ownHeaders[h.Key] && (outcome.Disposition == record.DispositionRetry || !connectHeaders[h.Key]) {
 			kept = append(kept, h)
 		}
 	}
 	return kept
 }
 
-func appendOrigin(headers []kgo.RecordHeader, o record.Outcome) []kgo.RecordHeader {
-	origin := o.Record.Origin
+func appendOrigin(headers []kgo.RecordHeader, outcome record.Outcome) []kgo.RecordHeader {
+	origin := outcome.Record.Origin
 	headers = appendHeader(headers, record.HeaderOriginTopic, origin.Topic)
 	headers = appendHeader(headers, record.HeaderOriginTopicID, record.FormatTopicID(origin.TopicID))
 	headers = appendHeader(headers, record.HeaderOriginPartition, strconv.Itoa(int(origin.Partition)))
 	headers = appendHeader(headers, record.HeaderOriginOffset, strconv.FormatInt(origin.Offset, 10))
 	headers = appendHeader(headers, record.HeaderOriginTimestamp, origin.Timestamp.UTC().Format(time.RFC3339Nano))
-	return appendNonEmpty(headers, record.HeaderOperation, cmp.Or(o.OperationName, o.Record.OperationName))
+	return appendNonEmpty(headers, record.HeaderOperation, cmp.Or(outcome.OperationName, outcome.Record.OperationName))
 }
 
-func appendFailure(headers []kgo.RecordHeader, o record.Outcome, now time.Time) []kgo.RecordHeader {
-	firstFailed := o.Record.FirstFailed
+func appendFailure(headers []kgo.RecordHeader, outcome record.Outcome, now time.Time) []kgo.RecordHeader {
+	firstFailed := outcome.Record.FirstFailed
 	if firstFailed.IsZero() {
 		firstFailed = now
 	}
-	headers = appendHeader(headers, record.HeaderAttempt, strconv.Itoa(o.Attempt))
+	headers = appendHeader(headers, record.HeaderAttempt, strconv.Itoa(outcome.Attempt))
 	headers = appendHeader(headers, record.HeaderFirstFailed, firstFailed.UTC().Format(time.RFC3339Nano))
 	headers = appendHeader(headers, record.HeaderLastFailed, now.UTC().Format(time.RFC3339Nano))
-	headers = appendHeader(headers, record.HeaderCause, string(o.Cause))
-	if o.Result.Status != 0 {
-		headers = appendHeader(headers, record.HeaderVendorStatus, strconv.Itoa(o.Result.Status))
+	headers = appendHeader(headers, record.HeaderCause, string(outcome.Cause))
+	if outcome.Result.Status != 0 {
+		headers = appendHeader(headers, record.HeaderVendorStatus, strconv.Itoa(outcome.Result.Status))
 	}
-	headers = appendNonEmpty(headers, record.HeaderVendorCode, o.Result.Code)
-	headers = appendNonEmpty(headers, record.HeaderVendorMessage, o.Result.Message)
-	headers = appendNonEmpty(headers, record.HeaderVendorRequestID, o.Result.RequestID)
-	return appendHeader(headers, record.HeaderReplays, strconv.Itoa(o.Record.Replays))
+	headers = appendNonEmpty(headers, record.HeaderVendorCode, outcome.Result.Code)
+	headers = appendNonEmpty(headers, record.HeaderVendorMessage, outcome.Result.Message)
+	headers = appendNonEmpty(headers, record.HeaderVendorRequestID, outcome.Result.RequestID)
+	return appendHeader(headers, record.HeaderReplays, strconv.Itoa(outcome.Record.Replays))
 }
 
-func (s *Settler) appendConnect(headers []kgo.RecordHeader, o record.Outcome) []kgo.RecordHeader {
-	origin := o.Record.Origin
+func (s *Settler) appendConnect(headers []kgo.RecordHeader, outcome record.Outcome) []kgo.RecordHeader {
+	origin := outcome.Record.Origin
 	headers = appendHeader(headers, connectTopic, origin.Topic)
 	headers = appendHeader(headers, connectPartition, strconv.Itoa(int(origin.Partition)))
 	headers = appendHeader(headers, connectOffset, strconv.FormatInt(origin.Offset, 10))
 	headers = appendHeader(headers, connectName, s.cfg.ConnectorName)
-	headers = appendHeader(headers, connectStage, connectStages[o.Stage])
-	headers = appendHeader(headers, connectClass, "sluice."+string(o.Cause))
-	return appendHeader(headers, connectMessage, o.Reason)
+	headers = appendHeader(headers, connectStage, connectStages[outcome.Stage])
+	headers = appendHeader(headers, connectClass, "sluice."+string(outcome.Cause))
+	return appendHeader(headers, connectMessage, outcome.Reason)
 }
 
 func appendHeader(headers []kgo.RecordHeader, key, value string) []kgo.RecordHeader {

@@ -55,7 +55,7 @@ func (s *Settler) produceAll(ctx context.Context, outcomes []record.Outcome, cou
 		results:  make(chan produceResult, len(outcomes)),
 		reported: map[string]bool{}, confirmed: map[string]bool{},
 	}
-	b.produce(outcomes)
+	b.produceOutcomes(outcomes)
 	defer func() { s.faults.endBatch(b.reported, b.confirmed) }()
 	b.awaitResults(ctx)
 }
@@ -93,34 +93,34 @@ func (b *produceBatch) awaitResults(ctx context.Context) {
 	}
 }
 
-// produce starts producing the records. Each of them leads to one result.
-func (b *produceBatch) produce(outcomes []record.Outcome) {
+// produceOutcomes starts producing the records. Each of them leads to one result.
+func (b *produceBatch) produceOutcomes(outcomes []record.Outcome) {
 	now := time.Now()
-	for _, o := range outcomes {
+	for _, outcome := range outcomes {
 		number := b.produced
 		b.produced++
-		b.inFlight[number] = o
-		outgoing, err := b.settler.outgoingRecord(o, now)
+		b.inFlight[number] = outcome
+		outgoing, err := b.settler.outgoingRecord(outcome, now)
 		if err != nil {
 			b.results <- produceResult{number, err}
 			continue
 		}
-		b.settler.producer.Produce(o.Record.AssignmentCtx, outgoing, func(_ *kgo.Record, err error) {
+		b.settler.producer.Produce(outcome.Record.AssignmentCtx, outgoing, func(_ *kgo.Record, err error) {
 			b.results <- produceResult{number, err}
 		})
 	}
 }
 
 func (b *produceBatch) handleResult(result produceResult) {
-	o := b.inFlight[result.number]
+	outcome := b.inFlight[result.number]
 	delete(b.inFlight, result.number)
 	if result.err != nil {
-		b.failed = append(b.failed, produceFailure{o, result.err})
+		b.failed = append(b.failed, produceFailure{outcome, result.err})
 		return
 	}
-	topic, _ := b.settler.topicFor(o) // exists, or the record could not have been produced
+	topic, _ := b.settler.topicFor(outcome) // exists, or the record could not have been produced
 	b.confirmed[topic] = true
-	b.settler.settleRecord(o, b.counts)
+	b.settler.settleRecord(outcome, b.counts)
 }
 
 func (b *produceBatch) retryFailed() {
@@ -130,14 +130,14 @@ func (b *produceBatch) retryFailed() {
 		outcomes[i] = f.outcome
 	}
 	b.failed = nil
-	b.produce(outcomes)
+	b.produceOutcomes(outcomes)
 }
 
 // reportSlow reports all records in flight as failed, although they remain in flight.
 func (b *produceBatch) reportSlow() {
 	var slow []produceFailure
-	for _, o := range b.inFlight {
-		slow = append(slow, produceFailure{o, errSlow})
+	for _, outcome := range b.inFlight {
+		slow = append(slow, produceFailure{outcome, errSlow})
 	}
 	b.reportFailures(slow)
 }
@@ -149,7 +149,7 @@ func (b *produceBatch) reportFailures(failures []produceFailure) {
 		byTopic[topic] = append(byTopic[topic], f)
 	}
 	for topic, failures := range byTopic {
-		b.settler.faults.report(topic, failures, !b.reported[topic])
+		b.settler.faults.reportFailures(topic, failures, !b.reported[topic])
 		b.reported[topic] = true
 	}
 }
@@ -160,7 +160,7 @@ func (b *produceBatch) releaseEnding(ctx context.Context) {
 	var remaining []produceFailure
 	for _, f := range b.failed {
 		if _, draining := f.outcome.Record.Draining(); draining || ctx.Err() != nil {
-			b.settler.release(f.outcome.Record)
+			b.settler.releaseRecord(f.outcome.Record)
 			continue
 		}
 		remaining = append(remaining, f)

@@ -49,14 +49,14 @@ func NewSettler(cfg Config, producer *kgo.Client, obs *observe.Pipeline, log *za
 func (s *Settler) Settle(ctx context.Context, outcomes []record.Outcome) error {
 	var toProduce []record.Outcome
 	counts := settledCounts{}
-	for _, o := range outcomes {
+	for _, outcome := range outcomes {
 		switch {
-		case o.Record.Fenced():
-			s.release(o.Record)
-		case o.Disposition == record.DispositionDelivered || o.Disposition == record.DispositionSkipped:
-			s.settleRecord(o, counts)
+		case outcome.Record.Fenced():
+			s.releaseRecord(outcome.Record)
+		case outcome.Disposition == record.DispositionDelivered || outcome.Disposition == record.DispositionSkipped:
+			s.settleRecord(outcome, counts)
 		default:
-			toProduce = append(toProduce, o)
+			toProduce = append(toProduce, outcome)
 		}
 	}
 	if len(toProduce) > 0 {
@@ -81,40 +81,40 @@ type settledKey struct {
 	cause       record.Cause
 }
 
-func (s *Settler) settleRecord(o record.Outcome, counts settledCounts) {
-	if o.Disposition == record.DispositionDelivered {
-		s.obs.DeliveryDelay(o.OperationName, time.Since(o.Record.Origin.Timestamp))
+func (s *Settler) settleRecord(outcome record.Outcome, counts settledCounts) {
+	if outcome.Disposition == record.DispositionDelivered {
+		s.obs.DeliveryDelay(outcome.OperationName, time.Since(outcome.Record.Origin.Timestamp))
 	}
-	counts[settledKey{o.OperationName, o.Disposition, o.Cause}]++
-	o.Record.Settle()
+	counts[settledKey{outcome.OperationName, outcome.Disposition, outcome.Cause}]++
+	outcome.Record.Settle()
 }
 
-func (s *Settler) release(rec *record.Record) {
+func (s *Settler) releaseRecord(rec *record.Record) {
 	rec.Release()
 	s.obs.RecordsReleased(1)
 }
 
 // topicFor returns the retry or dead-letter topic to which the outcome's record goes.
-func (s *Settler) topicFor(o record.Outcome) (string, error) {
-	if o.Disposition == record.DispositionDead {
+func (s *Settler) topicFor(outcome record.Outcome) (string, error) {
+	if outcome.Disposition == record.DispositionDead {
 		return s.cfg.DeadLetterTopic, nil
 	}
-	topic, ok := s.cfg.RetryTopics[o.Delay]
+	topic, ok := s.cfg.RetryTopics[outcome.Delay]
 	if !ok {
-		return "", fmt.Errorf("no retry tier has the delay %s", o.Delay)
+		return "", fmt.Errorf("no retry tier has the delay %s", outcome.Delay)
 	}
 	return topic, nil
 }
 
 // outgoingRecord returns the record to produce: key, value and original headers byte for byte, the
 // same partition number, and now as its timestamp.
-func (s *Settler) outgoingRecord(o record.Outcome, now time.Time) (*kgo.Record, error) {
-	topic, err := s.topicFor(o)
+func (s *Settler) outgoingRecord(outcome record.Outcome, now time.Time) (*kgo.Record, error) {
+	topic, err := s.topicFor(outcome)
 	if err != nil {
 		return nil, err
 	}
 	return &kgo.Record{
-		Topic: topic, Partition: o.Record.Raw.Partition, Timestamp: now,
-		Key: o.Record.Raw.Key, Value: o.Record.Raw.Value, Headers: s.outgoingHeaders(o, now),
+		Topic: topic, Partition: outcome.Record.Raw.Partition, Timestamp: now,
+		Key: outcome.Record.Raw.Key, Value: outcome.Record.Raw.Value, Headers: s.outgoingHeaders(outcome, now),
 	}, nil
 }
