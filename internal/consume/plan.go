@@ -155,6 +155,6 @@ func (plan *recoveryPlan) settleCopies(obs *observe.Pipeline) {
 	for p, offsets := range plan.superseded {
 		slices.Sort(offsets)
 		p.tracker.MarkSettled(offsets)
-		obs.RecordsSkippedSettled("older_copy", len(offsets))
+		obs.RecordsSkippedSettled(observe.SkipOlderCopy, len(offsets))
 	}
 }

@@ -152,14 +152,14 @@ func (f *retryFetcher) trackRecord(from *partition, raw *kgo.Record, headers rec
 		r.OutcomeUnknown = true
 	case offset.PriorNone:
 	case offset.PriorSettled, offset.PriorSeen:
-		f.obs.RecordsSkippedSettled("commit_metadata", 1)
+		f.obs.RecordsSkippedSettled(observe.SkipCommitMetadata, 1)
 		return nil
 	}
 	size := record.Size(raw)
 	f.credits.ChargeBytes(size)
 	f.obs.RecordsRead(true, 1, size)
 	if isLateCopy(from, raw, headers) {
-		f.obs.RecordsSkippedSettled("late_copy", 1)
+		f.obs.RecordsSkippedSettled(observe.SkipLateCopy, 1)
 		r.Entry.Settle()
 		f.credits.Return(0, size)
 		return nil

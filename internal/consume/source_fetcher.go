@@ -134,7 +134,7 @@ func (f *sourceFetcher) trackPartition(owner *assignment, fetched []*kgo.Record)
 			r.OutcomeUnknown = true
 		case offset.PriorNone:
 		case offset.PriorSettled, offset.PriorSeen:
-			f.obs.RecordsSkippedSettled("commit_metadata", 1)
+			f.obs.RecordsSkippedSettled(observe.SkipCommitMetadata, 1)
 			continue
 		}
 		bytes += record.Size(raw)

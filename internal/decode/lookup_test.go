@@ -45,8 +45,8 @@ func serveOnly(id string) http.HandlerFunc {
 	}
 }
 
-func newFakeRegistry(t testing.TB, cfg Config, answer http.HandlerFunc) (*Decoder, *fakeRegistry) {
-	p := &fakeRegistry{respond: answer}
+func newFakeRegistry(t testing.TB, cfg Config, handler http.HandlerFunc) (*Decoder, *fakeRegistry) {
+	p := &fakeRegistry{respond: handler}
 	cfg.URLs, cfg.Transport = []string{"http://registry"}, p
 	return newEmptyDecoder(t, cfg), p
 }

@@ -39,9 +39,9 @@ func newEmptyDecoder(t testing.TB, cfg Config) *Decoder {
 }
 
 // startRegistry runs a registry with that handler.
-func startRegistry(t testing.TB, answer http.HandlerFunc) (url string) {
+func startRegistry(t testing.TB, handler http.HandlerFunc) (url string) {
 	t.Helper()
-	s := httptest.NewServer(answer)
+	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
 	return s.URL
 }

@@ -10,7 +10,7 @@ type HoldReason string
 const (
 	// HoldUnauthorized: the vendor refuses the credentials, even after they were refreshed.
 	HoldUnauthorized HoldReason = "unauthorized"
-	// HoldMisconfigured: the vendor's endpoint is not what the configuration says.
+	// HoldMisconfigured: the vendor's endpoint does not match the configuration.
 	HoldMisconfigured HoldReason = "misconfigured"
 	// HoldUnavailable: the vendor, or its token endpoint, does not respond or fails.
 	HoldUnavailable HoldReason = "unavailable"

@@ -86,7 +86,7 @@ var callClassValues = []labelValue{
 	{sink.Unknown.String(), "nobody knows whether the vendor acted"},
 	{sink.TooLarge.String(), "the call was too large"},
 	{sink.Unauthorized.String(), "the vendor refused the credentials"},
-	{sink.Misconfigured.String(), "the endpoint is not what the configuration says"},
+	{sink.Misconfigured.String(), "the endpoint does not match the configuration"},
 	{sink.Throttled.String(), "the vendor asked for fewer calls"},
 	{sink.Unavailable.String(), "the vendor did not respond, or failed"},
 }
