@@ -84,8 +84,7 @@ func TestIncompatibleSchemaIsReportedWithReason(t *testing.T) {
 
 func TestRegistryFailureIsNoRefusal(t *testing.T) {
 	client := registryClient(t,
-		http.HandlerFunc(func(w http.ResponseWriter,
-			_ *http.Request) {
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "down", http.StatusInternalServerError)
 		}))
 	_, err := RegisterSchemas(t.Context(), client, StraySubject())

@@ -33,6 +33,7 @@ type exceptions struct {
 	// targets has, for kind carried, the schema's path, "-" where the schema has none.
 	targets map[exception]string
 	used    map[exception]bool
+	forAll  map[exception]bool // those of every event
 }
 
 type exception struct{ kind, path string }
@@ -66,9 +67,22 @@ func (s suite) checkSchemaFields(t *testing.T) {
 			t.Logf("%s: %d fields checked", page, checked)
 		}
 	}
+	reportUnusedExceptions(t, excepted)
+}
+
+// reportUnusedExceptions reports exceptions that no page and schema need. One that is for every event
+// need not be needed by each.
+func reportUnusedExceptions(t *testing.T, excepted map[string]*exceptions) {
+	t.Helper()
+	usedByAny := map[exception]bool{}
+	for _, e := range excepted {
+		for x := range e.targets {
+			usedByAny[x] = usedByAny[x] || e.used[x]
+		}
+	}
 	for name, e := range excepted {
 		for x := range e.targets {
-			if !e.used[x] {
+			if used := e.used[x] || e.forAll[x] && usedByAny[x]; !used {
 				t.Errorf("exceptions.txt: %s %s %s is no exception", name, x.kind, x.path)
 			}
 		}
@@ -171,7 +185,9 @@ func (s suite) readExceptions(t *testing.T) map[string]*exceptions {
 	for _, fixture := range s.fixtures {
 		for _, sections := range fixture.pages {
 			for _, section := range sections {
-				all[section.event] = &exceptions{targets: map[exception]string{}, used: map[exception]bool{}}
+				all[section.event] = &exceptions{
+					targets: map[exception]string{}, used: map[exception]bool{}, forAll: map[exception]bool{},
+				}
 			}
 		}
 	}
@@ -186,7 +202,8 @@ func (s suite) readExceptions(t *testing.T) map[string]*exceptions {
 				continue
 			}
 			matched = true
-			e.targets[exception{words[1], words[2]}] = words[3]
+			x := exception{words[1], words[2]}
+			e.targets[x], e.forAll[x] = words[3], words[0] == "*"
 		}
 		if !matched {
 			t.Fatalf("exceptions.txt: %v: no such event", words)

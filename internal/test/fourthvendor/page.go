@@ -3,6 +3,7 @@ package fourthvendor
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"sluice/internal/demo/sample"
 	"sluice/internal/demo/sandbox"
@@ -92,9 +93,8 @@ func Samples() sample.Vendor {
 				},
 				func(e *Stamp) string { return e.CardNumber },
 				sample.Spoilers[Stamp]{
-					sample.Invalid: func(_ *sample.Generator, e *Stamp) { e.CardNumber = "" },
-					sample.Rejected: func(g *sample.Generator,
-						e *Stamp) {
+					sample.Invalid: func(_ *sample.Generator, e *Stamp) { e.StampId = "" },
+					sample.Rejected: func(g *sample.Generator, e *Stamp) {
 						e.StampId = g.UniqueText(rejectedPrefix)
 					},
 					sample.Retryable: func(g *sample.Generator, e *Stamp) { e.StampId = g.UniqueText(delayedPrefix) },
@@ -105,9 +105,10 @@ func Samples() sample.Vendor {
 				},
 				func(e *Cancellation) string { return e.StampId },
 				sample.Spoilers[Cancellation]{
-					sample.Invalid: func(_ *sample.Generator, e *Cancellation) { e.StampId = "" },
-					sample.Rejected: func(g *sample.Generator,
-						e *Cancellation) {
+					sample.Invalid: func(_ *sample.Generator, e *Cancellation) {
+						e.CancelledAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+					},
+					sample.Rejected: func(g *sample.Generator, e *Cancellation) {
 						e.StampId = g.UniqueText(rejectedPrefix)
 					},
 				}),
