@@ -254,7 +254,7 @@ func (h *harness) startMember(
 	h.t.Helper()
 	m := &member{
 		obs:    observe.NewRegistry(prometheus.NewRegistry()).Pipeline("orders"),
-		uplink: testkit.NewUplink(h.Dial), stopped: make(chan struct{}),
+		uplink: testkit.NewUplink(h.DialContext), stopped: make(chan struct{}),
 	}
 	m.fakeStages = &fakeStages{
 		t: h.t, harness: h, rng: rand.New(rand.NewPCG(seed, 1)), maxLatency: maxLatency,

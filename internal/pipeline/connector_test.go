@@ -72,7 +72,7 @@ vendors: {crmcom: {base_url: %q, auth: {web_api_key: %q}}}
 	t.Cleanup(transport.CloseIdleConnections)
 	h.obs, h.logs = observe.NewRegistry(prometheus.NewRegistry()), logs
 	if h.connector, err = pipeline.NewConnector(cfg,
-		pipeline.Options{Dial: h.platform.Dial, Transport: transport, Observe: h.obs,
+		pipeline.Options{Dial: h.platform.DialContext, Transport: transport, Observe: h.obs,
 			Log: zap.New(core)}); err != nil {
 		t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func newHarness(t *testing.T, adjust func(*route.Config)) *harness {
 // newRouter builds the router and what it hands records to.
 func (h *harness) newRouter(adjust func(*route.Config), log *zap.Logger) {
 	group := mustReturn[*consume.Group](h.t)(consume.NewGroup(consume.Config{
-		ClientOptions: []kgo.Opt{kgo.SeedBrokers(h.platform.Brokers()...), kgo.Dialer(h.platform.Dial)},
+		ClientOptions: []kgo.Opt{kgo.SeedBrokers(h.platform.Brokers()...), kgo.Dialer(h.platform.DialContext)},
 		MaxInFlight:   100, MaxRecordBytes: 1 << 20,
 	}, h.obs, zap.NewNop()))
 	h.t.Cleanup(group.Close)

@@ -55,7 +55,7 @@ func newHarness(t *testing.T) *harness {
 	core, logs := observer.New(zap.DebugLevel)
 	obs := observe.NewRegistry(prometheus.NewRegistry()).Pipeline("purchases")
 	group, err := consume.NewGroup(consume.Config{
-		ClientOptions: []kgo.Opt{kgo.SeedBrokers(platform.Brokers()...), kgo.Dialer(platform.Dial)},
+		ClientOptions: []kgo.Opt{kgo.SeedBrokers(platform.Brokers()...), kgo.Dialer(platform.DialContext)},
 		MaxInFlight:   100, MaxRecordBytes: maxMessage,
 	}, obs, zap.NewNop())
 	if err != nil {

@@ -118,9 +118,9 @@ func (p *Platform) Brokers() []string { return slices.Clone(p.brokers) }
 // RegistryURL returns the base URL of the registry, without a trailing slash.
 func (p *Platform) RegistryURL() string { return p.url }
 
-// Dial connects to a broker or to the registry. It can be used as kgo.Dialer and as
+// DialContext connects to a broker or to the registry. It can be used as kgo.Dialer and as
 // http.Transport.DialContext.
-func (p *Platform) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (p *Platform) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return p.network.DialContext(ctx, network, address)
 }
 

@@ -205,7 +205,7 @@ func checkCommitted(t *testing.T, platform *embedded.Platform, want int64) {
 
 func newRegistryClient(t *testing.T, platform *embedded.Platform) *sr.Client {
 	t.Helper()
-	transport := &http.Transport{DialContext: platform.Dial}
+	transport := &http.Transport{DialContext: platform.DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
 	httpClient := &http.Client{Transport: transport, Timeout: 5 * time.Second}
 	rc, err := sr.NewClient(sr.URLs(platform.RegistryURL()), sr.HTTPClient(httpClient))

@@ -63,7 +63,7 @@ vendors: {%s: {%s}}
 	transport := network.NewTransport()
 	t.Cleanup(transport.CloseIdleConnections)
 	h.connector, err = pipeline.NewConnector(h.cfg, pipeline.Options{
-		Dial: h.platform.Dial, Transport: transport, Vendors: vendors,
+		Dial: h.platform.DialContext, Transport: transport, Vendors: vendors,
 		Observe: observe.NewRegistry(prometheus.NewRegistry()), Log: zap.NewNop(),
 	})
 	if err != nil {

@@ -87,7 +87,7 @@ func (o *oracles) readDeadLetters(count int) ([]*kgo.Record, error) {
 		from[int32(p)] = kgo.NewOffset().AtStart()
 	}
 	client, err := kgo.NewClient(
-		kgo.SeedBrokers(o.platform.Brokers()...), kgo.Dialer(o.platform.Dial), kgo.DisableClientMetrics(),
+		kgo.SeedBrokers(o.platform.Brokers()...), kgo.Dialer(o.platform.DialContext), kgo.DisableClientMetrics(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{o.deadLetterTopic(): from}))
 	if err != nil {
 		return nil, err

@@ -49,7 +49,7 @@ func StartPlatform(t TB, options embedded.Options) *embedded.Platform {
 // NewClient returns a Kafka client for the platform, and closes it when the test ends.
 func NewClient(t TB, platform *embedded.Platform, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(platform.Brokers()...), kgo.Dialer(platform.Dial)}, opts...)...)
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(platform.Brokers()...), kgo.Dialer(platform.DialContext)}, opts...)...)
 	if err != nil {
 		t.Fatalf("creating a Kafka client: %v", err)
 	}
