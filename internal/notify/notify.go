@@ -4,15 +4,15 @@ package notify
 
 import "sync"
 
-// Broadcaster wakes all goroutines that wait for the next event. The zero Broadcaster is ready to use.
-// It is safe for concurrent use.
+// Broadcaster wakes all goroutines that wait for the next event. The zero Broadcaster is ready to
+// use. It is safe for concurrent use.
 type Broadcaster struct {
 	mu   sync.Mutex
 	next chan struct{}
 }
 
-// Next returns a channel that the next Notify closes. A waiter calls Next before it checks the state
-// that the event changes, or it would miss an event between its check and its wait.
+// Next returns a channel that the next Notify closes. A waiter calls Next before it checks the
+// state that the event changes, or it would miss an event between its check and its wait.
 func (b *Broadcaster) Next() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -23,9 +23,9 @@ type Condition struct {
 	repeats  int
 }
 
-// NewCondition returns an inactive condition. beginMsg and endMsg are the stable messages of its two
-// log lines, such as "offset commit failed, retrying" and "offset commit recovered"; fields are added
-// to both.
+// NewCondition returns an inactive condition. beginMsg and endMsg are the stable messages of its
+// two log lines, such as "offset commit failed, retrying" and "offset commit recovered"; fields are
+// added to both.
 func NewCondition(log *zap.Logger, beginMsg, endMsg string, fields ...zap.Field) *Condition {
 	return &Condition{log: log, beginMsg: beginMsg, endMsg: endMsg, fields: fields}
 }

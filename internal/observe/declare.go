@@ -22,8 +22,8 @@ func (p *Pipeline) declarePipeline() {
 	}
 }
 
-// DeclareOperation creates all series of an operation with value 0, and its breaker state as closed.
-// It is called before anything is reported about the operation.
+// DeclareOperation creates all series of an operation with value 0, and its breaker state as
+// closed. It is called before anything is reported about the operation.
 func (p *Pipeline) DeclareOperation(operation string) {
 	if p == nil {
 		return

@@ -48,15 +48,15 @@ type Hold struct {
 	Since  time.Time  `json:"since" doc:"when it began, in RFC 3339"`
 }
 
-// SetHold states why an operation is held, or with an empty operation why the pipeline reads nothing.
-// An empty reason ends the hold.
+// SetHold states why an operation is held, or with an empty operation why the pipeline reads
+// nothing. An empty reason ends the hold.
 func (p *Pipeline) SetHold(operation string, reason HoldReason) {
 	p.setHold(holdKey{operation: operation}, reason)
 }
 
-// SetPartitionHold states why partitions of the pipeline are not read. An empty reason ends the hold.
-// It is kept apart from the pipeline's own hold because it may need an operator, while the rest of
-// the pipeline continues.
+// SetPartitionHold states why partitions of the pipeline are not read. An empty reason ends the
+// hold. It is kept apart from the pipeline's own hold because it may need an operator, while the
+// rest of the pipeline continues.
 func (p *Pipeline) SetPartitionHold(reason HoldReason) {
 	p.setHold(holdKey{scope: scopePartitions}, reason)
 }

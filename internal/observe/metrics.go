@@ -126,8 +126,8 @@ func definitions() []definition {
 	}
 }
 
-// metrics are the metric vectors of a process. Label values are names from the configuration and the
-// code, and the topics and partitions that are assigned; never anything from a record.
+// metrics are the metric vectors of a process. Label values are names from the configuration and
+// the code, and the topics and partitions that are assigned; never anything from a record.
 type metrics struct {
 	read, readBytes, settled, skipped, released             *prometheus.CounterVec
 	calls, duplicates, commitFailed, produceFailed          *prometheus.CounterVec

@@ -78,7 +78,8 @@ func (t *partition) updateState(now time.Time, lag int64, oldest time.Duration, 
 	t.inFlightGauge.Set(float64(inFlight))
 }
 
-// oldestAge returns the age that the oldest unsettled record has by now, 0 if the last report had none.
+// oldestAge returns the age that the oldest unsettled record has by now, 0 if the last report had
+// none.
 func (t *partition) oldestAge(now time.Time) time.Duration {
 	if t.oldest == 0 {
 		return 0

@@ -10,8 +10,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// Pipeline records the counts and the state of one pipeline. A nil *Pipeline records nothing, so that
-// a component can be tested alone. It is safe for concurrent use.
+// Pipeline records the counts and the state of one pipeline. A nil *Pipeline records nothing, so
+// that a component can be tested alone. It is safe for concurrent use.
 type Pipeline struct {
 	name string
 	m    *metrics
@@ -139,7 +139,8 @@ func (p *Pipeline) VendorCall(
 	h.seconds.Observe(duration.Seconds())
 }
 
-// PossibleDuplicates counts records sent again although an earlier call may have reached the vendor.
+// PossibleDuplicates counts records sent again although an earlier call may have reached the
+// vendor.
 func (p *Pipeline) PossibleDuplicates(operation string, records int) {
 	if p == nil {
 		return
@@ -147,8 +148,8 @@ func (p *Pipeline) PossibleDuplicates(operation string, records int) {
 	p.duplicates.memberFor(operation).Add(float64(records))
 }
 
-// RecordsSkippedSettled counts records that were read again and skipped because they had been settled
-// before.
+// RecordsSkippedSettled counts records that were read again and skipped because they had been
+// settled before.
 func (p *Pipeline) RecordsSkippedSettled(reason SkipReason, records int) {
 	if p == nil {
 		return

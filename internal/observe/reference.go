@@ -15,8 +15,8 @@ const referenceHead = "# Metrics, status and hold reasons\n\n" +
 	"reason exists from the start with value 0; series with the label `partition` exist while the\n" +
 	"partition is assigned. Counters start at 0 with the process.\n"
 
-// ReferenceMarkdown returns docs/metrics.md. status is the type that /status returns; the texts come
-// from its doc tags.
+// ReferenceMarkdown returns docs/metrics.md. status is the type that /status returns; the texts
+// come from its doc tags.
 func ReferenceMarkdown(status reflect.Type) string {
 	var b strings.Builder
 	b.WriteString(referenceHead)

@@ -1,6 +1,6 @@
-// Package observe keeps the counts and the state of all pipelines: metrics for Prometheus, a snapshot
-// for /status, and the form of the log. Other packages report to it; it calls none of them. Each count
-// is kept once, in its metric, and snapshots read the metrics.
+// Package observe keeps the counts and the state of all pipelines: metrics for Prometheus, a
+// snapshot for /status, and the form of the log. Other packages report to it; it calls none of
+// them. Each count is kept once, in its metric, and snapshots read the metrics.
 package observe
 
 import (

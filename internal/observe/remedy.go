@@ -1,7 +1,7 @@
 package observe
 
-// holdRemedy is what docs/metrics.md says about a hold reason: what it means and what an operator can
-// do about it.
+// holdRemedy is what docs/metrics.md says about a hold reason: what it means and what an operator
+// can do about it.
 type holdRemedy struct{ meaning, remedy string }
 
 var holdRemedies = map[HoldReason]holdRemedy{

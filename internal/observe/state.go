@@ -1,7 +1,8 @@
 package observe
 
-// SetStarted reports whether the pipeline is running. It is running from when its topics are checked
-// and its components are built, even while its consumer group is still joining, until it ends.
+// SetStarted reports whether the pipeline is running. It is running from when its topics are
+// checked and its components are built, even while its consumer group is still joining, until it
+// ends.
 func (p *Pipeline) SetStarted(started bool) {
 	if p == nil {
 		return

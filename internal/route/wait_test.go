@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -249,6 +250,37 @@ func TestEachOutageIsLoggedOnceWithItsEnd(t *testing.T) {
 			t.Errorf("got log %v, want %s", got, want)
 		}
 	})
+}
+
+// A record that is released did not get what it waited for, so nothing has recovered.
+func TestEndOfAWaitIsLoggedAsRecoveryOrRelease(t *testing.T) {
+	for name, test := range map[string]struct {
+		end  func(h *harness, restore func())
+		want string
+	}{
+		"recovery": {func(_ *harness, restore func()) { restore() }, "schema registry recovered"},
+		"release":  {func(h *harness, _ func()) { h.drainAssignment(h.tracker) }, "waiting records released"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.RunInBubble(t, func(t *testing.T) {
+				h := newHarness(t, nil)
+				restore := h.failRegistry()
+				h.handleAsync(h.purchaseRecord(purchaseID, "a"))
+				testkit.AdvanceClock(time.Minute)
+				test.end(h, restore)
+				testkit.AdvanceClock(15 * time.Second)
+				var got []string
+				for _, line := range h.logs.All() {
+					got = append(got, line.Message)
+				}
+				want := []string{"schema registry unavailable, records wait", test.want}
+				if !slices.Equal(got, want) {
+					t.Errorf("got log %q, want %q", got, want)
+				}
+				restore()
+			})
+		})
+	}
 }
 
 // Whatever keeps a dependency of encoding away, its records wait, and the hold states the current

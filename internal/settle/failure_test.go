@@ -288,6 +288,29 @@ func TestEndOfContextReleasesFailedRecords(t *testing.T) {
 	})
 }
 
+// A topic has recovered only once it accepts a record, not when its failed records are released.
+func TestRecoveryIsLoggedOnlyOnceTheTopicAcceptsARecord(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
+		h := newHarness(t)
+		fault := refuseProduce(h, -1)
+		ended := h.settleAsync(t.Context(), deadOutcome(h.emptyRecord()))
+		testkit.AdvanceClock(time.Minute)
+		h.fence()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		if n := h.logs.FilterMessage(produceRecovered).Len(); n != 0 {
+			t.Errorf("got %d recoveries after the release, want none", n)
+		}
+		fault.Remove()
+		h.startAssignment()
+		h.settleAll(deadOutcome(h.emptyRecord()))
+		if n := h.logs.FilterMessage(produceRecovered).Len(); n != 1 {
+			t.Errorf("got %d recoveries after the next record, want 1", n)
+		}
+	})
+}
+
 // Nobody knows whether a record in flight was written, so the end of the context does not end the
 // wait for it. The end of its assignment or of the producer does.
 func TestRecordInFlightIsAwaitedAfterTheEndOfContext(t *testing.T) {

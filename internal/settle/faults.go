@@ -33,8 +33,8 @@ func newTopicFaults(obs *observe.Pipeline, log *zap.Logger) *topicFaults {
 	return &topicFaults{obs: obs, log: log, byTopic: map[string]*topicFault{}}
 }
 
-// reportFailures counts failed records of one topic and logs them in one line, however many they are.
-// firstOfBatch says that the batch has not reported this topic before.
+// reportFailures counts failed records of one topic and logs them in one line, however many they
+// are. firstOfBatch says that the batch has not reported this topic before.
 func (f *topicFaults) reportFailures(topic string, failures []produceFailure, firstOfBatch bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
