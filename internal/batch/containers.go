@@ -1,6 +1,6 @@
 package batch
 
-// heap is a binary heap with the least item, by less, on top.
+// heap is a binary heap with the smallest item, according to less, on top.
 type heap[T any] struct {
 	items []T
 	less  func(a, b T) bool
@@ -32,7 +32,7 @@ func (h *heap[T]) popTop() T {
 	return top
 }
 
-// siftDown moves the item on top to its place.
+// siftDown moves the top item down to its place.
 func (h *heap[T]) siftDown() {
 	for i := 0; ; {
 		least := i
@@ -49,7 +49,7 @@ func (h *heap[T]) siftDown() {
 	}
 }
 
-// fifo is a first-in, first-out queue in a slice whose free front it reuses.
+// fifo is a first-in, first-out queue in a slice. It reuses the space freed at the front.
 type fifo[T any] struct {
 	items []T
 	head  int

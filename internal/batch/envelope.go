@@ -2,14 +2,14 @@ package batch
 
 import "time"
 
-// envelopeQueue contains the free entries of one envelope: those that no earlier entry blocks.
+// envelopeQueue has the free entries of one envelope, which no earlier entry blocks.
 type envelopeQueue[T any] struct {
-	envelopeSize int // bytes of a call besides its items and the commas between them
+	envelopeSize int // bytes of a call without its items and the commas between them
 	bytes        int // of the free entries' bodies
 	urgent       int // free entries that do not linger
-	// arrived contains the entries that were free when they were added, unblocked those that became
-	// free later. Both ascend by arrival, so that the oldest entry is at the front of one of them,
-	// and an entry that was never blocked costs no more than a slot in a slice.
+	// arrived has the entries that were free when they were added, unblocked those that became free
+	// later. Both are in order of arrival, so the oldest entry is at the front of one of them, and
+	// an entry that was never blocked only takes a slot in a slice.
 	arrived   fifo[*Entry[T]]
 	unblocked heap[*Entry[T]]
 }
@@ -67,8 +67,8 @@ func (q *envelopeQueue[T]) popOldest() *Entry[T] {
 	return entry
 }
 
-// timeUntilReady returns how long the next batch of at most maxItems items waits; 0 or less: it is
-// ready. The queue must not be empty.
+// timeUntilReady returns the time until a batch of at most maxItems items is ready, or 0 or less if
+// it is ready now. The queue must not be empty.
 func (q *envelopeQueue[T]) timeUntilReady(now time.Time, maxItems int, limits Limits) time.Duration {
 	full := q.len() >= maxItems || q.envelopeSize+q.bytes+q.len()-1 >= limits.Bytes
 	if full || q.urgent > 0 {
@@ -77,7 +77,7 @@ func (q *envelopeQueue[T]) timeUntilReady(now time.Time, maxItems int, limits Li
 	return limits.Linger - now.Sub(q.oldestEntry().ArrivedAt)
 }
 
-// takeBatch removes the next batch: entries in order of arrival, until the next one would exceed a
+// takeBatch removes the next batch: entries in order of arrival, up to the one that would exceed a
 // limit. It takes at least one entry.
 func (q *envelopeQueue[T]) takeBatch(maxItems int, limits Limits) []*Entry[T] {
 	batch := make([]*Entry[T], 0, min(maxItems, q.len()))

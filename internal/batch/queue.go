@@ -1,17 +1,17 @@
 // Package batch queues the items of one lane, and forms the batches that a call may carry.
 //
-// It is pure: it knows no clock, goroutine or vendor. Callers pass the time, and a Queue belongs to
-// one goroutine.
+// The package is pure: it reads no clock and starts no goroutine. Callers pass the time, and a
+// Queue belongs to one goroutine.
 //
 // An entry is in one of four states:
 //
 //	blocked  an earlier entry of its order key or entity key has not finished
-//	delayed  it was returned, and its delay is not over
+//	delayed  it was returned, and its delay has not elapsed
 //	free     it may be in the next batch of its envelope
 //	taken    it was taken, and neither returned nor finished
 //
-// Add adds an entry, TakeBatch takes free ones, Return brings a taken one back, and Finish removes
-// a taken one and frees those that it blocked.
+// Add adds an entry, TakeBatch takes free ones, Return puts a taken one back, and Finish removes a
+// taken one and unblocks those that it blocked.
 package batch
 
 import (
@@ -21,34 +21,35 @@ import (
 	"time"
 )
 
-// Forever is the wait of a queue in which nothing becomes ready by itself.
+// Forever is the wait if nothing will become ready unless an entry is added, returned or finished.
 const Forever = time.Duration(math.MaxInt64)
 
 // Limits bound a batch.
 type Limits struct {
-	// Items is the most items of a batch, at least 1.
+	// Items is the maximum number of items in a batch, at least 1.
 	Items int
-	// Bytes is the most bytes of a call: the envelope, the bodies and the commas between them. An
-	// item that exceeds it alone forms a batch of its own.
+	// Bytes is the maximum size of a call in bytes: the envelope, the bodies and the commas between
+	// them. An item that exceeds it by itself forms a batch of its own.
 	Bytes int
-	// Linger is how long an item waits for others.
+	// Linger is how long an item waits for other items.
 	Linger time.Duration
 }
 
-// Entry is one item in the queue. Its exported fields are set before Add and do not change while
-// the queue has it.
+// Entry is one item in the queue. Its exported fields must be set before Add, and must not change
+// while it is in the queue.
 type Entry[T any] struct {
 	Value T
 	// EnvelopeKey names the envelope. Entries with different envelope keys never share a batch.
 	EnvelopeKey string
-	// OrderKey is the order key, nil for none. An entry is blocked until every earlier one of its
-	// key has finished.
+	// OrderKey is the record's Kafka key where order is kept, otherwise nil. An entry is blocked
+	// until every earlier entry with its order key has finished.
 	OrderKey []byte
-	// EntityKey names what the item writes, empty for none. It keeps order as OrderKey does.
+	// EntityKey identifies what the item writes, or is empty. It blocks later entries as OrderKey
+	// does.
 	EntityKey string
 	// Size is the body's length in bytes.
 	Size int
-	// ArrivedAt is the time from which the item lingers.
+	// ArrivedAt is the time at which the item's linger starts.
 	ArrivedAt time.Time
 
 	seq       uint64 // position in the order of arrival
@@ -58,7 +59,8 @@ type Entry[T any] struct {
 	taken     bool
 }
 
-// chain is the order of one order key or entity key: the first entry, then those that it blocks.
+// chain has the unfinished entries of one order key or entity key: the first one, and those that it
+// blocks.
 type chain[T any] struct {
 	first   *Entry[T]
 	blocked fifo[*Entry[T]]
@@ -77,8 +79,8 @@ type Queue[T any] struct {
 	spare        []*Entry[T] // reused
 }
 
-// NewQueue returns an empty queue. envelopeSize returns the bytes that a call has besides its items
-// and the commas between them.
+// NewQueue returns an empty queue. envelopeSize returns the size in bytes of a call without its
+// items and the commas between them.
 func NewQueue[T any](limits Limits, envelopeSize func(envelopeKey string) int) *Queue[T] {
 	q := &Queue[T]{
 		limits: limits, envelopeSize: envelopeSize, envelopes: map[string]*envelopeQueue[T]{},
@@ -112,7 +114,7 @@ func (q *Queue[T]) newEntry() *Entry[T] {
 	return new(Entry[T])
 }
 
-// placeEntry makes an entry blocked, delayed or free.
+// placeEntry blocks, delays or frees an entry.
 func (q *Queue[T]) placeEntry(entry *Entry[T]) {
 	entry.blockedBy = 0
 	if entry.OrderKey != nil {
@@ -139,7 +141,7 @@ func joinChain[T any](chains map[string]*chain[T], key string, entry *Entry[T]) 
 	chains[key] = &chain[T]{first: entry}
 }
 
-// maxIdleEnvelopes bounds the envelopes that are kept while they are empty.
+// maxIdleEnvelopes is the number of envelopes above which empty ones are removed.
 const maxIdleEnvelopes = 16
 
 func (q *Queue[T]) envelopeFor(key string) *envelopeQueue[T] {
@@ -155,15 +157,15 @@ func (q *Queue[T]) envelopeFor(key string) *envelopeQueue[T] {
 }
 
 // NextReady reports whether a batch of at most limit items can be taken now. If not, it returns the
-// wait until one can be, if nothing else is added; Forever if none will be.
+// time until one can, provided that the queue does not change, or Forever.
 func (q *Queue[T]) NextReady(now time.Time, limit int) (ready bool, wait time.Duration) {
 	envelope, wait := q.nextEnvelope(now, limit)
 	return envelope != nil, wait
 }
 
-// TakeBatch removes the next batch of at most limit items, nil if none is ready. Of several
-// envelopes that are ready it takes the one with the oldest item. The entries block others until
-// Finish.
+// TakeBatch removes and returns the next batch of at most limit items, or nil if none is ready. If
+// several envelopes are ready, it takes from the one with the oldest item. Until Finish, the
+// entries block others as before.
 func (q *Queue[T]) TakeBatch(now time.Time, limit int) []*Entry[T] {
 	envelope, _ := q.nextEnvelope(now, limit)
 	if envelope == nil {
@@ -176,7 +178,7 @@ func (q *Queue[T]) TakeBatch(now time.Time, limit int) []*Entry[T] {
 
 func (q *Queue[T]) itemLimit(limit int) int { return max(1, min(limit, q.limits.Items)) }
 
-// nextEnvelope returns the envelope of the next batch, or nil and the wait until one is ready.
+// nextEnvelope returns the envelope of the next batch, or nil and the time until one is ready.
 func (q *Queue[T]) nextEnvelope(now time.Time, limit int) (*envelopeQueue[T], time.Duration) {
 	q.freeDelayed(now)
 	wait := Forever
@@ -201,7 +203,7 @@ func (q *Queue[T]) nextEnvelope(now time.Time, limit int) (*envelopeQueue[T], ti
 	return nil, wait
 }
 
-// freeDelayed frees the entries whose delay is over.
+// freeDelayed frees the entries whose delay has elapsed.
 func (q *Queue[T]) freeDelayed(now time.Time) {
 	for q.delayed.len() > 0 && !q.delayed.top().notBefore.After(now) {
 		entry := q.delayed.popTop()
@@ -210,8 +212,8 @@ func (q *Queue[T]) freeDelayed(now time.Time) {
 	}
 }
 
-// Return brings back an entry that was taken. It still blocks the later ones of its order key and
-// entity key, and is not taken again before the given time (zero: at once).
+// Return puts an entry that was taken back into the queue. It still blocks later entries with its
+// order key or entity key, and is not taken again before notBefore. The zero time means no delay.
 func (q *Queue[T]) Return(entry *Entry[T], notBefore time.Time) {
 	entry.taken, entry.notBefore = false, notBefore
 	q.count++
@@ -222,8 +224,8 @@ func (q *Queue[T]) Return(entry *Entry[T], notBefore time.Time) {
 	q.delayed.pushItem(entry)
 }
 
-// Finish removes an entry that was taken and frees the next one of its order key and entity key.
-// The entry must not be used afterwards.
+// Finish removes an entry that was taken, and unblocks the next one with its order key or entity
+// key. The entry must not be used afterwards.
 func (q *Queue[T]) Finish(entry *Entry[T]) {
 	if entry.OrderKey != nil {
 		q.leaveChain(q.orderChains, string(entry.OrderKey))

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// IsDelayed reports whether the entry was returned with a time that has not come yet.
+// IsDelayed reports whether the entry was returned and its delay has not elapsed.
 func (e *Entry[T]) IsDelayed(now time.Time) bool { return e.notBefore.After(now) }
 
 // SkipLinger ends the linger of the entries that match: a batch that may contain one of them is
-// ready at once.
+// ready immediately.
 func (q *Queue[T]) SkipLinger(match func(*Entry[T]) bool) {
 	q.rebuildQueue(func(entry *Entry[T]) bool {
 		entry.urgent = entry.urgent || match(entry)
@@ -19,7 +19,7 @@ func (q *Queue[T]) SkipLinger(match func(*Entry[T]) bool) {
 }
 
 // RemoveMatching removes the entries that match and returns their values. match is called in order
-// of arrival, and not for taken entries.
+// of arrival. Taken entries are not considered.
 func (q *Queue[T]) RemoveMatching(match func(*Entry[T]) bool) []T {
 	var removed []T
 	q.rebuildQueue(func(entry *Entry[T]) bool {
@@ -32,8 +32,8 @@ func (q *Queue[T]) RemoveMatching(match func(*Entry[T]) bool) []T {
 	return removed
 }
 
-// rebuildQueue removes the entries for which keep returns false and places the others again. It
-// costs a pass over the whole queue.
+// rebuildQueue removes the entries for which keep returns false, and places the others again. It
+// visits the whole queue.
 func (q *Queue[T]) rebuildQueue(keep func(*Entry[T]) bool) {
 	entries := q.entriesInOrder()
 	clear(q.envelopes)
@@ -68,7 +68,8 @@ func (q *Queue[T]) entriesInOrder() []*Entry[T] {
 	return slices.Compact(entries) // an entry blocked by both its keys was found twice
 }
 
-// resetChains leaves only the first entries that are taken. What they block is placed again.
+// resetChains reduces the chains to their first entries that are taken. The entries that they block
+// are placed again.
 func resetChains[T any](chains map[string]*chain[T]) {
 	for key, c := range chains {
 		if !c.first.taken {

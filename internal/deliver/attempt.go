@@ -9,8 +9,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// callAttempt is one attempt to make a call: which batch it is taken from, what was sent, what came
-// back, and what the outcome table says about it.
+// callAttempt is one attempt to make a call: the batch it is taken from, the items sent, the
+// response, and the verdict of the outcome table.
 type callAttempt struct {
 	lane     *lane
 	op       *operation
@@ -21,7 +21,7 @@ type callAttempt struct {
 	verdict  verdict
 }
 
-// attemptCall makes one call with what is due, and carries out the verdict.
+// attemptCall makes one call with what is due, and carries out its verdict.
 func (l *lane) attemptCall(workCtx context.Context, permit *permit) {
 	defer permit.cancel()
 	defer l.backlog.pruneBatches()
@@ -33,8 +33,8 @@ func (l *lane) attemptCall(workCtx context.Context, permit *permit) {
 	a.carryOut(workCtx)
 }
 
-// probeVendor makes the vendor's harmless call, where it has one, before a half-open breaker lets
-// an item through. It returns false if the vendor is not back.
+// probeVendor makes the vendor's harmless call, if it has one, before a half-open breaker admits an
+// item. It returns false if that call fails.
 func (a *callAttempt) probeVendor(workCtx context.Context) bool {
 	prober, ok := a.op.Operation.(sink.Prober)
 	if !ok || !a.permit.halfOpen {
@@ -59,9 +59,9 @@ func (a *callAttempt) probeVendor(workCtx context.Context) bool {
 	return false
 }
 
-// logIntents selects what the call carries and commits the intents. If an assignment ends
-// meanwhile, the call carries less than was due; an item that moved up has no intent and is not
-// sent. It returns false if nothing is left.
+// logIntents selects the items of the call and commits their intents. If an assignment ends in the
+// meantime, the call carries fewer items than were due: an item that moved up has no intent and is
+// not sent. It returns false if nothing is left to send.
 func (a *callAttempt) logIntents(workCtx context.Context) bool {
 	backlog := a.lane.backlog
 	if backlog.draining {
@@ -78,8 +78,8 @@ func (a *callAttempt) logIntents(workCtx context.Context) bool {
 	return len(a.sent) > 0
 }
 
-// confirmPermit asks the gate again, because committing the intents may have taken long. If the gate
-// has closed, the items stay in their batch, and the lane's next turn waits for the gate.
+// confirmPermit checks with the gate again, because committing the intents may have taken long. If
+// the gate has closed, the items stay in their batch, and the lane's next turn waits for the gate.
 func (a *callAttempt) confirmPermit() bool {
 	if a.permit.confirm(time.Now()) {
 		return true
@@ -88,7 +88,7 @@ func (a *callAttempt) confirmPermit() bool {
 	return false
 }
 
-// send makes the call. It returns false if workCtx ended and the response does not say that the
+// send makes the call. It returns false if workCtx has ended, unless the response states that the
 // items were delivered.
 func (a *callAttempt) send(workCtx context.Context) bool {
 	l := a.lane
@@ -135,9 +135,9 @@ func (a *callAttempt) decide() {
 	})
 }
 
-// recordFailure counts, for each item, the failures on the request between which other calls
-// passed. It reports whether this was at least the third one for all of them: then the vendor fails
-// on these items alone.
+// recordFailure records, for each item, that the vendor failed on the request. Of consecutive
+// failures, it counts only those with a passed call in between. It reports whether this was at
+// least the third one for every item: then the vendor fails on these items alone.
 func (a *callAttempt) recordFailure() (failsAlone bool) {
 	if !failedOnRequest(a.response) {
 		return false
@@ -157,7 +157,7 @@ func (a *callAttempt) recordFailure() (failsAlone bool) {
 	return failsAlone
 }
 
-// refreshToken refreshes the token of an operation that can do so. If that fails, the operation is
+// refreshToken refreshes the token of an operation that has one. If that fails, the operation is
 // held.
 func (a *callAttempt) refreshToken(workCtx context.Context, response sink.Response) bool {
 	callCtx, cancel := context.WithTimeout(workCtx, a.op.cfg.Timeout)

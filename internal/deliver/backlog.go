@@ -9,12 +9,12 @@ import (
 	"sluice/internal/record"
 )
 
-// backlog is everything that a lane has: deliveries that wait in its queue, batches taken from it
-// and not finished, and the quarantine.
+// backlog is everything that a lane has: the deliveries in its queue, the batches that it took from
+// the queue and has not finished, and the quarantine.
 type backlog struct {
 	queue *batch.Queue[Delivery]
-	// bisections were taken from the queue. The last one is next: a batch is finished before
-	// another one is taken.
+	// bisections are the batches taken from the queue. The last one is next: a batch is finished
+	// before another one is taken.
 	bisections []*bisection[*entry]
 	quarantine quarantine
 	intents    *intentKeeper
@@ -22,8 +22,8 @@ type backlog struct {
 	timeout    time.Duration // of a call
 	queueTurn  bool          // probes come from the queue and the quarantine in turn
 
-	draining   bool // there may be records whose assignment is ending
-	releaseDue bool // some of them may have to be released now
+	draining   bool // some records may belong to an ending assignment
+	releaseDue bool // some of those may have to be released now
 }
 
 func newBacklog(op *operation) *backlog {
@@ -41,8 +41,8 @@ func (b *backlog) isEmpty() bool {
 	return len(b.bisections)+b.queue.Len() == 0 && b.quarantine.isEmpty()
 }
 
-// nextBatch returns the bisection from which the next call is taken, nil if there is none. A probe
-// avoids lastFailed, where there is another item.
+// nextBatch returns the bisection from which the next call is taken, or nil if there is none. A
+// probe avoids lastFailed if it can carry another item.
 func (b *backlog) nextBatch(permit *permit, lastFailed *record.Record) *bisection[*entry] {
 	if permit.probe {
 		for _, search := range slices.Backward(b.bisections) {
@@ -63,8 +63,8 @@ func (b *backlog) nextBatch(permit *permit, lastFailed *record.Record) *bisectio
 }
 
 // takeBatch takes a batch from the queue, or a probe from the quarantine. Probes alternate between
-// the two: the queue shows that new records are accepted, the quarantine that the vendor was
-// repaired.
+// the two: one from the queue shows whether new records are accepted, one from the quarantine
+// whether the vendor has been repaired.
 func (b *backlog) takeBatch(permit *permit) []*entry {
 	b.queueTurn = !b.queueTurn
 	if permit.probe && !b.queueTurn {
@@ -79,12 +79,13 @@ func (b *backlog) takeBatch(permit *permit) []*entry {
 	return taken
 }
 
-// pushBatch makes the entries the next batch, in calls of at most maxItems; 0: no limit of its own.
+// pushBatch makes the entries the next batch, to be sent in calls of at most maxItems items; 0 sets
+// no limit.
 func (b *backlog) pushBatch(entries []*entry, maxItems int) {
 	b.bisections = append(b.bisections, &bisection[*entry]{remainder: entries, maxItems: maxItems})
 }
 
-// pruneBatches removes the batches of which nothing is left.
+// pruneBatches removes the batches that have nothing left.
 func (b *backlog) pruneBatches() {
 	b.bisections = slices.DeleteFunc(b.bisections, func(search *bisection[*entry]) bool { return search.isEmpty() })
 }
@@ -96,8 +97,8 @@ func (b *backlog) finishEntries(entries []*entry) {
 	}
 }
 
-// delayEntries returns entries to the queue until their retry delay is over. If their assignment is
-// ending, the next turn releases them with what follows them.
+// delayEntries returns entries to the queue until their retry delay has elapsed. If their
+// assignment is ending, the next turn releases them together with what follows them.
 func (b *backlog) delayEntries(entries []*entry, now time.Time) {
 	b.intents.clearUnlessActed(entries)
 	for _, e := range entries {

@@ -19,12 +19,12 @@ type bisection[E any] struct {
 	offenders      []E
 	searching      bool // the batch was rejected as a whole at least once
 	resolved       int  // items that passed or were found to be offenders
-	maxItems       int  // most items of a call of this batch, 0: no limit of its own
+	maxItems       int  // maximum number of items in a call of this batch; 0: no limit of its own
 	tokenRefreshed bool // the token was refreshed for the next call
 }
 
-// nextCall returns what the next call carries, at most limit items: a prefix of the candidates, or
-// of the remainder where there are no candidates.
+// nextCall returns the items of the next call, at most limit: a prefix of the candidates or, if
+// there are none, of the remainder.
 func (b *bisection[E]) nextCall(limit int) []E {
 	list := b.remainder
 	if len(b.candidates) > 0 {
@@ -37,8 +37,8 @@ func (b *bisection[E]) nextCall(limit int) []E {
 	return list[:min(limit, len(list))]
 }
 
-// recordPassed removes the first count items, which passed. If they were candidates, the other
-// candidates still contain an offender.
+// recordPassed removes the first count items, because a call with them passed. If they were
+// candidates, the remaining candidates contain an offender.
 func (b *bisection[E]) recordPassed(count int) {
 	b.resolved += count
 	if len(b.candidates) > 0 {
@@ -48,8 +48,8 @@ func (b *bisection[E]) recordPassed(count int) {
 	b.remainder = b.remainder[count:]
 }
 
-// removeFirst removes the first count items, and with them what was known about the other
-// candidates.
+// removeFirst removes the first count items. Without them, it is no longer known that the remaining
+// candidates contain an offender.
 func (b *bisection[E]) removeFirst(count int) {
 	b.recordPassed(count)
 	if len(b.candidates) > 0 {
@@ -81,13 +81,13 @@ func (b *bisection[E]) tooManyOffenders() bool {
 	return n >= minOffenders && 4*n > b.resolved && (b.resolved >= minResolved || b.isComplete())
 }
 
-// isComplete reports whether nothing is left to send.
+// isComplete reports whether there is nothing left to send.
 func (b *bisection[E]) isComplete() bool { return len(b.candidates)+len(b.remainder) == 0 }
 
-// isEmpty reports whether neither items to send nor offenders are left.
+// isEmpty reports whether there are neither items to send nor offenders.
 func (b *bisection[E]) isEmpty() bool { return b.isComplete() && len(b.offenders) == 0 }
 
-// putBack adds items that are to be sent before the remainder.
+// putBack puts items back in front of the remainder.
 func (b *bisection[E]) putBack(items []E) {
 	b.remainder = slices.Concat(items, b.remainder)
 }

@@ -9,14 +9,14 @@ import (
 
 // BreakerConfig configures an operation's circuit breaker.
 type BreakerConfig struct {
-	// Failures is the number of failures in a row that opens it; 0: 5.
+	// Failures is the number of consecutive failures that opens the breaker; 0 means 5.
 	Failures int
-	// Ratio is the share of failures among the calls of Window that opens it, from 10 calls on; 0:
-	// 0.5.
+	// Ratio is the ratio of failures among the calls of Window that opens the breaker, once there
+	// are at least 10 calls; 0 means 0.5.
 	Ratio float64
-	// Window is the time over which Ratio is taken, at least two call timeouts; 0: 30 s.
+	// Window is the period over which Ratio is computed, at least two call timeouts; 0 means 30 s.
 	Window time.Duration
-	// OpenFor is how long it stays open before it lets a probe through; 0: 15 s.
+	// OpenFor is how long the breaker stays open before it admits a probe; 0 means 15 s.
 	OpenFor time.Duration
 }
 
@@ -30,21 +30,21 @@ var (
 	errExcluded     = errors.New("says nothing about the vendor")
 )
 
-// breaker wraps gobreaker and adds what it lacks. Failures in a row are counted here, because
-// gobreaker forgets those older than its window: five timeouts of a minute each would never meet in
-// a window of 30 s. And the end of the open state is known, because gobreaker changes state only
-// when it is asked. The gate's mutex guards a breaker; onChange is called with it locked.
+// breaker wraps gobreaker and adds what it lacks. It counts consecutive failures itself, because
+// gobreaker forgets those older than its window: five timeouts of a minute each would never be in
+// one window of 30 s. And it knows when the open state ends, because gobreaker changes its state
+// only when it is called. The gate's mutex guards a breaker; onChange is called with it locked.
 type breaker struct {
-	circuit       *gobreaker.TwoStepCircuitBreaker[struct{}]
-	failuresInRow int // of calls that began in the current state
-	stateChanges  int
-	openUntil     time.Time
+	circuit             *gobreaker.TwoStepCircuitBreaker[struct{}]
+	consecutiveFailures int // of calls that began in the current state
+	stateChanges        int
+	openUntil           time.Time
 }
 
 func newBreaker(cfg Config, onChange func(gobreaker.State)) *breaker {
 	b := &breaker{}
-	// gobreaker counts a result in the bucket of its call's start, and loses it when that bucket
-	// has left the window. A window of two timeouts keeps the slowest calls.
+	// gobreaker counts a result in the bucket in which its call started, and discards it if that
+	// bucket has left the window. A window of two timeouts covers the slowest calls.
 	window := max(cfg.Breaker.Window, 2*cfg.Timeout)
 	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         cfg.OperationName,
@@ -56,12 +56,12 @@ func newBreaker(cfg Config, onChange func(gobreaker.State)) *breaker {
 			// counts.Requests would include calls in flight and excluded ones.
 			calls := counts.TotalSuccesses + counts.TotalFailures
 			ratio := float64(counts.TotalFailures) / float64(calls)
-			return b.failuresInRow >= cfg.Breaker.Failures || calls >= minCallsForRatio && ratio >= cfg.Breaker.Ratio
+			return b.consecutiveFailures >= cfg.Breaker.Failures || calls >= minCallsForRatio && ratio >= cfg.Breaker.Ratio
 		},
 		IsExcluded: func(err error) bool { return errors.Is(err, errExcluded) },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			b.stateChanges++
-			// gobreaker leaves the open state after this time, not at it.
+			// gobreaker leaves the open state only after this time has passed, not exactly then.
 			b.openUntil = time.Now().Add(cfg.Breaker.OpenFor + time.Millisecond)
 			onChange(to)
 		},
@@ -71,9 +71,9 @@ func newBreaker(cfg Config, onChange func(gobreaker.State)) *breaker {
 
 func (b *breaker) currentState() gobreaker.State { return b.circuit.State() }
 
-// allowCall lets a call start, or returns false. The returned function must be called once, or a
-// half-open breaker never lets another call through. The result of a call that began before the
-// last state change is ignored, as gobreaker does.
+// allowCall admits a call, or returns false. The returned function must be called exactly once, or
+// a half-open breaker never admits another call. As in gobreaker, the result of a call that started
+// before the last state change is ignored.
 func (b *breaker) allowCall() (done func(breakerSignal), allowed bool) {
 	report, err := b.circuit.Allow()
 	if err != nil {
@@ -90,10 +90,10 @@ func (b *breaker) allowCall() (done func(breakerSignal), allowed bool) {
 func (b *breaker) recordSignal(report func(error), signal breakerSignal) {
 	switch signal {
 	case signalSuccess:
-		b.failuresInRow = 0
+		b.consecutiveFailures = 0
 		report(nil)
 	case signalFailure:
-		b.failuresInRow++
+		b.consecutiveFailures++
 		report(errVendorFailed)
 	case signalExcluded:
 		report(errExcluded)

@@ -5,7 +5,7 @@ package deliver
 type callSize struct {
 	configured int
 	reduced    int // 0: not reduced
-	fullCalls  int // in a row, since the last change
+	fullCalls  int // consecutive, since the last change
 }
 
 // maxItems returns the current limit.
@@ -16,7 +16,7 @@ func (c *callSize) maxItems() int {
 	return c.configured
 }
 
-// reduceBelow limits later calls to half the items of this one. A call of one item changes nothing.
+// reduceBelow limits later calls to half the items of this one. A call of one item has no effect.
 func (c *callSize) reduceBelow(items int) {
 	if items > 1 {
 		c.reduced, c.fullCalls = min(c.maxItems(), items/2), 0

@@ -16,42 +16,43 @@ import (
 type Config struct {
 	// OperationName is the full name, such as "crmcom.purchases".
 	OperationName string
-	// Concurrency is the number of lanes; 0: 1.
+	// Concurrency is the number of lanes; 0 means 1.
 	Concurrency int
-	// MaxItems bounds the items of a call; 0: the operation's default. It never exceeds the
+	// MaxItems limits the items of a call; 0 means the operation's default. It never exceeds the
 	// vendor's limit.
 	MaxItems int
-	// MaxBytes bounds the body of a call; 0: 1 MiB.
+	// MaxBytes limits the size of a call's body in bytes; 0 means 1 MiB.
 	MaxBytes int
-	// Linger is how long an item waits for others.
+	// Linger is how long an item waits for other items.
 	Linger time.Duration
-	// Timeout bounds one call; 0: 1 m.
+	// Timeout limits one call; 0 means 1 m.
 	Timeout time.Duration
-	// UnknownPolicy is what happens to a record of unknown outcome. It is not used where the
+	// UnknownPolicy determines what happens to a record of unknown outcome. It is ignored if the
 	// operation is repeatable.
 	UnknownPolicy sink.UnknownPolicy
-	// MaxResends bounds the resends of a record with sink.UnknownRetry.
+	// MaxResends limits the resends of a record with sink.UnknownRetry.
 	MaxResends int
 	// RetryDelays are the delays of the retry tiers, ascending.
 	RetryDelays []time.Duration
-	// MaxAge is the age from which a record is no longer retried; 0: no limit.
+	// MaxAge is the age from which a record is no longer retried; 0 means no limit.
 	MaxAge time.Duration
 	// RetryInPlace makes a record wait in its lane for the retry delays, instead of in a retry
 	// topic.
 	RetryInPlace bool
 	// Breaker configures the circuit breaker.
 	Breaker BreakerConfig
-	// Limiter is the account's rate limit, nil for none. Operations may share it.
+	// Limiter is the account's rate limit, or nil. Operations may share it.
 	Limiter *rate.Limiter
-	// RetryAfterCap bounds a wait that the vendor asks for; 0: 15 m.
+	// RetryAfterCap limits a wait that the vendor requests; 0 means 15 m.
 	RetryAfterCap time.Duration
-	// Backoff bounds the waits after a failure; zero: 500 ms to 30 s.
+	// Backoff sets the waits after a failure; the zero Policy means 500 ms to 30 s.
 	Backoff backoff.Policy
-	// HoldProbe bounds the waits between the probes of a held operation; zero: 5 s to 5 m.
+	// HoldProbe sets the waits between the probes of a held operation; the zero Policy means 5 s to
+	// 5 m.
 	HoldProbe backoff.Policy
-	// Guard is the flood guard, nil for none. The operations of a pipeline share it.
+	// Guard is the flood guard, or nil. The operations of a pipeline share it.
 	Guard *guard.Guard
-	// Rand is the source of jitter; nil: one of its own.
+	// Rand is the source of jitter; nil means a source of its own.
 	Rand rand.Source
 }
 

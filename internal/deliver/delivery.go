@@ -13,18 +13,18 @@ import (
 type Delivery struct {
 	Record *record.Record
 	Item   sink.Item
-	// OrderKey is the order key, nil where order does not matter. A later record of a key is not
-	// sent before the earlier one is settled or released.
+	// OrderKey is the record's Kafka key where order is kept, otherwise nil. A later record with
+	// the same key is not sent before the earlier one is settled or released.
 	OrderKey []byte
 
-	lastDelay    time.Duration // the retry delay that it waited last
+	lastDelay    time.Duration // the retry delay that the record waited last
 	firstFailed  time.Time     // when it first failed, in this lane or before; zero: never
 	attempts     int           // made in this lane
 	resends      int           // after an unknown outcome
 	intentLogged bool
 	mayHaveActed bool // an earlier call may have reached the vendor
 
-	callFailures     int    // calls with it that failed, each with a call that passed since the previous one
+	callFailures     int    // failed calls that carried it, with a passed call in between
 	passedAtFailure  uint64 // the gate's count of passed calls at the last such failure
 	quarantinedUntil uint64 // the operator release that ends its quarantine, counted from 1; 0: never quarantined
 	// rejection is the result of an offender while the search of its batch is not complete.

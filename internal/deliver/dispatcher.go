@@ -1,6 +1,6 @@
-// Package deliver brings records to a vendor. It gathers items into batches, asks the gate whether
-// a call may start, makes the call, looks the response up in the outcome table, and passes the
-// outcome of each record to the Settler.
+// Package deliver sends records to a vendor. It collects items into batches, waits until the gate
+// admits a call, makes the call, looks the response up in the outcome table, and passes the outcome
+// of each record to the Settler.
 //
 // A pipeline has one Dispatcher for each operation, which distributes deliveries over lanes. A lane
 // is one goroutine with at most one call in flight:
@@ -12,8 +12,7 @@
 //     the verdict;
 //   - resolver turns what the outcome table says about records into outcomes.
 //
-// The lanes of an operation share the gate. table.go says what each response means, and nothing
-// else does.
+// The lanes of an operation share the gate. What a response means is decided only in table.go.
 //
 // Each dispatched delivery ends in exactly one of two ways: the Settler gets one outcome for it, or
 // its record is released without being settled, because its assignment or the process ends.
@@ -35,22 +34,21 @@ import (
 	"sluice/internal/sink"
 )
 
-// IntentLog commits what is about to be sent, so that it is known after a crash which records may
-// have been sent. It is used where an operation is not repeatable, and where order is kept.
+// IntentLog commits send intents, so that it is known after a crash which records may have been
+// sent. It is used if an operation is not repeatable, and where order is kept.
 type IntentLog interface {
-	// LogIntent commits that these records may have been sent, before their call starts. It returns
-	// when the broker has confirmed the commit for each record whose assignment has not ended. The
-	// error is the context's.
+	// LogIntent commits that these records may have been sent. It is called before their call
+	// starts, and returns when the broker has confirmed the commit for each record whose assignment
+	// has not ended. The error is the context's.
 	LogIntent(workCtx context.Context, records []*record.Record) error
-	// ClearIntent withdraws the intents: the vendor did not act.
+	// ClearIntent withdraws the intents of records on which the vendor did not act.
 	ClearIntent(records []*record.Record)
 }
 
 // Settler settles records by their outcomes.
 type Settler interface {
-	// Settle returns when each record is settled. It fails only with the context's error; records
-	// that are not settled then were released by the Settler. The caller may reuse the slice
-	// afterwards.
+	// Settle returns when each record is settled. It fails only with the context's error, after
+	// releasing the records that are not settled. The caller may then reuse the slice.
 	Settle(workCtx context.Context, outcomes []record.Outcome) error
 }
 
@@ -84,7 +82,7 @@ type Dispatcher struct {
 	op       *operation
 	lanes    []*lane
 	hashSeed maphash.Seed
-	nextLane atomic.Uint64 // for round robin
+	nextLane atomic.Uint64 // for round-robin
 }
 
 // NewDispatcher creates the lanes; Run starts them.
@@ -100,15 +98,15 @@ func NewDispatcher(
 	cfg.Guard.Subscribe(func(status guard.Status) {
 		shared.gate.setFlood(status.Tripped)
 		for _, lane := range d.lanes {
-			lane.inbox.notify() // an otherwise idle lane must look at its quarantine
+			lane.inbox.notify() // an idle lane must also check its quarantine
 		}
 	})
 	return d
 }
 
-// Run runs the lanes. It returns nil after Close, when every lane is empty. When workCtx ends,
-// calls in flight are cut off, records that are not settled are released, and the error is the
-// context's.
+// Run runs the lanes. It returns nil once the Dispatcher is closed and every lane is empty. If
+// workCtx ends, calls in flight are canceled, records that are not settled are released, and the
+// error is the context's.
 func (d *Dispatcher) Run(workCtx context.Context) error {
 	var lanes sync.WaitGroup
 	for _, lane := range d.lanes {
@@ -121,9 +119,9 @@ func (d *Dispatcher) Run(workCtx context.Context) error {
 	return nil
 }
 
-// Dispatch hands a delivery to its lane: the lane of its order key, else of its entity key, else
-// the next one in turn. It never blocks. A delivery whose assignment is ending, or that comes after
-// Close or after Run has ended, is released.
+// Dispatch passes a delivery to its lane: the lane of its order key or else of its entity key,
+// otherwise the next lane in turn. It never blocks. A delivery is released if its assignment is
+// ending, or if Close was called or Run has ended.
 func (d *Dispatcher) Dispatch(delivery Delivery) {
 	if !d.lanes[d.laneFor(&delivery)].inbox.put(delivery) {
 		delivery.Record.Release()
@@ -152,12 +150,12 @@ func (d *Dispatcher) NotifyDraining() {
 	}
 }
 
-// Close states that no more deliveries come. Waiting items do not linger any longer.
+// Close declares that no more deliveries will follow, which ends the linger of waiting items.
 func (d *Dispatcher) Close() {
 	for _, lane := range d.lanes {
 		lane.inbox.close()
 	}
 }
 
-// ProbeNow lets a held operation be probed at once.
+// ProbeNow allows a held operation its next probe immediately.
 func (d *Dispatcher) ProbeNow() { d.op.gate.probeNow(time.Now()) }

@@ -6,27 +6,27 @@ import (
 	"sluice/internal/record"
 )
 
-// settleMargin is the time left between a call's timeout and the end of an assignment, so that the
-// result can be settled and committed.
+// settleMargin is the time between a call's timeout and the end of an assignment, in which the
+// result is settled and committed.
 const settleMargin = 5 * time.Second
 
 // neverStarts is later than the end of any assignment.
 var neverStarts = time.Unix(1<<40, 0)
 
-// requestRelease makes the lane look for records of ending assignments in its next turn.
+// requestRelease makes the lane check for records of ending assignments in its next turn.
 func (b *backlog) requestRelease() { b.draining, b.releaseDue = true, true }
 
-// isTooLate reports whether a call that starts at that time must not carry the record: its
-// assignment has ended, or could end before the result is settled.
+// isTooLate reports whether a call that starts at that time must not carry the record, because its
+// assignment has ended or could end before the result is settled.
 func (b *backlog) isTooLate(rec *record.Record, start time.Time) bool {
 	until, draining := rec.Draining()
 	return draining && (rec.Fenced() || start.Add(b.timeout+settleMargin).After(until))
 }
 
 // releaseDraining releases the records for which a call that starts at that time would be too late,
-// those of ending assignments that wait in place or in quarantine, and what follows all of these in
-// order. The linger is over for the other records of ending assignments. It returns the number of
-// records released.
+// those of ending assignments that are delayed or in quarantine, and all records that must not
+// overtake these. It ends the linger of the other records of ending assignments. It returns the
+// number of records released.
 func (b *backlog) releaseDraining(now, start time.Time) (released int) {
 	remaining, broken := false, brokenOrder{}
 	keep := func(e *entry) bool {
@@ -56,15 +56,15 @@ func (b *backlog) releaseDraining(now, start time.Time) (released int) {
 	return released + final
 }
 
-// releaseAll releases everything, because the process ends.
+// releaseAll releases everything, because the process is ending.
 func (b *backlog) releaseAll() {
 	never := func(*entry) bool { return false }
 	b.releaseUnless(b.quarantine.retainFinal, never)
 	b.releaseEverywhere(never)
 }
 
-// releaseEverywhere releases the entries for which keep returns false, except those with a final
-// outcome.
+// releaseEverywhere releases the entries for which keep returns false, except for those with a
+// final outcome.
 func (b *backlog) releaseEverywhere(keep func(*entry) bool) {
 	for _, search := range b.bisections {
 		b.releaseUnless(search.retain, keep)
@@ -78,8 +78,8 @@ func (b *backlog) releaseEverywhere(keep func(*entry) bool) {
 	b.obs.RecordsReleased(len(removed))
 }
 
-// releaseUnless releases the entries for which keep returns false; retain removes them from where
-// they are. It returns their number.
+// releaseUnless releases the entries for which keep returns false, and returns their number. retain
+// removes them from where they are.
 func (b *backlog) releaseUnless(retain func(func(*entry) bool), keep func(*entry) bool) (released int) {
 	retain(func(e *entry) bool {
 		if keep(e) {
@@ -115,8 +115,8 @@ func (b *backlog) releaseEntry(released *entry) {
 	b.queue.Finish(released)
 }
 
-// brokenOrder contains the order keys and entities of which a record was released: a later one must
-// not be sent, because it would overtake.
+// brokenOrder has the order keys and entity keys of released records: a later record with such a
+// key must not be sent, because it would overtake the released one.
 type brokenOrder map[string]bool
 
 func (o brokenOrder) addReleased(released *entry) {

@@ -13,26 +13,25 @@ import (
 	"sluice/internal/sink"
 )
 
-// gate decides for all lanes of one operation whether a call may start. It has no goroutine: a lane
-// that gets a denial learns how long to wait, and which channel is closed when the answer may
-// change.
+// gate decides for all lanes of one operation whether a call may start. It has no goroutine: a
+// denied lane gets a time to wait, and a channel that is closed when calls may be possible earlier.
 //
-//	          failures in a row, or their ratio             OpenFor is over
+//	         consecutive failures, or their ratio      OpenFor has elapsed
 //	closed -----------------------------------> open ------------------------> half-open
 //	  ^                                          ^                              |     |
 //	  |                                          +------------------------------+     |
 //	  +---------------------------------------------- one item passes ----------------+
 //
-// Besides the breaker there are the hold (unauthorized, misconfigured, no token), which ends when a
-// probe of one item passes; the flood, which ends when the pipeline's flood guard clears; and the
-// throttle, which ends by time. A call is admitted when none of them denies it and the rate limit
-// allows it. An admitted call may have to wait for its send intents, so its permit is confirmed just
+// Besides the breaker, there are the hold (unauthorized, misconfigured, no token), which ends when
+// a probe of one item passes; the flood, which ends when the pipeline's flood guard clears; and the
+// throttle, which expires. A call is admitted if none of them denies it and the rate limit permits
+// it. An admitted call may have to wait for its send intents, so its permit is confirmed just
 // before it is sent.
 type gate struct {
 	cfg Config
 	obs *observe.Pipeline
 
-	mu            sync.Mutex // guards all below; taken by lanes, never while another lock is taken
+	mu            sync.Mutex // guards all below; locked by lanes, never while another lock is held
 	random        *rand.Rand
 	breaker       *breaker
 	hold          hold
@@ -42,12 +41,12 @@ type gate struct {
 	size          callSize
 	stalled       stalledSpans
 	report        holdReport
-	changed       chan struct{} // closed and replaced when lanes should ask again
-	// passedCalls counts calls to which the vendor responded, among those that began after its last
-	// failure.
+	changed       chan struct{} // closed and replaced when lanes should try again
+	// passedCalls counts the calls to which the vendor responded. A call that started before the
+	// vendor's last failure does not count.
 	passedCalls uint64
 
-	waitingLanes   map[int]struct{} // they have something to send and were denied
+	waitingLanes   map[int]struct{} // lanes that have something to send and were denied
 	lastFailedLane int              // -1: none
 	lastFailedAt   time.Time
 }
@@ -69,14 +68,15 @@ func newGate(cfg Config, obs *observe.Pipeline, log *zap.Logger) *gate {
 	return g
 }
 
-// denial says that no call may start now: ask again after wait, or when changed is closed.
+// denial means that no call may start now. The lane tries again after wait, or when changed is
+// closed.
 type denial struct {
 	wait        time.Duration
 	changed     <-chan struct{}
 	rateLimited bool // nothing but the rate limit denies the call
 }
 
-// admit lets a lane start a call, or denies it.
+// admit returns a permit to start a call, or nil and a denial.
 func (g *gate) admit(lane int, now time.Time) (*permit, denial) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -92,7 +92,7 @@ func (g *gate) admit(lane int, now time.Time) (*permit, denial) {
 		return nil, denial{wait: wait, changed: g.changed, rateLimited: rateLimited}
 	}
 	done, allowed := g.breaker.allowCall()
-	if !allowed { // half-open, and another lane's probe is under way
+	if !allowed { // half-open, and another lane's probe is in flight
 		return nil, denial{wait: batch.Forever, changed: g.changed}
 	}
 	delete(g.waitingLanes, lane)
@@ -107,7 +107,8 @@ func (g *gate) admit(lane int, now time.Time) (*permit, denial) {
 	return permit, denial{}
 }
 
-// waitBeforeCall returns how long hold, throttle and breaker deny the lane a call; 0: they do not.
+// waitBeforeCall returns for how long a hold, the throttle or the breaker denies the lane a call,
+// or 0 if none does.
 func (g *gate) waitBeforeCall(lane int, state gobreaker.State, now time.Time) time.Duration {
 	probe := g.onlyProbes(state)
 	if probe && g.probeUnderWay {
@@ -122,8 +123,8 @@ func (g *gate) waitBeforeCall(lane int, state gobreaker.State, now time.Time) ti
 	return 0
 }
 
-// waitWhileClosed returns how long hold, flood, throttle and breaker deny any call, even a probe;
-// 0: they do not.
+// waitWhileClosed returns for how long a hold, the flood, the throttle or the breaker denies every
+// call, even a probe, or 0 if none does.
 func (g *gate) waitWhileClosed(state gobreaker.State, now time.Time) time.Duration {
 	switch {
 	case g.hold.isActive() && g.hold.nextProbe.After(now):
@@ -143,13 +144,13 @@ func (g *gate) onlyProbes(state gobreaker.State) bool {
 	return g.hold.isActive() || g.flood.isActive() || state == gobreaker.StateHalfOpen
 }
 
-// withdraw states that the lane has nothing to send at present.
+// withdraw is called when the lane has nothing left to send.
 func (g *gate) withdraw(lane int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if _, waiting := g.waitingLanes[lane]; waiting {
 		delete(g.waitingLanes, lane)
-		g.notifyLanes() // a lane that let this one go first would wait forever
+		g.notifyLanes() // the lane that yielded to this one would wait forever
 	}
 }
 
@@ -162,7 +163,7 @@ func (g *gate) holdForToken(permit *permit, response sink.Response) {
 	g.reportHold(now, response)
 }
 
-// setFlood begins or ends the hold of the pipeline's flood guard.
+// setFlood starts or ends the hold of the pipeline's flood guard.
 func (g *gate) setFlood(tripped bool) {
 	now := time.Now()
 	g.mu.Lock()
@@ -177,8 +178,8 @@ func (g *gate) setFlood(tripped bool) {
 	g.notifyLanes()
 }
 
-// recordAccepted states that a call came back without any record refused, so that a flood is probed
-// again at once.
+// recordAccepted records that no record of a call was refused. During a flood, the next probe may
+// then start immediately.
 func (g *gate) recordAccepted(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -188,7 +189,7 @@ func (g *gate) recordAccepted(now time.Time) {
 	}
 }
 
-// probeNow lets a held operation be probed at once.
+// probeNow allows a held operation its next probe immediately.
 func (g *gate) probeNow(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -197,15 +198,15 @@ func (g *gate) probeNow(now time.Time) {
 	g.notifyLanes()
 }
 
-// laneBackoff returns a lane's wait after the given number of earlier failures in a row.
+// laneBackoff returns how long a lane backs off after this many earlier consecutive failures.
 func (g *gate) laneBackoff(failures int) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.cfg.Backoff.FullJitter(failures, g.random)
 }
 
-// recordAge returns the time since a record's first failure, without the time in which the
-// operation could not be called. It is 0 for the zero time.
+// recordAge returns the time since a record's first failure, not counting the time during which the
+// operation could not be called. It returns 0 for the zero time.
 func (g *gate) recordAge(firstFailed, now time.Time) time.Duration {
 	if firstFailed.IsZero() {
 		return 0
@@ -215,27 +216,29 @@ func (g *gate) recordAge(firstFailed, now time.Time) time.Duration {
 	return now.Sub(firstFailed) - g.stalled.stalledSince(firstFailed, now)
 }
 
-// callLimits returns the most items of a call at present, and the number of calls that passed.
+// callLimits returns the current maximum number of items in a call, and the number of passed calls.
 func (g *gate) callLimits() (maxItems int, passedCalls uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.size.maxItems(), g.passedCalls
 }
 
-// beginHold is called with g.mu locked, like all methods below.
+// beginHold starts or prolongs the hold of the operation. The caller must hold g.mu, as for all
+// methods below.
 func (g *gate) beginHold(reason observe.HoldReason, permit *permit, response sink.Response, now time.Time) {
 	g.lastFailedLane = permit.lane
 	g.hold.recordFault(reason, permit.started, now, min(response.RetryAfter, g.cfg.RetryAfterCap))
 }
 
-// reportHold reports the current hold reason. response is what may have changed it.
+// reportHold reports the current hold reason. response is the one that may have changed it.
 func (g *gate) reportHold(now time.Time, response sink.Response) {
 	closed := g.breaker.currentState() == gobreaker.StateClosed
 	g.stalled.setStalled(g.hold.isActive() || g.flood.isActive() || !closed, now)
 	g.report.update(g.currentReason(now), now, response)
 }
 
-// currentReason returns why no call may start, the reason that needs an operator first.
+// currentReason returns why no call may start, or "" if calls may start. If there are several
+// reasons, the one that needs an operator comes first.
 func (g *gate) currentReason(now time.Time) observe.HoldReason {
 	switch {
 	case g.hold.isActive():
@@ -250,7 +253,7 @@ func (g *gate) currentReason(now time.Time) observe.HoldReason {
 	return ""
 }
 
-// notifyLanes makes all lanes ask again.
+// notifyLanes makes all waiting lanes try again.
 func (g *gate) notifyLanes() {
 	close(g.changed)
 	g.changed = make(chan struct{})

@@ -10,20 +10,20 @@ import (
 	"sluice/internal/sink"
 )
 
-// holdReport reports why an operation is held to the metrics and the log: one line when the reason
-// changes, and one when the operation resumes. Failures in between are counted.
+// holdReport reports to the metrics and the log why an operation is held. It logs when the reason
+// changes and when the operation resumes, and counts the failures in between.
 type holdReport struct {
 	operation string
 	obs       *observe.Pipeline
 	log       *zap.Logger
 
 	reason   observe.HoldReason // reported last
-	since    time.Time          // when the first of the reasons in a row began
+	since    time.Time          // when the operation was first held without a break
 	failures int
 }
 
-// update reports the current reason, empty for none. response is the one that led to it; the zero
-// Response stands for none.
+// update reports the current reason, or "" if the operation is not held. response is the one that
+// led to it, or the zero Response.
 func (r *holdReport) update(reason observe.HoldReason, now time.Time, response sink.Response) {
 	if response.Class != 0 && response.Class != sink.Delivered && reason != "" {
 		r.failures++
@@ -57,11 +57,11 @@ func (r *holdReport) logHeld(reason observe.HoldReason, response sink.Response) 
 
 func (r *holdReport) logResumed(now time.Time) {
 	r.log.Log(logLevelFor(r.reason, zap.InfoLevel), "operation resumed", zap.String("operation", r.operation),
-		zap.String("reason", string(r.reason)), zap.Duration("held_for", now.Sub(r.since)),
+		zap.String("reason", string(r.reason)), zap.Duration("lasted", now.Sub(r.since)),
 		zap.Int("failures", r.failures))
 }
 
-// logLevelFor lowers the level where no operator is needed: being throttled is normal, and the
+// logLevelFor returns a lower level where no operator is needed: throttling is normal, and the
 // pipeline itself logs a flood.
 func logLevelFor(reason observe.HoldReason, highest zapcore.Level) zapcore.Level {
 	if reason == observe.HoldThrottled || reason == observe.HoldFlood {

@@ -2,23 +2,24 @@ package deliver
 
 import "sync"
 
-// inbox is where deliveries wait for their lane. It is not bounded itself: the reader's credits
-// bound what is in flight.
+// inbox has the deliveries that wait for their lane. It needs no bound of its own, because the
+// credits limit what is in flight.
 type inbox struct {
 	mu         sync.Mutex
 	deliveries []Delivery
 	draining   bool
 	closed     bool
-	notified   chan struct{} // has one element when something is new
+	notified   chan struct{} // has an element if there is something new
 }
 
 func newInbox() *inbox { return &inbox{notified: make(chan struct{}, 1)} }
 
 // put adds a delivery, or returns false if it must not be sent.
 //
-// Whether the assignment is draining is checked under the lock. A lane that releases a record of a
-// key first takes what is in the inbox, and releases what follows the record there. A follower that
-// is put after that finds its assignment draining and is refused, so that it never overtakes.
+// The check for a draining assignment is made with the lock held. A lane that releases a record
+// first takes what is in the inbox, and releases the later records of the same key there. A later
+// record that is put after that is refused because its assignment is draining, so it never
+// overtakes.
 func (b *inbox) put(delivery Delivery) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -33,7 +34,7 @@ func (b *inbox) put(delivery Delivery) bool {
 	return true
 }
 
-// notifyDraining states that an assignment is ending.
+// notifyDraining records that an assignment is ending.
 func (b *inbox) notifyDraining() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -48,7 +49,7 @@ func (b *inbox) close() {
 	b.notify()
 }
 
-// takeAll returns what is new. spare is reused for the deliveries to come.
+// takeAll returns the new deliveries. spare is reused for the next ones.
 func (b *inbox) takeAll(spare []Delivery) (deliveries []Delivery, draining, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

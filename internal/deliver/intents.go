@@ -13,10 +13,10 @@ type intentKeeper struct {
 	records []*record.Record // reused
 }
 
-// isMissing reports whether the delivery must not be sent before its intent is committed. Where
-// order is kept, that includes repeatable operations: a member that lost the partition without
-// noticing would overwrite newer state with older, and learns of the loss when the broker refuses
-// its commit.
+// isMissing reports whether the delivery's intent must be committed before it is sent. Where order
+// is kept, this includes repeatable operations: a member that has lost the partition without
+// noticing would overwrite newer state with older, and the refused commit of the intent prevents
+// that.
 func (k *intentKeeper) isMissing(queued *entry) bool {
 	return (!k.policy.repeatable || k.policy.retryInPlace) && !queued.Value.intentLogged
 }
@@ -33,8 +33,8 @@ func (k *intentKeeper) logMissing(workCtx context.Context, entries []*entry) boo
 	return len(k.records) == 0 || k.log.LogIntent(workCtx, k.records) == nil
 }
 
-// clearUnlessActed clears the intents of entries that stay in the lane, except for those that an
-// earlier call may have brought to the vendor, where that may do harm.
+// clearUnlessActed clears the intents of entries that stay in the lane. It keeps those of items on
+// which the vendor may have acted, if sending them twice may do harm.
 func (k *intentKeeper) clearUnlessActed(entries []*entry) {
 	k.records = k.records[:0]
 	for _, e := range entries {

@@ -9,7 +9,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// lane is one goroutine with at most one call in flight. Its fields, except the inbox, belong to
+// lane is one goroutine with at most one call in flight. All its fields except the inbox belong to
 // that goroutine.
 type lane struct {
 	id       int
@@ -24,14 +24,14 @@ type lane struct {
 	items    []sink.Item // reused
 }
 
-// laneHealth is what the lane's last calls said about the vendor.
+// laneHealth is what the lane's last calls showed about the vendor.
 type laneHealth struct {
-	failures   int            // calls in a row that found the vendor unavailable
-	notBefore  time.Time      // the back-off ends
-	lastFailed *record.Record // of the call of one item that failed last
+	failures   int            // consecutive calls that found the vendor unavailable
+	notBefore  time.Time      // end of the back-off
+	lastFailed *record.Record // the record of the last failed call, if that had one item
 }
 
-// recordVerdict updates the back-off. delay returns the wait after so many earlier failures.
+// recordVerdict updates the back-off. delay returns the wait after this many earlier failures.
 func (h *laneHealth) recordVerdict(verdict verdict, sent []*entry, delay func(failures int) time.Duration) {
 	if verdict.signal == signalSuccess {
 		h.failures = 0
@@ -74,7 +74,7 @@ func (l *lane) run(workCtx context.Context) {
 
 func (l *lane) isFinished() bool { return l.closed && l.backlog.isEmpty() }
 
-// takeDeliveries takes what was dispatched. It returns false if workCtx ended meanwhile.
+// takeDeliveries takes the dispatched deliveries from the inbox. It returns false if workCtx ends.
 func (l *lane) takeDeliveries(workCtx context.Context) bool {
 	deliveries, draining, closed := l.inbox.takeAll(l.spare)
 	now := time.Now()
@@ -85,7 +85,7 @@ func (l *lane) takeDeliveries(workCtx context.Context) bool {
 	clear(deliveries)
 	l.spare = deliveries
 	closing := closed && !l.closed
-	if draining || closing { // at Close too, so that no record is left that would wait forever
+	if draining || closing { // also at Close, so that no record is left waiting forever
 		l.backlog.requestRelease()
 	}
 	if closing {
@@ -95,16 +95,16 @@ func (l *lane) takeDeliveries(workCtx context.Context) bool {
 	return l.resolver.settle(workCtx)
 }
 
-// takeTurn finishes what no longer has to wait, then makes one call, or waits for the reason that
-// there is none. Releasing comes first: when the last items of a batch that were to be sent are
-// released, its search is complete.
+// takeTurn finishes what no longer has to wait, and then makes one call, or waits until one may be
+// possible. Releasing comes first: a bisection is complete once its last items to be sent are
+// released.
 func (l *lane) takeTurn(workCtx context.Context) {
 	if l.backlog.releaseDue {
 		now := time.Now()
 		l.backlog.releaseDraining(now, now)
 	}
 	l.resolver.rejectFoundOffenders(workCtx)
-	l.resolver.leaveQuarantine(workCtx)
+	l.resolver.emptyQuarantine(workCtx)
 	if l.isFinished() {
 		return // nothing would end a wait
 	}
@@ -123,8 +123,8 @@ func (l *lane) takeTurn(workCtx context.Context) {
 	l.attemptCall(workCtx, permit)
 }
 
-// waitUntilDue returns how long the lane has nothing to send, or backs off; 0 or less: a call is
-// due.
+// waitUntilDue returns how long the lane has nothing to send or backs off. 0 or less means that a
+// call is due.
 func (l *lane) waitUntilDue(now time.Time) time.Duration {
 	if len(l.backlog.bisections)+len(l.backlog.quarantine.resendable) == 0 {
 		if l.backlog.queue.Len() == 0 {
@@ -139,8 +139,7 @@ func (l *lane) waitUntilDue(now time.Time) time.Duration {
 }
 
 // waitFor waits for a denial to end. Records of ending assignments do not wait: they are released
-// at once, or, where nothing but the rate limit denies the call, if the call would be too late for
-// them.
+// immediately or, if only the rate limit denies the call, once the call would be too late for them.
 func (l *lane) waitFor(workCtx context.Context, denied denial) {
 	if l.backlog.draining {
 		now, start := time.Now(), neverStarts
@@ -164,7 +163,7 @@ func (l *lane) waitFor(workCtx context.Context, denied denial) {
 	}
 }
 
-// releaseAll releases what the lane has and what it would still get.
+// releaseAll releases what the lane has and what is still dispatched to it.
 func (l *lane) releaseAll() {
 	l.inbox.close()
 	deliveries, _, _ := l.inbox.takeAll(nil)

@@ -6,13 +6,13 @@ import (
 	"sluice/internal/sink"
 )
 
-// permit lets one call start. It ends with reportVerdict or cancel.
+// permit allows one call to start. It ends with reportVerdict or cancel.
 type permit struct {
 	gate     *gate
 	lane     int
 	started  time.Time // when the call was admitted, later when its permit was confirmed
 	maxItems int
-	probe    bool // one item finds out whether the operation works again
+	probe    bool // the call has one item and shows whether the operation works again
 	halfOpen bool // the breaker is half-open
 	done     func(breakerSignal)
 	ended    bool
@@ -33,8 +33,8 @@ func (p *permit) confirm(now time.Time) bool {
 	return true
 }
 
-// cancel ends a permit whose call was not made or was cut off by this process. It does nothing
-// after the permit has ended.
+// cancel ends a permit whose call was not made or was canceled by this process. It does nothing if
+// the permit has already ended.
 func (p *permit) cancel() {
 	if p.ended {
 		return
@@ -47,7 +47,8 @@ func (p *permit) cancel() {
 	}
 }
 
-// reportVerdict ends a permit with the verdict on the response to a call of so many items.
+// reportVerdict ends a permit with the verdict on the response to a call. items is the number of
+// items sent.
 func (p *permit) reportVerdict(verdict verdict, response sink.Response, items int) {
 	g := p.gate
 	now := time.Now()
@@ -56,7 +57,7 @@ func (p *permit) reportVerdict(verdict verdict, response sink.Response, items in
 	p.end(verdict.signal)
 	if g.flood.isActive() && p.probe {
 		g.lastFailedLane = p.lane
-		g.flood.postponeProbe(now) // recordAccepted lets the next one start at once
+		g.flood.postponeProbe(now) // recordAccepted allows the next one immediately
 	}
 	p.applyAction(verdict, response, items, now)
 	switch verdict.signal {
@@ -75,7 +76,7 @@ func (p *permit) reportVerdict(verdict verdict, response sink.Response, items in
 	}
 }
 
-// end is called with the gate's mutex locked, like all methods below.
+// end ends the permit. The caller must hold the gate's mutex, as for all methods below.
 func (p *permit) end(signal breakerSignal) {
 	p.ended = true
 	if p.probe {
@@ -106,7 +107,7 @@ func (p *permit) recordSuccess(verdict verdict, class sink.ResultClass, items in
 		p.postponeHoldProbe(now) // the batch is the reason, but nothing has passed
 		return
 	}
-	// A call that was under way when the vendor failed says nothing about the time since.
+	// A call that started before the vendor failed does not show that the vendor works now.
 	if !p.started.Before(g.lastFailedAt) {
 		g.passedCalls++
 	}
@@ -117,7 +118,8 @@ func (p *permit) recordSuccess(verdict verdict, class sink.ResultClass, items in
 	}
 }
 
-// postponeHoldProbe delays the next probe of a hold after one that was not about its reason.
+// postponeHoldProbe delays the next probe of a hold, because this one met a different fault than
+// the hold's.
 func (p *permit) postponeHoldProbe(now time.Time) {
 	if p.gate.hold.isActive() && p.probe {
 		p.gate.hold.postponeProbe(now)

@@ -10,15 +10,15 @@ import (
 )
 
 // quarantine keeps the deliveries of one lane that were refused while the flood guard was tripped.
-// They are sent again, one at a time as probes, and all of them once the guard clears. A delivery
-// on which the vendor may have acted is not sent again: its outcome waits for the guard.
+// They are sent again one at a time as probes, and all together once the guard clears. A delivery
+// on which the vendor may have acted is not sent again: its outcome is kept until the guard clears.
 type quarantine struct {
 	guard      *guard.Guard
 	resendable []*entry
 	final      []finalOutcome
 }
 
-// finalOutcome is an entry with the outcome that it gets when the guard clears.
+// finalOutcome is an entry with the outcome that takes effect when the guard clears.
 type finalOutcome struct {
 	entry   *entry
 	outcome record.Outcome
@@ -26,13 +26,13 @@ type finalOutcome struct {
 
 func (q *quarantine) isEmpty() bool { return len(q.resendable)+len(q.final) == 0 }
 
-// isExempt reports whether an operator has released the delivery from quarantine since it was put
-// there: from then on its outcome counts, whatever the guard says.
+// isExempt reports whether an operator has released the delivery from quarantine. Its next outcome
+// then counts, even if the guard is tripped.
 func (q *quarantine) isExempt(delivery *Delivery) bool {
 	return delivery.quarantinedUntil > 0 && delivery.quarantinedUntil <= q.guard.ReleaseCount()
 }
 
-// addRefused adds entries that were refused with these outcomes. It returns those that may be sent
+// addRefused adds entries that were refused, with their outcomes. It returns those that may be sent
 // again.
 func (q *quarantine) addRefused(
 	entries []*entry, outcomes []record.Outcome, repeatable bool, now time.Time,
@@ -53,7 +53,8 @@ func (q *quarantine) addRefused(
 	return resendable
 }
 
-// takeProbe removes the entry that waited longest, as a call of its own; nil if there is none.
+// takeProbe removes the entry that has waited longest and returns it as a call, or nil if there is
+// none.
 func (q *quarantine) takeProbe() []*entry {
 	if len(q.resendable) == 0 {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// resolver carries out what the outcome table says about the records of one lane: it settles them,
+// resolver applies the rulings of the outcome table to the records of one lane: it settles them,
 // keeps them for another call, or puts them into quarantine.
 type resolver struct {
 	op       *operation
@@ -21,11 +21,11 @@ type resolver struct {
 	results  []guard.Result   // reused
 }
 
-// rulingFunc returns what happens to the i-th of some entries, and the result that led to it.
+// rulingFunc returns the ruling for the i-th entry of a call, and the result on which it is based.
 type rulingFunc func(i int, history attemptHistory) (ruling, sink.Result)
 
-// resolve carries out the rulings for entries whose call came back. Outcomes go to the settler in
-// one piece; where workCtx ends meanwhile, the lane's run notices.
+// resolve applies rulings to entries whose call has returned. It passes their outcomes to the
+// settler all at once. If workCtx ends in the meantime, the lane's run detects that.
 func (r *resolver) resolve(workCtx context.Context, entries []*entry, rule rulingFunc) {
 	now := time.Now()
 	r.outcomes = r.outcomes[:0]
@@ -45,7 +45,7 @@ func (r *resolver) resolve(workCtx context.Context, entries []*entry, rule rulin
 			resolved = append(resolved, e)
 		}
 	}
-	finished, delayed := r.divide(resolved, r.recordResults(resolved), now)
+	finished, delayed := r.splitEntries(resolved, r.recordResults(resolved), now)
 	r.settle(workCtx)
 	r.backlog.finishEntries(finished)
 	r.backlog.releaseEntries(fenced)
@@ -74,9 +74,10 @@ func (r *resolver) recordResults(entries []*entry) (tripped bool) {
 	return tripped
 }
 
-// divide leaves in r.outcomes what is to be settled, and returns the entries of these outcomes and
-// those that wait in place. While the flood guard is tripped, refused entries go into quarantine.
-func (r *resolver) divide(entries []*entry, tripped bool, now time.Time) (finished, delayed []*entry) {
+// splitEntries leaves in r.outcomes what is settled now, and returns the entries of these outcomes
+// and the entries that are retried in place. While the flood guard is tripped, it puts refused
+// entries into quarantine.
+func (r *resolver) splitEntries(entries []*entry, tripped bool, now time.Time) (finished, delayed []*entry) {
 	settling := r.outcomes[:0]
 	var refused []*entry
 	var refusals []record.Outcome
@@ -99,7 +100,7 @@ func (r *resolver) divide(entries []*entry, tripped bool, now time.Time) (finish
 	return finished, delayed
 }
 
-// resend sends entries of unknown outcome again, in smaller calls than before.
+// resend schedules entries of unknown outcome to be sent again, in smaller calls than before.
 func (r *resolver) resend(entries []*entry) {
 	if len(entries) == 0 {
 		return
@@ -111,8 +112,8 @@ func (r *resolver) resend(entries []*entry) {
 	r.backlog.pushBatch(entries, max(1, len(entries)/2))
 }
 
-// rejectOffenders resolves the offenders of a batch. If there are too many of them it first trips
-// the flood guard, so that they go into quarantine.
+// rejectOffenders resolves the offenders of a batch. If there are too many of them, it trips the
+// flood guard first, so that they go into quarantine.
 func (r *resolver) rejectOffenders(workCtx context.Context, search *bisection[*entry]) {
 	offenders := search.offenders
 	if search.tooManyOffenders() {
@@ -126,8 +127,8 @@ func (r *resolver) rejectOffenders(workCtx context.Context, search *bisection[*e
 	}
 	search.offenders = nil
 	r.resolve(workCtx, offenders, func(i int, history attemptHistory) (ruling, sink.Result) {
-		own := *offenders[i].Value.rejection
-		return r.op.policy.rulingForSingleItem(sink.Rejected, own, history), own
+		rejection := *offenders[i].Value.rejection
+		return r.op.policy.rulingForSingleItem(sink.Rejected, rejection, history), rejection
 	})
 }
 
@@ -141,8 +142,8 @@ func (r *resolver) rejectFoundOffenders(workCtx context.Context) {
 	r.backlog.pruneBatches()
 }
 
-// leaveQuarantine empties the quarantine once the flood guard has cleared.
-func (r *resolver) leaveQuarantine(workCtx context.Context) {
+// emptyQuarantine empties the quarantine once the flood guard has cleared.
+func (r *resolver) emptyQuarantine(workCtx context.Context) {
 	if r.backlog.quarantine.isEmpty() || r.op.cfg.Guard.Tripped() {
 		return
 	}
@@ -159,8 +160,8 @@ func (r *resolver) leaveQuarantine(workCtx context.Context) {
 	r.backlog.finishEntries(finished)
 }
 
-// enqueue queues a new delivery. One that an earlier owner may have sent may get its outcome at
-// once, in r.outcomes.
+// enqueue queues a new delivery. If an earlier owner may have sent it, the policy for unknown
+// outcomes may decide its outcome instead, which is then added to r.outcomes.
 func (r *resolver) enqueue(delivery Delivery, now time.Time) {
 	rec := delivery.Record
 	delivery.lastDelay, delivery.firstFailed = rec.TierDelay, rec.FirstFailed
@@ -181,8 +182,8 @@ func (r *resolver) enqueue(delivery Delivery, now time.Time) {
 	r.backlog.queue.Add(newEntry(delivery, now))
 }
 
-// settle settles r.outcomes. It returns false if workCtx ended meanwhile; the settler has released
-// the records then.
+// settle settles r.outcomes. If workCtx ends, it returns false, and the settler has released the
+// records that are not settled.
 func (r *resolver) settle(workCtx context.Context) bool {
 	if len(r.outcomes) == 0 {
 		return true
@@ -208,7 +209,7 @@ func (r *resolver) outcomeFor(delivery *Delivery, ruled ruling, result sink.Resu
 		return outcome
 	case rulingRetryTier, rulingWaitInPlace:
 		outcome.Disposition, outcome.Delay = record.DispositionRetry, ruled.delay
-	case rulingDead, rulingResend: // a resend has no outcome
+	case rulingDead, rulingResend: // a resend has no outcome and is not passed here
 		outcome.Disposition = record.DispositionDead
 	}
 	outcome.Cause, outcome.Stage = ruled.cause, record.StageDeliver
@@ -226,7 +227,7 @@ var causeTexts = map[record.Cause]string{
 }
 
 // describeCause describes an outcome for an operator. It uses the cause, the HTTP status and the
-// vendor's code, never the record.
+// vendor's code, but nothing from the record.
 func describeCause(cause record.Cause, result sink.Result) string {
 	text := causeTexts[cause]
 	if result.Status != 0 {

@@ -2,19 +2,20 @@ package deliver
 
 import "time"
 
-// maxStalledSpans bounds what is remembered: a day of a breaker that opens for 15 s each minute.
+// maxStalledSpans limits how many spans are remembered: a day's worth if a breaker opens for 15 s
+// each minute.
 const maxStalledSpans = 1440
 
 type timeSpan struct{ from, to time.Time }
 
 // stalledSpans records when an operation could not be called, so that this time does not count
-// toward the age of its records. The spans are ascending and do not overlap.
+// toward the age of its records. The spans are in ascending order and do not overlap.
 type stalledSpans struct {
 	ended []timeSpan
-	since time.Time // start of the current span; zero: the operation can be called
+	since time.Time // start of the current span; zero if the operation can be called
 }
 
-// setStalled states whether the operation is stalled from now on.
+// setStalled records whether the operation is stalled from now on.
 func (s *stalledSpans) setStalled(stalled bool, now time.Time) {
 	switch {
 	case stalled && s.since.IsZero():
@@ -25,7 +26,7 @@ func (s *stalledSpans) setStalled(stalled bool, now time.Time) {
 	}
 }
 
-// addSpan adds a span and merges it with those that it touches.
+// addSpan adds a span and merges it with the spans that it touches.
 func (s *stalledSpans) addSpan(from, to time.Time) {
 	for n := len(s.ended) - 1; n >= 0 && !from.After(s.ended[n].to); n-- {
 		from, to = earlierOf(from, s.ended[n].from), laterOf(to, s.ended[n].to)
@@ -54,7 +55,7 @@ func (s *stalledSpans) stalledSince(from, now time.Time) time.Duration {
 	return sum
 }
 
-// durationBetween is 0 where to is before from.
+// durationBetween returns the time between two times, or 0 if to is before from.
 func durationBetween(from, to time.Time) time.Duration { return max(0, to.Sub(from)) }
 
 func laterOf(a, b time.Time) time.Time {

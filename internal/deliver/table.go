@@ -9,19 +9,19 @@ import (
 )
 
 // This file is the outcome table: what a response means for its call, and what a result means for
-// one record. It is pure; callAttempt, resolver and gate carry out what it says. It is the only
-// place where responses are interpreted.
+// one record. It is pure; callAttempt, resolver and gate carry out its decisions. Responses are
+// interpreted only here.
 
-// breakerSignal is what a response tells the breaker.
+// breakerSignal is what a response means for the breaker.
 type breakerSignal uint8
 
 const (
-	signalExcluded breakerSignal = iota // says nothing about the vendor's health
+	signalExcluded breakerSignal = iota // does not show whether the vendor is available
 	signalSuccess                       // the vendor is up
 	signalFailure                       // the vendor is down, or cannot be reached as configured
 )
 
-// action is what is done with the items of a call.
+// action determines what is done with the items of a call.
 type action uint8
 
 const (
@@ -45,7 +45,7 @@ type verdict struct {
 	backOff bool               // the lane backs off before its next call
 }
 
-// policy is what the operation and its configuration say about outcomes.
+// policy has the properties of the operation and the settings that determine outcomes.
 type policy struct {
 	repeatable       bool
 	tokenRefreshable bool
@@ -104,7 +104,7 @@ func (p policy) verdictFor(call callFacts, response sink.Response) verdict {
 }
 
 // verdictForUnavailable keeps the items, unless the vendor fails on them alone: then a batch is
-// searched, and a single item is retried later so that it does not block its lane.
+// bisected, and a single item is retried later so that it does not block its lane.
 func (p policy) verdictForUnavailable(call callFacts) verdict {
 	switch {
 	case !call.failsAlone:
@@ -115,8 +115,8 @@ func (p policy) verdictForUnavailable(call callFacts) verdict {
 	return verdict{action: actionBisect, signal: signalSuccess}
 }
 
-// verdictForUnknown is for a call on which the vendor may have acted. A repeatable operation just
-// sends it again.
+// verdictForUnknown returns the verdict on a call on which the vendor may have acted. A repeatable
+// operation just sends the items again.
 func (p policy) verdictForUnknown(call callFacts, signal breakerSignal) verdict {
 	if p.repeatable {
 		return p.verdictForUnavailable(call)
@@ -124,7 +124,7 @@ func (p policy) verdictForUnknown(call callFacts, signal breakerSignal) verdict 
 	return verdict{action: actionUnknownOutcome, signal: signal, backOff: signal == signalFailure}
 }
 
-// verdictForProbe returns what a failed harmless call means. It carried no item, so that only the
+// verdictForProbe returns the verdict on a failed harmless call. It carried no item, so only the
 // gate acts on the verdict.
 func (p policy) verdictForProbe(response sink.Response) verdict {
 	switch response.Class {
@@ -139,7 +139,7 @@ func (p policy) verdictForProbe(response sink.Response) verdict {
 	return verdict{action: actionBackOff, signal: signalFailure}
 }
 
-// rulingKind is what happens to one record after a call.
+// rulingKind determines what happens to one record after a call.
 type rulingKind uint8
 
 const (
@@ -147,11 +147,11 @@ const (
 	rulingDead                   // to the dead-letter topic, with the cause
 	rulingRetryTier              // to the retry tier of the delay
 	rulingWaitInPlace            // stays in the lane and is sent again after the delay
-	rulingResend                 // is sent again at once, in a smaller call
+	rulingResend                 // is sent again immediately, in a smaller call
 )
 
-// ruling is what the table says about one record. Unlike record.Disposition it also covers records
-// that stay in their lane.
+// ruling is what the outcome table decides about one record. Unlike record.Disposition, it also
+// covers records that stay in their lane.
 type ruling struct {
 	kind  rulingKind
 	cause record.Cause
@@ -160,7 +160,7 @@ type ruling struct {
 
 // attemptHistory is what the table needs to know about a record's earlier attempts.
 type attemptHistory struct {
-	lastDelay time.Duration // the retry delay that the record waited last, 0: none
+	lastDelay time.Duration // the retry delay that the record waited last; 0 if none
 	age       time.Duration // time since its first failure, without the time that the operation was held
 	resends   int           // how often it was sent again after an unknown outcome
 }
@@ -189,7 +189,7 @@ func (p policy) rulingForSingleItem(class sink.ResultClass, own sink.Result, his
 		return p.rulingForNamedItem(own, history)
 	case sink.TooLarge:
 		return ruling{kind: rulingDead, cause: record.CauseTooLarge}
-	case sink.Unavailable, sink.Unknown: // the vendor fails on this item and on nothing else
+	case sink.Unavailable, sink.Unknown: // the vendor fails only on this item
 	case sink.Delivered, sink.Retryable, sink.Unauthorized, sink.Misconfigured, sink.Throttled:
 		// No verdict of these classes is actionSingleItem.
 	}
@@ -222,9 +222,9 @@ func (p policy) rulingForRetry(history attemptHistory) ruling {
 	return ruling{kind: rulingDead, cause: record.CauseExhausted}
 }
 
-// rulingForUnknown is for a record on which the vendor may have acted. A repeatable operation
-// retries it, which is bounded, so that a record that never gets a clear result does not stay
-// forever.
+// rulingForUnknown returns the ruling for a record on which the vendor may have acted. A repeatable
+// operation retries it through the retry tiers, so that a record that never gets a clear result
+// does not stay forever.
 func (p policy) rulingForUnknown(history attemptHistory) ruling {
 	switch {
 	case p.repeatable:
@@ -235,8 +235,8 @@ func (p policy) rulingForUnknown(history attemptHistory) ruling {
 	return ruling{kind: rulingDead, cause: record.CauseUnknown}
 }
 
-// rulingForPriorIntent is for a record that an earlier owner may have sent. rulingResend means that
-// it is sent like any other record.
+// rulingForPriorIntent returns the ruling for a record that an earlier owner may have sent.
+// rulingResend means that it is sent like any other record.
 func (p policy) rulingForPriorIntent(history attemptHistory) ruling {
 	if p.repeatable {
 		return ruling{kind: rulingResend}
@@ -245,7 +245,7 @@ func (p policy) rulingForPriorIntent(history attemptHistory) ruling {
 }
 
 // namedItems returns the results of the items that the response to a rejected call names, by index.
-// Indices out of range are ignored; of two results for one index the first counts.
+// Indices out of range are ignored; the first of two results for one index counts.
 func namedItems(items int, response sink.Response) map[int]sink.Result {
 	named := make(map[int]sink.Result, len(response.ItemErrors))
 	for _, itemError := range response.ItemErrors {
@@ -272,15 +272,15 @@ func mayHaveActed(response sink.Response) bool {
 }
 
 // failedOnRequest reports whether the vendor failed after it received the request: with a 5xx
-// status or an equivalent code, with an unreadable response, or with none after the request was
-// written. Only then can the items be the reason.
+// status or an equivalent code, with an unreadable response, or with no response after the request
+// was written. Only then can the items be the reason.
 func failedOnRequest(response sink.Response) bool {
 	return response.Class == sink.Unknown ||
 		response.Class == sink.Unavailable && (response.MayHaveActed || response.Status >= 500)
 }
 
-// holdReasonFor returns why the operation is held when its token could not be refreshed, by the
-// class of that failure.
+// holdReasonFor returns why the operation is held if refreshing its token failed with a result of
+// the given class.
 func holdReasonFor(class sink.ResultClass) observe.HoldReason {
 	switch class {
 	case sink.Misconfigured:

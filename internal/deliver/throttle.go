@@ -9,27 +9,27 @@ import (
 	"sluice/internal/backoff"
 )
 
-// The spacing of calls after the vendor throttled: it doubles each time and shrinks by an eighth
+// After the vendor has throttled, the spacing of calls doubles each time and shrinks by an eighth
 // with each success, so that the call rate falls fast and recovers slowly.
 const (
 	minSpacing = 100 * time.Millisecond
 	maxSpacing = 30 * time.Second
 )
 
-// throttle slows an operation down when the vendor asks for fewer calls: a pause, and after it a
+// throttle slows an operation down when the vendor requests fewer calls: first a pause, then a
 // minimum spacing between calls.
 type throttle struct {
 	backoff       backoff.Policy
 	maxRetryAfter time.Duration
 	until         time.Time // end of the pause
 	lastThrottled time.Time
-	failures      int           // throttled in a row
+	failures      int           // consecutive throttled calls
 	spacing       time.Duration // between the starts of calls
 	nextCall      time.Time
 }
 
 // reserveCall reserves the start of a call, or returns how long to wait before trying again.
-// limiter is the account's rate limit, nil for none.
+// limiter is the account's rate limit, or nil.
 func (t *throttle) reserveCall(limiter *rate.Limiter, now time.Time) (wait time.Duration) {
 	if wait = t.nextCall.Sub(now); wait > 0 {
 		return wait
@@ -41,14 +41,15 @@ func (t *throttle) reserveCall(limiter *rate.Limiter, now time.Time) (wait time.
 	return 0
 }
 
-// waitForToken returns how long the limiter takes to have a token. It is at least a millisecond, so
-// that a fraction of a token lost to rounding does not make the lane retry in a tight loop.
+// waitForToken returns how long it takes until the limiter has a token. It is at least a
+// millisecond, so that a fraction of a token lost to rounding does not make the lane retry in a
+// tight loop.
 func waitForToken(limiter *rate.Limiter, now time.Time) time.Duration {
 	seconds := (1 - limiter.TokensAt(now)) / float64(limiter.Limit())
 	return max(time.Millisecond, time.Duration(min(seconds, time.Hour.Seconds())*float64(time.Second)))
 }
 
-// recordThrottled pauses the operation. Concurrent calls that were throttled together count once.
+// recordThrottled pauses the operation. Concurrent calls that are throttled count once.
 func (t *throttle) recordThrottled(callStarted, now time.Time, retryAfter time.Duration, random *rand.Rand) {
 	wait := min(retryAfter, t.maxRetryAfter)
 	if !callStarted.Before(t.lastThrottled) {
@@ -60,7 +61,7 @@ func (t *throttle) recordThrottled(callStarted, now time.Time, retryAfter time.D
 	t.until = laterOf(t.until, now.Add(wait))
 }
 
-// recordSuccess shortens the spacing, if the call started after the vendor throttled last.
+// recordSuccess shortens the spacing if the call started after the vendor last throttled.
 func (t *throttle) recordSuccess(callStarted time.Time) {
 	if t.failures == 0 && t.spacing == 0 || callStarted.Before(t.lastThrottled) {
 		return

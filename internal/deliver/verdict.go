@@ -6,7 +6,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// carryOut does with the items what the verdict says.
+// carryOut carries out the verdict on the call.
 func (a *callAttempt) carryOut(workCtx context.Context) {
 	a.batch.tokenRefreshed = a.verdict.action == actionRefreshToken
 	policy := a.op.policy
@@ -51,8 +51,8 @@ func (a *callAttempt) clearUnsentIntents() {
 	a.lane.backlog.intents.clearUnlessActed(a.sent[len(next):])
 }
 
-// resolveSingleItem resolves the only item of the call. An offender is kept until the search of its
-// batch is complete, unless there are too many of them.
+// resolveSingleItem resolves the only item of the call. An offender is kept until the bisection of
+// its batch is complete, unless there are too many of them.
 func (a *callAttempt) resolveSingleItem(workCtx context.Context) {
 	own := a.response.Result
 	if named, ok := namedItems(1, a.response)[0]; ok {
@@ -72,7 +72,7 @@ func (a *callAttempt) resolveSingleItem(workCtx context.Context) {
 	})
 }
 
-// isOffender reports whether the only item of the call is an offender of a batch that is searched.
+// isOffender reports whether the only item of the call is an offender of a batch under bisection.
 func (a *callAttempt) isOffender() bool {
 	quarantine := &a.lane.backlog.quarantine
 	return a.batch.searching && a.response.Class == sink.Rejected &&

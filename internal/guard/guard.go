@@ -2,9 +2,9 @@
 // something other than the records must be wrong. A broken mapping must not empty a topic into its
 // dead-letter topic.
 //
-// It is pure: it knows no clock, no I/O and no goroutine. Those who refuse records report them
-// before anything is retried or dead-lettered. While the guard is tripped, refused records stay
-// where they are, and one record at a time is sent as a probe.
+// The package is pure: no clock, no I/O, no goroutine. Callers report refusals before anything is
+// retried or dead-lettered. While the guard is tripped, refused records stay where they are, and
+// one record at a time is sent as a probe.
 package guard
 
 import (
@@ -15,47 +15,48 @@ import (
 	"sluice/internal/record"
 )
 
-// minRecords is the number of records from which the ratio is taken.
+// minRecords is the minimum number of records in the window for the ratio to trip the guard.
 const minRecords = 20
 
-// acceptedToClear is the number of records in a row that must be accepted to clear a tripped guard.
+// acceptedToClear is the number of consecutive accepted records that clears a tripped guard.
 const acceptedToClear = 5
 
-// Config says when the guard trips.
+// Config configures when the guard trips.
 type Config struct {
-	// MaxRatio is the share of refused records above which it trips, above 0 and at most 1; 1:
-	// never.
+	// MaxRatio is the ratio of refused records above which the guard trips, above 0 and at most 1.
+	// With 1, it never trips.
 	MaxRatio float64
-	// Window is the number of last records with different keys over which the share is taken, at
-	// least 20; 0: it never trips.
+	// Window is the number of records, the last ones with different keys, over which the ratio is
+	// computed: at least 20, or 0 for a guard that never trips.
 	Window int
 }
 
-// Result is what became of one record: it was accepted, or refused for now or for good.
+// Result is what a vendor or the router decided about one record: accepted, or refused for now or
+// for good.
 type Result struct {
 	Record *record.Record
-	// Cause is why the record was refused, empty if it was accepted.
+	// Cause is why the record was refused, or empty if it was accepted.
 	Cause record.Cause
-	// Code is the vendor's own code, empty if it gave none.
+	// Code is the vendor's own code, or empty if there is none.
 	Code string
 }
 
 // Status is the state of the guard.
 type Status struct {
 	Tripped bool
-	// RejectedShare is the share of the last WindowRecords records that were refused.
-	RejectedShare float64
+	// RefusedRatio is the ratio of refused records among the last WindowRecords records.
+	RefusedRatio  float64
 	WindowRecords int
-	// Operation, Cause and Code belong to the most frequent refusal among them. Operation is empty
-	// if the records have none.
+	// Operation, Cause and Code describe the most frequent refusal among them. Operation is empty
+	// if the refused records have none.
 	Operation string
 	Cause     record.Cause
 	Code      string
 }
 
-// Guard watches one stage of one pipeline. Results that arrive at different speeds, such as a bad
-// record's before any call and a good one's after it, would say nothing together. A nil *Guard
-// never trips. Guard is safe for concurrent use.
+// Guard watches one stage of one pipeline. Stages need separate guards, because a rejection before
+// a call is known sooner than the result of a call, and a ratio over both would be meaningless. A
+// nil *Guard never trips. Guard is safe for concurrent use.
 type Guard struct {
 	cfg  Config
 	seed maphash.Seed
@@ -63,13 +64,13 @@ type Guard struct {
 	notifyMu    sync.Mutex // locked while subscribers are called, before mu
 	subscribers []func(Status)
 
-	mu            sync.Mutex // guards what follows; nothing else is locked under it
-	window        *window
-	tripped       bool
-	forced        bool   // tripped by Trip, so that the share does not clear it
-	operation     string // the operation whose accepted records clear it; empty: any
-	acceptedInRow int    // since it tripped
-	releases      uint64 // by an operator
+	mu                  sync.Mutex // guards the fields below; no other lock is taken while it is held
+	window              *window
+	tripped             bool
+	forced              bool   // tripped by Trip, so that the ratio does not clear it
+	operation           string // the operation whose accepted records clear it, or empty for any
+	consecutiveAccepted int    // since it tripped
+	releases            uint64 // by an operator
 }
 
 // NewGuard returns a guard with an empty window.
@@ -78,8 +79,8 @@ func NewGuard(cfg Config) *Guard {
 }
 
 // Subscribe registers a function that is called each time the guard trips or clears, and when an
-// operator releases it. Call it before the guard is used. The function must not call methods of the
-// guard other than Tripped.
+// operator releases it. It must be called before the guard is used. The function must not call
+// methods of the guard other than Tripped.
 func (g *Guard) Subscribe(notify func(Status)) {
 	if g == nil {
 		return
@@ -89,9 +90,9 @@ func (g *Guard) Subscribe(notify func(Status)) {
 	g.subscribers = append(g.subscribers, notify)
 }
 
-// RecordResults counts what became of records together: the items of a call, or one record that
-// never came to a call. It returns whether the guard is tripped then; if so, the refused ones must
-// neither be retried nor dead-lettered. operation is empty if none was found.
+// RecordResults records the results of one call, or of one record that was refused before a call.
+// It returns whether the guard is now tripped; if so, the refused records must neither be retried
+// nor dead-lettered. operation is empty if the records have none.
 func (g *Guard) RecordResults(operation string, results []Result) (tripped bool) {
 	if g.isDisabled() || len(results) == 0 {
 		return g.Tripped()
@@ -112,8 +113,8 @@ func (g *Guard) RecordResults(operation string, results []Result) (tripped bool)
 	return tripped
 }
 
-// Trip counts refusals that are too many, whatever their share of the window is. Then only records
-// accepted in a row, or an operator, clear the guard.
+// Trip records refusals and trips the guard, whatever the ratio is. Then only consecutive accepted
+// records or an operator release clear it.
 func (g *Guard) Trip(operation string, refusals []Result) {
 	if g.isDisabled() {
 		return
@@ -129,7 +130,7 @@ func (g *Guard) Trip(operation string, refusals []Result) {
 	}
 }
 
-// Release clears the guard on an operator's behalf, and empties its window.
+// Release clears the guard for an operator, and empties its window.
 func (g *Guard) Release() {
 	if g.isDisabled() {
 		return
@@ -164,7 +165,7 @@ func (g *Guard) Tripped() bool {
 
 func (g *Guard) isDisabled() bool { return g == nil || g.cfg.Window <= 0 || g.cfg.MaxRatio >= 1 }
 
-// addResults puts results into the window and returns how many are refusals.
+// addResults adds results to the window and returns how many are refusals.
 func (g *Guard) addResults(operation string, results []Result) (refused int) {
 	for _, result := range results {
 		g.window.recordResult(g.hashKey(result.Record), refusal{operation, result.Cause, result.Code})
@@ -176,24 +177,24 @@ func (g *Guard) addResults(operation string, results []Result) (refused int) {
 }
 
 func (g *Guard) isOverRatio() bool {
-	return g.window.len() >= minRecords && g.window.refusedShare() > g.cfg.MaxRatio
+	return g.window.len() >= minRecords && g.window.refusedRatio() > g.cfg.MaxRatio
 }
 
 func (g *Guard) setTripped(operation string) {
-	g.tripped, g.operation, g.acceptedInRow = true, operation, 0
+	g.tripped, g.operation, g.consecutiveAccepted = true, operation, 0
 }
 
 // updateTripped applies the results of a call to a tripped guard. Records that another operation
-// than the one at fault accepts count toward the share only.
+// than the one at fault has accepted only affect the ratio.
 func (g *Guard) updateTripped(operation string, accepted, refused int) {
 	if g.operation == "" || g.operation == operation {
-		g.acceptedInRow += accepted
+		g.consecutiveAccepted += accepted
 		if refused > 0 {
-			g.acceptedInRow = 0
+			g.consecutiveAccepted = 0
 		}
 	}
 	switch {
-	case g.acceptedInRow >= acceptedToClear:
+	case g.consecutiveAccepted >= acceptedToClear:
 		g.clearTripped()
 		g.window = newWindow(g.cfg.Window)
 	case !g.forced && !g.isOverRatio():
@@ -202,11 +203,11 @@ func (g *Guard) updateTripped(operation string, accepted, refused int) {
 }
 
 func (g *Guard) clearTripped() {
-	g.tripped, g.forced, g.operation, g.acceptedInRow = false, false, "", 0
+	g.tripped, g.forced, g.operation, g.consecutiveAccepted = false, false, "", 0
 }
 
-// notifySubscribers passes the current status to the subscribers. Calls are serialized, so that the
-// last status that a subscriber gets is the current one.
+// notifySubscribers passes the current status to the subscribers. The calls are serialized, so the
+// last status that a subscriber gets is the latest.
 func (g *Guard) notifySubscribers() {
 	g.notifyMu.Lock()
 	defer g.notifyMu.Unlock()
@@ -221,13 +222,13 @@ func (g *Guard) currentStatus() Status {
 	defer g.mu.Unlock()
 	frequent := g.window.mostFrequent()
 	return Status{
-		Tripped: g.tripped, RejectedShare: g.window.refusedShare(), WindowRecords: g.window.len(),
+		Tripped: g.tripped, RefusedRatio: g.window.refusedRatio(), WindowRecords: g.window.len(),
 		Operation: frequent.operation, Cause: frequent.cause, Code: frequent.code,
 	}
 }
 
-// hashKey hashes the record's key, or its origin if it has no key, so that nothing of the record is
-// kept.
+// hashKey hashes the record's key, or its origin if it has no key, so that the guard keeps no data
+// of the record.
 func (g *Guard) hashKey(rec *record.Record) uint64 {
 	if rec.Raw.Key != nil {
 		return maphash.Bytes(g.seed, rec.Raw.Key)

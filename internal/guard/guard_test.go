@@ -258,7 +258,7 @@ func TestSubscribersAreNotifiedOnceOfEachChangeWithTheMostFrequentRefusal(t *tes
 		t.Fatalf("got %+v, want tripped and cleared", notified)
 	}
 	want := guard.Status{
-		Tripped: true, RejectedShare: 0.75, WindowRecords: 20, Operation: operationName, Cause: record.CauseRejected,
+		Tripped: true, RefusedRatio: 0.75, WindowRecords: 20, Operation: operationName, Cause: record.CauseRejected,
 		Code: "E1",
 	}
 	if notified[0] != want {

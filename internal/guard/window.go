@@ -13,17 +13,17 @@ type refusal struct {
 	code      string
 }
 
-// keyResult is the latest result of a key.
+// keyResult is the latest result for a key.
 type keyResult struct {
 	key uint64
 	refusal
 }
 
-// window contains the latest result of each of the last keys.
+// window has the latest result for each of the last keys.
 type window struct {
 	capacity int
 	byKey    map[uint64]*list.Element
-	order    *list.List // of *keyResult, the latest in front
+	order    *list.List // of *keyResult, the latest one first
 	refused  int
 }
 
@@ -33,15 +33,16 @@ func newWindow(capacity int) *window {
 
 func (w *window) len() int { return w.order.Len() }
 
-// refusedShare returns the share of results that are refusals, 0 for an empty window.
-func (w *window) refusedShare() float64 {
+// refusedRatio returns the ratio of refusals, or 0 for an empty window.
+func (w *window) refusedRatio() float64 {
 	if w.len() == 0 {
 		return 0
 	}
 	return float64(w.refused) / float64(w.len())
 }
 
-// recordResult sets the latest result of a key. In a full window a new key replaces the oldest one.
+// recordResult sets the latest result for a key. In a full window, a new key replaces the oldest
+// one.
 func (w *window) recordResult(key uint64, result refusal) {
 	element := w.byKey[key]
 	switch {
@@ -65,7 +66,8 @@ func (w *window) recordResult(key uint64, result refusal) {
 	w.byKey[key] = element
 }
 
-// mostFrequent returns the refusal that is most frequent; of several, the one that came last.
+// mostFrequent returns the most frequent refusal or, if several are equally frequent, the latest of
+// them.
 func (w *window) mostFrequent() (most refusal) {
 	counts := map[refusal]int{}
 	for element := w.order.Back(); element != nil; element = element.Prev() {

@@ -55,11 +55,11 @@ func logFloods(log *zap.Logger) func(guard.Status) {
 		case s.Tripped && since.IsZero():
 			since = time.Now()
 			log.Error("flood guard tripped, pipeline held", reason,
-				zap.Float64("share", s.RejectedShare), zap.Int("records", s.WindowRecords),
+				zap.Float64("ratio", s.RefusedRatio), zap.Int("records", s.WindowRecords),
 				nonEmptyField("operation", s.Operation), nonEmptyField("cause",
 					string(s.Cause)), nonEmptyField("code", s.Code))
 		case !s.Tripped && !since.IsZero():
-			log.Info("flood guard reset, pipeline resumed", reason, zap.Duration("held", time.Since(since)))
+			log.Info("flood guard cleared, pipeline resumed", reason, zap.Duration("lasted", time.Since(since)))
 			since = time.Time{}
 		}
 	}

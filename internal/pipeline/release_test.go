@@ -40,7 +40,7 @@ func TestPoisonTopicIsHeldAfterFewDeadLetters(t *testing.T) {
 			t.Errorf("got hold %+v, want the flood hold only during the flood", hold)
 		}
 		alarms := h.logs.FilterLevelExact(zapcore.ErrorLevel).All()
-		if len(alarms) != 1 || alarms[0].ContextMap()["cause"] != "poison" || alarms[0].ContextMap()["share"] != 1.0 {
+		if len(alarms) != 1 || alarms[0].ContextMap()["cause"] != "poison" || alarms[0].ContextMap()["ratio"] != 1.0 {
 			t.Errorf("got errors %v, want one with share and cause", alarms)
 		}
 		if err := h.connector.ReleasePipeline("purchases"); err != nil {
