@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// fillTracker tracks records at each stride-th offset until one does not fit, then settles every
-// k-th from the last to the first. It returns how many fit and the unsettled entries.
+// fillTracker tracks records at every stride-th offset until one does not fit, then settles every
+// k-th record from the last to the first. It returns how many fit, and the unsettled entries.
 func fillTracker(tr *Tracker, stride int64, k int) (taken int, unsettled []*Entry) {
 	for o := tr.arrived.next; taken < 40_000; o += stride {
 		if !tr.Fits(o, 1) {

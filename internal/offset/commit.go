@@ -1,11 +1,11 @@
 package offset
 
-// Commit is what to commit for a partition.
+// Commit is the content of a commit for one partition.
 type Commit struct {
 	Offset int64
-	// Epoch is the leader epoch of the record at Offset if that has arrived, else of the last
-	// record before it, or -1 if none is known. The log reaches Offset in that epoch, so the next
-	// owner's client recognizes an end of the epoch before Offset as a truncation.
+	// Epoch is the leader epoch of the record at Offset if that has arrived, otherwise of the last
+	// record before it, or -1 if none is known. The log reaches Offset in that epoch, so if the
+	// epoch ends before Offset, the next owner's client recognizes that as a truncation.
 	Epoch    int32
 	Metadata string
 	Version  uint64
@@ -29,7 +29,7 @@ func (t *Tracker) pendingCommit() (Commit, bool) {
 	}, true
 }
 
-// ConfirmCommit notes that the broker has confirmed the commit of a version.
+// ConfirmCommit records that the broker has confirmed the commit of a version.
 func (t *Tracker) ConfirmCommit(version uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -44,7 +44,7 @@ func (t *Tracker) ForceRecommit() {
 	t.noteChange()
 }
 
-// stateRuns returns the states of the offsets from base on, without pending ones at the end.
+// stateRuns returns the states of the offsets from base on, without trailing pending ones.
 func (t *Tracker) stateRuns() []run {
 	var runs []run
 	at := t.arrived.base
@@ -70,7 +70,7 @@ func (t *Tracker) stateRuns() []run {
 }
 
 // RemainingCapacity estimates how many more records may be tracked so that the metadata still fits,
-// provided that they lie close together in the log. Fits decides.
+// provided that they are close together in the log. Fits is exact.
 func (t *Tracker) RemainingCapacity() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,9 +86,9 @@ func (t *Tracker) RemainingCapacity() int {
 	return max(maxMappedOffsets-int(next-t.arrived.base), inRuns)
 }
 
-// Fits reports whether this many records may be tracked from an offset on, the first of them at
-// that offset, so that the metadata fits in whatever order they settle. While nothing is unsettled,
-// one record always fits; otherwise a partition with full metadata would never continue.
+// Fits reports whether this many records, the first of them at the given offset, may be tracked so
+// that the metadata fits in whatever order they settle. While nothing is unsettled, one record
+// always fits; otherwise a partition with full metadata would never continue.
 func (t *Tracker) Fits(offset int64, records int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

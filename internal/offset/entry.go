@@ -35,12 +35,12 @@ func (e *Entry) Release() {
 	e.tracker.endEntry(e)
 }
 
-// MarkIntent notes that a call with the record is about to start, so that the outcome is unknown
-// until the record is settled. It returns the version whose commit contains that; see
+// MarkIntent records that a call with the record is about to start, so that the outcome is unknown
+// until the record is settled. It returns the version of the commit that contains the intent, for
 // IntentCommitted.
 func (e *Entry) MarkIntent() uint64 { return e.setState(stateIntent) }
 
-// ClearIntent takes MarkIntent back: the vendor did not act on the call.
+// ClearIntent withdraws the intent, because the vendor did not act on the call.
 func (e *Entry) ClearIntent() { e.setState(statePending) }
 
 func (e *Entry) setState(state entryState) uint64 {
@@ -54,16 +54,16 @@ func (e *Entry) setState(state entryState) uint64 {
 	return t.version
 }
 
-// IntentCommitted reports whether the commit of a version was confirmed, or never will be because
-// the assignment has ended or the log lost the record.
+// IntentCommitted reports whether the commit of a version has been confirmed. It also returns true
+// if it never will be, because the assignment has ended or the log lost the record.
 func (e *Entry) IntentCommitted(version uint64) bool {
 	e.tracker.mu.Lock()
 	defer e.tracker.mu.Unlock()
 	return e.tracker.confirmed >= version || e.tracker.fenced || e.truncated
 }
 
-// Draining reports whether the assignment is ending or the log lost the record, and until when a
-// call with the record may still run.
+// Draining reports whether the assignment is ending or the log lost the record. until is the time
+// until which a call with the record may run.
 func (e *Entry) Draining() (until time.Time, draining bool) {
 	if !e.tracker.disturbed.Load() {
 		return time.Time{}, false

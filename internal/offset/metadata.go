@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// MaxMetadata is the largest size of commit metadata in bytes: the default of the broker setting
+// MaxMetadata is the maximum size of commit metadata in bytes: the default of the broker setting
 // offset.metadata.max.bytes.
 const MaxMetadata = 4096
 
@@ -19,13 +19,13 @@ const MaxMetadata = 4096
 //
 //	topic ID (16 bytes), committed offset (uvarint), form (1 byte), body, CRC-32C (4 bytes)
 //
-// In form 'r' the body has a uvarint for each run (length << 2 | state); in form 'm' it is a bitmap
-// with two bits for each offset. The shorter form is used: runs for long stretches, the bitmap
-// where lanes settled their records in no order.
+// In form 'r', the body has a uvarint for each run (length << 2 | state); in form 'm', it is a
+// bitmap with two bits for each offset. The shorter form is used: runs for long ranges, the bitmap
+// where lanes settle their records out of order.
 const (
 	metadataPrefix   = "sluice1:"
 	formRuns         = 'r'
-	formMap          = 'm'
+	formBitmap       = 'm'
 	maxRawSize       = (MaxMetadata - len(metadataPrefix)) * 3 / 4
 	maxHeaderSize    = 16 + binary.MaxVarintLen64 + 1 + 4
 	maxRunBytes      = maxRawSize - maxHeaderSize
@@ -34,23 +34,23 @@ const (
 	maxEntrySize     = 1 + maxRunSize // bytes of an unsettled offset and the settled ones before it
 )
 
-// ErrForeignMetadata reports metadata that is not for this topic and offset: of another program,
-// another version, a deleted topic of the same name, or another commit.
-var ErrForeignMetadata = errors.New("commit metadata is not this connector's for this topic and offset")
+// ErrForeignMetadata reports metadata that was not written for this topic and offset: by another
+// program or version, for a deleted topic of the same name, or with another commit.
+var ErrForeignMetadata = errors.New("commit metadata was not written by this connector for this topic and offset")
 
-// ErrDamagedMetadata reports metadata that has the connector's prefix and cannot be decoded.
+// ErrDamagedMetadata reports metadata that has the connector's prefix but cannot be decoded.
 var ErrDamagedMetadata = errors.New("commit metadata is damaged")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// run is a stretch of offsets with one state, from <= offset < to.
+// run is a range of offsets with one state: from <= offset < to.
 type run struct {
 	from, to int64
 	state    entryState
 }
 
-// appendRun appends a run and joins it with the last one if both have the same state. An empty run
-// is left out.
+// appendRun appends a run, and merges it with the last one if both have the same state. An empty
+// run is ignored.
 func appendRun(runs []run, next run) []run {
 	if next.from >= next.to {
 		return runs
@@ -70,9 +70,9 @@ func runSize(offsets int64) int {
 	return (bits.Len64(uint64(offsets)<<2) + 6) / 7
 }
 
-// encodeMetadata encodes contiguous runs from base on, and no runs as empty metadata. What does not
-// fit is cut off at the far end: it was found in the retry topics at recovery, and the next
-// recovery finds it there again.
+// encodeMetadata encodes contiguous runs that start at base. The metadata of no runs is empty. Runs
+// that do not fit are cut off at the end: they are copies that recovery found in the retry topics,
+// and the next recovery finds them there again.
 func encodeMetadata(topicID [16]byte, base int64, runs []run) string {
 	if len(runs) == 0 {
 		return ""
@@ -95,12 +95,12 @@ func appendBody(raw []byte, runs []run) []byte {
 		raw = binary.AppendUvarint(raw, uint64(r.to-r.from)<<2|uint64(r.state))
 	}
 	from := runs[0].from
-	mapSize := (runs[len(runs)-1].to - from + 3) / 4
-	if mapSize > int64(maxRunBytes) || !cut && mapSize >= int64(len(raw)-form-1) {
+	bitmapSize := (runs[len(runs)-1].to - from + 3) / 4
+	if bitmapSize > int64(maxRunBytes) || !cut && bitmapSize >= int64(len(raw)-form-1) {
 		return raw
 	}
-	raw = append(raw[:form], formMap)
-	raw = append(raw, make([]byte, mapSize)...)
+	raw = append(raw[:form], formBitmap)
+	raw = append(raw, make([]byte, bitmapSize)...)
 	pairs := raw[form+1:]
 	for _, r := range runs {
 		for o := r.from - from; o < r.to-from; o++ {
@@ -110,8 +110,8 @@ func appendBody(raw []byte, runs []run) []byte {
 	return raw
 }
 
-// decodeMetadata decodes what encodeMetadata wrote for this topic and committed offset, without the
-// pending runs. Empty metadata has no runs.
+// decodeMetadata decodes metadata that encodeMetadata wrote for this topic and committed offset,
+// and leaves out the pending runs. Empty metadata has no runs.
 func decodeMetadata(metadata string, topicID [16]byte, base int64) ([]run, error) {
 	if metadata == "" {
 		return nil, nil
@@ -142,8 +142,8 @@ func decodeBody(form byte, body []byte, base int64) ([]run, error) {
 	switch form {
 	case formRuns:
 		return decodeRuns(body, base)
-	case formMap:
-		return decodeMap(body, base)
+	case formBitmap:
+		return decodeBitmap(body, base)
 	default:
 		return nil, ErrDamagedMetadata
 	}
@@ -166,7 +166,7 @@ func decodeRuns(body []byte, base int64) ([]run, error) {
 	return runs, nil
 }
 
-func decodeMap(body []byte, base int64) ([]run, error) {
+func decodeBitmap(body []byte, base int64) ([]run, error) {
 	if base > math.MaxInt64-int64(len(body))*4 {
 		return nil, ErrDamagedMetadata
 	}

@@ -1,9 +1,9 @@
-// Package offset tracks how far one partition is settled.
+// Package offset tracks which records of a partition are settled.
 //
 // Records settle in any order, but a commit in Kafka is one number: everything below it is done. A
-// Tracker keeps the settled prefix for that number. What is settled beyond it, and which records
-// may have been sent to a vendor, goes into the commit metadata, so that the next owner skips the
-// former and treats the latter as of unknown outcome:
+// Tracker maintains the settled prefix for that number. What is settled beyond it, and which
+// records may have been sent to a vendor, goes into the commit metadata. So the next owner skips
+// the former, and treats the outcome of the latter as unknown:
 //
 //	offset    100 101 102 103 104 105 106
 //	state      -   x   x   ?   -   x   .

@@ -11,15 +11,15 @@ type PriorState uint8
 
 // The prior states.
 const (
-	// PriorNone: nothing is known. The record is to be handled.
+	// PriorNone: nothing is known. The record must be handled.
 	PriorNone PriorState = iota
 	// PriorSettled: it was settled before this assignment, although the committed offset does not
-	// cover it yet. It is to be skipped.
+	// cover it yet. It must be skipped.
 	PriorSettled
-	// PriorIntent: an earlier owner may have sent it, and the outcome is not known. It is to be
-	// handled as of unknown outcome.
+	// PriorIntent: an earlier owner may have sent it. It must be handled as a record of unknown
+	// outcome.
 	PriorIntent
-	// PriorSeen: it arrived in this assignment before. It is to be skipped.
+	// PriorSeen: it has already arrived in this assignment. It must be skipped.
 	PriorSeen
 )
 
@@ -34,24 +34,24 @@ const (
 
 // Tracker tracks which offsets of one partition are settled during one assignment: the settled
 // prefix, what is settled beyond it, and which records have a send intent. A partition that is
-// assigned again gets a new tracker. Safe for concurrent use.
+// assigned again gets a new tracker. It is safe for concurrent use.
 //
-// Offsets between two records that arrive one after the other hold no record (because of compaction
-// or control records) and count as settled.
+// Offsets that are skipped between two consecutive records have no record (because of compaction or
+// control records) and count as settled.
 type Tracker struct {
 	topicID [16]byte
 	changed chan<- struct{}
 
-	// disturbed is set once the tracker is draining, fenced or truncated. Callers check Draining
-	// and Fenced for every record at every stage, and this spares them the mutex.
+	// disturbed is set once the tracker is draining, fenced or truncated. It avoids locking mu in
+	// Draining and Fenced, which are called for every record at every stage.
 	disturbed atomic.Bool
 
 	mu       sync.Mutex
 	arrived  window
 	prior    priorRuns // what is known about offsets that have not arrived
 	inFlight flightCounter
-	// version counts changes of what is to be committed; confirmed is the version that the broker
-	// has.
+	// version counts the changes of what must be committed; confirmed is the version that the
+	// broker has confirmed.
 	version    uint64
 	confirmed  uint64
 	draining   bool
@@ -60,8 +60,7 @@ type Tracker struct {
 }
 
 // NewTracker returns a tracker that starts at a committed offset, or at another chosen position. It
-// signals each change of what is to be committed on changed, which needs a buffer of 1 and may be
-// nil.
+// signals each change of the pending commit on changed, which needs a buffer of 1 and may be nil.
 func NewTracker(topicID [16]byte, start int64, changed chan<- struct{}) *Tracker {
 	return &Tracker{
 		topicID: topicID, changed: changed, inFlight: newFlightCounter(),
@@ -69,9 +68,9 @@ func NewTracker(topicID [16]byte, start int64, changed chan<- struct{}) *Tracker
 	}
 }
 
-// RestoreMetadata restores what an earlier owner committed as metadata of the start offset.
-// Metadata that is damaged, or not for this topic and offset, leaves the tracker as it is and is
-// reported by the error. Call it before the first Track.
+// RestoreMetadata restores what an earlier owner committed as metadata of the start offset. If the
+// metadata is damaged or foreign, the tracker is unchanged and the error is ErrDamagedMetadata or
+// ErrForeignMetadata. It must be called before the first Track.
 func (t *Tracker) RestoreMetadata(metadata string) error {
 	runs, err := decodeMetadata(metadata, t.topicID, t.arrived.base)
 	if err != nil {
@@ -84,8 +83,8 @@ func (t *Tracker) RestoreMetadata(metadata string) error {
 }
 
 // MarkSettled marks offsets as settled by an earlier owner although neither its commit nor the
-// metadata covered them: their copies were found in a retry topic. The offsets ascend and are at or
-// beyond the start. Call it before the first Track.
+// metadata covers them, because their copies were found in a retry topic. The offsets must be
+// ascending, and at or beyond the start. It must be called before the first Track.
 func (t *Tracker) MarkSettled(offsets []int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -93,17 +92,17 @@ func (t *Tracker) MarkSettled(offsets []int64) {
 	t.noteChange()
 }
 
-// KnownSettled reports whether an earlier owner is known to have settled an offset. Call it before
-// the first Track.
+// KnownSettled reports whether an earlier owner is known to have settled an offset. It must be
+// called before the first Track.
 func (t *Tracker) KnownSettled(offset int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return offset < t.arrived.base || t.prior.stateAt(offset) == stateSettled
 }
 
-// Track enters a record that arrived and returns what is known about it. With PriorNone and
-// PriorIntent, e is filled and must be ended with Settle or Release; otherwise e is left as it was.
-// Offsets ascend; one that does not is PriorSeen.
+// Track adds a record that arrived, and returns its prior state. With PriorNone and PriorIntent, e
+// is filled and must be ended with Settle or Release; otherwise e is unchanged. Offsets must
+// ascend; an offset that does not is PriorSeen.
 func (t *Tracker) Track(entry *Entry, offset int64, epoch int32, at time.Time) PriorState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -128,7 +127,7 @@ func (t *Tracker) Track(entry *Entry, offset int64, epoch int32, at time.Time) P
 	return PriorNone
 }
 
-// noteChange notes that there is something to commit.
+// noteChange records that the pending commit has changed.
 func (t *Tracker) noteChange() {
 	t.version++
 	if t.fenced || t.changed == nil {
@@ -140,7 +139,7 @@ func (t *Tracker) noteChange() {
 	}
 }
 
-// endEntry notes that an entry is no longer in flight.
+// endEntry records that an entry is no longer in flight.
 func (t *Tracker) endEntry(entry *Entry) {
 	if !entry.inFlight {
 		panic("offset: an entry was ended twice")
@@ -149,7 +148,7 @@ func (t *Tracker) endEntry(entry *Entry) {
 	t.inFlight.removeOne()
 }
 
-// StartDraining notes that the assignment is ending: calls may run until the given time, and
+// StartDraining declares that the assignment is ending: calls may run until the given time, and
 // nothing may wait any longer.
 func (t *Tracker) StartDraining(until time.Time) {
 	t.mu.Lock()
@@ -158,9 +157,9 @@ func (t *Tracker) StartDraining(until time.Time) {
 	t.disturbed.Store(true)
 }
 
-// Fence ends the tracker: what settles later is never committed, although entries may still be
-// ended. It returns the final commit, and false when there is nothing new to commit or the tracker
-// was fenced before.
+// Fence ends the tracker: nothing that settles later is ever committed, although entries may still
+// be ended. It returns the final commit, and false if there is nothing new to commit or the tracker
+// has already been fenced.
 func (t *Tracker) Fence() (Commit, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -170,9 +169,10 @@ func (t *Tracker) Fence() (Commit, bool) {
 	return commit, ok
 }
 
-// Truncate notes that the log lost its records from an offset on: what is known about offsets there
-// is forgotten, and what is written there arrives as new. Entries of lost records count as fenced;
-// those below the cut stay as they are. epoch is the leader epoch at the cut, or -1.
+// Truncate records that the log has lost its records from an offset on. Everything known about
+// these offsets is forgotten, and records written there later count as new. Entries of lost records
+// count as fenced; those below the truncation point are unchanged. epoch is the leader epoch at the
+// truncation point, or -1.
 func (t *Tracker) Truncate(cut int64, epoch int32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -192,7 +192,7 @@ func (t *Tracker) Idle() <-chan struct{} {
 	return t.inFlight.idle
 }
 
-// Progress is how far a partition has come.
+// Progress is a snapshot of how far a partition is settled.
 type Progress struct {
 	// Committable is the offset that may be committed: everything below it is settled.
 	Committable int64
@@ -200,11 +200,11 @@ type Progress struct {
 	Next int64
 	// Unsettled counts the records that arrived and are not settled.
 	Unsettled int
-	// OldestTimestamp is the timestamp of the first unsettled record, and zero if there is none.
+	// OldestTimestamp is the timestamp of the first unsettled record, or zero if there is none.
 	OldestTimestamp time.Time
 }
 
-// Progress returns how far the partition has come.
+// Progress returns a snapshot of how far the partition is settled.
 func (t *Tracker) Progress() Progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -43,7 +43,7 @@ func TestCommittableOffsetIsTheEndOfTheSettledPrefix(t *testing.T) {
 	e[3].Settle()
 	checkCommittable(t, tr, 14)
 	if c, ok := tr.PendingCommit(); !ok || c.Offset != 14 || c.Epoch != 7 || c.Metadata != "" {
-		t.Fatalf("got commit %+v, %v", c, ok)
+		t.Fatalf("got commit %+v, pending %v, want one of offset 14 at epoch 7", c, ok)
 	}
 }
 
@@ -96,7 +96,7 @@ func TestIntentIsCommittedOnceItsCommitIsConfirmed(t *testing.T) {
 	}
 	c, ok := tr.PendingCommit()
 	if !ok || c.Offset != 0 {
-		t.Fatalf("got commit %+v, %v", c, ok)
+		t.Fatalf("got commit %+v, pending %v, want one of offset 0", c, ok)
 	}
 	tr.ConfirmCommit(c.Version)
 	if !e[1].IntentCommitted(v) {
@@ -120,7 +120,7 @@ func TestConfirmationKeepsChangesMadeDuringTheCommit(t *testing.T) {
 	e[1].Settle()
 	tr.ConfirmCommit(c.Version)
 	if c, ok := tr.PendingCommit(); !ok || c.Offset != 2 {
-		t.Fatalf("got commit %+v, %v", c, ok)
+		t.Fatalf("got commit %+v, pending %v, want one of offset 2", c, ok)
 	}
 }
 
@@ -128,19 +128,17 @@ func TestCopiesFoundInRetryTopicsAreInTheNextCommit(t *testing.T) {
 	tr := NewTracker(topicID, 100, nil)
 	tr.MarkSettled([]int64{101, 103})
 	e := trackOffsets(t, tr, 100)
-	for o, want := range map[int64]PriorState{101: PriorSettled} {
-		if got := tr.Track(new(Entry), o, 0, time.Time{}); got != want {
-			t.Fatalf("offset %d: got prior state %d, want %d", o, got, want)
-		}
+	if got := tr.Track(new(Entry), 101, 0, time.Time{}); got != PriorSettled {
+		t.Fatalf("offset 101: got prior state %d, want settled", got)
 	}
 	c, ok := tr.PendingCommit()
 	if !ok {
-		t.Fatal("nothing to commit")
+		t.Fatal("got no pending commit, want one")
 	}
 	runs, err := decodeMetadata(c.Metadata, topicID, c.Offset)
 	want := []run{{101, 102, stateSettled}, {103, 104, stateSettled}}
 	if err != nil || !slices.Equal(runs, want) {
-		t.Fatalf("got runs %v, error %v", runs, err)
+		t.Fatalf("got runs %v with error %v, want %v", runs, err, want)
 	}
 	e[0].Settle()
 	checkCommittable(t, tr, 102)
@@ -166,9 +164,9 @@ func TestEndingAnEntryTwicePanics(t *testing.T) {
 	e[0].Settle()
 }
 
-// Owners of one partition follow each other. Each tracks records in its own batches, settles them,
-// marks intents or releases them in any order, commits now and then, and is replaced at any moment
-// by one that knows only the last commit.
+// Owners of one partition follow each other. Each tracks records in batches, settles, releases or
+// marks them in any order, and commits from time to time. It may be replaced at any moment by an
+// owner that knows only the last commit.
 func TestSuccessiveOwnersLoseNoRecord(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := rapid.SliceOfNDistinct(rapid.Int64Range(0, 400), 1, 120, rapid.ID).Draw(t, "log")
@@ -181,7 +179,7 @@ func TestSuccessiveOwnersLoseNoRecord(t *testing.T) {
 	})
 }
 
-// ownerModel is what is known from outside the trackers of successive owners.
+// ownerModel is what can be observed from outside the trackers of successive owners.
 type ownerModel struct {
 	log       []int64 // ascending
 	settled   map[int64]bool
@@ -295,7 +293,7 @@ func (m *ownerModel) commitPending(t *rapid.T, tr *Tracker) {
 	}
 }
 
-// settleRest plays the last owner, which settles everything.
+// settleRest simulates the last owner, which settles everything.
 func (m *ownerModel) settleRest(t *rapid.T) {
 	tr, rest := m.takeOwnership(t)
 	for _, o := range rest {
@@ -315,7 +313,8 @@ func (m *ownerModel) settleRest(t *rapid.T) {
 	}
 }
 
-// Records are tracked as long as there is capacity, and settle in the patterns that encode worst.
+// Records are tracked for as long as there is capacity, and settle in the patterns with the worst
+// encodings.
 func TestMetadataFitsWhileRemainingCapacityIsRespected(t *testing.T) {
 	for name, stride := range map[string]int64{"dense": 1, "sparse": 1 << 20} {
 		for pattern, settle := range map[string]func(i int) bool{
@@ -371,11 +370,11 @@ func TestForeignOrDamagedMetadataIsIgnored(t *testing.T) {
 		base int64
 		want error
 	}{
-		"of another program":       {"kgo-member-1", topicID, 5, ErrForeignMetadata},
-		"another topic id":         {good, other, 5, ErrForeignMetadata},
+		"another program":          {"kgo-member-1", topicID, 5, ErrForeignMetadata},
+		"another topic ID":         {good, other, 5, ErrForeignMetadata},
 		"another offset":           {good, topicID, 6, ErrForeignMetadata},
-		"cut":                      {good[:len(good)-3], topicID, 5, ErrDamagedMetadata},
-		"one character other":      {strings.Replace(good, good[20:21], "/", 1), topicID, 5, ErrDamagedMetadata},
+		"truncated":                {good[:len(good)-3], topicID, 5, ErrDamagedMetadata},
+		"one character changed":    {strings.Replace(good, good[20:21], "/", 1), topicID, 5, ErrDamagedMetadata},
 		"nothing after the prefix": {metadataPrefix, topicID, 5, ErrDamagedMetadata},
 	}
 	for name, c := range cases {
@@ -408,7 +407,7 @@ func FuzzMetadata(f *testing.F) {
 
 func FuzzMetadataBody(f *testing.F) {
 	f.Add(byte(formRuns), []byte{4, 9})
-	f.Add(byte(formMap), []byte{0x1b})
+	f.Add(byte(formBitmap), []byte{0x1b})
 	f.Fuzz(func(t *testing.T, form byte, body []byte) {
 		runs, err := decodeBody(form, body, 5)
 		for _, r := range runs {
@@ -419,8 +418,8 @@ func FuzzMetadataBody(f *testing.F) {
 	})
 }
 
-// The epoch that goes with a commit must reach its offset: otherwise the next owner's client takes
-// the log for truncated and reads records again.
+// The epoch of a commit must cover its offset: otherwise the next owner's client assumes that the
+// log was truncated, and reads records again.
 func TestCommittedEpochCoversTheCommittedOffset(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tr := NewTracker(topicID, 0, nil)
@@ -437,7 +436,7 @@ func TestCommittedEpochCoversTheCommittedOffset(t *testing.T) {
 				inFlight = append(inFlight, e)
 			}
 			at++
-			// The first one stays, so that the window is compacted behind it.
+			// The first record stays unsettled, so that the window is compacted behind it.
 			for len(inFlight) > 1 && rapid.Bool().Draw(t, "settle") {
 				inFlight[len(inFlight)-1].Settle()
 				inFlight = inFlight[:len(inFlight)-1]
@@ -456,7 +455,7 @@ func sorted(offsets []int64) []int64 {
 	return offsets
 }
 
-// checkEpoch fails if the epoch of the pending commit ended before its offset.
+// checkEpoch fails the test if the epoch of the pending commit ended before its offset.
 func checkEpoch(t *rapid.T, tr *Tracker, epochs map[int64]int32) {
 	c, ok := tr.PendingCommit()
 	if !ok {

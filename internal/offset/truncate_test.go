@@ -33,7 +33,7 @@ func TestTruncationKeepsRecordsBelowTheTruncationPointOnly(t *testing.T) {
 	want := encodeMetadata(topicID, 0,
 		[]run{{0, 1, statePending}, {1, 2, stateSettled}, {2, 3, statePending}, {3, 6, stateSettled}})
 	if c, ok := tr.PendingCommit(); !ok || c.Metadata != want {
-		t.Errorf("got commit %+v, %v", c, ok)
+		t.Errorf("got commit %+v, pending %v, want metadata %q", c, ok, want)
 	}
 	rewritten[0].Settle()
 	e[0].Settle()
@@ -54,7 +54,7 @@ func TestTruncationBelowTheCommitCommitsTheTruncationPoint(t *testing.T) {
 	tr.ConfirmCommit(c.Version)
 	tr.Truncate(1, 3)
 	if c, ok := tr.PendingCommit(); !ok || c.Offset != 1 || c.Epoch != 3 {
-		t.Errorf("got commit %+v, %v", c, ok)
+		t.Errorf("got commit %+v, pending %v, want one of offset 1 at epoch 3", c, ok)
 	}
 	if prior := tr.Track(new(Entry), 1, 4, time.Time{}); prior != PriorNone {
 		t.Errorf("got prior state %d, want none", prior)

@@ -5,11 +5,11 @@ import (
 	"sort"
 )
 
-// compactAbove is the number of settled entries above which a window may be compacted.
+// compactAbove is the number of settled entries above which a window is compacted.
 const compactAbove = 64
 
-// window holds the records of a partition that have arrived, from the first unsettled one on. An
-// offset below next that has no entry is settled.
+// window has the records of a partition that have arrived, starting with the first unsettled one.
+// An offset below next without an entry is settled.
 type window struct {
 	base int64 // every offset below it is settled
 	next int64 // one past the highest offset that arrived
@@ -22,7 +22,7 @@ type window struct {
 
 func (w *window) unsettledCount() int { return len(w.entries) - w.settled }
 
-// appendEntry adds a record that is to be handled.
+// appendEntry adds an unsettled record.
 func (w *window) appendEntry(entry *Entry) {
 	if len(w.entries) == 0 {
 		w.base = entry.offset
@@ -30,7 +30,7 @@ func (w *window) appendEntry(entry *Entry) {
 	w.entries = append(w.entries, entry)
 }
 
-// settleEntry marks an entry as settled and moves the settled prefix.
+// settleEntry marks an entry as settled and advances the settled prefix.
 func (w *window) settleEntry(entry *Entry) {
 	entry.state = stateSettled
 	w.settled++
@@ -68,7 +68,7 @@ func (w *window) compactEntries() {
 	w.entries, w.settled = kept, 0
 }
 
-// truncateAt removes what arrived from an offset on, because its records are gone from the log.
+// truncateAt removes the records from an offset on, because the log has lost them.
 func (w *window) truncateAt(cut int64, epoch int32) {
 	n := len(w.entries)
 	for ; n > 0 && w.entries[n-1].offset >= cut; n-- {
@@ -82,7 +82,7 @@ func (w *window) truncateAt(cut int64, epoch int32) {
 	w.popSettled()
 }
 
-// headEpoch is the leader epoch that goes with a commit of base.
+// headEpoch returns the leader epoch for a commit of base.
 func (w *window) headEpoch() int32 {
 	if len(w.entries) > 0 {
 		return w.entries[0].epoch
@@ -90,11 +90,12 @@ func (w *window) headEpoch() int32 {
 	return w.lastEpoch
 }
 
-// priorRuns is what earlier owners left known about offsets that have not arrived yet, in ascending
-// runs that are not pending.
+// priorRuns has what earlier owners left known about offsets that have not arrived yet, as
+// ascending runs that are not pending.
 type priorRuns []run
 
-// takeState returns what is known about an offset that arrives, and removes what is known up to it.
+// takeState returns what is known about an offset that has arrived, and removes what is known up to
+// it.
 func (p *priorRuns) takeState(offset int64) entryState {
 	runs := *p
 	for len(runs) > 0 && runs[0].to <= offset {
@@ -121,7 +122,7 @@ func (p *priorRuns) stateAt(offset int64) entryState {
 	return runs[i].state
 }
 
-// truncateAt removes what is known from an offset on.
+// truncateAt removes what is known about the offsets from a given one on.
 func (p *priorRuns) truncateAt(cut int64) {
 	runs := *p
 	for n := len(runs); n > 0 && runs[n-1].to > cut; n-- {
@@ -132,7 +133,7 @@ func (p *priorRuns) truncateAt(cut int64) {
 	*p = runs
 }
 
-// overlaySettled marks single offsets, which ascend, as settled.
+// overlaySettled marks single offsets as settled. They must be ascending.
 func (p *priorRuns) overlaySettled(offsets []int64) {
 	runs := slices.Clone(*p)
 	var merged []run
@@ -154,7 +155,8 @@ func (p *priorRuns) overlaySettled(offsets []int64) {
 	*p = merged
 }
 
-// endOffset is one past the last offset that something is known about, at least next.
+// endOffset returns one past the last offset about which something is known, or next if that is
+// greater.
 func (p *priorRuns) endOffset(next int64) int64 {
 	if n := len(*p); n > 0 {
 		return (*p)[n-1].to
@@ -162,8 +164,8 @@ func (p *priorRuns) endOffset(next int64) int64 {
 	return next
 }
 
-// encodedSize is how many bytes the runs beyond next take in the metadata. Runs that would exceed
-// the metadata by themselves count as nothing, because the encoding cuts them off.
+// encodedSize returns the size in bytes of the runs beyond next in the metadata. Runs that would
+// exceed the metadata by themselves count as 0, because the encoding cuts them off.
 func (p *priorRuns) encodedSize(next int64) int {
 	size, at := 0, next
 	for _, r := range *p {

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Credits bound the records in flight by number and bytes. Bytes are charged when they are known
-// and may exceed the bound by what one poll returned. Safe for concurrent use.
+// Credits limit the records in flight by number and bytes. Bytes are charged once they are known,
+// and may exceed the limit by the size of one poll. Credits are safe for concurrent use.
 type Credits struct {
 	mu       sync.Mutex
 	records  int           // free; never below 0
@@ -15,7 +15,7 @@ type Credits struct {
 	waiting  bool
 }
 
-// NewCredits returns credits for this many records and bytes.
+// NewCredits returns credits for the given number of records and bytes.
 func NewCredits(records, bytes int) *Credits {
 	return &Credits{records: records, bytes: bytes, returned: make(chan struct{})}
 }
@@ -48,7 +48,7 @@ func (c *Credits) tryAcquire(limit int) (int, <-chan struct{}) {
 	return n, nil
 }
 
-// ChargeBytes counts the bytes of records that credits were taken for.
+// ChargeBytes charges the bytes of records for which credits were taken.
 func (c *Credits) ChargeBytes(n int) {
 	c.mu.Lock()
 	c.bytes -= n

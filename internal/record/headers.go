@@ -46,8 +46,8 @@ type RetryHeaders struct {
 }
 
 // ParseRetryHeaders parses the headers of a record in a retry topic. A record without a complete
-// origin was written by another program: it is its own origin, due at once and without attempts. A
-// header that cannot be parsed counts as absent.
+// origin was written by another program: it is its own origin, is due immediately, and has no
+// attempts. A header that cannot be parsed counts as absent.
 func ParseRetryHeaders(raw *kgo.Record) RetryHeaders {
 	values := headerMap(raw.Headers)
 	headers := RetryHeaders{
@@ -68,7 +68,7 @@ func ParseRetryHeaders(raw *kgo.Record) RetryHeaders {
 	return headers
 }
 
-// parseOrigin reports false if any part of the origin but its timestamp is absent or invalid.
+// parseOrigin returns false if any part of the origin except its timestamp is absent or invalid.
 func parseOrigin(values map[string]string) (sink.Origin, bool) {
 	topic := values[HeaderOriginTopic]
 	topicID, idErr := base64.RawURLEncoding.DecodeString(values[HeaderOriginTopicID])

@@ -1,7 +1,8 @@
-// Package record holds what passes through a pipeline: one record as it was read, where it came
-// from, and in the end its outcome.
+// Package record defines what passes through a pipeline: a record as it was read, its origin, and
+// finally its outcome.
 //
-// Records may be passed on, Kafka clients may not: nothing here can poll, produce or commit.
+// Records are passed between stages, but Kafka clients are not: nothing here can poll, produce or
+// commit.
 package record
 
 import (
@@ -15,31 +16,31 @@ import (
 )
 
 // Record is one record in flight. Package consume sets its fields before it passes the record on;
-// they never change afterwards. Every record is ended with exactly one call of Settle or Release.
+// they never change afterwards. Every record must be ended with exactly one call of Settle or
+// Release.
 type Record struct {
 	// Raw is the record as it was read from the source topic or a retry topic.
 	Raw *kgo.Record
 	// Origin is where it was first read.
 	Origin sink.Origin
-	// TierDelay is the delay of the retry tier that it was read from, and 0 for the source topic.
+	// TierDelay is the delay of the retry tier that it was read from, or 0 for the source topic.
 	TierDelay time.Duration
 	// Attempt is the number of attempts made before it was read this time.
 	Attempt int
 	// Replays is how often it was replayed from the dead-letter topic.
 	Replays int
-	// FirstFailed is when its first attempt failed, and zero if none has.
+	// FirstFailed is when its first attempt failed, or zero if none has.
 	FirstFailed time.Time
-	// OperationName is the operation in the header of a retry record, and empty for a source
-	// record.
+	// OperationName is the operation in the header of a retry record, or empty for a source record.
 	OperationName string
-	// OutcomeUnknown means that an earlier owner committed a send intent for it and the outcome is
-	// not known.
+	// OutcomeUnknown means that an earlier owner committed a send intent for it, and its outcome is
+	// unknown.
 	OutcomeUnknown bool
 
 	// WriterID identifies the assignment in the records that it writes to retry topics.
 	WriterID string
-	// AssignmentCtx ends when the assignment is fenced: produce requests that are still waiting
-	// then are given up.
+	// AssignmentCtx ends when the assignment is fenced. Produce requests that are still waiting
+	// then are abandoned.
 	AssignmentCtx context.Context
 	// Entry is its place in the tracker of its assignment.
 	Entry offset.Entry
@@ -63,7 +64,7 @@ func (r *Record) Settle() {
 	r.returnCredits()
 }
 
-// Release lets go of a record without settling it, because its assignment ends. Its offset stays
+// Release ends the record without settling it, because its assignment is ending. Its offset stays
 // uncommitted, and the next owner reads it again.
 func (r *Record) Release() {
 	r.Entry.Release()
@@ -71,11 +72,11 @@ func (r *Record) Release() {
 }
 
 // Draining reports whether the record's assignment is ending, and until when a call for the record
-// may still run.
+// may run.
 func (r *Record) Draining() (until time.Time, draining bool) { return r.Entry.Draining() }
 
-// Fenced reports whether the record's assignment has ended: nothing may be sent or produced for it
-// any more.
+// Fenced reports whether the record's assignment has ended. Nothing may then be sent or produced
+// for it any more.
 func (r *Record) Fenced() bool { return r.Entry.Fenced() }
 
 func (r *Record) returnCredits() {
@@ -84,7 +85,7 @@ func (r *Record) returnCredits() {
 	}
 }
 
-// Disposition is what becomes of a record. The zero value is none of the dispositions.
+// Disposition is what happened to a record. The zero value is not a disposition.
 type Disposition uint8
 
 // The dispositions.
@@ -127,22 +128,22 @@ const (
 	StageDeliver Stage = "deliver"
 )
 
-// Outcome is what becomes of one record. Every record that is not released has exactly one.
+// Outcome is what happened to one record. Every record that is not released has exactly one.
 type Outcome struct {
 	Record *Record
-	// OperationName is the full name, such as "crmcom.purchases", and empty if no operation was
+	// OperationName is the full name, such as "crmcom.purchases", or empty if no operation was
 	// found.
 	OperationName string
 	Disposition   Disposition
-	// Cause, Stage and Reason are set for DispositionRetry and DispositionDead. Reason is text for
-	// an operator, without payload or personal data.
+	// Cause, Stage and Reason are set for DispositionRetry and DispositionDead. Reason is a text
+	// for an operator, without payload or personal data.
 	Cause  Cause
 	Stage  Stage
 	Reason string
-	// Result is what the vendor responded for the record, if it did.
+	// Result is the vendor's result for the record, or zero if there is none.
 	Result sink.Result
 	// Attempt is the number of attempts made, including this one.
 	Attempt int
-	// Delay is that of the retry tier to which the record goes, with DispositionRetry.
+	// Delay is the delay of the retry tier to which the record goes, with DispositionRetry.
 	Delay time.Duration
 }
