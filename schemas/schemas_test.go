@@ -63,11 +63,14 @@ func TestSchemasAreCompatibleWithCommittedOnesBothWays(t *testing.T) {
 		reads, isRead := avro.CheckCompatibility(before, now), avro.CheckCompatibility(now, before)
 		switch {
 		case reads != nil:
-			t.Errorf("%s cannot read what was written with schemas/committed/: %v. Give a new field a default and leave types as they are.", s.File, reads)
+			t.Errorf("%s cannot read what was written with schemas/committed/: %v. "+
+				"Give a new field a default and leave types as they are.", s.File, reads)
 		case isRead != nil:
-			t.Errorf("readers with schemas/committed/ cannot read what %s writes: %v. Keep a field that has no default.", s.File, isRead)
+			t.Errorf("readers with schemas/committed/ cannot read what %s writes: %v. "+
+				"Keep a field that has no default.", s.File, isRead)
 		case string(text) != s.JSON:
-			t.Errorf("%s differs from schemas/committed/ and is compatible with it. To accept the change: cp schemas/%s schemas/committed/", s.File, s.File)
+			t.Errorf("%s differs from schemas/committed/ and is compatible with it. "+
+				"To accept the change: cp schemas/%s schemas/committed/", s.File, s.File)
 		}
 	}
 }

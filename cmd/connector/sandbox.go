@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,12 +21,22 @@ import (
 
 var sandboxVendors = sandbox.Vendors()
 
+// vendorPaths lists the paths of the vendors, such as "/crmcom, /expoints and /propel".
+func vendorPaths() string {
+	var paths []string
+	for _, v := range sandboxVendors {
+		paths = append(paths, "/"+string(v))
+	}
+	last := len(paths) - 1
+	return strings.Join(paths[:last], ", ") + " and " + paths[last]
+}
+
 func newSandboxCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sandbox",
-		Short: "Serve the three vendors as their documents describe them, with scripted faults",
-		Long: "Serve the three vendors as their documents describe them: all on one address under /crmcom, /expoints and\n" +
-			"/propel, with /healthz and /ledger (what they accepted, as JSON), and each vendor on its own address if one\n" +
+		Short: "Serve the vendors as their documents describe them, with scripted faults",
+		Long: "Serve the vendors as their documents describe them: all on one address under " + vendorPaths() + ",\n" +
+			"with /healthz and /ledger (what they accepted, as JSON), and each vendor on its own address if one\n" +
 			"is given. They have the accounts and columns that the events of `produce` refer to.",
 		Example: "  connector sandbox --listen 127.0.0.1:8090 --script faults.yaml",
 		Args:    cobra.NoArgs,

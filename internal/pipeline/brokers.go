@@ -15,8 +15,8 @@ var brokerBackoff = backoff.Policy{Min: 250 * time.Millisecond, Max: 10 * time.S
 
 // awaitBrokers calls request until the brokers respond or ctx ends. Unreachable brokers do not end
 // the process: every pipeline is held meanwhile. A *topics.UnfitError is a response.
-func awaitBrokers[T any](ctx context.Context, c *Connector, request func() (T, error)) (T, error) {
-	unreachable := observe.NewCondition(c.opts.Log, "brokers unreachable, retrying", "brokers reachable")
+func awaitBrokers[T any](ctx context.Context, connector *Connector, request func() (T, error)) (T, error) {
+	unreachable := observe.NewCondition(connector.opts.Log, "brokers unreachable, retrying", "brokers reachable")
 	held := false
 	var response T
 	err := backoff.RetryUntil(ctx, brokerBackoff, func() error {
@@ -28,11 +28,11 @@ func awaitBrokers[T any](ctx context.Context, c *Connector, request func() (T, e
 	}, func(err error) {
 		if unreachable.Begin(err) {
 			held = true
-			c.setHolds(observe.HoldKafka)
+			connector.setHolds(observe.HoldKafka)
 		}
 	})
 	if held {
-		c.setHolds("")
+		connector.setHolds("")
 	}
 	if ctx.Err() == nil {
 		unreachable.End()

@@ -96,31 +96,31 @@ func (c *Connector) ensureTopics(ctx context.Context, adm *kadm.Client, required
 	return nil
 }
 
-func (c *Connector) pipelineConfig(p config.Pipeline, drained []consume.RetryTier, batchLimit int) Config {
-	ordered := p.Ordering == config.OrderingKey
+func (c *Connector) pipelineConfig(pipeline config.Pipeline, drained []consume.RetryTier, batchLimit int) Config {
+	ordered := pipeline.Ordering == config.OrderingKey
 	cfg := Config{
-		Name:    p.Name,
-		Consume: c.consumeConfig(p, drained, batchLimit),
+		Name:    pipeline.Name,
+		Consume: c.consumeConfig(pipeline, drained, batchLimit),
 		Route: route.Config{
-			SkipUnmapped: p.Unmapped == config.Skip, SkipTombstones: p.Tombstones == config.Skip,
+			SkipUnmapped: pipeline.Unmapped == config.Skip, SkipTombstones: pipeline.Tombstones == config.Skip,
 			UnknownIDWait: c.cfg.SchemaRegistry.UnknownIDWait, KeepKeyOrder: ordered,
 			Events: c.opts.Vendors.Events(),
 		},
 		Settle: settle.Config{
-			ConnectorName:   config.GroupName(c.cfg.Name, p.Name),
-			DeadLetterTopic: topics.DeadLetterTopic(c.cfg.Name, p.Name),
+			ConnectorName:   config.GroupName(c.cfg.Name, pipeline.Name),
+			DeadLetterTopic: topics.DeadLetterTopic(c.cfg.Name, pipeline.Name),
 			RetryTopics:     map[time.Duration]string{},
 		},
 		Decoder: c.decoder,
-		Guard:   guard.Config{MaxRatio: p.DeadLetter.Guard.MaxRatio, Window: p.DeadLetter.Guard.Window},
+		Guard:   guard.Config{MaxRatio: pipeline.DeadLetter.Guard.MaxRatio, Window: pipeline.DeadLetter.Guard.Window},
 	}
-	for _, delay := range p.Retry.Delays {
-		cfg.Settle.RetryTopics[delay] = topics.RetryTopic(c.cfg.Name, p.Name, delay)
+	for _, delay := range pipeline.Retry.Delays {
+		cfg.Settle.RetryTopics[delay] = topics.RetryTopic(c.cfg.Name, pipeline.Name, delay)
 	}
-	for _, r := range p.Routes {
+	for _, r := range pipeline.Routes {
 		a := c.accounts[r.Account]
 		cfg.Operations = append(cfg.Operations, OperationSettings{
-			Operation: a.operations[r.Operation], Deliver: deliverConfig(p, r, a, ordered),
+			Operation: a.operations[r.Operation], Deliver: deliverConfig(pipeline, r, a, ordered),
 		})
 	}
 	return cfg
@@ -128,17 +128,17 @@ func (c *Connector) pipelineConfig(p config.Pipeline, drained []consume.RetryTie
 
 // consumeConfig returns the settings of the pipeline's consumer. drained are retry tiers that are
 // only read.
-func (c *Connector) consumeConfig(p config.Pipeline, drained []consume.RetryTier, batchLimit int) consume.Config {
+func (c *Connector) consumeConfig(pipeline config.Pipeline, drained []consume.RetryTier, batchLimit int) consume.Config {
 	tiers := drained
-	for _, delay := range p.Retry.Delays {
-		tiers = append(tiers, consume.RetryTier{Topic: topics.RetryTopic(c.cfg.Name, p.Name, delay), Delay: delay})
+	for _, delay := range pipeline.Retry.Delays {
+		tiers = append(tiers, consume.RetryTier{Topic: topics.RetryTopic(c.cfg.Name, pipeline.Name, delay), Delay: delay})
 	}
 	slices.SortFunc(tiers, func(a, b consume.RetryTier) int { return cmp.Compare(a.Delay, b.Delay) })
 	return consume.Config{
-		Topic: p.Topic, Group: p.ConsumerGroup, ClientOptions: c.kafka, RetryTiers: tiers,
-		Start:        consume.StartPosition{Latest: p.Start.Latest, At: p.Start.At},
-		OnOffsetLost: consume.LostOffsetPolicy(p.OnOffsetLost),
-		MaxInFlight:  p.MaxInFlight, MaxInFlightBytes: int(p.MaxInFlightBytes),
+		Topic: pipeline.Topic, Group: pipeline.ConsumerGroup, ClientOptions: c.kafka, RetryTiers: tiers,
+		Start:        consume.StartPosition{Latest: pipeline.Start.Latest, At: pipeline.Start.At},
+		OnOffsetLost: consume.LostOffsetPolicy(pipeline.OnOffsetLost),
+		MaxInFlight:  pipeline.MaxInFlight, MaxInFlightBytes: int(pipeline.MaxInFlightBytes),
 		MaxRecordBytes: min(batchLimit, maxBatchBytes),
 		CommitInterval: c.cfg.CommitInterval, DrainTimeout: c.cfg.DrainTimeout,
 		RebalanceTimeout: c.cfg.Kafka.RebalanceTimeout,
@@ -150,16 +150,16 @@ func (c *Connector) consumeConfig(p config.Pipeline, drained []consume.RetryTier
 // request larger than socket.request.max.bytes, 100 MiB by default.
 const maxBatchBytes = 64 << 20
 
-func deliverConfig(p config.Pipeline, r config.Route, a account, ordered bool) deliver.Config {
+func deliverConfig(pipeline config.Pipeline, target config.Route, acct account, ordered bool) deliver.Config {
 	return deliver.Config{
-		OperationName: r.OperationName(), Concurrency: p.Concurrency,
-		MaxItems: r.MaxItems, MaxBytes: int(p.Batch.MaxBytes), Linger: p.Batch.Linger, Timeout: a.Timeout,
-		UnknownPolicy: sink.UnknownPolicy(r.Unknown.Policy), MaxResends: r.Unknown.Resends,
-		RetryDelays: p.Retry.Delays, MaxAge: p.Retry.MaxAge, RetryInPlace: ordered,
+		OperationName: target.OperationName(), Concurrency: pipeline.Concurrency,
+		MaxItems: target.MaxItems, MaxBytes: int(pipeline.Batch.MaxBytes), Linger: pipeline.Batch.Linger, Timeout: acct.Timeout,
+		UnknownPolicy: sink.UnknownPolicy(target.Unknown.Policy), MaxResends: target.Unknown.Resends,
+		RetryDelays: pipeline.Retry.Delays, MaxAge: pipeline.Retry.MaxAge, RetryInPlace: ordered,
 		Breaker: deliver.BreakerConfig{
-			Failures: p.Breaker.Failures, Ratio: p.Breaker.Ratio, Window: p.Breaker.Window,
-			OpenFor: p.Breaker.OpenFor,
+			Failures: pipeline.Breaker.Failures, Ratio: pipeline.Breaker.Ratio, Window: pipeline.Breaker.Window,
+			OpenFor: pipeline.Breaker.OpenFor,
 		},
-		Limiter: a.limiter,
+		Limiter: acct.limiter,
 	}
 }

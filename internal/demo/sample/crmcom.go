@@ -238,7 +238,8 @@ func randomDigits(gen *Generator, count int) string {
 func randomPaymentMedium(gen *Generator) (*event.PaymentMediumTypeIdentifier, *event.PaymentMediumBrandIdentifier) {
 	switch gen.random.IntN(4) {
 	case 0:
-		return &event.PaymentMediumTypeIdentifier{Name: new("Debit card")}, &event.PaymentMediumBrandIdentifier{AlternativeCode: new("MAESTRO")}
+		return &event.PaymentMediumTypeIdentifier{Name: new("Debit card")},
+			&event.PaymentMediumBrandIdentifier{AlternativeCode: new("MAESTRO")}
 	case 1:
 		return &event.PaymentMediumTypeIdentifier{AlternativeCode: new("CREDIT")}, nil
 	default:

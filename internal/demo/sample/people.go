@@ -97,7 +97,8 @@ var firstSampleTime = time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)
 // NextTime returns the time of the sample that is being made, a few seconds after that of the
 // previous one.
 func (g *Generator) NextTime() time.Time {
-	return firstSampleTime.Add(time.Duration(g.serial)*7*time.Second + time.Duration(g.random.IntN(7000))*time.Millisecond)
+	random := time.Duration(g.random.IntN(7000)) * time.Millisecond
+	return firstSampleTime.Add(time.Duration(g.serial)*7*time.Second + random)
 }
 
 // randomCents returns an amount from least to most cents.

@@ -33,7 +33,7 @@ func TestSubjectNamesFollowTopicAndRecord(t *testing.T) {
 	}) {
 		names = append(names, s.Name)
 		if !strings.Contains(s.Schema, s.Event[strings.LastIndexByte(s.Event, '.')+1:]) {
-			t.Errorf("subject %s has another schema than that of %s", s.Name, s.Event)
+			t.Errorf("subject %s: got schema %s, want that of %s", s.Name, s.Schema, s.Event)
 		}
 	}
 	want := []string{"purchases-value", "feedback-sluice.expoints.FeedbackRequest",
@@ -50,7 +50,7 @@ func TestRegisteringTwiceKeepsIDs(t *testing.T) {
 		{Topic: "b", Events: []string{"sluice.crmcom.Referral"}}})
 	first, err := RegisterSchemas(t.Context(), client, subjects...)
 	if err != nil || len(first) != 2 {
-		t.Fatalf("got %v, %v", first, err)
+		t.Fatalf("got IDs %v and error %v, want 2 IDs", first, err)
 	}
 	again, err := RegisterSchemas(t.Context(), client, subjects...)
 	if err != nil || !reflect.DeepEqual(first, again) {
@@ -70,7 +70,7 @@ func TestIncompatibleSchemaIsReportedWithReason(t *testing.T) {
 		})
 		mux.HandleFunc("POST /compatibility/", func(w http.ResponseWriter, r *http.Request) {
 			if !r.URL.Query().Has("verbose") {
-				t.Error("the reasons were not asked for")
+				t.Error("got a request without verbose, want one for the reasons")
 			}
 			io.WriteString(w, check)
 		})
@@ -90,6 +90,6 @@ func TestRegistryFailureIsNoRefusal(t *testing.T) {
 	_, err := RegisterSchemas(t.Context(), client, StraySubject())
 	var refused *SubjectRefusedError
 	if err == nil || errors.As(err, &refused) {
-		t.Errorf("got %v, want an error that is no refusal", err)
+		t.Errorf("got %v, want an error other than a refusal", err)
 	}
 }

@@ -22,8 +22,8 @@ import (
 	"sluice/internal/test/vendortest"
 )
 
-// harness is a registry with all schemas, a decoder, the vendors' sinks and the sandbox that they
-// call.
+// harness has a registry with all schemas, a decoder, an account at each vendor and the sandbox
+// that plays the vendors.
 type harness struct {
 	sources    []Source
 	ids        map[string]int
@@ -41,35 +41,35 @@ func newHarness(t *testing.T) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &harness{operations: map[string]sink.Operation{}}
+	h := &harness{operations: map[string]sink.Operation{}}
 	for _, name := range event.EventNames() {
-		r.sources = append(r.sources, Source{Pipeline: name, Topic: "topic-of-" + name, Events: []string{name}})
+		h.sources = append(h.sources, Source{Pipeline: name, Topic: "topic-of-" + name, Events: []string{name}})
 	}
-	if r.ids, err = RegisterSchemas(t.Context(), client, append(Subjects(r.sources), StraySubject())...); err != nil {
+	if h.ids, err = RegisterSchemas(t.Context(), client, append(Subjects(h.sources), StraySubject())...); err != nil {
 		t.Fatal(err)
 	}
-	if r.decoder, err = decode.NewDecoder(decode.Config{URLs: []string{web.URL}}); err != nil {
+	if h.decoder, err = decode.NewDecoder(decode.Config{URLs: []string{web.URL}}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(r.decoder.Close)
-	r.startVendors(t)
-	return r
+	t.Cleanup(h.decoder.Close)
+	h.startVendors(t)
+	return h
 }
 
-func (r *harness) startVendors(t *testing.T) {
+func (h *harness) startVendors(t *testing.T) {
 	t.Helper()
 	options, err := SandboxOptions()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.sandbox = sandbox.New(options)
+	h.sandbox = sandbox.New(options)
 	for _, page := range sandbox.BuiltinPages(options) {
-		server := httptest.NewServer(r.sandbox.Handler(page.Vendor))
+		server := httptest.NewServer(h.sandbox.Handler(page.Vendor))
 		t.Cleanup(server.Close)
 		operations := vendortest.OpenAccount(t, pipeline.BuiltinVendors(), string(page.Vendor), http.DefaultClient,
 			page.AccountSettings(server.URL), accountSettingsOf(page.Vendor))
 		for _, o := range operations {
-			r.operations[o.Spec().Event] = o
+			h.operations[o.Spec().Event] = o
 		}
 	}
 }
@@ -83,32 +83,31 @@ func accountSettingsOf(vendor sandbox.Vendor) string {
 	return ""
 }
 
-func (r *harness) newGenerator(t *testing.T, seed uint64) *Generator {
+func (h *harness) newGenerator(t *testing.T, seed uint64) *Generator {
 	t.Helper()
-	g, err := NewGenerator(Options{Seed: seed, Sources: r.sources, IDs: r.ids})
+	g, err := NewGenerator(Options{Seed: seed, Sources: h.sources, IDs: h.ids})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return g
 }
 
-// encodeItem is what the line makes of a sample.
-func (r *harness) encodeItem(ctx context.Context, s Record, offset int64) (sink.Item, error) {
-	d, err := r.decoder.Decode(ctx, s.Topic, s.Value)
+// encodeItem decodes and encodes a sample as a pipeline does.
+func (h *harness) encodeItem(ctx context.Context, s Record, offset int64) (sink.Item, error) {
+	d, err := h.decoder.Decode(ctx, s.Topic, s.Value)
 	if err != nil {
 		return sink.Item{}, err
 	}
-	return r.operations[d.Name].Encode(ctx, d.Event, sink.Origin{Topic: s.Topic, Offset: offset})
+	return h.operations[d.Name].Encode(ctx, d.Event, sink.Origin{Topic: s.Topic, Offset: offset})
 }
 
-// sendItem gives what the vendor says of one item: of the item, or of the call where it was refused
-// as a whole.
-func (r *harness) sendItem(ctx context.Context, name string, it sink.Item) sink.ResultClass {
-	answer := r.operations[name].Send(ctx, []sink.Item{it})
-	if answer.Class == sink.Delivered {
-		return answer.ItemResults[0].Class
+// sendItem returns the class of an item's result, or that of the call if it was refused as a whole.
+func (h *harness) sendItem(ctx context.Context, name string, item sink.Item) sink.ResultClass {
+	resp := h.operations[name].Send(ctx, []sink.Item{item})
+	if resp.Class == sink.Delivered {
+		return resp.ItemResults[0].Class
 	}
-	return answer.Class
+	return resp.Class
 }
 
 func generateSample(t *testing.T, g *Generator, pipeline string, kind Kind) Record {
@@ -118,67 +117,67 @@ func generateSample(t *testing.T, g *Generator, pipeline string, kind Kind) Reco
 		t.Fatal(err)
 	}
 	if s.Kind != kind || s.Topic != "topic-of-"+pipeline || len(s.Key) == 0 {
-		t.Fatalf("made %s of %s with key %q", s.Kind, s.Topic, s.Key)
+		t.Fatalf("got kind %s, topic %s and key %q, want %s of %s with a key", s.Kind, s.Topic, s.Key, kind, pipeline)
 	}
 	return s
 }
 
 func TestValidSamplesAreAccepted(t *testing.T) {
 	const seeds = 200
-	r := newHarness(t)
+	h := newHarness(t)
 	for seed := range uint64(seeds) {
-		g := r.newGenerator(t, seed)
+		g := h.newGenerator(t, seed)
 		for i, name := range event.EventNames() {
 			s := generateSample(t, g, name, Valid)
-			it, err := r.encodeItem(t.Context(), s, int64(seed))
+			it, err := h.encodeItem(t.Context(), s, int64(seed))
 			if err != nil {
 				t.Fatalf("seed %d: %s: %v", seed, name, err)
 			}
-			if c := r.sendItem(t.Context(), name, it); c != sink.Delivered {
-				t.Fatalf("seed %d: %s (%d): the vendor's answer is %s to %s", seed, name, i, c, it.Body)
+			if c := h.sendItem(t.Context(), name, it); c != sink.Delivered {
+				t.Fatalf("seed %d: %s (%d): got class %s for %s, want delivered", seed, name, i, c, it.Body)
 			}
 		}
 	}
-	for name, o := range r.operations {
+	for name, o := range h.operations {
 		vendor := strings.Split(name, ".")[1]
-		if n := r.sandbox.Ledger().Count(vendor + "." + o.Spec().Name); n != seeds {
-			t.Errorf("%s: the ledger has %d, want %d", name, n, seeds)
+		if n := h.sandbox.Ledger().Count(vendor + "." + o.Spec().Name); n != seeds {
+			t.Errorf("%s: got %d accepted items, want %d", name, n, seeds)
 		}
 	}
 }
 
 func TestBadSamplesEndWithTheCauseOfTheirKind(t *testing.T) {
-	r := newHarness(t)
+	h := newHarness(t)
 	made := map[Kind]int{}
 	for seed := range uint64(20) {
-		g := r.newGenerator(t, seed)
-		for _, source := range r.sources {
+		g := h.newGenerator(t, seed)
+		for _, source := range h.sources {
 			for _, kind := range Kinds() {
 				if !source.HasKind(kind) {
 					continue
 				}
 				made[kind]++
 				s := generateSample(t, g, source.Pipeline, kind)
-				if got := r.causeOf(t, source.Pipeline, s); got != kind.Cause() {
-					t.Errorf("seed %d: %s: %s ends as %q, want %q", seed, source.Pipeline, kind, got, kind.Cause())
+				if got := h.causeOf(t, source.Pipeline, s); got != kind.Cause() {
+					t.Errorf("seed %d: %s: %s: got cause %q, want %q", seed, source.Pipeline, kind, got, kind.Cause())
 				}
 			}
 		}
 	}
 	for _, kind := range Kinds() {
 		if made[kind] == 0 {
-			t.Errorf("no sample of kind %s", kind)
+			t.Errorf("got no sample of kind %s, want some", kind)
 		}
 	}
 }
 
-// causeOf is the cause with which the line gives a sample up.
-func (r *harness) causeOf(t *testing.T, name string, s Record) record.Cause {
+// causeOf returns the cause with which a pipeline dead-letters a sample.
+func (h *harness) causeOf(t *testing.T, name string, s Record) record.Cause {
 	t.Helper()
 	if s.Value == nil {
 		return record.CauseTombstone
 	}
-	it, err := r.encodeItem(t.Context(), s, 1)
+	it, err := h.encodeItem(t.Context(), s, 1)
 	var poison *decode.PoisonError
 	var unmapped *decode.UnmappedError
 	var unknown *decode.UnknownSchemaError
@@ -193,91 +192,91 @@ func (r *harness) causeOf(t *testing.T, name string, s Record) record.Cause {
 	case err != nil:
 		t.Fatal(err)
 	}
-	switch c := r.sendItem(t.Context(), name, it); c {
+	switch c := h.sendItem(t.Context(), name, it); c {
 	case sink.Rejected:
 		return record.CauseRejected
 	case sink.Retryable:
 		return record.CauseExhausted
 	default:
-		t.Fatalf("the vendor's answer is %s", c)
+		t.Fatalf("got class %s, want rejected or retryable", c)
 		return ""
 	}
 }
 
 func TestSameSeedGivesSameSamples(t *testing.T) {
-	r := newHarness(t)
+	h := newHarness(t)
 	run := func(seed uint64) []Record {
-		g, list := r.newGenerator(t, seed), []Record(nil)
-		for _, s := range r.sources {
+		g, list := h.newGenerator(t, seed), []Record(nil)
+		for _, s := range h.sources {
 			list = append(list, generateSample(t, g, s.Pipeline, Valid), generateSample(t, g, s.Pipeline, Poison))
 		}
 		return list
 	}
 	if !reflect.DeepEqual(run(7), run(7)) {
-		t.Error("two runs of one seed differ")
+		t.Error("got different samples from one seed, want the same")
 	}
 	if reflect.DeepEqual(run(7), run(8)) {
-		t.Error("two seeds make the same")
+		t.Error("got the same samples from two seeds, want different ones")
 	}
 }
 
 func TestCustomerVersionsAscendUnderOneKey(t *testing.T) {
-	r := newHarness(t)
-	g := r.newGenerator(t, 1)
+	h := newHarness(t)
+	g := h.newGenerator(t, 1)
 	last, again := map[string]string{}, 0
 	for range 1000 {
 		s := generateSample(t, g, "sluice.propel.CustomerChange", Valid)
-		d, err := r.decoder.Decode(t.Context(), s.Topic, s.Value)
+		d, err := h.decoder.Decode(t.Context(), s.Topic, s.Value)
 		if err != nil {
 			t.Fatal(err)
 		}
 		e := d.Event.(*event.CustomerChange)
 		if string(s.Key) != e.SourceId {
-			t.Fatalf("key %s of customer %s", s.Key, e.SourceId)
+			t.Fatalf("got key %s for customer %s, want the sourceId", s.Key, e.SourceId)
 		}
 		before := last[e.SourceId]
 		if before != "" {
 			again++
 		}
 		if len(before) > len(*e.DebtorId) || len(before) == len(*e.DebtorId) && before >= *e.DebtorId {
-			t.Fatalf("version %s follows %s", *e.DebtorId, before)
+			t.Fatalf("got version %s after %s, want a higher one", *e.DebtorId, before)
 		}
 		last[e.SourceId] = *e.DebtorId
 	}
 	if again < 500 {
-		t.Errorf("%d of 1000 changes are of a customer that had one, want most", again)
+		t.Errorf("got %d of 1000 changes for a customer that had one before, want at least 500", again)
 	}
 }
 
 func TestImpossibleSamplesAreErrors(t *testing.T) {
-	r := newHarness(t)
-	g := r.newGenerator(t, 1)
+	h := newHarness(t)
+	g := h.newGenerator(t, 1)
 	lock := "sluice.expoints.FeedbackLock"
 	for _, c := range []struct {
 		pipeline string
 		kind     Kind
 	}{{"none", Valid}, {lock, Retryable}, {lock, Rejected}, {lock, "odd"}} {
 		if s, err := g.GenerateKind(c.pipeline, c.kind); err == nil {
-			t.Errorf("%s of %s: made %+v", c.kind, c.pipeline, s)
+			t.Errorf("%s of %s: got %+v, want an error", c.kind, c.pipeline, s)
 		}
 	}
-	withoutID := maps.Clone(r.ids)
+	withoutID := maps.Clone(h.ids)
 	delete(withoutID, lock)
 	for _, o := range []Options{
-		{Sources: r.sources, IDs: withoutID},
+		{Sources: h.sources, IDs: withoutID},
 		{Sources: []Source{{Pipeline: "p", Topic: "t", Events: []string{"odd"}}}, IDs: map[string]int{"odd": 1}},
 	} {
 		if _, err := NewGenerator(o); err == nil {
-			t.Error("no error")
+			t.Error("got no error, want one")
 		}
 	}
-	withoutStray := maps.Clone(r.ids)
+	withoutStray := maps.Clone(h.ids)
 	delete(withoutStray, Stray)
-	g, err := NewGenerator(Options{Sources: r.sources, IDs: withoutStray})
+	g, err := NewGenerator(Options{Sources: h.sources, IDs: withoutStray})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.GenerateKind(lock, Unmapped); err == nil {
-		t.Error("a stray without an id is no error")
+		t.Error("got no error for a stray without a schema ID, want one")
 	}
 }

@@ -8,7 +8,8 @@ func (w *sourceWriter) writeOverflow(typ *goType) {
 	if !hasDecimals(typeRef{kind: record, record: typ}) {
 		return
 	}
-	w.printLine("// Overflow returns the path of the first decimal that has more digits than its schema allows, empty\n// if all fit.")
+	w.printLine("// Overflow returns the path of the first decimal that has more digits than its schema allows, empty")
+	w.printLine("// if all fit.")
 	w.printLine("func (r *%s) Overflow() string {", typ.name)
 	for _, f := range typ.fields {
 		w.writeValueCheck("r."+f.name, fmt.Sprintf("%q", f.avro), f.typ, 0)

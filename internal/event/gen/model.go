@@ -104,7 +104,8 @@ func (m *model) addRecord(file string, node *avro.SchemaNode) (*goType, error) {
 	}
 	if known := m.byName[short]; known != nil {
 		if known.full != full || known.source != own.String() {
-			return nil, fmt.Errorf("record %s: differs from the one in %s; types with the same name must be the same in all files", full, known.file)
+			return nil, fmt.Errorf("record %s: differs from the one in %s; types with the same name must be the same in all files",
+				full, known.file)
 		}
 		return known, nil
 	}

@@ -55,7 +55,8 @@ func (w *sourceWriter) writeEventNames(m *model) {
 		w.printLine("%q,", name)
 	}
 	w.printLine("}\n}\n")
-	w.printLine("// NewEvent returns a pointer to a new, empty event of the given full Avro name, false if there is\n// none.")
+	w.printLine("// NewEvent returns a pointer to a new, empty event of the given full Avro name, false if there is")
+	w.printLine("// none.")
 	w.printLine("func NewEvent(fullName string) (any, bool) {\nswitch fullName {")
 	for _, name := range m.events {
 		w.printLine("case %q:\nreturn new(%s), true", name, name[strings.LastIndexByte(name, '.')+1:])

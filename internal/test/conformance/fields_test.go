@@ -70,8 +70,8 @@ func (s suite) checkSchemaFields(t *testing.T) {
 	reportUnusedExceptions(t, excepted)
 }
 
-// reportUnusedExceptions reports exceptions that no page and schema need. One that is for every event
-// need not be needed by each.
+// reportUnusedExceptions reports exceptions that no page and schema need. One that is for every
+// event need not be needed by each.
 func reportUnusedExceptions(t *testing.T, excepted map[string]*exceptions) {
 	t.Helper()
 	usedByAny := map[exception]bool{}

@@ -150,50 +150,67 @@ func (s suite) operations() []operationFixture {
 	return all
 }
 
-// missingParts names what a vendor of the suite lacks, with the place to add it.
+// partsReport collects what a suite lacks.
+type partsReport struct{ missing []string }
+
+func (r *partsReport) add(format string, args ...any) {
+	r.missing = append(r.missing, fmt.Sprintf(format, args...))
+}
+
+// missingParts names what the suite's vendors lack, with the place to add it.
 func (s suite) missingParts() []string {
-	var missing []string
-	report := func(format string, args ...any) { missing = append(missing, fmt.Sprintf(format, args...)) }
+	report := &partsReport{}
 	options, err := sample.SandboxOptionsFor(s.samples)
 	if err != nil {
-		report("the sandbox of the samples cannot be configured: %v", err)
+		report.add("the sandbox of the samples cannot be configured: %v", err)
 	}
-	served := sandbox.Operations(options.AdditionalPages...)
+	played := sandbox.Operations(options.AdditionalPages...)
 	for _, name := range slices.Sorted(maps.Keys(s.vendors)) {
-		samples, ok := s.findSamples(name)
-		if !ok {
-			report("vendor %s has no samples: add it to BuiltinVendors in internal/demo/sample/vendors.go", name)
-		}
-		fixture := s.fixtures[name]
-		if fixture == nil {
-			report("vendor %s has no conformance fixture: add one to productSuite in internal/test/conformance/suite_test.go", name)
-		}
-		specs := s.vendors[name].Specs()
-		if len(specs) == 0 {
-			report("vendor %s has no operations", name)
-		}
-		for _, spec := range specs {
-			full := name + "." + spec.Name
-			if !slices.Contains(served, full) {
-				report("the sandbox does not play operation %s: add its page to BuiltinPages in internal/demo/sandbox/vendors.go", full)
-			}
-			if _, ok := samples.Samplers[spec.Event]; !ok {
-				report("operation %s has no samples: add event %s to the samplers of the vendor in internal/demo/sample", full, spec.Event)
-			}
-			s.reportMissingFixtures(report, fixture, full, spec)
-		}
+		s.reportVendor(report, name, played)
 	}
+	const wiring = "which is no vendor: add it to builtinVendors in internal/pipeline/vendors.go"
 	for name := range s.fixtures {
 		if _, ok := s.vendors[name]; !ok {
-			report("there is a conformance fixture for %s, which is no vendor: add it to builtinVendors in internal/pipeline/vendors.go", name)
+			report.add("there is a conformance fixture for %s, %s", name, wiring)
 		}
 	}
 	for _, samples := range s.samples {
 		if _, ok := s.vendors[string(samples.Name)]; !ok {
-			report("there are samples for %s, which is no vendor: add it to builtinVendors in internal/pipeline/vendors.go", samples.Name)
+			report.add("there are samples for %s, %s", samples.Name, wiring)
 		}
 	}
-	return missing
+	return report.missing
+}
+
+// reportVendor reports what a vendor lacks. played are the operations of the sandbox.
+func (s suite) reportVendor(report *partsReport, name string, played []string) {
+	samples, ok := s.findSamples(name)
+	if !ok {
+		report.add("vendor %s has no samples: add it to BuiltinVendors in internal/demo/sample/vendors.go", name)
+	}
+	fixture := s.fixtures[name]
+	if fixture == nil {
+		report.add("vendor %s has no conformance fixture: "+
+			"add one to productSuite in internal/test/conformance/suite_test.go", name)
+	}
+	specs := s.vendors[name].Specs()
+	if len(specs) == 0 {
+		report.add("vendor %s has no operations: add them to its Specs", name)
+	}
+	for _, spec := range specs {
+		operation := name + "." + spec.Name
+		if !slices.Contains(played, operation) {
+			report.add("the sandbox does not play operation %s: "+
+				"add its page to BuiltinPages in internal/demo/sandbox/vendors.go", operation)
+		}
+		if _, ok := samples.Samplers[spec.Event]; !ok {
+			report.add("operation %s has no samples: "+
+				"add event %s to the samplers of the vendor in internal/demo/sample", operation, spec.Event)
+		}
+		if fixture != nil {
+			reportFixture(report, fixture, operation, spec)
+		}
+	}
 }
 
 func (s suite) findSamples(vendor string) (sample.Vendor, bool) {
@@ -205,24 +222,22 @@ func (s suite) findSamples(vendor string) (sample.Vendor, bool) {
 	return sample.Vendor{}, false
 }
 
-// reportMissingFixtures reports what the suite does not know of an operation.
-func (s suite) reportMissingFixtures(report func(string, ...any), fixture *vendorFixture, full string,
-	spec sink.OperationSpec) {
-	if fixture == nil {
-		return // reported already
+// reportFixture reports what a vendor's fixture lacks for an operation.
+func reportFixture(report *partsReport, fixture *vendorFixture, operation string, spec sink.OperationSpec) {
+	hasName := func(o operationFixture) bool { return o.name == operation }
+	if !slices.ContainsFunc(fixture.operations, hasName) {
+		report.add("operation %s has no conformance fixture: add it to the operations of the vendor's fixture", operation)
 	}
-	if !slices.ContainsFunc(fixture.operations, func(o operationFixture) bool { return o.name == full }) {
-		report("operation %s has no conformance fixture: add it to the operations of the vendor's fixture", full)
-	}
-	listed := func(section pageSection) bool {
+	isListed := func(section pageSection) bool {
 		return section.operation == spec.Name && "sluice."+section.event == spec.Event
 	}
 	for _, sections := range fixture.pages {
-		if slices.ContainsFunc(sections, listed) {
+		if slices.ContainsFunc(sections, isListed) {
 			return
 		}
 	}
-	report("operation %s has no list of its page's fields: add one to the vendor's fixture and to internal/test/conformance/testdata", full)
+	report.add("operation %s has no list of its page's fields: "+
+		"add one to the vendor's fixture and to internal/test/conformance/testdata", operation)
 }
 
 func TestEveryVendorIsComplete(t *testing.T) {

@@ -16,11 +16,13 @@ import (
 // OpenAccount opens an account of the given vendor, which is also the account's name, and returns
 // its operations. settings are entries of a YAML flow mapping, such as sandbox.Page.AccountSettings
 // returns.
-func OpenAccount(t testing.TB, vendors pipeline.Vendors, vendor string, client *http.Client, settings ...string) []sink.Operation {
+func OpenAccount(
+	t testing.TB, vendors pipeline.Vendors, vendor string, client *http.Client, settings ...string,
+) []sink.Operation {
 	t.Helper()
 	registered, ok := vendors[vendor]
 	if !ok {
-		t.Fatalf("vendor %s is not among the connector's vendors: add it to builtinVendors in internal/pipeline/vendors.go", vendor)
+		t.Fatalf("vendor %s is not registered: add it to builtinVendors in internal/pipeline/vendors.go", vendor)
 	}
 	var events []string
 	for _, spec := range registered.Specs() {
