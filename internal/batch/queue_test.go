@@ -23,7 +23,7 @@ func entryValues(entries []*Entry[int]) []int {
 
 func newQueue(limits Limits) *Queue[int] { return NewQueue[int](limits, constantSize(10)) }
 
-func TestABatchIsReadyWhenFullOrAfterTheLinger(t *testing.T) {
+func TestBatchIsReadyWhenFullOrAfterTheLinger(t *testing.T) {
 	cases := []struct {
 		name   string
 		limits Limits
@@ -59,7 +59,7 @@ func TestABatchIsReadyWhenFullOrAfterTheLinger(t *testing.T) {
 	}
 }
 
-func TestAnItemAboveTheByteLimitFormsABatchOfItsOwn(t *testing.T) {
+func TestItemAboveTheByteLimitFormsABatchOfItsOwn(t *testing.T) {
 	queue := newQueue(Limits{10, 100, 0})
 	for i, n := range []int{20, 500, 20} {
 		queue.Add(Entry[int]{Value: i, Size: n, ArrivedAt: startTime})
@@ -71,7 +71,7 @@ func TestAnItemAboveTheByteLimitFormsABatchOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestABatchIsFilledToTheByte(t *testing.T) {
+func TestBatchIsFilledToTheByte(t *testing.T) {
 	queue := newQueue(Limits{10, 10 + 5 + 1 + 5, 0})
 	for i := range 3 {
 		queue.Add(Entry[int]{Value: i, Size: 5, ArrivedAt: startTime})
@@ -81,8 +81,8 @@ func TestABatchIsFilledToTheByte(t *testing.T) {
 	}
 }
 
-// Envelopes are in a map, so the order must not depend on the iteration.
-func TestTheEnvelopeWithTheOldestItemGoesFirst(t *testing.T) {
+// Envelopes are in a map, so the order must not depend on its iteration.
+func TestEnvelopeWithTheOldestItemGoesFirst(t *testing.T) {
 	for range 20 {
 		queue := newQueue(Limits{10, 1000, time.Minute})
 		for i, envelopeKey := range []string{"a", "b", "c"} {
@@ -102,7 +102,7 @@ func TestTheEnvelopeWithTheOldestItemGoesFirst(t *testing.T) {
 	}
 }
 
-func TestAnEntryIsBlockedUntilTheEarlierOnesOfItsKeyHaveFinished(t *testing.T) {
+func TestEntryIsBlockedUntilTheEarlierOnesOfItsKeyHaveFinished(t *testing.T) {
 	queue := newQueue(Limits{10, 1000, 0})
 	for i, key := range []string{"a", "a", "b", "a"} {
 		queue.Add(Entry[int]{Value: i, OrderKey: []byte(key), ArrivedAt: startTime})
@@ -173,7 +173,8 @@ func TestSkipLingerMakesTheBatchThatContainsTheEntryReady(t *testing.T) {
 	}
 }
 
-// queueModel drives a queue at random, and checks each batch against what the queue must not do.
+// queueModel performs random operations on a queue, and checks each batch against the rules that
+// the queue must obey.
 type queueModel struct {
 	queue     *Queue[int]
 	limits    Limits
@@ -316,7 +317,7 @@ func TestNoEntryIsLostDuplicatedMixedOrOvertaken(t *testing.T) {
 	})
 }
 
-// drainAll finishes everything, which finds an entry that nothing would ever unblock.
+// drainAll finishes everything, which detects an entry that nothing would ever unblock.
 func (m *queueModel) drainAll(t *rapid.T) {
 	for len(m.finished) < m.nextValue {
 		m.now = m.now.Add(10 * time.Second)

@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A search that sends both halves of each rejected batch would need twice the calls.
+// A search that sends both halves of each rejected batch would take twice as many calls.
 func TestBisectionFindsExactlyTheOffendersInFewCalls(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 1000).Draw(t, "items")
@@ -79,10 +79,10 @@ func TestTooManyOffendersAreOverAQuarterOfSixteenItemsOrOfACompleteSearch(t *tes
 	}
 }
 
-func TestBisectionForgetsWhatItKnewWhenCandidatesAreGone(t *testing.T) {
+func TestBisectionForgetsTheCandidatesWhenSomeAreRemoved(t *testing.T) {
 	search := &bisection[int]{remainder: []int{1, 2, 3, 4, 5, 6, 7, 8}}
 	search.recordRejected(8)
-	search.removeFirst(len(search.nextCall(8))) // 1 to 4 are gone, with the offender or without
+	search.removeFirst(len(search.nextCall(8))) // items 1 to 4, with or without the offender
 	if got := search.nextCall(8); len(got) != 4 || got[0] != 5 {
 		t.Fatalf("got a next call of %v, want all that are left", got)
 	}

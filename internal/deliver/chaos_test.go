@@ -25,11 +25,11 @@ type chaosVendor struct {
 	until     time.Time
 	seed      uint64
 	checkCall func(items []sink.Item)
-	onActed   func(id string) // called when the vendor acts without saying so
+	onActed   func(id string) // called when the vendor acts without reporting it
 	unknowns  map[string]int  // responses of unknown outcome, by item
 }
 
-// actOnSome acts on some of the items, or on none, and returns the response.
+// actOnSome acts on a random number of the items, and returns the response.
 func (chaos *chaosVendor) actOnSome(items []sink.Item, response sink.Response) sink.Response {
 	some := chaos.rand.IntN(len(items) + 1)
 	for i, item := range items {
@@ -120,10 +120,10 @@ func (chaos *chaosVendor) respond(_ int, items []sink.Item) sink.Response {
 	})
 }
 
-// The vendor responds at random, assignments begin and end, and the flood guard trips too easily.
-// Each record must have one outcome or be released (the tracker panics on a second end, the ledger
-// on a second outcome), only offenders may be rejected, intents must precede calls, duplicates must
-// be counted, and each key must keep its order within an assignment.
+// The vendor responds at random, assignments start and end, and the flood guard trips far too
+// easily. Each record must have one outcome or be released (the tracker panics on a second end, the
+// ledger on a second outcome), only offenders may be rejected, intents must precede calls,
+// duplicates must be counted, and each key must keep its order within an assignment.
 func TestEachRecordEndsOnceUnderChaos(t *testing.T) {
 	seeds := 100
 	if testing.Short() {
@@ -136,7 +136,7 @@ func TestEachRecordEndsOnceUnderChaos(t *testing.T) {
 		})
 	}
 	if trips < seeds/3 {
-		t.Errorf("got the guard tripped %d times in %d runs, want at least %d", trips, seeds, seeds/3)
+		t.Errorf("got %d trips of the guard in %d runs, want at least %d", trips, seeds, seeds/3)
 	}
 }
 
@@ -176,7 +176,7 @@ func runChaos(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 		defer h.vendor.mu.Unlock()
 		return chaos.respond(call, items)
 	}
-	h.ledger.onLogIntent = func() { // time in which assignments end
+	h.ledger.onLogIntent = func() { // gives assignments time to end
 		h.vendor.mu.Lock()
 		took := time.Duration(chaos.rand.IntN(5)) * time.Second
 		h.vendor.mu.Unlock()
@@ -200,7 +200,7 @@ func runChaos(t *testing.T, seed uint64, ordered, stop bool) (trips int) {
 	return trips
 }
 
-// dispatchAcrossAssignments dispatches records while assignments begin and end. It returns all
+// dispatchAcrossAssignments dispatches records while assignments start and end. It returns all
 // assignments, and the indices of those that did not end.
 func (h *harness) dispatchAcrossAssignments(
 	rnd *rand.Rand, seed uint64, ordered bool, keyOf map[string]string, ownerOf map[string]int,
@@ -243,7 +243,8 @@ func (h *harness) dispatchAcrossAssignments(
 	return owners, current
 }
 
-// checkSent fails the test if an item is sent that has an outcome, or whose intent is not logged.
+// checkSent fails the test if an item is sent after it had an outcome, without a logged intent, or
+// together with another item of its entity.
 func (h *harness) checkSent(items []sink.Item) {
 	h.ledger.mu.Lock()
 	defer h.ledger.mu.Unlock()
@@ -262,7 +263,7 @@ func (h *harness) checkSent(items []sink.Item) {
 	}
 }
 
-// closeWithOperator is closeAndWait with an operator who releases the guard every ten minutes.
+// closeWithOperator is closeAndWait while an operator releases the guard every ten minutes.
 func (h *harness) closeWithOperator(floodGuard *guard.Guard) {
 	h.t.Helper()
 	done, operator := make(chan struct{}), sync.WaitGroup{}
@@ -306,7 +307,7 @@ func (h *harness) checkLedger(chaos *chaosVendor, keyOf map[string]string, owner
 		duplicates += n - 1
 	}
 	if h.vendor.spec.Repeatable {
-		return // harmless, and not counted
+		return // sending twice is harmless and not counted
 	}
 	if counted := h.obs.Snapshot().PossibleDuplicates; duplicates > int(counted) {
 		h.t.Errorf("got %d possible duplicates counted, want at least the %d that the vendor accepted twice",
@@ -314,7 +315,7 @@ func (h *harness) checkLedger(chaos *chaosVendor, keyOf map[string]string, owner
 	}
 }
 
-func TestALaneRejectsExactlyTheOffendersOfABatch(t *testing.T) {
+func TestLaneRejectsExactlyTheOffendersOfABatch(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := rapid.IntRange(1, 64).Draw(rt, "items")
 		bad := map[string]bool{}

@@ -33,7 +33,7 @@ func (l *ledger) intentCount() int {
 
 // A call that was admitted waits for the commit of its intents. Meanwhile a call of the other lane
 // closes the gate, and the first call must wait like any other.
-func TestACallWhoseIntentsTookLongIsNotSentThroughAClosedGate(t *testing.T) {
+func TestCallWhoseIntentsTookLongIsNotSentThroughAClosedGate(t *testing.T) {
 	throttled := newResponse(sink.Throttled, 429)
 	throttled.RetryAfter = 30 * time.Second
 	for _, tc := range []struct {
@@ -82,7 +82,7 @@ func TestACallWhoseIntentsTookLongIsNotSentThroughAClosedGate(t *testing.T) {
 }
 
 // Records on which an earlier call may have acted keep that intent while they wait.
-func TestAClosedGateKeepsTheIntentsOfRecordsThatMayHaveBeenActedOn(t *testing.T) {
+func TestClosedGateKeepsTheIntentsOfRecordsThatMayHaveBeenActedOn(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		throttled := newResponse(sink.Throttled, 429)
 		throttled.RetryAfter = 30 * time.Second
@@ -105,7 +105,7 @@ func TestAClosedGateKeepsTheIntentsOfRecordsThatMayHaveBeenActedOn(t *testing.T)
 
 // A half-open breaker lets one call through. If that call is not sent after all, its permit must
 // come back, or the operation would never be called again.
-func TestAProbeThatIsNotSentGivesItsPermitBack(t *testing.T) {
+func TestProbeThatIsNotSentGivesItsPermitBack(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 20})
 		h := startHarness(t, respondFirst(newResponse(sink.Unavailable, 503)), func(cfg *Config) {

@@ -13,13 +13,13 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// startDraining makes the current assignment end within the given time, as a revocation does.
+// startDraining makes the current assignment end within the given time, as a revoke does.
 func (h *harness) startDraining(within time.Duration) {
 	h.tracker.StartDraining(time.Now().Add(within))
 	h.dispatcher.NotifyDraining()
 }
 
-func TestADrainEndsEveryKindOfWait(t *testing.T) {
+func TestDrainEndsEveryKindOfWait(t *testing.T) {
 	down, misconfigured := newResponse(sink.Unavailable, 503), newResponse(sink.Misconfigured, 404)
 	throttled := newResponse(sink.Throttled, 429)
 	throttled.RetryAfter = 10 * time.Minute
@@ -29,9 +29,9 @@ func TestADrainEndsEveryKindOfWait(t *testing.T) {
 		script    script
 		change    func(*Config)
 		before    time.Duration // from dispatch to the drain
-		within    time.Duration // which the assignment ends
+		within    time.Duration // time in which the assignment ends
 		delivered int
-		calls     int // after the drain began
+		calls     int // after the drain started
 	}{
 		{
 			name: "linger: sent at once", script: acceptAll, change: func(cfg *Config) { cfg.Linger = time.Hour },
@@ -83,7 +83,7 @@ func TestADrainEndsEveryKindOfWait(t *testing.T) {
 	}
 }
 
-func TestADrainWaitsForTheRateLimitWhileACallMayStillStart(t *testing.T) {
+func TestDrainWaitsForTheRateLimitWhileACallMayStillStart(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(
 			t, acceptAll,
@@ -94,7 +94,7 @@ func TestADrainWaitsForTheRateLimitWhileACallMayStillStart(t *testing.T) {
 		began := time.Now()
 		h.startDraining(time.Minute)
 		<-h.tracker.Idle()
-		// Calls may start until 25 s after the drain began: those at 9 s and 19 s do.
+		// Calls may start until 25 s after the drain started: those at 9 s and 19 s do.
 		if took := time.Since(began).Round(time.Second); took != 19*time.Second {
 			t.Errorf("got a drain of %v", took)
 		}
@@ -103,7 +103,7 @@ func TestADrainWaitsForTheRateLimitWhileACallMayStillStart(t *testing.T) {
 	})
 }
 
-func TestADrainWaitsForTheCallInFlightAndSettlesIt(t *testing.T) {
+func TestDrainWaitsForTheCallInFlightAndSettlesIt(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, nil)
 		h.vendor.latency = 20 * time.Second
@@ -113,8 +113,8 @@ func TestADrainWaitsForTheCallInFlightAndSettlesIt(t *testing.T) {
 		began := time.Now()
 		h.startDraining(time.Minute)
 		<-h.tracker.Idle()
-		// The call in flight ends after 19 s. The second one may still start then, because it would
-		// time out before the settle margin of the assignment.
+		// The call in flight ends after 19 s. The second one may still start then, because it times
+		// out before the settle margin of the assignment.
 		if took := time.Since(began); took != 39*time.Second {
 			t.Errorf("got a drain of %v", took)
 		}
@@ -123,7 +123,7 @@ func TestADrainWaitsForTheCallInFlightAndSettlesIt(t *testing.T) {
 	})
 }
 
-func TestADrainDoesNotDisturbOtherAssignments(t *testing.T) {
+func TestDrainDoesNotDisturbOtherAssignments(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, respondFirst(newResponse(sink.Misconfigured, 404)), nil)
 		h.dispatchRecords(4, nil)
@@ -154,7 +154,7 @@ func TestNothingIsSentOrSettledAfterTheFence(t *testing.T) {
 	})
 }
 
-func TestAnAssignmentThatEndsWhileIntentsAreLoggedSendsNothing(t *testing.T) {
+func TestAssignmentThatEndsWhileIntentsAreLoggedSendsNothing(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, nil)
 		h.ledger.onLogIntent = func() { h.tracker.Fence() }
@@ -169,7 +169,7 @@ func TestAnAssignmentThatEndsWhileIntentsAreLoggedSendsNothing(t *testing.T) {
 	})
 }
 
-func TestAnItemThatMovesUpForAReleasedOneIsNotSentWithoutIntent(t *testing.T) {
+func TestItemThatMovesUpForAReleasedOneIsNotSentWithoutIntent(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		var h *harness
 		respond := respondFirst(newResponse(sink.TooLarge, 413), newResponse(sink.Unavailable, 503))
@@ -204,7 +204,7 @@ func TestCloseEndsTheLinger(t *testing.T) {
 	})
 }
 
-func TestADeliveryOfAnEndingAssignmentIsReleased(t *testing.T) {
+func TestDeliveryOfAnEndingAssignmentIsReleased(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, nil)
 		h.startDraining(time.Minute)
@@ -215,8 +215,8 @@ func TestADeliveryOfAnEndingAssignmentIsReleased(t *testing.T) {
 	})
 }
 
-// What the vendor accepted is still settled. The result of a call that was cut off means nothing.
-func TestTheEndOfWorkSettlesWhatWasDeliveredAndHoldsNothing(t *testing.T) {
+// Items that the vendor accepted are still settled. The result of a canceled call means nothing.
+func TestEndOfTheWorkContextSettlesDeliveriesWithoutAHold(t *testing.T) {
 	for _, response := range []sink.Response{
 		newResponse(sink.Delivered, 200), newResponse(sink.Unknown, 0), newResponse(sink.Misconfigured, 0),
 	} {
@@ -246,12 +246,12 @@ func TestTheEndOfWorkSettlesWhatWasDeliveredAndHoldsNothing(t *testing.T) {
 	}
 }
 
-func TestARecordWithPriorIntentHasNoOutcomeAfterTheFence(t *testing.T) {
+func TestRecordWithPriorIntentHasNoOutcomeAfterTheFence(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, deadLetterUnknown)
 		h.vendor.latency = 20 * time.Second
 		h.dispatchRecords(1, nil)
-		testkit.AdvanceClock(time.Second) // the lane is in a call
+		testkit.AdvanceClock(time.Second) // the lane is making a call
 		h.newAssignment()
 		h.dispatchRecords(1, withPriorIntent)
 		h.tracker.Fence()
@@ -261,7 +261,7 @@ func TestARecordWithPriorIntentHasNoOutcomeAfterTheFence(t *testing.T) {
 	})
 }
 
-func TestTheEndOfWorkCutsCallsOffAndReleasesTheRest(t *testing.T) {
+func TestEndOfTheWorkContextCancelsCallsAndReleasesTheRest(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, func(cfg *Config) { cfg.Concurrency = 2 })
 		h.vendor.latency = 20 * time.Second
@@ -284,9 +284,9 @@ func TestTheEndOfWorkCutsCallsOffAndReleasesTheRest(t *testing.T) {
 	})
 }
 
-// A lane that released only the waiting record would send what follows it, and the next owner would
-// overwrite that with the older record.
-func TestADrainReleasesWhatFollowsAReleasedRecord(t *testing.T) {
+// A lane that released only the waiting record would send later records of its key, and the next
+// owner would overwrite them with the older record.
+func TestDrainReleasesWhatFollowsAReleasedRecord(t *testing.T) {
 	for _, by := range []string{"key", "entity"} {
 		t.Run(by, func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
@@ -316,7 +316,7 @@ func TestADrainReleasesWhatFollowsAReleasedRecord(t *testing.T) {
 	}
 }
 
-func TestADrainDoesNotWaitForAnotherAssignmentsRecordOfTheKey(t *testing.T) {
+func TestDrainDoesNotWaitForAnotherAssignmentsRecordOfTheKey(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		retryable := respondPerItem(make([]sink.Item, 1), func(sink.Item) sink.ResultClass { return sink.Retryable })
 		h := startHarness(t, respondFirst(retryable), func(cfg *Config) { cfg.RetryInPlace = true })

@@ -10,7 +10,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// script responds to a call of a fake vendor; the first call is 1.
+// script returns the response to a call of a fake vendor. The first call is call 1.
 type script func(n int, items []sink.Item) sink.Response
 
 // fakeVendor is an operation whose responses come from a script.
@@ -67,7 +67,7 @@ func (vendor *fakeVendor) callCount() int {
 	return len(vendor.calls)
 }
 
-// callItems returns the item IDs of a call; the first call is 0.
+// callItems returns the item IDs of a call. The first call is call 0.
 func (vendor *fakeVendor) callItems(n int) []string {
 	vendor.mu.Lock()
 	defer vendor.mu.Unlock()
@@ -102,7 +102,7 @@ func acceptAll(_ int, items []sink.Item) sink.Response {
 	return respondPerItem(items, func(sink.Item) sink.ResultClass { return sink.Delivered })
 }
 
-// respondFirst responds to the first calls as given, and accepts everything after them.
+// respondFirst returns the given responses to the first calls, and accepts all later ones.
 func respondFirst(responses ...sink.Response) script {
 	return func(call int, items []sink.Item) sink.Response {
 		if call <= len(responses) {

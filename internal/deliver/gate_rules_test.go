@@ -88,7 +88,7 @@ func newOpenGate(t *testing.T) *gate {
 	return gate
 }
 
-func TestTheLaneThatFailedLastLetsAnotherLaneProbeFirst(t *testing.T) {
+func TestLastFailedLaneLetsAnotherLaneProbeFirst(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newOpenGate(t)
 		mustDeny(t, gate, 1)
@@ -102,7 +102,7 @@ func TestTheLaneThatFailedLastLetsAnotherLaneProbeFirst(t *testing.T) {
 	})
 }
 
-func TestTheLaneThatFailedLastProbesWhenTheOtherLaneWithdraws(t *testing.T) {
+func TestLastFailedLaneProbesWhenTheOtherLaneWithdraws(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newOpenGate(t)
 		mustDeny(t, gate, 1)
@@ -116,7 +116,7 @@ func TestTheLaneThatFailedLastProbesWhenTheOtherLaneWithdraws(t *testing.T) {
 	})
 }
 
-func TestACanceledProbeLetsAnotherLaneProbe(t *testing.T) {
+func TestCanceledProbeLetsAnotherLaneProbe(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newOpenGate(t)
 		testkit.AdvanceClock(16 * time.Second)
@@ -134,7 +134,7 @@ func TestACanceledProbeLetsAnotherLaneProbe(t *testing.T) {
 	})
 }
 
-func TestTheRatioCountsCallsThatTakeLongerThanTheWindow(t *testing.T) {
+func TestRatioCountsCallsThatTakeLongerThanTheWindow(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(func(cfg *Config) {
 			cfg.Breaker.Failures, cfg.Breaker.Window, cfg.Timeout = 1000, 10*time.Second, time.Minute
@@ -153,7 +153,7 @@ func TestTheRatioCountsCallsThatTakeLongerThanTheWindow(t *testing.T) {
 	})
 }
 
-func TestTheRatioIsTakenFromTenCallsOn(t *testing.T) {
+func TestBreakerRatioAppliesFromTenCallsOn(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		for i := range 9 {
@@ -174,9 +174,9 @@ func TestTheRatioIsTakenFromTenCallsOn(t *testing.T) {
 	})
 }
 
-// Otherwise slow failures of an outage that is over would open the breaker again, and old successes
-// would keep it closed.
-func TestCallsThatBeganBeforeTheBreakerChangedAreIgnored(t *testing.T) {
+// Otherwise slow failures of a past outage would open the breaker again, and old successes would
+// keep it closed.
+func TestCallsStartedBeforeABreakerChangeAreIgnored(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		var underWay []*permit
@@ -223,10 +223,10 @@ func TestExcludedCallsDoNotOpenTheBreaker(t *testing.T) {
 	})
 }
 
-func TestTheRatioOpensTheBreakerAtItsValueAndCountsFinishedCalls(t *testing.T) {
+func TestRatioOpensTheBreakerAtItsValueAndCountsOnlyFinishedCalls(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
-		mustAdmit(t, gate, 1) // under way
+		mustAdmit(t, gate, 1) // in flight
 		for i := range 9 {
 			permit := mustAdmit(t, gate, 0)
 			if i%2 == 0 {
@@ -266,8 +266,8 @@ func TestCallsThrottledTogetherIncreaseTheSpacingOnce(t *testing.T) {
 	})
 }
 
-// A lane that counted every failure would move its records on in every outage.
-func TestAnItemFailsAloneAfterThreeFailuresWithPassedCallsInBetween(t *testing.T) {
+// A lane that counted every failure would move its records to a retry topic in every outage.
+func TestItemFailsAloneAfterThreeFailuresWithPassedCallsInBetween(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		e := &entry{Value: Delivery{Record: &record.Record{}}}
@@ -295,9 +295,9 @@ func TestAnItemFailsAloneAfterThreeFailuresWithPassedCallsInBetween(t *testing.T
 	})
 }
 
-// Otherwise an outage that begins while other lanes' calls are under way would look like a batch
-// that fails alone.
-func TestACallThatBeganBeforeAFailureDoesNotCountAsPassedAfterIt(t *testing.T) {
+// Otherwise an outage that starts while other lanes' calls are in flight would look like a batch on
+// which alone the vendor fails.
+func TestCallStartedBeforeAFailureDoesNotCountAsPassed(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		underWay, failing := mustAdmit(t, gate, 0), mustAdmit(t, gate, 1)

@@ -12,7 +12,7 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
+func TestBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, func(call int, items []sink.Item) sink.Response {
 			if call <= 6 {
@@ -22,7 +22,8 @@ func TestTheBreakerOpensAtFiveFailuresAndOneItemClosesIt(t *testing.T) {
 		}, nil)
 		h.dispatchRecords(8, nil)
 		h.closeAndWait()
-		// Five calls open it, the sixth is a probe that fails, and the seventh is one that passes.
+		// Five failed calls open it. The sixth call is a probe that fails, the seventh one that
+		// passes.
 		h.wantCallSizes(8, 8, 8, 8, 8, 1, 1, 7)
 		h.wantOutcomes(map[string]int{"delivered": 8})
 		at := h.vendor.calledAt
@@ -57,7 +58,7 @@ func TestTimeoutsLongerThanTheWindowOpenTheBreaker(t *testing.T) {
 	})
 }
 
-func TestAnOutageResolvesNothingAndLosesNothing(t *testing.T) {
+func TestOutageResolvesNothingAndLosesNothing(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, nil, func(cfg *Config) { cfg.Concurrency = 3 })
 		h.vendor.script = func(call int, items []sink.Item) sink.Response {
@@ -92,7 +93,7 @@ func TestAnOutageResolvesNothingAndLosesNothing(t *testing.T) {
 	})
 }
 
-func TestTheProbeOfAHalfOpenBreakerComesFromAnotherLane(t *testing.T) {
+func TestProbeOfAHalfOpenBreakerComesFromAnotherLane(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, func(_ int, items []sink.Item) sink.Response {
 			for _, item := range items {
@@ -134,7 +135,7 @@ func (vendor *probeVendor) Probe(context.Context) sink.Response {
 	return vendor.probeResponse(vendor.probes)
 }
 
-func TestTheHarmlessCallMustPassBeforeAnItemIsSent(t *testing.T) {
+func TestHarmlessCallMustPassBeforeAnItemIsSent(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &probeVendor{probeResponse: func(call int) sink.Response {
 			if call <= 3 {
@@ -155,7 +156,7 @@ func TestTheHarmlessCallMustPassBeforeAnItemIsSent(t *testing.T) {
 	})
 }
 
-func TestAHeldOperationIsProbedWithOneItemAtGrowingIntervalsAndLogsOnce(t *testing.T) {
+func TestHeldOperationIsProbedWithOneItemAtGrowingIntervalsAndLogsOnce(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(
 			t, nil, func(cfg *Config) { cfg.Concurrency = 2; cfg.Breaker.Failures = 1000; cfg.Breaker.Ratio = 2 },
@@ -214,7 +215,7 @@ func TestProbeNowProbesAHeldOperationAtOnce(t *testing.T) {
 	})
 }
 
-func TestTheRateLimitBoundsTheCallsOfAllLanes(t *testing.T) {
+func TestRateLimitBoundsTheCallsOfAllLanes(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(
 			t, acceptAll, func(cfg *Config) { cfg.Concurrency = 4; cfg.Limiter = rate.NewLimiter(2, 1) },
@@ -234,7 +235,7 @@ func TestTheRateLimitBoundsTheCallsOfAllLanes(t *testing.T) {
 	})
 }
 
-func TestAReducedCallSizeGrowsBackSlowly(t *testing.T) {
+func TestReducedCallSizeGrowsBackSlowly(t *testing.T) {
 	for _, response := range []sink.Response{
 		newResponse(sink.TooLarge, 413), newResponse(sink.Unknown, 504), newResponse(sink.Unknown, 200),
 	} {
@@ -255,8 +256,8 @@ func TestAReducedCallSizeGrowsBackSlowly(t *testing.T) {
 	}
 }
 
-// A probe of one item whose outcome is unknown says nothing about larger calls.
-func TestACallOfOneItemDoesNotReduceTheCallSize(t *testing.T) {
+// A probe of one item whose outcome is unknown shows nothing about larger calls.
+func TestCallOfOneItemDoesNotReduceTheCallSize(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		permit := mustAdmit(t, gate, 0)

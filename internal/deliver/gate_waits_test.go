@@ -16,7 +16,7 @@ func reportThrottled(permit *permit, wait time.Duration) {
 	permit.reportVerdict(verdict{action: actionThrottle, signal: signalExcluded}, response, 1)
 }
 
-func TestOnlyACallThatBeganAfterThrottlingShortensTheSpacing(t *testing.T) {
+func TestOnlyACallStartedAfterThrottlingShortensTheSpacing(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		underWay, denied := mustAdmit(t, gate, 0), mustAdmit(t, gate, 1)
@@ -34,7 +34,7 @@ func TestOnlyACallThatBeganAfterThrottlingShortensTheSpacing(t *testing.T) {
 	})
 }
 
-func TestTheLongerOfTwoThrottlesApplies(t *testing.T) {
+func TestLongerOfTwoThrottlesApplies(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		long, short := mustAdmit(t, gate, 0), mustAdmit(t, gate, 1)
@@ -46,7 +46,7 @@ func TestTheLongerOfTwoThrottlesApplies(t *testing.T) {
 	})
 }
 
-func TestACallThatBeganBeforeTheHoldDoesNotEndIt(t *testing.T) {
+func TestCallStartedBeforeTheHoldDoesNotEndIt(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)
 		underWay, wrong := mustAdmit(t, gate, 0), mustAdmit(t, gate, 1)
@@ -62,7 +62,7 @@ func TestACallThatBeganBeforeTheHoldDoesNotEndIt(t *testing.T) {
 	})
 }
 
-func TestAHoldRespectsRetryAfterUpToTheCap(t *testing.T) {
+func TestHoldRespectsRetryAfterUpToTheCap(t *testing.T) {
 	for asked, want := range map[time.Duration]time.Duration{
 		10 * time.Minute: 10 * time.Minute, 24 * time.Hour: 15 * time.Minute,
 	} {
@@ -80,9 +80,9 @@ func TestAHoldRespectsRetryAfterUpToTheCap(t *testing.T) {
 	}
 }
 
-// Otherwise a probe that says nothing about the reason of the hold would be followed by the next
-// one at once.
-func TestAProbeThatMeetsAnotherFaultPostponesTheNextOne(t *testing.T) {
+// Otherwise a probe that met a different fault than the hold's would be followed by the next one
+// immediately.
+func TestProbeThatMeetsAnotherFaultPostponesTheNextOne(t *testing.T) {
 	reportUnreadable := func(permit *permit) {
 		permit.reportVerdict(
 			verdict{action: actionUnknownOutcome, signal: signalSuccess}, newResponse(sink.Unknown, 200), 1,
@@ -161,7 +161,7 @@ func TestProbesOfAFloodAlternateBetweenLanes(t *testing.T) {
 		testkit.AdvanceClock(5 * time.Second)
 		reportDelivered(mustAdmit(t, gate, 0)) // the vendor responds, and refuses the record
 		testkit.AdvanceClock(10 * time.Second)
-		_, _ = gate.admit(1, time.Now().Add(-time.Second)) // lane 1 asks
+		_, _ = gate.admit(1, time.Now().Add(-time.Second)) // lane 1 is waiting
 		if denied := mustDeny(t, gate, 0); denied.wait != batch.Forever {
 			t.Errorf("lane 0: got a wait of %v, want forever", denied.wait)
 		}
@@ -169,7 +169,7 @@ func TestProbesOfAFloodAlternateBetweenLanes(t *testing.T) {
 	})
 }
 
-func TestAHoldBeginsWithItsFirstReason(t *testing.T) {
+func TestHoldBeginsWithItsFirstReason(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newOpenGate(t)
 		first := time.Now()

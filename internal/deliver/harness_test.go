@@ -22,10 +22,10 @@ import (
 	"sluice/internal/sink"
 )
 
-// ledger is the IntentLog and Settler of a test. It keeps what was logged and settled.
+// ledger is the IntentLog and Settler of a test. It records what was logged and settled.
 type ledger struct {
 	mu             sync.Mutex
-	onLogIntent    func() // called before an intent is confirmed; nil: nothing
+	onLogIntent    func() // called before an intent is confirmed; may be nil
 	intentsLogged  int
 	intentsCleared int
 	intents        map[*record.Record]bool
@@ -137,7 +137,7 @@ func startHarness(t *testing.T, s script, change func(*Config)) *harness {
 	return newHarness(t, vendor, vendor, change)
 }
 
-// newAssignment begins the assignment of the records that are dispatched from now on.
+// newAssignment starts the assignment of the records that are dispatched from now on.
 func (h *harness) newAssignment() *offset.Tracker {
 	h.tracker = offset.NewTracker([16]byte{1}, int64(h.dispatched), nil)
 	return h.tracker
@@ -246,7 +246,7 @@ func runInBubble(t *testing.T, f func(*testing.T)) {
 	synctest.Test(t, f)
 }
 
-// holdReason returns why the operation is held according to its status, empty if it is not.
+// holdReason returns the operation's hold reason from its status, or "" if it is not held.
 func (h *harness) holdReason() string {
 	for _, o := range h.obs.Snapshot().Operations {
 		if o.Hold != nil {

@@ -10,8 +10,8 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// A probe that looked for another item in a batch of which only offenders are left would panic.
-func TestABatchWhoseLastItemsAreReleasedResolvesItsOffenders(t *testing.T) {
+// A probe that searched for another item in a batch of which only offenders are left would panic.
+func TestBatchWhoseLastItemsAreReleasedResolvesItsOffenders(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		floodGuard, change := withGuard(nil)
 		h := startHarness(t, nil, change)
@@ -39,8 +39,8 @@ func TestABatchWhoseLastItemsAreReleasedResolvesItsOffenders(t *testing.T) {
 	})
 }
 
-// The lane that failed last lets another waiting lane go first. A lane that has ended would never
-// go.
+// The lane that failed last lets another waiting lane go first. A lane that has ended must
+// not count as waiting, because it would never go.
 func TestNoLaneWaitsForALaneThatHasEnded(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		down := true

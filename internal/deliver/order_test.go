@@ -10,7 +10,7 @@ import (
 	"sluice/internal/sink"
 )
 
-func TestARetryInPlaceKeepsTheOrderOfItsKeyAndDoesNotDelayOtherKeys(t *testing.T) {
+func TestRetryInPlaceKeepsTheOrderOfItsKeyAndDoesNotDelayOtherKeys(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		tries := map[string]int{}
 		h := startHarness(t, func(_ int, items []sink.Item) sink.Response {

@@ -8,7 +8,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// classifyByID responds with these classes for these items, and with delivered for all others.
+// classifyByID responds with the given classes for the given items, and with delivered for all
+// others.
 func classifyByID(class map[string]sink.ResultClass) script {
 	return func(_ int, items []sink.Item) sink.Response {
 		return respondPerItem(items, func(item sink.Item) sink.ResultClass {
@@ -65,7 +66,7 @@ func alwaysRespond(response sink.Response) script {
 	return func(int, []sink.Item) sink.Response { return response }
 }
 
-// acceptUpTo accepts calls of at most so many items.
+// acceptUpTo accepts calls of at most the given number of items.
 func acceptUpTo(most int) script {
 	return func(call int, items []sink.Item) sink.Response {
 		if len(items) > most {

@@ -24,7 +24,7 @@ func withGuard(change func(*Config)) (*guard.Guard, func(*Config)) {
 	}
 }
 
-// rejectingVendor responds with its class for each item until it is repaired.
+// rejectingVendor responds to each item with its class, until it is repaired.
 type rejectingVendor struct {
 	class    sink.ResultClass
 	repaired bool
@@ -48,7 +48,7 @@ func (h *harness) wantFloodHold() {
 	}
 }
 
-func TestAVendorThatRefusesEverythingCostsFewRecordsUntilItIsRepaired(t *testing.T) {
+func TestVendorThatRefusesEverythingCostsFewRecords(t *testing.T) {
 	for _, class := range []sink.ResultClass{sink.Rejected, sink.Retryable} {
 		for _, lanes := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%v in %d lanes", class, lanes), func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestAVendorThatRefusesEverythingCostsFewRecordsUntilItIsRepaired(t *testing
 	}
 }
 
-func TestAFloodIsProbedWithOneItemAtGrowingIntervals(t *testing.T) {
+func TestFloodIsProbedWithOneItemAtGrowingIntervals(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &rejectingVendor{class: sink.Rejected}
 		_, change := withGuard(nil)
@@ -114,12 +114,12 @@ func TestAFloodIsProbedWithOneItemAtGrowingIntervals(t *testing.T) {
 			}
 		}
 		if got := h.vendor.callSizes()[before:]; len(got) < 6 || got[4] != 1 || got[5] != 8 {
-			t.Errorf("after the repair: got calls of %v items, want five of one and then full ones", got)
+			t.Errorf("after the repair: got calls of %v items, want five of 1 and then full ones", got)
 		}
 	})
 }
 
-func TestAnOperatorReleaseResolvesWhatIsInQuarantine(t *testing.T) {
+func TestOperatorReleaseResolvesWhatIsInQuarantine(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &rejectingVendor{class: sink.Rejected}
 		floodGuard, change := withGuard(nil)
@@ -142,7 +142,7 @@ func TestAnOperatorReleaseResolvesWhatIsInQuarantine(t *testing.T) {
 	})
 }
 
-func TestADrainReleasesTheQuarantine(t *testing.T) {
+func TestDrainReleasesTheQuarantine(t *testing.T) {
 	for _, class := range []sink.ResultClass{sink.Rejected, sink.Unknown} {
 		t.Run(class.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
@@ -190,13 +190,13 @@ func TestRefusingExactlyTheMaximumRatioDoesNotTrip(t *testing.T) {
 		h.dispatchRecords(1000, nil)
 		h.closeAndWait()
 		if tripped {
-			t.Error("got the guard tripped, want not")
+			t.Error("got a tripped guard, want it clear")
 		}
 		h.wantOutcomes(map[string]int{"dead rejected": 500, "delivered": 500})
 	})
 }
 
-// A second survey mail is worse than a record that waits.
+// A second survey mail is worse than a record that has to wait.
 func TestQuarantineDoesNotResendUnknownOutcomes(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &rejectingVendor{class: sink.Unknown}
@@ -256,7 +256,7 @@ func rejectWholeBatch(bad func(id string) bool) script {
 	}
 }
 
-func TestNothingOfABatchIsDeadWhenOverAQuarterOfItIsRejected(t *testing.T) {
+func TestNoRecordIsDeadLetteredWhenOverAQuarterOfABatchIsRejected(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		broken := true
 		_, change := withGuard(func(cfg *Config) { cfg.MaxItems = 128 })
@@ -274,11 +274,11 @@ func TestNothingOfABatchIsDeadWhenOverAQuarterOfItIsRejected(t *testing.T) {
 	})
 }
 
-func TestFewOffendersOfABatchAreDead(t *testing.T) {
+func TestFewOffendersOfABatchAreDeadLettered(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		bad := map[string]bool{}
 		for n := range 12 {
-			bad[recordID(n)] = true // all in front, so that the fewest items have passed when the last one is found
+			bad[recordID(n)] = true // at the front, so that few items have passed when the last one is found
 		}
 		_, change := withGuard(func(cfg *Config) { cfg.MaxItems = 128 })
 		h := startHarness(t, rejectWholeBatch(func(id string) bool { return bad[id] }), change)
@@ -291,7 +291,7 @@ func TestFewOffendersOfABatchAreDead(t *testing.T) {
 	})
 }
 
-func TestASmallBatchTripsTheGuardWhenItsSearchIsComplete(t *testing.T) {
+func TestSmallBatchTripsTheGuardOnceItsBisectionIsComplete(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		floodGuard, change := withGuard(nil)
 		h := startHarness(t, rejectWholeBatch(func(string) bool { return true }), change)
@@ -305,7 +305,7 @@ func TestASmallBatchTripsTheGuardWhenItsSearchIsComplete(t *testing.T) {
 	})
 }
 
-func TestAFloodKeepsTheOrderOfEachKey(t *testing.T) {
+func TestFloodKeepsTheOrderOfEachKey(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &rejectingVendor{class: sink.Rejected}
 		_, change := withGuard(func(cfg *Config) { cfg.Concurrency, cfg.RetryInPlace = 2, true })
@@ -331,7 +331,7 @@ func TestAFloodKeepsTheOrderOfEachKey(t *testing.T) {
 	})
 }
 
-func TestTheEndOfWorkReleasesTheQuarantine(t *testing.T) {
+func TestEndOfTheWorkContextReleasesTheQuarantine(t *testing.T) {
 	for _, class := range []sink.ResultClass{sink.Rejected, sink.Unknown} {
 		t.Run(class.String(), func(t *testing.T) {
 			runInBubble(t, func(t *testing.T) {
@@ -347,7 +347,7 @@ func TestTheEndOfWorkReleasesTheQuarantine(t *testing.T) {
 	}
 }
 
-func TestTheAgeOfARecordExcludesFloods(t *testing.T) {
+func TestAgeOfARecordExcludesFloods(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &rejectingVendor{class: sink.Retryable}
 		floodGuard, change := withGuard(func(cfg *Config) { cfg.RetryInPlace, cfg.MaxAge = true, time.Hour })
@@ -359,7 +359,7 @@ func TestTheAgeOfARecordExcludesFloods(t *testing.T) {
 		testkit.AdvanceClock(time.Second)
 		for id, outcome := range h.ledger.outcomes {
 			if outcome.Cause == record.CauseExpired {
-				t.Fatalf("got %s expired, want not", id)
+				t.Fatalf("got %s expired, want it to be retried", id)
 			}
 		}
 		vendor.repaired = true
@@ -370,8 +370,8 @@ func TestTheAgeOfARecordExcludesFloods(t *testing.T) {
 	})
 }
 
-// A lane that checks whether it is finished only before its turn would wait forever.
-func TestALaneEndsWithTheLastDeliveryOfItsBacklog(t *testing.T) {
+// A lane that checked only before its turn whether it is finished would wait forever.
+func TestLaneEndsWithTheLastDeliveryOfItsBacklog(t *testing.T) {
 	t.Run("offenders of a search that is completed after Close", func(t *testing.T) {
 		runInBubble(t, func(t *testing.T) {
 			throttled := newResponse(sink.Throttled, 429)
@@ -384,7 +384,7 @@ func TestALaneEndsWithTheLastDeliveryOfItsBacklog(t *testing.T) {
 				return newResponse(sink.Rejected, 400)
 			}, change)
 			h.dispatchRecords(2, nil)
-			testkit.AdvanceClock(time.Second) // one offender is found, the other waits
+			testkit.AdvanceClock(time.Second) // one offender has been found, the other is waiting
 			h.closeAndWait()
 			h.wantOutcomes(map[string]int{"dead rejected": 2})
 		})

@@ -50,7 +50,7 @@ func TestIntentsAreLoggedBeforeACall(t *testing.T) {
 	})
 }
 
-// A member that lost its partitions without noticing must learn of it from the commit before the
+// A member that has lost its partitions without noticing must learn that from the commit before the
 // call, before the vendor accepts an outdated state.
 func TestOrderedRepeatableOperationsLogIntentsBeforeEachCall(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestOnlyACallThatResolvesTheRecordCountsAsAnAttempt(t *testing.T) {
 	})
 }
 
-func TestTheAttemptOfAnEarlierOwnerCounts(t *testing.T) {
+func TestAttemptOfAnEarlierOwnerCounts(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, acceptAll, deadLetterUnknown)
 		h.dispatchRecords(
@@ -120,8 +120,8 @@ func TestTheAttemptOfAnEarlierOwnerCounts(t *testing.T) {
 	})
 }
 
-// Full jitter makes a single wait meaningless. Only the sum of many shows that they grow.
-func TestTheBackOffOfALaneGrows(t *testing.T) {
+// Full jitter makes a single wait meaningless. Only the sum of many waits shows that they grow.
+func TestBackOffOfALaneGrows(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		down := make([]sink.Response, 12)
 		for i := range down {
@@ -141,7 +141,7 @@ func TestTheBackOffOfALaneGrows(t *testing.T) {
 	})
 }
 
-func TestTheAgeOfARecordExcludesHolds(t *testing.T) {
+func TestAgeOfARecordExcludesHolds(t *testing.T) {
 	slow := newResponse(sink.Throttled, 429)
 	slow.RetryAfter = time.Hour
 	for _, response := range []sink.Response{
@@ -170,8 +170,8 @@ func TestTheAgeOfARecordExcludesHolds(t *testing.T) {
 }
 
 // The vendor omits an item in each response. A lane that matched results to items by position would
-// deliver one too many.
-func TestAnOmittedItemIsNeverDelivered(t *testing.T) {
+// report one delivery too many.
+func TestOmittedItemIsNeverDelivered(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, func(call int, items []sink.Item) sink.Response {
 			response := acceptAll(call, items)
@@ -229,9 +229,9 @@ func TestThrottlingSlowsAllLanesDownForAWhile(t *testing.T) {
 	})
 }
 
-// Otherwise a record to which the vendor never responds would block its lane forever, however the
-// vendor fails.
-func TestABatchThatAloneMakesTheVendorFailIsBisected(t *testing.T) {
+// Otherwise a record to which the vendor never responds would block its lane forever, whatever the
+// kind of failure.
+func TestBatchThatAloneMakesTheVendorFailIsBisected(t *testing.T) {
 	coded := newResponse(sink.Unavailable, 200)
 	coded.MayHaveActed = true
 	for _, tc := range []struct {
@@ -272,7 +272,7 @@ func TestABatchThatAloneMakesTheVendorFailIsBisected(t *testing.T) {
 	}
 }
 
-func TestACallNeverExceedsTheVendorsLimit(t *testing.T) {
+func TestCallNeverExceedsTheVendorsLimit(t *testing.T) {
 	cases := []struct {
 		name       string
 		spec       sink.OperationSpec

@@ -167,7 +167,7 @@ func TestVerdictForProbe(t *testing.T) {
 	}
 }
 
-func TestTheFirstOfTwoResultsForOneItemCounts(t *testing.T) {
+func TestFirstOfTwoResultsForOneItemCounts(t *testing.T) {
 	response := newResponse(sink.Rejected, 400)
 	response.ItemErrors = []sink.ItemError{
 		{Index: 1, Result: sink.Result{Code: "first"}}, {Index: 1, Result: sink.Result{Code: "second"}},

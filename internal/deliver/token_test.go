@@ -22,7 +22,7 @@ func (vendor *tokenVendor) RefreshToken(_ context.Context, used uint64) error {
 	return vendor.refresh(len(vendor.used))
 }
 
-func TestAnExpiredTokenIsRefreshedOnceWithoutAHold(t *testing.T) {
+func TestExpiredTokenIsRefreshedOnceWithoutAHold(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		expired := newResponse(sink.Unauthorized, 401)
 		expired.TokenVersion = 7
@@ -41,7 +41,7 @@ func TestAnExpiredTokenIsRefreshedOnceWithoutAHold(t *testing.T) {
 	})
 }
 
-func TestARefreshedTokenThatIsRefusedHoldsTheOperation(t *testing.T) {
+func TestRefreshedTokenThatIsRefusedHoldsTheOperation(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		no := newResponse(sink.Unauthorized, 403)
 		vendor := &tokenVendor{
@@ -51,8 +51,8 @@ func TestARefreshedTokenThatIsRefusedHoldsTheOperation(t *testing.T) {
 		h.dispatchRecords(8, nil)
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 8})
-		// Refused, then refused with a new token; the same with one item after 5 s; accepted after
-		// 10 s more.
+		// The token is refused, then a new one as well; the same happens to one item after 5 s; the
+		// item is accepted after 10 s more.
 		h.wantCallSizes(8, 8, 1, 1, 1, 7)
 		if len(vendor.used) != 2 || time.Since(h.began).Truncate(time.Second) != 15*time.Second {
 			t.Errorf("got %d refreshes in %v, want 2 in 15 s", len(vendor.used), time.Since(h.began))
@@ -60,7 +60,7 @@ func TestARefreshedTokenThatIsRefusedHoldsTheOperation(t *testing.T) {
 	})
 }
 
-func TestATokenRefreshThatIsCutOffDoesNotHoldTheOperation(t *testing.T) {
+func TestCanceledTokenRefreshDoesNotHoldTheOperation(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		vendor := &tokenVendor{fakeVendor: fakeVendor{script: alwaysRespond(newResponse(sink.Unauthorized, 401))}}
 		h := newHarness(t, vendor, &vendor.fakeVendor, nil)
@@ -92,7 +92,7 @@ func (vendor *tokenProbeVendor) Probe(context.Context) sink.Response {
 	return newResponse(sink.Delivered, 200)
 }
 
-func TestTheHarmlessCallRefreshesTheTokenToo(t *testing.T) {
+func TestHarmlessCallRefreshesTheTokenToo(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		down := newResponse(sink.Unavailable, 503)
 		vendor := &tokenProbeVendor{
@@ -116,7 +116,7 @@ func TestTheHarmlessCallRefreshesTheTokenToo(t *testing.T) {
 	})
 }
 
-func TestAFailedTokenRefreshHoldsTheOperationByItsClass(t *testing.T) {
+func TestFailedTokenRefreshHoldsTheOperationByItsClass(t *testing.T) {
 	cases := []struct {
 		name   string
 		err    error

@@ -30,7 +30,7 @@ func refusedResult(rec *record.Record) guard.Result {
 	return guard.Result{Record: rec, Cause: record.CauseRejected, Code: "E1"}
 }
 
-// recordOneByOne reports n records without a key, from an offset on.
+// recordOneByOne reports the results of n records without a key, starting at an offset.
 func recordOneByOne(floodGuard *guard.Guard, from, n int, result func(*record.Record) guard.Result) {
 	for i := range n {
 		floodGuard.RecordResults(operationName, []guard.Result{result(recordAtOffset(from + i))})
@@ -43,9 +43,9 @@ func newTrippedGuard() *guard.Guard {
 	return floodGuard
 }
 
-// The model is a list of the latest result of each key, the oldest first, whose last elements are
-// the window.
-func TestTheGuardTripsWhenTheRefusedShareExceedsTheRatioAndNotBefore(t *testing.T) {
+// The model is a list with the latest result of each key, oldest first, whose last elements are the
+// window.
+func TestGuardTripsOnlyWhenTheRefusedRatioExceedsTheMaximum(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		window := rapid.IntRange(20, 40).Draw(t, "window")
 		ratio := rapid.SampledFrom([]float64{0.01, 0.29, 0.5, 0.9}).Draw(t, "ratio")
@@ -87,7 +87,7 @@ func TestTheGuardTripsWhenTheRefusedShareExceedsTheRatioAndNotBefore(t *testing.
 	})
 }
 
-func TestARecordThatIsRefusedRepeatedlyCountsOnce(t *testing.T) {
+func TestRecordThatIsRefusedRepeatedlyCountsOnce(t *testing.T) {
 	for name, rec := range map[string]*record.Record{
 		"by its key": recordWithKey("k"), "by its origin": recordAtOffset(7),
 	} {
@@ -102,7 +102,7 @@ func TestARecordThatIsRefusedRepeatedlyCountsOnce(t *testing.T) {
 	}
 }
 
-func TestAnEmptyKeyCountsAsAKey(t *testing.T) {
+func TestEmptyKeyCountsAsAKey(t *testing.T) {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
 	for i := range 1000 {
 		rec := recordAtOffset(i)
@@ -113,7 +113,7 @@ func TestAnEmptyKeyCountsAsAKey(t *testing.T) {
 	}
 }
 
-func TestTheResultsOfACallAreCountedTogether(t *testing.T) {
+func TestResultsOfACallAreCountedTogether(t *testing.T) {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	var call []guard.Result
 	for i := range 100 {
@@ -124,7 +124,7 @@ func TestTheResultsOfACallAreCountedTogether(t *testing.T) {
 	}
 }
 
-func TestTheGuardIsNotTripped(t *testing.T) {
+func TestGuardIsNotTripped(t *testing.T) {
 	for name, floodGuard := range map[string]*guard.Guard{
 		"no guard":                  nil,
 		"maximum ratio of 1":        guard.NewGuard(guard.Config{MaxRatio: 1, Window: 20}),
@@ -175,7 +175,7 @@ func newReleasedGuard() *guard.Guard {
 	return floodGuard
 }
 
-func TestFiveAcceptedInARowClearTheGuard(t *testing.T) {
+func TestFiveConsecutiveAcceptedRecordsClearTheGuard(t *testing.T) {
 	floodGuard := newTrippedGuard()
 	recordOneByOne(floodGuard, 100, 4, acceptedResult)
 	recordOneByOne(floodGuard, 200, 1, refusedResult)
@@ -193,7 +193,7 @@ func TestFiveAcceptedInARowClearTheGuard(t *testing.T) {
 	}
 }
 
-func TestARefusalInTheSameCallRestartsTheRow(t *testing.T) {
+func TestRefusalInTheSameCallRestartsTheCount(t *testing.T) {
 	floodGuard := newTrippedGuard()
 	recordOneByOne(floodGuard, 100, 4, acceptedResult)
 	floodGuard.RecordResults(
@@ -204,9 +204,9 @@ func TestARefusalInTheSameCallRestartsTheRow(t *testing.T) {
 	}
 }
 
-// Otherwise, when everything of one operation is refused, the probes of another one would clear the
+// Otherwise, if everything of one operation is refused, the probes of another one would clear the
 // guard each time, and the topic would end up in the dead-letter topic.
-func TestAnotherOperationClearsTheGuardByTheShareOnly(t *testing.T) {
+func TestAnotherOperationClearsTheGuardOnlyByTheRatio(t *testing.T) {
 	floodGuard := newTrippedGuard()
 	for i := range 19 {
 		floodGuard.RecordResults("vendor.other", []guard.Result{acceptedResult(recordAtOffset(100 + i))})
@@ -219,7 +219,7 @@ func TestAnotherOperationClearsTheGuardByTheShareOnly(t *testing.T) {
 	}
 }
 
-func TestTheLatestResultOfARecordCounts(t *testing.T) {
+func TestLatestResultOfARecordCounts(t *testing.T) {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.9, Window: 200})
 	recordOneByOne(floodGuard, 0, 20, refusedResult)
 	recordOneByOne(floodGuard, 0, 1, acceptedResult)
@@ -232,7 +232,7 @@ func TestTheLatestResultOfARecordCounts(t *testing.T) {
 	}
 }
 
-func TestAForcedTripIsNotClearedByTheShare(t *testing.T) {
+func TestForcedTripIsNotClearedByTheRatio(t *testing.T) {
 	floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.5, Window: 200})
 	recordOneByOne(floodGuard, 0, 100, acceptedResult)
 	floodGuard.Trip(operationName, []guard.Result{refusedResult(recordAtOffset(200))})

@@ -299,7 +299,7 @@ func TestMissingSourceTopicIsReportedAndNothingIsCreated(t *testing.T) {
 	}
 }
 
-func TestConcurrentCreationOfATopicIsNoError(t *testing.T) {
+func TestConcurrentCreationOfATopicIsNotAnError(t *testing.T) {
 	cluster, adm := newCluster(t)
 	cfg := testConfig()
 	cfg.Pipelines = cfg.Pipelines[:1]
@@ -314,7 +314,7 @@ func TestConcurrentCreationOfATopicIsNoError(t *testing.T) {
 	}
 }
 
-func TestConcurrentAdditionOfPartitionsIsNoError(t *testing.T) {
+func TestConcurrentAdditionOfPartitionsIsNotAnError(t *testing.T) {
 	cluster, adm := newCluster(t)
 	createTestTopic(t, adm, "purchases", 2, nil)
 	createTestTopic(t, adm, "other", 1, nil)
@@ -375,7 +375,7 @@ func TestUnreachableClusterIsNotAnUnfitTopic(t *testing.T) {
 	}
 }
 
-func TestLeftoversAreTopicsThatTheConfigurationLacks(t *testing.T) {
+func TestLeftoversAreTopicsThatTheConfigurationDoesNotRequire(t *testing.T) {
 	_, adm := newCluster(t)
 	for _, name := range []string{
 		// Required.

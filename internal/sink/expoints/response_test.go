@@ -164,7 +164,7 @@ func TestHTMLPageIsNeverADelivery(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsKept(t *testing.T) {
+func TestRetryAfterIsPartOfTheResponse(t *testing.T) {
 	for _, status := range []int{429, 503} {
 		exchange := vendorhttp.Exchange{Status: status, Header: http.Header{"Retry-After": {"7"}}}
 		if got := parseResponse(exchange, 1).RetryAfter; got != 7*time.Second {

@@ -217,7 +217,7 @@ func TestStatusAndCodeDecideTheResultClass(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsKept(t *testing.T) {
+func TestRetryAfterIsPartOfTheResponse(t *testing.T) {
 	exchange := newExchange(429, ``)
 	exchange.Header.Set("Retry-After", "7")
 	response := newTestOperation(t, Default()).parseResponse(exchange, itemsWithIDs("a"))
