@@ -75,12 +75,12 @@ func TestUnhealthyOnlyIfARecordIsStuckWithoutAHold(t *testing.T) {
 		healthy bool
 	}{
 		{"nothing is held", func(*observe.Pipeline) {}, false},
-		{"a hold that was released", func(p *observe.Pipeline) { p.SetHold("", "registry"); p.SetHold("", "") }, false},
-		{"a closed breaker", func(p *observe.Pipeline) { p.SetBreakerState("crmcom.purchases", "closed") }, false},
-		{"the pipeline is held", func(p *observe.Pipeline) { p.SetHold("", "registry") }, true},
-		{"an operation is held", func(p *observe.Pipeline) { p.SetHold("crmcom.purchases", "unauthorized") }, true},
-		{"a breaker is open", func(p *observe.Pipeline) { p.SetBreakerState("crmcom.purchases", "open") }, true},
-		{"a breaker is half open", func(p *observe.Pipeline) { p.SetBreakerState("crmcom.purchases", "half-open") }, true},
+		{"a hold that was released", func(pipeline *observe.Pipeline) { pipeline.SetHold("", "registry"); pipeline.SetHold("", "") }, false},
+		{"a closed breaker", func(pipeline *observe.Pipeline) { pipeline.SetBreakerState("crmcom.purchases", "closed") }, false},
+		{"the pipeline is held", func(pipeline *observe.Pipeline) { pipeline.SetHold("", "registry") }, true},
+		{"an operation is held", func(pipeline *observe.Pipeline) { pipeline.SetHold("crmcom.purchases", "unauthorized") }, true},
+		{"a breaker is open", func(pipeline *observe.Pipeline) { pipeline.SetBreakerState("crmcom.purchases", "open") }, true},
+		{"a breaker is half open", func(pipeline *observe.Pipeline) { pipeline.SetBreakerState("crmcom.purchases", "half-open") }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -35,19 +35,19 @@ type field struct {
 }
 
 // fieldsOf lists a struct's keys in their order, with those of embedded structs in place.
-func fieldsOf(v reflect.Value) []field {
-	v = reflect.Indirect(v)
+func fieldsOf(value reflect.Value) []field {
+	value = reflect.Indirect(value)
 	var fields []field
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
+	for i := range value.NumField() {
+		f := value.Type().Field(i)
 		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		switch {
 		case f.Anonymous:
-			fields = append(fields, fieldsOf(v.Field(i))...)
+			fields = append(fields, fieldsOf(value.Field(i))...)
 		case key == "" || key == "-" || !f.IsExported():
 		default:
 			fields = append(fields, field{
-				key: key, value: v.Field(i), allow: f.Tag.Get("allow"), doc: f.Tag.Get("doc"),
+				key: key, value: value.Field(i), allow: f.Tag.Get("allow"), doc: f.Tag.Get("doc"),
 				secret: f.Type == reflect.TypeFor[Secret](), scalar: f.Tag.Get("scalar") == "true",
 				required: f.Tag.Get("required") == "true",
 			})
@@ -57,27 +57,27 @@ func fieldsOf(v reflect.Value) []field {
 }
 
 // decodeSection sets fields from a mapping. A missing or empty section keeps the defaults.
-func (d *decoder) decodeSection(n *yaml.Node, fields []field, path string) {
-	n = resolveAlias(n)
-	if isNullNode(n) {
-		d.noteDefaults(fields, path, nodeLine(n))
+func (d *decoder) decodeSection(node *yaml.Node, fields []field, path string) {
+	node = resolveAlias(node)
+	if isNullNode(node) {
+		d.noteDefaults(fields, path, nodeLine(node))
 		return
 	}
-	d.violations.notePlace(path, n.Line, "")
-	if one := slices.IndexFunc(fields, func(f field) bool { return f.scalar }); one >= 0 && n.Kind == yaml.ScalarNode {
-		d.decodeValue(n, fields[one], path)
+	d.violations.notePlace(path, node.Line, "")
+	if one := slices.IndexFunc(fields, func(dest field) bool { return dest.scalar }); one >= 0 && node.Kind == yaml.ScalarNode {
+		d.decodeValue(node, fields[one], path)
 		return
 	}
-	if n.Kind != yaml.MappingNode {
-		d.violations.Add(path, "must be a mapping, not %s", nodeKindName(n))
+	if node.Kind != yaml.MappingNode {
+		d.violations.Add(path, "must be a mapping, not %s", nodeKindName(node))
 		return
 	}
 	keys := make([]string, len(fields))
 	for i, f := range fields {
 		keys[i] = f.key
 	}
-	for key, value := range d.mappingPairs(n, path) {
-		at := slices.IndexFunc(fields, func(f field) bool { return f.key == key.Value })
+	for key, value := range d.mappingPairs(node, path) {
+		at := slices.IndexFunc(fields, func(dest field) bool { return dest.key == key.Value })
 		if at < 0 {
 			d.reportUnknownKey(key, path, keys)
 			continue
@@ -85,7 +85,7 @@ func (d *decoder) decodeSection(n *yaml.Node, fields []field, path string) {
 		d.decodeValue(value, fields[at], joinPath(path, key.Value))
 		fields[at].value = reflect.Value{}
 	}
-	d.noteDefaults(slices.DeleteFunc(fields, func(f field) bool { return !f.value.IsValid() }), path, n.Line)
+	d.noteDefaults(slices.DeleteFunc(fields, func(dest field) bool { return !dest.value.IsValid() }), path, node.Line)
 }
 
 // reportUnknownKey does not report the value, because a misspelled key may have a secret.
@@ -97,22 +97,22 @@ func (d *decoder) reportUnknownKey(key *yaml.Node, path string, known []string) 
 
 // mappingPairs iterates over a mapping's keys and values. It reports repeated keys and yields only
 // their first occurrence.
-func (d *decoder) mappingPairs(n *yaml.Node, path string) func(func(key, value *yaml.Node) bool) {
+func (d *decoder) mappingPairs(node *yaml.Node, path string) func(func(key, value *yaml.Node) bool) {
 	return func(yield func(key, value *yaml.Node) bool) {
 		seen := map[string]bool{}
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			key, full := resolveAlias(n.Content[i]), joinPath(path, printable(n.Content[i].Value))
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			key, full := resolveAlias(node.Content[i]), joinPath(path, printable(node.Content[i].Value))
 			switch {
 			case key.Kind != yaml.ScalarNode:
 				d.violations.Add(path, "must have strings as keys, not %s", nodeKindName(key))
 				continue
 			case seen[key.Value]:
-				d.violations.notePlace(full, n.Content[i].Line, "")
+				d.violations.notePlace(full, node.Content[i].Line, "")
 				d.violations.Add(full, "must not be repeated")
 				continue
 			}
 			seen[key.Value] = true
-			if !yield(key, n.Content[i+1]) {
+			if !yield(key, node.Content[i+1]) {
 				return
 			}
 		}
@@ -138,110 +138,110 @@ func (d *decoder) noteDefaults(fields []field, path string, line int) {
 }
 
 // decodeValue sets the value of one key.
-func (d *decoder) decodeValue(n *yaml.Node, f field, path string) {
-	line := n.Line
-	n = resolveAlias(n)
+func (d *decoder) decodeValue(node *yaml.Node, dest field, path string) {
+	line := node.Line
+	node = resolveAlias(node)
 	switch {
-	case isYAMLNode(f.value):
-		f.value.Set(reflect.ValueOf(*n))
-	case isTextUnmarshaler(f.value):
-		d.decodeScalar(n, f, path, line)
-	case f.value.Kind() == reflect.Struct:
-		d.decodeSection(n, fieldsOf(f.value), path)
-	case isNullNode(n):
-		d.noteDefaults([]field{f}, parentPath(path), line)
-	case f.value.Kind() == reflect.Map:
-		d.decodeMap(n, f, path)
-	case f.value.Kind() == reflect.Slice:
-		d.decodeList(n, f, path)
+	case isYAMLNode(dest.value):
+		dest.value.Set(reflect.ValueOf(*node))
+	case isTextUnmarshaler(dest.value):
+		d.decodeScalar(node, dest, path, line)
+	case dest.value.Kind() == reflect.Struct:
+		d.decodeSection(node, fieldsOf(dest.value), path)
+	case isNullNode(node):
+		d.noteDefaults([]field{dest}, parentPath(path), line)
+	case dest.value.Kind() == reflect.Map:
+		d.decodeMap(node, dest, path)
+	case dest.value.Kind() == reflect.Slice:
+		d.decodeList(node, dest, path)
 	default:
-		d.decodeScalar(n, f, path, line)
+		d.decodeScalar(node, dest, path, line)
 	}
 }
 
 // decodeMap sets a map. Its entries override the default ones.
-func (d *decoder) decodeMap(n *yaml.Node, f field, path string) {
-	d.violations.notePlace(path, n.Line, "")
-	if n.Kind != yaml.MappingNode {
-		d.violations.Add(path, "must be a mapping, not %s", nodeKindName(n))
+func (d *decoder) decodeMap(node *yaml.Node, dest field, path string) {
+	d.violations.notePlace(path, node.Line, "")
+	if node.Kind != yaml.MappingNode {
+		d.violations.Add(path, "must be a mapping, not %s", nodeKindName(node))
 		return
 	}
-	if f.value.IsNil() {
-		f.value.Set(reflect.MakeMap(f.value.Type()))
+	if dest.value.IsNil() {
+		dest.value.Set(reflect.MakeMap(dest.value.Type()))
 	}
-	for key, value := range d.mappingPairs(n, path) {
-		entry := f
-		entry.value = reflect.New(f.value.Type().Elem()).Elem()
+	for key, value := range d.mappingPairs(node, path) {
+		entry := dest
+		entry.value = reflect.New(dest.value.Type().Elem()).Elem()
 		d.decodeValue(value, entry, joinPath(path, printable(key.Value)))
-		f.value.SetMapIndex(reflect.ValueOf(key.Value).Convert(f.value.Type().Key()), entry.value)
+		dest.value.SetMapIndex(reflect.ValueOf(key.Value).Convert(dest.value.Type().Key()), entry.value)
 	}
 }
 
 // decodeList sets a slice, replacing the default one.
-func (d *decoder) decodeList(n *yaml.Node, f field, path string) {
-	d.violations.notePlace(path, n.Line, "")
-	if n.Kind != yaml.SequenceNode {
-		d.violations.Add(path, "must be a list such as [a, b], not %s", nodeKindName(n))
+func (d *decoder) decodeList(node *yaml.Node, dest field, path string) {
+	d.violations.notePlace(path, node.Line, "")
+	if node.Kind != yaml.SequenceNode {
+		d.violations.Add(path, "must be a list such as [a, b], not %s", nodeKindName(node))
 		return
 	}
-	f.value.Set(reflect.MakeSlice(f.value.Type(), len(n.Content), len(n.Content)))
-	for i, item := range n.Content {
-		entry := f
-		entry.value = f.value.Index(i)
+	dest.value.Set(reflect.MakeSlice(dest.value.Type(), len(node.Content), len(node.Content)))
+	for i, item := range node.Content {
+		entry := dest
+		entry.value = dest.value.Index(i)
 		d.decodeValue(item, entry, fmt.Sprintf("%s[%d]", path, i))
 	}
 }
 
 // decodeScalar sets a string, number, boolean, duration or size.
-func (d *decoder) decodeScalar(n *yaml.Node, f field, path string, line int) {
-	if isNullNode(n) {
-		d.noteDefaults([]field{f}, parentPath(path), line)
+func (d *decoder) decodeScalar(node *yaml.Node, dest field, path string, line int) {
+	if isNullNode(node) {
+		d.noteDefaults([]field{dest}, parentPath(path), line)
 		return
 	}
-	if n.Kind != yaml.ScalarNode {
+	if node.Kind != yaml.ScalarNode {
 		d.violations.notePlace(path, line, "")
-		d.violations.Add(path, "must be a single value, not %s", nodeKindName(n))
+		d.violations.Add(path, "must be a single value, not %s", nodeKindName(node))
 		return
 	}
-	show := printable(n.Value)
-	if f.secret {
+	show := printable(node.Value)
+	if dest.secret {
 		show = hiddenText
 	}
 	d.violations.notePlace(path, line, show)
-	text, referred, err := expandReferences(n.Value, d.env)
+	text, referred, err := expandReferences(node.Value, d.env)
 	if err != nil {
 		d.unresolvedRefs = append(d.unresolvedRefs, unresolvedRef{joinPath(d.violations.prefix, path), err.Error()})
 		return
 	}
-	if referred || f.secret {
+	if referred || dest.secret {
 		d.violations.hideValue(text)
 	}
-	if err := setValue(f.value, text, f.allow); err != nil {
+	if err := setValue(dest.value, text, dest.allow); err != nil {
 		d.violations.Add(path, "%s", err)
 	}
 }
 
 // resolveAlias returns the node that an alias refers to.
-func resolveAlias(n *yaml.Node) *yaml.Node {
-	if n != nil && n.Kind == yaml.AliasNode {
-		return n.Alias
+func resolveAlias(node *yaml.Node) *yaml.Node {
+	if node != nil && node.Kind == yaml.AliasNode {
+		return node.Alias
 	}
-	return n
+	return node
 }
 
-func isNullNode(n *yaml.Node) bool {
-	return n == nil || n.IsZero() || n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
+func isNullNode(node *yaml.Node) bool {
+	return node == nil || node.IsZero() || node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null"
 }
 
-func nodeLine(n *yaml.Node) int {
-	if n == nil {
+func nodeLine(node *yaml.Node) int {
+	if node == nil {
 		return 0
 	}
-	return n.Line
+	return node.Line
 }
 
-func nodeKindName(n *yaml.Node) string {
-	switch n.Kind {
+func nodeKindName(node *yaml.Node) string {
+	switch node.Kind {
 	case yaml.MappingNode:
 		return "a mapping"
 	case yaml.SequenceNode:
@@ -251,8 +251,8 @@ func nodeKindName(n *yaml.Node) string {
 	}
 }
 
-func isYAMLNode(v reflect.Value) bool { return v.Type() == reflect.TypeFor[yaml.Node]() }
+func isYAMLNode(value reflect.Value) bool { return value.Type() == reflect.TypeFor[yaml.Node]() }
 
-func isTextUnmarshaler(v reflect.Value) bool {
-	return v.CanAddr() && v.Addr().Type().Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+func isTextUnmarshaler(value reflect.Value) bool {
+	return value.CanAddr() && value.Addr().Type().Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }

@@ -17,8 +17,8 @@ var (
 
 // DelayName formats a delay as in a retry topic's name: 10s, 1m, 1m30s, 1h. Different delays have
 // different names.
-func DelayName(d time.Duration) string {
-	s := d.String()
+func DelayName(delay time.Duration) string {
+	s := delay.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
 	}
@@ -46,10 +46,10 @@ func ParkedTopic(name, pipeline string) string { return GroupName(name, pipeline
 func DeadLetterTopic(name, pipeline string) string { return GroupName(name, pipeline) + ".dlq" }
 
 // derivedTopics returns all topics that a pipeline writes.
-func derivedTopics(name string, p *Pipeline) []string {
-	topics := []string{DeadLetterTopic(name, p.Name), ParkedTopic(name, p.Name)}
-	for _, d := range p.Retry.Delays {
-		topics = append(topics, RetryTopic(name, p.Name, d))
+func derivedTopics(name string, pipeline *Pipeline) []string {
+	topics := []string{DeadLetterTopic(name, pipeline.Name), ParkedTopic(name, pipeline.Name)}
+	for _, d := range pipeline.Retry.Delays {
+		topics = append(topics, RetryTopic(name, pipeline.Name, d))
 	}
 	return topics
 }

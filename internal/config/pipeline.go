@@ -195,7 +195,7 @@ func defaultPipelines(vendors map[string]VendorType) []defaultPipeline {
 }
 
 func addDefaultOperation(pipelines []defaultPipeline, operation OperationSpec) []defaultPipeline {
-	i := slices.IndexFunc(pipelines, func(p defaultPipeline) bool { return p.name == operation.DefaultPipeline })
+	i := slices.IndexFunc(pipelines, func(pipeline defaultPipeline) bool { return pipeline.name == operation.DefaultPipeline })
 	if i < 0 {
 		i = len(pipelines)
 		pipelines = append(pipelines, defaultPipeline{name: operation.DefaultPipeline, ordering: OrderingNone})

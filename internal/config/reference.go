@@ -64,9 +64,9 @@ func writeVendor(b *strings.Builder, name string, kind VendorType) {
 	}
 }
 
-func writeTable(b *strings.Builder, prefix string, v reflect.Value) {
+func writeTable(b *strings.Builder, prefix string, value reflect.Value) {
 	b.WriteString("| key | default | allowed | meaning |\n| --- | --- | --- | --- |\n")
-	writeRows(b, prefix, fieldsOf(v))
+	writeRows(b, prefix, fieldsOf(value))
 }
 
 func writeRows(b *strings.Builder, prefix string, fields []field) {
@@ -85,13 +85,13 @@ func writeRows(b *strings.Builder, prefix string, fields []field) {
 	}
 }
 
-func isCollection(f field) bool {
-	return f.value.Kind() == reflect.Slice || f.value.Kind() == reflect.Map
+func isCollection(dest field) bool {
+	return dest.value.Kind() == reflect.Slice || dest.value.Kind() == reflect.Map
 }
 
 // allowedForField describes what a field accepts, from its tag or else its type.
-func allowedForField(f field) string {
-	t, prefix := f.value.Type(), ""
+func allowedForField(dest field) string {
+	t, prefix := dest.value.Type(), ""
 	switch t.Kind() {
 	case reflect.Slice:
 		prefix, t = "list: ", t.Elem()
@@ -99,9 +99,9 @@ func allowedForField(f field) string {
 		prefix, t = "mapping: ", t.Elem()
 	}
 	switch {
-	case f.allow != "":
-		return prefix + describeAllowed(f.allow)
-	case f.secret:
+	case dest.allow != "":
+		return prefix + describeAllowed(dest.allow)
+	case dest.secret:
 		return prefix + "text (secret)"
 	case t == reflect.TypeFor[time.Duration]():
 		return prefix + "duration"

@@ -18,17 +18,17 @@ type resolver struct {
 }
 
 // decodePipelines decodes the section, or returns the default pipelines if there is none.
-func (r *resolver) decodePipelines(n *yaml.Node, connector string) []Pipeline {
-	if isNullNode(n) {
+func (r *resolver) decodePipelines(node *yaml.Node, connector string) []Pipeline {
+	if isNullNode(node) {
 		return r.defaultPipelines(connector)
 	}
-	r.violations.notePlace("pipelines", n.Line, "")
-	if n.Kind != yaml.MappingNode || len(n.Content) == 0 {
+	r.violations.notePlace("pipelines", node.Line, "")
+	if node.Kind != yaml.MappingNode || len(node.Content) == 0 {
 		r.violations.Add("pipelines", "must be a mapping with at least one pipeline, or be omitted")
 		return nil
 	}
 	var pipelines []Pipeline
-	for key, value := range r.mappingPairs(n, "pipelines") {
+	for key, value := range r.mappingPairs(node, "pipelines") {
 		path := joinPath("pipelines", printable(key.Value))
 		r.violations.notePlace(path, key.Line, "")
 		if !pipelineName.MatchString(key.Value) {
@@ -54,7 +54,7 @@ func (r *resolver) defaultPipelines(connector string) []Pipeline {
 	return pipelines
 }
 
-func (r *resolver) decodePipeline(name string, n *yaml.Node, path, connector string) Pipeline {
+func (r *resolver) decodePipeline(name string, node *yaml.Node, path, connector string) Pipeline {
 	p := DefaultPipeline(name)
 	p.ConsumerGroup = GroupName(connector, name)
 	var inherited []string
@@ -63,7 +63,7 @@ func (r *resolver) decodePipeline(name string, n *yaml.Node, path, connector str
 			p.Ordering, inherited = d.ordering, d.events
 		}
 	}
-	r.decodeSection(n, fieldsOf(reflect.ValueOf(&p)), path)
+	r.decodeSection(node, fieldsOf(reflect.ValueOf(&p)), path)
 	if p.Events == nil {
 		p.Events = map[string]Target{}
 		for _, event := range inherited {
@@ -85,7 +85,7 @@ func (r *resolver) acceptingAccounts(event string) []*account {
 	var accepting []*account
 	for _, name := range slices.Sorted(maps.Keys(r.accounts)) {
 		a := r.accounts[name]
-		if a != nil && slices.ContainsFunc(a.operations, func(o OperationSpec) bool { return o.Event == event }) {
+		if a != nil && slices.ContainsFunc(a.operations, func(spec OperationSpec) bool { return spec.Event == event }) {
 			accepting = append(accepting, a)
 		}
 	}
@@ -93,24 +93,24 @@ func (r *resolver) acceptingAccounts(event string) []*account {
 }
 
 // resolveRoutes resolves the events of a pipeline in the order of their names.
-func (r *resolver) resolveRoutes(p *Pipeline, path string) []Route {
-	if len(p.Events) == 0 {
+func (r *resolver) resolveRoutes(pipeline *Pipeline, path string) []Route {
+	if len(pipeline.Events) == 0 {
 		r.violations.Add(path, "must name at least one event that an account in vendors accepts")
 	}
 	var routes []Route
-	for _, key := range slices.Sorted(maps.Keys(p.Events)) {
+	for _, key := range slices.Sorted(maps.Keys(pipeline.Events)) {
 		at := joinPath(path, printable(key))
 		event, ok := r.resolveEvent(key, at)
 		if !ok {
 			continue
 		}
-		if slices.ContainsFunc(routes, func(o Route) bool { return o.Event == event }) {
+		if slices.ContainsFunc(routes, func(route Route) bool { return route.Event == event }) {
 			r.violations.Add(at, "must not be repeated (by its short and its full name)")
 			continue
 		}
-		if a, o, ok := r.resolveOperation(event, p.Events[key].Operation, at); ok {
+		if a, o, ok := r.resolveOperation(event, pipeline.Events[key].Operation, at); ok {
 			a.used = true
-			routes = append(routes, newRoute(p, a, o))
+			routes = append(routes, newRoute(pipeline, a, o))
 		}
 	}
 	return routes
@@ -156,7 +156,7 @@ func (r *resolver) resolveOperation(event, name, path string) (*account, Operati
 	accepting := r.acceptingAccounts(event)
 	at := 0
 	if len(accepting) > 1 {
-		at = slices.IndexFunc(accepting, func(a *account) bool { return a.Name == a.Type })
+		at = slices.IndexFunc(accepting, func(acc *account) bool { return acc.Name == acc.Type })
 	}
 	if len(accepting) == 0 {
 		r.violations.Add(path, "no account in vendors accepts %s", event)
@@ -171,7 +171,7 @@ func (r *resolver) resolveOperation(event, name, path string) (*account, Operati
 		return nil, OperationSpec{}, false
 	}
 	a := accepting[at]
-	o := a.operations[slices.IndexFunc(a.operations, func(o OperationSpec) bool { return o.Event == event })]
+	o := a.operations[slices.IndexFunc(a.operations, func(spec OperationSpec) bool { return spec.Event == event })]
 	return a, o, true
 }
 
@@ -201,11 +201,11 @@ func (r *resolver) resolveNamedOperation(event, name, path string) (*account, Op
 }
 
 // newRoute applies the pipeline's settings to the operation's defaults.
-func newRoute(p *Pipeline, a *account, o OperationSpec) Route {
-	items := min(cmp.Or(p.Batch.MaxItems, o.DefaultItems, o.MaxItems), o.MaxItems)
-	r := Route{Event: o.Event, Account: a.Name, Operation: o.Name, MaxItems: items, Repeatable: o.Repeatable}
-	if !o.Repeatable {
-		r.Unknown = unknownPolicyFor(p.Unknown, o.Unknown)
+func newRoute(pipeline *Pipeline, acc *account, spec OperationSpec) Route {
+	items := min(cmp.Or(pipeline.Batch.MaxItems, spec.DefaultItems, spec.MaxItems), spec.MaxItems)
+	r := Route{Event: spec.Event, Account: acc.Name, Operation: spec.Name, MaxItems: items, Repeatable: spec.Repeatable}
+	if !spec.Repeatable {
+		r.Unknown = unknownPolicyFor(pipeline.Unknown, spec.Unknown)
 	}
 	return r
 }

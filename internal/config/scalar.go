@@ -22,10 +22,10 @@ var errDuration = errors.New("must be a duration such as 250ms, 10s, 1m30s or 24
 
 // setValue sets a value from its text and checks it against its allow tag. The error states what is
 // allowed.
-func setValue(v reflect.Value, text, allow string) error {
-	err := parseInto(v, text)
+func setValue(value reflect.Value, text, allow string) error {
+	err := parseInto(value, text)
 	if err == nil {
-		return checkAllowed(allow, v, text)
+		return checkAllowed(allow, value, text)
 	}
 	if strings.Contains(allow, "..") {
 		return fmt.Errorf("%w; allowed: %s", err, describeAllowed(allow))
@@ -34,53 +34,53 @@ func setValue(v reflect.Value, text, allow string) error {
 }
 
 // parseInto sets a value from its text. The error states what is allowed.
-func parseInto(v reflect.Value, text string) error {
-	if isTextUnmarshaler(v) {
-		if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+func parseInto(value reflect.Value, text string) error {
+	if isTextUnmarshaler(value) {
+		if u, ok := value.Addr().Interface().(encoding.TextUnmarshaler); ok {
 			return u.UnmarshalText([]byte(text))
 		}
 	}
-	if v.Type() == reflect.TypeFor[time.Duration]() {
+	if value.Type() == reflect.TypeFor[time.Duration]() {
 		d, err := time.ParseDuration(text)
 		if err != nil {
 			return errDuration
 		}
-		v.SetInt(int64(d))
+		value.SetInt(int64(d))
 		return nil
 	}
-	return parseIntoKind(v, text)
+	return parseIntoKind(value, text)
 }
 
-func parseIntoKind(v reflect.Value, text string) error {
-	switch v.Kind() {
+func parseIntoKind(value reflect.Value, text string) error {
+	switch value.Kind() {
 	case reflect.String:
-		v.SetString(text)
+		value.SetString(text)
 	case reflect.Bool:
 		if text != "true" && text != "false" {
 			return errors.New("must be true or false")
 		}
-		v.SetBool(text == "true")
+		value.SetBool(text == "true")
 	case reflect.Int, reflect.Int16, reflect.Int32, reflect.Int64:
-		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
+		n, err := strconv.ParseInt(text, 10, value.Type().Bits())
 		if err != nil {
 			return errors.New("must be a whole number")
 		}
-		v.SetInt(n)
+		value.SetInt(n)
 	case reflect.Float64:
 		x, err := strconv.ParseFloat(text, 64)
 		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
 			return errors.New("must be a number")
 		}
-		v.SetFloat(x)
+		value.SetFloat(x)
 	default:
-		return fmt.Errorf("cannot be set from a file (its type is %s)", v.Type())
+		return fmt.Errorf("cannot be set from a file (its type is %s)", value.Type())
 	}
 	return nil
 }
 
 // formatValue returns a value as it would be written in the file.
-func formatValue(v reflect.Value) string {
-	switch x := v.Interface().(type) {
+func formatValue(value reflect.Value) string {
+	switch x := value.Interface().(type) {
 	case time.Duration:
 		return DelayName(x)
 	case encoding.TextMarshaler:
@@ -90,24 +90,24 @@ func formatValue(v reflect.Value) string {
 		}
 		return string(text)
 	}
-	switch v.Kind() {
+	switch value.Kind() {
 	case reflect.Slice:
-		items := make([]string, v.Len())
+		items := make([]string, value.Len())
 		for i := range items {
-			items[i] = formatValue(v.Index(i))
+			items[i] = formatValue(value.Index(i))
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	case reflect.Map:
-		items := make([]string, 0, v.Len())
-		for k, e := range v.Seq2() {
+		items := make([]string, 0, value.Len())
+		for k, e := range value.Seq2() {
 			items = append(items, fmt.Sprintf("%v: %s", k, formatValue(e)))
 		}
 		slices.Sort(items)
 		return "{" + strings.Join(items, ", ") + "}"
 	case reflect.String:
-		return printable(v.String())
+		return printable(value.String())
 	default:
-		return fmt.Sprint(v.Interface())
+		return fmt.Sprint(value.Interface())
 	}
 }
 
@@ -127,7 +127,7 @@ var textForms = map[string]struct {
 // checkAllowed checks a value against an allow tag: the name of a form, a range "1..1000" (either
 // end may be open), or alternatives "a|b|c". An empty text passes everything but alternatives,
 // because whether a setting is required is checked elsewhere.
-func checkAllowed(allow string, v reflect.Value, text string) error {
+func checkAllowed(allow string, value reflect.Value, text string) error {
 	if form, ok := textForms[allow]; ok {
 		if text != "" && !form.ok(text) {
 			return errors.New(form.rule)
@@ -135,7 +135,7 @@ func checkAllowed(allow string, v reflect.Value, text string) error {
 		return nil
 	}
 	if low, high, ok := strings.Cut(allow, ".."); ok {
-		if !isWithin(v, low, high) {
+		if !isWithin(value, low, high) {
 			return errors.New("must be " + describeAllowed(allow))
 		}
 		return nil
@@ -174,18 +174,18 @@ func describeAllowed(allow string) string {
 }
 
 // isWithin reports whether a value is in a range. NaN, which a number set in code may be, never is.
-func isWithin(v reflect.Value, low, high string) bool {
-	if v.Kind() == reflect.Float64 && math.IsNaN(v.Float()) {
+func isWithin(value reflect.Value, low, high string) bool {
+	if value.Kind() == reflect.Float64 && math.IsNaN(value.Float()) {
 		return false
 	}
-	return (low == "" || !isLess(v, parseBound(v, low))) && (high == "" || !isLess(parseBound(v, high), v))
+	return (low == "" || !isLess(value, parseBound(value, low))) && (high == "" || !isLess(parseBound(value, high), value))
 }
 
 // parseBound parses one end of a range as a value of the same type.
-func parseBound(v reflect.Value, text string) reflect.Value {
-	b := reflect.New(v.Type()).Elem()
+func parseBound(value reflect.Value, text string) reflect.Value {
+	b := reflect.New(value.Type()).Elem()
 	if err := parseInto(b, text); err != nil {
-		return v
+		return value
 	}
 	return b
 }
@@ -197,42 +197,42 @@ func isLess(left, right reflect.Value) bool {
 	return left.CanInt() && left.Int() < right.Int()
 }
 
-func isURL(s string) bool {
-	u, err := url.Parse(s)
+func isURL(text string) bool {
+	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }
 
-func isHostPort(s string) bool {
-	host, port, ok := splitHostPort(s)
+func isHostPort(text string) bool {
+	host, port, ok := splitHostPort(text)
 	return ok && port > 0 && host != ""
 }
 
 // isListen also accepts an empty host, for all interfaces, and port 0, for any free port.
-func isListen(s string) bool {
-	_, _, ok := splitHostPort(s)
+func isListen(text string) bool {
+	_, _, ok := splitHostPort(text)
 	return ok
 }
 
-func splitHostPort(s string) (host string, port uint64, ok bool) {
-	host, number, err := net.SplitHostPort(s)
+func splitHostPort(text string) (host string, port uint64, ok bool) {
+	host, number, err := net.SplitHostPort(text)
 	port, portErr := strconv.ParseUint(number, 10, 16)
 	return host, port, err == nil && portErr == nil && !strings.ContainsAny(host, " /@,")
 }
 
 // isReadable only opens regular files, because opening a pipe or a terminal could block.
-func isReadable(s string) bool {
-	if info, err := os.Stat(s); err != nil || !info.Mode().IsRegular() {
+func isReadable(text string) bool {
+	if info, err := os.Stat(text); err != nil || !info.Mode().IsRegular() {
 		return false
 	}
-	f, err := os.Open(s)
+	f, err := os.Open(text)
 	return err == nil && f.Close() == nil
 }
 
-func isZone(s string) bool {
-	_, err := time.LoadLocation(s)
-	return err == nil && s != "Local"
+func isZone(text string) bool {
+	_, err := time.LoadLocation(text)
+	return err == nil && text != "Local"
 }
 
-func isTopic(s string) bool {
-	return len(s) <= maxTopicNameLength && topicName.MatchString(s) && s != "." && s != ".."
+func isTopic(text string) bool {
+	return len(text) <= maxTopicNameLength && topicName.MatchString(text) && text != "." && text != ".."
 }

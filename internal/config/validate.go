@@ -62,22 +62,22 @@ func checkFields(fields []field, section string, report ReportFunc) {
 }
 
 // checkEntries checks the values of a map in the order of its keys.
-func checkEntries(f field, path string, report ReportFunc) {
+func checkEntries(dest field, path string, report ReportFunc) {
 	values := map[string]reflect.Value{}
-	for key, value := range f.value.Seq2() {
+	for key, value := range dest.value.Seq2() {
 		values[key.String()] = value
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		checkValue(f.allow, values[key], joinPath(path, key), report)
+		checkValue(dest.allow, values[key], joinPath(path, key), report)
 	}
 }
 
-func checkValue(allow string, v reflect.Value, path string, report ReportFunc) {
+func checkValue(allow string, value reflect.Value, path string, report ReportFunc) {
 	text := ""
-	if v.Kind() == reflect.String {
-		text = v.String()
+	if value.Kind() == reflect.String {
+		text = value.String()
 	}
-	if err := checkAllowed(allow, v, text); err != nil {
+	if err := checkAllowed(allow, value, text); err != nil {
 		report(path, "%s", err)
 	}
 }

@@ -63,9 +63,9 @@ func (v vendor[C]) NewConfig() any {
 	return &c
 }
 
-func (v vendor[C]) Validate(cfg any, f *Violations) {
+func (v vendor[C]) Validate(cfg any, violations *Violations) {
 	if c, ok := cfg.(*C); ok {
-		v.checkSettings(*c, f.Add)
+		v.checkSettings(*c, violations.Add)
 	}
 }
 
@@ -113,17 +113,17 @@ func (a *account) findOperation(name string) (OperationSpec, bool) {
 
 // decodeAccounts decodes the section vendors. An account of an unknown type is reported, and is nil
 // in the result.
-func (d *decoder) decodeAccounts(n *yaml.Node, kinds map[string]VendorType) map[string]*account {
+func (d *decoder) decodeAccounts(node *yaml.Node, kinds map[string]VendorType) map[string]*account {
 	accounts := map[string]*account{}
-	if isNullNode(n) {
+	if isNullNode(node) {
 		return accounts
 	}
-	d.violations.notePlace("vendors", n.Line, "")
-	if n.Kind != yaml.MappingNode {
-		d.violations.Add("vendors", "must be a mapping, not %s", nodeKindName(n))
+	d.violations.notePlace("vendors", node.Line, "")
+	if node.Kind != yaml.MappingNode {
+		d.violations.Add("vendors", "must be a mapping, not %s", nodeKindName(node))
 		return accounts
 	}
-	for key, value := range d.mappingPairs(n, "vendors") {
+	for key, value := range d.mappingPairs(node, "vendors") {
 		path := joinPath("vendors", printable(key.Value))
 		d.violations.notePlace(path, key.Line, "")
 		if !accountName.MatchString(key.Value) {
@@ -135,11 +135,11 @@ func (d *decoder) decodeAccounts(n *yaml.Node, kinds map[string]VendorType) map[
 	return accounts
 }
 
-func (d *decoder) decodeAccount(name string, n *yaml.Node, path string, kinds map[string]VendorType) *account {
+func (d *decoder) decodeAccount(name string, node *yaml.Node, path string, kinds map[string]VendorType) *account {
 	own := struct {
 		Type string `yaml:"type"`
 	}{Type: name}
-	d.peekText(n, "type", &own.Type)
+	d.peekText(node, "type", &own.Type)
 	kind, ok := kinds[own.Type]
 	if !ok {
 		if own.Type != name {
@@ -151,7 +151,7 @@ func (d *decoder) decodeAccount(name string, n *yaml.Node, path string, kinds ma
 	settings := kind.NewConfig()
 	a := &account{Account: Account{Name: name, Type: own.Type, settings: func() any { return settings }}, vendorType: kind}
 	fields := append(fieldsOf(reflect.ValueOf(&own)), fieldsOf(reflect.ValueOf(settings))...)
-	d.decodeSection(n, fields, path)
+	d.decodeSection(node, fields, path)
 	a.Timeout, _ = settingOf[time.Duration](settings, "timeout")
 	a.RequestsPerSecond, _ = settingOf[float64](settings, "requests_per_second")
 	a.operations = kind.Operations(settings)
@@ -159,14 +159,14 @@ func (d *decoder) decodeAccount(name string, n *yaml.Node, path string, kinds ma
 }
 
 // peekText reads one text of a mapping before the struct for the mapping is known.
-func (d *decoder) peekText(n *yaml.Node, key string, text *string) {
-	n = resolveAlias(n)
-	if isNullNode(n) || n.Kind != yaml.MappingNode {
+func (d *decoder) peekText(node *yaml.Node, key string, text *string) {
+	node = resolveAlias(node)
+	if isNullNode(node) || node.Kind != yaml.MappingNode {
 		return
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		value := resolveAlias(n.Content[i+1])
-		if n.Content[i].Value != key || value.Kind != yaml.ScalarNode || isNullNode(value) {
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		value := resolveAlias(node.Content[i+1])
+		if node.Content[i].Value != key || value.Kind != yaml.ScalarNode || isNullNode(value) {
 			continue
 		}
 		if t, _, err := expandReferences(value.Value, d.env); err == nil {

@@ -37,7 +37,7 @@ func (e *InvalidError) Error() string {
 		if f.Line > 0 {
 			parts[0] += ":" + strconv.Itoa(f.Line)
 		}
-		lines[i] = strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ": ")
+		lines[i] = strings.Join(slices.DeleteFunc(parts, func(text string) bool { return text == "" }), ": ")
 	}
 	return strings.Join(lines, "\n")
 }
@@ -75,7 +75,7 @@ func (f *Violations) shared() *findings {
 func (f *Violations) Add(path, rule string, args ...any) {
 	s := f.shared()
 	full := joinPath(f.prefix, path)
-	if slices.ContainsFunc(s.violations, func(o Violation) bool { return o.Path == full || isInside(o.Path, full) }) {
+	if slices.ContainsFunc(s.violations, func(other Violation) bool { return other.Path == full || isInside(other.Path, full) }) {
 		return
 	}
 	at, known := s.places[full]
@@ -134,16 +134,16 @@ func parentPath(path string) string { return path[:max(0, strings.LastIndexAny(p
 
 // printable returns a value in a form that fits on one line of a terminal. URLs with credentials
 // are masked.
-func printable(s string) string {
-	if u, err := url.Parse(s); strings.Contains(s, "://") && strings.Contains(s, "@") && (err != nil || u.User != nil) {
+func printable(text string) string {
+	if u, err := url.Parse(text); strings.Contains(text, "://") && strings.Contains(text, "@") && (err != nil || u.User != nil) {
 		return hiddenText
 	}
 	const maxRunes = 80
-	if utf8.RuneCountInString(s) > maxRunes {
-		s = string([]rune(s)[:maxRunes]) + "..."
+	if utf8.RuneCountInString(text) > maxRunes {
+		text = string([]rune(text)[:maxRunes]) + "..."
 	}
-	if q := strconv.Quote(s); s == "" || q != `"`+s+`"` {
+	if q := strconv.Quote(text); text == "" || q != `"`+text+`"` {
 		return q
 	}
-	return s
+	return text
 }
