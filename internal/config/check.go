@@ -120,7 +120,7 @@ func checkTimeouts(cfg *Config, violations *Violations) {
 		}
 	}
 	if slowest.Name == "" {
-		return // that no account is used is already reported
+		return // already reported: no account is used
 	}
 	if longest := maxRebalanceTimeout - leaveMargin - settleMargin; slowest.Timeout > longest {
 		violations.Add(joinPath(joinPath("vendors", slowest.Name), "timeout"), "must be at most %s, because kafka.rebalance_timeout is at most %s", DelayName(longest), DelayName(maxRebalanceTimeout))

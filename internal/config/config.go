@@ -1,9 +1,9 @@
 // Package config loads and validates the connector's configuration file before anything starts.
-// Anything that it does not understand is a violation. All violations are reported at once, each
+// Anything that it does not understand is a violation. All violations are reported together, each
 // with its place, the value and what is allowed.
 //
-// A value may contain ${VAR} and ${file:/path}; $$ is a dollar sign. The package does not know the
-// vendors; what it needs from one comes in through VendorType.
+// A value may contain ${VAR} and ${file:/path}; $$ is a dollar sign. The package is independent of
+// the vendors: what it needs from a vendor comes in through VendorType.
 package config
 
 import "time"

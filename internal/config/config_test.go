@@ -104,7 +104,7 @@ func TestDefaultsApplyWhenOnlyBrokersAndAVendorAreSet(t *testing.T) {
 	purchases.Events = map[string]Target{"sluice.crmcom.Purchase": {}}
 	changes.Events = map[string]Target{"sluice.propel.CustomerChange": {}}
 	changes.Ordering = OrderingKey
-	purchases.Routes = []Route{{Event: "sluice.crmcom.Purchase", Account: "shop", Operation: "purchases", MaxItems: 1000, Unknown: Unknown{UnknownRetry, 2}}}
+	purchases.Routes = []Route{{Event: "sluice.crmcom.Purchase", Account: "shop", Operation: "purchases", MaxItems: 1000, Unknown: UnknownOutcome{UnknownRetry, 2}}}
 	changes.Routes = []Route{{Event: "sluice.propel.CustomerChange", Account: "shop", Operation: "customers", MaxItems: 100, Repeatable: true}}
 	if want := []Pipeline{purchases, changes}; !reflect.DeepEqual(c.Pipelines, want) {
 		t.Errorf("pipelines\n%+v\nwant\n%+v", c.Pipelines, want)
@@ -184,8 +184,8 @@ drain_timeout: 40s
 		t.Errorf("pipeline %+v", p)
 	}
 	want := []Route{
-		{Event: "sluice.post.Letter", Account: "eu", Operation: "letters", MaxItems: 60, Unknown: Unknown{UnknownRetry, 4}},
-		{Event: "sluice.post.Parcel", Account: "eu", Operation: "parcels", MaxItems: 1, Unknown: Unknown{UnknownRetry, 4}},
+		{Event: "sluice.post.Letter", Account: "eu", Operation: "letters", MaxItems: 60, Unknown: UnknownOutcome{UnknownRetry, 4}},
+		{Event: "sluice.post.Parcel", Account: "eu", Operation: "parcels", MaxItems: 1, Unknown: UnknownOutcome{UnknownRetry, 4}},
 	}
 	if !reflect.DeepEqual(p.Routes, want) {
 		t.Errorf("routes %+v, want %+v", p.Routes, want)

@@ -38,8 +38,8 @@ func exampleVendors() map[string]VendorType {
 		postConfig.checkSettings,
 		func(c postConfig) []OperationSpec {
 			return []OperationSpec{
-				{Name: "letters", Event: "sluice.post.Letter", MaxItems: 100, DefaultItems: c.MaxItems, Unknown: Unknown{Policy: UnknownDeadLetter}},
-				{Name: "parcels", Event: "sluice.post.Parcel", MaxItems: 1, Unknown: Unknown{Policy: UnknownRetry, Resends: 3}},
+				{Name: "letters", Event: "sluice.post.Letter", MaxItems: 100, DefaultItems: c.MaxItems, Unknown: UnknownOutcome{Policy: UnknownDeadLetter}},
+				{Name: "parcels", Event: "sluice.post.Parcel", MaxItems: 1, Unknown: UnknownOutcome{Policy: UnknownRetry, Resends: 3}},
 			}
 		})
 	// The operations of shop have default pipelines.
@@ -48,7 +48,7 @@ func exampleVendors() map[string]VendorType {
 		postConfig.checkSettings,
 		func(postConfig) []OperationSpec {
 			return []OperationSpec{
-				{Name: "purchases", Event: "sluice.crmcom.Purchase", MaxItems: 1000, Unknown: Unknown{Policy: UnknownRetry}, DefaultPipeline: "purchases"},
+				{Name: "purchases", Event: "sluice.crmcom.Purchase", MaxItems: 1000, Unknown: UnknownOutcome{Policy: UnknownRetry}, DefaultPipeline: "purchases"},
 				{Name: "customers", Event: "sluice.propel.CustomerChange", MaxItems: 1000, DefaultItems: 100, Repeatable: true, DefaultPipeline: "customer-changes", KeepOrder: true},
 			}
 		})

@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Options is what the meaning of a file depends on, apart from the file.
+// Options is what a file is interpreted with.
 type Options struct {
 	// Env looks up an environment variable, as os.LookupEnv does.
 	Env func(string) (string, bool)

@@ -39,7 +39,7 @@ func RetryTopic(name, pipeline string, delay time.Duration) string {
 // RetryPrefix returns the prefix of a pipeline's retry topics; the delay's name follows it.
 func RetryPrefix(name, pipeline string) string { return GroupName(name, pipeline) + ".retry." }
 
-// ParkedTopic returns the topic for records that wait for an earlier one with their key.
+// ParkedTopic returns the topic for records that wait for an earlier record with the same key.
 func ParkedTopic(name, pipeline string) string { return GroupName(name, pipeline) + ".parked" }
 
 // DeadLetterTopic returns the dead-letter topic of a pipeline.

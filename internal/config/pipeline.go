@@ -23,7 +23,7 @@ type Pipeline struct {
 	MaxInFlightBytes Size              `yaml:"max_in_flight_bytes" allow:"1MiB..16GiB" doc:"maximum size of these records"`
 	Retry            Retry             `yaml:"retry"`
 	Ordering         string            `yaml:"ordering" allow:"none|key" doc:"key: records with the same Kafka key keep their order, including across retries; requires exactly one operation in the pipeline"`
-	Unknown          Unknown           `yaml:"unknown"`
+	Unknown          UnknownOutcome    `yaml:"unknown"`
 	Unmapped         string            `yaml:"unmapped" allow:"dead_letter|skip" doc:"what to do with a record whose name has no operation"`
 	Tombstones       string            `yaml:"tombstones" allow:"dead_letter|skip" doc:"what to do with a record without a value"`
 	Breaker          Breaker           `yaml:"breaker"`
@@ -67,8 +67,8 @@ type Retry struct {
 	MaxAge time.Duration   `yaml:"max_age" allow:"1s..8760h" doc:"time after its first failure at which a record is dead-lettered; holds and open breakers do not count"`
 }
 
-// Unknown configures what to do with a record of unknown outcome.
-type Unknown struct {
+// UnknownOutcome configures what happens to a record of unknown outcome.
+type UnknownOutcome struct {
 	Policy  string `yaml:"policy" allow:"retry|dead_letter" doc:"default: the operation's; repeatable operations have none"`
 	Resends int    `yaml:"resends" allow:"1..10" doc:"how often a record is sent again with policy retry; default: the operation's"`
 }
@@ -106,7 +106,7 @@ type Route struct {
 	// Repeatable means that sending an item twice does no harm; Unknown is then empty.
 	Repeatable bool
 	// Unknown is the policy for unknown outcomes, with the operation's default applied.
-	Unknown Unknown
+	Unknown UnknownOutcome
 }
 
 // OperationName returns account.operation.
@@ -171,7 +171,7 @@ func DefaultPipeline(name string) Pipeline {
 	}
 }
 
-// defaultPipeline is a pipeline that exists without being configured, where an account takes its
+// defaultPipeline is a pipeline that exists without being configured, if an account accepts its
 // events. A configured pipeline of the same name inherits its events and ordering.
 type defaultPipeline struct {
 	name     string
@@ -179,8 +179,8 @@ type defaultPipeline struct {
 	events   []string
 }
 
-// defaultPipelines collects the default pipelines that the operations of all vendors name: by
-// vendor, in the order of their operations.
+// defaultPipelines collects the default pipelines that the vendors' operations name: by vendor, in
+// the order of the vendor's operations.
 func defaultPipelines(vendors map[string]VendorType) []defaultPipeline {
 	var pipelines []defaultPipeline
 	for _, vendor := range slices.Sorted(maps.Keys(vendors)) {

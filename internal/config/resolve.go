@@ -43,9 +43,10 @@ func (r *resolver) decodePipelines(node *yaml.Node, connector string) []Pipeline
 // defaultPipelines returns the default pipelines for the events that some account accepts.
 func (r *resolver) defaultPipelines(connector string) []Pipeline {
 	var pipelines []Pipeline
-	for _, d := range defaultPipelines(r.vendorTypes) {
-		if slices.ContainsFunc(d.events, r.isAccepted) {
-			pipelines = append(pipelines, r.decodePipeline(d.name, nil, joinPath("pipelines", d.name), connector))
+	for _, byDefault := range defaultPipelines(r.vendorTypes) {
+		if slices.ContainsFunc(byDefault.events, r.isAccepted) {
+			path := joinPath("pipelines", byDefault.name)
+			pipelines = append(pipelines, r.decodePipeline(byDefault.name, nil, path, connector))
 		}
 	}
 	if len(pipelines) == 0 {
@@ -55,25 +56,25 @@ func (r *resolver) defaultPipelines(connector string) []Pipeline {
 }
 
 func (r *resolver) decodePipeline(name string, node *yaml.Node, path, connector string) Pipeline {
-	p := DefaultPipeline(name)
-	p.ConsumerGroup = GroupName(connector, name)
+	pipeline := DefaultPipeline(name)
+	pipeline.ConsumerGroup = GroupName(connector, name)
 	var inherited []string
-	for _, d := range defaultPipelines(r.vendorTypes) {
-		if d.name == name {
-			p.Ordering, inherited = d.ordering, d.events
+	for _, byDefault := range defaultPipelines(r.vendorTypes) {
+		if byDefault.name == name {
+			pipeline.Ordering, inherited = byDefault.ordering, byDefault.events
 		}
 	}
-	r.decodeSection(node, fieldsOf(reflect.ValueOf(&p)), path)
-	if p.Events == nil {
-		p.Events = map[string]Target{}
+	r.decodeSection(node, fieldsOf(reflect.ValueOf(&pipeline)), path)
+	if pipeline.Events == nil {
+		pipeline.Events = map[string]Target{}
 		for _, event := range inherited {
 			if r.isAccepted(event) {
-				p.Events[event] = Target{}
+				pipeline.Events[event] = Target{}
 			}
 		}
 	}
-	p.Routes = r.resolveRoutes(&p, joinPath(path, "events"))
-	return p
+	pipeline.Routes = r.resolveRoutes(&pipeline, joinPath(path, "events"))
+	return pipeline
 }
 
 // isAccepted reports whether an account accepts the event.
@@ -82,11 +83,12 @@ func (r *resolver) isAccepted(event string) bool {
 }
 
 func (r *resolver) acceptingAccounts(event string) []*account {
+	accepts := func(spec OperationSpec) bool { return spec.Event == event }
 	var accepting []*account
 	for _, name := range slices.Sorted(maps.Keys(r.accounts)) {
-		a := r.accounts[name]
-		if a != nil && slices.ContainsFunc(a.operations, func(spec OperationSpec) bool { return spec.Event == event }) {
-			accepting = append(accepting, a)
+		acc := r.accounts[name]
+		if acc != nil && slices.ContainsFunc(acc.operations, accepts) {
+			accepting = append(accepting, acc)
 		}
 	}
 	return accepting
@@ -108,9 +110,9 @@ func (r *resolver) resolveRoutes(pipeline *Pipeline, path string) []Route {
 			r.violations.Add(at, "must not be repeated (by its short and its full name)")
 			continue
 		}
-		if a, o, ok := r.resolveOperation(event, pipeline.Events[key].Operation, at); ok {
-			a.used = true
-			routes = append(routes, newRoute(pipeline, a, o))
+		if acc, spec, ok := r.resolveOperation(event, pipeline.Events[key].Operation, at); ok {
+			acc.used = true
+			routes = append(routes, newRoute(pipeline, acc, spec))
 		}
 	}
 	return routes
@@ -120,12 +122,12 @@ func (r *resolver) resolveRoutes(pipeline *Pipeline, path string) []Route {
 func (r *resolver) resolveEvent(key, path string) (string, bool) {
 	var full, short, found []string
 	for _, kind := range r.vendorTypes {
-		for _, o := range kind.Operations(kind.NewConfig()) {
-			full = append(full, o.Event)
-			name := o.Event[strings.LastIndex(o.Event, ".")+1:]
+		for _, spec := range kind.Operations(kind.NewConfig()) {
+			full = append(full, spec.Event)
+			name := spec.Event[strings.LastIndex(spec.Event, ".")+1:]
 			short = append(short, name)
-			if key == o.Event || key == name {
-				found = append(found, o.Event)
+			if key == spec.Event || key == name {
+				found = append(found, spec.Event)
 			}
 		}
 	}
@@ -147,8 +149,8 @@ func (r *resolver) resolveEvent(key, path string) (string, bool) {
 	return "", false
 }
 
-// resolveOperation finds the operation for an event: the configured one, or else that of the only
-// account that accepts the event, or of the account named like its type.
+// resolveOperation returns the operation for an event: the configured one, or by default that of
+// the only account that accepts the event, or of the account that has the name of its type.
 func (r *resolver) resolveOperation(event, name, path string) (*account, OperationSpec, bool) {
 	if name != "" {
 		return r.resolveNamedOperation(event, name, path)
@@ -164,60 +166,64 @@ func (r *resolver) resolveOperation(event, name, path string) (*account, Operati
 	}
 	if at < 0 {
 		names := make([]string, len(accepting))
-		for i, a := range accepting {
-			names[i] = a.Name
+		for i, acc := range accepting {
+			names[i] = acc.Name
 		}
-		r.violations.Add(path, "must name its operation, because several accounts accept it: %s", strings.Join(names, ", "))
+		r.violations.Add(path, "must name its operation, because several accounts accept it: %s",
+			strings.Join(names, ", "))
 		return nil, OperationSpec{}, false
 	}
-	a := accepting[at]
-	o := a.operations[slices.IndexFunc(a.operations, func(spec OperationSpec) bool { return spec.Event == event })]
-	return a, o, true
+	acc := accepting[at]
+	of := slices.IndexFunc(acc.operations, func(spec OperationSpec) bool { return spec.Event == event })
+	return acc, acc.operations[of], true
 }
 
 func (r *resolver) resolveNamedOperation(event, name, path string) (*account, OperationSpec, bool) {
 	accountName, operationName, _ := strings.Cut(name, ".")
-	a, known := r.accounts[accountName]
-	if known && a == nil {
+	acc, known := r.accounts[accountName]
+	if known && acc == nil {
 		return nil, OperationSpec{}, false // its unknown type is already reported
 	}
 	if !known {
-		r.violations.Add(path, "must be account.operation with an account in vendors%s", didYouMean(accountName, slices.Sorted(maps.Keys(r.accounts))))
+		r.violations.Add(path, "must be account.operation with an account in vendors%s",
+			didYouMean(accountName, slices.Sorted(maps.Keys(r.accounts))))
 		return nil, OperationSpec{}, false
 	}
-	o, ok := a.findOperation(operationName)
+	spec, ok := acc.findOperation(operationName)
 	switch {
 	case !ok:
-		names := make([]string, len(a.operations))
-		for i, o := range a.operations {
-			names[i] = a.Name + "." + o.Name
+		names := make([]string, len(acc.operations))
+		for i, spec := range acc.operations {
+			names[i] = acc.Name + "." + spec.Name
 		}
 		r.violations.Add(path, "unknown operation%s", didYouMean(name, names))
-	case o.Event != event:
-		r.violations.Add(path, "must accept the event %s, but this operation accepts %s", event, o.Event)
+	case spec.Event != event:
+		r.violations.Add(path, "must accept the event %s, but this operation accepts %s", event, spec.Event)
 		ok = false
 	}
-	return a, o, ok
+	return acc, spec, ok
 }
 
 // newRoute applies the pipeline's settings to the operation's defaults.
 func newRoute(pipeline *Pipeline, acc *account, spec OperationSpec) Route {
 	items := min(cmp.Or(pipeline.Batch.MaxItems, spec.DefaultItems, spec.MaxItems), spec.MaxItems)
-	r := Route{Event: spec.Event, Account: acc.Name, Operation: spec.Name, MaxItems: items, Repeatable: spec.Repeatable}
-	if !spec.Repeatable {
-		r.Unknown = unknownPolicyFor(pipeline.Unknown, spec.Unknown)
+	route := Route{
+		Event: spec.Event, Account: acc.Name, Operation: spec.Name, MaxItems: items, Repeatable: spec.Repeatable,
 	}
-	return r
+	if !spec.Repeatable {
+		route.Unknown = unknownPolicyFor(pipeline.Unknown, spec.Unknown)
+	}
+	return route
 }
 
-// defaultResends applies if the file sets the policy retry for an operation without a default
-// number.
+// defaultResends applies if the file sets the policy retry and neither the file nor the operation
+// sets a number of resends.
 const defaultResends = 2
 
-func unknownPolicyFor(configured, byDefault Unknown) Unknown {
+func unknownPolicyFor(configured, byDefault UnknownOutcome) UnknownOutcome {
 	configured.Policy = cmp.Or(configured.Policy, byDefault.Policy, UnknownDeadLetter)
 	if configured.Policy != UnknownRetry {
-		return Unknown{Policy: configured.Policy}
+		return UnknownOutcome{Policy: configured.Policy}
 	}
 	configured.Resends = cmp.Or(configured.Resends, byDefault.Resends, defaultResends)
 	return configured

@@ -14,7 +14,7 @@ import (
 type ReportFunc = func(path, rule string, args ...any)
 
 // CheckTags reports every value of a settings struct that its tags do not permit, in the order of
-// the fields. The tags are the only statement of what one value may be:
+// the fields. The tags alone define which values a field may have:
 //
 //   - allow:"1s..", allow:"1..1000", allow:"a|b" or a form such as allow:"url" (see the reference).
 //     For a map or a list the tag is about each element.
@@ -82,7 +82,7 @@ func checkValue(allow string, value reflect.Value, path string, report ReportFun
 	}
 }
 
-// requiredRule says what a missing key has to be.
+// requiredRule returns the rule that a missing key violates.
 func requiredRule(allow string) string {
 	switch form, ok := textForms[allow]; {
 	case ok:

@@ -34,7 +34,7 @@ type OperationSpec struct {
 	// Repeatable means that sending an item twice does no harm. Otherwise Unknown is the default
 	// policy; empty means dead_letter.
 	Repeatable bool
-	Unknown    Unknown
+	Unknown    UnknownOutcome
 	// DefaultPipeline names the pipeline that delivers the event where the file lists no pipelines;
 	// empty: none. KeepOrder gives that pipeline ordering by key.
 	DefaultPipeline string
@@ -93,7 +93,7 @@ type Account struct {
 // Settings returns the pointer from the type's NewConfig, with the decoded settings.
 func (a Account) Settings() any { return a.settings() }
 
-// account is an account of which it is not yet known whether a pipeline uses it.
+// account is an account, with whether a pipeline uses it.
 type account struct {
 	Account
 	vendorType VendorType
@@ -175,7 +175,7 @@ func (d *decoder) peekText(node *yaml.Node, key string, text *string) {
 	}
 }
 
-// settingOf returns the value of a key in a vendor's settings that the account applies.
+// settingOf returns the value of a key that both the vendor's settings and Account have.
 func settingOf[T any](settings any, key string) (T, bool) {
 	for _, f := range fieldsOf(reflect.ValueOf(settings)) {
 		if v, ok := f.value.Interface().(T); ok && f.key == key {

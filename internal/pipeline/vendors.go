@@ -119,7 +119,7 @@ func configSpecs(specs []sink.OperationSpec) []config.OperationSpec {
 			Name: s.Name, Event: s.Event,
 			MaxItems: s.MaxItems, DefaultItems: s.DefaultItems,
 			Repeatable:      s.Repeatable,
-			Unknown:         config.Unknown{Policy: string(s.UnknownPolicy), Resends: s.MaxResends},
+			Unknown:         config.UnknownOutcome{Policy: string(s.UnknownPolicy), Resends: s.MaxResends},
 			DefaultPipeline: s.DefaultPipeline, KeepOrder: s.KeepOrder,
 		}
 	}
