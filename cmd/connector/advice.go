@@ -12,8 +12,8 @@ import (
 	"sluice/internal/demo/sample"
 )
 
-// adviceFor returns what to do about an error. It is empty if the error says so itself, or if there
-// is no general advice.
+// adviceFor returns what to do about an error. It is empty if the error already includes that, or
+// if there is no general advice.
 func adviceFor(err error) string {
 	var refused *sample.SubjectRefusedError
 	var response *sr.ResponseError

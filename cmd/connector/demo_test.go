@@ -6,7 +6,7 @@ import (
 )
 
 // The demo as a user starts it: it ends by itself, prints one JSON object and nothing else, and its
-// ledger adds up.
+// ledger is complete.
 func TestDemoLosesNothingAndDeliversThroughEveryOperation(t *testing.T) {
 	t.Parallel()
 	var report struct {

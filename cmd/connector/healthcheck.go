@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// fetchTimeout bounds one request to a running instance.
+// fetchTimeout limits one request to a running instance.
 const fetchTimeout = 5 * time.Second
 
 func newHealthcheckCommand() *cobra.Command {

@@ -11,7 +11,7 @@ import (
 	"sluice/internal/pipeline"
 )
 
-// clusterTimeout bounds the work of a command on a cluster or registry.
+// clusterTimeout limits the work of a command on a cluster or registry.
 const clusterTimeout = time.Minute
 
 // newKafkaClient returns a Kafka client for a command that runs once. The client does not log,

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A vendor that sends more than its answer is quoted by net/http in Go's own log, customers' data
-// included.
+// If a vendor sends more than its response, net/http quotes the surplus in Go's standard log,
+// including customers' data.
 func TestStandardLoggerIsDiscarded(t *testing.T) {
 	var printed bytes.Buffer
 	before := log.Writer()

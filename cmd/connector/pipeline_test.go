@@ -168,7 +168,7 @@ func TestSecondSignalStopsAtOnceAndCommitsNothingUnsettled(t *testing.T) {
 	if err := run.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	run.awaitLine("a second signal stops at once")
+	run.awaitLine("a second signal stops immediately")
 	if code := run.endWith(syscall.SIGTERM); code != exitFailure {
 		t.Errorf("got exit %d, want %d, because the drain was cut short", code, exitFailure)
 	}

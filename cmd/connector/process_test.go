@@ -88,7 +88,7 @@ func mustRun(t *testing.T, args ...string) string {
 	return r.out
 }
 
-// process is a command that keeps running.
+// process is a running command.
 type process struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -173,7 +173,7 @@ func (p *process) endWith(sig os.Signal) int {
 type harness struct {
 	platform    *embedded.Platform
 	vendors     *sandbox.Server
-	config      string // its path
+	config      string // path of the configuration file
 	accepted    chan sandbox.LedgerEntry
 	count       atomic.Int64
 	holdAtCount int64         // the accepted item whose call gets no response before releaseCall; 0: none

@@ -42,7 +42,7 @@ func newRunCommand() *cobra.Command {
 	return c
 }
 
-// errCutShort reports a stop that did not wait for the drain.
+// errCutShort reports a stop that did not wait until everything was drained.
 var errCutShort = errors.New("stopped before all records in flight were settled; they are delivered after the next start")
 
 // runConnector runs the pipelines until a signal. The admin server outlives the drain, so that the
@@ -88,9 +88,9 @@ func runConnector(ctx context.Context, cfg *config.Config, logOut io.Writer) err
 	return nil
 }
 
-// stuckThresholds returns after which time without progress a pipeline counts as stuck. Where
-// records wait in place for their retry delays, those delays are added: a restart before they have
-// passed would only make the record wait again.
+// stuckThresholds returns the time without progress after which each pipeline counts as stuck.
+// Where records wait in place for their retry delays, those delays are added: a restart before they
+// have elapsed would only make the record wait again.
 func stuckThresholds(cfg *config.Config) func(pipeline string) time.Duration {
 	thresholds := map[string]time.Duration{}
 	for _, p := range cfg.Pipelines {
@@ -105,8 +105,8 @@ func stuckThresholds(cfg *config.Config) func(pipeline string) time.Duration {
 	return func(pipeline string) time.Duration { return thresholds[pipeline] }
 }
 
-// serveAdmin starts the admin server and returns the function that stops it and waits for its end.
-// If the server fails, the connector drains and stops.
+// serveAdmin starts the admin server, and returns a function that stops it and waits until it has
+// ended. If the server fails, the connector drains and stops.
 func serveAdmin(stop *shutdown, server *admin.Server, address string) (func() error, error) {
 	if address == "" {
 		return func() error { return nil }, nil
@@ -128,7 +128,7 @@ func serveAdmin(stop *shutdown, server *admin.Server, address string) (func() er
 	}, nil
 }
 
-// shutdown holds the two contexts by which the process stops. When fetchCtx ends, the connector
+// shutdown has the two contexts by which the process stops. When fetchCtx ends, the connector
 // drains; when workCtx ends, it stops without waiting.
 type shutdown struct {
 	fetchCtx, workCtx      context.Context
@@ -146,7 +146,7 @@ func shutdownOnSignals(ctx context.Context, log *zap.Logger) *shutdown {
 	go func() {
 		defer close(s.ended)
 		if sig, ok := <-s.signals; ok {
-			log.Info("draining; a second signal stops at once", zap.Stringer("signal", sig))
+			log.Info("draining, a second signal stops immediately", zap.Stringer("signal", sig))
 			s.stopFetching()
 		}
 		if sig, ok := <-s.signals; ok {
@@ -157,7 +157,7 @@ func shutdownOnSignals(ctx context.Context, log *zap.Logger) *shutdown {
 	return s
 }
 
-// close stops listening to signals and waits for the goroutine.
+// close stops listening for signals and waits for the goroutine.
 func (s *shutdown) close() {
 	signal.Stop(s.signals)
 	close(s.signals)

@@ -38,7 +38,7 @@ type Server struct {
 	mux       *http.ServeMux
 }
 
-// Bounds of requests and connections. Writing the metrics of every partition takes far less time.
+// Limits of requests and connections. Writing the metrics of every partition takes far less time.
 const (
 	readTimeout     = 10 * time.Second
 	writeTimeout    = 30 * time.Second
@@ -48,8 +48,8 @@ const (
 	maxScrapes      = 4 // concurrent scrapes of /metrics
 )
 
-// NewServer returns a server of the metrics in reg and of the status of the pipelines. It calls
-// pipelines for each request; the result should have every configured pipeline.
+// NewServer returns a server for the metrics in reg and the status of the pipelines. It calls
+// pipelines for each request; the result must contain every configured pipeline.
 func NewServer(cfg Config, reg *prometheus.Registry, pipelines func() []*observe.Pipeline, log *zap.Logger) *Server {
 	if cfg.StuckAfter == nil {
 		cfg.StuckAfter = func(string) time.Duration { return DefaultStuckAfter }
@@ -74,7 +74,7 @@ func (s *Server) Handle(pattern string, handler http.Handler) { s.mux.Handle(pat
 func (s *Server) Handler() http.Handler { return s.mux }
 
 // ServeOn serves on the listener until ctx ends, and closes the listener. It then gives requests in
-// progress 5 s to finish, and returns nil after this regular end.
+// progress 5 s to finish, and returns nil.
 func (s *Server) ServeOn(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler: s.mux, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,

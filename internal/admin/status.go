@@ -11,7 +11,7 @@ import (
 	"sluice/internal/observe"
 )
 
-// Status is the body of a response of /status.
+// Status is the body of a /status response.
 type Status struct {
 	Ready     bool                     `json:"ready" doc:"/readyz responds 200"`
 	Healthy   bool                     `json:"healthy" doc:"/healthz responds 200"`

@@ -12,8 +12,8 @@ import (
 
 // ApplyTopics creates missing topics, adds missing partitions, and corrects the configs by which
 // records could be lost or refused. It returns once a broker describes the topics as required. It
-// returns the changes made, also with an error; with dryRun those that it would make. If a source
-// topic does not exist, it changes nothing and the error is an *UnfitError.
+// returns the changes that it made, even with an error, or with dryRun those that it would make. If
+// a source topic does not exist, it changes nothing and the error is an *UnfitError.
 //
 // ApplyTopics is idempotent, and several instances may call it at the same time.
 func ApplyTopics(ctx context.Context, adm *kadm.Client, wanted []Topic, dryRun bool) ([]Change, error) {
@@ -41,7 +41,7 @@ func ApplyTopics(ctx context.Context, adm *kadm.Client, wanted []Topic, dryRun b
 	return done, awaitVerified(ctx, adm, wanted)
 }
 
-// applyChange makes one change. A change that another instance has already made is no error.
+// applyChange makes one change. A change that another instance has already made is not an error.
 func applyChange(ctx context.Context, adm *kadm.Client, topic Topic, change Change, source topicState) error {
 	switch change.Setting {
 	case "":
@@ -81,7 +81,7 @@ func createTopic(ctx context.Context, adm *kadm.Client, topic Topic, source topi
 }
 
 // addPartitions raises a topic's partition count. A broker refuses a count that the topic already
-// has, which is no error if another instance has just added the partitions.
+// has. That is not an error, because another instance may just have added the partitions.
 func addPartitions(ctx context.Context, adm *kadm.Client, topic string, count int) error {
 	responses, err := adm.UpdatePartitions(ctx, count, topic)
 	if err != nil {
@@ -100,8 +100,8 @@ func addPartitions(ctx context.Context, adm *kadm.Client, topic string, count in
 	return withMessage(response.Err, response.ErrMessage)
 }
 
-// withMessage adds the broker's error message, which names the violated policy for example, to the
-// error of its error code.
+// withMessage adds the broker's error message, which may name the violated policy, to the error of
+// its error code.
 func withMessage(err error, message string) error {
 	if err == nil || message == "" {
 		return err

@@ -12,12 +12,12 @@ import (
 	"sluice/internal/backoff"
 )
 
-// awaitTimeout bounds a wait for the brokers. The controller responds to a change before the
-// brokers know of it, because each of them replicates the controller's log on its own.
+// awaitTimeout limits a wait for the brokers. The controller responds to a change before the
+// brokers know of it, because each of them replicates the metadata log by itself.
 const awaitTimeout = 30 * time.Second
 
-// awaitInterval is the constant interval between two attempts: a broker is expected to catch up
-// soon.
+// awaitInterval is the constant interval between two attempts. It does not grow, because a broker
+// is expected to catch up soon.
 var awaitInterval = backoff.Policy{Min: 100 * time.Millisecond, Max: 100 * time.Millisecond}
 
 // AwaitTopics waits until a broker lists all topics, for at most 30 s. After that the error wraps

@@ -18,8 +18,8 @@ type Leftover struct {
 	Pipeline string
 	// Delay is the delay of the retry tier, 0 for a parked topic.
 	Delay time.Duration
-	// Configured reports whether the pipeline is still configured. If it is, the owner of a
-	// partition drains the retry topic. Otherwise nothing reads the topic.
+	// Configured reports whether the pipeline is still configured. If so, the owner of a partition
+	// reads the retry topic until it is empty. Otherwise nothing reads the topic.
 	Configured bool
 }
 

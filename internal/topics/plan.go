@@ -19,7 +19,7 @@ type Change struct {
 	// From is the value before the change, empty if the topic is created. To is the value after it;
 	// if the topic is created, its partition count.
 	From, To string
-	// Why says what could happen to a record without the change.
+	// Why describes what could happen to a record without the change.
 	Why string
 }
 
@@ -33,7 +33,7 @@ func (c Change) String() string {
 
 const partitionsSetting = "partitions"
 
-// requiredChanges lists what a topic lacks, in a stable order.
+// requiredChanges returns the changes that a topic needs, in a stable order.
 func requiredChanges(topic Topic, states map[string]topicState) []Change {
 	source := states[topic.Source]
 	state, exists := states[topic.Name]
@@ -50,7 +50,7 @@ func requiredChanges(topic Topic, states map[string]topicState) []Change {
 	}
 	desired := topic.desiredConfigs(source)
 	for _, key := range slices.Sorted(maps.Keys(desired)) {
-		if why := harmOf(key, state, desired[key]); why != "" {
+		if why := reasonToChange(key, state, desired[key]); why != "" {
 			changes = append(changes, Change{
 				Topic: topic.Name, Setting: key, From: state.configs[key], To: desired[key], Why: why,
 			})
@@ -78,9 +78,10 @@ func replicaChanges(topic string, state topicState) []Change {
 	return changes
 }
 
-// harmOf returns what could happen to records if the config key kept its value instead of the
-// desired one, or "" if nothing could: a topic that keeps more than is required stays as it is.
-func harmOf(key string, state topicState, desired string) string {
+// reasonToChange returns what could happen to records if the config key kept its value instead of
+// the desired one. It returns "" if nothing could, so that a topic that keeps more than required is
+// not changed.
+func reasonToChange(key string, state topicState, desired string) string {
 	value := state.configs[key]
 	switch key {
 	case cleanupPolicy:
@@ -99,7 +100,7 @@ func harmOf(key string, state topicState, desired string) string {
 	return ""
 }
 
-// isShorterRetention reports whether retention value ends before retention other; -1 never ends. A
+// isShorterRetention reports whether a retention is shorter than another one. -1 is unlimited. A
 // value that is not a number counts as shorter.
 func isShorterRetention(value, other string) bool {
 	if value == other || value == unlimited {
@@ -110,22 +111,22 @@ func isShorterRetention(value, other string) bool {
 	return valueErr != nil || otherErr != nil || other == unlimited || v < o
 }
 
-// minClockSkew is the difference between the clocks of the connector and the broker that a topic
-// must tolerate: the timestamp of a record is the time at which the connector wrote it.
-const minClockSkew = time.Hour
+// toleratedClockSkew is the difference between the clocks of the connector and the broker that a
+// topic must tolerate. A record's timestamp is the time at which the connector wrote it.
+const toleratedClockSkew = time.Hour
 
-// timestampChanges lists the configs by which a broker would refuse records because their
-// timestamps differ too much from its clock. With LogAppendTime the broker ignores the timestamps.
+// timestampChanges lists the changes without which a broker would refuse records whose timestamps
+// differ too much from its clock. With LogAppendTime, a broker ignores the timestamps.
 func timestampChanges(topic string, state topicState) []Change {
 	if state.configs[timestampType] == "LogAppendTime" {
 		return nil
 	}
 	defaults := map[string]int64{
-		beforeMaxMs: math.MaxInt64, afterMaxMs: minClockSkew.Milliseconds(), differenceMaxMs: math.MaxInt64,
+		beforeMaxMs: math.MaxInt64, afterMaxMs: toleratedClockSkew.Milliseconds(), differenceMaxMs: math.MaxInt64,
 	}
 	var changes []Change
 	for _, key := range slices.Sorted(maps.Keys(defaults)) {
-		if value, set := state.configs[key]; set && state.intConfig(key) < minClockSkew.Milliseconds() {
+		if value, set := state.configs[key]; set && state.intConfig(key) < toleratedClockSkew.Milliseconds() {
 			changes = append(changes, Change{
 				Topic: topic, Setting: key, From: value, To: strconv.FormatInt(defaults[key], 10),
 				Why: "the broker would refuse records when its clock and the connector's differ",

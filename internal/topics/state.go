@@ -68,8 +68,8 @@ func fewestReplicas(partitions kadm.PartitionDetails) int {
 	return fewest
 }
 
-// listTopics requests authorized operations, because without them kadm may respond from the
-// client's metadata cache, which lacks a topic that was created just now.
+// listTopics requests authorized operations. Without them, kadm may respond from the client's
+// metadata cache, which lacks a topic that was just created.
 func listTopics(ctx context.Context, adm *kadm.Client, names ...string) (kadm.TopicDetails, error) {
 	return adm.ListTopics(kadm.WithAuthorizedOps(ctx), names...)
 }

@@ -26,8 +26,8 @@ func ParkedTopic(name, pipeline string) string { return config.ParkedTopic(name,
 // DeadLetterTopic returns the name of the dead-letter topic of a pipeline.
 func DeadLetterTopic(name, pipeline string) string { return config.DeadLetterTopic(name, pipeline) }
 
-// HeaderRoom is what a topic accepts beyond the max.message.bytes of its source topic, in bytes:
-// room for the headers that are added to a record.
+// HeaderRoom is the number of bytes that a topic accepts beyond the max.message.bytes of its source
+// topic, as room for the headers that are added to a record.
 const HeaderRoom = 64 << 10
 
 // Kafka's topic configs that decide whether a record is kept and accepted

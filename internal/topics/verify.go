@@ -12,7 +12,7 @@ import (
 // Problem is one way in which a topic is unfit: records could be lost in it or refused by it.
 type Problem struct {
 	Topic string
-	// Description says what is wrong, Remedy what to do about it.
+	// Description describes the problem, Remedy what to do about it.
 	Description, Remedy string
 }
 

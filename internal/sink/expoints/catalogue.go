@@ -25,7 +25,7 @@ type column struct {
 	Archived bool   `json:"Archived"`
 }
 
-// catalogue is the account's column catalogue at one time. It is immutable.
+// catalogue is a snapshot of the account's column catalogue. It is immutable.
 type catalogue struct {
 	byName    map[string][]column // several columns may share a name, such as archived ones
 	byID      map[int32]column
@@ -59,7 +59,7 @@ func parseCatalogue(body []byte, now time.Time) (*catalogue, error) {
 }
 
 // findColumn returns the ID of the column to which a row refers. If there is none, it returns the
-// field of the row that is wrong and the rule that it violates.
+// field of the row that is wrong and the rule that the field violates.
 func (c *catalogue) findColumn(row *event.ExpointsData) (id int32, field, rule string) {
 	if row.Name == "" {
 		return c.findColumnByID(row.CustomerDataColumnId)
@@ -69,18 +69,18 @@ func (c *catalogue) findColumn(row *event.ExpointsData) (id int32, field, rule s
 		return 0, "Name", "must be a column of the account"
 	}
 	found := 0
-	hasID := row.CustomerDataColumnId == nil
+	isNamed := row.CustomerDataColumnId == nil
 	for _, col := range named {
 		if row.CustomerDataColumnId != nil && col.ID != *row.CustomerDataColumnId {
 			continue
 		}
-		hasID = true
+		isNamed = true
 		if !col.Archived {
 			id, found = col.ID, found+1
 		}
 	}
 	switch {
-	case !hasID:
+	case !isNamed:
 		return 0, "CustomerDataColumnId", "must be the id of the column that Name names"
 	case found == 0:
 		return 0, "Name", "must be a column that is not archived"
@@ -90,8 +90,7 @@ func (c *catalogue) findColumn(row *event.ExpointsData) (id int32, field, rule s
 	return id, "", ""
 }
 
-// findColumnByID is findColumn for a row without a name. The rows of the vendor's own example have
-// none.
+// findColumnByID is findColumn for a row without a name, as in the vendor's own example.
 func (c *catalogue) findColumnByID(id *int32) (_ int32, field, rule string) {
 	if id == nil {
 		return 0, "Name", "is mandatory without CustomerDataColumnId"
@@ -105,10 +104,10 @@ func (c *catalogue) findColumnByID(id *int32) (_ int32, field, rule string) {
 	return *id, "", ""
 }
 
-// resolveRows returns the rows with the IDs of their columns, and every violation. needsRequired
-// says whether every required column must have a row with a value.
+// resolveRows returns the rows with the IDs of their columns, and every violation. With requireAll,
+// every required column must have a row with a value.
 func (c *catalogue) resolveRows(
-	rows []event.ExpointsData, needsRequired bool,
+	rows []event.ExpointsData, requireAll bool,
 ) ([]event.ExpointsData, []sink.Violation) {
 	var violations []sink.Violation
 	resolved := slices.Clone(rows)
@@ -119,7 +118,7 @@ func (c *catalogue) resolveRows(
 		}
 		resolved[i].CustomerDataColumnId = &id
 	}
-	if needsRequired {
+	if requireAll {
 		violations = append(violations, c.findMissing(resolved)...)
 	}
 	return resolved, violations
@@ -146,8 +145,8 @@ func (c *catalogue) findMissing(resolved []event.ExpointsData) []sink.Violation 
 	return violations
 }
 
-// catalogueCache keeps the account's catalogue. The first caller that needs a newer one fetches it,
-// one fetch at a time; nothing runs in the background.
+// catalogueCache caches the account's catalogue. The first caller that needs a newer one fetches
+// it, one fetch at a time; nothing runs in the background.
 type catalogueCache struct {
 	fetch    func(ctx context.Context) (*catalogue, error)
 	refresh  time.Duration // age at which a catalogue is fetched again
@@ -155,7 +154,7 @@ type catalogueCache struct {
 
 	mu          sync.Mutex // guards the fields below
 	latest      *catalogue // nil before the first success
-	attemptedAt time.Time  // when the last fetch began
+	attemptedAt time.Time  // when the last fetch started
 }
 
 func newCatalogueCache(
@@ -165,11 +164,11 @@ func newCatalogueCache(
 }
 
 // getUsable returns the catalogue to encode with. An old one is used while a newer one cannot be
-// fetched, or another caller is fetching it.
+// fetched, or is being fetched by another caller.
 func (c *catalogueCache) getUsable(ctx context.Context) (*catalogue, error) {
 	latest, attemptedAt := c.snapshot()
 	if latest == nil {
-		return c.getYounger(ctx, c.refresh)
+		return c.getYoungerThan(ctx, c.refresh)
 	}
 	if time.Since(latest.fetchedAt) < c.refresh || time.Since(attemptedAt) < rejectionMaxAge {
 		return latest, nil
@@ -186,8 +185,8 @@ func (c *catalogueCache) getUsable(ctx context.Context) (*catalogue, error) {
 	return latest, ctx.Err()
 }
 
-// getYounger returns a catalogue younger than maxAge, and fetches it if necessary.
-func (c *catalogueCache) getYounger(ctx context.Context, maxAge time.Duration) (*catalogue, error) {
+// getYoungerThan returns a catalogue younger than maxAge, and fetches it if necessary.
+func (c *catalogueCache) getYoungerThan(ctx context.Context, maxAge time.Duration) (*catalogue, error) {
 	select {
 	case c.fetching <- struct{}{}:
 	case <-ctx.Done():
@@ -200,7 +199,7 @@ func (c *catalogueCache) getYounger(ctx context.Context, maxAge time.Duration) (
 	return c.fetchLocked(ctx)
 }
 
-// fetchLocked fetches and keeps the catalogue. The caller must hold the slot of fetching.
+// fetchLocked fetches and caches the catalogue. The caller must hold the slot in fetching.
 func (c *catalogueCache) fetchLocked(ctx context.Context) (*catalogue, error) {
 	c.mu.Lock()
 	c.attemptedAt = time.Now()

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// bodyClaims is what a JSON body says about its call. The vendor documents no body, so the members
-// are recognized by their usual names, in any case and at any depth.
+// bodyClaims is what a JSON body states about its call. The vendor documents no body, so the
+// members are recognized by their usual names, in any case and at any depth.
 type bodyClaims struct {
 	success bool
 	failure bool // of the whole call
@@ -48,8 +48,8 @@ func (c *bodyClaims) readRootStatus(root map[string]any) {
 	}
 }
 
-// readValue reads a value and everything in it. isWhole says whether the value is about the whole
-// call, not about an element of an array.
+// readValue reads a value and everything in it. isWhole is true for a value about the whole call,
+// and false for one about an element of an array.
 func (c *bodyClaims) readValue(value any, isWhole bool) {
 	switch value := value.(type) {
 	case []any:

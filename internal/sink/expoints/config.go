@@ -8,8 +8,8 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// Config is an account's section of the configuration file. Its tags say what one value may be, see
-// [config.CheckTags].
+// Config is an account's section of the configuration file. Its tags define which values a field
+// may have, see [config.CheckTags].
 type Config struct {
 	BaseURL           string        `yaml:"base_url" allow:"url" required:"true" doc:"URL of the tenant, such as https://tenant.expoints.nl"`
 	Auth              Auth          `yaml:"auth" doc:"OAuth2 client credentials, or bearer_token alone"`
@@ -30,8 +30,8 @@ type Auth struct {
 	BearerToken  config.Secret `yaml:"bearer_token" doc:"a token that does not expire, instead of the other four"`
 }
 
-// Batch has what the vendor documents of a batch besides its customers. IsTest and IsConcept apply
-// to events that do not say otherwise.
+// Batch has the settings of a batch that the vendor documents. IsTest and IsConcept apply to events
+// that do not set them.
 type Batch struct {
 	ApproveAutomatically       bool          `yaml:"approve_automatically" doc:"false: an experience manager approves each batch by hand"`
 	IsTest                     bool          `yaml:"is_test" doc:"customers are test records: they get mail, but are not in the results"`
@@ -98,8 +98,8 @@ func (a Auth) newTokenSource(client *http.Client) *vendorhttp.TokenSource {
 	return vendorhttp.NewTokenSource(fetch, tokenRefreshMargin)
 }
 
-// parseTimeOfDay parses "15:04" or "15:04:05". The empty text, which stands for no time, gives the
-// zero time.
+// parseTimeOfDay parses "15:04" or "15:04:05". The empty text means no time and returns the zero
+// time.
 func parseTimeOfDay(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil

@@ -10,34 +10,34 @@ import (
 )
 
 // resolveData returns the event's data rows with the IDs of their columns, and a row with the event
-// ID if event_id_column is configured. needsRequired says whether every required column must have a
-// row. Violations are only reported by a catalogue younger than rejectionMaxAge.
+// ID if event_id_column is configured. With requireAll, every required column must have a row.
+// Violations are only reported by a catalogue younger than rejectionMaxAge.
 func (a *account) resolveData(
-	ctx context.Context, rows []event.ExpointsData, eventID string, needsRequired bool,
+	ctx context.Context, rows []event.ExpointsData, eventID string, requireAll bool,
 ) ([]event.ExpointsData, []sink.Violation, error) {
-	if len(rows) == 0 && a.cfg.EventIDColumn == "" && !needsRequired {
+	if len(rows) == 0 && a.cfg.EventIDColumn == "" && !requireAll {
 		return rows, nil, nil
 	}
 	columns, err := a.catalogue.getUsable(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	resolved, violations, err := a.resolveRows(columns, rows, eventID, needsRequired)
+	resolved, violations, err := a.resolveRows(columns, rows, eventID, requireAll)
 	if err == nil && len(violations) == 0 {
 		return resolved, nil, nil
 	}
-	columns, err = a.catalogue.getYounger(ctx, rejectionMaxAge)
+	columns, err = a.catalogue.getYoungerThan(ctx, rejectionMaxAge)
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.resolveRows(columns, rows, eventID, needsRequired)
+	return a.resolveRows(columns, rows, eventID, requireAll)
 }
 
 // resolveRows adds the row of the event ID, unless the event has a row for that column, and
-// resolves all rows. If event_id_column is not a usable column, no record is at fault: the error is
-// a *sink.DependencyError.
+// resolves all rows. If event_id_column is not a usable column, that is no record's fault, and the
+// error is a *sink.DependencyError.
 func (a *account) resolveRows(
-	columns *catalogue, rows []event.ExpointsData, eventID string, needsRequired bool,
+	columns *catalogue, rows []event.ExpointsData, eventID string, requireAll bool,
 ) ([]event.ExpointsData, []sink.Violation, error) {
 	name := a.cfg.EventIDColumn
 	hasName := func(row event.ExpointsData) bool { return row.Name == name }
@@ -54,7 +54,7 @@ func (a *account) resolveRows(
 			rows = append(slices.Clip(rows), row)
 		}
 	}
-	resolved, violations := columns.resolveRows(rows, needsRequired)
+	resolved, violations := columns.resolveRows(rows, requireAll)
 	return resolved, violations, nil
 }
 

@@ -9,8 +9,8 @@ import (
 	"sluice/internal/sink/jsonwriter"
 )
 
-// encodeAdd encodes a customer of customer/add. The vendor requires its required data columns
-// there, because it needs them to contact the customer.
+// encodeAdd encodes a customer of customer/add. This endpoint requires the required data columns,
+// because the vendor needs them to contact the customer.
 func encodeAdd(ctx context.Context, a *account, request *event.FeedbackRequest, origin sink.Origin) (sink.Item, error) {
 	rows, violations, err := a.resolveData(ctx, request.Data, eventIDOf(request.EventId, origin), true)
 	if err != nil {
@@ -62,10 +62,10 @@ func (e encoder) writeAnswer(answer *event.ExpointsAnswer) {
 	e.OptionalInt("SectionRepetition", answer.SectionRepetition)
 }
 
-// valueOr returns the value, or otherwise if it is absent.
-func valueOr(value *bool, otherwise bool) bool {
+// valueOr returns the value, or fallback if it is absent.
+func valueOr(value *bool, fallback bool) bool {
 	if value != nil {
 		return *value
 	}
-	return otherwise
+	return fallback
 }

@@ -15,8 +15,8 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// parseResponse turns the exchange of a call with itemCount items into the response that it means.
-// The vendor documents statuses but no bodies: a 2xx accepts the whole call, unless its body shows
+// parseResponse returns the response that the exchange of a call with itemCount items means. The
+// vendor documents statuses but no bodies: a 2xx accepts the whole call, unless its body shows
 // otherwise.
 func parseResponse(exchange vendorhttp.Exchange, itemCount int) sink.Response {
 	response := vendorhttp.ClassifyExchange(exchange)

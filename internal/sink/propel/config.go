@@ -10,8 +10,8 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// Config is an account's section of the configuration file. Its tags say what one value may be, see
-// [config.CheckTags].
+// Config is an account's section of the configuration file. Its tags define which values a field
+// may have, see [config.CheckTags].
 type Config struct {
 	BaseURL           string            `yaml:"base_url" allow:"url" required:"true" doc:"URL of the API, with its version"`
 	Auth              Auth              `yaml:"auth" doc:"OAuth2 client credentials (Backoffice > Admin > API Key Management; new keys are inactive)"`

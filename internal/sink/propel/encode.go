@@ -95,7 +95,7 @@ func (e customerEncoder) writeSSN(ssn *string) {
 	e.Int("ssn", int64(number))
 }
 
-// writeEmail checks as much as is true of every email address, because the vendor rejects the whole
+// writeEmail checks only what is true of every email address, because the vendor rejects the whole
 // call for an invalid one.
 func (e customerEncoder) writeEmail(email *string) {
 	if email == nil {

@@ -12,7 +12,7 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// parseResponse turns the exchange of one call with these items into the response that it means.
+// parseResponse returns the response that the exchange of one call with these items means.
 func (o *operation) parseResponse(exchange vendorhttp.Exchange, items []sink.Item) sink.Response {
 	response := vendorhttp.ClassifyExchange(exchange)
 	response.RequestID = headerToken(exchange.Header.Get("X-Request-Id"))
@@ -34,8 +34,8 @@ func (o *operation) parseResponse(exchange vendorhttp.Exchange, items []sink.Ite
 	return response
 }
 
-// classifyRefusal lets the vendor's code decide where the vendor uses one status both for invalid
-// data and for a misconfigured caller.
+// classifyRefusal uses the vendor's code where the vendor uses one status for both invalid data and
+// a misconfigured caller.
 func (o *operation) classifyRefusal(result sink.Result) sink.ResultClass {
 	wrongEndpoint := result.Status == http.StatusNotFound || result.Status == http.StatusMethodNotAllowed
 	switch {

@@ -13,7 +13,7 @@ import (
 )
 
 // itemResult is one element of "data" in the body of a 200. Its members are kept raw, so that a
-// member of an unexpected type spoils this element alone.
+// member of an unexpected type invalidates only this element.
 type itemResult struct {
 	Key     json.RawMessage `json:"key"`
 	Success json.RawMessage `json:"success"`
@@ -23,10 +23,10 @@ type itemResult struct {
 
 var errNoData = errors.New("reading the response: it has no array \"data\"")
 
-// parseItemResults reads the body of a 200 and returns one result per item. Results are matched to
+// parseItemResults parses the body of a 200 and returns one result per item. Results are matched to
 // items by key, which is the sourceId, because they need not be in the order of the request. The
-// body's "messages" are ignored: they say "Completed" even where items failed. whole is the result
-// of the call.
+// body's "messages" are ignored: they are "Completed" even if items failed. whole is the result of
+// the call.
 func parseItemResults(
 	body []byte, items []sink.Item, whole sink.Result, transientErrors []*regexp.Regexp,
 ) ([]sink.Result, error) {
@@ -111,8 +111,8 @@ func newKeyIndex(items []sink.Item) keyIndex {
 	return index
 }
 
-// findItem returns the index of the only item that the key stands for. If it stands for several,
-// the position of the result decides, provided that there are as many results as items.
+// findItem returns the index of the only item to which the key refers. If it refers to several, the
+// position of the result decides, provided that there are as many results as items.
 func (x keyIndex) findItem(key json.RawMessage, position, resultCount int) (int, bool) {
 	candidates := x.findCandidates(key)
 	if len(candidates) == 1 {
@@ -124,7 +124,7 @@ func (x keyIndex) findItem(key json.RawMessage, position, resultCount int) (int,
 	return 0, false
 }
 
-// findCandidates returns the indices of the items that the key may stand for.
+// findCandidates returns the indices of the items to which the key may refer.
 func (x keyIndex) findCandidates(key json.RawMessage) []int {
 	if len(key) == 0 {
 		return nil
