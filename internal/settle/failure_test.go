@@ -23,7 +23,7 @@ const (
 )
 
 // refuseProduce makes the brokers refuse the next n produce requests with an error that the client
-// does not retry. With n = -1 they do until Remove.
+// does not retry, or all of them until Remove if n is -1.
 func refuseProduce(h *harness, n int) *kfake.FaultHandle {
 	return failProduce(h, "", kerr.TopicAuthorizationFailed, n)
 }
@@ -49,8 +49,8 @@ func checkStillWaiting(t *testing.T, ended <-chan error, h *harness) {
 	}
 }
 
-// While producing fails the record is not settled, however long that lasts. Once it succeeds the
-// record is produced once.
+// A record is not settled while producing it fails, however long that lasts. It ends up in the
+// topic exactly once.
 func TestOffsetWaitsUntilItsRecordIsProduced(t *testing.T) {
 	for name, cause := range map[string]*kerr.Error{
 		"retried by the client": kerr.NotEnoughReplicas,
@@ -87,7 +87,7 @@ func TestOffsetWaitsUntilItsRecordIsProduced(t *testing.T) {
 	}
 }
 
-// A record that was refused is produced again, whatever happens to the others of its batch.
+// A refused record is produced again without waiting for the other records of its batch.
 func TestRefusedRecordIsProducedAgainWhileAnotherTakesLong(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
@@ -106,7 +106,7 @@ func TestRefusedRecordIsProducedAgainWhileAnotherTakesLong(t *testing.T) {
 	})
 }
 
-// A topic that accepts nothing delays its own records only, whether the client gives up or retries.
+// A topic that accepts no records delays only its own, whether the client gives up or retries.
 func TestUnwritableTopicDelaysItsOwnRecordsOnly(t *testing.T) {
 	for name, cause := range map[string]*kerr.Error{
 		"retried by the client": kerr.NotEnoughReplicas, "not retried": kerr.TopicAuthorizationFailed,
@@ -115,8 +115,7 @@ func TestUnwritableTopicDelaysItsOwnRecordsOnly(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
 				h := newHarness(t)
 				fault := failProduce(h, deadTopic, cause, -1)
-				retried, died := h.newRecord(&kgo.Record{}), h.newRecord(&kgo.Record{})
-				ended := h.settleAsync(t.Context(), retryOutcome(retried), deadOutcome(died))
+				ended := h.settleAsync(t.Context(), retryOutcome(h.emptyRecord()), deadOutcome(h.emptyRecord()))
 				testkit.AdvanceClock(time.Minute)
 				if s := h.tracker.Progress(); s.Committable != 1 || s.Unsettled != 1 {
 					t.Errorf("got committable %d and %d unsettled, want 1 and 1", s.Committable, s.Unsettled)
@@ -160,8 +159,8 @@ func TestFailureAndRecoveryAreLoggedOncePerTopic(t *testing.T) {
 	})
 }
 
-// The client retries errors that may pass by itself, without limit and without logging: too few
-// replicas, brokers that do not respond.
+// The client itself retries transient errors, such as too few replicas or brokers that do not
+// respond, without limit and without logging.
 func TestSlowProduceIsReportedAsFailure(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
@@ -173,8 +172,8 @@ func TestSlowProduceIsReportedAsFailure(t *testing.T) {
 		}
 		testkit.AdvanceClock(2*slowAfter + 2*time.Second)
 		lines := h.logs.All()
-		if len(lines) != 3 {
-			t.Fatalf("got log %v, want 3 lines", lines)
+		if len(lines) != 1 || lines[0].Message != produceFailed {
+			t.Fatalf("got log %v, want one line %q, however long it lasts", lines, produceFailed)
 		}
 		fields := lines[0].ContextMap()
 		if fields["topic"] != deadTopic || fields["records"] != int64(2) || fields["first_origin"] != "purchases-1-0" {
@@ -188,6 +187,10 @@ func TestSlowProduceIsReportedAsFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.readTopic(deadTopic, 2)
+		if lines := h.logs.All(); len(lines) != 2 || lines[1].Message != produceRecovered ||
+			lines[1].ContextMap()["failures"] != int64(6) {
+			t.Errorf("got log %v, want one more line %q with 6 failures", lines, produceRecovered)
+		}
 	})
 }
 
@@ -233,7 +236,7 @@ func TestDrainReleasesFailedRecordsAtOnce(t *testing.T) {
 		h.settler.NotifyDraining()
 		<-ending.Idle()
 		if took := time.Since(drainedAt); took > 10*time.Millisecond {
-			t.Errorf("got the records released after %v, want at once", took)
+			t.Errorf("the records were released after %v, want at once", took)
 		}
 		checkStillWaiting(t, ended, h)
 		fault.Remove()
@@ -248,8 +251,8 @@ func TestDrainReleasesFailedRecordsAtOnce(t *testing.T) {
 }
 
 // A produce request in flight must not block the lane after its assignment is fenced: the broker
-// may be away for long.
-func TestFenceEndsTheWaitForABrokerThatDoesNotRespond(t *testing.T) {
+// may be unreachable for a long time.
+func TestFenceEndsTheWaitForAnUnresponsiveBroker(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		failProduce(h, "", kerr.NotEnoughReplicas, -1)
@@ -262,7 +265,7 @@ func TestFenceEndsTheWaitForABrokerThatDoesNotRespond(t *testing.T) {
 			t.Fatal(err)
 		}
 		if took := time.Since(fencedAt); took > 5*time.Second {
-			t.Errorf("got the end %v after the fence, want within 5s", took)
+			t.Errorf("Settle returned %v after the fence, want within 5s", took)
 		}
 		<-h.tracker.Idle()
 	})
@@ -311,8 +314,8 @@ func TestRecoveryIsLoggedOnlyOnceTheTopicAcceptsARecord(t *testing.T) {
 	})
 }
 
-// Nobody knows whether a record in flight was written, so the end of the context does not end the
-// wait for it. The end of its assignment or of the producer does.
+// A record in flight may have been written, so the end of the context does not end the wait for it.
+// The end of its assignment or of the producer does.
 func TestRecordInFlightIsAwaitedAfterTheEndOfContext(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)

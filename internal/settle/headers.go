@@ -11,11 +11,11 @@ import (
 	"sluice/internal/record"
 )
 
-// maxHeaderBytes bounds the value of a header.
+// maxHeaderBytes bounds the size of a header value.
 const maxHeaderBytes = 1024
 
-// The headers that Kafka Connect adds to dead letters (KIP-298). They are written too, so that
-// tools made for them work.
+// The headers that Kafka Connect adds to dead letters (KIP-298). The connector writes them as well,
+// so that tools built for Kafka Connect can read its dead letters.
 const (
 	connectPrefix    = "__connect.errors."
 	connectTopic     = connectPrefix + "topic"
@@ -27,7 +27,7 @@ const (
 	connectMessage   = connectPrefix + "exception.message"
 )
 
-// connectStages has Kafka Connect's name of each stage.
+// connectStages maps each stage to Kafka Connect's name for it.
 var connectStages = map[record.Stage]string{
 	record.StageDecode:  "VALUE_CONVERTER",
 	record.StageRoute:   "TRANSFORMATION",
@@ -58,8 +58,8 @@ func nameSet(names ...string) map[string]bool {
 	return set
 }
 
-// outgoingHeaders returns the original headers byte for byte, followed by the connector's own.
-// Those that an earlier tier had added are replaced.
+// outgoingHeaders returns the original headers byte for byte, followed by the connector's own,
+// which replace those that were added for an earlier tier.
 func (s *Settler) outgoingHeaders(outcome record.Outcome, now time.Time) []kgo.RecordHeader {
 	headers := originalHeaders(outcome)
 	headers = appendOrigin(headers, outcome)
@@ -72,7 +72,8 @@ func (s *Settler) outgoingHeaders(outcome record.Outcome, now time.Time) []kgo.R
 	return s.appendConnect(headers, outcome)
 }
 
-// originalHeaders returns the headers that the connector has not written, with room for its own.
+// originalHeaders returns the headers that the connector has not written, with capacity for its
+// own.
 func originalHeaders(outcome record.Outcome) []kgo.RecordHeader {
 	raw := outcome.Record.Raw.Headers
 	kept := make([]kgo.RecordHeader, 0, len(raw)+len(ownHeaders)+len(connectHeaders))

@@ -15,11 +15,11 @@ import (
 // retryPolicy spaces the attempts to produce a record, before jitter.
 var retryPolicy = backoff.Policy{Min: 250 * time.Millisecond, Max: 5 * time.Second}
 
-// slowAfter is how long producing may take before it is reported as a failure. The client retries
-// errors that may pass by itself, without limit and without logging.
+// slowAfter is how long producing may take before it is reported as a failure. The client itself
+// retries transient errors, without limit and without logging.
 const slowAfter = 30 * time.Second
 
-// errSlow stands for a record that the client has neither produced nor given up.
+// errSlow is the reported cause for a record that the client has neither produced nor given up on.
 var errSlow = errors.New("no response yet, the client is retrying")
 
 // produceBatch is the records of one Settle that go to retry and dead-letter topics. Each of them
@@ -27,12 +27,12 @@ var errSlow = errors.New("no response yet, the client is retrying")
 type produceBatch struct {
 	settler  *Settler
 	counts   settledCounts
-	inFlight map[int]record.Outcome // by the order of producing
+	inFlight map[int]record.Outcome // by the order in which they were produced
 	failed   []produceFailure
 	produced int
-	results  chan produceResult // has room for all records, so the client never blocks on it
-	// reported are the topics that the batch has reported to the settler's faults, and confirmed
-	// those that have accepted a record of the batch.
+	results  chan produceResult // has room for all records, so that the client never blocks on it
+	// reported are the topics that the batch has reported as unwritable, and confirmed those that
+	// have accepted one of its records.
 	reported, confirmed map[string]bool
 }
 
@@ -46,9 +46,9 @@ type produceFailure struct {
 	err     error
 }
 
-// produceAll produces all outcomes at once and returns when each is confirmed. One that fails is
-// produced again after a back-off, independently of the others, unless its assignment is ending:
-// then it is released for the next owner.
+// produceAll produces all outcomes at once and returns once each is confirmed. A record that fails
+// is produced again after a back-off, independently of the others. If its assignment is ending, it
+// is released for the next owner instead.
 func (s *Settler) produceAll(ctx context.Context, outcomes []record.Outcome, counts settledCounts) {
 	b := &produceBatch{
 		settler: s, counts: counts, inFlight: map[int]record.Outcome{},
@@ -56,14 +56,14 @@ func (s *Settler) produceAll(ctx context.Context, outcomes []record.Outcome, cou
 		reported: map[string]bool{}, confirmed: map[string]bool{},
 	}
 	b.produceOutcomes(outcomes)
-	defer func() { s.faults.endBatch(b.reported, b.confirmed) }()
+	defer func() { s.topics.endBatch(b.reported, b.confirmed) }()
 	b.awaitResults(ctx)
 }
 
 func (b *produceBatch) awaitResults(ctx context.Context) {
 	slow := time.NewTicker(slowAfter)
 	defer slow.Stop()
-	var waits backoff.Counter
+	var retries backoff.Counter
 	var retry <-chan time.Time // nil unless failed records wait to be produced again
 	done := ctx.Done()
 	for {
@@ -73,7 +73,7 @@ func (b *produceBatch) awaitResults(ctx context.Context) {
 			return
 		}
 		if retry == nil && len(b.failed) > 0 {
-			delay := waits.Next(retryPolicy)
+			delay := retries.Next(retryPolicy)
 			retry = time.After(delay/2 + rand.N(delay))
 		}
 		select {
@@ -93,7 +93,7 @@ func (b *produceBatch) awaitResults(ctx context.Context) {
 	}
 }
 
-// produceOutcomes starts producing the records. Each of them leads to one result.
+// produceOutcomes starts producing the records. Exactly one result arrives for each of them.
 func (b *produceBatch) produceOutcomes(outcomes []record.Outcome) {
 	now := time.Now()
 	for _, outcome := range outcomes {
@@ -118,7 +118,7 @@ func (b *produceBatch) handleResult(result produceResult) {
 		b.failed = append(b.failed, produceFailure{outcome, result.err})
 		return
 	}
-	topic, _ := b.settler.topicFor(outcome) // exists, or the record could not have been produced
+	topic, _ := b.settler.topicFor(outcome) // no error, or the record could not have been produced
 	b.confirmed[topic] = true
 	b.settler.settleRecord(outcome, b.counts)
 }
@@ -149,13 +149,13 @@ func (b *produceBatch) reportFailures(failures []produceFailure) {
 		byTopic[topic] = append(byTopic[topic], f)
 	}
 	for topic, failures := range byTopic {
-		b.settler.faults.reportFailures(topic, failures, !b.reported[topic])
+		b.settler.topics.reportFailures(topic, failures, !b.reported[topic])
 		b.reported[topic] = true
 	}
 }
 
-// releaseEnding releases failed records whose assignment is ending, and all of them after the end
-// of ctx.
+// releaseEnding releases the failed records whose assignment is ending, or all of them once ctx has
+// ended.
 func (b *produceBatch) releaseEnding(ctx context.Context) {
 	var remaining []produceFailure
 	for _, f := range b.failed {

@@ -1,7 +1,7 @@
 // Package settle turns outcomes into their effect in Kafka. A delivered or skipped record is
 // settled at once. A record that goes to a retry or dead-letter topic is settled once all in-sync
-// replicas have it there; while producing it fails, it is produced again and its offset stays
-// uncommitted.
+// replicas have acknowledged it. If producing it fails, it is produced again, and its offset is not
+// committed meanwhile.
 package settle
 
 import (
@@ -17,12 +17,12 @@ import (
 	"sluice/internal/record"
 )
 
-// Config names the topics to which records go.
+// Config names the topics that records are produced to.
 type Config struct {
 	// ConnectorName is "<name>.<pipeline>". Dead letters carry it as Kafka Connect's connector
 	// name.
 	ConnectorName string
-	// RetryTopics has the retry topic of each delay.
+	// RetryTopics maps each retry delay to its retry topic.
 	RetryTopics map[time.Duration]string
 	// DeadLetterTopic is the dead-letter topic.
 	DeadLetterTopic string
@@ -34,18 +34,18 @@ type Settler struct {
 	cfg      Config
 	producer *kgo.Client
 	obs      *observe.Pipeline
-	faults   *topicFaults
+	topics   *unwritableTopics
 	draining notify.Broadcaster
 }
 
 // NewSettler returns a settler that produces with producer, which must partition manually and wait
 // for all in-sync replicas.
 func NewSettler(cfg Config, producer *kgo.Client, obs *observe.Pipeline, log *zap.Logger) *Settler {
-	return &Settler{cfg: cfg, producer: producer, obs: obs, faults: newTopicFaults(obs, log)}
+	return &Settler{cfg: cfg, producer: producer, obs: obs, topics: newUnwritableTopics(obs, log)}
 }
 
-// Settle returns when the record of every outcome is settled, or released because its assignment
-// ended first. The error is that of ctx.
+// Settle returns once the record of every outcome is settled, or released because its assignment
+// ended first. The error is ctx.Err().
 func (s *Settler) Settle(ctx context.Context, outcomes []record.Outcome) error {
 	var toProduce []record.Outcome
 	counts := settledCounts{}
@@ -68,8 +68,8 @@ func (s *Settler) Settle(ctx context.Context, outcomes []record.Outcome) error {
 	return ctx.Err()
 }
 
-// NotifyDraining makes waiting calls of Settle check which of their records' assignments are
-// ending.
+// NotifyDraining makes calls of Settle that are waiting check whether assignments of their records
+// are ending.
 func (s *Settler) NotifyDraining() { s.draining.Notify() }
 
 // settledCounts adds up settled records, so that one Settle updates each metric once.
@@ -94,7 +94,7 @@ func (s *Settler) releaseRecord(rec *record.Record) {
 	s.obs.RecordsReleased(1)
 }
 
-// topicFor returns the retry or dead-letter topic to which the outcome's record goes.
+// topicFor returns the retry or dead-letter topic that the outcome's record is produced to.
 func (s *Settler) topicFor(outcome record.Outcome) (string, error) {
 	if outcome.Disposition == record.DispositionDead {
 		return s.cfg.DeadLetterTopic, nil
