@@ -13,7 +13,7 @@ type SkipReason string
 const (
 	// SkipCommitMetadata: the commit metadata lists the record's offset as settled.
 	SkipCommitMetadata SkipReason = "commit_metadata"
-	// SkipOlderCopy: a retry topic holds a later copy of the record.
+	// SkipOlderCopy: a retry topic has a newer copy of the record.
 	SkipOlderCopy SkipReason = "older_copy"
 	// SkipLateCopy: an owner wrote the retry record after it had lost the partition.
 	SkipLateCopy SkipReason = "late_copy"
@@ -61,7 +61,7 @@ var readFromValues = []labelValue{
 
 var dispositionValues = []labelValue{
 	{record.DispositionDelivered.String(), "the vendor accepted it"},
-	{record.DispositionSkipped.String(), "it was passed over by a rule of the configuration"},
+	{record.DispositionSkipped.String(), "it was skipped by a rule of the configuration"},
 	{record.DispositionRetry.String(), "it was produced to a retry topic"},
 	{record.DispositionDead.String(), "it was produced to the dead-letter topic"},
 }
@@ -69,13 +69,13 @@ var dispositionValues = []labelValue{
 var causeValues = []labelValue{
 	{"", "the record was delivered"},
 	{string(record.CauseRejected), "the vendor rejected it for good"},
-	{string(record.CauseRetryable), "the vendor rejected it for now"},
+	{string(record.CauseRetryable), "the vendor refused it for now"},
 	{string(record.CauseInvalid), "it breaks a rule of the vendor, and was not sent"},
 	{string(record.CausePoison), "it cannot be decoded"},
-	{string(record.CauseUnmapped), "no operation takes its event"},
-	{string(record.CauseExhausted), "the vendor still rejected it after the last retry"},
-	{string(record.CauseExpired), "the vendor still rejected it at the end of `retry.max_age`"},
-	{string(record.CauseUnknown), "it was sent, and nobody knows whether the vendor acted"},
+	{string(record.CauseUnmapped), "no operation accepts its event"},
+	{string(record.CauseExhausted), "the vendor still refused it after the last retry"},
+	{string(record.CauseExpired), "the vendor still refused it at the end of `retry.max_age`"},
+	{string(record.CauseUnknown), "it was sent, and it is not known whether the vendor acted"},
 	{string(record.CauseTooLarge), "it is too large for the vendor, even alone in a call"},
 	{string(record.CauseTombstone), "it has no value"},
 }
@@ -83,7 +83,7 @@ var causeValues = []labelValue{
 var callClassValues = []labelValue{
 	{sink.Delivered.String(), "the vendor processed the call; single items may still be rejected"},
 	{sink.Rejected.String(), "the vendor rejected the whole batch"},
-	{sink.Unknown.String(), "nobody knows whether the vendor acted"},
+	{sink.Unknown.String(), "it is not known whether the vendor acted"},
 	{sink.TooLarge.String(), "the call was too large"},
 	{sink.Unauthorized.String(), "the vendor refused the credentials"},
 	{sink.Misconfigured.String(), "the endpoint does not match the configuration"},
@@ -101,7 +101,7 @@ var breakerStateValues = []labelValue{
 
 var skipReasonValues = []labelValue{
 	{string(SkipCommitMetadata), "the commit metadata lists its offset as settled"},
-	{string(SkipOlderCopy), "a retry topic holds a later copy of it"},
+	{string(SkipOlderCopy), "a retry topic has a newer copy of it"},
 	{string(SkipLateCopy), "an owner wrote it to a retry topic after it had lost the partition"},
 }
 

@@ -92,9 +92,9 @@ func metricsWith(wanted label) string {
 }
 
 func writeStatus(out *strings.Builder, status reflect.Type) {
-	out.WriteString("\n## /status\n\n`/status` returns one JSON object. Counts are since the process started. " +
-		"Maps have no entry for what was not counted yet. Of several holds of a pipeline, one of partitions is shown\n" +
-		"before one of writes, and that before the pipeline's own.\n\n| field | type | meaning |\n| --- | --- | --- |\n")
+	out.WriteString("\n## /status\n\n`/status` returns one JSON object. Counts start at 0 with the process, and maps have no entry for\n" +
+		"what has not been counted yet. If a pipeline has several holds, one of partitions takes precedence\n" +
+		"over one of writes, and that over the pipeline's own.\n\n| field | type | meaning |\n| --- | --- | --- |\n")
 	writeFields(out, "", status)
 }
 

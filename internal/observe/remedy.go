@@ -11,7 +11,7 @@ var holdRemedies = map[HoldReason]holdRemedy{
 			"vendors lock accounts",
 	},
 	HoldMisconfigured: {
-		meaning: "wrong URL, a redirect, a TLS or DNS failure, or a vendor code that blames the setup",
+		meaning: "wrong URL, a redirect, a TLS or DNS failure, or a vendor code for a wrong configuration",
 		remedy:  "correct `base_url` or the network; the operation resumes by itself once a probe succeeds",
 	},
 	HoldUnavailable: {
@@ -29,7 +29,7 @@ var holdRemedies = map[HoldReason]holdRemedy{
 	},
 	HoldRegistry: {
 		meaning: "the schema registry does not respond, something else responds 404 in its place, or it knows none " +
-			"of the schema IDs it was asked for",
+			"of the requested schema IDs",
 		remedy: "check the registry and `schema_registry.urls`",
 	},
 	HoldUnknownSchemaID: {
@@ -39,7 +39,7 @@ var holdRemedies = map[HoldReason]holdRemedy{
 	},
 	HoldKafka: {
 		meaning: "no broker has responded since the start, and nothing is read yet",
-		remedy:  "check the brokers and `kafka.brokers`, `kafka.tls` and `kafka.sasl`; the log says what fails",
+		remedy:  "check the brokers and `kafka.brokers`, `kafka.tls` and `kafka.sasl`; the log has the error",
 	},
 	HoldOffsetLost: {
 		meaning: "a committed offset is no longer in the log and `on_offset_lost` is `stop`",
@@ -47,13 +47,13 @@ var holdRemedies = map[HoldReason]holdRemedy{
 	},
 	HoldUnreadable: {
 		meaning: "a partition cannot be fetched: permission is missing, its topic was deleted or recreated, or a " +
-			"batch decompresses to over 64 MiB. The log names it and says which. Other partitions continue",
+			"batch decompresses to over 64 MiB. The log has the partition and the error. Other partitions continue",
 		remedy: "grant the permission, and it resumes by itself; restart after a topic was recreated; set the " +
 			"group's offset past such a batch with Kafka's tools",
 	},
 	HoldRecovery: {
 		meaning: "a partition is assigned and not fetched yet: a retry partition of the same number is missing or " +
-			"cannot be read to its end. The log says which. Other partitions continue",
+			"cannot be read to its end. The log names it. Other partitions continue",
 		remedy: "run `connector topics apply`, or repair that topic; it resumes by itself",
 	},
 	HoldUnwritable: {

@@ -23,7 +23,7 @@ type PipelineStatus struct {
 
 	Delivered          uint64            `json:"delivered" doc:"records that the vendors accepted"`
 	Retried            uint64            `json:"retried" doc:"records produced to a retry topic"`
-	Skipped            uint64            `json:"skipped" doc:"records passed over by a rule of the configuration"`
+	Skipped            uint64            `json:"skipped" doc:"records skipped by a rule of the configuration"`
 	Dead               map[string]uint64 `json:"dead" doc:"dead letters, by cause"`
 	SkippedSettled     map[string]uint64 `json:"skipped_settled" doc:"records read again and skipped as settled, by reason"`
 	PossibleDuplicates uint64            `json:"possible_duplicates" doc:"records sent again after an unknown outcome"`
