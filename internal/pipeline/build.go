@@ -74,7 +74,7 @@ func (c *Connector) prepareTopics(ctx context.Context, adm *kadm.Client) (map[st
 				zap.String("topic", l.Topic))
 			continue
 		}
-		c.opts.Log.Info("draining a retry tier that is no longer configured", zap.String("topic", l.Topic))
+		c.opts.Log.Info("retry tier no longer configured, delivering its remaining records", zap.String("topic", l.Topic))
 		tiers[l.Pipeline] = append(tiers[l.Pipeline], consume.RetryTier{Topic: l.Topic, Delay: l.Delay})
 	}
 	return tiers, nil

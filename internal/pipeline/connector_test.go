@@ -81,7 +81,7 @@ vendors: {crmcom: {base_url: %q, auth: {web_api_key: %q}}}
 
 const (
 	noReaderMessage = "topic has no reader, its pipeline or tier is not configured"
-	drainingMessage = "draining a retry tier that is no longer configured"
+	drainingMessage = "retry tier no longer configured, delivering its remaining records"
 )
 
 const autoCreateYAML = "topics: {auto_create: true}\npipelines: {purchases: {retry: {delays: [10s]}}}\n"

@@ -44,7 +44,7 @@ var (
 	}
 	schemaIDCondition = condition{
 		began:     "schema ID unknown to the registry, records wait",
-		recovered: "no record waits for its schema ID any more",
+		recovered: "unknown schema IDs resolved",
 	}
 	dependencyCondition = condition{
 		began: "vendor dependency unavailable, records wait", recovered: "vendor dependency recovered",
