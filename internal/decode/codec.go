@@ -28,8 +28,8 @@ type readers struct{ byFull, byShort, byAlias map[string]*eventReader }
 // builtinReaders returns the readers of the generated events, which are parsed once per process.
 var builtinReaders = sync.OnceValues(func() (*readers, error) { return parseReaders(event.BuiltinTypes()) })
 
-// readersOf returns the readers of the given events, or of the generated ones if types is nil.
-func readersOf(types event.Types) (*readers, error) {
+// readersFor returns the readers of the given events, or of the generated ones if types is nil.
+func readersFor(types event.Types) (*readers, error) {
 	if types == nil {
 		return builtinReaders()
 	}

@@ -78,11 +78,11 @@ type Decoder struct {
 	registry *registry
 	readers  *readers
 
-	mu         sync.Mutex // guards all below; never held during a lookup
-	codecs     *lru[*codec]
-	unknownIDs *lru[unknownID]
-	lookups    map[int]*lookup
-	resolved   time.Time // when the registry first knew an ID
+	mu            sync.Mutex // guards all below; never held during a lookup
+	codecs        *lru[*codec]
+	unknownIDs    *lru[unknownID]
+	lookups       map[int]*lookup
+	firstResolved time.Time // when the registry first knew an ID
 }
 
 // unknownID is a schema ID that the registry does not know. It is not looked up again before until.
@@ -100,7 +100,7 @@ type lookup struct {
 
 // NewDecoder returns a decoder for cfg.Events. It sends no request.
 func NewDecoder(cfg Config) (*Decoder, error) {
-	readers, err := readersOf(cfg.Events)
+	readers, err := readersFor(cfg.Events)
 	if err != nil {
 		return nil, err
 	}
@@ -217,8 +217,8 @@ func (d *Decoder) finishLookup(id int, shared *lookup, c *codec, err error, aban
 	if c != nil {
 		d.codecs.put(id, c)
 		d.unknownIDs.removeEntry(id)
-		if d.resolved.IsZero() {
-			d.resolved = time.Now()
+		if d.firstResolved.IsZero() {
+			d.firstResolved = time.Now()
 		}
 	}
 	shared.codec, shared.err, shared.abandoned = c, err, c == nil && abandoned
@@ -247,9 +247,9 @@ func (d *Decoder) rememberUnknown(id int) error {
 
 // unknownError returns the error for an ID that the registry does not know. The caller holds d.mu.
 func (d *Decoder) unknownError(id int, u unknownID) *UnknownSchemaError {
-	trusted := laterTime(d.resolved, d.registry.lastFailure())
+	trusted := laterTime(d.firstResolved, d.registry.lastFailure())
 	return &UnknownSchemaError{
-		ID: id, FirstSeen: laterTime(u.since, trusted), TrustedSince: trusted, EverResolved: !d.resolved.IsZero(),
+		ID: id, FirstSeen: laterTime(u.since, trusted), TrustedSince: trusted, EverResolved: !d.firstResolved.IsZero(),
 	}
 }
 

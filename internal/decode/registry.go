@@ -21,8 +21,8 @@ const (
 var (
 	// errNotFound is a 404 in the registry's own format, for a schema ID or a reference.
 	errNotFound = errors.New("not found")
-	// errForeign404 is a 404 of something else, such as a proxy whose registry is unavailable.
-	errForeign404 = errors.New("HTTP 404 without a schema registry's error code 404xx: " +
+	// errUnexpected404 is a 404 of something else, such as a proxy whose registry is unavailable.
+	errUnexpected404 = errors.New("HTTP 404 without a schema registry's error code 404xx: " +
 		"a proxy whose registry is unavailable, or a wrong base path")
 )
 
@@ -149,7 +149,7 @@ func sanitizeError(err error) error {
 			// Registries differ in which of 40401 to 40403 they use for an ID.
 			return errNotFound
 		}
-		return errForeign404
+		return errUnexpected404
 	}
 	var transport *url.Error
 	if errors.As(err, &transport) {

@@ -48,7 +48,7 @@ func TestConditionLogsBeginChangesAndEnd(t *testing.T) {
 		}
 		end := lines.All()[2].ContextMap()
 		if end["lasted"] != 3*time.Second || end["failures"] != int64(3) {
-			t.Errorf("got an end after %v and %v failures, want 3s and 3", end["lasted"], end["failures"])
+			t.Errorf("got lasted %v and failures %v, want 3s and 3", end["lasted"], end["failures"])
 		}
 	})
 }

@@ -1,6 +1,6 @@
 package observe
 
-// A series that appears with its first event hides that event from increase() and rate(), and an
+// A series that is created by its first event hides that event from increase() and rate(), and an
 // alert on a series that does not exist never fires. So every series exists from the start.
 
 // operationHoldReasons are the reasons for which a single operation is held.
@@ -8,9 +8,9 @@ var operationHoldReasons = []HoldReason{
 	HoldUnauthorized, HoldMisconfigured, HoldUnavailable, HoldThrottled, HoldFlood,
 }
 
-// declarePipeline creates the series that need neither an operation nor a topic.
+// declarePipeline creates the series that depend on neither an operation nor a topic.
 func (p *Pipeline) declarePipeline() {
-	p.m.started.WithLabelValues(p.name).Set(0)
+	p.metrics.started.WithLabelValues(p.name).Set(0)
 	for _, u := range unroutedDispositions {
 		p.settled.memberFor(settledKey{"", u})
 	}
@@ -18,12 +18,12 @@ func (p *Pipeline) declarePipeline() {
 		p.skipped.memberFor(reason)
 	}
 	for _, reason := range HoldReasons() {
-		p.m.hold.WithLabelValues(p.name, "", string(reason))
+		p.metrics.hold.WithLabelValues(p.name, "", string(reason))
 	}
 }
 
-// DeclareOperation creates all series of an operation with value 0, and its breaker state as
-// closed. It is called before anything is reported about the operation.
+// DeclareOperation creates all series of an operation with value 0 and sets its breaker state to
+// closed. It must be called before anything is reported about the operation.
 func (p *Pipeline) DeclareOperation(operation string) {
 	if p == nil {
 		return
@@ -34,15 +34,15 @@ func (p *Pipeline) DeclareOperation(operation string) {
 	for _, class := range callClasses {
 		p.calls.memberFor(callKey{operation, class})
 	}
-	p.duplicates.memberFor(operation)
+	p.possibleDuplicates.memberFor(operation)
 	p.histograms.memberFor(operation)
 	for _, reason := range operationHoldReasons {
-		p.m.hold.WithLabelValues(p.name, operation, string(reason))
+		p.metrics.hold.WithLabelValues(p.name, operation, string(reason))
 	}
 	p.SetBreakerState(operation, breakerClosed)
 }
 
-// DeclareTopic creates the series of a retry or dead-letter topic that the pipeline produces to.
+// DeclareTopic creates the series of a retry or dead-letter topic of the pipeline.
 func (p *Pipeline) DeclareTopic(topic string) {
 	if p == nil {
 		return

@@ -88,7 +88,7 @@ func TestDeclaredOperationIsInTheStatus(t *testing.T) {
 		t.Fatalf("got operations %+v, want %+v", s.Operations, want)
 	}
 	if n := len(s.Dead) + len(s.SkippedSettled) + len(s.ProduceFailures) + len(s.Operations[0].Calls); n != 0 {
-		t.Errorf("got %d entries for what was not counted yet, want none", n)
+		t.Errorf("got %d entries for zero counts, want none", n)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestBuildInfoShowsVersionRevisionAndGoVersion(t *testing.T) {
 	}
 }
 
-// docs/metrics.md is written from the definitions, so each must match a registered metric.
+// docs/metrics.md is generated from the definitions, so each must match a registered metric.
 func TestDefinitionsMatchTheRegisteredMetrics(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	r := NewRegistry(reg)
@@ -145,7 +145,7 @@ func checkFamily(t *testing.T, want definition, got *dto.MetricFamily) {
 	}
 }
 
-// allows reports whether the documentation lists the value, for a label that has listed values.
+// allows reports whether value is documented, if the label has listed values.
 func (d definition) allows(name, value string) bool {
 	for _, l := range d.labels {
 		if l.name == name {
@@ -158,11 +158,11 @@ func (d definition) allows(name, value string) bool {
 
 func TestEveryHoldReasonHasARemedy(t *testing.T) {
 	for _, reason := range HoldReasons() {
-		if text := holdRemedies[reason]; text.meaning == "" || text.remedy == "" {
+		if text := holdDescriptions[reason]; text.meaning == "" || text.remedy == "" {
 			t.Errorf("hold reason %s: got %+v, want a meaning and a remedy", reason, text)
 		}
 	}
-	if len(holdRemedies) != len(HoldReasons()) {
-		t.Errorf("got %d remedies for %d hold reasons", len(holdRemedies), len(HoldReasons()))
+	if len(holdDescriptions) != len(HoldReasons()) {
+		t.Errorf("got %d remedies for %d hold reasons", len(holdDescriptions), len(HoldReasons()))
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// SkipReason says how a record that was read again was found to be settled. It is the value of the
+// SkipReason is how a record that was read again was found to be settled. It is the value of the
 // label "reason" of sluice_records_skipped_settled_total.
 type SkipReason string
 
@@ -19,11 +19,11 @@ const (
 	SkipLateCopy SkipReason = "late_copy"
 )
 
-// labelValue is one allowed value of a label and what it means.
+// labelValue is one allowed value of a label with its meaning.
 type labelValue struct{ value, meaning string }
 
-// label is a metric label. A label without listed values takes names from the configuration, topics
-// and partitions; meaning then says which.
+// label is a metric label. A label without listed values has names from the configuration, topics
+// or partitions as values; meaning then describes them.
 type label struct {
 	name    string
 	meaning string
@@ -34,7 +34,7 @@ var (
 	pipelineLabel    = label{name: "pipeline", meaning: "a pipeline's name"}
 	operationLabel   = label{name: "operation", meaning: "an operation's name, `<account>.<operation>`"}
 	anyOperation     = label{name: "operation", meaning: "an operation's name, or empty for the pipeline as a whole"}
-	maybeOperation   = label{name: "operation", meaning: "an operation's name, or empty where a record belongs to none"}
+	maybeOperation   = label{name: "operation", meaning: "an operation's name, or empty for records that belong to none"}
 	topicLabel       = label{name: "topic", meaning: "a topic's name"}
 	partitionLabel   = label{name: "partition", meaning: "a partition's number"}
 	fromLabel        = label{name: "from", values: readFromValues}
@@ -46,7 +46,7 @@ var (
 	skipReasonLabel  = label{name: "reason", values: skipReasonValues}
 	versionLabel     = label{name: "version", meaning: "the release, or `dev`"}
 	revisionLabel    = label{name: "revision", meaning: "the commit that was built, or `unknown`"}
-	goVersionLabel   = label{name: "goversion", meaning: "the version of Go that it was built with"}
+	goVersionLabel   = label{name: "goversion", meaning: "the Go version of the build"}
 )
 
 const (
@@ -70,32 +70,32 @@ var causeValues = []labelValue{
 	{"", "the record was delivered"},
 	{string(record.CauseRejected), "the vendor rejected it for good"},
 	{string(record.CauseRetryable), "the vendor refused it for now"},
-	{string(record.CauseInvalid), "it breaks a rule of the vendor, and was not sent"},
+	{string(record.CauseInvalid), "it breaks a rule of the vendor and was not sent"},
 	{string(record.CausePoison), "it cannot be decoded"},
 	{string(record.CauseUnmapped), "no operation accepts its event"},
-	{string(record.CauseExhausted), "the vendor still refused it after the last retry"},
+	{string(record.CauseExhausted), "the vendor still refused it at the last retry"},
 	{string(record.CauseExpired), "the vendor still refused it at the end of `retry.max_age`"},
 	{string(record.CauseUnknown), "it was sent, and it is not known whether the vendor acted"},
-	{string(record.CauseTooLarge), "it is too large for the vendor, even alone in a call"},
+	{string(record.CauseTooLarge), "it is too large for the vendor even if it is alone in a call"},
 	{string(record.CauseTombstone), "it has no value"},
 }
 
 var callClassValues = []labelValue{
-	{sink.Delivered.String(), "the vendor processed the call; single items may still be rejected"},
+	{sink.Delivered.String(), "the vendor processed the call; individual items may still have been refused"},
 	{sink.Rejected.String(), "the vendor rejected the whole batch"},
 	{sink.Unknown.String(), "it is not known whether the vendor acted"},
 	{sink.TooLarge.String(), "the call was too large"},
 	{sink.Unauthorized.String(), "the vendor refused the credentials"},
 	{sink.Misconfigured.String(), "the endpoint does not match the configuration"},
 	{sink.Throttled.String(), "the vendor asked for fewer calls"},
-	{sink.Unavailable.String(), "the vendor did not respond, or failed"},
+	{sink.Unavailable.String(), "the vendor did not respond, or responded with a server error"},
 }
 
 const breakerClosed = "closed"
 
 var breakerStateValues = []labelValue{
 	{breakerClosed, "calls are made"},
-	{"half-open", "single calls probe whether the operation works again"},
+	{"half-open", "single calls probe whether the operation has recovered"},
 	{"open", "no calls are made"},
 }
 
@@ -112,7 +112,7 @@ var (
 		sink.Delivered, sink.Rejected, sink.Unknown, sink.TooLarge,
 		sink.Unauthorized, sink.Misconfigured, sink.Throttled, sink.Unavailable,
 	}
-	// operationDispositions are what becomes of records that belong to an operation.
+	// operationDispositions are the dispositions of records that belong to an operation.
 	operationDispositions = []dispositionCause{
 		{record.DispositionDelivered, ""},
 		{record.DispositionRetry, record.CauseRetryable},
@@ -123,7 +123,7 @@ var (
 		{record.DispositionDead, record.CauseUnknown},
 		{record.DispositionDead, record.CauseTooLarge},
 	}
-	// unroutedDispositions are what becomes of records that belong to no operation.
+	// unroutedDispositions are the dispositions of records that belong to no operation.
 	unroutedDispositions = []dispositionCause{
 		{record.DispositionSkipped, record.CauseTombstone},
 		{record.DispositionSkipped, record.CauseUnmapped},

@@ -20,10 +20,10 @@ var logLevels = map[string]zapcore.Level{
 	"debug": zapcore.DebugLevel, "info": zapcore.InfoLevel, "warn": zapcore.WarnLevel, "error": zapcore.ErrorLevel,
 }
 
-// NewLogger returns a logger that writes lines of the level (debug, info, warn, error) and above to
-// w, in the format "json" or "console". Times are UTC in RFC 3339 with milliseconds, durations are
-// written like "1.5s". Lines are not sampled, so callers log a condition once and not per record.
-// Stack traces are not written. The error is ErrLogLevel or ErrLogFormat, wrapped.
+// NewLogger returns a logger that writes lines of at least the given level (debug, info, warn,
+// error) to w, in the format "json" or "console". Times are UTC in RFC 3339 with milliseconds;
+// durations are written like "1.5s". Lines are not sampled, so callers must log a condition once
+// and not per record. Stack traces are not written. The error wraps ErrLogLevel or ErrLogFormat.
 func NewLogger(level, format string, w io.Writer) (*zap.Logger, error) {
 	minLevel, ok := logLevels[level]
 	if !ok {

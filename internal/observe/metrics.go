@@ -13,8 +13,8 @@ const (
 	histogramType metricType = "histogram"
 )
 
-// definition says everything about one metric; the registered vectors and docs/metrics.md are made
-// from it. The name lacks the namespace.
+// definition describes one metric. The registered vectors and docs/metrics.md are generated from
+// it. The name does not include the namespace.
 type definition struct {
 	name    string
 	kind    metricType
@@ -55,16 +55,16 @@ var (
 	}
 	commitFailures = definition{
 		name: "commit_failures_total", kind: counterType, labels: []label{pipelineLabel},
-		help: "Offset commits that failed and are retried.",
+		help: "Offset commits that failed and were retried.",
 	}
 	produceFailures = definition{
 		name: "produce_failures_total", kind: counterType, labels: []label{pipelineLabel, topicLabel},
-		help: "Records that could not be produced to a retry or dead-letter topic and are produced again.",
+		help: "Failed attempts to produce a record to a retry or dead-letter topic; each is retried.",
 	}
 	deliveryDelay = definition{
 		name: "delivery_delay_seconds", kind: histogramType, labels: []label{pipelineLabel, operationLabel},
 		help: "Time from a record's timestamp in the source topic to its delivery.",
-		// From a call that returns at once to a record that waited a day for a vendor.
+		// From a call that returns at once to a record that waited for a vendor for a day.
 		buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400},
 	}
 	callDuration = definition{
@@ -81,20 +81,20 @@ var (
 	}
 	callFill = definition{
 		name: "vendor_call_fill_ratio", kind: histogramType, labels: []label{pipelineLabel, operationLabel},
-		help:    "How full vendor calls are: items or bytes relative to their limit, whichever is higher; 1 is full.",
+		help:    "How full vendor calls are: items or bytes relative to their limit, whichever is higher; 1 means full.",
 		buckets: []float64{.01, .05, .1, .25, .5, .75, .9, .99, 1},
 	}
 	breakerState = definition{
 		name: "breaker_state", kind: gaugeType, labels: []label{pipelineLabel, operationLabel, stateLabel},
-		help: "1 for the state that the operation's circuit breaker is in, 0 for the others.",
+		help: "1 for the current state of the operation's circuit breaker, 0 for the others.",
 	}
 	holdGauge = definition{
 		name: "hold", kind: gaugeType, labels: []label{pipelineLabel, anyOperation, holdReasonLabel},
-		help: "1 while the operation, or with an empty operation the pipeline, is held for the reason, else 0.",
+		help: "1 while the operation, or the pipeline if the operation is empty, is held for the reason, 0 otherwise.",
 	}
 	pipelineStarted = definition{
 		name: "pipeline_started", kind: gaugeType, labels: []label{pipelineLabel},
-		help: "1 while the pipeline is running, else 0.",
+		help: "1 while the pipeline is running, 0 otherwise.",
 	}
 	partitionLag = definition{
 		name: "partition_lag_records", kind: gaugeType, labels: []label{pipelineLabel, topicLabel, partitionLabel},
@@ -108,7 +108,7 @@ var (
 	partitionInFlight = definition{
 		name: "partition_in_flight_records", kind: gaugeType,
 		labels: []label{pipelineLabel, topicLabel, partitionLabel},
-		help:   "Records of the assigned partition that were read and are not settled.",
+		help:   "Records of the assigned partition that have been read and are not settled.",
 	}
 	buildInfo = definition{
 		name: "build_info", kind: gaugeType, labels: []label{versionLabel, revisionLabel, goVersionLabel},
@@ -126,8 +126,8 @@ func definitions() []definition {
 	}
 }
 
-// metrics are the metric vectors of a process. Label values are names from the configuration and
-// the code, and the topics and partitions that are assigned; never anything from a record.
+// metrics holds the metric vectors of a process. Label values are names from the configuration and
+// the code, and assigned topics and partitions, but never anything from a record.
 type metrics struct {
 	read, readBytes, settled, skipped, released             *prometheus.CounterVec
 	calls, duplicates, commitFailed, produceFailed          *prometheus.CounterVec

@@ -11,21 +11,21 @@ import (
 )
 
 // Pipeline records the counts and the state of one pipeline. A nil *Pipeline records nothing, so
-// that a component can be tested alone. It is safe for concurrent use.
+// that a component can be tested on its own. It is safe for concurrent use.
 type Pipeline struct {
-	name string
-	m    *metrics
+	name    string
+	metrics *metrics
 
 	source, retry          readCounters
 	commitFailed, released prometheus.Counter
 	settled                *family[settledKey, prometheus.Counter]
 	calls                  *family[callKey, prometheus.Counter]
-	duplicates             *family[string, prometheus.Counter]
+	possibleDuplicates     *family[string, prometheus.Counter]
 	skipped                *family[SkipReason, prometheus.Counter]
 	produceFailed          *family[string, prometheus.Counter]
 	histograms             *family[string, histograms]
 
-	mu         sync.Mutex // guards all below
+	mu         sync.Mutex // guards the fields below
 	started    bool
 	breakers   map[string]string
 	holds      map[holdKey]Hold
@@ -51,7 +51,7 @@ type (
 
 func newPipeline(name string, vectors *metrics) *Pipeline {
 	p := &Pipeline{
-		name: name, m: vectors,
+		name: name, metrics: vectors,
 		source: newReadCounters(vectors, name, fromSource), retry: newReadCounters(vectors, name, fromRetry),
 		commitFailed: vectors.commitFailed.WithLabelValues(name),
 		released:     vectors.released.WithLabelValues(name),
@@ -61,7 +61,7 @@ func newPipeline(name string, vectors *metrics) *Pipeline {
 		calls: newFamily(func(key callKey) prometheus.Counter {
 			return vectors.calls.WithLabelValues(name, key.operation, key.class.String())
 		}),
-		duplicates: newFamily(func(operation string) prometheus.Counter {
+		possibleDuplicates: newFamily(func(operation string) prometheus.Counter {
 			return vectors.duplicates.WithLabelValues(name, operation)
 		}),
 		skipped: newFamily(func(reason SkipReason) prometheus.Counter {
@@ -90,8 +90,8 @@ func newReadCounters(vectors *metrics, pipeline, from string) readCounters {
 	return readCounters{vectors.read.WithLabelValues(pipeline, from), vectors.readBytes.WithLabelValues(pipeline, from)}
 }
 
-// RecordsRead counts records fetched from the source topic, or with retry from a retry topic. bytes
-// is the size of their keys, values and headers.
+// RecordsRead counts records fetched from the source topic, or from a retry topic if retry is true.
+// bytes is the size of their keys, values and headers.
 func (p *Pipeline) RecordsRead(retry bool, records, bytes int) {
 	if p == nil {
 		return
@@ -104,8 +104,8 @@ func (p *Pipeline) RecordsRead(retry bool, records, bytes int) {
 	counters.bytes.Add(float64(bytes))
 }
 
-// RecordsSettled counts settled records. operation is empty for records that belong to none, cause
-// for delivered ones.
+// RecordsSettled counts settled records. operation is empty for records that belong to no
+// operation, and cause is empty for delivered ones.
 func (p *Pipeline) RecordsSettled(
 	operation string, disposition record.Disposition, cause record.Cause, records int,
 ) {
@@ -124,8 +124,8 @@ func (p *Pipeline) DeliveryDelay(operation string, delay time.Duration) {
 }
 
 // VendorCall counts one vendor call and observes its number of items, how full it was and its
-// duration. fill is items or bytes relative to their limit, whichever is higher; a single item that
-// exceeds the limit of bytes counts as 1.
+// duration. fill is the number of items or of bytes relative to its limit, whichever ratio is
+// higher; values above 1, which a single oversized item causes, count as 1.
 func (p *Pipeline) VendorCall(
 	operation string, class sink.ResultClass, items int, fill float64, duration time.Duration,
 ) {
@@ -145,7 +145,7 @@ func (p *Pipeline) PossibleDuplicates(operation string, records int) {
 	if p == nil {
 		return
 	}
-	p.duplicates.memberFor(operation).Add(float64(records))
+	p.possibleDuplicates.memberFor(operation).Add(float64(records))
 }
 
 // RecordsSkippedSettled counts records that were read again and skipped because they had been
@@ -157,7 +157,7 @@ func (p *Pipeline) RecordsSkippedSettled(reason SkipReason, records int) {
 	p.skipped.memberFor(reason).Add(float64(records))
 }
 
-// CommitFailed counts an offset commit that failed and is retried.
+// CommitFailed counts an offset commit that failed and will be retried.
 func (p *Pipeline) CommitFailed() {
 	if p == nil {
 		return
@@ -165,8 +165,8 @@ func (p *Pipeline) CommitFailed() {
 	p.commitFailed.Inc()
 }
 
-// ProduceFailed counts a record that could not be produced to a retry or dead-letter topic and is
-// produced again.
+// ProduceFailed counts a record that could not be produced to a retry or dead-letter topic and will
+// be produced again.
 func (p *Pipeline) ProduceFailed(topic string) {
 	if p == nil {
 		return

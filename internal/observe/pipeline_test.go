@@ -46,7 +46,7 @@ func metricValue(kind dto.MetricType, m *dto.Metric) float64 {
 	}
 }
 
-// reportEverything calls each method at least once, with numbers that all differ.
+// reportEverything calls each method at least once, with a different number each time.
 func reportEverything(p *Pipeline) {
 	p.SetStarted(true)
 	p.RecordsRead(false, 10, 1000)
@@ -137,7 +137,7 @@ func TestPipelinesAreFoundByName(t *testing.T) {
 	r := NewRegistry(prometheus.NewRegistry())
 	b, a := r.Pipeline("b"), r.Pipeline("a")
 	if r.Pipeline("b") != b || a == b {
-		t.Error("a name does not always give the same pipeline")
+		t.Error("got two pipelines for one name, want the same")
 	}
 	if got := r.Pipelines(); len(got) != 2 || got[0] != a || got[1] != b {
 		t.Errorf("got %v, want a and b", got)
@@ -171,7 +171,7 @@ func TestEndedHoldIsZeroAndForgottenPartitionIsGone(t *testing.T) {
 	p.ReportPartition("purchases", 1, 1, time.Second, 1)
 	got := gatherSeries(t, reg)
 	if got["sluice_hold{operation=crmcom.purchases pipeline=p reason=throttled}"] != 0 {
-		t.Error("the earlier reason is still 1 beside the later one")
+		t.Error("got 1 for the earlier reason after it was replaced, want 0")
 	}
 	p.SetHold("crmcom.purchases", "")
 	p.ForgetPartition("purchases", 1)
@@ -193,7 +193,7 @@ func BenchmarkRecordsSettled(b *testing.B) {
 	}
 }
 
-// A single item that exceeds the limit of bytes makes a call of its own.
+// A single item that exceeds the byte limit gets a call of its own.
 func TestFillRatioIsAtMostOne(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	NewRegistry(reg).Pipeline("p").VendorCall("crmcom.purchases", sink.Delivered, 1, 2.5, time.Second)

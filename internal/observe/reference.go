@@ -13,10 +13,10 @@ const referenceHead = "# Metrics, status and hold reasons\n\n" +
 	"`/metrics` serves the metrics in the Prometheus text format, together with those of the Go runtime\n" +
 	"(`go_*`) and the process (`process_*`). Every series of a configured pipeline, operation, topic and\n" +
 	"reason exists from the start with value 0; series with the label `partition` exist while the\n" +
-	"partition is assigned. Counters start at 0 with the process.\n"
+	"partition is assigned. Counters start at 0 when the process starts.\n"
 
-// ReferenceMarkdown returns docs/metrics.md. status is the type that /status returns; the texts
-// come from its doc tags.
+// ReferenceMarkdown returns the content of docs/metrics.md. status is the type that /status
+// returns; its doc tags become the descriptions of the fields.
 func ReferenceMarkdown(status reflect.Type) string {
 	var b strings.Builder
 	b.WriteString(referenceHead)
@@ -52,7 +52,7 @@ func writeLabelValues(out *strings.Builder, of label) {
 	}
 }
 
-// valueText returns the value as the table shows it.
+// valueText returns the value as it appears in the table.
 func (v labelValue) valueText() string {
 	if v.value == "" {
 		return `""`
@@ -92,9 +92,9 @@ func metricsWith(wanted label) string {
 }
 
 func writeStatus(out *strings.Builder, status reflect.Type) {
-	out.WriteString("\n## /status\n\n`/status` returns one JSON object. Counts start at 0 with the process, and maps have no entry for\n" +
-		"what has not been counted yet. If a pipeline has several holds, one of partitions takes precedence\n" +
-		"over one of writes, and that over the pipeline's own.\n\n| field | type | meaning |\n| --- | --- | --- |\n")
+	out.WriteString("\n## /status\n\n`/status` returns one JSON object. Counts begin at 0 when the process starts. Maps omit zero counts.\n" +
+		"If a pipeline has several holds, one that concerns partitions takes precedence over one that concerns\n" +
+		"writes, and both over the pipeline's own.\n\n| field | type | meaning |\n| --- | --- | --- |\n")
 	writeFields(out, "", status)
 }
 
@@ -118,7 +118,7 @@ func separatorFor(kind string) string {
 	return "."
 }
 
-// jsonType returns how JSON shows a value of the type, and the struct that it contains, if any.
+// jsonType returns the JSON type of a Go type, and the struct that it contains, if any.
 func jsonType(goType reflect.Type) (kind string, nested reflect.Type) {
 	switch goType.Kind() {
 	case reflect.Pointer:
@@ -146,13 +146,13 @@ func jsonType(goType reflect.Type) (kind string, nested reflect.Type) {
 
 func writeHoldReasons(out *strings.Builder) {
 	out.WriteString("\n## Hold reasons\n\nWhile something is held, nothing moves to a retry or dead-letter topic.\n\n" +
-		"| reason | of | meaning | remedy |\n| --- | --- | --- | --- |\n")
+		"| reason | scope | meaning | remedy |\n| --- | --- | --- | --- |\n")
 	for _, reason := range HoldReasons() {
 		scope := "pipeline"
 		if slices.Contains(operationHoldReasons, reason) {
 			scope = "operation or pipeline"
 		}
-		text := holdRemedies[reason]
+		text := holdDescriptions[reason]
 		fmt.Fprintf(out, "| `%s` | %s | %s | %s |\n", reason, scope, text.meaning, text.remedy)
 	}
 }

@@ -1,6 +1,6 @@
-// Package observe keeps the counts and the state of all pipelines: metrics for Prometheus, a
-// snapshot for /status, and the form of the log. Other packages report to it; it calls none of
-// them. Each count is kept once, in its metric, and snapshots read the metrics.
+// Package observe keeps the counts and the state of all pipelines. It provides the Prometheus
+// metrics, the snapshot for /status and the logger. Other packages report to it, and it calls none
+// of them. Each count is kept once, in its metric; snapshots read the metrics.
 package observe
 
 import (
@@ -14,22 +14,22 @@ import (
 
 // Registry holds the metrics of all pipelines of a process. It is safe for concurrent use.
 type Registry struct {
-	m metrics
+	metrics metrics
 
 	mu        sync.Mutex
 	pipelines map[string]*Pipeline
 }
 
-// NewRegistry registers the metrics, all named sluice_*, with reg. It panics if they are registered
-// there already.
+// NewRegistry registers the metrics, all named sluice_*, with reg. It panics if they are already
+// registered there.
 func NewRegistry(reg *prometheus.Registry) *Registry {
 	m := newMetrics()
 	reg.MustRegister(m.collectors()...)
-	return &Registry{m: m, pipelines: map[string]*Pipeline{}}
+	return &Registry{metrics: m, pipelines: map[string]*Pipeline{}}
 }
 
-// Pipeline returns the pipeline of that name and creates it on first use. A nil Registry returns a
-// nil Pipeline, which records nothing.
+// Pipeline returns the pipeline with the given name, which it creates on first use. A nil Registry
+// returns a nil Pipeline, which records nothing.
 func (r *Registry) Pipeline(name string) *Pipeline {
 	if r == nil {
 		return nil
@@ -38,7 +38,7 @@ func (r *Registry) Pipeline(name string) *Pipeline {
 	defer r.mu.Unlock()
 	p := r.pipelines[name]
 	if p == nil {
-		p = newPipeline(name, &r.m)
+		p = newPipeline(name, &r.metrics)
 		r.pipelines[name] = p
 	}
 	return p
@@ -60,6 +60,6 @@ func (r *Registry) SetBuildInfo(version, revision string) {
 	if revision == "" {
 		revision = "unknown"
 	}
-	r.m.revision.Reset()
-	r.m.revision.WithLabelValues(version, revision, runtime.Version()).Set(1)
+	r.metrics.revision.Reset()
+	r.metrics.revision.WithLabelValues(version, revision, runtime.Version()).Set(1)
 }

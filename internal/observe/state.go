@@ -1,7 +1,7 @@
 package observe
 
-// SetStarted reports whether the pipeline is running. It is running from when its topics are
-// checked and its components are built, even while its consumer group is still joining, until it
+// SetStarted reports whether the pipeline is running. A pipeline is running once its topics have
+// been checked and its components built, even while its consumer group is still joining, until it
 // ends.
 func (p *Pipeline) SetStarted(started bool) {
 	if p == nil {
@@ -10,7 +10,7 @@ func (p *Pipeline) SetStarted(started bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.started = started
-	p.m.started.WithLabelValues(p.name).Set(boolGauge(started))
+	p.metrics.started.WithLabelValues(p.name).Set(boolGauge(started))
 }
 
 // SetBreakerState reports the state of the operation's breaker: closed, half-open or open.
@@ -22,7 +22,7 @@ func (p *Pipeline) SetBreakerState(operation, state string) {
 	defer p.mu.Unlock()
 	p.breakers[operation] = state
 	for _, s := range breakerStateValues {
-		p.m.breaker.WithLabelValues(p.name, operation, s.value).Set(boolGauge(s.value == state))
+		p.metrics.breaker.WithLabelValues(p.name, operation, s.value).Set(boolGauge(s.value == state))
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 	"sluice/internal/record"
 )
 
-// PipelineStatus is the state of a pipeline. Counts are since the process started and, unless said
-// otherwise, of records. The doc tags are the text of docs/metrics.md.
+// PipelineStatus is the state of a pipeline. Counts begin at 0 when the process starts and, unless
+// stated otherwise, are numbers of records. The doc tags are the descriptions in docs/metrics.md.
 type PipelineStatus struct {
 	Pipeline string     `json:"pipeline" doc:"the pipeline's name"`
 	Started  bool       `json:"started" doc:"the pipeline is running"`
@@ -29,9 +29,9 @@ type PipelineStatus struct {
 	PossibleDuplicates uint64            `json:"possible_duplicates" doc:"records sent again after an unknown outcome"`
 	Released           uint64            `json:"released" doc:"records released without being settled"`
 	CommitFailures     uint64            `json:"commit_failures" doc:"offset commits that failed and were retried"`
-	ProduceFailures    map[string]uint64 `json:"produce_failures" doc:"records that could not be produced at first, by topic"`
+	ProduceFailures    map[string]uint64 `json:"produce_failures" doc:"failed attempts to produce a record, by topic"`
 
-	InFlight               int     `json:"in_flight" doc:"records read and not settled, in all partitions"`
+	InFlight               int     `json:"in_flight" doc:"records read but not settled, in all partitions"`
 	LagRecords             int64   `json:"lag_records" doc:"records past the settled prefix, in all partitions"`
 	OldestUnsettledSeconds float64 `json:"oldest_unsettled_seconds" doc:"age of the oldest unsettled record, 0 if none"`
 
@@ -39,7 +39,7 @@ type PipelineStatus struct {
 	Partitions []PartitionStatus `json:"partitions" doc:"the assigned partitions, by topic and number"`
 }
 
-// ReadCounts is what was fetched.
+// ReadCounts counts the records fetched.
 type ReadCounts struct {
 	Records uint64 `json:"records" doc:"records fetched"`
 	Bytes   uint64 `json:"bytes" doc:"bytes of their keys, values and headers"`
@@ -48,12 +48,12 @@ type ReadCounts struct {
 // OperationStatus is the state of an operation.
 type OperationStatus struct {
 	Operation          string            `json:"operation" doc:"the operation's name"`
-	Delivered          uint64            `json:"delivered" doc:"as above, of this operation"`
-	Retried            uint64            `json:"retried" doc:"as above, of this operation"`
-	Skipped            uint64            `json:"skipped" doc:"as above, of this operation"`
-	Dead               map[string]uint64 `json:"dead" doc:"as above, of this operation"`
+	Delivered          uint64            `json:"delivered" doc:"as above, for this operation"`
+	Retried            uint64            `json:"retried" doc:"as above, for this operation"`
+	Skipped            uint64            `json:"skipped" doc:"as above, for this operation"`
+	Dead               map[string]uint64 `json:"dead" doc:"as above, for this operation"`
 	Calls              map[string]uint64 `json:"calls" doc:"vendor calls, by result class"`
-	PossibleDuplicates uint64            `json:"possible_duplicates" doc:"as above, of this operation"`
+	PossibleDuplicates uint64            `json:"possible_duplicates" doc:"as above, for this operation"`
 	Breaker            string            `json:"breaker,omitempty" doc:"the breaker's state: closed, half-open or open"`
 	Hold               *Hold             `json:"hold,omitempty" doc:"why the operation is held; absent if it is not"`
 }
@@ -63,12 +63,12 @@ type PartitionStatus struct {
 	Topic                  string  `json:"topic" doc:"the topic's name"`
 	Partition              int32   `json:"partition" doc:"the partition's number"`
 	LagRecords             int64   `json:"lag_records" doc:"records past the settled prefix"`
-	InFlight               int     `json:"in_flight" doc:"records read and not settled"`
+	InFlight               int     `json:"in_flight" doc:"records read but not settled"`
 	OldestUnsettledSeconds float64 `json:"oldest_unsettled_seconds" doc:"age of the oldest unsettled record, 0 if none"`
 	StuckSeconds           float64 `json:"stuck_seconds" doc:"time without progress, or since the last report"`
 }
 
-// Snapshot returns the state of the pipeline. Its counts are read one after the other while records
+// Snapshot returns the state of the pipeline. The counts are read one after another while records
 // are processed, so they need not add up.
 func (p *Pipeline) Snapshot() PipelineStatus {
 	if p == nil {
@@ -102,7 +102,7 @@ func (p *Pipeline) snapshotCounts(status *PipelineStatus, ops operations) {
 			addNonZero(op.Calls, key.class.String(), counterValue(counter))
 		}
 	})
-	p.duplicates.forEach(func(operation string, counter prometheus.Counter) {
+	p.possibleDuplicates.forEach(func(operation string, counter prometheus.Counter) {
 		status.PossibleDuplicates += counterValue(counter)
 		if op := ops.statusOf(operation); op != nil {
 			op.PossibleDuplicates = counterValue(counter)
@@ -129,8 +129,8 @@ func (p *Pipeline) snapshotState(status *PipelineStatus, ops operations) {
 		}
 	}
 	status.Partitions = make([]PartitionStatus, 0, len(p.partitions))
-	for key, t := range p.partitions {
-		part := t.toStatus(key, time.Now())
+	for key, reported := range p.partitions {
+		part := reported.toStatus(key, time.Now())
 		status.Partitions = append(status.Partitions, part)
 		status.InFlight += part.InFlight
 		status.LagRecords += part.LagRecords
@@ -141,7 +141,7 @@ func (p *Pipeline) snapshotState(status *PipelineStatus, ops operations) {
 	})
 }
 
-// settledCounts are the places to which settled records are added up.
+// settledCounts points to the counts of a status that settled records are added to.
 type settledCounts struct {
 	delivered, retried, skipped *uint64
 	dead                        map[string]uint64
@@ -160,7 +160,7 @@ func (c settledCounts) addRecords(key dispositionCause, records uint64) {
 	}
 }
 
-// addNonZero keeps out the counters that exist only so that their series do.
+// addNonZero adds a count unless it is 0: a counter may exist only so that its series does.
 func addNonZero(counts map[string]uint64, key string, count uint64) {
 	if count > 0 {
 		counts[key] += count
@@ -169,8 +169,8 @@ func addNonZero(counts map[string]uint64, key string, count uint64) {
 
 type operations map[string]*OperationStatus
 
-// statusOf returns the status of an operation, created on first use. It is nil for the empty name:
-// records that belong to no operation are in the pipeline's totals only.
+// statusOf returns the status of an operation, which it creates on first use. It returns nil for
+// the empty name: records that belong to no operation count only in the pipeline's totals.
 func (o operations) statusOf(name string) *OperationStatus {
 	if name == "" {
 		return nil

@@ -103,7 +103,7 @@ func TestSnapshotShowsWhatTheMetricsShow(t *testing.T) {
 	})
 }
 
-// withUTCTimes rewrites the times of a status to UTC, whatever zone the machine is in.
+// withUTCTimes converts the times of a status to UTC, whatever the machine's time zone.
 func withUTCTimes(t *testing.T, body []byte) []byte {
 	t.Helper()
 	var s PipelineStatus
@@ -142,7 +142,7 @@ func TestHoldKeepsTheTimeWhenItBegan(t *testing.T) {
 	})
 }
 
-// A hold that comes and goes must not hide one that needs an operator.
+// A transient hold must not hide one that needs an operator.
 func TestPartitionHoldIsShownBeforeOthers(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	p := NewRegistry(reg).Pipeline("p")
@@ -171,8 +171,8 @@ func TestPartitionHoldIsShownBeforeOthers(t *testing.T) {
 	}
 }
 
-// A backlog of last week is old and not stuck. A record that remains the oldest unsettled one is
-// stuck, however much the lag behind it grows.
+// Records of last week's backlog are old, but their partition is not stuck. It is stuck while the
+// same record remains the oldest unsettled one, even if the lag behind it changes.
 func TestStuckIsTheTimeWithoutProgressAndNotTheAge(t *testing.T) {
 	const week = 7 * 24 * time.Hour
 	for name, c := range map[string]struct {

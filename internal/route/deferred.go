@@ -134,7 +134,7 @@ func (r *Router) retryDeferred(ctx context.Context, records []deferredRecord) []
 	if ctx.Err() != nil || !last.present() { // at the end of ctx, what remains is released next
 		r.holds.endWait(r.deferred, len(records) > 0 && !last.present())
 	} else {
-		r.holds.setWait(r.deferred, last)
+		r.holds.recordWait(r.deferred, last)
 	}
 	return remaining
 }

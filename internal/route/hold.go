@@ -35,34 +35,34 @@ func holdReasonFor(class sink.ResultClass) observe.HoldReason {
 	return observe.HoldMisconfigured
 }
 
-// condition is what the log says about a kind of obstacle.
-type condition struct{ began, recovered string }
+// conditionMessages is what the log says about a kind of obstacle.
+type conditionMessages struct{ begun, ended string }
 
 var (
-	registryCondition = condition{
-		began: "schema registry unavailable, records wait", recovered: "schema registry recovered",
+	registryMessages = conditionMessages{
+		begun: "schema registry unavailable, records wait", ended: "schema registry recovered",
 	}
-	schemaIDCondition = condition{
-		began:     "schema ID unknown to the registry, records wait",
-		recovered: "unknown schema IDs resolved",
+	schemaIDMessages = conditionMessages{
+		begun: "schema ID unknown to the registry, records wait",
+		ended: "unknown schema IDs resolved",
 	}
-	dependencyCondition = condition{
-		began: "vendor dependency unavailable, records wait", recovered: "vendor dependency recovered",
+	dependencyMessages = conditionMessages{
+		begun: "vendor dependency unavailable, records wait", ended: "vendor dependency recovered",
 	}
 )
 
-func conditionOf(reason observe.HoldReason) condition {
+func messagesFor(reason observe.HoldReason) conditionMessages {
 	switch reason {
 	case observe.HoldRegistry:
-		return registryCondition
+		return registryMessages
 	case observe.HoldUnknownSchemaID:
-		return schemaIDCondition
+		return schemaIDMessages
 	case observe.HoldUnauthorized, observe.HoldMisconfigured, observe.HoldUnavailable, observe.HoldThrottled:
-		return dependencyCondition
+		return dependencyMessages
 	case observe.HoldFlood, observe.HoldKafka, observe.HoldOffsetLost, observe.HoldUnreadable,
 		observe.HoldRecovery, observe.HoldUnwritable: // never an obstacle of a record
 	}
-	return condition{}
+	return conditionMessages{}
 }
 
 // holdTracker keeps what is waited for, by waiter: each record in Handle, and all deferred records
@@ -80,9 +80,9 @@ func newHoldTracker(obs *observe.Pipeline, log *zap.Logger) *holdTracker {
 	return &holdTracker{obs: obs, log: log, waits: map[any]observe.HoldReason{}}
 }
 
-// setWait states what the waiter waits for now. A reason is logged when nobody has waited for it
+// recordWait states what the waiter waits for now. A reason is logged when nobody has waited for it
 // yet.
-func (h *holdTracker) setWait(waiter any, o obstacle) {
+func (h *holdTracker) recordWait(waiter any, o obstacle) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := h.waits[waiter]
@@ -90,13 +90,13 @@ func (h *holdTracker) setWait(waiter any, o obstacle) {
 		return
 	}
 	if !slices.Contains(slices.Collect(maps.Values(h.waits)), o.reason) {
-		h.log.Warn(conditionOf(o.reason).began, zap.String("reason", string(o.reason)), zap.Error(o.err))
+		h.log.Warn(messagesFor(o.reason).begun, zap.String("reason", string(o.reason)), zap.Error(o.err))
 	}
 	h.waits[waiter] = o.reason
-	if before != "" && conditionOf(before) != conditionOf(o.reason) {
+	if before != "" && messagesFor(before) != messagesFor(o.reason) {
 		h.logEnd(before, true)
 	}
-	h.stateHold()
+	h.updateHold()
 }
 
 // endWait states that the waiter waits no longer: because it recovered, or because its records were
@@ -110,19 +110,19 @@ func (h *holdTracker) endWait(waiter any, recovered bool) {
 	}
 	delete(h.waits, waiter)
 	h.logEnd(before, recovered)
-	h.stateHold()
+	h.updateHold()
 }
 
 // logEnd logs the end of a condition unless another waiter is still in it. The caller holds h.mu.
 func (h *holdTracker) logEnd(reason observe.HoldReason, recovered bool) {
 	for waiter, other := range h.waits {
-		if waiter != floodWaiter && conditionOf(other) == conditionOf(reason) {
+		if waiter != floodWaiter && messagesFor(other) == messagesFor(reason) {
 			return
 		}
 	}
 	message := "waiting records released"
 	if recovered {
-		message = conditionOf(reason).recovered
+		message = messagesFor(reason).ended
 	}
 	h.log.Info(message, zap.String("reason", string(reason)))
 }
@@ -139,11 +139,11 @@ func (h *holdTracker) setFlood(tripped bool) {
 	if tripped {
 		h.waits[floodWaiter] = observe.HoldFlood
 	}
-	h.stateHold()
+	h.updateHold()
 }
 
-// stateHold states the pipeline's hold, or that there is none. The caller holds h.mu.
-func (h *holdTracker) stateHold() {
+// updateHold states the pipeline's hold, or that there is none. The caller holds h.mu.
+func (h *holdTracker) updateHold() {
 	if len(h.waits) == 0 {
 		h.obs.SetHold("", "")
 		return

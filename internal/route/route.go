@@ -165,7 +165,7 @@ func (r *Router) handleFirst(ctx context.Context, pending []*record.Record) {
 			break
 		}
 		if ctx.Err() == nil {
-			r.holds.setWait(rec, o)
+			r.holds.recordWait(rec, o)
 			r.lookAhead(ctx, o.err, pending[1:])
 			awaitRetry(ctx, waits.Next(retryPolicy), draining)
 		}

@@ -36,8 +36,8 @@ func LoginError(response sink.Response) *sink.DependencyError {
 	return &sink.DependencyError{Action: "logging in", Response: response}
 }
 
-// loginErrorOf makes a LoginError that has a class and a cause but no HTTP response.
-func loginErrorOf(class sink.ResultClass, cause error) *sink.DependencyError {
+// newLoginError makes a LoginError that has a class and a cause but no HTTP response.
+func newLoginError(class sink.ResultClass, cause error) *sink.DependencyError {
 	return LoginError(sink.Response{Result: sink.Result{Class: class}, Err: cause})
 }
 
@@ -45,7 +45,7 @@ func loginErrorOf(class sink.ResultClass, cause error) *sink.DependencyError {
 func narrowLoginError(err error) sink.DependencyError {
 	var found *sink.DependencyError
 	if !errors.As(err, &found) {
-		return *loginErrorOf(sink.Unavailable, err)
+		return *newLoginError(sink.Unavailable, err)
 	}
 	narrowed := *found
 	narrowed.Response = DependencyResponse(narrowed.Response)

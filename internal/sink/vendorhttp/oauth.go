@@ -39,7 +39,7 @@ func ClientCredentials(
 	return func(ctx context.Context) (Token, error) {
 		req, err := newTokenRequest(ctx, tokenURL, clientID, clientSecret, scope, style)
 		if err != nil {
-			return Token{}, loginErrorOf(sink.Misconfigured, err)
+			return Token{}, newLoginError(sink.Misconfigured, err)
 		}
 		requestedAt := time.Now()
 		exchange := RoundTrip(ctx, client, req, tokenMaxBody)
@@ -49,7 +49,7 @@ func ClientCredentials(
 		}
 		token, err := parseToken(exchange.Body, requestedAt)
 		if err != nil {
-			loginErr := loginErrorOf(sink.Misconfigured, err)
+			loginErr := newLoginError(sink.Misconfigured, err)
 			loginErr.Response.Status = exchange.Status
 			return Token{}, loginErr
 		}

@@ -130,7 +130,7 @@ func (s *TokenSource) logIn(ctx context.Context, refused string) error {
 	switch {
 	case err != nil:
 	case refused != "" && token.Value == refused:
-		err = loginErrorOf(sink.Unauthorized, errSameToken)
+		err = newLoginError(sink.Unauthorized, errSameToken)
 	default:
 		err = checkToken(token)
 	}
@@ -218,11 +218,11 @@ var (
 func checkToken(token Token) error {
 	switch {
 	case token.Value == "":
-		return loginErrorOf(sink.Misconfigured, errNoToken)
+		return newLoginError(sink.Misconfigured, errNoToken)
 	case strings.ContainsFunc(token.Value, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return loginErrorOf(sink.Misconfigured, errTokenChars)
+		return newLoginError(sink.Misconfigured, errTokenChars)
 	case !token.Expires.IsZero() && !time.Now().Before(token.Expires):
-		return loginErrorOf(sink.Misconfigured, errTokenExpired)
+		return newLoginError(sink.Misconfigured, errTokenExpired)
 	}
 	return nil
 }
