@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// awaitTimeout bounds every wait in these tests.
+// awaitTimeout limits every wait in these tests.
 const awaitTimeout = 25 * time.Second
 
 func withDeadline(t *testing.T) context.Context {

@@ -77,7 +77,7 @@ func TestBatchIsFilledToTheByte(t *testing.T) {
 		queue.Add(Entry[int]{Value: i, Size: 5, ArrivedAt: startTime})
 	}
 	if got := entryValues(queue.TakeBatch(startTime, 10)); !slices.Equal(got, []int{0, 1}) {
-		t.Fatalf("got a batch of %v", got)
+		t.Fatalf("got a batch of %v, want [0 1]", got)
 	}
 }
 
@@ -156,7 +156,7 @@ func TestRemovingAnEntryUnblocksWhatItBlocked(t *testing.T) {
 	}
 	queue.Finish(out[0])
 	if got := entryValues(queue.TakeBatch(startTime, 10)); !slices.Equal(got, []int{2}) {
-		t.Fatalf("got a batch of %v", got)
+		t.Fatalf("got a batch of %v, want [2]", got)
 	}
 }
 
@@ -166,7 +166,7 @@ func TestSkipLingerMakesTheBatchThatContainsTheEntryReady(t *testing.T) {
 	queue.Add(Entry[int]{Value: 1, EnvelopeKey: "b", ArrivedAt: startTime})
 	queue.SkipLinger(func(entry *Entry[int]) bool { return entry.Value == 1 })
 	if got := entryValues(queue.TakeBatch(startTime, 10)); !slices.Equal(got, []int{1}) {
-		t.Fatalf("got a batch of %v", got)
+		t.Fatalf("got a batch of %v, want [1]", got)
 	}
 	if ready, _ := queue.NextReady(startTime, 10); ready {
 		t.Fatal("got the other envelope ready too, want not")
@@ -206,7 +206,7 @@ func (m *queueModel) takeBatch(t *rapid.T) {
 	ready, _ := m.queue.NextReady(m.now, limit)
 	got := m.queue.TakeBatch(m.now, limit)
 	if ready != (len(got) > 0) {
-		t.Fatalf("got %d entries while ready is %v", len(got), ready)
+		t.Fatalf("got a batch of %d entries, want some: %v", len(got), ready)
 	}
 	m.checkLimits(t, got, limit)
 	if !slices.IsSorted(entryValues(got)) {

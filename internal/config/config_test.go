@@ -172,7 +172,7 @@ drain_timeout: 40s
 	eu := c.Accounts["eu"]
 	settings, ok := eu.Settings().(*postConfig)
 	if !ok || eu.Type != "post" || eu.Timeout != 30*time.Second || eu.RequestsPerSecond != 2.5 || settings.Auth.APIKey.Reveal() != "a$b$c" {
-		t.Errorf("account %+v, settings %+v", eu, settings)
+		t.Errorf("got account %+v with settings %+v, want those of the file", eu, settings)
 	}
 	if want := map[string]string{"1": "retryable", "7": "rejected"}; !reflect.DeepEqual(settings.ErrorCodes, want) {
 		t.Errorf("error codes %v, want %v", settings.ErrorCodes, want)
@@ -181,7 +181,7 @@ drain_timeout: 40s
 	if p.ConsumerGroup != "north.mail" || p.Topic != "letters" || !p.Start.At.Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)) ||
 		p.Batch != (Batch{60, 512 << 10, time.Second}) || p.DeadLetter.Guard != (Guard{0.25, 50}) ||
 		!slices.Equal(p.Retry.Delays, []time.Duration{time.Second, 90 * time.Second}) {
-		t.Errorf("pipeline %+v", p)
+		t.Errorf("got pipeline %+v, want the settings of the file", p)
 	}
 	want := []Route{
 		{Event: "sluice.post.Letter", Account: "eu", Operation: "letters", MaxItems: 60, Unknown: UnknownOutcome{UnknownRetry, 4}},
@@ -196,7 +196,7 @@ func TestPipelineWithADefaultNameInheritsItsEvents(t *testing.T) {
 	c := mustParse(t, minimal+"pipelines: {customer-changes: {topic: changes}}")
 	p := c.Pipelines[0]
 	if len(c.Pipelines) != 1 || p.Topic != "changes" || p.Ordering != OrderingKey || len(p.Routes) != 1 || p.Routes[0].OperationName() != "shop.customers" {
-		t.Errorf("pipelines %+v", c.Pipelines)
+		t.Errorf("got pipelines %+v, want one with the default events and ordering", c.Pipelines)
 	}
 }
 
@@ -220,7 +220,7 @@ func TestFileReferenceLosesItsFinalNewline(t *testing.T) {
 	c := mustParse(t, strings.Replace(minimal, "k1234", `"${file:`+file+`}"`, 1))
 	settings, ok := c.Accounts["shop"].Settings().(*postConfig)
 	if !ok || settings.Auth.APIKey.Reveal() != "line one\nline two" {
-		t.Errorf("settings %+v", settings)
+		t.Errorf("got settings %+v, want the key without the final newline", settings)
 	}
 }
 
@@ -310,7 +310,7 @@ func TestShortSecretsAreNotMaskedInsideWords(t *testing.T) {
 	v.hideValue("hunter22")
 	v.Add("a", "must be abcd, not hunter22")
 	if got := v.Sorted()[0].Rule; got != "must be abcd, not ***" {
-		t.Errorf("got rule %q", got)
+		t.Errorf("got rule %q, want the value masked", got)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// maxReferencedBytes bounds a referenced file, which contains a secret and not a document.
+// maxReferencedBytes limits a referenced file, which contains a secret and not a document.
 const maxReferencedBytes = 64 << 10
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -81,7 +81,7 @@ type Account struct {
 	// Name is its key in the file; Type is the name of its vendor type.
 	Name string
 	Type string
-	// Timeout bounds one call. RequestsPerSecond is the account's rate limit; 0 means none. The
+	// Timeout limits one call. RequestsPerSecond is the account's rate limit; 0 means none. The
 	// caller enforces both.
 	Timeout           time.Duration
 	RequestsPerSecond float64

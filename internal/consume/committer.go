@@ -117,7 +117,7 @@ func (c *committer) forceRecommit() {
 // commitPending commits what is pending in live assignments. The retry partitions go in a separate
 // request, because a broker may refuse them to a member of an older epoch (KIP-848). They wait
 // until their source partition's commit has succeeded: recovery considers a source record settled
-// if the source's commit says so, or if it has a copy that is not settled itself.
+// by the source's commit, or by a copy that is not settled itself.
 func (c *committer) commitPending(ctx context.Context) error {
 	c.slot <- struct{}{}
 	defer func() { <-c.slot }()

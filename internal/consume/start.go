@@ -22,9 +22,9 @@ var startBackoff = backoff.Policy{Min: 250 * time.Millisecond, Max: 10 * time.Se
 type startCommitter struct {
 	cfg   Config
 	admin *kadm.Client
-	// owed has the offsets that are still to be committed. It is nil until it is known that the
-	// group has none.
-	owed kadm.Offsets
+	// uncommitted has the start offsets that are not committed yet. It is nil until it is known
+	// that the group has none.
+	uncommitted kadm.Offsets
 }
 
 // commitStartPosition retries until the group has a committed offset, or ctx ends.
@@ -41,19 +41,19 @@ func commitStartPosition(ctx context.Context, cfg Config, admin *kadm.Client, lo
 }
 
 func (s *startCommitter) commitOnce(ctx context.Context) error {
-	if s.owed == nil {
+	if s.uncommitted == nil {
 		started, err := s.hasCommitted(ctx)
 		if err != nil || started {
 			return err
 		}
-		if s.owed, err = s.startOffsets(ctx); err != nil {
+		if s.uncommitted, err = s.startOffsets(ctx); err != nil {
 			return err
 		}
 	}
-	err := s.commitOwed(ctx)
+	err := s.commitStartOffsets(ctx)
 	if errors.Is(err, kerr.UnknownMemberID) {
 		// Another instance was first: the group has members, and the next attempt finds its offsets.
-		s.owed = nil
+		s.uncommitted = nil
 	}
 	return err
 }
@@ -108,15 +108,16 @@ func (s *startCommitter) listOffsets(ctx context.Context) (kadm.ListedOffsets, e
 	}
 }
 
-// commitOwed commits the owed offsets, and removes those that the broker has confirmed.
-func (s *startCommitter) commitOwed(ctx context.Context) error {
-	responses, err := s.admin.CommitOffsets(ctx, s.cfg.Group, s.owed)
+// commitStartOffsets commits the uncommitted offsets, and removes those that the broker has
+// confirmed.
+func (s *startCommitter) commitStartOffsets(ctx context.Context) error {
+	responses, err := s.admin.CommitOffsets(ctx, s.cfg.Group, s.uncommitted)
 	if err != nil {
 		return err
 	}
 	responses.Each(func(o kadm.OffsetResponse) {
 		if o.Err == nil {
-			delete(s.owed[o.Topic], o.Partition)
+			delete(s.uncommitted[o.Topic], o.Partition)
 		}
 	})
 	return responses.Error()

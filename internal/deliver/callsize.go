@@ -1,6 +1,6 @@
 package deliver
 
-// callSize is the most items that a call may carry. A call that was too large, or that may have
+// callSize is the maximum number of items in a call. A call that was too large, or that may have
 // taken too long, halves it; full calls that pass let it grow again.
 type callSize struct {
 	configured int

@@ -10,7 +10,7 @@
 //     quarantine of the flood guard;
 //   - callAttempt makes one call: it selects the items, logs their intents, sends them and applies
 //     the verdict;
-//   - resolver turns what the outcome table says about records into outcomes.
+//   - resolver turns the rulings of the outcome table into outcomes.
 //
 // The lanes of an operation share the gate. What a response means is decided only in table.go.
 //

@@ -69,7 +69,7 @@ func TestDrainEndsEveryKindOfWait(t *testing.T) {
 				h.startDraining(tc.within)
 				<-h.tracker.Idle()
 				if took := time.Since(began); took != 0 {
-					t.Errorf("got a drain of %v", took)
+					t.Errorf("got a drain of %v, want 0", took)
 				}
 				if got := h.countOutcomes()["delivered"]; got != tc.delivered || len(h.countOutcomes()) > 1 {
 					t.Errorf("got outcomes %v, want %d delivered", h.countOutcomes(), tc.delivered)
@@ -96,7 +96,7 @@ func TestDrainWaitsForTheRateLimitWhileACallMayStillStart(t *testing.T) {
 		<-h.tracker.Idle()
 		// Calls may start until 25 s after the drain started: those at 9 s and 19 s do.
 		if took := time.Since(began).Round(time.Second); took != 19*time.Second {
-			t.Errorf("got a drain of %v", took)
+			t.Errorf("got a drain of %v, want 19s", took)
 		}
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 6})
@@ -116,7 +116,7 @@ func TestDrainWaitsForTheCallInFlightAndSettlesIt(t *testing.T) {
 		// The call in flight ends after 19 s. The second one may still start then, because it times
 		// out before the settle margin of the assignment.
 		if took := time.Since(began); took != 39*time.Second {
-			t.Errorf("got a drain of %v", took)
+			t.Errorf("got a drain of %v, want 39s", took)
 		}
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 12})
@@ -330,7 +330,7 @@ func TestDrainDoesNotWaitForAnotherAssignmentsRecordOfTheKey(t *testing.T) {
 		h.startDraining(time.Minute)
 		<-h.tracker.Idle()
 		if took := time.Since(began); took != 0 {
-			t.Errorf("got a drain of %v", took)
+			t.Errorf("got a drain of %v, want 0", took)
 		}
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"delivered": 1})

@@ -246,7 +246,7 @@ func TestReducedCallSizeGrowsBackSlowly(t *testing.T) {
 				h.closeAndWait()
 				sizes := h.vendor.callSizes()
 				if !slices.Equal(sizes[:18], []int{8, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5}) {
-					t.Errorf("got calls of %v items", sizes)
+					t.Errorf("got calls of %v items, want 8, then sixteen times 4, then 5", sizes)
 				}
 				if !slices.Contains(sizes[1:], 8) {
 					t.Errorf("got calls of %v items, want one of 8 again", sizes)

@@ -29,7 +29,7 @@ func TestRetryInPlaceKeepsTheOrderOfItsKeyAndDoesNotDelayOtherKeys(t *testing.T)
 		h.wantOutcomes(map[string]int{"delivered": 5, "dead exhausted": 1})
 		place := func(n int) int { return slices.Index(h.ledger.order, recordID(n)) }
 		if place(0) > place(2) || place(4) > place(5) {
-			t.Errorf("got records settled in the order %v", h.ledger.order)
+			t.Errorf("got records settled in the order %v, want 0 before 2 and 4 before 5", h.ledger.order)
 		}
 		if at := h.ledger.settledAt[recordID(3)].Sub(h.began); at > time.Second {
 			t.Errorf("got key b delayed by %v, want at most 1 s", at)

@@ -33,7 +33,7 @@ func TestIntentsAreLoggedBeforeACall(t *testing.T) {
 		var h *harness
 		check := func(call int, items []sink.Item) sink.Response {
 			if len(h.ledger.intents) < len(items) {
-				t.Errorf("call %d of %d items: got %d intents", call, len(items), len(h.ledger.intents))
+				t.Errorf("call %d of %d items: got %d intents, want one for each item", call, len(items), len(h.ledger.intents))
 			}
 			switch call {
 			case 1:
@@ -58,7 +58,7 @@ func TestOrderedRepeatableOperationsLogIntentsBeforeEachCall(t *testing.T) {
 		vendor := &fakeVendor{spec: sink.OperationSpec{Repeatable: true}}
 		vendor.script = func(call int, items []sink.Item) sink.Response {
 			if len(h.ledger.intents) < len(items) {
-				t.Errorf("call %d of %d items: got %d intents", call, len(items), len(h.ledger.intents))
+				t.Errorf("call %d of %d items: got %d intents, want one for each item", call, len(items), len(h.ledger.intents))
 			}
 			switch call {
 			case 1:

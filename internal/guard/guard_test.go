@@ -95,7 +95,7 @@ func TestRecordThatIsRefusedRepeatedlyCountsOnce(t *testing.T) {
 			floodGuard := guard.NewGuard(guard.Config{MaxRatio: 0.01, Window: 200})
 			for range 1000 {
 				if floodGuard.RecordResults(operationName, []guard.Result{refusedResult(rec)}) {
-					t.Fatal("got tripped by one record")
+					t.Fatal("got the guard tripped by one record, want it clear")
 				}
 			}
 		})
@@ -108,7 +108,7 @@ func TestEmptyKeyCountsAsAKey(t *testing.T) {
 		rec := recordAtOffset(i)
 		rec.Raw.Key = []byte{}
 		if floodGuard.RecordResults(operationName, []guard.Result{refusedResult(rec)}) {
-			t.Fatal("got tripped by records of one key")
+			t.Fatal("got the guard tripped by records of one key, want it clear")
 		}
 	}
 }

@@ -108,7 +108,7 @@ func TestEveryWaiterGetsACredit(t *testing.T) {
 			c.Return(1, 0)
 			synctest.Wait()
 			if len(got) != i+1 {
-				t.Fatalf("got %d waiters woken by %d credits", len(got), i+1)
+				t.Fatalf("got %d waiters woken, want one for each of %d credits", len(got), i+1)
 			}
 		}
 	})
