@@ -52,7 +52,8 @@ func (s *startCommitter) commitOnce(ctx context.Context) error {
 	}
 	err := s.commitStartOffsets(ctx)
 	if errors.Is(err, kerr.UnknownMemberID) {
-		// Another instance was first: the group has members, and the next attempt finds its offsets.
+		// Another instance was first: the group has members, and the next attempt finds its
+		// offsets.
 		s.uncommitted = nil
 	}
 	return err

@@ -19,8 +19,8 @@ type permit struct {
 }
 
 // confirm reports whether the call may still be sent. Since it was admitted, calls of other lanes
-// may have been throttled or held, or may have opened the breaker. The rate limit does not count the
-// call again. A permit that is not confirmed must be canceled.
+// may have been throttled or held, or may have opened the breaker. The rate limit does not count
+// the call again. A permit that is not confirmed must be canceled.
 func (p *permit) confirm(now time.Time) bool {
 	g := p.gate
 	g.mu.Lock()
