@@ -11,8 +11,8 @@ import (
 	"sluice/internal/event"
 )
 
-// rawDecimals decodes decimals to their bytes, which is what event.Decimal is. Without it each
-// would be converted to a big.Rat first.
+// rawDecimals makes twmb/avro decode decimals to their bytes, the representation of event.Decimal.
+// Without it, each decimal would be converted to a big.Rat first.
 var rawDecimals = avro.CustomType{LogicalType: "decimal", AvroType: "bytes"}
 
 // eventReader is the reader schema and the Go type of one event.
@@ -22,7 +22,7 @@ type eventReader struct {
 	newEvent func() any       // returns a pointer to an empty event
 }
 
-// readers finds the reader for the record name of a writer schema. It does not change once built.
+// readers finds the reader for the record name of a writer schema. It is immutable once built.
 type readers struct{ byFull, byShort, byAlias map[string]*eventReader }
 
 // builtinReaders returns the readers of the generated events, which are parsed once per process.
@@ -55,13 +55,13 @@ func newReaders() *readers {
 	}
 }
 
-func (r *readers) addSchema(text string, fresh func() any) error {
+func (r *readers) addSchema(text string, newEvent func() any) error {
 	schema, err := avro.Parse(text, rawDecimals)
 	if err != nil {
 		return fmt.Errorf("parsing: %w", err)
 	}
 	root := schema.Root().ExpandReferences()
-	reader := &eventReader{schema: schema, root: root, newEvent: fresh}
+	reader := &eventReader{schema: schema, root: root, newEvent: newEvent}
 	full := fullName(root)
 	r.byFull[full] = reader
 	r.byShort[shortName(full)] = reader
@@ -71,8 +71,8 @@ func (r *readers) addSchema(text string, fresh func() any) error {
 	return nil
 }
 
-// findReader matches the full name, then the short name, then the readers' aliases: by Avro's
-// schema resolution, records match by their unqualified name. It returns nil if no reader matches.
+// findReader matches the full name, then the short name, then the readers' aliases, because Avro's
+// schema resolution matches records by their unqualified name. It returns nil if no reader matches.
 func (r *readers) findReader(full string) *eventReader {
 	short := shortName(full)
 	for _, found := range []*eventReader{r.byFull[full], r.byShort[short], r.byAlias[full], r.byAlias[short]} {
@@ -92,7 +92,7 @@ func fullName(node *avro.SchemaNode) string {
 
 func shortName(full string) string { return full[strings.LastIndexByte(full, '.')+1:] }
 
-// codec decodes the records of one schema ID. If err is set, it rejects all of them with it.
+// codec decodes the records of one schema ID. If err is set, it rejects them all with that error.
 type codec struct {
 	name     string // the writer's full record name
 	schema   *avro.Schema
@@ -128,8 +128,8 @@ func (r *eventReader) resolveWriter(writer *avro.Schema, root *avro.SchemaNode) 
 	return avro.Resolve(writer, r.schema)
 }
 
-// overflowChecker is an event with decimals. The Avro libraries do not check the precision of a
-// decimal.
+// overflowChecker is an event with decimals. It checks their precision, which the Avro libraries do
+// not.
 type overflowChecker interface{ Overflow() string }
 
 func (c *codec) decodeBody(id int, body []byte) (DecodedEvent, error) {
@@ -154,8 +154,8 @@ func (c *codec) decodeBody(id int, body []byte) (DecodedEvent, error) {
 	return DecodedEvent{Name: c.name, Event: decoded}, nil
 }
 
-// describeMalformed says where a record is malformed, and how. The text of the library's error is
-// left out because it can quote values.
+// describeMalformed describes where and how a record is malformed. It omits the text of the
+// library's error, which may quote values.
 func describeMalformed(err error) string {
 	where := ""
 	var at *avro.SemanticError

@@ -1,12 +1,12 @@
 // Package decode turns the value of a record into a typed event. It reads the Confluent wire
-// format, gets the writer schema from a schema registry, and resolves it against the reader schema
-// in schemas/ by Avro's rules.
+// format, fetches the writer schema from a schema registry, and resolves it against the reader
+// schema in schemas/ by Avro's rules.
 //
-// Errors are of four kinds, so that the caller can decide whether to wait. *PoisonError and
-// *UnmappedError are the record's own fault. *UnknownSchemaError may pass. An error that wraps that
-// of the context is the caller's own. Every other error is the registry's, which is unavailable,
-// slow or responds with something unusable; it never wraps a context's error. The package starts no
-// goroutine, and a call waits for one lookup at most.
+// Errors are of four kinds, so that the caller can decide whether to wait. With a *PoisonError or
+// an *UnmappedError, the record itself is at fault. An *UnknownSchemaError may be temporary. An
+// error that wraps ctx.Err() means that the caller's context has ended. Any other error means that
+// the registry is unavailable, slow or responds with something unusable; it never wraps the error
+// of a context. The package starts no goroutine, and a call waits for at most one lookup.
 package decode
 
 import (
@@ -24,17 +24,16 @@ import (
 
 // Config configures a Decoder. The zero value of a field means its default.
 type Config struct {
-	// URLs are those of the schema registry, tried in order; a base path is kept. There must be
-	// one.
+	// URLs are the base URLs of the schema registry, tried in order. At least one is required.
 	URLs []string
-	// Username and Password are for HTTP basic authentication, unless Username is empty.
+	// Username and Password are used for HTTP basic authentication unless Username is empty.
 	Username, Password string
-	// Timeout is that of one request to the registry. The default is 10 seconds.
+	// Timeout bounds one request to the registry. The default is 10 seconds.
 	Timeout time.Duration
 	// MaxBytes is the largest record value accepted. The default is 8 MiB.
 	MaxBytes int
-	// MaxIDs bounds the cached schema IDs, both the known and the unknown ones. The default is
-	// 1000.
+	// MaxIDs bounds the number of cached schema IDs, separately for known and unknown ones. The
+	// default is 1000.
 	MaxIDs int
 	// UnknownIDCacheTTL is how long an unknown ID is not looked up again. The default is 2 seconds.
 	UnknownIDCacheTTL time.Duration
@@ -52,7 +51,7 @@ func (c Config) withDefaults() Config {
 	if c.Transport == nil {
 		c.Transport = http.DefaultTransport
 		if t, ok := c.Transport.(*http.Transport); ok {
-			c.Transport = t.Clone() // so that Close closes no connections of other users
+			c.Transport = t.Clone() // so that Close does not close the connections of other users
 		}
 	}
 	return c
@@ -64,7 +63,7 @@ func setDefault[T int | time.Duration](value *T, defaultValue T) {
 	}
 }
 
-// DecodedEvent is the event of a record.
+// DecodedEvent is the event that a record contains.
 type DecodedEvent struct {
 	// Name is the full record name in the writer schema, such as "sluice.crmcom.Purchase".
 	Name string
@@ -78,14 +77,15 @@ type Decoder struct {
 	registry *registry
 	readers  *readers
 
-	mu            sync.Mutex // guards all below; never held during a lookup
+	mu            sync.Mutex // guards the fields below; never held during a lookup
 	codecs        *lru[*codec]
 	unknownIDs    *lru[unknownID]
 	lookups       map[int]*lookup
 	firstResolved time.Time // when the registry first knew an ID
 }
 
-// unknownID is a schema ID that the registry does not know. It is not looked up again before until.
+// unknownID is the cache entry of a schema ID that the registry does not know. The ID is not looked
+// up again before the time until.
 type unknownID struct{ since, until time.Time }
 
 // lookup is a lookup in progress that other callers can wait for.
@@ -93,8 +93,8 @@ type lookup struct {
 	done  chan struct{} // closed when the fields below are set
 	codec *codec
 	err   error
-	// abandoned means that the context of the caller that made the lookup ended, so another caller
-	// has to make it again.
+	// abandoned means that the context of the caller that made the lookup ended, so that another
+	// caller has to repeat it.
 	abandoned bool
 }
 
@@ -126,9 +126,9 @@ func newDecoder(cfg Config, readers *readers) (*Decoder, error) {
 // Close closes idle connections to the registry.
 func (d *Decoder) Close() { d.registry.http.CloseIdleConnections() }
 
-// Decode returns the event of a record's value. It waits for one lookup of the schema ID at most,
-// and for none if the ID is cached. The event shares no memory with value. The package comment
-// describes the errors.
+// Decode returns the event that a record's value contains. It waits for at most one lookup of the
+// schema ID, and for none if the ID is cached. The event shares no memory with value. The package
+// comment describes the errors.
 func (d *Decoder) Decode(ctx context.Context, topic string, value []byte) (DecodedEvent, error) {
 	id, body, err := d.splitHeader(value)
 	if err != nil {
@@ -136,7 +136,7 @@ func (d *Decoder) Decode(ctx context.Context, topic string, value []byte) (Decod
 	}
 	c, err := d.codecFor(ctx, id)
 	if err != nil {
-		return DecodedEvent{}, fmt.Errorf("finding the schema of a record of %s: %w", topic, err)
+		return DecodedEvent{}, fmt.Errorf("finding the schema of a record in %s: %w", topic, err)
 	}
 	return c.decodeBody(id, body)
 }
@@ -145,7 +145,7 @@ func (d *Decoder) Decode(ctx context.Context, topic string, value []byte) (Decod
 // ID in four bytes, big-endian.
 const headerBytes = 5
 
-// splitHeader parses the header of a value and returns the rest as body.
+// splitHeader returns the schema ID in the header of a value and the body that follows it.
 func (d *Decoder) splitHeader(value []byte) (id int, body []byte, err error) {
 	switch {
 	case len(value) > d.cfg.MaxBytes:
@@ -166,14 +166,14 @@ func newPoisonError(format string, args ...any) *PoisonError {
 	return &PoisonError{Reason: fmt.Sprintf(format, args...)}
 }
 
-// codecFor returns the codec of an ID. Concurrent callers share one lookup of it.
+// codecFor returns the codec for a schema ID. Concurrent callers share one lookup.
 func (d *Decoder) codecFor(ctx context.Context, id int) (*codec, error) {
 	for {
-		c, shared, mine, err := d.cachedOrLookup(id)
+		c, shared, started, err := d.cachedOrLookup(id)
 		if c != nil || err != nil {
 			return c, err
 		}
-		if mine {
+		if started {
 			c, err := d.fetchCodec(ctx, id)
 			return d.finishLookup(id, shared, c, err, ctx.Err() != nil)
 		}
@@ -188,9 +188,10 @@ func (d *Decoder) codecFor(ctx context.Context, id int) (*codec, error) {
 	}
 }
 
-// cachedOrLookup returns what is cached about an ID, or else the lookup to wait for. mine means
-// that the caller has to make that lookup.
-func (d *Decoder) cachedOrLookup(id int) (c *codec, shared *lookup, mine bool, err error) {
+// cachedOrLookup returns the codec or the error that is cached for an ID. If neither is, it returns
+// the lookup to wait for; started means that this call started the lookup, so that the caller has
+// to make it.
+func (d *Decoder) cachedOrLookup(id int) (c *codec, shared *lookup, started bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if c, ok := d.codecs.get(id); ok {
@@ -207,7 +208,8 @@ func (d *Decoder) cachedOrLookup(id int) (c *codec, shared *lookup, mine bool, e
 	return nil, shared, true, nil
 }
 
-// finishLookup caches the result of a lookup and passes it to the callers that wait for it.
+// finishLookup caches the result of a lookup, passes it to the callers that wait for it, and
+// returns it.
 func (d *Decoder) finishLookup(id int, shared *lookup, c *codec, err error, abandoned bool) (*codec, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -227,11 +229,11 @@ func (d *Decoder) finishLookup(id int, shared *lookup, c *codec, err error, aban
 	return c, err
 }
 
-func laterTime(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
+func laterTime(first, second time.Time) time.Time {
+	if first.Before(second) {
+		return second
 	}
-	return a
+	return first
 }
 
 func (d *Decoder) rememberUnknown(id int) error {
@@ -246,10 +248,10 @@ func (d *Decoder) rememberUnknown(id int) error {
 }
 
 // unknownError returns the error for an ID that the registry does not know. The caller holds d.mu.
-func (d *Decoder) unknownError(id int, u unknownID) *UnknownSchemaError {
+func (d *Decoder) unknownError(id int, cached unknownID) *UnknownSchemaError {
 	trusted := laterTime(d.firstResolved, d.registry.lastFailure())
 	return &UnknownSchemaError{
-		ID: id, FirstSeen: laterTime(u.since, trusted), TrustedSince: trusted, EverResolved: !d.firstResolved.IsZero(),
+		ID: id, FirstSeen: laterTime(cached.since, trusted), TrustedSince: trusted, EverResolved: !d.firstResolved.IsZero(),
 	}
 }
 

@@ -53,7 +53,7 @@ func schemaText(t testing.TB, name string) string {
 			return s.JSON
 		}
 	}
-	t.Fatalf("there is no schema %s", name)
+	t.Fatalf("got no schema %s, want one", name)
 	return ""
 }
 
@@ -81,7 +81,7 @@ func samplePurchase(t testing.TB) *event.Purchase {
 	}
 }
 
-// newTestDecoder returns a decoder whose registry has the schemas by the IDs 1, 2 and so on.
+// newTestDecoder returns a decoder whose registry has the schemas under the IDs 1, 2 and so on.
 func newTestDecoder(t testing.TB, cfg Config, r *readers, texts ...string) *Decoder {
 	t.Helper()
 	fake := srfake.New()
@@ -163,7 +163,7 @@ func TestMalformedValueIsPoison(t *testing.T) {
 				t.Fatalf("got %+v and error %v, want only a *PoisonError", got, err)
 			}
 			if !strings.Contains(poison.Reason, test.reason) {
-				t.Errorf("got reason %q, want %q in it", poison.Reason, test.reason)
+				t.Errorf("got reason %q, want one that contains %q", poison.Reason, test.reason)
 			}
 		})
 	}
@@ -177,7 +177,7 @@ func TestValueOfTheMaximumSizeIsDecoded(t *testing.T) {
 	}
 }
 
-// A decoder that fills in zeros for what is missing would deliver an empty purchase.
+// A decoder that replaces missing bytes with zeros would deliver an empty purchase.
 func TestPrefixOfAValueIsPoison(t *testing.T) {
 	d, wire := newPurchaseDecoder(t, Config{})
 	for n := range len(wire) {
@@ -195,7 +195,7 @@ func TestPoisonReasonContainsNoValueOfTheRecord(t *testing.T) {
 		broken[i] ^= 0xff
 		_, err := d.Decode(t.Context(), "purchases", broken)
 		if err == nil {
-			continue // another value, and a whole record
+			continue // a complete record with another value
 		}
 		for _, secret := range []string{"0190163d", "AR000", "SHOP", "RF01", "SKU"} {
 			if strings.Contains(err.Error(), secret) {
@@ -205,8 +205,8 @@ func TestPoisonReasonContainsNoValueOfTheRecord(t *testing.T) {
 	}
 }
 
-// FuzzDecode checks that any value leads to an event that encodes to the same meaning, or to an
-// error of a known kind, and never to a panic.
+// FuzzDecode checks that any value decodes to an event that survives encoding and decoding again,
+// or leads to an error of a known kind, and never to a panic.
 func FuzzDecode(f *testing.F) {
 	d, wire := newPurchaseDecoder(f, Config{MaxBytes: 1 << 16})
 	schema, _ := mustParseSchema(f, schemaText(f, "sluice.crmcom.Purchase"))

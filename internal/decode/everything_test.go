@@ -177,7 +177,7 @@ func drawScalar(t *rapid.T, n *avro.SchemaNode) any {
 	return nil
 }
 
-// mustParseSchema returns a schema as codecs use it, and its expanded tree.
+// mustParseSchema parses a schema as codecs do, and also returns its expanded tree.
 func mustParseSchema(t testing.TB, text string) (*avro.Schema, *avro.SchemaNode) {
 	t.Helper()
 	s, err := avro.Parse(text, rawDecimals)

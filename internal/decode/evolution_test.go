@@ -73,8 +73,8 @@ func hasDefinition(node any) bool {
 	return false
 }
 
-// wireEquivalent returns the schema with long instead of int again, as encoding Go values needs it:
-// the encoding of an int is that of a long.
+// wireEquivalent returns the schema with int changed back to long, as encoding Go values requires.
+// Both have the same encoding.
 func wireEquivalent(node any) any {
 	switch n := node.(type) {
 	case []any:
@@ -148,8 +148,8 @@ func drawVersionedValue(text string, fresh func() any) *rapid.Generator[versione
 	})
 }
 
-// Values of older versions decode the same with both implementations: missing fields have their
-// defaults, and nothing else differs.
+// Values of older versions decode to the same event with both implementations: missing fields have
+// their defaults, and nothing else differs.
 func TestAvroLibrariesDecodeOlderSchemaVersionsAlike(t *testing.T) {
 	const versions = 8 // of each schema
 	for text, fresh := range eventTypes(t) {

@@ -15,8 +15,8 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// fakeRegistry responds to requests without a network, so that the clock of a bubble advances only
-// where the test waits.
+// fakeRegistry responds to requests without a network, so that the clock of a synctest bubble
+// advances only where the test waits.
 type fakeRegistry struct {
 	respond  http.HandlerFunc
 	requests atomic.Int32
@@ -34,7 +34,7 @@ func (p *fakeRegistry) RoundTrip(req *http.Request) (*http.Response, error) {
 
 var unknownToRegistry = respondWith(404, `{"error_code":40403,"message":"Schema not found"}`)
 
-// serveOnly responds like a registry that knows that ID only.
+// serveOnly responds like a registry that knows only the given ID.
 func serveOnly(id string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/schemas/ids/"+id {
@@ -107,7 +107,7 @@ func TestFirstSeenIsResetOnceAnIDWasKnown(t *testing.T) {
 		_ = decodeUnknown(t, d, 7)
 		p.respond = serveEmptySchema
 		testkit.AdvanceClock(time.Minute)
-		for _, id := range []uint32{7, 8} { // 8 pushes 7 out
+		for _, id := range []uint32{7, 8} { // 8 evicts 7
 			if _, err := d.Decode(t.Context(), "topic", wireFormat(id, nil)); err != nil {
 				t.Fatal(err)
 			}
@@ -120,9 +120,9 @@ func TestFirstSeenIsResetOnceAnIDWasKnown(t *testing.T) {
 	})
 }
 
-// A wrong registry knows no ID at all. The caller must be able to tell it from one that lacks an
-// ID.
-func TestEverResolvedTellsAWrongRegistryFromAMissingID(t *testing.T) {
+// The wrong registry knows no ID at all. The caller must be able to distinguish it from one that
+// lacks a single ID.
+func TestEverResolvedDistinguishesAWrongRegistryFromAMissingID(t *testing.T) {
 	d, _ := newFakeRegistry(t, Config{}, serveOnly("1"))
 	if decodeUnknown(t, d, 7).EverResolved {
 		t.Error("got EverResolved before any ID was known, want it false")
@@ -179,9 +179,9 @@ func TestConcurrentCallersShareOneLookup(t *testing.T) {
 	})
 }
 
-// The caller that makes the lookup may be cancelled. The others must not get the error of its
-// context.
-func TestWaitingCallerRepeatsTheLookupOfACancelledOne(t *testing.T) {
+// The context of the caller that makes the lookup may be canceled. Callers that wait for it must
+// not get the error of that context.
+func TestWaitingCallerRepeatsTheLookupOfACanceledOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, p := newFakeRegistry(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
 			select {

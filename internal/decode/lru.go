@@ -2,7 +2,7 @@ package decode
 
 import "container/list"
 
-// lru is a cache of the most recently used IDs. It is not safe for concurrent use.
+// lru caches values for the most recently used IDs. It is not safe for concurrent use.
 type lru[V any] struct {
 	capacity int
 	order    *list.List // of entry[V], the most recently used first

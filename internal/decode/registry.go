@@ -21,7 +21,7 @@ const (
 var (
 	// errNotFound is a 404 in the registry's own format, for a schema ID or a reference.
 	errNotFound = errors.New("not found")
-	// errUnexpected404 is a 404 of something else, such as a proxy whose registry is unavailable.
+	// errUnexpected404 is a 404 from something else, such as a proxy whose registry is unavailable.
 	errUnexpected404 = errors.New("HTTP 404 without a schema registry's error code 404xx: " +
 		"a proxy whose registry is unavailable, or a wrong base path")
 )
@@ -52,12 +52,12 @@ func newRegistry(cfg Config) (*registry, error) {
 	return r, nil
 }
 
-// newRegistryClient takes the credentials out of the URL, so that no error can print them.
+// newRegistryClient removes the credentials from the URL, so that no error can print them.
 func newRegistryClient(cfg Config, client *http.Client, text string) (*sr.Client, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		// The parser's error would print a password.
-		return nil, errors.New("want http or https, a host, and a base path if there is one")
+		return nil, errors.New("want an http or https URL with a host and, optionally, a base path")
 	}
 	user, password := cfg.Username, cfg.Password
 	if u.User != nil && user == "" {
@@ -79,7 +79,7 @@ func (r *registry) schemaByID(ctx context.Context, id int) (sr.Schema, error) {
 	})
 }
 
-// schemaByVersion returns a schema that another one refers to, even if it was deleted since.
+// schemaByVersion returns a schema that another one refers to, even if it has since been deleted.
 func (r *registry) schemaByVersion(ctx context.Context, ref sr.SchemaReference) (sr.Schema, error) {
 	ctx = sr.WithParams(ctx, sr.ShowDeleted)
 	return r.firstResult(ctx, func(ctx context.Context, client *sr.Client) (sr.Schema, error) {
@@ -91,8 +91,8 @@ func (r *registry) schemaByVersion(ctx context.Context, ref sr.SchemaReference) 
 // schemaFetch fetches a schema with one client.
 type schemaFetch func(context.Context, *sr.Client) (sr.Schema, error)
 
-// firstResult returns the first schema that one of the URLs has. If none has it, the error is
-// errNotFound if any registry responded so in its own format, and else the last one.
+// firstResult fetches from each URL in turn and returns the first schema. If none has it, the error
+// is errNotFound if any registry reported that in its own format, and the last error otherwise.
 func (r *registry) firstResult(ctx context.Context, fetch schemaFetch) (sr.Schema, error) {
 	var last error
 	notFound := false
@@ -116,7 +116,7 @@ func (r *registry) firstResult(ctx context.Context, fetch schemaFetch) (sr.Schem
 	return sr.Schema{}, last
 }
 
-// lastFailure returns when a lookup last failed, and the zero time if none has.
+// lastFailure returns when a lookup last failed, or the zero time if none has.
 func (r *registry) lastFailure() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,8 +137,8 @@ func (r *registry) requestSchema(ctx context.Context, client *sr.Client, fetch s
 }
 
 // sanitizeError returns the error of a failed request without the response body, which may contain
-// anything, and without the errors that it wraps: a network timeout would pass for that of a
-// context.
+// anything, and without the errors that it wraps, because a network timeout would match
+// context.DeadlineExceeded.
 func sanitizeError(err error) error {
 	var response *sr.ResponseError
 	if errors.As(err, &response) {

@@ -58,8 +58,8 @@ func serveEmptySchema(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(w, `{"schema":%q}`, emptySchema)
 }
 
-// isRegistryError reports whether an error is of the registry's kind: neither the record's fault
-// nor that of the caller's context.
+// isRegistryError reports whether the registry is at fault for an error, and neither the record nor
+// the caller's context.
 func isRegistryError(err error) bool {
 	var (
 		poison   *PoisonError
@@ -138,8 +138,8 @@ func TestNextURLIsTriedWhenOneFails(t *testing.T) {
 	}
 }
 
-// A proxy responds 404 as well while its registry is unavailable. If that counted as unknown, every
-// record of a new ID would be dead-lettered after its wait.
+// A proxy also responds 404 while its registry is unavailable. If that meant that the ID is
+// unknown, every record with a new ID would be dead-lettered after its wait.
 func TestOnlyARegistrysOwn404MeansUnknown(t *testing.T) {
 	ownFormat := startRegistry(t, respondWith(404, `{"error_code":40403,"message":"Schema 1 not found"}`))
 	proxyPage := startRegistry(t, respondWith(404, "<html>no such page</html>"))
@@ -242,8 +242,8 @@ func TestReferencedSchemasAreResolved(t *testing.T) {
 	}
 }
 
-// A deleted subject keeps its versions for the schemas that refer to them, and a registry serves
-// them only on request.
+// The registry keeps the versions of a deleted subject for the schemas that refer to them, but
+// serves them only if the request asks for deleted ones.
 func TestDeletedReferenceIsResolved(t *testing.T) {
 	d := newEmptyDecoder(t, Config{URLs: []string{startRegistry(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {

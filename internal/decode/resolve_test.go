@@ -15,7 +15,8 @@ import (
 	"sluice/schemas"
 )
 
-// baseFields are the fields of everything that have no default and are not under test.
+// baseFields are the fields of the schema Everything that have no default and that the tests do not
+// vary.
 const baseFields = `
 	{"name":"text","type":"string"},
 	{"name":"uuid","type":{"type":"string","logicalType":"uuid"}},
@@ -45,20 +46,21 @@ func writerSchema(name string, fields ...string) string {
 // field returns the definition of a field.
 func field(name, avroType string) string { return fmt.Sprintf(`{"name":%q,"type":%s}`, name, avroType) }
 
-// logical returns a primitive type with a logical type.
+// logical returns a primitive type annotated with a logical type.
 func logical(primitive, logicalType string) string {
 	return fmt.Sprintf(`{"type":%q,"logicalType":%q}`, primitive, logicalType)
 }
 
-// everythingWith returns a writer schema with the reader's fields, in which one text is replaced.
+// everythingWith returns a writer schema with the reader's fields in which before is replaced by
+// after.
 func everythingWith(before, after string) string {
 	return strings.Replace(writerSchema("sluice.test.Everything", large, ratio, amount, at), before, after, 1)
 }
 
-// writerOf returns a writer schema of those fields, beside the base fields.
+// writerOf returns a writer schema of the base fields and the given ones.
 func writerOf(fields ...string) string { return writerSchema("sluice.test.Everything", fields...) }
 
-// baseValue has a value for every field that a writer may have.
+// baseValue returns a value for every field that a writer schema may have.
 func baseValue() map[string]any {
 	return map[string]any{
 		"text": "t", "uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "color": "GREEN", "small": 7, "flag": true,
@@ -81,7 +83,7 @@ func TestWriterSchemaIsResolvedByAvrosRules(t *testing.T) {
 		{"a field by its alias", writerOf(field("big", `"long"`), ratio, amount, at)},
 		{"a string with a logical type",
 			everythingWith(field("text", `"string"`), field("text", logical("string", "uuid")))},
-		{"a string with a foreign logical type",
+		{"a string with an unrecognized logical type",
 			everythingWith(field("text", `"string"`), field("text", logical("string", "varchar")))},
 		{"a long without a logical type", writerOf(large, ratio, amount, field("at", `"long"`))},
 		{"another namespace", writerSchema("com.example.Everything", large, ratio, amount, at)},
@@ -111,7 +113,7 @@ func TestWriterSchemaIsResolvedByAvrosRules(t *testing.T) {
 	}
 }
 
-func TestSchemaWithAnotherMeaningIsPoison(t *testing.T) {
+func TestSchemaThatChangesTheMeaningOfAFieldIsPoison(t *testing.T) {
 	decimal := func(precision, scale int) string {
 		return field("amount", fmt.Sprintf(
 			`{"type":"bytes","logicalType":"decimal","precision":%d,"scale":%d}`, precision, scale))
@@ -225,7 +227,7 @@ func TestEverySchemaHasAReader(t *testing.T) {
 
 // Avro's own compatibility check ignores logical types: it would accept a change from milliseconds
 // to microseconds.
-func TestSchemasMeanTheSameAsTheCommittedOnes(t *testing.T) {
+func TestLogicalTypesAreThoseOfTheCommittedSchemas(t *testing.T) {
 	for _, s := range schemas.All() {
 		text, err := os.ReadFile(filepath.Join("../../schemas/committed", s.File))
 		if err != nil {

@@ -8,11 +8,11 @@ import (
 	"github.com/twmb/avro"
 )
 
-// checkSemantics returns an error if a field resolves by Avro's rules but would mean something
-// else. Those rules ignore logical types, so that microseconds would be read as milliseconds, a
-// string such as "12.50" as the bytes of a decimal, and the bytes of a decimal as a string. A
-// number without a logical type is accepted for any, except for a decimal. path is that of the
-// field, for the error.
+// checkSemantics returns an error if a field resolves by Avro's rules but its meaning would change.
+// The rules ignore logical types, so microseconds would be read as milliseconds, a string such as
+// "12.50" as the bytes of a decimal, and the bytes of a decimal as a string. A writer's type
+// without a logical type is accepted for any reader's type except a decimal. path is the path of
+// the field, for the error.
 func checkSemantics(path string, reader, writer *avro.SchemaNode) error {
 	for _, w := range nonNullBranches(writer) {
 		for _, r := range nonNullBranches(reader) {
@@ -24,7 +24,7 @@ func checkSemantics(path string, reader, writer *avro.SchemaNode) error {
 	return nil
 }
 
-// nonNullBranches returns the types of a union other than null, or the type itself if it is no
+// nonNullBranches returns the types of a union other than null, or the type itself if it is not a
 // union.
 func nonNullBranches(node *avro.SchemaNode) []*avro.SchemaNode {
 	if node.Type != "union" {
@@ -47,7 +47,7 @@ func checkTypeSemantics(path string, reader, writer *avro.SchemaNode) error {
 		return checkSemantics(path+"[]", reader.Items, writer.Items)
 	case reader.Type == "map" && writer.Type == "map":
 		return checkSemantics(path+"[]", reader.Values, writer.Values)
-	case reader.Type == "record", // the writer's type is no record, or recursive beyond the expansion
+	case reader.Type == "record", // the writer's type is not a record, or is recursive beyond the expansion
 		reader.LogicalType == "decimal" && writer.LogicalType != "decimal",
 		reader.LogicalType != writer.LogicalType && writer.LogicalType != "" &&
 			(reader.LogicalType != "" || hasUnit(writer.LogicalType)):
@@ -56,7 +56,7 @@ func checkTypeSemantics(path string, reader, writer *avro.SchemaNode) error {
 	return nil
 }
 
-// hasUnit reports whether a logical type gives its number a unit or scale.
+// hasUnit reports whether a logical type gives a number a unit or a scale.
 func hasUnit(logicalType string) bool {
 	return logicalType == "decimal" || logicalType == "date" || strings.Contains(logicalType, "time")
 }

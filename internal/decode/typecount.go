@@ -7,29 +7,31 @@ import (
 	"github.com/twmb/avro"
 )
 
-// maxTypes bounds the types of a writer schema with each name expanded wherever it is used. Types
-// that take no bytes of a record still take a step of the decoder each: n names that each refer
-// twice to the one before expand to 2^n types, and an empty record would take forever to decode.
+// maxTypes bounds the number of types in a writer schema, with each named type expanded wherever it
+// is used. Types that occupy no bytes of a record still cost the decoder a step each: n named types
+// that each refer twice to the previous one expand to 2^n types, so that an empty record would take
+// forever to decode.
 const maxTypes = 10_000
 
-// checkSize returns an error for a schema with more than maxTypes types.
+// checkSize returns an error if a schema has more than maxTypes types. The error completes the
+// sentence "the schema has ...".
 func checkSize(schema *avro.Schema) error {
 	var tree any
 	if err := json.Unmarshal(schema.Canonical(), &tree); err != nil {
 		return fmt.Errorf("a canonical form that cannot be read: %w", err)
 	}
 	if (typeCounts{}).countTypes(tree) > maxTypes {
-		return fmt.Errorf("more than %d types, with each name written out where it is used", maxTypes)
+		return fmt.Errorf("more than %d types, with each name expanded where it is used", maxTypes)
 	}
 	return nil
 }
 
-// typeCounts has the number of types that each name expands to.
+// typeCounts maps each name to the number of types that it expands to.
 type typeCounts map[string]int
 
-// countTypes counts the types of a schema in canonical form, where names are defined before they
+// countTypes counts the types of a schema in canonical form, in which names are defined before they
 // are used. It stops counting beyond maxTypes. A recursive type counts once: each of its levels
-// takes bytes, or the record would be infinite.
+// occupies bytes, or the record would be infinite.
 func (s typeCounts) countTypes(node any) int {
 	switch n := node.(type) {
 	case string:

@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 )
 
-// doublingSchema returns a record of n types that each contain the one before twice: 2^n types that
-// take no bytes.
+// doublingSchema returns a record of n types that each contain the previous one twice: 2^n types
+// that occupy no bytes.
 func doublingSchema(n int) string {
 	fields := []string{`{"name":"f0","type":{"type":"record","name":"R0","fields":[]}}`}
 	for i := 1; i < n; i++ {
@@ -87,7 +87,7 @@ func TestRecursiveSchemaIsAccepted(t *testing.T) {
 	}
 }
 
-// A count in the record must not cost anything before the items are there.
+// The item count in a record must not allocate memory before the items have been read.
 func TestCountBeyondTheRecordIsPoisonAtOnce(t *testing.T) {
 	count := []byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40} // 2^61
 	deep := []byte(strings.Repeat("\x02", 1<<20))

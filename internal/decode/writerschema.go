@@ -21,7 +21,7 @@ func (r *registry) writerSchema(ctx context.Context, id int) (*avro.Schema, erro
 	return p.parseSchema(ctx, id, s)
 }
 
-// schemaParser parses a schema after the schemas that it refers to.
+// schemaParser parses the schemas that a schema refers to and then the schema itself.
 type schemaParser struct {
 	registry *registry
 	cache    avro.SchemaCache
@@ -56,8 +56,8 @@ func (p *schemaParser) parseReference(ctx context.Context, id int, ref sr.Schema
 	s, err := p.registry.schemaByVersion(ctx, ref)
 	switch {
 	case errors.Is(err, errNotFound):
-		// The registry accepted the schema with its references, so a missing one is not the
-		// record's fault.
+		// The registry accepted the schema with its references, so the record is not at fault if
+		// one is missing.
 		return fmt.Errorf("reference %s version %d: the registry does not have it", subject, ref.Version)
 	case err != nil:
 		return fmt.Errorf("reference %s version %d: %w", subject, ref.Version, err)

@@ -14,8 +14,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// routeRecord dispatches or rejects a record, or returns what it has to wait for. unknownSince is
-// when its schema ID was first found to be unknown; zero if it was not.
+// routeRecord dispatches or rejects a record, or returns the obstacle that it has to wait for.
+// unknownSince is when its schema ID was first found to be unknown, or zero if it was not.
 func (r *Router) routeRecord(ctx context.Context, rec *record.Record, unknownSince time.Time) obstacle {
 	if rec.Raw.Value == nil {
 		r.rejectRecord(rec, "", tombstoneRejection(r.cfg.SkipTombstones))
@@ -50,9 +50,9 @@ func (r *Router) handleDecodeError(rec *record.Record, unknownSince time.Time, e
 	return obstacle{}
 }
 
-// handleUnknownID rejects a record whose schema ID has been unknown for UnknownIDWait, and else
-// returns that it has to wait. The record's own wait counts as well as the decoder's: with many
-// unknown IDs the decoder forgets when it first saw one.
+// handleUnknownID rejects a record whose schema ID has been unknown for UnknownIDWait. Otherwise it
+// returns the obstacle to wait for. The record's own wait counts as well as the decoder's, because
+// a decoder that meets many unknown IDs forgets when it first saw one.
 func (r *Router) handleUnknownID(
 	rec *record.Record, unknownSince time.Time, err *decode.UnknownSchemaError,
 ) obstacle {
@@ -88,15 +88,15 @@ func (r *Router) encodeAndDispatch(ctx context.Context, rec *record.Record, targ
 	case errors.As(err, &dependency):
 		return obstacle{holdReasonFor(dependency.Response.Class), err}
 	case ctx.Err() != nil:
-		return obstacle{err: err} // nobody knows what the record would have waited for
+		return obstacle{err: err} // what the record would have waited for is not known
 	default:
 		r.rejectRecord(rec, target.OperationName, invalidRejection(err))
 	}
 	return obstacle{}
 }
 
-// orderKey returns the key whose order is kept, or nil if there is none: order is not kept, or the
-// record has a null key.
+// orderKey returns the record's key if the order of keys is kept, and nil otherwise or if the key
+// is null.
 func (r *Router) orderKey(rec *record.Record) []byte {
 	if !r.cfg.KeepKeyOrder {
 		return nil

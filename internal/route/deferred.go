@@ -14,19 +14,19 @@ import (
 // deferredInterval is how often deferred records are tried again.
 const deferredInterval = 2 * time.Second
 
-// deferredQueue holds what Run handles instead of Handle, so that fetching goes on: outcomes to
-// settle, and records that wait for their schema ID. The credits of the records bound its size. It
-// is safe for concurrent use.
+// deferredQueue contains the work that Run does in place of Handle, so that fetching continues:
+// outcomes to settle, and records that wait for their schema ID. The credits of the records bound
+// its size. It is safe for concurrent use.
 type deferredQueue struct {
 	mu       sync.Mutex
 	outcomes []record.Outcome
 	records  []deferredRecord
 	closed   bool
 
-	wake chan struct{} // has room for one signal
+	wake chan struct{} // buffered for one signal
 }
 
-// deferredRecord is a record whose schema ID has been unknown since the time.
+// deferredRecord is a record whose schema ID has been unknown since unknownSince.
 type deferredRecord struct {
 	rec          *record.Record
 	unknownSince time.Time
@@ -34,16 +34,16 @@ type deferredRecord struct {
 
 func newDeferredQueue() *deferredQueue { return &deferredQueue{wake: make(chan struct{}, 1)} }
 
-func (q *deferredQueue) addOutcome(o record.Outcome) {
+func (q *deferredQueue) addOutcome(outcome record.Outcome) {
 	q.mu.Lock()
-	q.outcomes = append(q.outcomes, o)
+	q.outcomes = append(q.outcomes, outcome)
 	q.mu.Unlock()
 	notify.TrySignal(q.wake)
 }
 
-func (q *deferredQueue) addRecord(d deferredRecord) {
+func (q *deferredQueue) addRecord(deferred deferredRecord) {
 	q.mu.Lock()
-	q.records = append(q.records, d)
+	q.records = append(q.records, deferred)
 	q.mu.Unlock()
 	notify.TrySignal(q.wake)
 }
@@ -63,12 +63,12 @@ func (q *deferredQueue) takeAll() (outcomes []record.Outcome, records []deferred
 	return outcomes, records, q.closed
 }
 
-// Close makes Run return once nothing is deferred. Handle must not be called any more.
+// Close makes Run return once nothing is deferred. Handle must not be called after Close.
 func (r *Router) Close() { r.deferred.close() }
 
-// Run settles the outcomes of records that Handle does not dispatch, and tries deferred records
-// again, until Close was called and nothing is deferred. After the end of ctx it waits for nothing
-// and releases what would have to wait.
+// Run settles the outcomes of records that Handle did not dispatch and tries deferred records
+// again, until Close has been called and nothing is deferred. Once ctx has ended, it releases
+// records that would have to wait.
 func (r *Router) Run(ctx context.Context) {
 	timer := time.NewTimer(deferredInterval)
 	defer timer.Stop()
@@ -79,7 +79,7 @@ func (r *Router) Run(ctx context.Context) {
 		outcomes, arrived, closed := r.deferred.takeAll()
 		outcomes, held = r.filterSettleable(ctx, append(held, outcomes...))
 		if len(outcomes) > 0 {
-			_ = r.settler.Settle(ctx, outcomes) // only fails with ctx, and has released the records then
+			_ = r.settler.Settle(ctx, outcomes) // fails only if ctx has ended, after releasing the records
 		}
 		deferred = slices.DeleteFunc(append(deferred, arrived...), func(d deferredRecord) bool {
 			return r.releaseIfEnding(ctx, d.rec)
@@ -95,8 +95,8 @@ func (r *Router) Run(ctx context.Context) {
 	}
 }
 
-// awaitWork waits until there is something to do. If something remains to be tried again it waits
-// at most deferredInterval, and not beyond the end of ctx.
+// awaitWork waits until there is something to do. If remaining is true, something is to be tried
+// again, and it waits at most deferredInterval and returns when ctx ends.
 func (r *Router) awaitWork(ctx context.Context, timer *time.Timer, remaining bool) {
 	timer.Reset(deferredInterval)
 	due, done := timer.C, ctx.Done()
@@ -104,7 +104,7 @@ func (r *Router) awaitWork(ctx context.Context, timer *time.Timer, remaining boo
 		due = nil
 	}
 	if !remaining && ctx.Err() != nil {
-		done = nil // nothing is left to release, and a closed channel would make Run spin
+		done = nil // nothing is left to release, and the closed channel would make Run spin
 	}
 	select {
 	case <-r.deferred.wake:
@@ -113,9 +113,9 @@ func (r *Router) awaitWork(ctx context.Context, timer *time.Timer, remaining boo
 	}
 }
 
-// retryDeferred tries deferred records again and returns those that still have to wait. At any
-// other obstacle than an unknown schema ID it does not try the rest: each attempt may take a whole
-// timeout, during which nothing else is settled.
+// retryDeferred tries deferred records again and returns those that still have to wait. If it meets
+// an obstacle other than an unknown schema ID, it does not try the rest: each attempt may take a
+// full timeout, during which nothing else is settled.
 func (r *Router) retryDeferred(ctx context.Context, records []deferredRecord) []deferredRecord {
 	var remaining []deferredRecord
 	var last obstacle
@@ -131,7 +131,7 @@ func (r *Router) retryDeferred(ctx context.Context, records []deferredRecord) []
 		}
 		remaining = append(remaining, d)
 	}
-	if ctx.Err() != nil || !last.present() { // at the end of ctx, what remains is released next
+	if ctx.Err() != nil || !last.present() { // once ctx has ended, Run releases what remains
 		r.holds.endWait(r.deferred, len(records) > 0 && !last.present())
 	} else {
 		r.holds.recordWait(r.deferred, last)

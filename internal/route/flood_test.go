@@ -23,8 +23,8 @@ func newGuardedHarness(t *testing.T, adjust func(*route.Config)) (*harness, *gua
 	return h, g
 }
 
-// unkeyedRecord returns a record that the guard counts by itself and not together with others of
-// its key.
+// unkeyedRecord returns a record that the guard counts on its own and not together with others of
+// the same key.
 func (h *harness) unkeyedRecord(value []byte) *record.Record {
 	rec := h.newRecord(value)
 	rec.Raw.Key = nil
@@ -94,7 +94,7 @@ func TestFloodReleasesRecordsOfAnEndingAssignmentAtOnce(t *testing.T) {
 				end(h)
 				<-h.tracker.Idle()
 				if took := time.Since(began); took != 0 {
-					t.Errorf("got the records released after %v, want at once", took)
+					t.Errorf("the records were released after %v, want at once", took)
 				}
 				h.readDeadLetters(19)
 				if s := h.tracker.Progress(); s.Committable != 19 {

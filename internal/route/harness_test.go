@@ -38,7 +38,7 @@ const (
 	maxIDs     = 20 // schema IDs that the decoder remembers
 )
 
-// fakeOperation accepts every purchase, except that encoding fails for those with a scripted error.
+// fakeOperation accepts every purchase. Encoding fails for those with an error in encodeErrors.
 type fakeOperation struct {
 	mu           sync.Mutex
 	encodeErrors map[string]error // by reference number
@@ -131,7 +131,7 @@ func newHarness(t *testing.T, adjust func(*route.Config)) *harness {
 	return h
 }
 
-// newRouter builds the router and what it hands records to.
+// newRouter builds the router and the components that it hands records to.
 func (h *harness) newRouter(adjust func(*route.Config), log *zap.Logger) {
 	group := mustReturn[*consume.Group](h.t)(consume.NewGroup(consume.Config{
 		ClientOptions: []kgo.Opt{kgo.SeedBrokers(h.platform.Brokers()...), kgo.Dialer(h.platform.DialContext)},
@@ -174,8 +174,8 @@ func (h *harness) startRun() {
 	h.t.Cleanup(h.stopAndCheck)
 }
 
-// stopAndCheck ends the assignment, the router and the lanes as a pipeline does. The test fails if
-// a record is in flight or a hold is stated after that.
+// stopAndCheck ends the assignment, the router and the lanes as a pipeline does. It fails the test
+// if a record is then still in flight or the pipeline is held.
 func (h *harness) stopAndCheck() {
 	h.drainAssignment(h.tracker)
 	h.fenceAssignment()
@@ -194,7 +194,7 @@ func (h *harness) stopAndCheck() {
 	}
 }
 
-// registerSchema makes the registry know the schema of that name by an ID.
+// registerSchema registers the schema with the given name under the ID.
 func (h *harness) registerSchema(id int, name string) {
 	for _, s := range schemas.All() {
 		if s.Name == name {
@@ -203,7 +203,7 @@ func (h *harness) registerSchema(id int, name string) {
 	}
 }
 
-// startAssignment starts a new assignment. Earlier records stay in their own.
+// startAssignment starts a new assignment. Earlier records stay in their own assignment.
 func (h *harness) startAssignment() {
 	h.tracker = offset.NewTracker([16]byte{9}, h.nextOffset, nil)
 	h.assignmentCtx, h.endAssignment = context.WithCancel(context.Background())
@@ -240,7 +240,7 @@ func (h *harness) newRecord(value []byte) *record.Record {
 	return rec
 }
 
-// purchaseRecord returns a record of a purchase, encoded with the schema of that ID.
+// purchaseRecord returns a record of a purchase, encoded with the schema ID.
 func (h *harness) purchaseRecord(id int, number string) *record.Record {
 	h.t.Helper()
 	return h.newRecord(mustReturn[[]byte](h.t)(h.encoder.Encode(id, &event.Purchase{ReferenceNumber: number})))

@@ -11,7 +11,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// obstacle is what a record has to wait for. The zero value is none.
+// obstacle is something that a record has to wait for. The zero value means that there is none.
 type obstacle struct {
 	// reason is empty only if ctx has ended.
 	reason observe.HoldReason
@@ -35,7 +35,7 @@ func holdReasonFor(class sink.ResultClass) observe.HoldReason {
 	return observe.HoldMisconfigured
 }
 
-// conditionMessages is what the log says about a kind of obstacle.
+// conditionMessages are the log messages for the begin and the end of a kind of obstacle.
 type conditionMessages struct{ begun, ended string }
 
 var (
@@ -65,42 +65,43 @@ func messagesFor(reason observe.HoldReason) conditionMessages {
 	return conditionMessages{}
 }
 
-// holdTracker keeps what is waited for, by waiter: each record in Handle, and all deferred records
-// together. The pipeline is held while anything waits. Of several reasons the first in alphabetical
-// order is stated, so that the stated one does not alternate. It is safe for concurrent use.
+// holdTracker tracks the reasons for waiting. Each record in Handle is a waiter, and all deferred
+// records together are one. The pipeline is held while there is a waiter. If the reasons differ,
+// the hold has the alphabetically first one, so that it does not alternate. It is safe for
+// concurrent use.
 type holdTracker struct {
 	obs *observe.Pipeline
 	log *zap.Logger
 
 	mu    sync.Mutex
-	waits map[any]observe.HoldReason
+	waits map[any]observe.HoldReason // by waiter
 }
 
 func newHoldTracker(obs *observe.Pipeline, log *zap.Logger) *holdTracker {
 	return &holdTracker{obs: obs, log: log, waits: map[any]observe.HoldReason{}}
 }
 
-// recordWait states what the waiter waits for now. A reason is logged when nobody has waited for it
-// yet.
-func (h *holdTracker) recordWait(waiter any, o obstacle) {
+// recordWait records the obstacle that the waiter is waiting for now. It logs the obstacle unless
+// another waiter has the same reason.
+func (h *holdTracker) recordWait(waiter any, met obstacle) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := h.waits[waiter]
-	if o.reason == before {
+	if met.reason == before {
 		return
 	}
-	if !slices.Contains(slices.Collect(maps.Values(h.waits)), o.reason) {
-		h.log.Warn(messagesFor(o.reason).begun, zap.String("reason", string(o.reason)), zap.Error(o.err))
+	if !slices.Contains(slices.Collect(maps.Values(h.waits)), met.reason) {
+		h.log.Warn(messagesFor(met.reason).begun, zap.String("reason", string(met.reason)), zap.Error(met.err))
 	}
-	h.waits[waiter] = o.reason
-	if before != "" && messagesFor(before) != messagesFor(o.reason) {
+	h.waits[waiter] = met.reason
+	if before != "" && messagesFor(before) != messagesFor(met.reason) {
 		h.logEnd(before, true)
 	}
 	h.updateHold()
 }
 
-// endWait states that the waiter waits no longer: because it recovered, or because its records were
-// released.
+// endWait records that the waiter no longer waits. If recovered is false, the reason is that its
+// records were released.
 func (h *holdTracker) endWait(waiter any, recovered bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -127,11 +128,11 @@ func (h *holdTracker) logEnd(reason observe.HoldReason, recovered bool) {
 	h.log.Info(message, zap.String("reason", string(reason)))
 }
 
-// floodWaiter stands for the dead letters that the flood guard holds back.
+// floodWaiter is the waiter for the dead letters that are held while the flood guard is tripped.
 const floodWaiter = "flood guard"
 
-// setFlood states whether the guard holds back dead letters. The subscriber of the guard that
-// belongs to the pipeline logs it.
+// setFlood records whether the flood guard is tripped. Package pipeline subscribes to the guard as
+// well and logs it.
 func (h *holdTracker) setFlood(tripped bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -142,7 +143,7 @@ func (h *holdTracker) setFlood(tripped bool) {
 	h.updateHold()
 }
 
-// updateHold states the pipeline's hold, or that there is none. The caller holds h.mu.
+// updateHold sets or ends the pipeline's hold. The caller holds h.mu.
 func (h *holdTracker) updateHold() {
 	if len(h.waits) == 0 {
 		h.obs.SetHold("", "")

@@ -9,8 +9,8 @@ import (
 )
 
 // lookAhead looks up the schema IDs of the records behind one that waits because the registry has
-// never known an ID. If it knows one of them it is the right registry, and the waiting record alone
-// is at fault: it must not hold up those behind it forever.
+// never known an ID. If the registry knows one of them, it is the right registry and only the
+// waiting record is at fault, which must not block those behind it forever.
 func (r *Router) lookAhead(ctx context.Context, cause error, behind []*record.Record) {
 	var unknown *decode.UnknownSchemaError
 	if !errors.As(cause, &unknown) || unknown.EverResolved {

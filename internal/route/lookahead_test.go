@@ -8,8 +8,8 @@ import (
 )
 
 // The first record after a start may have an unknown schema ID. If the registry knows the IDs of
-// those behind it, it is not the wrong registry.
-func TestUnknownIDOfTheFirstRecordDoesNotHoldUpOthers(t *testing.T) {
+// the records behind it, it is not the wrong registry.
+func TestUnknownIDOfTheFirstRecordDoesNotBlockOthers(t *testing.T) {
 	for name, adjust := range map[string]func(*route.Config){"ordered": keepOrder, "unordered": nil} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {

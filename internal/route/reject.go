@@ -5,7 +5,7 @@ import (
 	"sluice/internal/record"
 )
 
-// rejection says why a record is not dispatched, and what becomes of it instead.
+// rejection is the reason why a record is not dispatched, with its disposition.
 type rejection struct {
 	disposition record.Disposition
 	cause       record.Cause
@@ -38,10 +38,10 @@ func skippedOrDead(skip bool) record.Disposition {
 
 // rejectRecord hands the outcome of a rejected record to Run.
 func (r *Router) rejectRecord(rec *record.Record, operation string, why rejection) {
-	o := record.Outcome{
+	outcome := record.Outcome{
 		Record: rec, OperationName: operation, Disposition: why.disposition,
 		Cause: why.cause, Stage: why.stage, Reason: why.reason, Attempt: rec.Attempt + 1,
 	}
-	r.recordRejected(o)
-	r.deferred.addOutcome(o)
+	r.recordRejected(outcome)
+	r.deferred.addOutcome(outcome)
 }

@@ -1,9 +1,9 @@
-// Package route finds the operation of each record by its Avro record name, encodes the record as
-// the vendor's item, once, and dispatches it to the operation's lanes.
+// Package route finds the operation of each record by its Avro record name, encodes the record once
+// as the vendor's item, and dispatches it to the operation's lanes.
 //
-// A record that cannot be dispatched is dead-lettered or skipped with its cause. That is settled by
-// Run, so that no reader waits for it. Handle waits for what is not the record's fault, such as a
-// schema registry or a vendor's catalogue that is not available.
+// A record that cannot be dispatched is dead-lettered or skipped with its cause. Run settles such
+// records, so that fetching does not wait for them. Handle waits if the record is not at fault, for
+// example while the schema registry or a vendor's catalogue is unavailable.
 package route
 
 import (
@@ -25,7 +25,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// retryPolicy spaces the attempts to route a record that waits.
+// retryPolicy spaces the attempts to route a waiting record.
 var retryPolicy = backoff.Policy{Min: 250 * time.Millisecond, Max: 10 * time.Second}
 
 // Decoder decodes a record's value. Its errors are those of package decode.
@@ -45,7 +45,7 @@ type Settler interface {
 	NotifyDraining()
 }
 
-// Target is where the records of one event go.
+// Target is the operation that the records of one event type are dispatched to.
 type Target struct {
 	// OperationName is the operation's full name, such as "crmcom.purchases".
 	OperationName string
@@ -53,18 +53,20 @@ type Target struct {
 	Dispatcher    Dispatcher
 }
 
-// Config says how a pipeline treats records that cannot be dispatched.
+// Config determines how a pipeline handles records that cannot be dispatched.
 type Config struct {
-	// SkipUnmapped and SkipTombstones skip such records instead of dead-lettering them.
+	// SkipUnmapped and SkipTombstones make the router skip such records instead of dead-lettering
+	// them.
 	SkipUnmapped   bool
 	SkipTombstones bool
-	// UnknownIDWait is how long a record waits for a schema ID that the registry does not know.
+	// UnknownIDWait is how long a record with an unknown schema ID waits before it is
+	// dead-lettered.
 	UnknownIDWait time.Duration
-	// KeepKeyOrder keeps the order of each key: a record whose schema ID is unknown then waits in
-	// place, with all records behind it, instead of being deferred.
+	// KeepKeyOrder keeps the records of each key in order. A record whose schema ID is unknown then
+	// blocks all records behind it instead of being deferred.
 	KeepKeyOrder bool
-	// Guard is the flood guard for records that are rejected here; while it is tripped no record is
-	// dead-lettered here. It may be nil.
+	// Guard is the flood guard for records that the router rejects. While it is tripped, the router
+	// dead-letters no record. It may be nil.
 	Guard *guard.Guard
 	// Events are the types of the targets' events. The default is event.BuiltinTypes.
 	Events event.Types
@@ -82,8 +84,8 @@ type Router struct {
 	draining notify.Broadcaster
 }
 
-// NewRouter returns a router for the targets. It is an error if two of them take the same event or
-// one takes an event that does not exist.
+// NewRouter returns a router for the targets. It is an error if two targets have the same event, or
+// if the event of a target does not exist.
 func NewRouter(
 	cfg Config, decoder Decoder, targets []Target, settler Settler, obs *observe.Pipeline, log *zap.Logger,
 ) (*Router, error) {
@@ -107,24 +109,24 @@ func NewRouter(
 
 func targetsByType(events event.Types, targets []Target) (map[reflect.Type]Target, error) {
 	byType := map[reflect.Type]Target{}
-	for _, t := range targets {
-		name := t.Operation.Spec().Event
-		fresh, ok := events.NewEvent(name)
+	for _, target := range targets {
+		name := target.Operation.Spec().Event
+		empty, ok := events.NewEvent(name)
 		if !ok {
-			return nil, fmt.Errorf("operation %s: there is no event %s", t.OperationName, name)
+			return nil, fmt.Errorf("operation %s: there is no event %s", target.OperationName, name)
 		}
-		eventType := reflect.TypeOf(fresh)
+		eventType := reflect.TypeOf(empty)
 		if other, exists := byType[eventType]; exists {
 			return nil, fmt.Errorf("event %s has the operations %s and %s: only one operation per event is allowed",
-				name, other.OperationName, t.OperationName)
+				name, other.OperationName, target.OperationName)
 		}
-		byType[eventType] = t
+		byType[eventType] = target
 	}
 	return byType, nil
 }
 
-// NotifyDraining makes everything that waits, here and in the lanes, check which of its records'
-// assignments are ending.
+// NotifyDraining makes the router, its settler and the lanes check whether assignments of the
+// records that they hold back are ending.
 func (r *Router) NotifyDraining() {
 	r.draining.Notify()
 	notify.TrySignal(r.deferred.wake)
@@ -134,9 +136,9 @@ func (r *Router) NotifyDraining() {
 	}
 }
 
-// Handle routes records in their order; nil records are skipped. It blocks while a record waits for
-// something that is not its fault. When it returns, each record was dispatched, handed to Run, or
-// released because its assignment is ending or ctx has ended.
+// Handle routes records in order; nil records are ignored. It blocks while a record waits for
+// something that is not its fault. When it returns, each record has been dispatched, handed to Run,
+// or released because its assignment is ending or ctx has ended.
 func (r *Router) Handle(ctx context.Context, records []*record.Record) {
 	for i := range records {
 		if records[i] != nil {
@@ -150,31 +152,31 @@ func (r *Router) Handle(ctx context.Context, records []*record.Record) {
 func (r *Router) handleFirst(ctx context.Context, pending []*record.Record) {
 	rec := pending[0]
 	var unknownSince time.Time
-	var waits backoff.Counter
+	var retries backoff.Counter
 	for pending[0] != nil {
 		draining := r.draining.Next()
-		o := r.routeRecord(ctx, rec, unknownSince)
-		if o.reason == observe.HoldUnknownSchemaID && unknownSince.IsZero() {
+		met := r.routeRecord(ctx, rec, unknownSince)
+		if met.reason == observe.HoldUnknownSchemaID && unknownSince.IsZero() {
 			unknownSince = time.Now()
 		}
-		if o.reason == observe.HoldUnknownSchemaID && !r.cfg.KeepKeyOrder {
+		if met.reason == observe.HoldUnknownSchemaID && !r.cfg.KeepKeyOrder {
 			r.deferred.addRecord(deferredRecord{rec, unknownSince})
 			break
 		}
-		if !o.present() {
+		if !met.present() {
 			break
 		}
 		if ctx.Err() == nil {
-			r.holds.recordWait(rec, o)
-			r.lookAhead(ctx, o.err, pending[1:])
-			awaitRetry(ctx, waits.Next(retryPolicy), draining)
+			r.holds.recordWait(rec, met)
+			r.lookAhead(ctx, met.err, pending[1:])
+			awaitRetry(ctx, retries.Next(retryPolicy), draining)
 		}
 		r.releaseEnding(ctx, pending)
 	}
 	r.holds.endWait(rec, pending[0] != nil)
 }
 
-// awaitRetry waits for the delay, and returns early when an assignment is draining or ctx ends.
+// awaitRetry waits for the delay. It returns early if draining is closed or ctx ends.
 func awaitRetry(ctx context.Context, delay time.Duration, draining <-chan struct{}) {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -185,7 +187,7 @@ func awaitRetry(ctx context.Context, delay time.Duration, draining <-chan struct
 	}
 }
 
-// releaseEnding releases the pending records that may not wait any longer and sets them to nil.
+// releaseEnding releases the pending records that must not wait any longer, and sets them to nil.
 func (r *Router) releaseEnding(ctx context.Context, pending []*record.Record) {
 	for i, rec := range pending {
 		if rec != nil && r.releaseIfEnding(ctx, rec) {

@@ -27,7 +27,7 @@ func newPurchaseOf(number string) func(*harness) *record.Record {
 	return func(h *harness) *record.Record { return h.purchaseRecord(purchaseID, number) }
 }
 
-// Whatever is wrong with a record, those before and behind it are delivered.
+// The records before and behind a rejected record are delivered, whatever is wrong with it.
 func TestRejectedRecordDoesNotAffectOthers(t *testing.T) {
 	tests := map[string]struct {
 		newRecord func(h *harness) *record.Record
@@ -101,8 +101,8 @@ func TestRejectedRecordDoesNotAffectOthers(t *testing.T) {
 	}
 }
 
-// checkDeadLetter checks that there is one dead letter with these headers, which is counted by its
-// cause.
+// checkDeadLetter checks that there is one dead letter with these headers and that it is counted
+// under its cause.
 func (h *harness) checkDeadLetter(want map[string]string) {
 	h.t.Helper()
 	got := h.readDeadLetters(1)[0]

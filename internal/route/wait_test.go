@@ -27,8 +27,7 @@ func (h *harness) webVisitRecord() *record.Record {
 	return h.newRecord(mustReturn[[]byte](h.t)(h.encoder.Encode(webVisitID, &event.WebVisit{})))
 }
 
-// resolveFirstID makes the registry resolve an ID, so that it is known not to be the wrong
-// registry.
+// resolveFirstID makes the registry resolve an ID, which shows that it is not the wrong registry.
 func (h *harness) resolveFirstID() {
 	h.t.Helper()
 	h.handleAsync(h.purchaseRecord(purchaseID, "first"))
@@ -88,9 +87,9 @@ func TestUnknownSchemaIDIsDeadLetteredAfterItsWaitAndNotBefore(t *testing.T) {
 	})
 }
 
-// Values in another format that begin with a zero byte each name an ID of their own, more than the
-// decoder remembers. Each record waits all the same, and no longer than others do.
-func TestMoreUnknownIDsThanAreRememberedAreDeadLetteredAfterTheirWait(t *testing.T) {
+// Values in another format that begin with a zero byte seem to have a schema ID each, and the
+// decoder cannot remember so many. Each record waits nevertheless, and no longer than any other.
+func TestUnknownIDsBeyondTheDecodersCacheAreDeadLetteredAfterTheirWait(t *testing.T) {
 	for name, adjust := range map[string]func(*route.Config){"deferred": nil, "in place": keepOrder} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
@@ -106,7 +105,7 @@ func TestMoreUnknownIDsThanAreRememberedAreDeadLetteredAfterTheirWait(t *testing
 				restore := h.failRegistry()
 				testkit.AdvanceClock(15 * time.Second)
 				restore()
-				for range 40 { // in place, another pipeline's IDs evict that of the record
+				for range 40 { // if it waits in place, another pipeline's IDs evict the record's
 					for i := range maxIDs {
 						value := mustReturn[[]byte](t)(h.encoder.Encode(10*lateID+i, &event.Purchase{}))
 						_, _ = h.decoder.Decode(t.Context(), "other", value)
@@ -120,9 +119,9 @@ func TestMoreUnknownIDsThanAreRememberedAreDeadLetteredAfterTheirWait(t *testing
 	}
 }
 
-// A registry that is being filled knows some IDs before others. Until it knows one, its "unknown"
-// means nothing.
-func TestWaitForAnIDBeginsWhenTheRegistryKnowsOne(t *testing.T) {
+// A registry that is being filled knows some IDs before others. Until it knows one, that it reports
+// an ID as unknown means nothing.
+func TestUnknownIDWaitBeginsWhenTheRegistryFirstKnowsAnID(t *testing.T) {
 	for name, adjust := range map[string]func(*route.Config){"deferred": nil, "in place": keepOrder} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
@@ -143,7 +142,7 @@ func TestWaitForAnIDBeginsWhenTheRegistryKnowsOne(t *testing.T) {
 
 // An ID may have been registered during an outage, and a registry that restarts may not have loaded
 // its schemas yet.
-func TestWaitForAnIDStartsAgainAfterAnOutageOfTheRegistry(t *testing.T) {
+func TestUnknownIDWaitRestartsAfterARegistryOutage(t *testing.T) {
 	for name, adjust := range map[string]func(*route.Config){"deferred": nil, "in place": keepOrder} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
@@ -165,8 +164,8 @@ func TestWaitForAnIDStartsAgainAfterAnOutageOfTheRegistry(t *testing.T) {
 	}
 }
 
-// Where order is kept, nothing may overtake the record.
-func TestUnknownSchemaIDWaitsInPlaceWhereOrderIsKept(t *testing.T) {
+// If order is kept, no record may overtake the waiting one.
+func TestUnknownSchemaIDWaitsInPlaceIfOrderIsKept(t *testing.T) {
 	for name, known := range map[string]bool{"then known": true, "then dead-lettered": false} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
@@ -195,8 +194,8 @@ func TestUnknownSchemaIDWaitsInPlaceWhereOrderIsKept(t *testing.T) {
 	}
 }
 
-// A registry that has never known an ID may be the wrong one, so its "unknown" is no record's
-// fault.
+// A registry that has never known an ID may be the wrong one, so no record is at fault for an
+// unknown ID.
 func TestRegistryThatKnowsNoIDHoldsThePipeline(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, nil)
@@ -232,7 +231,7 @@ func TestRecordsWaitForAnUnavailableRegistry(t *testing.T) {
 	})
 }
 
-func TestEachOutageIsLoggedOnceWithItsEnd(t *testing.T) {
+func TestBeginAndEndOfEachOutageAreLoggedOnce(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, nil)
 		for range 2 {
@@ -252,7 +251,7 @@ func TestEachOutageIsLoggedOnceWithItsEnd(t *testing.T) {
 	})
 }
 
-// A record that is released did not get what it waited for, so nothing has recovered.
+// A record that is released did not get what it waited for, so its release is not a recovery.
 func TestEndOfAWaitIsLoggedAsRecoveryOrRelease(t *testing.T) {
 	for name, test := range map[string]struct {
 		end  func(h *harness, restore func())
@@ -283,8 +282,8 @@ func TestEndOfAWaitIsLoggedAsRecoveryOrRelease(t *testing.T) {
 	}
 }
 
-// Whatever keeps a dependency of encoding away, its records wait, and the hold states the current
-// reason.
+// Records wait while a dependency of encoding is unavailable for any reason, and the hold has the
+// current reason.
 func TestRecordsWaitForTheDependenciesOfEncoding(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, nil)
@@ -308,9 +307,9 @@ func TestRecordsWaitForTheDependenciesOfEncoding(t *testing.T) {
 	})
 }
 
-// The readers of the source topic and the retry topics share the router. The pipeline is held as
-// long as one of them waits.
-func TestHoldLastsUntilNobodyWaits(t *testing.T) {
+// The fetchers of the source topic and of the retry topics share the router. The pipeline is held
+// while either of them waits.
+func TestHoldLastsWhileAnyRecordWaits(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, nil)
 		for _, number := range []string{"a", "b"} {
@@ -331,9 +330,9 @@ func TestHoldLastsUntilNobodyWaits(t *testing.T) {
 	})
 }
 
-// While the registry does not respond, each lookup takes its whole timeout. Dead letters, drains
-// and the end must not wait for one lookup per record.
-func TestDeferredRecordsDoNotHoldUpSettling(t *testing.T) {
+// While the registry does not respond, each lookup takes its full timeout. Dead letters, drains and
+// the shutdown must not wait for one lookup per record.
+func TestDeferredRecordsDoNotDelaySettling(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, nil)
 		h.resolveFirstID()
@@ -361,12 +360,12 @@ func TestDeferredRecordsDoNotHoldUpSettling(t *testing.T) {
 		h.drainAssignment(h.tracker)
 		<-h.tracker.Idle()
 		if took := time.Since(began); took > 30*time.Second {
-			t.Errorf("got the records released after %v, want sooner", took)
+			t.Errorf("the records were released after %v, want at most 30s", took)
 		}
 	})
 }
 
-// Wherever records wait, those of an ending assignment are released at once, and no others.
+// Wherever records wait, exactly those of an ending assignment are released at once.
 func TestDrainReleasesWaitingRecordsOfTheEndingAssignment(t *testing.T) {
 	waits := map[string]struct {
 		adjust func(*route.Config)
@@ -410,7 +409,7 @@ func TestDrainReleasesWaitingRecordsOfTheEndingAssignment(t *testing.T) {
 					h.drainAssignment(ending)
 					<-ending.Idle()
 					if took := time.Since(began); took > 10*time.Millisecond {
-						t.Errorf("got the records released after %v, want sooner", took)
+						t.Errorf("the records were released after %v, want at once", took)
 					}
 					if s := ending.Progress(); s.Unsettled != 1 {
 						t.Errorf("got %d unsettled in the ending assignment, want 1", s.Unsettled)
@@ -425,7 +424,7 @@ func TestDrainReleasesWaitingRecordsOfTheEndingAssignment(t *testing.T) {
 	}
 }
 
-// Dead letters of an ending assignment are produced if that is possible, and else released.
+// Dead letters of an ending assignment are produced if possible, and released otherwise.
 func TestDrainReleasesDeadLettersThatCannotBeProduced(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, nil)
@@ -439,14 +438,14 @@ func TestDrainReleasesDeadLettersThatCannotBeProduced(t *testing.T) {
 		h.drainAssignment(h.tracker)
 		<-h.tracker.Idle()
 		if took := time.Since(began); took > 10*time.Millisecond {
-			t.Errorf("got the records released after %v, want sooner", took)
+			t.Errorf("the records were released after %v, want at once", took)
 		}
 		h.checkProgress(0, 1)
 	})
 }
 
-// After the end of the work context no record stays in flight: neither one that waits nor one that
-// arrives later.
+// Once the work context has ended, no record stays in flight, whether it was waiting or arrives
+// later.
 func TestEndOfWorkContextReleasesEverything(t *testing.T) {
 	for name, adjust := range map[string]func(*route.Config){"deferred": nil, "in place": keepOrder} {
 		t.Run(name, func(t *testing.T) {
@@ -471,8 +470,8 @@ func TestEndOfWorkContextReleasesEverything(t *testing.T) {
 	}
 }
 
-// Encoding may fail because the work context ended, which is no record's fault.
-func TestEncodingCancelledByTheEndOfWorkRejectsNoRecord(t *testing.T) {
+// If encoding fails because the work context has ended, no record is at fault.
+func TestEncodingCanceledByTheWorkContextRejectsNoRecord(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, nil)
 		h.resolveFirstID()
