@@ -1,5 +1,5 @@
-// Package schemas has the Avro schemas of the events, one record per file. They are the reader's
-// side of Avro's schema resolution: a producer may write with any schema that resolves against
+// Package schemas contains the Avro schemas of the events, one record per file. They are the reader
+// schemas of Avro's schema resolution: a producer may write with any schema that resolves against
 // them.
 package schemas
 
@@ -19,15 +19,15 @@ type Schema struct {
 	Name string
 	// File is the file's name, such as "purchase.avsc".
 	File string
-	// JSON is the schema's text. It refers to no other file.
+	// JSON is the text of the schema. It does not refer to other files.
 	JSON string
 }
 
-// All returns every schema, by file name. The caller may keep and change the slice.
+// All returns all schemas in the order of their file names. The caller may modify the slice.
 func All() []Schema { return append([]Schema(nil), parseAll()...) }
 
-// parseAll panics at a file that cannot be read, because such a file was already broken when it was
-// embedded. The package's test reports it first.
+// parseAll panics if a file cannot be read or parsed, because it was already broken when it was
+// embedded. The package's test detects that first.
 var parseAll = sync.OnceValue(func() []Schema {
 	entries, err := files.ReadDir(".")
 	if err != nil {

@@ -46,8 +46,8 @@ func TestCallerMayChangeResultOfAll(t *testing.T) {
 	}
 }
 
-// Producers and other consumers of the topics use the committed schemas: each side has to read what
-// the other writes.
+// Producers and other consumers of the topics use the committed schemas, so each side must be able
+// to read what the other writes.
 func TestSchemasAreCompatibleWithCommittedOnesBothWays(t *testing.T) {
 	for _, s := range All() {
 		text, err := os.ReadFile(filepath.Join("committed", s.File))
@@ -75,8 +75,8 @@ func TestSchemasAreCompatibleWithCommittedOnesBothWays(t *testing.T) {
 	}
 }
 
-// Topics hold records of versions before the committed one: without a field that was added later,
-// or with its former name.
+// Topics contain records of versions before the committed one, in which a field may be missing or
+// have its former name.
 func TestFieldsKeepDefaultsAndAliases(t *testing.T) {
 	for _, s := range All() {
 		text, err := os.ReadFile(filepath.Join("committed", s.File))

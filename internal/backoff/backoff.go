@@ -1,5 +1,5 @@
-// Package backoff spaces repeated attempts. Every retry loop of the connector takes its waits from
-// here, so that they grow, spread and end in one way.
+// Package backoff spaces repeated attempts. Every retry loop of the connector uses it, so that
+// their waits grow, are jittered and end in the same way.
 package backoff
 
 import (
@@ -13,8 +13,8 @@ import (
 // Policy bounds waits that double from one failure to the next.
 type Policy struct{ Min, Max time.Duration }
 
-// Delay is the wait after the given number of earlier failures, without jitter: Min after the first
-// failure (0 earlier ones), then twice as long each time, at most Max.
+// Delay returns the wait before the next attempt, without jitter, given the number of failures
+// before the latest one. It is Min for 0 and doubles with each failure, up to Max.
 func (p Policy) Delay(failures int) time.Duration {
 	delay := p.Min
 	for ; failures > 0 && delay < p.Max; failures-- {
@@ -23,8 +23,8 @@ func (p Policy) Delay(failures int) time.Duration {
 	return min(delay, p.Max)
 }
 
-// FullJitter spreads Delay over [0, Delay], so that callers which failed together do not come back
-// together. A nil source uses the global one.
+// FullJitter returns a random wait in [0, Delay], so that callers that failed together do not retry
+// together. If random is nil, the global source is used.
 func (p Policy) FullJitter(failures int, random *rand.Rand) time.Duration {
 	span := int64(p.Delay(failures)) + 1
 	if random == nil {
@@ -33,8 +33,8 @@ func (p Policy) FullJitter(failures int, random *rand.Rand) time.Duration {
 	return time.Duration(random.Int64N(span))
 }
 
-// EqualJitter spreads Delay over its upper half, [Delay/2, Delay], for callers that must not come
-// back at once. A nil source uses the global one.
+// EqualJitter returns a random wait in [Delay/2, Delay], for callers that must not retry at once.
+// If random is nil, the global source is used.
 func (p Policy) EqualJitter(failures int, random *rand.Rand) time.Duration {
 	half := p.Delay(failures) / 2
 	span := int64(half) + 1
@@ -44,8 +44,8 @@ func (p Policy) EqualJitter(failures int, random *rand.Rand) time.Duration {
 	return half + time.Duration(random.Int64N(span))
 }
 
-// Counter counts failures in a row for loops that wait for more than a timer. The zero Counter has
-// seen no failure.
+// Counter counts consecutive failures, for loops that wait for more than a timer. The zero Counter
+// has counted none.
 type Counter struct{ failures int }
 
 // Next counts a failure and returns the wait after it.
@@ -55,13 +55,13 @@ func (c *Counter) Next(p Policy) time.Duration {
 	return delay
 }
 
-// Failures is the number of failures since the last Reset.
+// Failures returns the number of failures since the last Reset.
 func (c *Counter) Failures() int { return c.failures }
 
-// Reset forgets the failures after a success.
+// Reset sets the number of failures to 0, after a success.
 func (c *Counter) Reset() { c.failures = 0 }
 
-// Sleep waits for d. It returns early with ctx's error when ctx ends first.
+// Sleep waits for d. If ctx ends first, it returns ctx.Err().
 func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -79,7 +79,7 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// Permanent marks an error that no further attempt can mend. Permanent(nil) is nil.
+// Permanent marks an error that further attempts cannot resolve. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -87,11 +87,12 @@ func Permanent(err error) error {
 	return &permanentError{err}
 }
 
-// RetryUntil calls attempt until it succeeds, returns an error marked Permanent, or ctx ends. It
-// reports each failure that will be retried to onFailure, which may be nil. The error is the
-// permanent one without its mark, or ctx's wrapped together with that of the last attempt.
+// RetryUntil calls attempt until it succeeds, returns an error marked by Permanent, or ctx ends. It
+// passes each failure that will be retried to onFailure, which may be nil. RetryUntil returns the
+// permanent error without its mark, or an error that wraps both ctx.Err() and the error of the last
+// attempt.
 func RetryUntil(ctx context.Context, p Policy, attempt func() error, onFailure func(error)) error {
-	var waits Counter
+	var failures Counter
 	for {
 		err := attempt()
 		var permanent *permanentError
@@ -104,7 +105,7 @@ func RetryUntil(ctx context.Context, p Policy, attempt func() error, onFailure f
 		if ctx.Err() == nil && onFailure != nil {
 			onFailure(err)
 		}
-		if ctxErr := Sleep(ctx, waits.Next(p)); ctxErr != nil {
+		if ctxErr := Sleep(ctx, failures.Next(p)); ctxErr != nil {
 			return fmt.Errorf("%w; last attempt: %w", ctxErr, err)
 		}
 	}

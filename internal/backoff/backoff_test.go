@@ -63,10 +63,10 @@ func TestRetryUntilWaitsLongerAfterEachFailure(t *testing.T) {
 		}, func(err error) { reported = append(reported, err) })
 		want := []time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 700 * time.Millisecond}
 		if err != nil || !slices.Equal(at, want) {
-			t.Errorf("attempts at %v with error %v, want %v and nil", at, err, want)
+			t.Errorf("got attempts at %v and error %v, want %v and nil", at, err, want)
 		}
 		if !slices.Equal(reported, []error{failure, failure, failure}) {
-			t.Errorf("reported %v, want the three failures", reported)
+			t.Errorf("got reported failures %v, want all three", reported)
 		}
 	})
 }
@@ -75,10 +75,10 @@ func TestRetryUntilEndsOnAPermanentError(t *testing.T) {
 	refused := errors.New("refused")
 	err := backoff.RetryUntil(t.Context(), policy, func() error { return backoff.Permanent(refused) }, nil)
 	if err != refused { //nolint:errorlint // the mark must be gone, so that callers see the error itself
-		t.Errorf("error %v, want %v without its mark", err, refused)
+		t.Errorf("got error %v, want %v without its mark", err, refused)
 	}
 	if backoff.Permanent(nil) != nil {
-		t.Error("Permanent(nil) is not nil")
+		t.Error("got an error from Permanent(nil), want nil")
 	}
 }
 
@@ -89,10 +89,10 @@ func TestRetryUntilEndsWithItsContext(t *testing.T) {
 		start, away := time.Now(), errors.New("away")
 		err := backoff.RetryUntil(ctx, policy, func() error { return away }, nil)
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, away) {
-			t.Errorf("error %v, want one that wraps the context's and the last attempt's", err)
+			t.Errorf("got error %v, want one that wraps the context's and the last attempt's", err)
 		}
 		if took := time.Since(start); took != 250*time.Millisecond {
-			t.Errorf("took %v, want the context's 250ms", took)
+			t.Errorf("got the end after %v, want the context's 250ms", took)
 		}
 	})
 }

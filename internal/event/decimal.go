@@ -10,29 +10,29 @@ import (
 )
 
 // Scale is the number of digits that a Decimal has after the point. Every decimal in schemas/ has
-// this scale; Avro's resolution refuses a writer with another one.
+// this scale, and Avro's schema resolution rejects writers with another one.
 const Scale = 6
 
 const unitsPerOne = 1_000_000 // 10^Scale
 
-// Decimal is an exact number with Scale digits after the point: the unscaled value as big-endian
-// two's complement, which is Avro's own form of a decimal over bytes. The zero value is 0. A
-// Decimal is never changed in place.
+// Decimal is an exact number with Scale digits after the point. It contains the unscaled value in
+// big-endian two's complement, as Avro encodes decimals over bytes. The zero value is 0. A Decimal
+// must not be modified in place.
 //
-// It is a slice and not a struct so that Avro libraries read and write it without conversion: a
-// struct costs three allocations per field with twmb/avro, and hamba/avro treats any struct under a
-// decimal as a big.Rat, by an unsafe cast.
+// It is a slice rather than a struct so that Avro libraries read and write it without conversion: a
+// struct costs three allocations per field with twmb/avro, and hamba/avro casts any struct of a
+// decimal field unsafely to a big.Rat.
 type Decimal []byte
 
 // Millionths returns the Decimal of count * 10^-6.
 func Millionths(count int64) Decimal { return trimSignBytes(twosComplement(count)) }
 
-// errNotDecimal never carries the text, because an amount may be personal.
+// errNotDecimal does not quote the text, because an amount may be personal data.
 var errNotDecimal = errors.New("not a decimal: want digits with at most one point and a leading minus, such as -12.50")
 
-// ParseDecimal parses a plain decimal number, such as "12", "-0.005" or "12.50", of up to 38
-// digits, at most Scale of them after the point. Zeros beyond those are allowed, rounding is not.
-// There is no exponent form. The error does not repeat the text.
+// ParseDecimal parses a plain decimal number, such as "12", "-0.005" or "12.50", with up to 38
+// digits, of which at most Scale are after the point. Further digits after the point must be zeros:
+// ParseDecimal does not round. Exponents are not accepted. The error does not repeat the text.
 func ParseDecimal(text string) (Decimal, error) {
 	digits, negative := strings.CutPrefix(text, "-")
 	whole, fraction, hasPoint := strings.Cut(digits, ".")
@@ -84,13 +84,13 @@ func (d Decimal) AppendJSON(buf []byte) []byte {
 	return appendFraction(buf, uint32(magnitude%unitsPerOne))
 }
 
-// MarshalJSON implements [encoding/json.Marshaler] with AppendJSON.
+// MarshalJSON implements [encoding/json.Marshaler]. It writes the same text as AppendJSON.
 func (d Decimal) MarshalJSON() ([]byte, error) { return d.AppendJSON(nil), nil }
 
 // String returns the number as AppendJSON writes it.
 func (d Decimal) String() string { return string(d.AppendJSON(nil)) }
 
-// Sign returns -1, 0 or 1.
+// Sign returns -1 if d is negative, 0 if it is zero and 1 if it is positive.
 func (d Decimal) Sign() int {
 	trimmed := trimSignBytes(d)
 	switch {
@@ -118,8 +118,8 @@ func (d Decimal) Cmp(other Decimal) int {
 	return 0
 }
 
-// Fits reports whether d has at most precision significant digits, counted without the point. Avro
-// libraries do not check that when they decode.
+// Fits reports whether d has at most precision significant digits. Avro libraries do not check that
+// when they decode.
 func (d Decimal) Fits(precision int) bool {
 	trimmed := trimSignBytes(d)
 	if len(trimmed) <= 8 && precision >= 19 {
@@ -134,10 +134,10 @@ func (d Decimal) Fits(precision int) bool {
 
 const (
 	maxPrecision = 38
-	maxBytes     = 16 // of 38 digits in two's complement
+	maxBytes     = 16 // enough for 38 digits in two's complement
 )
 
-// unscaledInt64 returns the unscaled value, false if it does not fit.
+// unscaledInt64 returns the unscaled value and reports whether it fits into an int64.
 func (d Decimal) unscaledInt64() (int64, bool) {
 	trimmed := trimSignBytes(d)
 	if len(trimmed) > 8 {
@@ -170,8 +170,8 @@ func decimalFromBig(unscaled *big.Int) Decimal {
 	return trimSignBytes(new(big.Int).Add(unscaled, new(big.Int).Lsh(big.NewInt(1), 8*size)).Bytes())
 }
 
-// trimSignBytes removes leading bytes that only repeat the sign. Writers of a fixed width pad with
-// them.
+// trimSignBytes removes leading bytes that only repeat the sign, which writers with a fixed width
+// add.
 func trimSignBytes(d Decimal) Decimal {
 	for len(d) > 1 && ((d[0] == 0 && d[1] < 0x80) || (d[0] == math.MaxUint8 && d[1] >= 0x80)) {
 		d = d[1:]
@@ -196,7 +196,8 @@ func appendBigInt(buf []byte, unscaled *big.Int) []byte {
 	return appendFraction(buf, uint32(fraction.Uint64()))
 }
 
-// appendFraction appends the point and the millionths without trailing zeros, or nothing for 0.
+// appendFraction appends the point and the millionths without trailing zeros. It appends nothing
+// for 0.
 func appendFraction(buf []byte, millionths uint32) []byte {
 	if millionths == 0 {
 		return buf

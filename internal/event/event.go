@@ -1,14 +1,15 @@
-// Package event holds the business events as Go types, one for each schema in schemas/, generated
-// from them.
+// Package event contains the Go types of the business events, one for each schema in schemas/, from
+// which they are generated.
 //
 // Avro types become these Go types: string and enum string, int int32, long int64, boolean bool,
-// double float64, bytes []byte, decimal [Decimal], timestamp-millis and date [time.Time] (UTC; a
-// date is its midnight), array slice, map map, record struct. A union of null and T is a *T; of
-// null and an array, a plain slice whose nil is null. A map cannot be null.
+// double float64, bytes []byte, decimal [Decimal], timestamp-millis and date [time.Time] (in UTC; a
+// date is its midnight), array slice, map map, record struct. A union of null and T becomes a *T,
+// and a union of null and an array a slice that is nil for null. A map cannot be null.
 //
 // The types decode with github.com/twmb/avro and encode with github.com/hamba/avro/v2 without
-// converters: Decimal is a slice of bytes for both. For twmb, parse the schema with a CustomType
-// for decimals that has no functions, so that it passes the bytes on unchanged.
+// converters, because Decimal is a slice of bytes for both. With twmb/avro, the schema must be
+// parsed with a CustomType for decimals that has no functions, so that the bytes are passed through
+// unchanged.
 package event
 
 //go:generate go run ./gen

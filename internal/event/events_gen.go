@@ -22,8 +22,8 @@ func EventNames() []string {
 	}
 }
 
-// NewEvent returns a pointer to a new, empty event of the given full Avro name, false if there is
-// none.
+// NewEvent returns a pointer to a new, empty event with the given full Avro name and reports whether
+// there is such an event.
 func NewEvent(fullName string) (any, bool) {
 	switch fullName {
 	case "sluice.crmcom.Achievement":
@@ -532,8 +532,8 @@ type FinancialAchievement struct {
 	UdfDate4 *time.Time `avro:"udf_date_4"`
 }
 
-// Overflow returns the path of the first decimal that has more digits than its schema allows, empty
-// if all fit.
+// Overflow returns the path of the first decimal that has more digits than its schema allows, or ""
+// if there is none.
 func (r *FinancialAchievement) Overflow() string {
 	if r.Amount != nil {
 		if !(*r.Amount).Fits(38) {
@@ -645,8 +645,8 @@ type FinancialStatement struct {
 	MeasuredKeyPerformanceIndicatorsSet []MeasuredKeyPerformanceIndicator `avro:"measured_key_performance_indicators_set"`
 }
 
-// Overflow returns the path of the first decimal that has more digits than its schema allows, empty
-// if all fit.
+// Overflow returns the path of the first decimal that has more digits than its schema allows, or ""
+// if there is none.
 func (r *FinancialStatement) Overflow() string {
 	for i0 := range r.MeasuredKeyPerformanceIndicatorsSet {
 		if p := r.MeasuredKeyPerformanceIndicatorsSet[i0].Overflow(); p != "" {
@@ -668,8 +668,8 @@ type MeasuredKeyPerformanceIndicator struct {
 	ProductIdentifier *ProductIdentifier `avro:"product_identifier"`
 }
 
-// Overflow returns the path of the first decimal that has more digits than its schema allows, empty
-// if all fit.
+// Overflow returns the path of the first decimal that has more digits than its schema allows, or ""
+// if there is none.
 func (r *MeasuredKeyPerformanceIndicator) Overflow() string {
 	if !r.Value.Fits(38) {
 		return "value"
@@ -786,8 +786,8 @@ type Purchase struct {
 	IntendedCurrencyIdentifier *CurrencyIdentifier `avro:"intended_currency_identifier"`
 }
 
-// Overflow returns the path of the first decimal that has more digits than its schema allows, empty
-// if all fit.
+// Overflow returns the path of the first decimal that has more digits than its schema allows, or ""
+// if there is none.
 func (r *Purchase) Overflow() string {
 	for i0 := range r.ProductsSet {
 		if p := r.ProductsSet[i0].Overflow(); p != "" {
@@ -827,8 +827,8 @@ type PurchaseProduct struct {
 	TotalAmount Decimal `avro:"total_amount"`
 }
 
-// Overflow returns the path of the first decimal that has more digits than its schema allows, empty
-// if all fit.
+// Overflow returns the path of the first decimal that has more digits than its schema allows, or ""
+// if there is none.
 func (r *PurchaseProduct) Overflow() string {
 	if r.Quantity != nil {
 		if !(*r.Quantity).Fits(38) {

@@ -2,28 +2,28 @@ package event
 
 import "sluice/schemas"
 
-// Type is one kind of event.
+// Type is an event type: its name, its schema and its Go type.
 type Type struct {
 	// Name is the full Avro name, such as "sluice.crmcom.Purchase".
 	Name string
-	// Schema is the schema that records are read and written with, as JSON. It refers to no other
-	// one.
+	// Schema is the JSON of the schema that records are read and written with. It does not refer to
+	// other schemas.
 	Schema string
 	// New returns a pointer to a new, empty event.
 	New func() any
 }
 
-// Types is a set of kinds of events.
+// Types is a set of event types.
 type Types []Type
 
-// BuiltinTypes returns the types that are generated from schemas/, in the order of their files.
+// BuiltinTypes returns the types generated from schemas/, in the order of their files.
 func BuiltinTypes() Types {
 	var types Types
 	for _, s := range schemas.All() {
 		types = append(types, Type{Name: s.Name, Schema: s.JSON, New: func() any {
 			e, ok := NewEvent(s.Name)
 			if !ok {
-				return nil // the schema has no generated type, which the package's test reports
+				return nil // the schema has no generated type; a test of this package reports that
 			}
 			return e
 		}})
@@ -31,7 +31,7 @@ func BuiltinTypes() Types {
 	return types
 }
 
-// Find returns the type of the given full Avro name, false where there is none.
+// Find returns the type with the given full Avro name and reports whether there is one.
 func (t Types) Find(name string) (Type, bool) {
 	for _, known := range t {
 		if known.Name == name {
@@ -41,7 +41,8 @@ func (t Types) Find(name string) (Type, bool) {
 	return Type{}, false
 }
 
-// NewEvent returns a pointer to a new event of the given full Avro name, false where there is none.
+// NewEvent returns a pointer to a new event with the given full Avro name and reports whether there
+// is such an event.
 func (t Types) NewEvent(name string) (any, bool) {
 	known, ok := t.Find(name)
 	if !ok {

@@ -11,8 +11,8 @@ type Broadcaster struct {
 	next chan struct{}
 }
 
-// Next returns a channel that the next Notify closes. A waiter calls Next before it checks the
-// state that the event changes, or it would miss an event between its check and its wait.
+// Next returns a channel that the next Notify closes. A waiter must call Next before it checks the
+// state that the event changes, or it misses an event between its check and its wait.
 func (b *Broadcaster) Next() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -22,7 +22,7 @@ func (b *Broadcaster) Next() <-chan struct{} {
 	return b.next
 }
 
-// Notify wakes all goroutines that wait for a channel of Next.
+// Notify wakes all goroutines that wait on a channel returned by Next.
 func (b *Broadcaster) Notify() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -32,7 +32,7 @@ func (b *Broadcaster) Notify() {
 	}
 }
 
-// TrySignal sends to a channel with a buffer of 1, unless it holds a signal already.
+// TrySignal sends a signal on a channel with a buffer of 1, unless one is already pending.
 func TrySignal(signal chan<- struct{}) {
 	select {
 	case signal <- struct{}{}:

@@ -14,7 +14,7 @@ import (
 var brokerBackoff = backoff.Policy{Min: 250 * time.Millisecond, Max: 10 * time.Second}
 
 // awaitBrokers calls request until the brokers respond or ctx ends. Unreachable brokers do not end
-// the process: every pipeline is held meanwhile. A *topics.UnfitError is a response.
+// the process; every pipeline is held meanwhile. A *topics.UnfitError counts as a response.
 func awaitBrokers[T any](ctx context.Context, connector *Connector, request func() (T, error)) (T, error) {
 	unreachable := observe.NewCondition(connector.opts.Log, "brokers unreachable, retrying", "brokers reachable")
 	held := false
@@ -40,7 +40,7 @@ func awaitBrokers[T any](ctx context.Context, connector *Connector, request func
 	return response, err
 }
 
-// setHolds states why every pipeline is held. An empty reason ends the holds.
+// setHolds sets the reason why every pipeline is held. An empty reason ends the holds.
 func (c *Connector) setHolds(reason observe.HoldReason) {
 	for _, p := range c.cfg.Pipelines {
 		c.opts.Observe.Pipeline(p.Name).SetHold("", reason)

@@ -14,8 +14,8 @@ import (
 
 const unreachableMessage = "brokers unreachable, retrying"
 
-// The cluster does not respond for ten minutes: the connector logs that once, states a hold, and
-// runs as soon as the brokers respond.
+// While the cluster does not respond for ten minutes, the connector logs that once and its pipeline
+// is held. It runs as soon as the brokers respond.
 func TestConnectorWaitsForUnreachableBrokers(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, autoCreateYAML)
@@ -62,8 +62,7 @@ func TestStopEndsWaitForBrokers(t *testing.T) {
 	})
 }
 
-// Brokers that become reachable may report topics that are unfit, which ends the wait with the
-// problems.
+// Once the brokers are reachable, unfit topics end the wait with their problems.
 func TestUnfitTopicsEndWaitForBrokers(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, "pipelines: {purchases: {}}\n")

@@ -22,10 +22,11 @@ import (
 	"sluice/internal/topics"
 )
 
-// buildPipelines prepares the topics and builds the pipelines, which need to know the retry tiers
-// that exist. It waits for the brokers.
+// buildPipelines prepares the topics and builds the pipelines. The topics come first because the
+// pipelines also drain retry tiers that are no longer configured. It waits until the brokers
+// respond.
 func (c *Connector) buildPipelines(ctx context.Context) error {
-	// The client does not log: awaitBrokers logs each failure once.
+	// The client does not log, because awaitBrokers logs each failure once.
 	client, err := kgo.NewClient(append(slices.Clip(c.kafka), kgo.WithLogger(kzap.New(zap.NewNop())))...)
 	if err != nil {
 		return fmt.Errorf("creating a Kafka client: %w", err)
@@ -80,8 +81,9 @@ func (c *Connector) prepareTopics(ctx context.Context, adm *kadm.Client) (map[st
 	return tiers, nil
 }
 
-// ensureTopics returns nil if the topics are fit. Topics that it created or changed are not
-// verified: another broker may not know of them yet.
+// ensureTopics verifies the topics, or creates and changes them if the configuration allows it.
+// Topics that it created or changed are not verified afterwards, because another broker may not
+// know of them yet.
 func (c *Connector) ensureTopics(ctx context.Context, adm *kadm.Client, required []topics.Topic) error {
 	if !c.cfg.Topics.AutoCreate {
 		return topics.VerifyTopics(ctx, adm, required)
@@ -146,8 +148,8 @@ func (c *Connector) consumeConfig(pipeline config.Pipeline, drained []consume.Re
 	}
 }
 
-// maxBatchBytes bounds a produced batch whatever the topics accept, because a broker accepts no
-// request larger than socket.request.max.bytes, 100 MiB by default.
+// maxBatchBytes bounds a produced batch whatever the topics accept, because a broker rejects
+// requests larger than socket.request.max.bytes, which is 100 MiB by default.
 const maxBatchBytes = 64 << 20
 
 func deliverConfig(pipeline config.Pipeline, target config.Route, acct account, ordered bool) deliver.Config {

@@ -18,16 +18,16 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// Options are what a connector needs besides its configuration. Observe and Log are required; the
-// other zero values are those of the product.
+// Options are what a connector needs besides its configuration. Observe and Log are required; nil
+// is a valid default for the other fields.
 type Options struct {
 	// Dial connects to the brokers; nil: TCP.
 	Dial Dial
 	// Transport makes the requests to the vendors and the registry; nil: HTTP, with one transport
 	// for each account.
 	Transport http.RoundTripper
-	// Vendors are the vendors that the configuration's accounts may have; nil: BuiltinVendors. They
-	// must be those that the configuration was checked with.
+	// Vendors are the vendors that the configuration's accounts may have; nil: BuiltinVendors. The
+	// configuration must have been checked against the same ones.
 	Vendors Vendors
 	Observe *observe.Registry
 	Log     *zap.Logger
@@ -52,7 +52,7 @@ type account struct {
 	limiter    *rate.Limiter // nil: no rate limit
 }
 
-// NewConnector returns a connector for a valid configuration. It connects to nothing before Run.
+// NewConnector returns a connector for a valid configuration. It makes no connection before Run.
 func NewConnector(cfg *config.Config, opts Options) (*Connector, error) {
 	if opts.Vendors == nil {
 		opts.Vendors = builtinVendors
@@ -114,8 +114,8 @@ func (c *Connector) maxConcurrentCalls(account string) int {
 }
 
 // Run prepares the topics and runs every pipeline until fetchCtx ends. The end of workCtx cuts the
-// drain short. A pipeline that fails stops the others, and its error is returned: a process that a
-// supervisor restarts is easier to notice than one that works in part.
+// drain short. If a pipeline fails, Run stops the others and returns the error: a process that a
+// supervisor restarts is easier to notice than one that only partly works.
 func (c *Connector) Run(fetchCtx, workCtx context.Context) error {
 	defer c.decoder.Close()
 	if err := c.buildPipelines(fetchCtx); err != nil {

@@ -27,8 +27,8 @@ import (
 	"sluice/schemas"
 )
 
-// harness is a broker, a registry and CRM.COM's sandbox in memory, and a connector with one
-// pipeline between them. Time is the bubble's.
+// harness is an in-memory broker, registry and CRM.COM sandbox, and a connector with one pipeline
+// between them. Time is that of the synctest bubble.
 type harness struct {
 	t         *testing.T
 	platform  *embedded.Platform
@@ -62,8 +62,8 @@ kafka: {brokers: [%q]}
 schema_registry: {urls: [%q]}
 vendors: {crmcom: {base_url: %q, auth: {web_api_key: %q}}}
 %s`, h.platform.Brokers()[0], h.platform.RegistryURL(), web+"/crmapi/rest/v2", sandbox.DefaultWebAPIKey, yaml)
-	none := func(string) (string, bool) { return "", false }
-	cfg, err := config.Parse("test.yaml", []byte(text), config.Options{Env: none, Vendors: pipeline.VendorTypes()})
+	noEnv := func(string) (string, bool) { return "", false }
+	cfg, err := config.Parse("test.yaml", []byte(text), config.Options{Env: noEnv, Vendors: pipeline.VendorTypes()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ const (
 
 const autoCreateYAML = "topics: {auto_create: true}\npipelines: {purchases: {retry: {delays: [10s]}}}\n"
 
-// start runs the connector. stop ends its fetch context and returns Run's error.
+// start runs the connector. stop ends its fetch context, waits for Run and returns its error.
 func (h *harness) start() (stop func() error) {
 	fetchCtx, cancel := context.WithCancel(context.Background())
 	h.t.Cleanup(cancel)
@@ -159,7 +159,7 @@ func TestConnectorCreatesTopicsAndRunsUntilStopped(t *testing.T) {
 			t.Errorf("got %d dead letters, want 1", n)
 		}
 		if h.platform.Cluster().TopicInfo("sluice.purchases.retry.10s") == nil {
-			t.Error("the retry topic was not created")
+			t.Error("got no retry topic, want it created")
 		}
 		if h.obs.Pipeline("purchases").Snapshot().Started {
 			t.Error("got Started true after the pipeline ended, want false")
@@ -167,24 +167,24 @@ func TestConnectorCreatesTopicsAndRunsUntilStopped(t *testing.T) {
 	})
 }
 
-// A topic that could lose or refuse a record is reported before anything is fetched, with what to
-// do.
+// A topic in which a record could be lost or refused is reported before anything is fetched, with
+// its remedy.
 func TestConnectorRefusesUnfitTopics(t *testing.T) {
 	tests := map[string]struct {
-		make func(h *harness)
-		want []topics.Problem
+		prepare func(h *harness)
+		want    []topics.Problem
 	}{
-		"nothing is there": {func(*harness) {}, []topics.Problem{
+		"no topics": {func(*harness) {}, []topics.Problem{
 			{Topic: "purchases", Description: "the source of pipeline purchases does not exist",
 				Remedy: "create it, or correct pipelines.purchases.topic"},
 		}},
-		"no topics of its own": {func(h *harness) { h.createTopic("purchases", nil) }, []topics.Problem{
+		"only the source topic": {func(h *harness) { h.createTopic("purchases", nil) }, []topics.Problem{
 			{Topic: "sluice.purchases.retry.10s", Description: "it does not exist",
 				Remedy: "run connector topics apply -c FILE"},
 			{Topic: "sluice.purchases.dlq", Description: "it does not exist",
 				Remedy: "run connector topics apply -c FILE"},
 		}},
-		"a retry topic that forgets": {func(h *harness) {
+		"a retry topic with finite retention": {func(h *harness) {
 			h.createTopic("purchases", nil)
 			fit := map[string]string{"retention.ms": "-1", "max.message.bytes": "2000000"}
 			h.createTopic("sluice.purchases.dlq", fit)
@@ -200,7 +200,7 @@ func TestConnectorRefusesUnfitTopics(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
 				h := newHarness(t, "pipelines: {purchases: {retry: {delays: [10s]}}}\n")
-				test.make(h)
+				test.prepare(h)
 				err := h.connector.Run(t.Context(), t.Context())
 				var unfit *topics.UnfitError
 				if !errors.As(err, &unfit) || fmt.Sprint(unfit.Problems) != fmt.Sprint(test.want) {
@@ -211,8 +211,8 @@ func TestConnectorRefusesUnfitTopics(t *testing.T) {
 	}
 }
 
-// Records that wait in a tier which was removed from the configuration are delivered. A topic
-// without a reader is reported.
+// Records in a retry tier that was removed from the configuration are delivered. A topic that
+// nothing reads is reported.
 func TestLeftoverTopicsAreDrainedOrReported(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, autoCreateYAML)
@@ -248,14 +248,14 @@ func TestLeftoverTopicsAreDrainedOrReported(t *testing.T) {
 				got += line.Message
 			}
 			if got != want {
-				t.Errorf("got %q logged of topic %s, want %q", got, topic, want)
+				t.Errorf("topic %s: got log messages %q, want %q", topic, got, want)
 			}
 		}
 	})
 }
 
-// A broker compares max.message.bytes with a batch, so dead letters that are produced together must
-// be in batches that their topic accepts.
+// A broker applies max.message.bytes to a whole batch, so dead letters that are produced together
+// must be split into batches that their topic accepts.
 func TestLargeDeadLettersAreProducedInAcceptedBatches(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t,
@@ -282,18 +282,18 @@ func TestLargeDeadLettersAreProducedInAcceptedBatches(t *testing.T) {
 	})
 }
 
-// A stop while the connector still waits for the brokers is a stop, not a failure.
+// Stopping a connector that still waits for the brokers is not a failure.
 func TestStopBeforeBrokersRespondIsClean(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, autoCreateYAML)
 		if err := h.platform.Close(); err != nil {
 			t.Fatal(err)
 		}
-		silent, err := h.network.Listen("tcp", h.platform.Brokers()[0]) // it never accepts a connection
+		unresponsive, err := h.network.Listen("tcp", h.platform.Brokers()[0]) // never accepts a connection
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer silent.Close()
+		defer unresponsive.Close()
 		stop := h.start()
 		synctest.Wait()
 		if err := stop(); err != nil {

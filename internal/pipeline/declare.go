@@ -13,7 +13,7 @@ func (c *Connector) declareMetrics() {
 		for _, route := range p.Routes {
 			obs.DeclareOperation(route.OperationName())
 		}
-		if p.Ordering != config.OrderingKey { // else refused records wait in their lane
+		if p.Ordering != config.OrderingKey { // with key ordering, refused records wait in their lane
 			for _, delay := range p.Retry.Delays {
 				obs.DeclareTopic(topics.RetryTopic(c.cfg.Name, p.Name, delay))
 			}

@@ -11,7 +11,7 @@ import (
 	"sluice/internal/pipeline"
 )
 
-// An alert on a series that does not exist never fires, so they exist before a broker has
+// An alert on a series that does not exist never fires, so the series exist before any broker has
 // responded.
 func TestConfiguredSeriesExistBeforeTheConnectorRuns(t *testing.T) {
 	cfg, err := config.Parse("test.yaml", []byte(`

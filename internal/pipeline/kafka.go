@@ -29,8 +29,8 @@ type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 // dialTimeout bounds one connection attempt to a broker.
 const dialTimeout = 10 * time.Second
 
-// KafkaOptions returns what every Kafka client of a configuration shares: brokers, TLS, SASL and
-// log.
+// KafkaOptions returns the options that all Kafka clients of a configuration share: brokers, TLS,
+// SASL and logging.
 func KafkaOptions(cfg config.Kafka, dial Dial, log *zap.Logger) ([]kgo.Opt, error) {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
@@ -78,7 +78,7 @@ func newTLSConfig(cfg config.TLS) (*tls.Config, error) {
 	if _, err := loadClientCertificate(cfg); err != nil {
 		return nil, err
 	}
-	// The files are read at each handshake, so that a renewed certificate needs no restart.
+	// The files are read at each handshake, so that renewing the certificate requires no restart.
 	tlsConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return loadClientCertificate(cfg)
 	}
@@ -93,8 +93,8 @@ func loadClientCertificate(cfg config.TLS) (*tls.Certificate, error) {
 	return &certificate, nil
 }
 
-// dialTLS returns a Dial that secures the connections of another. Unless configured, the name that
-// the broker's certificate must have is the host that is dialed.
+// dialTLS returns a Dial that wraps the connections of dial in TLS. Unless cfg has a server name,
+// the broker's certificate must be valid for the host that is dialed.
 func dialTLS(dial Dial, cfg *tls.Config) Dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -142,7 +142,7 @@ const (
 	tokenRefreshMargin = time.Minute
 )
 
-// oauthBearer logs in with a token of the client credentials grant (RFC 6749, section 4.4).
+// oauthBearer logs in with a token from the client credentials grant (RFC 6749, section 4.4).
 func oauthBearer(cfg config.SASL) (sasl.Mechanism, error) {
 	client, err := vendorhttp.NewClient(vendorhttp.Options{})
 	if err != nil {

@@ -8,17 +8,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// repeatInterval is how often a message that a Kafka client repeats is logged.
+// repeatInterval is the minimum time between two log lines with the same message of a Kafka client.
 const repeatInterval = time.Minute
 
-// repeatLimiter logs each message of the Kafka clients at most once in a repeatInterval, with the
-// number of times that it was suppressed since. While brokers are unreachable every client logs
-// several times a second. The clients of a connector share one repeatLimiter.
+// repeatLimiter logs each message of the Kafka clients at most once per repeatInterval, with the
+// number of times that it was suppressed since then. While brokers are unreachable, every client
+// logs several times a second. The clients of a connector share one repeatLimiter.
 type repeatLimiter struct {
 	kgo.Logger
 
 	mu       sync.Mutex
-	messages map[string]*seenMessage // the messages are constants of the library
+	messages map[string]*seenMessage // bounded, because the messages are constants of the library
 }
 
 type seenMessage struct {
@@ -43,7 +43,7 @@ func (l *repeatLimiter) Log(level kgo.LogLevel, message string, keyvals ...any) 
 	}
 }
 
-// countMessage reports whether a message is due to be logged, and if so how often it was
+// countMessage reports whether a message is due to be logged and, if so, how often it was
 // suppressed.
 func (l *repeatLimiter) countMessage(message string) (suppressed int, due bool) {
 	now := time.Now()

@@ -43,8 +43,8 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// sign creates a key and a certificate for it, valid around now. Without an authority's key the
-// certificate signs itself.
+// sign creates a key and a currently valid certificate for it, which is self-signed if the
+// authority has no key yet.
 func (a *authority) sign(template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -172,7 +172,7 @@ func TestTLSConnectionAuthenticatesBothSides(t *testing.T) {
 	}
 }
 
-// Certificates are short-lived in many places; a restart for each would be a rebalance for each.
+// Many certificates are short-lived, and a restart for each renewal would cause a rebalance.
 func TestRenewedClientCertificateIsUsedForNextConnection(t *testing.T) {
 	dir := t.TempDir()
 	ca, other := newAuthority(t), newAuthority(t)
@@ -220,7 +220,7 @@ func TestInvalidCertificateFilesAreNamed(t *testing.T) {
 	}
 }
 
-// A refused login is reported as such, and neither the error nor the log has the password.
+// A refused login is reported as such, and neither the error nor the log contains the password.
 func TestLoginIsAcceptedOrReportedAsRefused(t *testing.T) {
 	for _, mechanism := range []string{config.MechanismPlain, config.MechanismScram256, config.MechanismScram512} {
 		t.Run(mechanism, func(t *testing.T) {

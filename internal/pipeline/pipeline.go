@@ -1,10 +1,10 @@
-// Package pipeline connects the stages of the delivery, in the order in which a record passes them:
+// Package pipeline connects the stages of delivery. A record passes them in this order:
 //
 //	consume -> decode, route -> deliver (batch, sink) -> settle -> consume (commit)
 //
 // A Pipeline is one source topic with its own consumer group and budget, so that a slow vendor
-// holds up only its own pipelines. A Connector is all pipelines of a configuration, with what they
-// share.
+// delays only its own pipelines. A Connector is all pipelines of a configuration and the resources
+// that they share.
 package pipeline
 
 import (
@@ -23,7 +23,7 @@ import (
 	"sluice/internal/sink"
 )
 
-// OperationSettings is one operation of a pipeline, and how it is delivered to.
+// OperationSettings is one operation of a pipeline with the settings for delivering to it.
 type OperationSettings struct {
 	Operation sink.Operation
 	Deliver   deliver.Config
@@ -46,14 +46,14 @@ type Pipeline struct {
 	group       *consume.Group
 	router      *route.Router
 	dispatchers []*deliver.Dispatcher
-	// guards are those of the records that are refused before any call, and of those that vendors
-	// refuse.
+	// guards are the flood guard for records that are rejected before any call and the one for
+	// records that vendors refuse.
 	guards []*guard.Guard
 	obs    *observe.Pipeline
 	log    *zap.Logger
 }
 
-// NewPipeline returns a pipeline. It starts nothing and connects to nothing before Run.
+// NewPipeline returns a pipeline. It starts no goroutine and makes no connection before Run.
 func NewPipeline(cfg Config, obs *observe.Pipeline, log *zap.Logger) (*Pipeline, error) {
 	log = log.With(zap.String("pipeline", cfg.Name))
 	group, err := consume.NewGroup(cfg.Consume, obs, log)
@@ -88,7 +88,7 @@ func (p *Pipeline) newGuard(cfg guard.Config) *guard.Guard {
 }
 
 // Run fetches and delivers records until fetchCtx ends, then drains and commits. The end of workCtx
-// cuts the drain short. The error is one that the pipeline cannot recover from.
+// cuts the drain short. Run returns an error only if the pipeline cannot recover from it.
 func (p *Pipeline) Run(fetchCtx, workCtx context.Context) error {
 	p.obs.SetStarted(true)
 	defer p.obs.SetStarted(false)
@@ -98,8 +98,8 @@ func (p *Pipeline) Run(fetchCtx, workCtx context.Context) error {
 	}
 	stages.Go(func() { p.router.Run(workCtx) })
 	err := p.group.Run(fetchCtx, workCtx, p.router)
-	// Every assignment is fenced and committed now, so no record that is still held downstream can
-	// settle. Closing the producer ends writes that wait for an unreachable broker.
+	// Every assignment has been fenced and committed by now, so no record that is still in flight
+	// downstream can settle. Closing the producer ends writes that wait for an unreachable broker.
 	p.router.Close()
 	for _, d := range p.dispatchers {
 		d.Close()

@@ -7,14 +7,13 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// quotaInterval is how often an instance's quota of an account's rate limit follows its share of
-// the partitions.
+// quotaInterval is how often an instance's quotas are adjusted to its share of the partitions.
 const quotaInterval = 5 * time.Second
 
 // updateQuotas keeps the limiter of each account at this instance's quota until ctx ends. The quota
-// is the account's rate limit times the share that the instance owns of the partitions of the
-// pipelines that use the account, so that all instances together keep the limit, within
-// quotaInterval of a rebalance.
+// is the account's rate limit times the instance's share of the partitions of all pipelines that
+// use the account. All instances together thus respect the limit within quotaInterval of a
+// rebalance.
 func (c *Connector) updateQuotas(ctx context.Context) {
 	ticker := time.NewTicker(quotaInterval)
 	defer ticker.Stop()
@@ -47,8 +46,8 @@ func (c *Connector) ownedPartitions(account string) (owned, total int) {
 	return owned, total
 }
 
-// quotaShare returns the share of a rate limit that belongs to an instance. While the partition
-// counts are unknown or nothing is owned it is the whole limit: then only calls that are about to
+// quotaShare returns an instance's share of a rate limit. It is the whole limit while the partition
+// counts are unknown or the instance owns no partition, because then only calls that are about to
 // end are made.
 func quotaShare(owned, total int) float64 {
 	if owned <= 0 || total <= 0 {

@@ -12,12 +12,12 @@ import (
 	"sluice/internal/observe"
 )
 
-// ErrNoPipeline is the error for a name that no running pipeline has.
+// ErrNoPipeline reports that no running pipeline has the given name.
 var ErrNoPipeline = errors.New("no such pipeline runs")
 
-// ReleasePipeline is an operator's decision that a held pipeline continues: the refused records
-// that its flood guard keeps are tried once more and then retried or dead-lettered as usual, and
-// operations that are held are probed at once. The error is ErrNoPipeline.
+// ReleasePipeline carries out an operator's decision that a held pipeline continues. The refused
+// records that its flood guards hold are tried once more and then retried or dead-lettered as
+// usual, and operations that are held are probed at once. The error wraps ErrNoPipeline.
 func (c *Connector) ReleasePipeline(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,8 +45,8 @@ func (p *Pipeline) releaseHolds() {
 	}
 }
 
-// logFloods returns a subscriber of a guard that logs once when the guard trips, and once when it
-// no longer does.
+// logFloods returns a subscriber of a flood guard that logs once when the guard trips and once when
+// it is cleared.
 func logFloods(log *zap.Logger) func(guard.Status) {
 	reason := zap.String("reason", string(observe.HoldFlood))
 	var since time.Time
@@ -56,8 +56,8 @@ func logFloods(log *zap.Logger) func(guard.Status) {
 			since = time.Now()
 			log.Error("flood guard tripped, pipeline held", reason,
 				zap.Float64("ratio", s.RefusedRatio), zap.Int("records", s.WindowRecords),
-				nonEmptyField("operation", s.Operation), nonEmptyField("cause",
-					string(s.Cause)), nonEmptyField("code", s.Code))
+				nonEmptyField("operation", s.Operation), nonEmptyField("cause", string(s.Cause)),
+				nonEmptyField("code", s.Code))
 		case !s.Tripped && !since.IsZero():
 			log.Info("flood guard cleared, pipeline resumed", reason, zap.Duration("lasted", time.Since(since)))
 			since = time.Time{}
@@ -65,7 +65,7 @@ func logFloods(log *zap.Logger) func(guard.Status) {
 	}
 }
 
-// nonEmptyField returns a field that is left out if it is empty.
+// nonEmptyField returns a string field, or no field if the value is empty.
 func nonEmptyField(key, value string) zap.Field {
 	if value == "" {
 		return zap.Skip()

@@ -18,7 +18,7 @@ func (h *harness) deadLetterCount() int64 {
 	return h.platform.Cluster().PartitionInfo("sluice.purchases.dlq", 0).HighWatermark
 }
 
-// A producer that writes unreadable records must not empty the topic into the dead-letter topic.
+// A producer that writes unreadable records must not cause the whole topic to be dead-lettered.
 func TestPoisonTopicIsHeldAfterFewDeadLetters(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t, autoCreateYAML)
@@ -75,7 +75,7 @@ func TestStopDuringFloodCommitsOnlyDeadLetters(t *testing.T) {
 			t.Error(err)
 		}
 		if took := time.Since(began); took > time.Second {
-			t.Errorf("the stop took %v, want at most 1s", took)
+			t.Errorf("the connector stopped after %v, want at most 1s", took)
 		}
 		committed := h.platform.Cluster().GroupInfo("sluice.purchases").Commits["purchases"][0].Offset
 		if n := h.deadLetterCount(); n >= 20 || n != committed {
@@ -118,7 +118,7 @@ func TestFixedProducerEndsFlood(t *testing.T) {
 	})
 }
 
-// Bad records are known at once, good ones only when the vendor has responded. If they were counted
+// Bad records are known at once, good ones only once the vendor has responded. If both were counted
 // together, a third of bad records would look like a flood at first.
 func TestThirdOfBadRecordsIsNoFlood(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 	"sluice/internal/sink/propel"
 )
 
-// builtinVendors are the vendors of the product, by type. A new vendor is its folder under
-// internal/sink/, its schemas in schemas/ and one line here. Package demo/sample has the same list
-// for what plays a vendor in the demo and in tests.
+// builtinVendors are the vendors of the product, by type. A new vendor consists of a package under
+// internal/sink/, schemas in schemas/ and one line here. Package demo/sample has the corresponding
+// list of the fake vendors for the demo and the tests.
 var builtinVendors = Vendors{
 	"crmcom":   NewVendor(crmcom.Default, fixedSpecs[crmcom.Config](crmcom.Specs), crmcom.New),
 	"expoints": NewVendor(expoints.Default, fixedSpecs[expoints.Config](expoints.Specs), expoints.New),
@@ -29,7 +29,7 @@ type Vendors map[string]Vendor
 // BuiltinVendors returns the vendors of the product. The caller may add to the map.
 func BuiltinVendors() Vendors { return maps.Clone(builtinVendors) }
 
-// ConfigTypes returns what the configuration has to know of the vendors.
+// ConfigTypes returns what package config needs to know about the vendors.
 func (v Vendors) ConfigTypes() map[string]config.VendorType {
 	types := make(map[string]config.VendorType, len(v))
 	for name, vendor := range v {
@@ -38,7 +38,7 @@ func (v Vendors) ConfigTypes() map[string]config.VendorType {
 	return types
 }
 
-// Events returns the types of all events that the vendors' operations take, in the order of the
+// Events returns the types of all events that the vendors' operations accept, in the order of the
 // vendors' names.
 func (v Vendors) Events() event.Types {
 	var all event.Types
@@ -48,7 +48,7 @@ func (v Vendors) Events() event.Types {
 	return all
 }
 
-// VendorTypes returns what the configuration has to know of the product's vendors.
+// VendorTypes returns what package config needs to know about the built-in vendors.
 func VendorTypes() map[string]config.VendorType { return builtinVendors.ConfigTypes() }
 
 // Vendor is a vendor's package as the configuration and the pipelines see it.
@@ -68,9 +68,9 @@ type Settings interface {
 	Check(fault func(path, rule string, args ...any))
 }
 
-// NewVendor makes a Vendor of what its package offers: the default settings, the operations of an
-// account with given settings, and the function that opens them. events are the types of the
-// operations' events; where none are given they are those generated from schemas/.
+// NewVendor returns a Vendor for a vendor's package, given its default settings, the operations of
+// an account with given settings, and the function that opens them. events are the types of the
+// operations' events; if there are none, those generated from schemas/ are used.
 func NewVendor[C Settings](
 	defaults func() C,
 	specs func(C) []sink.OperationSpec,
@@ -96,7 +96,7 @@ func NewVendor[C Settings](
 }
 
 // generatedEvents returns the types of the operations' events. An event without a generated type is
-// left out; a pipeline that routes it is refused, and a test of this package reports it.
+// omitted; a pipeline that routes it is rejected, and a test of this package reports it.
 func generatedEvents(specs []sink.OperationSpec) event.Types {
 	var types event.Types
 	for _, spec := range specs {
@@ -107,7 +107,7 @@ func generatedEvents(specs []sink.OperationSpec) event.Types {
 	return types
 }
 
-// fixedSpecs adapts a list of operations that no setting changes.
+// fixedSpecs adapts a function whose operations do not depend on the settings.
 func fixedSpecs[C any](specs func() []sink.OperationSpec) func(C) []sink.OperationSpec {
 	return func(C) []sink.OperationSpec { return specs() }
 }

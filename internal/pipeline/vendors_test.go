@@ -13,7 +13,7 @@ import (
 	"sluice/internal/event"
 )
 
-// Each vendor can be configured with its defaults, and each event has one operation.
+// Each vendor has defaults, and each event has exactly one operation.
 func TestEveryVendorIsRegisteredWithDefaults(t *testing.T) {
 	types := VendorTypes()
 	if got, want := slices.Sorted(maps.Keys(types)), vendorFolders(t); !slices.Equal(got, want) {
@@ -107,7 +107,7 @@ func TestAccountOpensListedOperations(t *testing.T) {
 		cfg := v.NewConfig()
 		opened, err := v.Open("account", cfg, http.DefaultClient)
 		if err != nil {
-			continue // its defaults alone are no account; what is missing is the vendor's to say
+			continue // the defaults alone are not a valid account; the vendor's own tests cover that
 		}
 		var got, want []string
 		for _, o := range opened {
@@ -122,7 +122,7 @@ func TestAccountOpensListedOperations(t *testing.T) {
 	}
 }
 
-// The cap that an account sets is the one of its calls, even above the default.
+// The item cap that an account sets applies to its calls, even if it is above the default.
 func TestAccountMaxItemsReachesPipeline(t *testing.T) {
 	for given, want := range map[string]int{"": 100, "max_items: 7, ": 7, "max_items: 500, ": 500} {
 		text := `

@@ -1,8 +1,7 @@
-// Package encode writes events as record values, for producers of sample events. The connector
+// Package encode encodes events as record values, for producers of sample events. The connector
 // itself never writes Avro.
 //
-// It uses hamba/avro where package decode uses twmb/avro, so that each library has to read what the
-// other wrote.
+// It uses hamba/avro, while package decode uses twmb/avro, so that the libraries check each other.
 package encode
 
 import (
@@ -43,9 +42,9 @@ func NewEncoderFor(types event.Types) (*Encoder, error) {
 	return e, nil
 }
 
-// Encode returns the record value of an event, which is a pointer to its Go type, in Confluent's
-// wire format: 0x00, the schema ID as 4 big-endian bytes, and the Avro binary. id is the one under
-// which the registry has the event's schema. Every Decimal that is not nullable must be set.
+// Encode returns an event as a record value in the Confluent wire format: 0x00, the schema ID as 4
+// big-endian bytes, and the Avro binary encoding. evt must be a pointer to a type of package event,
+// and id the ID of its schema in the registry. Every Decimal that is not nullable must be set.
 func (e *Encoder) Encode(id int, evt any) ([]byte, error) {
 	schema, ok := e.schemas[reflect.TypeOf(evt)]
 	if !ok {

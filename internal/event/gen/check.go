@@ -8,8 +8,8 @@ func (w *sourceWriter) writeOverflow(typ *goType) {
 	if !hasDecimals(typeRef{kind: record, record: typ}) {
 		return
 	}
-	w.printLine("// Overflow returns the path of the first decimal that has more digits than its schema allows, empty")
-	w.printLine("// if all fit.")
+	w.printLine("// Overflow returns the path of the first decimal that has more digits than its schema allows, or \"\"")
+	w.printLine("// if there is none.")
 	w.printLine("func (r *%s) Overflow() string {", typ.name)
 	for _, f := range typ.fields {
 		w.writeValueCheck("r."+f.name, fmt.Sprintf("%q", f.avro), f.typ, 0)
@@ -17,8 +17,8 @@ func (w *sourceWriter) writeOverflow(typ *goType) {
 	w.printLine("return \"\"\n}\n")
 }
 
-// writeValueCheck writes the check of one value. expr is the Go expression of the value and path
-// that of its path; depth is the number of enclosing loops.
+// writeValueCheck writes the check of one value. expr is the Go expression for the value, path the
+// Go expression for its path, and depth the number of enclosing loops.
 func (w *sourceWriter) writeValueCheck(expr, path string, typ typeRef, depth int) {
 	if !hasDecimals(typ) {
 		return
@@ -43,7 +43,7 @@ func (w *sourceWriter) writeValueCheck(expr, path string, typ typeRef, depth int
 		w.printLine("}")
 	case mapping:
 		v := fmt.Sprintf("v%d", depth)
-		// The key stays out of the path: it is the record's data.
+		// The path omits the key, which is data of the record.
 		w.printLine("for _, %s := range %s {", v, expr)
 		w.writeValueCheck(v, path+" + \"[]\"", *typ.elem, depth+1)
 		w.printLine("}")
@@ -51,7 +51,7 @@ func (w *sourceWriter) writeValueCheck(expr, path string, typ typeRef, depth int
 	}
 }
 
-// hasDecimals reports whether a type is or contains a decimal. It terminates because typeOf refuses
+// hasDecimals reports whether a type is or contains a decimal. It terminates because typeOf rejects
 // recursive records.
 func hasDecimals(typ typeRef) bool {
 	switch typ.kind {

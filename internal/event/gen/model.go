@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/avro"
 )
 
-// model is the content of the schemas, in the order in which it is generated.
+// model is the content of all schemas, in the order in which the code is generated.
 type model struct {
-	events []string // full names, one a file
+	events []string // full names, one per file
 	types  []*goType
 	byName map[string]*goType
 }
@@ -23,7 +23,7 @@ type goType struct {
 	full   string
 	doc    string
 	file   string // the first file that defines it
-	source string // its schema alone, to compare with that of other files
+	source string // its schema alone, to compare it with definitions in other files
 	fields []goField
 }
 
@@ -32,10 +32,10 @@ type goField struct {
 	typ             typeRef
 }
 
-// vendorNamespace is the form of a vendor's namespace. A record in any other is a mistake.
+// vendorNamespace matches the namespace of a vendor. Records must not be in any other namespace.
 var vendorNamespace = regexp.MustCompile(`^sluice\.[a-z][a-z0-9]*$`)
 
-// reservedNames are the names that package event declares itself.
+// reservedNames are the names that the hand-written part of package event declares.
 var reservedNames = []string{
 	"Decimal", "Millionths", "ParseDecimal", "Scale", "NewEvent", "EventNames", "Type", "Types", "BuiltinTypes",
 }
@@ -67,7 +67,8 @@ func (m *model) addFile(dir fs.FS, file string) error {
 	if err != nil {
 		return fmt.Errorf("parsing the schema: %w", err)
 	}
-	// Expanded, so that every use of a type has its definition.
+	// The references are expanded so that the definition of a type is available wherever it is
+	// used.
 	root := schema.Root().ExpandReferences()
 	if root.Type != "record" {
 		return fmt.Errorf("is a %s, want a record", root.Type)
@@ -86,7 +87,8 @@ func fullName(node *avro.SchemaNode) string {
 	return node.Namespace + "." + node.Name
 }
 
-// addRecord adds a record's type, or checks that it equals the one that an earlier file defines.
+// addRecord adds the type of a record. If an earlier file already defines it, addRecord checks that
+// the definitions are equal.
 func (m *model) addRecord(file string, node *avro.SchemaNode) (*goType, error) {
 	full := fullName(node)
 	namespace, short := full[:max(0, strings.LastIndexByte(full, '.'))], full[strings.LastIndexByte(full, '.')+1:]

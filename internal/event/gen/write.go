@@ -55,8 +55,8 @@ func (w *sourceWriter) writeEventNames(m *model) {
 		w.printLine("%q,", name)
 	}
 	w.printLine("}\n}\n")
-	w.printLine("// NewEvent returns a pointer to a new, empty event of the given full Avro name, false if there is")
-	w.printLine("// none.")
+	w.printLine("// NewEvent returns a pointer to a new, empty event with the given full Avro name and reports whether")
+	w.printLine("// there is such an event.")
 	w.printLine("func NewEvent(fullName string) (any, bool) {\nswitch fullName {")
 	for _, name := range m.events {
 		w.printLine("case %q:\nreturn new(%s), true", name, name[strings.LastIndexByte(name, '.')+1:])
@@ -74,10 +74,10 @@ func (w *sourceWriter) writeRecord(typ *goType) {
 	w.printLine("}\n")
 }
 
-// maxCommentColumns is the length of a generated comment line, its indentation excluded.
+// maxCommentColumns is the maximum length of a generated comment line without its indentation.
 const maxCommentColumns = 96
 
-// writeComment writes the head and the schema's doc as a comment.
+// writeComment writes the first sentence and the schema's doc as a comment.
 func (w *sourceWriter) writeComment(head, doc string) {
 	text := strings.TrimSpace(head + "\n\n" + strings.TrimSpace(doc))
 	if text == "" {
@@ -90,8 +90,8 @@ func (w *sourceWriter) writeComment(head, doc string) {
 	}
 }
 
-// wrapWords breaks a text into lines of at most width bytes, longer words excepted. An empty text
-// is one empty line.
+// wrapWords breaks a text into lines of at most width bytes, except that words are never split. An
+// empty text yields one empty line.
 func wrapWords(text string, width int) []string {
 	lines := []string{""}
 	for _, word := range strings.Fields(text) {
