@@ -70,7 +70,7 @@ type Retry struct {
 // UnknownOutcome configures what happens to a record of unknown outcome.
 type UnknownOutcome struct {
 	Policy  string `yaml:"policy" allow:"retry|dead_letter" doc:"default: the operation's; repeatable operations have none"`
-	Resends int    `yaml:"resends" allow:"1..10" doc:"how often a record is sent again with policy retry; default: the operation's"`
+	Resends int    `yaml:"resends" allow:"1..10" doc:"how often a record that the vendor may have acted on is sent again with policy retry, in all, across crashes and retry tiers; default: the operation's"`
 }
 
 // Breaker configures the circuit breaker of an operation.

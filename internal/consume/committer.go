@@ -183,17 +183,21 @@ func (c *committer) commitUntilDone(ctx context.Context, batch []pendingCommit) 
 
 // logIntent commits that a call may carry these records. It returns when the broker has confirmed
 // that for every record whose assignment has not ended, or with ctx's error.
-func (c *committer) logIntent(ctx context.Context, records []*record.Record) error {
-	versions := make([]uint64, len(records))
-	for i, r := range records {
-		versions[i] = r.Entry.MarkIntent()
+func (c *committer) logIntent(ctx context.Context, intents []record.Intent) error {
+	versions := make([]uint64, len(intents))
+	for i, intent := range intents {
+		if intent.Resend {
+			versions[i] = intent.Record.Entry.MarkResendIntent()
+		} else {
+			versions[i] = intent.Record.Entry.MarkIntent()
+		}
 	}
-	for i := 0; i < len(records); {
+	for i := 0; i < len(intents); {
 		next := c.finished.Next()
-		for i < len(records) && records[i].Entry.IntentCommitted(versions[i]) {
+		for i < len(intents) && intents[i].Record.Entry.IntentCommitted(versions[i]) {
 			i++
 		}
-		if i == len(records) {
+		if i == len(intents) {
 			break
 		}
 		notify.TrySignal(c.urgent)
@@ -206,9 +210,13 @@ func (c *committer) logIntent(ctx context.Context, records []*record.Record) err
 	return nil
 }
 
-// clearIntent withdraws the intents of records on which the vendor did not act.
-func (c *committer) clearIntent(records []*record.Record) {
-	for _, r := range records {
-		r.Entry.ClearIntent()
+// clearIntent takes logIntent back for a call on which the vendor did not act.
+func (c *committer) clearIntent(intents []record.Intent) {
+	for _, intent := range intents {
+		if intent.Resend {
+			intent.Record.Entry.MarkIntent()
+		} else {
+			intent.Record.Entry.ClearIntent()
+		}
 	}
 }

@@ -3,6 +3,9 @@ package consume_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,6 +121,55 @@ func TestCallsInFlightAtACrashHaveAnUnknownOutcome(t *testing.T) {
 		if want := 30 - before; len(b.unknownOutcomes) != want {
 			t.Errorf("got %d unknown outcomes, want %d", len(b.unknownOutcomes), want)
 		}
+	})
+}
+
+// A record may be sent again after a crash only as long as it is known how often it was sent.
+func TestResendIntentsAreKnownToTheNextOwner(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.produceRecords(30, alwaysOK)
+		a := h.startMember(1, 0, func(s *fakeStages, _ *consume.Config) {
+			s.logIntents, s.maxLatency = true, 1000*time.Hour
+			s.intentOf = func(r *record.Record) (intent record.Intent, withdrawn bool) {
+				return record.Intent{Record: r, Resend: r.Origin.Offset%3 > 0}, r.Origin.Offset%3 > 1
+			}
+		})
+		testkit.AdvanceClock(20 * time.Second)
+		a.crashMember()
+		b := h.startMember(2, 0, nil)
+		h.awaitCommitted(30)
+		b.stopCleanly()
+		var want []string
+		for _, id := range b.unknownOutcomes {
+			if at, err := strconv.Atoi(id[strings.LastIndexByte(id, '-')+1:]); err == nil && at%3 == 1 {
+				want = append(want, id)
+			}
+		}
+		slices.Sort(want)
+		slices.Sort(b.resendsUnknown)
+		if len(b.unknownOutcomes) != 30 || len(want) == 0 || !slices.Equal(b.resendsUnknown, want) {
+			t.Errorf("got %d unknown outcomes and resend intents %v, want 30 and %v",
+				len(b.unknownOutcomes), b.resendsUnknown, want)
+		}
+	})
+}
+
+func TestSendsAreReadBackFromRetryTopics(t *testing.T) {
+	testkit.RunInBubble(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.produceRecords(9, func(int) string { return "retry twice" })
+		m := h.startMember(1, 0, func(s *fakeStages, _ *consume.Config) {
+			s.beforeCall = func(r *record.Record) {
+				if r.Sends != r.Attempt { // each of these attempts counts as a send
+					t.Errorf("%s: got %d sends at attempt %d, want as many", r.Origin.ID(), r.Sends, r.Attempt)
+				}
+			}
+		})
+		h.awaitCommitted(9)
+		testkit.AdvanceClock(2 * time.Minute)
+		m.stopCleanly()
+		h.checkDeliveries(9, 0)
 	})
 }
 

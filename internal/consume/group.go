@@ -48,12 +48,13 @@ func (g *Group) OwnedPartitions() (owned, all int) { return g.assignments.countO
 
 // LogIntent commits that a call may carry these records. It returns when the broker has confirmed
 // that for every record whose assignment has not ended, or with ctx's error.
-func (g *Group) LogIntent(ctx context.Context, records []*record.Record) error {
-	return g.committer.logIntent(ctx, records)
+func (g *Group) LogIntent(ctx context.Context, intents []record.Intent) error {
+	return g.committer.logIntent(ctx, intents)
 }
 
-// ClearIntent withdraws the intents of records on which the vendor did not act.
-func (g *Group) ClearIntent(records []*record.Record) { g.committer.clearIntent(records) }
+// ClearIntent withdraws intents: the vendor did not act on the call. A record that an earlier call
+// may have brought to the vendor keeps the intent of that call.
+func (g *Group) ClearIntent(intents []record.Intent) { g.committer.clearIntent(intents) }
 
 // Close closes the client of the retry and dead-letter topics. Call it once nothing uses Producer
 // any more.

@@ -120,10 +120,14 @@ type fakeStages struct {
 	isStuck    func(*record.Record) bool // such a record stays unsettled until its assignment ends
 	logIntents bool                      // the intent of every record is committed first
 	beforeCall func(*record.Record)      // runs before the vendor is called; may block
+	// intentOf returns the intent to log for a record, and whether it is withdrawn again before the
+	// call; nil: a first intent that is not.
+	intentOf func(*record.Record) (intent record.Intent, withdrawn bool)
 
 	mu              sync.Mutex
 	drainNotified   chan struct{}
 	unknownOutcomes []string // origins of records of unknown outcome
+	resendsUnknown  []string // those of them with a resend intent
 }
 
 func (s *fakeStages) NotifyDraining() {
@@ -142,6 +146,9 @@ func (s *fakeStages) Handle(ctx context.Context, records []*record.Record) {
 		latency := time.Duration(s.rng.Int64N(int64(s.maxLatency) + 1))
 		if r.OutcomeUnknown {
 			s.unknownOutcomes = append(s.unknownOutcomes, r.Origin.ID())
+		}
+		if r.ResendUnknown {
+			s.resendsUnknown = append(s.resendsUnknown, r.Origin.ID())
 		}
 		s.mu.Unlock()
 		switch {
@@ -197,9 +204,16 @@ func (s *fakeStages) holdStuck(ctx context.Context, records []*record.Record) {
 
 func (s *fakeStages) handleRecord(ctx context.Context, r *record.Record, latency time.Duration) {
 	if s.logIntents {
-		if err := s.group.LogIntent(ctx, []*record.Record{r}); err != nil || r.Fenced() {
+		intent, withdrawn := record.Intent{Record: r}, false
+		if s.intentOf != nil {
+			intent, withdrawn = s.intentOf(r)
+		}
+		if err := s.group.LogIntent(ctx, []record.Intent{intent}); err != nil || r.Fenced() {
 			r.Release()
 			return
+		}
+		if withdrawn {
+			s.group.ClearIntent([]record.Intent{intent})
 		}
 	}
 	if s.beforeCall != nil {
@@ -222,7 +236,8 @@ func (s *fakeStages) handleRecord(ctx context.Context, r *record.Record, latency
 // plannedOutcome returns the outcome that a record's value plans.
 func plannedOutcome(r *record.Record) record.Outcome {
 	o := record.Outcome{
-		Record: r, OperationName: "crmcom.purchases", Attempt: r.Attempt + 1, Disposition: record.DispositionDelivered,
+		Record: r, OperationName: "crmcom.purchases", Attempt: r.Attempt + 1, Sends: r.Sends + 1,
+		Disposition: record.DispositionDelivered,
 	}
 	switch plan := string(r.Raw.Value); {
 	case plan == "dead":

@@ -144,13 +144,14 @@ func (f *retryFetcher) deferPartition(deferred *partition, raw *kgo.Record, wait
 func (f *retryFetcher) trackRecord(from *partition, raw *kgo.Record, headers record.RetryHeaders) *record.Record {
 	r := &record.Record{
 		Raw: raw, Origin: headers.Origin, TierDelay: from.delay, Attempt: headers.Attempt, Replays: headers.Replays,
+		Sends:       headers.Sends,
 		FirstFailed: headers.FirstFailed, OperationName: headers.OperationName,
 		WriterID: from.owner.writerID, AssignmentCtx: from.owner.ctx, Credits: f.credits,
 	}
-	switch from.tracker.Track(&r.Entry, raw.Offset, raw.LeaderEpoch, raw.Timestamp) {
-	case offset.PriorIntent:
-		r.OutcomeUnknown = true
-	case offset.PriorNone:
+	state := from.tracker.Track(&r.Entry, raw.Offset, raw.LeaderEpoch, raw.Timestamp)
+	r.NotePriorState(state)
+	switch state {
+	case offset.PriorNone, offset.PriorIntent, offset.PriorResendIntent:
 	case offset.PriorSettled, offset.PriorSeen:
 		f.obs.RecordsSkippedSettled(observe.SkipCommitMetadata, 1)
 		return nil

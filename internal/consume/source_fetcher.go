@@ -129,10 +129,10 @@ func (f *sourceFetcher) trackPartition(owner *assignment, fetched []*kgo.Record)
 			Topic: raw.Topic, TopicID: owner.source.topicID, Partition: raw.Partition,
 			Offset: raw.Offset, Timestamp: raw.Timestamp,
 		}
-		switch owner.source.tracker.Track(&r.Entry, raw.Offset, raw.LeaderEpoch, raw.Timestamp) {
-		case offset.PriorIntent:
-			r.OutcomeUnknown = true
-		case offset.PriorNone:
+		state := owner.source.tracker.Track(&r.Entry, raw.Offset, raw.LeaderEpoch, raw.Timestamp)
+		r.NotePriorState(state)
+		switch state {
+		case offset.PriorNone, offset.PriorIntent, offset.PriorResendIntent:
 		case offset.PriorSettled, offset.PriorSeen:
 			f.obs.RecordsSkippedSettled(observe.SkipCommitMetadata, 1)
 			continue

@@ -97,11 +97,11 @@ func (a *callAttempt) send(workCtx context.Context) bool {
 	for _, e := range a.sent {
 		l.items = append(l.items, e.Value.Item)
 		size += e.Size
-		if e.Value.mayHaveActed {
+		if e.Value.sends > 0 {
 			repeated++
 		}
 	}
-	if repeated > 0 && !a.op.policy.repeatable {
+	if repeated > 0 {
 		a.op.obs.PossibleDuplicates(a.op.cfg.OperationName, repeated)
 	}
 	callCtx, cancel := context.WithTimeout(workCtx, a.op.cfg.Timeout)
@@ -110,12 +110,20 @@ func (a *callAttempt) send(workCtx context.Context) bool {
 	a.response = a.op.Send(callCtx, l.items)
 	clear(l.items) // an idle lane keeps no bodies
 	a.observeCall(size, time.Since(start))
-	if mayHaveActed(a.response) {
-		for _, e := range a.sent {
-			e.Value.mayHaveActed = true
+	a.countSends()
+	return workCtx.Err() == nil || a.response.Class == sink.Delivered
+}
+
+// countSends counts the call for each item on which the vendor may have acted.
+func (a *callAttempt) countSends() {
+	if a.op.policy.repeatable {
+		return
+	}
+	for i, e := range a.sent {
+		if mayHaveActedOn(a.response, len(a.sent), i) {
+			e.Value.sends++
 		}
 	}
-	return workCtx.Err() == nil || a.response.Class == sink.Delivered
 }
 
 // observeCall updates the metrics. size is the body's length in bytes.

@@ -30,8 +30,8 @@ func (vendor *instantVendor) Send(_ context.Context, items []sink.Item) sink.Res
 // settleCounter is an IntentLog and a Settler that only counts.
 type settleCounter struct{ settled chan int }
 
-func (counter *settleCounter) LogIntent(context.Context, []*record.Record) error { return nil }
-func (counter *settleCounter) ClearIntent([]*record.Record)                      {}
+func (counter *settleCounter) LogIntent(context.Context, []record.Intent) error { return nil }
+func (counter *settleCounter) ClearIntent([]record.Intent)                      {}
 func (counter *settleCounter) Settle(_ context.Context, outcomes []record.Outcome) error {
 	counter.settled <- len(outcomes)
 	return nil

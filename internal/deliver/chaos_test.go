@@ -26,7 +26,7 @@ type chaosVendor struct {
 	seed      uint64
 	checkCall func(items []sink.Item)
 	onActed   func(id string) // called when the vendor acts without reporting it
-	unknowns  map[string]int  // responses of unknown outcome, by item
+	unknowns  map[string]int  // calls on which the vendor may have acted without reporting it, by item
 }
 
 // actOnSome acts on a random number of the items, and returns the response.
@@ -36,7 +36,7 @@ func (chaos *chaosVendor) actOnSome(items []sink.Item, response sink.Response) s
 		if i < some && !chaos.isOffender(item.ID) {
 			chaos.onActed(item.ID)
 		}
-		if response.Class == sink.Unknown {
+		if response.Class == sink.Unknown || response.MayHaveActed {
 			chaos.unknowns[item.ID]++
 		}
 	}
@@ -285,6 +285,12 @@ func (h *harness) closeWithOperator(floodGuard *guard.Guard) {
 // checkLedger checks the ledger after all records have ended.
 func (h *harness) checkLedger(chaos *chaosVendor, keyOf map[string]string, ownerOf map[string]int) {
 	last := map[string]int{}
+	for name, n := range chaos.unknowns {
+		if n > 1+testConfig().MaxResends && !h.vendor.spec.Repeatable {
+			h.t.Errorf("got %s sent %d times with an unknown outcome, want at most %d",
+				name, n, 1+testConfig().MaxResends)
+		}
+	}
 	for _, name := range h.ledger.order {
 		outcome := h.ledger.outcomes[name]
 		unknown := outcome.Cause == record.CauseUnknown && chaos.unknowns[name] == 1+testConfig().MaxResends

@@ -17,12 +17,13 @@ type Delivery struct {
 	// the same key is not sent before the earlier one is settled or released.
 	OrderKey []byte
 
-	lastDelay    time.Duration // the retry delay that the record waited last
-	firstFailed  time.Time     // when it first failed, in this lane or before; zero: never
-	attempts     int           // made in this lane
-	resends      int           // after an unknown outcome
-	intentLogged bool
-	mayHaveActed bool // an earlier call may have reached the vendor
+	lastDelay   time.Duration // the retry delay that the record waited last
+	firstFailed time.Time     // when it first failed, in this lane or before; zero: never
+	attempts    int           // made in this lane
+	// sends counts the calls on which the vendor may have acted, including those of earlier owners.
+	// It stays 0 if the operation is repeatable.
+	sends        int
+	loggedIntent intentLevel
 
 	callFailures     int    // failed calls that carried it, with a passed call in between
 	passedAtFailure  uint64 // the gate's count of passed calls at the last such failure
@@ -41,6 +42,10 @@ func newEntry(delivery Delivery, now time.Time) entry {
 		Size: len(item.Body), ArrivedAt: now,
 	}
 }
+
+// sendsHere counts the calls on which the vendor may have acted since the record was written to
+// where it was read from.
+func (d *Delivery) sendsHere() int { return max(0, d.sends-d.Record.Sends) }
 
 func isDraining(rec *record.Record) bool {
 	_, draining := rec.Draining()

@@ -40,9 +40,10 @@ type IntentLog interface {
 	// LogIntent commits that these records may have been sent. It is called before their call
 	// starts, and returns when the broker has confirmed the commit for each record whose assignment
 	// has not ended. The error is the context's.
-	LogIntent(workCtx context.Context, records []*record.Record) error
-	// ClearIntent withdraws the intents of records on which the vendor did not act.
-	ClearIntent(records []*record.Record)
+	LogIntent(workCtx context.Context, intents []record.Intent) error
+	// ClearIntent withdraws intents, because the vendor did not act on the call. With Resend, it
+	// restores the intent of the earlier call. The caller may reuse the slices of both methods.
+	ClearIntent(intents []record.Intent)
 }
 
 // Settler settles records by their outcomes.

@@ -37,24 +37,34 @@ type ledger struct {
 	settledAt      map[string]time.Time
 }
 
-func (l *ledger) LogIntent(ctx context.Context, records []*record.Record) error {
+func (l *ledger) LogIntent(ctx context.Context, intents []record.Intent) error {
 	if l.onLogIntent != nil {
 		l.onLogIntent()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, rec := range records {
+	for _, intent := range intents {
+		rec := intent.Record
 		l.intentsLogged++
 		l.intents[rec], l.intentIDs[rec.Origin.ID()] = true, true
-		rec.Entry.MarkIntent()
+		if intent.Resend {
+			rec.Entry.MarkResendIntent()
+		} else {
+			rec.Entry.MarkIntent()
+		}
 	}
 	return ctx.Err()
 }
 
-func (l *ledger) ClearIntent(records []*record.Record) {
+func (l *ledger) ClearIntent(intents []record.Intent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, rec := range records {
+	for _, intent := range intents {
+		rec := intent.Record
+		if intent.Resend {
+			rec.Entry.MarkIntent()
+			continue
+		}
 		l.intentsCleared++
 		delete(l.intents, rec)
 		delete(l.intentIDs, rec.Origin.ID())

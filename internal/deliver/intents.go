@@ -6,11 +6,23 @@ import (
 	"sluice/internal/record"
 )
 
+// intentLevel is what the committed send intent of a record says about its calls.
+type intentLevel uint8
+
+const (
+	intentNone   intentLevel = iota // it was not sent
+	intentOnce                      // it may have been sent once
+	intentResend                    // it may have been sent more than once
+)
+
+// levelForCalls returns the intent that covers so many calls.
+func levelForCalls(calls int) intentLevel { return intentLevel(min(calls, int(intentResend))) }
+
 // intentKeeper logs and clears the send intents of one lane's deliveries.
 type intentKeeper struct {
 	log     IntentLog
 	policy  policy
-	records []*record.Record // reused
+	intents []record.Intent // reused
 }
 
 // isMissing reports whether the delivery's intent must be committed before it is sent. Where order
@@ -18,41 +30,57 @@ type intentKeeper struct {
 // noticing would overwrite newer state with older, and the refused commit of the intent prevents
 // that.
 func (k *intentKeeper) isMissing(queued *entry) bool {
-	return (!k.policy.repeatable || k.policy.retryInPlace) && !queued.Value.intentLogged
+	delivery := &queued.Value
+	return (!k.policy.repeatable || k.policy.retryInPlace) &&
+		delivery.loggedIntent < levelForCalls(delivery.sendsHere()+1)
 }
 
 // logMissing commits the intents that are missing. It returns false if workCtx ended first.
 func (k *intentKeeper) logMissing(workCtx context.Context, entries []*entry) bool {
-	k.records = k.records[:0]
+	k.intents = k.intents[:0]
 	for _, e := range entries {
 		if k.isMissing(e) {
-			e.Value.intentLogged = true
-			k.records = append(k.records, e.Value.Record)
+			e.Value.loggedIntent = levelForCalls(e.Value.sendsHere() + 1)
+			k.intents = append(k.intents, record.Intent{
+				Record: e.Value.Record, Resend: e.Value.loggedIntent == intentResend,
+			})
 		}
 	}
-	return len(k.records) == 0 || k.log.LogIntent(workCtx, k.records) == nil
+	return len(k.intents) == 0 || k.log.LogIntent(workCtx, k.intents) == nil
 }
 
-// clearUnlessActed clears the intents of entries that stay in the lane. It keeps those of items on
-// which the vendor may have acted, if sending them twice may do harm.
+// clearUnlessActed withdraws the intents of a call on which the vendor did not act, for entries
+// that stay in the lane. It keeps the intents of earlier calls on which the vendor may have acted.
 func (k *intentKeeper) clearUnlessActed(entries []*entry) {
-	k.records = k.records[:0]
+	k.intents = k.intents[:0]
 	for _, e := range entries {
-		if e.Value.intentLogged && (!e.Value.mayHaveActed || k.policy.repeatable) {
-			e.Value.intentLogged = false
-			k.records = append(k.records, e.Value.Record)
-		}
+		k.addCleared(&e.Value)
 	}
-	if len(k.records) > 0 {
-		k.log.ClearIntent(k.records)
-	}
+	k.clearAdded()
 }
 
 // releaseDelivery releases the record without an outcome. Its intent remains if the vendor may have
 // acted, so that the next owner knows.
 func (k *intentKeeper) releaseDelivery(delivery *Delivery) {
-	if delivery.intentLogged && !delivery.mayHaveActed {
-		k.log.ClearIntent([]*record.Record{delivery.Record})
-	}
+	k.intents = k.intents[:0]
+	k.addCleared(delivery)
+	k.clearAdded()
 	delivery.Record.Release()
+}
+
+// addCleared adds the intent of a delivery to those to be withdrawn, if it covers more calls than
+// those on which the vendor may have acted.
+func (k *intentKeeper) addCleared(delivery *Delivery) {
+	acted := levelForCalls(delivery.sendsHere())
+	if delivery.loggedIntent <= acted {
+		return
+	}
+	delivery.loggedIntent = acted
+	k.intents = append(k.intents, record.Intent{Record: delivery.Record, Resend: acted != intentNone})
+}
+
+func (k *intentKeeper) clearAdded() {
+	if len(k.intents) > 0 {
+		k.log.ClearIntent(k.intents)
+	}
 }

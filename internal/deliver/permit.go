@@ -96,7 +96,8 @@ func (p *permit) applyAction(verdict verdict, response sink.Response, items int,
 		p.postponeHoldProbe(now)
 	case actionShrinkCalls, actionUnknownOutcome:
 		g.size.reduceBelow(items)
-	case actionPerItem, actionSingleItem, actionNamedItems, actionBisect, actionRefreshToken, actionBackOff:
+	case actionPerItem, actionSingleItem, actionServerError, actionNamedItems, actionBisect,
+		actionRefreshToken, actionBackOff:
 		// These change nothing that the lanes share.
 	}
 }

@@ -34,16 +34,13 @@ func (q *quarantine) isExempt(delivery *Delivery) bool {
 
 // addRefused adds entries that were refused, with their outcomes. It returns those that may be sent
 // again.
-func (q *quarantine) addRefused(
-	entries []*entry, outcomes []record.Outcome, repeatable bool, now time.Time,
-) []*entry {
+func (q *quarantine) addRefused(entries []*entry, outcomes []record.Outcome, now time.Time) []*entry {
 	resendable := make([]*entry, 0, len(entries))
 	for i, e := range entries {
 		delivery := &e.Value
 		delivery.quarantinedUntil = 1 + q.guard.ReleaseCount()
 		delivery.firstFailed = cmp.Or(delivery.firstFailed, now)
-		if outcomes[i].Cause == record.CauseUnknown || delivery.mayHaveActed && !repeatable {
-			delivery.mayHaveActed = true
+		if outcomes[i].Cause == record.CauseUnknown || delivery.sends > 0 {
 			q.final = append(q.final, finalOutcome{e, outcomes[i]})
 			continue
 		}

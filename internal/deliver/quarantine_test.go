@@ -237,7 +237,7 @@ func TestQuarantineDoesNotResendAnItemRefusedAfterALostResponse(t *testing.T) {
 		h.dispatchRecords(32, nil)
 		testkit.AdvanceClock(24 * time.Hour)
 		h.wantFloodHold()
-		h.wantCallSizes(32, 32, 32)
+		h.wantCallSizes(32, 32, 16, 16)
 		floodGuard.Release()
 		h.closeAndWait()
 		h.wantOutcomes(map[string]int{"dead rejected": 32})

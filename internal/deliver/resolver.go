@@ -30,7 +30,7 @@ func (r *resolver) resolve(workCtx context.Context, entries []*entry, rule rulin
 	now := time.Now()
 	r.outcomes = r.outcomes[:0]
 	resolved := make([]*entry, 0, len(entries))
-	var fenced, resends []*entry
+	var fenced, resends, alone []*entry
 	for i, e := range entries {
 		delivery := &e.Value
 		delivery.attempts++
@@ -40,6 +40,8 @@ func (r *resolver) resolve(workCtx context.Context, entries []*entry, rule rulin
 			fenced = append(fenced, e)
 		case ruled.kind == rulingResend:
 			resends = append(resends, e)
+		case ruled.kind == rulingResendAlone:
+			alone = append(alone, e)
 		default:
 			r.outcomes = append(r.outcomes, r.outcomeFor(delivery, ruled, result))
 			resolved = append(resolved, e)
@@ -50,7 +52,8 @@ func (r *resolver) resolve(workCtx context.Context, entries []*entry, rule rulin
 	r.backlog.finishEntries(finished)
 	r.backlog.releaseEntries(fenced)
 	r.backlog.delayEntries(delayed, now)
-	r.resend(resends)
+	r.resend(resends, max(1, len(resends)/2))
+	r.resend(alone, 1)
 }
 
 // recordResults reports the outcomes of entries to the flood guard, and returns whether it is
@@ -95,21 +98,16 @@ func (r *resolver) splitEntries(entries []*entry, tripped bool, now time.Time) (
 	}
 	clear(r.outcomes[len(settling):])
 	r.outcomes = settling
-	resendable := r.backlog.quarantine.addRefused(refused, refusals, r.op.policy.repeatable, now)
+	resendable := r.backlog.quarantine.addRefused(refused, refusals, now)
 	r.backlog.intents.clearUnlessActed(resendable)
 	return finished, delayed
 }
 
-// resend schedules entries of unknown outcome to be sent again, in smaller calls than before.
-func (r *resolver) resend(entries []*entry) {
-	if len(entries) == 0 {
-		return
+// resend schedules entries to be sent again, in calls of at most maxItems.
+func (r *resolver) resend(entries []*entry, maxItems int) {
+	if len(entries) > 0 {
+		r.backlog.pushBatch(entries, maxItems)
 	}
-	for _, e := range entries {
-		e.Value.resends++
-		e.Value.mayHaveActed = true
-	}
-	r.backlog.pushBatch(entries, max(1, len(entries)/2))
 }
 
 // rejectOffenders resolves the offenders of a batch. If there are too many of them, it trips the
@@ -165,9 +163,8 @@ func (r *resolver) emptyQuarantine(workCtx context.Context) {
 func (r *resolver) enqueue(delivery Delivery, now time.Time) {
 	rec := delivery.Record
 	delivery.lastDelay, delivery.firstFailed = rec.TierDelay, rec.FirstFailed
-	if rec.OutcomeUnknown && !r.op.policy.repeatable {
-		delivery.attempts, delivery.intentLogged, delivery.mayHaveActed = 1, true, true
-		ruled := r.op.policy.rulingForPriorIntent(r.historyOf(&delivery, now))
+	if r.noteEarlierSends(&delivery) {
+		ruled := r.op.policy.rulingForPriorSends(r.historyOf(&delivery, now))
 		if ruled.kind != rulingResend && rec.Fenced() {
 			rec.Release()
 			r.op.obs.RecordsReleased(1)
@@ -177,9 +174,28 @@ func (r *resolver) enqueue(delivery Delivery, now time.Time) {
 			r.outcomes = append(r.outcomes, r.outcomeFor(&delivery, ruled, sink.Result{}))
 			return
 		}
-		delivery.resends = 1
 	}
 	r.backlog.queue.Add(newEntry(delivery, now))
+}
+
+// noteEarlierSends counts the calls that may have brought the record to the vendor before it was
+// dispatched. It returns false if there were none, or if they do not matter because the operation
+// is repeatable.
+func (r *resolver) noteEarlierSends(delivery *Delivery) bool {
+	rec := delivery.Record
+	if r.op.policy.repeatable {
+		return false
+	}
+	delivery.sends = min(rec.Sends, r.op.policy.maxSends())
+	if rec.OutcomeUnknown {
+		delivery.sends++
+		delivery.attempts, delivery.loggedIntent = 1, intentOnce
+	}
+	if rec.ResendUnknown { // any further call could be one too many
+		delivery.sends = max(delivery.sends, r.op.policy.maxSends())
+		delivery.loggedIntent = intentResend
+	}
+	return delivery.sends > 0
 }
 
 // settle settles r.outcomes. If workCtx ends, it returns false, and the settler has released the
@@ -195,21 +211,21 @@ func (r *resolver) settle(workCtx context.Context) bool {
 
 func (r *resolver) historyOf(delivery *Delivery, now time.Time) attemptHistory {
 	return attemptHistory{
-		lastDelay: delivery.lastDelay, age: r.op.gate.recordAge(delivery.firstFailed, now), resends: delivery.resends,
+		lastDelay: delivery.lastDelay, age: r.op.gate.recordAge(delivery.firstFailed, now), sends: delivery.sends,
 	}
 }
 
 func (r *resolver) outcomeFor(delivery *Delivery, ruled ruling, result sink.Result) record.Outcome {
 	outcome := record.Outcome{
 		Record: delivery.Record, OperationName: r.op.cfg.OperationName, Disposition: record.DispositionDelivered,
-		Result: result, Attempt: delivery.Record.Attempt + delivery.attempts,
+		Result: result, Attempt: delivery.Record.Attempt + delivery.attempts, Sends: delivery.sends,
 	}
 	switch ruled.kind {
 	case rulingDelivered:
 		return outcome
 	case rulingRetryTier, rulingWaitInPlace:
 		outcome.Disposition, outcome.Delay = record.DispositionRetry, ruled.delay
-	case rulingDead, rulingResend: // a resend has no outcome and is not passed here
+	case rulingDead, rulingResend, rulingResendAlone: // a resend has no outcome and is not passed here
 		outcome.Disposition = record.DispositionDead
 	}
 	outcome.Cause, outcome.Stage = ruled.cause, record.StageDeliver

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"math"
 	"time"
 
 	"sluice/internal/observe"
@@ -28,6 +29,7 @@ const (
 	actionPerItem        action = iota + 1 // resolve each item by its own result
 	actionSingleItem                       // resolve the only item by the call's result
 	actionUnknownOutcome                   // resolve each item by the policy for unknown outcomes
+	actionServerError                      // the same, but the size of the call is not the reason
 	actionNamedItems                       // resolve the items that the response names, resend the others
 	actionBisect                           // search the batch for the offenders
 	actionShrinkCalls                      // send the same items in smaller calls
@@ -94,6 +96,9 @@ func (p policy) verdictFor(call callFacts, response sink.Response) verdict {
 	case sink.Throttled:
 		return verdict{action: actionThrottle, signal: signalExcluded}
 	case sink.Unavailable:
+		if response.MayHaveActed && !p.repeatable {
+			return p.verdictForServerError(call)
+		}
 		return p.verdictForUnavailable(call)
 	case sink.Unknown, sink.Retryable: // Retryable has no meaning for a call
 	}
@@ -113,6 +118,15 @@ func (p policy) verdictForUnavailable(call callFacts) verdict {
 		return verdict{action: actionSingleItem, signal: signalSuccess}
 	}
 	return verdict{action: actionBisect, signal: signalSuccess}
+}
+
+// verdictForServerError returns the verdict on a call that the vendor read and then failed on, so
+// that it may have acted. Each such call counts against the resends of its items.
+func (p policy) verdictForServerError(call callFacts) verdict {
+	if call.failsAlone && call.items == 1 {
+		return verdict{action: actionSingleItem, signal: signalSuccess}
+	}
+	return verdict{action: actionServerError, signal: signalFailure, backOff: true}
 }
 
 // verdictForUnknown returns the verdict on a call on which the vendor may have acted. A repeatable
@@ -148,6 +162,7 @@ const (
 	rulingRetryTier              // to the retry tier of the delay
 	rulingWaitInPlace            // stays in the lane and is sent again after the delay
 	rulingResend                 // is sent again immediately, in a smaller call
+	rulingResendAlone            // is sent again immediately, in a call of its own
 )
 
 // ruling is what the outcome table decides about one record. Unlike record.Disposition, it also
@@ -162,7 +177,7 @@ type ruling struct {
 type attemptHistory struct {
 	lastDelay time.Duration // the retry delay that the record waited last; 0 if none
 	age       time.Duration // time since its first failure, without the time that the operation was held
-	resends   int           // how often it was sent again after an unknown outcome
+	sends     int           // calls on which the vendor may have acted, including the last one
 }
 
 // rulingForItem returns what an item's own result means for its record.
@@ -205,8 +220,11 @@ func (p policy) rulingForNamedItem(result sink.Result, history attemptHistory) r
 }
 
 // rulingForRetry chooses the first delay that is longer than the last one. The record is dead when
-// it is too old, or when no delay is left.
+// its sends are used up, when it is too old, or when no delay is left.
 func (p policy) rulingForRetry(history attemptHistory) ruling {
+	if history.sends >= p.maxSends() {
+		return ruling{kind: rulingDead, cause: record.CauseUnknown}
+	}
 	if p.maxAge > 0 && history.age > p.maxAge {
 		return ruling{kind: rulingDead, cause: record.CauseExpired}
 	}
@@ -222,22 +240,45 @@ func (p policy) rulingForRetry(history attemptHistory) ruling {
 	return ruling{kind: rulingDead, cause: record.CauseExhausted}
 }
 
-// rulingForUnknown returns the ruling for a record on which the vendor may have acted. A repeatable
-// operation retries it through the retry tiers, so that a record that never gets a clear result
-// does not stay forever.
+// maxSends returns the number of calls that may carry a record if the vendor may have acted on each
+// of them.
+func (p policy) maxSends() int {
+	switch {
+	case p.repeatable:
+		return math.MaxInt
+	case p.unknownPolicy == sink.UnknownRetry:
+		return 1 + p.maxResends
+	}
+	return 1
+}
+
+// rulingForUnknown returns the ruling for a record on which the vendor may have acted, in the last
+// call or before. A repeatable operation retries it through the retry tiers, so that a record that
+// never gets a clear result does not stay forever.
 func (p policy) rulingForUnknown(history attemptHistory) ruling {
 	switch {
 	case p.repeatable:
 		return p.rulingForRetry(history)
-	case p.unknownPolicy == sink.UnknownRetry && history.resends < p.maxResends:
+	case history.sends < p.maxSends():
 		return ruling{kind: rulingResend}
 	}
 	return ruling{kind: rulingDead, cause: record.CauseUnknown}
 }
 
-// rulingForPriorIntent returns the ruling for a record that an earlier owner may have sent.
-// rulingResend means that it is sent like any other record.
-func (p policy) rulingForPriorIntent(history attemptHistory) ruling {
+// rulingForServerError returns the ruling for a record of a call that the vendor read and then
+// failed on. The last call that the record may have carries nothing else: a record that always
+// makes the vendor fail must not use up the sends of others.
+func (p policy) rulingForServerError(history attemptHistory) ruling {
+	ruled := p.rulingForUnknown(history)
+	if ruled.kind == rulingResend && history.sends+1 >= p.maxSends() {
+		ruled.kind = rulingResendAlone
+	}
+	return ruled
+}
+
+// rulingForPriorSends returns the ruling for a record that may have been sent before it arrived
+// here. rulingResend means that it is sent like any other record.
+func (p policy) rulingForPriorSends(history attemptHistory) ruling {
 	if p.repeatable {
 		return ruling{kind: rulingResend}
 	}
@@ -257,6 +298,18 @@ func namedItems(items int, response sink.Response) map[int]sink.Result {
 		}
 	}
 	return named
+}
+
+// mayHaveActedOn reports whether the vendor may have acted on the item at an index of a call.
+func mayHaveActedOn(response sink.Response, items, index int) bool {
+	if response.Class != sink.Delivered {
+		return mayHaveActed(response)
+	}
+	if len(response.ItemResults) != items {
+		return true
+	}
+	class := response.ItemResults[index].Class
+	return class != sink.Rejected && class != sink.Retryable
 }
 
 // mayHaveActed reports whether the vendor may have acted on items that have no result of their own.

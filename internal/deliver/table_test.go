@@ -105,6 +105,22 @@ var verdictTests = []struct {
 		verdict{action: actionBackOff, signal: signalFailure, backOff: true},
 	},
 	{
+		"unavailable, may have acted", retryPolicy, callFacts{items: 4}, receivedServerError(),
+		verdict{action: actionServerError, signal: signalFailure, backOff: true},
+	},
+	{
+		"unavailable, may have acted, repeatable", repeatablePolicy, callFacts{items: 4}, receivedServerError(),
+		verdict{action: actionBackOff, signal: signalFailure, backOff: true},
+	},
+	{
+		"unavailable, may have acted, a batch that fails alone", retryPolicy, callFacts{items: 4, failsAlone: true},
+		receivedServerError(), verdict{action: actionServerError, signal: signalFailure, backOff: true},
+	},
+	{
+		"unavailable, may have acted, an item that fails alone", retryPolicy, callFacts{items: 1, failsAlone: true},
+		receivedServerError(), verdict{action: actionSingleItem, signal: signalSuccess},
+	},
+	{
 		"unknown call", retryPolicy, callFacts{items: 4}, newResponse(sink.Unknown, 504),
 		verdict{action: actionUnknownOutcome, signal: signalFailure, backOff: true},
 	},
@@ -225,12 +241,17 @@ func TestRulingForItem(t *testing.T) {
 			"retryable: waited in place to the end", inPlace, sink.Retryable, attemptHistory{lastDelay: time.Minute},
 			dead(record.CauseExhausted),
 		},
-		{"unknown: resent", tiers, sink.Unknown, attemptHistory{resends: 1}, ruling{kind: rulingResend}},
-		{"unknown: no resend left", tiers, sink.Unknown, attemptHistory{resends: 2}, dead(record.CauseUnknown)},
-		{"unknown: dead by policy", mail, sink.Unknown, attemptHistory{}, dead(record.CauseUnknown)},
+		{"unknown: resent", tiers, sink.Unknown, attemptHistory{sends: 2}, ruling{kind: rulingResend}},
+		{"unknown: no resend left", tiers, sink.Unknown, attemptHistory{sends: 3}, dead(record.CauseUnknown)},
+		{
+			"retryable: one call is left", tiers, sink.Retryable, attemptHistory{sends: 2},
+			tier(10 * time.Second),
+		},
+		{"retryable: no call is left", tiers, sink.Retryable, attemptHistory{sends: 3}, dead(record.CauseUnknown)},
+		{"unknown: dead by policy", mail, sink.Unknown, attemptHistory{sends: 1}, dead(record.CauseUnknown)},
 		{"unknown: repeatable, retried", repeatable, sink.Unknown, attemptHistory{}, tier(10 * time.Second)},
 		{"no class", tiers, 0, attemptHistory{}, ruling{kind: rulingResend}},
-		{"a class of calls only", mail, sink.Throttled, attemptHistory{}, dead(record.CauseUnknown)},
+		{"a class of calls only", mail, sink.Throttled, attemptHistory{sends: 1}, dead(record.CauseUnknown)},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -241,7 +262,7 @@ func TestRulingForItem(t *testing.T) {
 	}
 }
 
-func TestRulingForPriorIntent(t *testing.T) {
+func TestRulingForPriorSends(t *testing.T) {
 	cases := []struct {
 		name   string
 		policy policy
@@ -266,7 +287,7 @@ func TestRulingForPriorIntent(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := tc.policy.rulingForPriorIntent(attemptHistory{}); got != tc.want {
+			if got := tc.policy.rulingForPriorSends(attemptHistory{sends: 1}); got != tc.want {
 				t.Fatalf("got %+v, want %+v", got, tc.want)
 			}
 		})
@@ -297,5 +318,34 @@ func TestMayHaveActed(t *testing.T) {
 				t.Fatalf("got %v, want %v", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestRulingForServerError(t *testing.T) {
+	p := policy{unknownPolicy: sink.UnknownRetry, maxResends: 2}
+	for sends, want := range map[int]ruling{
+		1: {kind: rulingResend}, 2: {kind: rulingResendAlone}, 3: {kind: rulingDead, cause: record.CauseUnknown},
+	} {
+		if got := p.rulingForServerError(attemptHistory{sends: sends}); got != want {
+			t.Errorf("after %d sends: got %+v, want %+v", sends, got, want)
+		}
+	}
+}
+
+func TestMayHaveActedOnAnItem(t *testing.T) {
+	response := newResponse(sink.Delivered, 200)
+	for _, class := range []sink.ResultClass{sink.Delivered, sink.Rejected, sink.Retryable, sink.Unknown} {
+		response.ItemResults = append(response.ItemResults, sink.Result{Class: class})
+	}
+	for i, want := range []bool{true, false, false, true} {
+		if got := mayHaveActedOn(response, 4, i); got != want {
+			t.Errorf("item %d, %v: got %v, want %v", i, response.ItemResults[i].Class, got, want)
+		}
+		if !mayHaveActedOn(response, 5, i) {
+			t.Errorf("item %d of a response with too few results: got false, want true", i)
+		}
+		if mayHaveActedOn(newResponse(sink.Throttled, 429), 4, i) {
+			t.Errorf("item %d of a throttled call: got true, want false", i)
+		}
 	}
 }

@@ -17,10 +17,9 @@ func (a *callAttempt) carryOut(workCtx context.Context) {
 			return policy.rulingForItem(a.response.ItemResults[i], history), a.response.ItemResults[i]
 		})
 	case actionUnknownOutcome:
-		a.batch.removeFirst(len(a.sent))
-		a.resolveSent(workCtx, func(_ int, history attemptHistory) (ruling, sink.Result) {
-			return policy.rulingForUnknown(history), a.response.Result
-		})
+		a.resolveAll(workCtx, policy.rulingForUnknown)
+	case actionServerError:
+		a.resolveAll(workCtx, policy.rulingForServerError)
 	case actionSingleItem:
 		a.resolveSingleItem(workCtx)
 	case actionNamedItems:
@@ -43,6 +42,14 @@ func (a *callAttempt) carryOut(workCtx context.Context) {
 
 func (a *callAttempt) resolveSent(workCtx context.Context, rule rulingFunc) {
 	a.lane.resolver.resolve(workCtx, a.sent, rule)
+}
+
+// resolveAll resolves the items of a call as a whole.
+func (a *callAttempt) resolveAll(workCtx context.Context, rule func(attemptHistory) ruling) {
+	a.batch.removeFirst(len(a.sent))
+	a.resolveSent(workCtx, func(_ int, history attemptHistory) (ruling, sink.Result) {
+		return rule(history), a.response.Result
+	})
 }
 
 // clearUnsentIntents clears the intents of items that the next call does not carry.

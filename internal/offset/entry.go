@@ -40,6 +40,11 @@ func (e *Entry) Release() {
 // IntentCommitted.
 func (e *Entry) MarkIntent() uint64 { return e.setState(stateIntent) }
 
+// MarkResendIntent is MarkIntent for a record that may have been sent before. After it, the next
+// owner cannot tell how often the record was sent. MarkIntent withdraws it, if the vendor did not
+// act on the latest call.
+func (e *Entry) MarkResendIntent() uint64 { return e.setState(stateResendIntent) }
+
 // ClearIntent withdraws the intent, because the vendor did not act on the call.
 func (e *Entry) ClearIntent() { e.setState(statePending) }
 

@@ -19,9 +19,10 @@ const MaxMetadata = 4096
 //
 //	topic ID (16 bytes), committed offset (uvarint), form (1 byte), body, CRC-32C (4 bytes)
 //
-// In form 'r', the body has a uvarint for each run (length << 2 | state); in form 'm', it is a
-// bitmap with two bits for each offset. The shorter form is used: runs for long ranges, the bitmap
-// where lanes settle their records out of order.
+// A state is 0 for pending, 1 for an intent, 2 for settled, and 3 for a resend intent. In form 'r',
+// the body has a uvarint for each run (length << 2 | state); in form 'm', it is a bitmap with two
+// bits for each offset. The shorter form is used: runs for long ranges, the bitmap where lanes
+// settle their records out of order.
 const (
 	metadataPrefix   = "sluice1:"
 	formRuns         = 'r'
@@ -154,7 +155,7 @@ func decodeRuns(body []byte, base int64) ([]run, error) {
 	for at := base; len(body) > 0; {
 		v, n := binary.Uvarint(body)
 		length, state := v>>2, entryState(v&3)
-		if n <= 0 || state > stateSettled || length == 0 || length > uint64(math.MaxInt64-at) {
+		if n <= 0 || length == 0 || length > uint64(math.MaxInt64-at) {
 			return nil, ErrDamagedMetadata
 		}
 		r := run{at, at + int64(length), state}
@@ -173,9 +174,6 @@ func decodeBitmap(body []byte, base int64) ([]run, error) {
 	var runs []run
 	for i := range int64(len(body)) * 4 {
 		state := entryState(body[i/4] >> (i % 4 * 2) & 3)
-		if state > stateSettled {
-			return nil, ErrDamagedMetadata
-		}
 		if state != statePending {
 			runs = appendRun(runs, run{base + i, base + i + 1, state})
 		}

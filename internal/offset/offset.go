@@ -9,7 +9,8 @@
 //	state      -   x   x   ?   -   x   .
 //	commit    100, metadata: 1 unsettled, 2 settled, 1 intent, 1 unsettled, 1 settled
 //
-// where - is in flight, x settled, ? a send intent, and . not read yet.
+// where - is in flight, x settled, ? a send intent, and . not read yet. An intent to send a record
+// again is a state of its own, so that the next owner does not send it as if for the second time.
 //
 // The package is pure: no Kafka client, no clock, no goroutine.
 package offset

@@ -19,9 +19,16 @@ const (
 	// PriorIntent: an earlier owner may have sent it. It must be handled as a record of unknown
 	// outcome.
 	PriorIntent
+	// PriorResendIntent: an earlier owner may have sent it more than once, and how often is not
+	// known. It must be handled as a record of unknown outcome.
+	PriorResendIntent
 	// PriorSeen: it has already arrived in this assignment. It must be skipped.
 	PriorSeen
 )
+
+// MayHaveBeenSent reports whether an earlier owner may have sent the record, with an unknown
+// outcome.
+func (s PriorState) MayHaveBeenSent() bool { return s == PriorIntent || s == PriorResendIntent }
 
 // entryState is the state of an offset, as the metadata encodes it.
 type entryState uint8
@@ -30,6 +37,7 @@ const (
 	statePending entryState = iota // not settled: in flight, released or not read yet
 	stateIntent                    // pending, and a call that carries the record may have started
 	stateSettled
+	stateResendIntent // as stateIntent, and an earlier call with the record may have reached the vendor
 )
 
 // Tracker tracks which offsets of one partition are settled during one assignment: the settled
@@ -100,9 +108,9 @@ func (t *Tracker) KnownSettled(offset int64) bool {
 	return offset < t.arrived.base || t.prior.stateAt(offset) == stateSettled
 }
 
-// Track adds a record that arrived, and returns its prior state. With PriorNone and PriorIntent, e
-// is filled and must be ended with Settle or Release; otherwise e is unchanged. Offsets must
-// ascend; an offset that does not is PriorSeen.
+// Track adds a record that arrived, and returns its prior state. With PriorSettled and PriorSeen,
+// the entry is unchanged; otherwise it is filled and must be ended with Settle or Release. Offsets
+// must ascend; an offset that does not is PriorSeen.
 func (t *Tracker) Track(entry *Entry, offset int64, epoch int32, at time.Time) PriorState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -121,8 +129,12 @@ func (t *Tracker) Track(entry *Entry, offset int64, epoch int32, at time.Time) P
 	*entry = Entry{tracker: t, offset: offset, timestamp: at.UnixMilli(), epoch: epoch, state: state, inFlight: true}
 	t.arrived.appendEntry(entry)
 	t.inFlight.addOne()
-	if state == stateIntent {
+	switch state {
+	case stateIntent:
 		return PriorIntent
+	case stateResendIntent:
+		return PriorResendIntent
+	case statePending, stateSettled:
 	}
 	return PriorNone
 }

@@ -112,6 +112,54 @@ func TestIntentIsCommittedOnceItsCommitIsConfirmed(t *testing.T) {
 	}
 }
 
+// The next owner must know whether a call that it cannot know the outcome of was the first one.
+func TestResendIntentIsAStateOfItsOwn(t *testing.T) {
+	tr := NewTracker(topicID, 0, nil)
+	e := trackOffsets(t, tr, 0, 1, 2, 3, 4)
+	for _, entry := range e[:4] {
+		entry.MarkIntent()
+		entry.MarkResendIntent()
+	}
+	e[1].MarkIntent()  // the second call did no harm
+	e[2].ClearIntent() // neither call did
+	e[3].Settle()
+	want := []PriorState{PriorResendIntent, PriorIntent, PriorNone, PriorSettled, PriorNone}
+	checkPriorStates(t, tr, want)
+	for i, entry := range trackOffsets(t, tr, sequence(5, 200)...) { // too many for runs
+		if i%2 == 0 {
+			entry.MarkResendIntent()
+			want = append(want, PriorResendIntent)
+		} else {
+			want = append(want, PriorNone)
+		}
+	}
+	checkPriorStates(t, tr, want)
+}
+
+// checkPriorStates checks what the next owner would know of the offsets from 0 on.
+func checkPriorStates(t *testing.T, tr *Tracker, want []PriorState) {
+	t.Helper()
+	commit, _ := tr.PendingCommit()
+	next := NewTracker(topicID, commit.Offset, nil)
+	if err := next.RestoreMetadata(commit.Metadata); err != nil {
+		t.Fatal(err)
+	}
+	for o, state := range want {
+		if got := next.Track(new(Entry), int64(o), 0, time.Time{}); got != state {
+			t.Errorf("offset %d: got prior state %d, want %d", o, got, state)
+		}
+	}
+}
+
+// sequence returns the offsets from begin up to, but not including, end.
+func sequence(begin, end int64) []int64 {
+	var offsets []int64
+	for o := begin; o < end; o++ {
+		offsets = append(offsets, o)
+	}
+	return offsets
+}
+
 func TestConfirmationKeepsChangesMadeDuringTheCommit(t *testing.T) {
 	tr := NewTracker(topicID, 0, nil)
 	e := trackOffsets(t, tr, 0, 1)
@@ -183,13 +231,13 @@ func TestSuccessiveOwnersLoseNoRecord(t *testing.T) {
 type ownerModel struct {
 	log       []int64 // ascending
 	settled   map[int64]bool
-	intents   map[int64]bool // as committed
+	intents   map[int64]PriorState // as committed
 	committed Commit
 	handled   map[int64]int
 }
 
 func (m *ownerModel) startLog(log []int64) {
-	*m = ownerModel{settled: map[int64]bool{}, intents: map[int64]bool{}, handled: map[int64]int{}}
+	*m = ownerModel{settled: map[int64]bool{}, intents: map[int64]PriorState{}, handled: map[int64]int{}}
 	seen := map[int64]bool{}
 	for _, o := range log {
 		seen[o] = true
@@ -233,7 +281,10 @@ func (m *ownerModel) runOwner(t *rapid.T) {
 			inFlight = m.settleRecord(t, entries, inFlight)
 		case 3:
 			if len(inFlight) > 0 {
-				entries[inFlight[0]].MarkIntent()
+				mark := []func(*Entry){
+					func(e *Entry) { e.MarkIntent() }, func(e *Entry) { e.MarkResendIntent() }, (*Entry).ClearIntent,
+				}[rapid.IntRange(0, 2).Draw(t, "intent")]
+				mark(entries[inFlight[rapid.IntRange(0, len(inFlight)-1).Draw(t, "whose")]])
 			}
 		case 4:
 			m.commitPending(t, tr)
@@ -252,8 +303,8 @@ func (m *ownerModel) trackRecord(
 		}
 		return inFlight
 	}
-	if (prior == PriorIntent) != m.intents[o] {
-		t.Fatalf("offset %d: got prior state %d, want an intent: %v", o, prior, m.intents[o])
+	if prior != m.intents[o] {
+		t.Fatalf("offset %d: got prior state %d, want %d", o, prior, m.intents[o])
 	}
 	entries[o] = e
 	return append(inFlight, o)
@@ -288,7 +339,9 @@ func (m *ownerModel) commitPending(t *rapid.T, tr *Tracker) {
 	clear(m.intents)
 	for _, r := range runs {
 		for o := r.from; o < r.to; o++ {
-			m.intents[o] = r.state == stateIntent
+			m.intents[o] = map[entryState]PriorState{
+				stateIntent: PriorIntent, stateResendIntent: PriorResendIntent,
+			}[r.state]
 		}
 	}
 }
@@ -333,6 +386,8 @@ func TestMetadataFitsWhileRemainingCapacityIsRespected(t *testing.T) {
 						e.Settle()
 					} else if i%5 == 0 {
 						e.MarkIntent()
+					} else if i%5 == 1 {
+						e.MarkResendIntent()
 					}
 				}
 				c, _ := tr.PendingCommit()

@@ -19,6 +19,7 @@ const (
 	HeaderOriginTimestamp = "sluice.origin.timestamp"
 	HeaderOperation       = "sluice.operation"
 	HeaderAttempt         = "sluice.attempt"
+	HeaderSends           = "sluice.sends"
 	HeaderFirstFailed     = "sluice.first_failed_at"
 	HeaderLastFailed      = "sluice.last_failed_at"
 	HeaderNotBefore       = "sluice.not_before"
@@ -39,6 +40,7 @@ type RetryHeaders struct {
 	Origin        sink.Origin
 	OperationName string
 	Attempt       int
+	Sends         int
 	Replays       int
 	FirstFailed   time.Time
 	NotBefore     time.Time
@@ -53,6 +55,7 @@ func ParseRetryHeaders(raw *kgo.Record) RetryHeaders {
 	headers := RetryHeaders{
 		OperationName: values[HeaderOperation],
 		Attempt:       parseCount(values[HeaderAttempt]),
+		Sends:         parseCount(values[HeaderSends]),
 		Replays:       parseCount(values[HeaderReplays]),
 		FirstFailed:   parseTime(values[HeaderFirstFailed]),
 		NotBefore:     parseTime(values[HeaderNotBefore]),

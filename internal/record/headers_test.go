@@ -27,6 +27,7 @@ func completeHeaders(changes ...string) []kgo.RecordHeader {
 		record.HeaderOriginPartition, "7", record.HeaderOriginOffset, "42",
 		record.HeaderOriginTimestamp, "2026-01-31T12:00:00.001Z",
 		record.HeaderOperation, "crmcom.purchases", record.HeaderAttempt, "3", record.HeaderReplays, "1",
+		record.HeaderSends, "2",
 		record.HeaderFirstFailed, "2026-01-31T12:00:01Z", record.HeaderNotBefore, "2026-01-31T12:00:11Z",
 		record.HeaderWriter, "w",
 	), recordHeaders(changes...)...)
@@ -38,7 +39,7 @@ func TestRetryHeadersAreParsed(t *testing.T) {
 		Origin: sink.Origin{
 			Topic: "purchases", TopicID: [16]byte{1, 2, 3}, Partition: 7, Offset: 42, Timestamp: at.Add(time.Millisecond),
 		},
-		OperationName: "crmcom.purchases", Attempt: 3, Replays: 1,
+		OperationName: "crmcom.purchases", Attempt: 3, Replays: 1, Sends: 2,
 		FirstFailed: at.Add(time.Second), NotBefore: at.Add(11 * time.Second), WriterID: "w",
 	}
 	r := &kgo.Record{Topic: "sluice.purchases.retry.10s", Headers: completeHeaders()}
@@ -77,9 +78,9 @@ func TestRecordWithoutACompleteOriginIsItsOwnOrigin(t *testing.T) {
 
 func TestInvalidHeaderCountsAsAbsent(t *testing.T) {
 	got := record.ParseRetryHeaders(&kgo.Record{Headers: completeHeaders(
-		record.HeaderAttempt, "-1", record.HeaderReplays, "99999999999999999999",
+		record.HeaderAttempt, "-1", record.HeaderSends, "-1", record.HeaderReplays, "99999999999999999999",
 		record.HeaderFirstFailed, "yesterday", record.HeaderNotBefore, "")})
-	if got.Attempt != 0 || got.Replays != 0 || !got.FirstFailed.IsZero() || !got.NotBefore.IsZero() ||
+	if got.Attempt != 0 || got.Sends != 0 || got.Replays != 0 || !got.FirstFailed.IsZero() || !got.NotBefore.IsZero() ||
 		got.Origin.Offset != 42 {
 		t.Errorf("got %+v, want zero values for the invalid headers", got)
 	}

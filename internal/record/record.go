@@ -33,9 +33,15 @@ type Record struct {
 	FirstFailed time.Time
 	// OperationName is the operation in the header of a retry record, or empty for a source record.
 	OperationName string
+	// Sends is the number of calls on which the vendor may have acted before the record was written
+	// to the retry topic that it was read from; 0 for a source record.
+	Sends int
 	// OutcomeUnknown means that an earlier owner committed a send intent for it, and its outcome is
 	// unknown.
 	OutcomeUnknown bool
+	// ResendUnknown means that an earlier owner committed the intent to send it again. It may have
+	// been sent any number of times that the operation's policy allows.
+	ResendUnknown bool
 
 	// WriterID identifies the assignment in the records that it writes to retry topics.
 	WriterID string
@@ -46,6 +52,19 @@ type Record struct {
 	Entry offset.Entry
 	// Credits get its credit back when it ends; nil if none was taken.
 	Credits *Credits
+}
+
+// NotePriorState notes what the tracker of its partition knows about the record.
+func (r *Record) NotePriorState(state offset.PriorState) {
+	r.OutcomeUnknown = state.MayHaveBeenSent()
+	r.ResendUnknown = state == offset.PriorResendIntent
+}
+
+// Intent is the send intent of one record.
+type Intent struct {
+	Record *Record
+	// Resend means that an earlier call may have brought the record to the vendor.
+	Resend bool
 }
 
 // Size returns the bytes that a record counts against credits: key, value and headers.
@@ -144,6 +163,9 @@ type Outcome struct {
 	Result sink.Result
 	// Attempt is the number of attempts made, including this one.
 	Attempt int
+	// Sends is the number of calls on which the vendor may have acted. It is 0 if the operation is
+	// repeatable.
+	Sends int
 	// Delay is the delay of the retry tier to which the record goes, with DispositionRetry.
 	Delay time.Duration
 }

@@ -40,7 +40,7 @@ var (
 	ownHeaders = nameSet(
 		record.HeaderOriginTopic, record.HeaderOriginTopicID, record.HeaderOriginPartition,
 		record.HeaderOriginOffset, record.HeaderOriginTimestamp, record.HeaderOperation,
-		record.HeaderAttempt, record.HeaderFirstFailed, record.HeaderLastFailed,
+		record.HeaderAttempt, record.HeaderSends, record.HeaderFirstFailed, record.HeaderLastFailed,
 		record.HeaderNotBefore, record.HeaderWriter, record.HeaderCause,
 		record.HeaderVendorStatus, record.HeaderVendorCode, record.HeaderVendorMessage,
 		record.HeaderVendorRequestID, record.HeaderReplays,
@@ -67,6 +67,9 @@ func (s *Settler) outgoingHeaders(outcome record.Outcome, now time.Time) []kgo.R
 	if outcome.Disposition == record.DispositionRetry {
 		notBefore := now.Add(outcome.Delay).UTC().Format(time.RFC3339Nano)
 		headers = appendHeader(headers, record.HeaderNotBefore, notBefore)
+		if outcome.Sends > 0 {
+			headers = appendHeader(headers, record.HeaderSends, strconv.Itoa(outcome.Sends))
+		}
 		return appendHeader(headers, record.HeaderWriter, outcome.Record.WriterID)
 	}
 	return s.appendConnect(headers, outcome)

@@ -34,7 +34,7 @@ func drawOutcome(t *rapid.T) record.Outcome {
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "headers") {
 		known := rapid.SampledFrom([]string{
-			record.HeaderAttempt, record.HeaderVendorCode, "sluice.tenant", connectTopic,
+			record.HeaderAttempt, record.HeaderSends, record.HeaderVendorCode, "sluice.tenant", connectTopic,
 		})
 		rec.Raw.Headers = append(rec.Raw.Headers, kgo.RecordHeader{
 			Key:   rapid.OneOf(rapid.String(), known).Draw(t, "name"),
@@ -50,8 +50,8 @@ func drawOutcome(t *rapid.T) record.Outcome {
 		Record: rec, OperationName: "crmcom.purchases",
 		Disposition: rapid.SampledFrom(dispositions).Draw(t, "disposition"),
 		Cause:       record.CauseRetryable, Stage: record.StageDeliver, Reason: longText.Draw(t, "reason"),
-		Attempt: rapid.IntRange(1, 100).Draw(t, "attempt"),
-		Delay:   time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "delay")),
+		Attempt: rapid.IntRange(1, 100).Draw(t, "attempt"), Sends: rapid.IntRange(0, 11).Draw(t, "sends"),
+		Delay: time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "delay")),
 		Result: sink.Result{
 			Status: 200, Code: longText.Draw(t, "code"), Message: longText.Draw(t, "message"),
 			RequestID: longText.Draw(t, "request id"),
@@ -70,7 +70,7 @@ func TestHeadersAreReadBackAsWritten(t *testing.T) {
 			FirstFailed: o.Record.FirstFailed,
 		}
 		if o.Disposition == record.DispositionRetry {
-			want.NotBefore, want.WriterID = now.Add(o.Delay), o.Record.WriterID
+			want.NotBefore, want.WriterID, want.Sends = now.Add(o.Delay), o.Record.WriterID, o.Sends
 		}
 		if got := record.ParseRetryHeaders(&kgo.Record{Headers: s.outgoingHeaders(o, now)}); got != want {
 			t.Fatalf("got  %+v\nwant %+v", got, want)

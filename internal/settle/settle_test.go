@@ -134,6 +134,7 @@ func TestForgedHeadersAreReplaced(t *testing.T) {
 	forged := []kgo.RecordHeader{
 		{Key: record.HeaderAttempt, Value: []byte("7")}, {Key: record.HeaderAttempt, Value: []byte("8")},
 		{Key: record.HeaderOriginOffset, Value: []byte("9")},
+		{Key: record.HeaderSends, Value: []byte("6")},
 		{Key: record.HeaderReplays}, {Key: record.HeaderNotBefore, Value: []byte{0xff}},
 		{Key: record.HeaderVendorMessage, Value: []byte("ada@example.com")},
 		{Key: record.HeaderWriter, Value: []byte("w")}, {Key: connectMessage, Value: []byte("theirs")},
@@ -147,6 +148,9 @@ func TestForgedHeadersAreReplaced(t *testing.T) {
 				if got[record.HeaderAttempt] != "1" || got[record.HeaderOriginOffset] != "0" ||
 					got[record.HeaderReplays] != "0" || got[record.HeaderVendorMessage] == "ada@example.com" {
 					t.Errorf("got headers %v, want none of the forged values", got)
+				}
+				if sends, has := got[record.HeaderSends]; has {
+					t.Errorf("header %s: got the forged %q, want none", record.HeaderSends, sends)
 				}
 				if _, has := got[record.HeaderWriter]; has == (topic == deadTopic) {
 					t.Errorf("header %s: got present %t, want it on retry records only", record.HeaderWriter, has)

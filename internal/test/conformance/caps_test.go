@@ -24,19 +24,19 @@ type outcomeLedger struct {
 	intents  int
 }
 
-func (l *outcomeLedger) LogIntent(ctx context.Context, records []*record.Record) error {
+func (l *outcomeLedger) LogIntent(ctx context.Context, intents []record.Intent) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.intents += len(records)
-	for _, r := range records {
-		r.Entry.MarkIntent()
+	l.intents += len(intents)
+	for _, intent := range intents {
+		intent.Record.Entry.MarkIntent()
 	}
 	return ctx.Err()
 }
 
-func (l *outcomeLedger) ClearIntent(records []*record.Record) {
-	for _, r := range records {
-		r.Entry.ClearIntent()
+func (l *outcomeLedger) ClearIntent(intents []record.Intent) {
+	for _, intent := range intents {
+		intent.Record.Entry.ClearIntent()
 	}
 }
 

@@ -41,6 +41,7 @@ type harness struct {
 
 	ledger         *ledger
 	tap            *produceTap
+	sends          *sendTap
 	commits        *testkit.CommitOracle
 	committed      chan struct{}            // signals a commit
 	accepted       chan struct{}            // signals an acceptance that has no response yet
@@ -75,6 +76,7 @@ func newHarness(t *testing.T, scn *scenario, pipeline *simPipeline, seed uint64)
 	h.partitions = 3 + h.rng.IntN(4)
 	h.platform = testkit.StartPlatform(t, embedded.Options{Network: h.network})
 	h.plan = h.shuffledPlan()
+	h.sends = &sendTap{harness: h, sends: map[string]int{}}
 	h.startVendors()
 	h.cfg = h.parseConfig()
 	h.client = testkit.NewClient(
@@ -137,7 +139,8 @@ func (h *harness) startVendors() {
 			notify(h.accepted)
 		},
 	})
-	testkit.ServeHTTP(h, h.network, h.pipeline.vendor+":80", h.vendors.Handler(sandbox.Vendor(h.pipeline.vendor)))
+	handler := h.vendors.Handler(sandbox.Vendor(h.pipeline.vendor))
+	testkit.ServeHTTP(h, h.network, h.pipeline.vendor+":80", h.sends.observeCalls(handler))
 }
 
 // scriptRules returns the rules that the kinds of records need, and those of the scenario.

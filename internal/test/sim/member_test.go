@@ -157,12 +157,12 @@ func (h *harness) countRunning() int {
 }
 
 func (h *harness) recordOpen(position recordPosition, state offset.PriorState) {
-	if state != offset.PriorNone && state != offset.PriorIntent {
+	if state != offset.PriorNone && !state.MayHaveBeenSent() {
 		return
 	}
 	id := h.originAt(position)
 	h.openAtCrash[id] = true
-	if state == offset.PriorIntent {
+	if state.MayHaveBeenSent() {
 		h.intentAtCrash[id] = true
 	}
 }

@@ -31,6 +31,7 @@ func (h *harness) checkRun() error {
 		o.checkRetry(r)
 	}
 	o.checkLedger()
+	o.checkSends()
 	o.checkOutcomes()
 	o.checkOrder()
 	o.checkFaults()

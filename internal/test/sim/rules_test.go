@@ -54,12 +54,14 @@ func (h *harness) operationRule(name string, rule sandbox.Rule) []sandbox.Rule {
 	return []sandbox.Rule{rule}
 }
 
+// outageRules make the vendor unavailable in ways that say that it has not acted. A 500 does not
+// say so: it leaves records of unknown outcome, unless the operation is repeatable.
 func outageRules(h *harness) []sandbox.Rule {
-	do := []sandbox.Action{
-		{Fault: sandbox.FaultStatus, Code: http.StatusServiceUnavailable},
-		{Fault: sandbox.FaultStatus, Code: http.StatusInternalServerError},
-		{Fault: sandbox.FaultStatus, Code: http.StatusNotFound},
-	}[h.rng.IntN(3)]
+	codes := []int{http.StatusServiceUnavailable, http.StatusNotFound}
+	if h.pipeline.repeatable {
+		codes = append(codes, http.StatusInternalServerError)
+	}
+	do := sandbox.Action{Fault: sandbox.FaultStatus, Code: codes[h.rng.IntN(len(codes))]}
 	return h.operationRule("outage", sandbox.Rule{When: sandbox.When{AfterCalls: 2, Until: 10 * time.Minute}, Do: do})
 }
 

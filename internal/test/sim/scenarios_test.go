@@ -79,6 +79,11 @@ var scenarios = []*scenario{
 		name: "responses_cut", records: 100, rules: cutResponses, run: runSteady, losesResponses: true,
 		allowedCauses: []record.Cause{record.CauseUnknown},
 	},
+	{
+		name: "server_errors", pipelines: []*simPipeline{&purchasesPipeline, &feedbackPipeline}, records: 100,
+		rules: serverErrors, run: runSteady, losesResponses: true, allowedCauses: []record.Cause{record.CauseUnknown},
+	},
+	crashLoop,
 	{name: "crash", records: 120, mix: refusedMix, run: runCrashes},
 	{name: "members_come_and_go", records: 150, mix: refusedMix, run: runRebalances},
 	{name: "cut_off_and_back", records: 120, mix: refusedMix, run: runCutOff, staleCommits: true},
