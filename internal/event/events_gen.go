@@ -22,8 +22,8 @@ func EventNames() []string {
 	}
 }
 
-// NewEvent returns a pointer to a new, empty event with the given full Avro name and reports whether
-// there is such an event.
+// NewEvent returns a pointer to a new, empty event with the given full Avro name, and reports
+// whether there is such an event.
 func NewEvent(fullName string) (any, bool) {
 	switch fullName {
 	case "sluice.crmcom.Achievement":

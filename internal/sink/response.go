@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// ResultClass says what a result means, for a call or for one item. The outcome table of package
-// deliver has a row for each class.
+// ResultClass classifies the result of a call or of one item. The outcome table of package deliver
+// has a row for each class.
 type ResultClass uint8
 
-// The result classes. The zero value is none of them, so that a result which was never set is not
-// taken for a delivery.
+// The result classes. The zero value is none of them, so that a result that was never set is not
+// mistaken for a delivery.
 const (
 	// Delivered: the vendor has accepted the item. For a call: the response was readable, and
 	// Response.ItemResults has the result of each item.
 	Delivered ResultClass = iota + 1
 	// Rejected: the vendor refused the item for good. For a call: it refused the whole batch, and
-	// Response.ItemErrors has the items that it blames, if any.
+	// Response.ItemErrors has the items that it names as the reason, if any.
 	Rejected
-	// Retryable: the vendor refused the item now and may accept it later, such as an event of an
-	// account that does not exist yet. Only for items.
+	// Retryable: the vendor refused the item for now and may accept it later, such as an event of
+	// an account that does not exist yet. Only for items.
 	Retryable
 	// Unknown: nobody knows whether the vendor acted. The call got 502, 504, 520, 524, 598, 599, a
 	// timeout or reset after the request was written, or a 2xx response that could not be read; or
@@ -31,8 +31,8 @@ const (
 	// Unauthorized: 401, 403, or the vendor's own code for a refused token. The vendor did nothing.
 	// Only for calls.
 	Unauthorized
-	// Misconfigured: 404, 405 or 415 of the endpoint, a redirect, a TLS or DNS failure, or a vendor
-	// code that blames the configuration. Only for calls.
+	// Misconfigured: 404, 405 or 415 from the endpoint, a redirect, a TLS or DNS failure, or a
+	// vendor code for a wrong configuration. Only for calls.
 	Misconfigured
 	// Throttled: 429. The vendor did nothing; Response.RetryAfter is the wait that it asked for, if
 	// any. Only for calls.
@@ -47,7 +47,7 @@ var classNames = [...]string{
 	"throttled", "unavailable",
 }
 
-// String returns the class as metrics and logs have it.
+// String returns the class as it appears in metrics and logs.
 func (c ResultClass) String() string {
 	if int(c) < len(classNames) {
 		return classNames[c]
@@ -69,7 +69,7 @@ type Result struct {
 	RequestID string
 }
 
-// ItemError is the result of an item that the response to a rejected batch blames.
+// ItemError is the result of an item that the response to a rejected batch names as the reason.
 type ItemError struct {
 	// Index is the item's position in the call, from 0.
 	Index int
@@ -78,38 +78,37 @@ type ItemError struct {
 
 // Response is what came back for one call.
 type Response struct {
-	// Result is that of the call as a whole.
+	// Result is the result of the call as a whole.
 	Result
 	// ItemResults has exactly one result per item, in the order sent, if the class is Delivered; it
 	// is nil otherwise. Each is Delivered, Rejected, Retryable or Unknown.
 	ItemResults []Result
-	// ItemErrors has the items that the response blames, if the class is Rejected. It is empty if
-	// the response blames none of them. Indices are in range and distinct.
+	// ItemErrors has the items that the response names as the reason, if the class is Rejected. It
+	// is empty if the response names none. Indices are in range and distinct.
 	ItemErrors []ItemError
-	// RetryAfter is the wait that the vendor asked for (RFC 9110, section 10.2.3), or 0. It has no
-	// upper bound here.
+	// RetryAfter is the wait that the vendor asked for (RFC 9110, section 10.2.3), or 0. The caller
+	// must bound it.
 	RetryAfter time.Duration
-	// MayHaveActed says, if the class is Unavailable, that the vendor received the whole request
-	// (5xx other than 503), so that sending an item again may repeat it.
+	// MayHaveActed means, if the class is Unavailable, that the vendor received the whole request
+	// (5xx other than 503), so that sending an item again may duplicate it.
 	MayHaveActed bool
-	// TokenVersion names the access token that the call carried, for TokenRefresher.RefreshToken; 0
-	// means none.
+	// TokenVersion identifies the access token of the call, for TokenRefresher.RefreshToken; 0
+	// means that there was none.
 	TokenVersion uint64
-	// Err is the cause for a log line, without token, payload or personal data. It is nil if the
-	// result says everything.
+	// Err is an error for the log, without token, payload or personal data. It is nil if the other
+	// fields are sufficient.
 	Err error
 }
 
-// Violation is one rule that a field of a record breaks. It never holds the field's value.
+// Violation is one rule that a field of a record breaks. It never contains the field's value.
 type Violation struct {
-	// Path is the field, such as "products[2].net_amount".
+	// Path is the path of the field, such as "products[2].net_amount".
 	Path string
-	// Rule says what is allowed, such as "is mandatory" or "exactly one of a, b is allowed".
+	// Rule describes what is allowed, such as "is mandatory" or "exactly one of a, b is allowed".
 	Rule string
 }
 
-// ValidationError reports a record that the vendor would refuse for its shape, with every
-// violation.
+// ValidationError reports every rule of the vendor that a record breaks.
 type ValidationError struct{ Violations []Violation }
 
 // Error lists the violations as "path: rule; path: rule".
@@ -126,11 +125,11 @@ func (e *ValidationError) Error() string {
 type DependencyError struct {
 	// Action is what was being done, in gerund form, such as "fetching the column catalogue".
 	Action string
-	// Response is what came back. Its class decides how to wait.
+	// Response is what came back. Its class determines how the caller waits.
 	Response Response
 }
 
-// Error returns the action, the class and the cause.
+// Error returns the action, the class, the HTTP status if there is one, and the underlying error.
 func (e *DependencyError) Error() string {
 	text := e.Action + ": " + e.Response.Class.String()
 	if e.Response.Status != 0 {
@@ -142,5 +141,5 @@ func (e *DependencyError) Error() string {
 	return text
 }
 
-// Unwrap returns the cause.
+// Unwrap returns the underlying error.
 func (e *DependencyError) Unwrap() error { return e.Response.Err }

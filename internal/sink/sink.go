@@ -1,29 +1,29 @@
-// Package sink is the contract between the delivery of records and the vendors: what an operation
-// is, what one call may carry, and what came back for it.
+// Package sink defines the contract between package deliver and the vendors: what an operation is,
+// what one call may contain, and what came back for it.
 //
 // # Writing a vendor
 //
 // A vendor is one package below this one. It encodes events, sends calls and classifies responses,
 // and nothing else: it never retries, waits, counts or logs, and it starts no goroutine. Package
-// deliver does all of that, and decides in its outcome table what becomes of the records.
+// deliver does all of that, and its outcome table decides the disposition of the records.
 //
-// The package has a Config for the account's section of the configuration file, with a Check
-// method, and three functions: Default returns the Config with its defaults, Specs the operations,
-// and New the operations of one account. A line in package pipeline registers them. What the
-// vendors share is written once:
+// The package has a type Config, with a Check method, for the account's section of the
+// configuration file, and three functions: Default returns the default Config, Specs the specs of
+// the operations, and New the operations of one account. One line in package pipeline registers
+// them. Shared packages do what all vendors need:
 //
-//   - package config checks values by the tags of Config (config.CheckTags), keeps secrets
-//     (config.Secret) and makes New's error (config.CheckSettings);
+//   - package config checks values against the tags of Config (config.CheckTags), protects secrets
+//     (config.Secret) and returns New's error (config.CheckSettings);
 //   - package jsonwriter encodes events and collects the rules that they break;
-//   - package vendorhttp makes calls, classifies what transport and HTTP status decide, and keeps
-//     the account's access token.
+//   - package vendorhttp makes calls, classifies responses by transport error and HTTP status, and
+//     manages the account's access token.
 //
 // The rules that matter most:
 //
-//   - When in doubt, a result is Unknown. Delivered is only what the vendor has accepted beyond
-//     doubt, and Rejected only what it will refuse again.
-//   - No message, error or log field may hold a token, a payload or personal data. Texts from a
-//     vendor pass through vendorhttp.Redact.
+//   - When in doubt, a result is Unknown. A result is Delivered only if the vendor has accepted the
+//     item beyond doubt, and Rejected only if the vendor would refuse the item again.
+//   - No message, error or log field may contain a token, a payload or personal data. Text from a
+//     vendor must pass through vendorhttp.Redact.
 //   - Package conformance runs every registered operation against a fake vendor. A new vendor must
 //     pass it.
 package sink
@@ -39,34 +39,34 @@ type Operation interface {
 	// Spec returns the operation's fixed properties.
 	Spec() OperationSpec
 
-	// Encode makes the item of an event, which is a pointer to the type generated for Spec().Event.
-	// An event that the vendor would refuse for its shape gives a *ValidationError with every
-	// violation. If something that encoding needs is not available, such as a column catalogue, the
-	// error is a *DependencyError: no record is at fault and the caller waits. Any other error is
-	// that of ctx.
+	// Encode returns the item for an event, which is a pointer to the type generated for
+	// Spec().Event. If the event breaks the vendor's rules, the error is a *ValidationError with
+	// every violation. If something that encoding needs is not available, such as a column
+	// catalogue, the error is a *DependencyError: no record is at fault, and the caller waits. Any
+	// other error wraps ctx.Err().
 	Encode(ctx context.Context, event any, origin Origin) (Item, error)
 
-	// EnvelopeSize returns an upper bound of the bytes that a call with this envelope key has
-	// besides the bodies of its items and the commas between them.
+	// EnvelopeSize returns an upper bound for the size in bytes of a call with this envelope key,
+	// without the bodies of its items and the commas between them.
 	EnvelopeSize(envelopeKey string) int
 
 	// Send makes one call with 1 to MaxItems items of one envelope key. It makes exactly one
-	// attempt and blocks until the response is read or ctx ends. If ctx ends before the request was
-	// written, the class is Unavailable, afterwards it is Unknown; Err then wraps ctx.Err().
+	// attempt and blocks until the response has been read or ctx ends. If ctx ends, the class is
+	// Unavailable before the request was written and Unknown afterwards, and Err wraps ctx.Err().
 	Send(ctx context.Context, items []Item) Response
 }
 
 // TokenRefresher is an Operation whose calls carry an access token.
 type TokenRefresher interface {
-	// RefreshToken replaces the token of the version used, which the vendor has refused. It makes
-	// at most one login at a time for the account, and none if the token has been replaced already.
-	// The error is a *DependencyError whose class says whether the login was refused (Unauthorized)
-	// or could not be tried.
+	// RefreshToken replaces the token with the version used, which the vendor has refused. It makes
+	// at most one login at a time for the account, and none if the token has already been replaced.
+	// The error is a *DependencyError. Its class is Unauthorized if the login was refused, and
+	// otherwise depends on why the login could not be completed.
 	RefreshToken(ctx context.Context, used uint64) error
 }
 
-// Prober is an Operation whose vendor offers a harmless call. It is made before a half-open breaker
-// lets an item through.
+// Prober is an Operation whose vendor offers a harmless call, which is made before a half-open
+// breaker lets an item through.
 type Prober interface {
 	// Probe makes the harmless call. The class Delivered means that the vendor is available again.
 	Probe(ctx context.Context) Response
@@ -74,30 +74,30 @@ type Prober interface {
 
 // OperationSpec holds the properties of an operation that do not depend on the account.
 type OperationSpec struct {
-	// Name is the operation within its vendor, such as "purchases". The operation name is the
-	// account and this: "crmcom.purchases".
+	// Name identifies the operation within its vendor, such as "purchases". The operation name
+	// prefixes it with the account: "crmcom.purchases".
 	Name string
 	// Event is the full Avro name of the operation's event, such as "sluice.crmcom.Purchase".
 	Event string
 	// MaxItems is the most items that the vendor takes in one call.
 	MaxItems int
-	// DefaultItems is the most items of a call unless configured otherwise; 0 means MaxItems.
+	// DefaultItems is the default limit for the items of a call; 0 means MaxItems.
 	DefaultItems int
-	// Repeatable says that sending an item twice does no harm (an upsert).
+	// Repeatable means that sending an item twice does no harm (an upsert).
 	Repeatable bool
-	// UnknownPolicy is the default for unknown outcomes, with MaxResends for UnknownRetry.
-	// Repeatable operations do not use it: their items are sent again.
+	// UnknownPolicy is the default policy for unknown outcomes. Repeatable operations do not use
+	// it, because their items are always sent again.
 	UnknownPolicy UnknownPolicy
-	// MaxResends is how often an item is sent again after an unknown outcome.
+	// MaxResends is how often UnknownRetry sends an item again after an unknown outcome.
 	MaxResends int
 	// DefaultPipeline names the pipeline that delivers the operation's event if the configuration
-	// lists no pipelines. Operations with the same name share that pipeline; empty means none.
+	// lists no pipelines. Operations with the same DefaultPipeline share it; empty means none.
 	DefaultPipeline string
 	// KeepOrder makes the default pipeline deliver the records of one Kafka key in order.
 	KeepOrder bool
 }
 
-// UnknownPolicy says what happens to an item after an unknown outcome.
+// UnknownPolicy determines what happens to an item after an unknown outcome.
 type UnknownPolicy string
 
 // The policies for unknown outcomes.
@@ -109,18 +109,18 @@ const (
 // Item is one record in the form that the vendor takes. It is encoded once, whatever the number of
 // attempts.
 type Item struct {
-	// ID is what the vendor's response calls this item, unique within a call. It is empty if the
-	// vendor's responses repeat nothing of ours.
+	// ID identifies the item in the vendor's response and is unique within a call. It is empty if
+	// the vendor's responses do not identify items.
 	ID string
-	// Body is the item's JSON, exactly as it is in the call's array. For operations of one item a
-	// call it is the whole body.
+	// Body is the item's JSON, exactly as it appears in the call's array. For operations with one
+	// item per call it is the whole body.
 	Body []byte
 	// EnvelopeKey names the envelope that the item needs, such as its currency. Items with
 	// different envelope keys never share a call.
 	EnvelopeKey string
-	// EntityKey names what the item writes, such as Propel's source and sourceId. Two items of one
-	// entity never share a call, and keep their order if their order keys are equal or both empty.
-	// It is empty if the operation's items never write the same thing.
+	// EntityKey identifies the entity that the item writes, such as Propel's source and sourceId.
+	// Two items of one entity never share a call, and keep their order if their order keys are
+	// equal or both empty. It is empty if no two items of the operation write the same entity.
 	EntityKey string
 }
 
@@ -133,8 +133,8 @@ type Origin struct {
 	Timestamp time.Time
 }
 
-// ID returns the origin as one word, "<topic>-<partition>-<offset>". It is the same at each
-// attempt, so that an operator finds what a vendor has booked twice.
+// ID returns the origin as one word, "<topic>-<partition>-<offset>". It is the same for every
+// attempt, so that an operator can find events that a vendor has recorded twice.
 func (o Origin) ID() string {
 	b := make([]byte, 0, len(o.Topic)+24)
 	b = append(append(b, o.Topic...), '-')

@@ -55,8 +55,8 @@ func (w *sourceWriter) writeEventNames(m *model) {
 		w.printLine("%q,", name)
 	}
 	w.printLine("}\n}\n")
-	w.printLine("// NewEvent returns a pointer to a new, empty event with the given full Avro name and reports whether")
-	w.printLine("// there is such an event.")
+	w.printLine("// NewEvent returns a pointer to a new, empty event with the given full Avro name, and reports")
+	w.printLine("// whether there is such an event.")
 	w.printLine("func NewEvent(fullName string) (any, bool) {\nswitch fullName {")
 	for _, name := range m.events {
 		w.printLine("case %q:\nreturn new(%s), true", name, name[strings.LastIndexByte(name, '.')+1:])

@@ -8,7 +8,7 @@ const hexDigits = "0123456789abcdef"
 // without HTML escaping: invalid UTF-8 becomes U+FFFD, and U+2028 and U+2029 are escaped.
 func AppendString(buf []byte, text string) []byte {
 	buf = append(buf, '"')
-	start := 0 // of the text that is not appended yet
+	start := 0 // of the text that has not been appended yet
 	for i := 0; i < len(text); {
 		if c := text[i]; c < utf8.RuneSelf {
 			if c >= ' ' && c != '"' && c != '\\' {

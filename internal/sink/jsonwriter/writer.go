@@ -1,9 +1,9 @@
 // Package jsonwriter encodes events as the JSON of a vendor's API and validates them in the same
 // pass.
 //
-// An encoder names each member once, in the order of the vendor's page, and the Writer does the
-// rest: commas, exact numbers, strings as encoding/json writes them, and the path of every rule
-// that is broken. An absent optional member leaves no trace in the JSON.
+// An encoder names each member once, in the order of the vendor's documentation, and the Writer
+// does the rest: commas, exact numbers, strings as encoding/json writes them, and the path of every
+// violation. An absent optional member is omitted from the JSON.
 //
 //	w := jsonwriter.New(512)
 //	w.BeginObject("")
@@ -19,7 +19,7 @@
 //	}
 //	return sink.Item{Body: w.Bytes()}, nil
 //
-// What only one vendor needs is written with Key and Value in that vendor's package.
+// A vendor's package writes what only that vendor needs with Key and Value.
 package jsonwriter
 
 import (
@@ -34,9 +34,9 @@ import (
 	"sluice/internal/sink"
 )
 
-// Writer appends one JSON value and collects violations. After a violation it writes on, so that
-// one pass finds all of them; its bytes are then of no use. The zero Writer is ready to use. A
-// Writer does not check that the calls make well-formed JSON.
+// Writer writes one JSON value and collects violations. It continues after a violation, so that one
+// pass finds all of them, but its bytes must then be discarded. The zero Writer is ready to use. A
+// Writer does not check that the sequence of calls produces well-formed JSON.
 type Writer struct {
 	buf        []byte
 	path       []segment
@@ -45,20 +45,20 @@ type Writer struct {
 
 // segment is one step of the path to the object that is being written.
 type segment struct {
-	field string // empty: the object adds nothing to the path
-	index int    // below 0: the object is not an element of an array
+	field string // empty if the object adds nothing to the path
+	index int    // negative if the object is not an element of an array
 }
 
-// New returns a Writer with room for so many bytes.
+// New returns a Writer with an initial capacity in bytes.
 func New(capacity int) *Writer { return &Writer{buf: make([]byte, 0, capacity)} }
 
-// Reset discards what was written and found, and keeps the memory for reuse.
+// Reset discards what was written and all violations, and keeps the buffer for reuse.
 func (w *Writer) Reset() {
 	w.buf, w.path, w.violations = w.buf[:0], w.path[:0], nil
 }
 
-// Bytes returns what was written. It shares the Writer's memory: a Writer that is reset needs a
-// copy.
+// Bytes returns what was written. The slice shares the Writer's memory and is valid only until
+// Reset.
 func (w *Writer) Bytes() []byte { return w.buf }
 
 // Err returns a *sink.ValidationError with the violations in the order found, or nil.
@@ -69,16 +69,16 @@ func (w *Writer) Err() error {
 	return &sink.ValidationError{Violations: w.violations}
 }
 
-// Violations returns what was found, in that order.
+// Violations returns the violations in the order found.
 func (w *Writer) Violations() []sink.Violation { return w.violations }
 
-// AddViolations records violations that were found elsewhere. Their paths are kept.
+// AddViolations adds violations that were found elsewhere, with their paths unchanged.
 func (w *Writer) AddViolations(found ...sink.Violation) {
 	w.violations = append(w.violations, found...)
 }
 
-// AddViolation records that a field of the object that is being written breaks a rule. The rule
-// says what is allowed and never repeats the value.
+// AddViolation records that a field of the object being written breaks a rule. The rule describes
+// what is allowed and must not repeat the value.
 func (w *Writer) AddViolation(field, rule string) {
 	var path strings.Builder
 	for _, s := range w.path {
@@ -95,25 +95,25 @@ func (w *Writer) AddViolation(field, rule string) {
 	w.violations = append(w.violations, sink.Violation{Path: path.String(), Rule: rule})
 }
 
-// BeginObject begins an object as the value of the last Key or as the whole value. Violations
-// inside have field in their path; it is empty for an object that the event does not have.
+// BeginObject begins an object as the value of the last Key or as the whole value. The paths of
+// violations in it include field, which is empty for an object that does not exist in the event.
 func (w *Writer) BeginObject(field string) { w.beginObject(segment{field, -1}) }
 
-// EndObject ends the object begun last.
+// EndObject ends the innermost object.
 func (w *Writer) EndObject() {
 	w.path = w.path[:len(w.path)-1]
 	w.buf = append(w.buf, '}')
 }
 
-// BeginArray begins a member that is an array, such as the items of a call, and leaves it open.
-// Objects writes a whole array of objects, and Value any other.
+// BeginArray begins a member that is an array, such as the items of a call, and does not end it.
+// Objects writes a complete array of objects, and Value any other array.
 func (w *Writer) BeginArray(name string) {
 	w.Key(name)
 	w.buf = append(w.buf, '[')
 }
 
-// Objects writes a member that is an array of one object per item, whose members the function
-// writes.
+// Objects writes a member that is an array with one object per item. The function members writes
+// the members of each object.
 func Objects[T any](writer *Writer, name string, items []T, members func(item *T)) {
 	writer.BeginArray(name)
 	for i := range items {
@@ -124,14 +124,14 @@ func Objects[T any](writer *Writer, name string, items []T, members func(item *T
 	writer.buf = append(writer.buf, ']')
 }
 
-// OptionalObjects is Objects for an array that may be absent, which is nil.
+// OptionalObjects is Objects for an array that is absent if items is nil.
 func OptionalObjects[T any](writer *Writer, name string, items []T, members func(item *T)) {
 	if items != nil {
 		Objects(writer, name, items, members)
 	}
 }
 
-// Key begins a member: its value must be next. The name is written as it is, without escaping.
+// Key begins a member, whose value must be written next. The name is not escaped.
 func (w *Writer) Key(name string) {
 	w.buf = appendSeparator(w.buf)
 	w.buf = append(w.buf, '"')
@@ -145,7 +145,8 @@ func (w *Writer) Value(name string, appendTo func([]byte) []byte) {
 	w.buf = appendTo(w.buf)
 }
 
-// Text writes a string. Avro promises valid UTF-8, and its libraries do not check it.
+// Text writes a string. It reports invalid UTF-8 as a violation: Avro forbids it, but Avro
+// libraries do not check that.
 func (w *Writer) Text(name, text string) {
 	if !utf8.ValidString(text) {
 		w.AddViolation(name, "must be valid UTF-8")
@@ -195,7 +196,7 @@ func (w *Writer) Bool(name string, value bool) {
 	w.buf = strconv.AppendBool(w.buf, value)
 }
 
-// OptionalBool writes a truth value that may be absent.
+// OptionalBool writes true or false unless value is nil.
 func (w *Writer) OptionalBool(name string, value *bool) {
 	if value != nil {
 		w.Bool(name, *value)
@@ -238,8 +239,9 @@ func (w *Writer) Decimal(name string, value event.Decimal) {
 	w.buf = value.AppendJSON(w.buf)
 }
 
-// Time writes an instant, in the zone of its location, by a layout of package time without
-// characters that JSON escapes. The layouts of the vendors hold years of four digits only.
+// Time writes an instant in its location, formatted by a layout of package time, which must not
+// contain characters that JSON escapes. The year must be within 1 to 9999, because the vendors'
+// formats have four digits for it.
 func (w *Writer) Time(name string, instant time.Time, layout string) {
 	if year := instant.Year(); year < 1 || year > 9999 {
 		w.AddViolation(name, "must be in the years 1 to 9999")

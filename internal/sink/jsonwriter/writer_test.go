@@ -59,7 +59,7 @@ func TestEveryViolationHasThePathOfItsField(t *testing.T) {
 	w.BeginObject("")
 	w.RequiredText("name", "")
 	w.Key("customer")
-	w.BeginObject("") // an object of the vendor's that the event does not have
+	w.BeginObject("") // an object that only the vendor's JSON has
 	w.Text("email", "\xff")
 	w.EndObject()
 	w.Key("unit")
@@ -104,7 +104,7 @@ func TestResetWriterStartsOver(t *testing.T) {
 	w.Int("b", 1)
 	w.EndObject()
 	if got := string(w.Bytes()); got != `{"b":1}` || w.Err() != nil {
-		t.Errorf("got %s, error %v, want no trace of what was written before", got, w.Err())
+		t.Errorf("got %s, error %v, want nothing of what was written before", got, w.Err())
 	}
 	if before.Error() != "outer.a: is mandatory" {
 		t.Errorf("got %v, want the error from before the reset unchanged", before)

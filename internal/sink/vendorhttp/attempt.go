@@ -9,20 +9,20 @@ import (
 	"sync"
 )
 
-// attempt records how far one request got. Goroutines of the transport may outlive the call, so all
-// its fields are guarded by mu.
+// attempt records how far one request got. Goroutines of the transport may outlive the call, so mu
+// guards all fields.
 //
-// The trace alone does not say whether a request was written: net/http calls WroteRequest before it
-// flushes, and on another goroutine than the one that returns the error, so a request may be on the
-// wire before it is traced. The body says it without a race. A request with a Content-Length is
-// incomplete until the last byte of its body was handed to the transport, and after seal no byte is
-// handed out.
+// The trace alone does not show whether a request was written: net/http calls WroteRequest before
+// it flushes, and on a goroutine other than the one that returns the error, so a request may be on
+// the wire before it is traced. The body shows it without a race. A request with a Content-Length
+// is incomplete until the transport has read the last byte of its body, and after seal the
+// transport can read none.
 type attempt struct {
 	mu           sync.Mutex
-	bodyHanded   bool  // the last byte of the body was handed to the transport
-	sealed       bool  // nothing more is handed out
+	bodyHanded   bool  // the transport has read the last byte of the body
+	sealed       bool  // the transport can read no more of the body
 	wroteRequest bool  // the last WroteRequest had no error
-	writeFailed  bool  // the last WroteRequest had an error: something is missing on the wire
+	writeFailed  bool  // the last WroteRequest had an error: the request is incomplete on the wire
 	connected    bool  // the attempt got a connection
 	tlsErr       error // the error of the last TLS handshake
 }
@@ -32,8 +32,8 @@ func (a *attempt) clientTrace() *httptrace.ClientTrace {
 		GotConn: func(httptrace.GotConnInfo) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
-			// net/http starts over on another connection only if nothing was written, the server
-			// said that it did nothing, or the method is safe.
+			// net/http repeats a request on another connection only if nothing was written, the
+			// server reported that it did not process it, or the method is safe.
 			a.connected, a.wroteRequest, a.writeFailed = true, false, false
 		},
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
@@ -49,7 +49,7 @@ func (a *attempt) clientTrace() *httptrace.ClientTrace {
 	}
 }
 
-// watchBody puts the attempt between the request's body and the transport.
+// watchBody wraps the request's body so that the attempt sees what the transport reads.
 func (a *attempt) watchBody(req *http.Request) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return
@@ -71,7 +71,7 @@ func (a *attempt) watchBody(req *http.Request) {
 	}
 }
 
-// seal ends the attempt, so that nothing more is handed to the transport. It reports whether the
+// seal ends the attempt, so that the transport can read no more of the body. It reports whether the
 // whole request may have been written.
 func (a *attempt) seal(hasBody bool) (mayBeWritten bool) {
 	a.mu.Lock()
@@ -95,7 +95,7 @@ func (a *attempt) handshakeError() error {
 
 var errSealed = errors.New("reading the body of a call that has ended")
 
-// watchedBody is a request's body whose reads the attempt sees.
+// watchedBody is a request's body that records its reads in the attempt.
 type watchedBody struct {
 	io.ReadCloser
 	attempt   *attempt

@@ -12,8 +12,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// large is more bytes than the socket buffers of both sides hold: such a request cannot have been
-// written unless it was read.
+// large exceeds the socket buffers of both sides, so that such a request cannot have been written
+// unless it was read.
 const large = 32 << 20
 
 func TestRefusedConnectionsAreUnavailable(t *testing.T) {
@@ -127,7 +127,7 @@ func (c cancelAfterHeaders) RoundTrip(req *http.Request) (*http.Response, error)
 func TestEndedContextSendsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	srv := serveHTTP(t, func(http.ResponseWriter, *http.Request) { t.Error("a request came") })
+	srv := serveHTTP(t, func(http.ResponseWriter, *http.Request) { t.Error("got a request, want none") })
 	exchange, response := postSecrets(t, ctx, newClient(t, Options{}), srv.URL, 10)
 	if exchange.RequestWritten || response.Class != sink.Unavailable || !errors.Is(response.Err, context.Canceled) {
 		t.Errorf("got written %v, class %v, error %v; want false, unavailable, canceled",
@@ -135,8 +135,8 @@ func TestEndedContextSendsNothing(t *testing.T) {
 	}
 }
 
-// net/http sends a POST again if the connection that it reused turns out to be closed and nothing
-// was written. The second attempt then counts, not the first.
+// net/http sends a POST again if the connection that it reused turns out to be closed before
+// anything was written. Then the second attempt counts, not the first.
 func TestBodyOfAnEarlierConnectionDoesNotCountAsWritten(t *testing.T) {
 	a := &attempt{}
 	req, _ := http.NewRequest(http.MethodPost, "http://vendor.example", nil)

@@ -6,12 +6,12 @@ import (
 	"sluice/internal/sink"
 )
 
-// Body returns the body of a request made of prefix, the items' bodies with commas between them,
-// and suffix. It copies none of them:
+// Body returns the body of a request, which consists of prefix, the items' bodies separated by
+// commas, and suffix. It copies none of them:
 //
 //	req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(prefix, items, suffix)
 //
-// length is in bytes. The pieces must not change until the call has ended.
+// length is in bytes. The pieces must not be modified until the call has ended.
 func Body(prefix []byte, items []sink.Item, suffix []byte) (
 	body io.ReadCloser, length int64, getBody func() (io.ReadCloser, error),
 ) {
@@ -25,7 +25,7 @@ func Body(prefix []byte, items []sink.Item, suffix []byte) (
 
 var comma = []byte{','}
 
-// bodyReader reads the rest of the current piece, then the items from next on, then suffix.
+// bodyReader reads the rest of the current piece, then the items from index next on, then suffix.
 type bodyReader struct {
 	rest     []byte
 	items    []sink.Item
@@ -52,7 +52,7 @@ func (r *bodyReader) Read(buf []byte) (int, error) {
 	return n, nil
 }
 
-// nextPiece makes the next piece the current one. It returns false if there is none.
+// nextPiece makes the next piece the current one and reports whether there was one.
 func (r *bodyReader) nextPiece() bool {
 	switch {
 	case r.next < len(r.items) && r.commaDue:

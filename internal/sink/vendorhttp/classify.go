@@ -9,12 +9,12 @@ import (
 	"sluice/internal/sink"
 )
 
-// ClassifyExchange returns the response as far as transport and HTTP status decide it. The class
-// Delivered means a 2xx status with a body that was read. The caller decides whether the body says
-// what it should, and fills in the vendor's code, message, request ID and item results.
+// ClassifyExchange classifies an exchange by its transport error and HTTP status alone. The class
+// Delivered means a 2xx status with a body that was read. The caller interprets the body, and fills
+// in the vendor's code, message, request ID and item results.
 //
-// A 2xx status without a readable body is Unknown; a refusal without one is still that refusal.
-// Statuses that are not final in HTTP, 1xx and those from 600, are Unknown.
+// A 2xx status without a readable body is Unknown; the class of any other status does not depend on
+// the body. Statuses outside 200 to 599 are Unknown.
 func ClassifyExchange(exchange Exchange) sink.Response {
 	response := sink.Response{Result: sink.Result{Status: exchange.Status}, Err: exchange.Err}
 	if exchange.Status == 0 {
@@ -33,8 +33,8 @@ func ClassifyExchange(exchange Exchange) sink.Response {
 	return response
 }
 
-// Statuses of proxies that no RFC defines. As with 502 and 504, the proxy forwarded the request, or
-// may have, and does not know what the vendor made of it.
+// Statuses of proxies that no RFC defines. As with 502 and 504, the proxy may have forwarded the
+// request and does not know whether the vendor acted on it.
 const (
 	statusOriginError    = 520 // Cloudflare: the origin reset the connection or sent no HTTP
 	statusOriginTimeout  = 524 // Cloudflare: the origin sent no response in time
@@ -48,8 +48,7 @@ func classifyStatus(status int) sink.ResultClass {
 		return sink.Unauthorized
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType:
 		return sink.Misconfigured
-	// These come from a proxy, the wrong host or the wrong protocol: none of them has seen the
-	// data.
+	// These mean a proxy, the wrong host or the wrong protocol: the vendor has not seen the data.
 	case http.StatusProxyAuthRequired, http.StatusMisdirectedRequest, http.StatusUpgradeRequired:
 		return sink.Misconfigured
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusServiceUnavailable:
@@ -79,8 +78,8 @@ func classifyStatusRange(status int) sink.ResultClass {
 	return sink.Unknown
 }
 
-// classifyError classifies an exchange without a response. A name lookup that timed out or that the
-// context ended does not mean that the name is wrong.
+// classifyError classifies an exchange without a response. A host name is not wrong just because
+// its lookup timed out or was canceled.
 func classifyError(exchange Exchange) sink.ResultClass {
 	var dnsErr *net.DNSError
 	switch {

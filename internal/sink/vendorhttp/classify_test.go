@@ -10,8 +10,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// expectedClass has its own table, in another order than the code, with each status in exactly one
-// row.
+// expectedClass has an independent table, in a different order than the code, with each status in
+// exactly one row.
 func expectedClass(status int) sink.ResultClass {
 	statuses := map[sink.ResultClass][]int{
 		sink.Unauthorized:  {401, 403},
@@ -103,6 +103,6 @@ func TestErrorDecidesIfThereIsNoResponse(t *testing.T) {
 
 func TestAlertFromThePeerIsTLSFailure(t *testing.T) {
 	if !isTLSFailure(&net.OpError{Op: "remote error", Err: errors.New("certificate required")}, nil) {
-		t.Error("got an alert of the peer not taken for a TLS failure")
+		t.Error("got false for an alert from the peer, want a TLS failure")
 	}
 }

@@ -1,5 +1,5 @@
-// Package vendorhttp is the HTTP part of the vendor kit: one bounded attempt of a call, the result
-// class that transport and HTTP status imply, and one access token per account.
+// Package vendorhttp is the HTTP layer that the vendors share: one bounded attempt of a call, its
+// classification by transport error and HTTP status, and one access token per account.
 //
 // A vendor's Send is usually this:
 //
@@ -13,13 +13,13 @@
 //		})
 //	}
 //
-// and its RefreshToken calls TokenSource.Refresh. Vendors with OAuth 2.0 client credentials take
-// their tokens from ClientCredentials. Others write a FetchToken, whose error LoginError makes from
-// the classified response of the login. A call that carries no items and changes nothing (a
-// catalogue, a probe) passes its response through DependencyResponse.
+// and its RefreshToken calls TokenSource.Refresh. Vendors with OAuth 2.0 client credentials fetch
+// their tokens with ClientCredentials. Others implement a FetchToken, which returns the LoginError
+// of the login's classified response. A call that carries no items and changes nothing, such as a
+// catalogue request or a probe, passes its response through DependencyResponse.
 //
-// The package retries nothing, logs nothing and holds no goroutine. Its errors carry no token, no
-// query and no body.
+// The package retries nothing, logs nothing and starts no goroutine. Its errors contain no token,
+// query or body.
 package vendorhttp
 
 import (
@@ -34,13 +34,13 @@ import (
 	"time"
 )
 
-// Options say how an account's vendor is reached. The zero value is a direct connection that trusts
-// the system's certificate authorities.
+// Options configure the client of an account. The zero value connects directly and trusts the
+// system's certificate authorities.
 type Options struct {
 	// Transport replaces the transport that the other fields describe; nil means none.
 	Transport http.RoundTripper
-	// Concurrency is the number of calls in flight at a time. As many idle connections are kept.
-	// Values below 1 count as 1.
+	// Concurrency is the maximum number of calls in flight, and the number of idle connections that
+	// are kept. Values below 1 count as 1.
 	Concurrency int
 	// Proxy chooses the proxy of a request, such as http.ProxyFromEnvironment; nil means no proxy,
 	// whatever the environment says.
@@ -48,19 +48,19 @@ type Options struct {
 	// CAFile is a PEM file of certificate authorities to trust besides the system's; empty means
 	// none.
 	CAFile string
-	// InsecureSkipVerify accepts any certificate. Anyone on the way can then read and change what
-	// is sent.
+	// InsecureSkipVerify accepts any certificate. Anyone on the network path can then read and
+	// change what is sent.
 	InsecureSkipVerify bool
 }
 
 // idleTimeout is below the keep-alive timeouts of common servers (Apache 5 s, Tomcat 20 s, nginx 75
-// s). A request that meets a connection which the vendor has just closed has an unknown outcome,
-// and that is expensive. A new connection after a pause is cheap.
+// s). A request on a connection that the vendor has just closed has an unknown outcome, which is
+// expensive; a new connection is cheap.
 const idleTimeout = 4 * time.Second
 
-// NewClient returns the client of one account. It follows no redirect: a POST would come back as a
-// GET, and the token would go to whatever host the vendor names. The context of a call is the only
-// limit on its duration. The error is about CAFile.
+// NewClient returns the client of one account. The client follows no redirect, because a POST would
+// become a GET and the token would go to whatever host the vendor names. The context of a call is
+// the only limit on its duration. NewClient returns an error only if CAFile cannot be used.
 func NewClient(options Options) (*http.Client, error) {
 	transport := options.Transport
 	if transport == nil {
@@ -92,7 +92,8 @@ func newTransport(options Options) (*http.Transport, error) {
 			InsecureSkipVerify: options.InsecureSkipVerify,
 		},
 		ForceAttemptHTTP2: true,
-		// Pings find a peer that is gone. Without them each call on its connection would time out.
+		// Pings detect an unreachable peer. Without them, each call on its connection would time
+		// out.
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 		MaxIdleConns:           idle,
 		MaxIdleConnsPerHost:    idle,
@@ -101,8 +102,8 @@ func newTransport(options Options) (*http.Transport, error) {
 	}, nil
 }
 
-// loadRoots returns the system's certificate authorities and those of file, or nil, which means the
-// system's, if there is no file.
+// loadRoots returns the system's certificate authorities and those in file. If file is empty, it
+// returns nil, which means those of the system.
 func loadRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil

@@ -13,48 +13,50 @@ import (
 	"syscall"
 )
 
-// DefaultMaxBody bounds the body of a response in bytes if the caller names no bound. It is about
-// ten times the longest documented response, 1,000 items of CRM.COM.
+// DefaultMaxBody is the default limit for the body of a response in bytes. It is about ten times
+// the longest documented response, 1,000 items of CRM.COM.
 const DefaultMaxBody = 4 << 20
 
-// Exchange is what one attempt of a call came to.
+// Exchange is the HTTP side of one attempt of a call.
 type Exchange struct {
 	// Status is the HTTP status, or 0 if there was no response.
 	Status int
-	// Header is that of the response, or nil.
+	// Header is the header of the response, or nil.
 	Header http.Header
-	// Body is the whole body, decompressed. It is nil if it could not be read, as Err then says.
+	// Body is the whole body, decompressed. It is nil if it could not be read; Err is then the
+	// reason.
 	Body []byte
-	// RequestWritten says that the vendor may have the whole request. If it is false, the vendor
-	// got at most a part of it and did nothing.
+	// RequestWritten means that the vendor may have received the whole request. If it is false, the
+	// vendor received at most a part of it and did not act.
 	RequestWritten bool
-	// Err says why there is no response or no body. It wraps ctx.Err() if the context ended the
-	// attempt.
+	// Err is the reason why there is no response or no body. It wraps ctx.Err() if the context
+	// ended the attempt.
 	Err error
 }
 
 // The kinds of Exchange.Err, besides those of packages net and context.
 var (
-	// ErrBodyTooLarge: the body of the response exceeds the bound. The status is valid.
+	// ErrBodyTooLarge: the body of the response exceeds the limit. The status is valid.
 	ErrBodyTooLarge = errors.New("the response body is too large")
 	// ErrContentCoding: the body is compressed in a way that was not asked for and cannot be read.
 	// The status is valid.
 	ErrContentCoding = errors.New("the response body has a content coding that was not asked for")
-	// ErrTLS: no secure connection could be agreed on.
+	// ErrTLS: no secure connection could be established.
 	ErrTLS = errors.New("TLS failure")
 )
 
-// RoundTrip makes one attempt of a call and reads its response, of whose decompressed body at most
-// maxBody bytes (DefaultMaxBody if it is 0 or less). It follows no redirect and uses neither the
-// client's cookie jar nor its timeout: the context is the only limit on the duration. The request's
-// body must be in memory. It is not read after RoundTrip returns, so its bytes may then be reused.
+// RoundTrip makes one attempt of a call and reads its response. The decompressed body may have at
+// most maxBody bytes, or DefaultMaxBody if maxBody is not positive. RoundTrip follows no redirect
+// and uses neither the client's cookie jar nor its timeout: the context is the only limit on the
+// duration. The request's body must be in memory. It is not read after RoundTrip returns, so its
+// bytes may then be reused.
 func RoundTrip(ctx context.Context, client *http.Client, req *http.Request, maxBody int64) Exchange {
 	a := &attempt{}
 	hasBody := req.Body != nil && req.Body != http.NoBody
 	req = req.WithContext(httptrace.WithClientTrace(ctx, a.clientTrace()))
 	a.watchBody(req)
-	// The transport and not the client makes the call: the client's errors quote the URL with its
-	// query, and it fails on a redirect whose Location cannot be parsed.
+	// The call bypasses the client and uses its transport: the client's errors quote the URL with
+	// its query, and it fails on a redirect whose Location cannot be parsed.
 	resp, err := transportOf(client).RoundTrip(req)
 	if err != nil {
 		return Exchange{RequestWritten: a.seal(hasBody), Err: callError(ctx, req, err, a.handshakeError())}
@@ -76,15 +78,15 @@ func transportOf(client *http.Client) http.RoundTripper {
 	return client.Transport
 }
 
-// hasContentCoding reports whether a body is still encoded. The transport removes the header of
-// what it decoded; anything else was not asked for.
+// hasContentCoding reports whether a body is still compressed. The transport removes the header
+// when it decompresses a body; any other coding was not asked for.
 func hasContentCoding(header http.Header) bool {
 	coding := header.Get("Content-Encoding")
 	return coding != "" && !strings.EqualFold(coding, "identity")
 }
 
-// readBody reads to the end, so that the connection can be reused, or stops one byte over the
-// bound.
+// readBody reads the body to its end, so that the connection can be reused, or stops one byte over
+// the limit.
 func readBody(ctx context.Context, body io.Reader, maxBody int64) ([]byte, error) {
 	if maxBody <= 0 {
 		maxBody = DefaultMaxBody
@@ -107,8 +109,8 @@ func callError(ctx context.Context, req *http.Request, err, handshakeErr error) 
 	return withContextError(ctx, fmt.Errorf("%s: %w", action, unquotedError{err}))
 }
 
-// unquotedError is an error without the quoted parts of its text. net/http quotes what it cannot
-// parse of a response, which may be a customer's data.
+// unquotedError masks the quoted parts of an error's text. net/http quotes what it cannot parse in
+// a response, which may be personal data.
 type unquotedError struct{ err error }
 
 var quotedPart = regexp.MustCompile(`"(?:[^"\\]|\\.)*("|$)`)
@@ -116,7 +118,7 @@ var quotedPart = regexp.MustCompile(`"(?:[^"\\]|\\.)*("|$)`)
 func (e unquotedError) Error() string { return quotedPart.ReplaceAllLiteralString(e.err.Error(), mask) }
 func (e unquotedError) Unwrap() error { return e.err }
 
-// withContextError makes the error of an attempt that its context ended match ctx.Err(), whatever
+// withContextError makes the error of an attempt wrap ctx.Err() if its context has ended, whatever
 // the transport returned.
 func withContextError(ctx context.Context, err error) error {
 	switch {
@@ -128,14 +130,14 @@ func withContextError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", err, ctx.Err())
 }
 
-// isTLSFailure distinguishes a refusal to talk (a certificate, a version, a peer without TLS) from
-// a handshake that the network cut short.
+// isTLSFailure reports whether the peers could not agree (on a certificate, on a version, or on TLS
+// at all), as opposed to a handshake that the network interrupted.
 func isTLSFailure(err, handshakeErr error) bool {
 	if errors.Is(err, http.ErrSchemeMismatch) {
 		return true
 	}
-	// The peer may send an alert after the handshake, such as for a missing client certificate in
-	// TLS 1.3. crypto/tls does not export its type.
+	// The peer may send an alert after the handshake, for example for a missing client certificate
+	// in TLS 1.3. crypto/tls does not export its type.
 	var opErr *net.OpError
 	if errors.As(err, &opErr) && opErr.Op == "remote error" {
 		return true
@@ -143,7 +145,7 @@ func isTLSFailure(err, handshakeErr error) bool {
 	return handshakeErr != nil && !isInterrupted(handshakeErr)
 }
 
-// isInterrupted reports whether the network or the context cut something short.
+// isInterrupted reports whether err means that the network or the context interrupted something.
 func isInterrupted(err error) bool {
 	var netErr net.Error
 	switch {

@@ -29,7 +29,7 @@ func newClient(t *testing.T, o Options) *http.Client {
 	return client
 }
 
-// postSecrets makes a call with a secret wherever one could be, and checks that no error repeats
+// postSecrets makes a call with a secret in every possible place and checks that no error repeats
 // it.
 func postSecrets(t *testing.T, ctx context.Context, client *http.Client, base string, size int) (Exchange,
 	sink.Response) {

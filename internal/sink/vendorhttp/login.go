@@ -8,7 +8,7 @@ import (
 )
 
 // CallWithToken runs call with the account's token and records the token's version in the response.
-// If no token is available, call does not run: the response is then that of the failed login, with
+// If no token is available, call does not run. The response is then that of the failed login, with
 // TokenVersion 0 and the *sink.DependencyError as Err.
 func (s *TokenSource) CallWithToken(ctx context.Context, call func(token string) sink.Response) sink.Response {
 	token, version, err := s.Get(ctx)
@@ -30,18 +30,18 @@ func failedLoginResponse(err error) sink.Response {
 	return response
 }
 
-// LoginError makes the error of a FetchToken from the response to its login call. The token source
-// narrows the response's class to those that say how to wait; see DependencyResponse.
+// LoginError returns the error of a FetchToken for the response to its login call. The token source
+// narrows the response's class; see DependencyResponse.
 func LoginError(response sink.Response) *sink.DependencyError {
 	return &sink.DependencyError{Action: "logging in", Response: response}
 }
 
-// newLoginError makes a LoginError that has a class and a cause but no HTTP response.
+// newLoginError returns a LoginError for a failure without an HTTP response.
 func newLoginError(class sink.ResultClass, cause error) *sink.DependencyError {
 	return LoginError(sink.Response{Result: sink.Result{Class: class}, Err: cause})
 }
 
-// narrowLoginError turns any error of a FetchToken into one whose class says how to wait.
+// narrowLoginError converts any error of a FetchToken into a login error with a narrowed class.
 func narrowLoginError(err error) sink.DependencyError {
 	var found *sink.DependencyError
 	if !errors.As(err, &found) {
@@ -56,9 +56,9 @@ func narrowLoginError(err error) sink.DependencyError {
 }
 
 // DependencyResponse narrows the class of a response to a call that carries no items and changes
-// nothing at the vendor, such as a login or a catalogue request. An unknown outcome is harmless
-// there and becomes Unavailable. A call that the vendor rejects although it has no data is made
-// wrongly and becomes Misconfigured. MayHaveActed is cleared. Delivered stays as it is.
+// nothing at the vendor, such as a login or a catalogue request, to those that determine how to
+// wait. An unknown outcome of such a call is harmless and becomes Unavailable. A rejection cannot
+// be due to the data and becomes Misconfigured. MayHaveActed is cleared. Delivered is unchanged.
 func DependencyResponse(response sink.Response) sink.Response {
 	response.MayHaveActed = false
 	switch response.Class {

@@ -23,16 +23,17 @@ const (
 	AuthInHeader ClientAuthStyle = "header"
 )
 
-// tokenMaxBody bounds the body of a token response in bytes. A JWT of a few kilobytes is long.
+// tokenMaxBody bounds the body of a token response in bytes. Even long JWTs have only a few
+// kilobytes.
 const tokenMaxBody = 64 << 10
 
-// errTokenURL omits the cause, which quotes the URL: it may hold a password.
+// errTokenURL omits the underlying error, which quotes the URL with any password in it.
 var errTokenURL = errors.New("the token URL is not a URL")
 
 // ClientCredentials returns a FetchToken that uses the client credentials grant of OAuth 2.0 (RFC
-// 6749, section 4.4). The scope may be empty. The token's type is ignored, since gateways call it
-// Bearer, bearer and BearerToken. A token whose response has no expires_in is used until the vendor
-// refuses it.
+// 6749, section 4.4). The scope may be empty. The token's type is ignored, because gateways
+// variously return Bearer, bearer and BearerToken. A token without expires_in is used until the
+// vendor refuses it.
 func ClientCredentials(
 	client *http.Client, tokenURL, clientID, clientSecret, scope string, style ClientAuthStyle,
 ) FetchToken {
@@ -80,8 +81,8 @@ func newTokenRequest(
 	return req, nil
 }
 
-// readTokenError adds what the error response of RFC 6749, section 5.2, says, if the body is one.
-// Some of its codes are about the client's credentials, the others about the request.
+// readTokenError adds the code and the description if the body is an error response of RFC 6749,
+// section 5.2. Some of its codes concern the client's credentials, the others the request.
 func readTokenError(body []byte, response sink.Response) sink.Response {
 	var refusal struct {
 		Error       string `json:"error"`
@@ -104,7 +105,7 @@ func parseToken(body []byte, requestedAt time.Time) (Token, error) {
 		Token     string          `json:"access_token"`
 		ExpiresIn json.RawMessage `json:"expires_in"`
 	}
-	// The decoder's error is omitted: it may quote the body, which holds a token.
+	// The decoder's error is omitted because it may quote the body, which contains a token.
 	if json.Unmarshal(body, &response) != nil || response.Token == "" {
 		return Token{}, errNoToken
 	}
@@ -117,8 +118,8 @@ func parseToken(body []byte, requestedAt time.Time) (Token, error) {
 
 var errExpiresIn = errors.New("expires_in is not a number of seconds above 0")
 
-// parseSeconds reads a JSON number, or a number in a JSON string, as some gateways write it. It
-// returns 0 if there is none, and at most ten years.
+// parseSeconds parses a number of seconds, which some gateways write as a JSON string. It returns 0
+// if there is none, and at most ten years.
 func parseSeconds(raw json.RawMessage) (time.Duration, error) {
 	text := string(bytes.Trim(raw, `"`))
 	if text == "" || text == "null" {

@@ -9,9 +9,9 @@ import (
 	"unicode/utf16"
 )
 
-// IsHTMLPage reports whether a response is a web page: by its Content-Type, or by its content if
-// the type is missing or wrong. Proxies, firewalls and identity providers respond to a call with a
-// page of status 200, which says nothing about what the vendor did.
+// IsHTMLPage reports whether a response is a web page, judging by its Content-Type, or by its
+// content if the type is missing or wrong. Proxies, firewalls and identity providers respond to
+// calls with pages of status 200, which do not show what the vendor did.
 func IsHTMLPage(exchange Exchange) bool {
 	media, _, _ := strings.Cut(exchange.Header.Get("Content-Type"), ";")
 	return strings.Contains(strings.ToLower(media), "html") || looksLikePage(DecodeBodyText(exchange.Body))
@@ -21,11 +21,11 @@ const pageElements = `html|head|body|title|meta|base|link|script|style|noscript|
 	`h[1-6]|p|a|b|i|br|hr|div|span|center|font|table|form|input|img|ul|ol|pre|main|header|section|article`
 
 var (
-	// rootPattern matches the beginning of a page. Only pages have a document type of their own.
+	// rootPattern matches the beginning of a page. Only pages have a document type declaration.
 	rootPattern = regexp.MustCompile(`(?i)^<(!doctype\b|([\w.-]+:)?(` + pageElements + `)([\s/>]|$))`)
-	// tagPattern matches an element in text that is not markup otherwise.
+	// tagPattern matches an HTML element in text that does not begin with markup.
 	tagPattern = regexp.MustCompile(`(?i)<(!doctype\b|/?(` + pageElements + `)[\s/>])`)
-	// markupPattern matches what the XML of an API never has.
+	// markupPattern matches markup that the XML of an API never contains.
 	markupPattern = regexp.MustCompile(`(?i)<(!doctype\s+html\b|([\w.-]+:)?html[\s/>]|meta\s[^>]*http-equiv)`)
 )
 
@@ -44,7 +44,7 @@ func looksLikePage(text []byte) bool {
 }
 
 // skipProlog returns what follows the XML declaration, processing instructions, comments and white
-// space at the beginning of a document, or false if one of them does not end.
+// space at the beginning of a document. It returns false if one of them is not terminated.
 func skipProlog(text []byte) (rest []byte, whole bool) {
 	for {
 		text = bytes.TrimLeftFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' })

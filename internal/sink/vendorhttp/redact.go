@@ -9,12 +9,12 @@ import (
 
 const (
 	redactedMax = 512     // bytes of the result, which goes into headers and log lines
-	redactInput = 4 << 10 // bytes of the input that are used; bounds the work
+	redactInput = 4 << 10 // bytes of the input that are considered, to bound the work
 	mask        = "***"
 )
 
 // personalPatterns match what looks personal or secret. They mask too much rather than too little:
-// a message without its number is still useful.
+// a message is still useful without its numbers.
 var personalPatterns = []*regexp.Regexp{
 	// Quoted values of more than 64 characters, even if the closing quote is missing.
 	regexp.MustCompile(`"[^"]{65,}("|$)`),
@@ -24,16 +24,16 @@ var personalPatterns = []*regexp.Regexp{
 	// Tokens after the scheme's name, and JWTs.
 	regexp.MustCompile(`(?i)\b(bearer|basic)\s+[\w\-+/=.~]{8,}`),
 	regexp.MustCompile(`\beyJ[\w-]{5,}(\.[\w-]*)*`),
-	// Six digits or more with up to two separators between them: telephone, card and account
-	// numbers and dates of birth.
+	// Six or more digits with up to two separators between them: telephone, card and account
+	// numbers, and dates of birth.
 	regexp.MustCompile(`\+?\p{Nd}([\s().\-/]{0,2}\p{Nd}){5,}`),
 }
 
 // opaqueWord matches what may be a token, a key or an ID: words of 20 characters or more.
 var opaqueWord = regexp.MustCompile(`[\w\-+=]{20,}`)
 
-// maskOpaqueWord masks a word that has several digits. One with few is a vendor's term, such as the
-// name of an exception.
+// maskOpaqueWord masks a word with at least four digits. A word with fewer is a vendor's term, such
+// as the name of an exception.
 func maskOpaqueWord(word string) string {
 	digits := 0
 	for i := range len(word) {
@@ -47,11 +47,11 @@ func maskOpaqueWord(word string) string {
 	return mask
 }
 
-// Redact makes a vendor's text fit for a record header, a log line and an operator: one line of at
-// most 512 bytes of valid UTF-8, with control characters replaced by spaces and values that look
-// personal or secret by "***". Those are e-mail addresses, tokens, long words with digits, numbers
-// of six digits or more, and quoted values of more than 64 characters. It cannot recognize names: a
-// name that the vendor repeats outside of such values remains.
+// Redact makes a vendor's text safe for record headers, log lines and operators. The result is one
+// line of at most 512 bytes of valid UTF-8, in which control characters are replaced by spaces, and
+// values that look personal or secret by "***". Those are e-mail addresses, tokens, long words with
+// digits, numbers of six or more digits, and quoted values of more than 64 characters. Redact
+// cannot recognize names: a name outside such values remains.
 func Redact(s string) string {
 	s = cutInput(s)
 	s = strings.Map(func(r rune) rune {
@@ -67,8 +67,8 @@ func Redact(s string) string {
 	return truncate(strings.TrimSpace(s), redactedMax)
 }
 
-// cutInput bounds the input and drops the word at its end: half an e-mail address no longer looks
-// like one.
+// cutInput bounds the input and removes the word at the cut, because half an e-mail address no
+// longer looks like one.
 func cutInput(s string) string {
 	if len(s) <= redactInput {
 		return s
@@ -80,7 +80,7 @@ func cutInput(s string) string {
 	return mask
 }
 
-// truncate cuts s to at most so many bytes, between two runes.
+// truncate shortens s to at most maxBytes bytes without splitting a rune.
 func truncate(s string, maxBytes int) string {
 	if len(s) <= maxBytes {
 		return s

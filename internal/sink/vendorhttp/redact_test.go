@@ -59,7 +59,8 @@ func TestRedactCutsAtRuneBoundary(t *testing.T) {
 	}
 }
 
-// Masking after cutting would leave the first half of an address, which no longer looks like one.
+// If the text were cut before it is masked, the first half of an address would remain, which no
+// longer looks like one.
 func TestRedactLeavesNoPartOfAnAddressAtAnyCut(t *testing.T) {
 	for pad := range 40 {
 		for _, filler := range []string{"ab ", `"a":1,`, "0123456789"} {

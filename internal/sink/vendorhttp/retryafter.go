@@ -10,8 +10,8 @@ import (
 
 // ParseRetryAfter returns the wait that a Retry-After header asks for, in seconds or as a date (RFC
 // 9110, section 10.2.3). It is never negative. It is 0 if there is no such header, it cannot be
-// parsed, or the date is past, and the longest Duration if the header asks for more than that. The
-// caller caps it.
+// parsed, or the date has passed, and the longest possible Duration if the header asks for more
+// than that. The caller must bound it.
 func ParseRetryAfter(header http.Header, now time.Time) time.Duration {
 	value := strings.Trim(header.Get("Retry-After"), " \t")
 	if value == "" {

@@ -14,56 +14,56 @@ import (
 // Token is an access token that a login returned.
 type Token struct {
 	Value string
-	// Expires is when the vendor stops accepting the token. Zero means that this is not known and
-	// that the token is used until the vendor refuses it.
+	// Expires is when the vendor stops accepting the token. If it is zero, the expiry is not known
+	// and the token is used until the vendor refuses it.
 	Expires time.Time
 }
 
-// FetchToken logs in with one attempt. Its error is best made by LoginError; any other error counts
+// FetchToken makes one attempt to log in. Its error should be a LoginError; any other error counts
 // as sink.Unavailable.
 type FetchToken func(ctx context.Context) (Token, error)
 
-// loginBackoff spaces logins after failed ones: vendors lock accounts that try too often.
+// loginBackoff spaces logins after failures, because vendors lock accounts that try too often.
 var loginBackoff = backoff.Policy{Min: time.Second, Max: 15 * time.Minute}
 
-// TokenSource keeps the access token of one account, with at most one login at a time, whose token
-// everybody uses. It has no goroutine: a login runs in the call that needs it. All methods are safe
-// for concurrent use.
+// TokenSource manages the access token of one account. All callers share the token, and at most one
+// login is in progress at a time. It starts no goroutine: a login runs in the call that needs it.
+// All methods are safe for concurrent use.
 type TokenSource struct {
 	fetch  FetchToken
 	margin time.Duration
-	// loginSlot holds a value while a login is in progress. It is taken before mu.
+	// loginSlot is a semaphore that a login acquires while it is in progress, before mu.
 	loginSlot chan struct{}
 
 	mu        sync.Mutex // guards the fields below; never held during a login
 	token     Token
 	refreshAt time.Time // zero means never
-	version   uint64    // names the token; 0 before the first
-	failures  int       // failed logins in a row
+	version   uint64    // identifies the token; 0 before the first
+	failures  int       // consecutive failed logins
 	retryAt   time.Time // no login before this time
 	lastError sink.DependencyError
 }
 
-// NewTokenSource returns a source that replaces a token by margin before it expires, but not before
-// half of its lifetime has passed.
+// NewTokenSource returns a source that replaces a token when less than margin of its lifetime
+// remains, but not before half of its lifetime has passed.
 func NewTokenSource(fetch FetchToken, margin time.Duration) *TokenSource {
 	return &TokenSource{fetch: fetch, margin: margin, loginSlot: make(chan struct{}, 1)}
 }
 
-// StaticToken returns the source of a token that was configured. Refresh cannot get another one and
-// returns Unauthorized. After the back-off the same token is used again, since the vendor may have
-// accepted it meanwhile.
+// StaticToken returns a source for a configured token. Refresh cannot obtain another one and
+// returns Unauthorized. After the back-off the same token is used again, because the vendor may
+// accept it by then.
 func StaticToken(token string) *TokenSource {
 	return NewTokenSource(func(context.Context) (Token, error) { return Token{Value: token}, nil }, 0)
 }
 
-// Get returns the token and its version, which names it for Refresh. It logs in if there is no
-// token or the token is within the margin of its expiry. Within the margin nobody waits for the
-// login of another caller, and a failed login is not reported.
+// Get returns the token and its version, which identifies it for Refresh. It logs in if there is no
+// token or the token is within the margin of its expiry. Within the margin, no caller waits for the
+// login of another, and a failed login is not reported.
 //
-// The error is a *sink.DependencyError, which wraps ctx.Err() if ctx ended. After a failed login it
-// is the error of that login, returned at once until the back-off ends; its Response.RetryAfter is
-// what remains of the back-off.
+// The error is a *sink.DependencyError, which wraps ctx.Err() if ctx has ended. After a failed
+// login, Get returns the error of that login at once until the back-off ends; its
+// Response.RetryAfter is the remaining back-off.
 func (s *TokenSource) Get(ctx context.Context) (value string, version uint64, err error) {
 	value, version, refreshDue := s.current()
 	switch {
@@ -89,9 +89,9 @@ func (s *TokenSource) Get(ctx context.Context) (value string, version uint64, er
 	return value, version, nil
 }
 
-// Refresh replaces the token of the version used, which the vendor has refused. If it was replaced
-// already, Refresh does nothing. The error is a *sink.DependencyError as with Get; it is
-// Unauthorized also if the login returned the refused token again.
+// Refresh replaces the token with the version used, which the vendor has refused. If that token has
+// already been replaced, Refresh does nothing. The error is a *sink.DependencyError as with Get; it
+// is also Unauthorized if the login returned the refused token again.
 func (s *TokenSource) Refresh(ctx context.Context, used uint64) error {
 	if err := s.startLogin(ctx); err != nil {
 		return err
@@ -120,8 +120,8 @@ func (s *TokenSource) current() (value string, version uint64, refreshDue bool) 
 
 var errSameToken = errors.New("the login returned the refused token again")
 
-// logIn fetches a token other than the refused one, or returns the last login's error during its
-// back-off. The caller holds the login slot.
+// logIn fetches a token other than the refused one. During the back-off it returns the error of the
+// last login. The caller holds the login slot.
 func (s *TokenSource) logIn(ctx context.Context, refused string) error {
 	if err := s.backoffError(); err != nil {
 		return err
@@ -153,7 +153,7 @@ func (s *TokenSource) recordToken(token Token) {
 	s.failures, s.retryAt = 0, time.Time{}
 }
 
-// recordFailure starts the back-off, unless the caller canceled its login, which says nothing about
+// recordFailure starts the back-off, unless the caller canceled the login, which says nothing about
 // the vendor.
 func (s *TokenSource) recordFailure(ctx context.Context, err error) error {
 	loginErr := narrowLoginError(err)
@@ -171,7 +171,7 @@ func (s *TokenSource) recordFailure(ctx context.Context, err error) error {
 	return &loginErr
 }
 
-// backoffError returns the last login's error while no login may be made, or nil.
+// backoffError returns the error of the last login while no login may be made, and nil otherwise.
 func (s *TokenSource) backoffError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -213,8 +213,8 @@ var (
 	errTokenExpired = errors.New("the token has already expired: the clocks differ by more than its lifetime")
 )
 
-// checkToken accepts what can be sent in a header field (RFC 6750, section 2.1) and is valid by
-// this clock. Any other token would cause one login per call.
+// checkToken returns an error unless the token can be sent in a header field (RFC 6750, section
+// 2.1) and is valid by the local clock. Any other token would cause a login for each call.
 func checkToken(token Token) error {
 	switch {
 	case token.Value == "":

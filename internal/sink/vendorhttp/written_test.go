@@ -11,9 +11,10 @@ import (
 	"sluice/internal/sink"
 )
 
-// A request that the vendor read whole must count as written, whenever the attempt ends. What is
-// Unavailable is sent again without being counted as a possible duplicate. Relying on WroteRequest
-// alone fails here: net/http calls it on another goroutine than the one that returns.
+// A request that the vendor has read completely must count as written, whenever the attempt ends:
+// an Unavailable call is sent again without being counted as a possible duplicate. Relying on
+// WroteRequest alone fails here, because net/http calls it on a goroutine other than the one that
+// returns.
 func TestRequestThatTheVendorReadWholeCountsAsWritten(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("HTTP/2 %v", http2), func(t *testing.T) {
@@ -34,7 +35,7 @@ func TestRequestThatTheVendorReadWholeCountsAsWritten(t *testing.T) {
 				}
 			}
 			if whole == 0 {
-				t.Error("got no request that was read whole, want some: the test proves nothing")
+				t.Error("got no request that was read completely, want some: the test proves nothing")
 			}
 			if written, readWhole := v.makeCall(t, client,
 				endingCall{size: large, endAfter: 100, stall: true}); written || readWhole {
@@ -45,9 +46,9 @@ func TestRequestThatTheVendorReadWholeCountsAsWritten(t *testing.T) {
 	}
 }
 
-// endingVendor is a fake vendor that ends the attempt once it has read so many bytes, then reads
-// the rest (with stall only after the attempt has ended) and reports whether it got the whole
-// request.
+// endingVendor is a fake vendor that ends the attempt once it has read a given number of bytes,
+// then reads the rest (with stall only after the attempt has ended) and reports whether it received
+// the whole request.
 type endingVendor struct {
 	url      string
 	calls    chan endingCall
@@ -95,7 +96,7 @@ func (v *endingVendor) makeCall(t *testing.T, client *http.Client, c endingCall)
 	req.Body, req.ContentLength, req.GetBody = Body(nil, []sink.Item{{Body: make([]byte, c.size)}}, nil)
 	c.endCall, c.ended = end, make(chan struct{})
 	v.calls <- c
-	// The server may respond while the connection is being closed, so a response is no failure
+	// The server may respond while the connection is being closed, so a response is not a failure
 	// here.
 	exchange := RoundTrip(ctx, client, req, 0)
 	close(c.ended)
