@@ -7,8 +7,8 @@ import (
 	"sluice/internal/config"
 )
 
-// Config is the section of one CRM.COM account in the configuration file. Default returns it with
-// its defaults. The caller applies Timeout and RequestsPerSecond.
+// Config is the section of a CRM.COM account in the configuration file. Default returns the default
+// Config. The caller applies Timeout and RequestsPerSecond.
 type Config struct {
 	BaseURL                string             `yaml:"base_url" allow:"url" required:"true" doc:"URL of the Web API, such as https://crm.example.com/crmapi/rest/v2"`
 	Auth                   Auth               `yaml:"auth" doc:"web_api_key, or username, password and organisation"`
@@ -32,7 +32,7 @@ type Auth struct {
 	Unit         string        `yaml:"unit" doc:"ID of the unit to act as; empty: the user's default"`
 }
 
-// Meaning is what an error code says about an item.
+// Meaning is what an error code means for an item.
 type Meaning string
 
 // The meanings of error codes.
@@ -42,11 +42,11 @@ const (
 	MeansDelivered Meaning = "delivered"
 )
 
-// statementsSet is the call's member for financial statements by default.
+// statementsSet is the default name of the call's member for financial statements.
 const statementsSet = "financial_statement_customer_events_set"
 
-// Default returns a Config with its defaults. BaseURL and Auth have none. The TTL of a token is
-// less than the hour for which the oldest releases accept it.
+// Default returns the default Config. BaseURL and Auth have no default. TokenTTL is below the hour
+// for which the oldest releases accept a token.
 func Default() Config {
 	return Config{
 		TimeZone:               "UTC",
@@ -58,8 +58,8 @@ func Default() Config {
 	}
 }
 
-// Check reports every setting that cannot be used, with its path in the account's section and what
-// is allowed there.
+// Check reports every invalid setting with its path in the account's section and the rule that it
+// breaks.
 func (c Config) Check(report config.ReportFunc) {
 	config.CheckTags(c, report)
 	c.Auth.check(report)
@@ -73,7 +73,7 @@ func (c Config) Check(report config.ReportFunc) {
 	}
 }
 
-// check reports what is missing for either login, or that both are given.
+// check reports the settings that either login lacks, or that both logins are configured.
 func (a Auth) check(report config.ReportFunc) {
 	asUser := a.Username != "" || a.Password.IsSet() || a.Organisation != ""
 	if asUser == a.WebAPIKey.IsSet() {

@@ -1,11 +1,11 @@
 // Package crmcom writes business events to the CRM.COM Web API (V4, releases R10 and newer): seven
 // kinds of event through customer_events/bulk, up to 1,000 events of one kind per call. A response
-// has one result per item, under the request_unique_identifier that the item was sent with.
+// has one result per item, identified by the request_unique_identifier that the item was sent with.
 //
-// The package follows the vendor's page: encode_*.go has the members of an event in the page's
-// words, response.go and refusal.go what comes back, and login.go the two ways to a token. Where
-// the page leaves a question open, the code avoids losing an event, then booking it twice, and a
-// comment says so.
+// The package follows the vendor's documentation page. encode_*.go has the members of each event by
+// their names on the page, response.go and refusal.go interpret responses, and login.go has the two
+// ways to log in. Where the page leaves a question open, the code avoids first losing an event and
+// then recording it twice, and a comment explains the choice.
 package crmcom
 
 import (
@@ -21,10 +21,11 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// maxItems is the most events that the vendor takes in one call, for each kind of event.
+// maxItems is the maximum number of events that the vendor accepts in one call, for each kind of
+// event.
 const maxItems = 1000
 
-// bulkMethod is one bulk method of the vendor's page.
+// bulkMethod is one of the bulk methods on the vendor's page.
 type bulkMethod struct {
 	spec    sink.OperationSpec
 	setName string // the call's member that holds the items
@@ -62,9 +63,9 @@ var bulkMethods = [...]bulkMethod{
 	},
 }
 
-// newSpec returns the spec of an operation. None is repeatable: the vendor books an event each time
-// it is sent, even with the same reference number (the page's example of purchases, items 31 and
-// 32).
+// newSpec returns the spec of an operation. None is repeatable: the vendor records an event each
+// time it is sent, even with the same reference number (items 31 and 32 of the page's example for
+// purchases).
 func newSpec(name, event, defaultPipeline string) sink.OperationSpec {
 	return sink.OperationSpec{
 		Name: name, Event: "sluice.crmcom." + event, MaxItems: maxItems,
@@ -88,7 +89,7 @@ type account struct {
 	client     *http.Client
 	tokens     *vendorhttp.TokenSource
 	codes      map[string]Meaning
-	loginCodes []string // codes of a refused token, besides those that their words reveal
+	loginCodes []string // codes of a refused token besides those that loginWords matches
 }
 
 // operation is one bulk method of one account.
@@ -97,8 +98,8 @@ type operation struct {
 	account *account
 }
 
-// sink.TokenRefresher is found by a type assertion. Without this line, a method that no longer
-// implements it would still compile.
+// Callers find sink.TokenRefresher by a type assertion. Without this line, the package would still
+// compile if the method no longer implemented it.
 var _ sink.TokenRefresher = (*operation)(nil)
 
 // New returns the seven operations of one account, which share its token. The client must not
@@ -134,7 +135,7 @@ func newAccount(cfg Config, client *http.Client) (*account, error) {
 		codes:      maps.Clone(defaultCodes),
 		loginCodes: cfg.LoginCodes,
 	}
-	a.release, _ = parseRelease(cfg.Release) // Check has parsed it
+	a.release, _ = parseRelease(cfg.Release) // valid, because Check has parsed it
 	maps.Copy(a.codes, cfg.ErrorCodes)
 	a.tokens = vendorhttp.NewTokenSource(a.newLogin(cfg.Auth, cfg.TokenTTL), tokenMargin)
 	return a, nil
@@ -143,7 +144,7 @@ func newAccount(cfg Config, client *http.Client) (*account, error) {
 // Spec returns the operation's fixed properties.
 func (o *operation) Spec() sink.OperationSpec { return o.spec }
 
-// RefreshToken replaces the token of the version used, for all operations of the account.
+// RefreshToken replaces the token with the version used, for all operations of the account.
 func (o *operation) RefreshToken(ctx context.Context, used uint64) error {
 	return o.account.tokens.Refresh(ctx, used)
 }

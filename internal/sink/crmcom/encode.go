@@ -11,8 +11,8 @@ import (
 
 var encoders sync.Pool // of *encoder
 
-// Encode makes the item of an event, a pointer to the type that the spec names. It needs nothing
-// from the vendor, so its only error is a *sink.ValidationError.
+// Encode returns the item for an event, which is a pointer to the type of the spec's event. It
+// needs nothing from the vendor, so its only error is a *sink.ValidationError.
 func (o *operation) Encode(_ context.Context, payload any, origin sink.Origin) (sink.Item, error) {
 	e, ok := encoders.Get().(*encoder)
 	if !ok {
@@ -33,8 +33,8 @@ func (o *operation) Encode(_ context.Context, payload any, origin sink.Origin) (
 	return sink.Item{ID: e.origin, Body: slices.Clone(e.Bytes()), EnvelopeKey: e.envelopeKey}, nil
 }
 
-// encodeAny makes an encoding of events of type E one of any event, which returns false for an
-// event of another type.
+// encodeAny adapts an encode function for events of type E to accept any event. The adapted
+// function returns false for an event of another type.
 func encodeAny[E any](encode func(*encoder, *E)) func(*encoder, any) bool {
 	return func(e *encoder, payload any) bool {
 		typed, ok := payload.(*E)

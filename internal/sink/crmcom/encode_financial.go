@@ -36,7 +36,7 @@ func encodeFinancialStatement(enc *encoder, payload *event.FinancialStatement) {
 	enc.writeIndicators(payload.MeasuredKeyPerformanceIndicatorsSet)
 }
 
-// writeIndicators omits the member if there are no indicators: the page does not say that it is
+// writeIndicators omits the member if there are no indicators, because the page does not declare it
 // mandatory.
 func (e *encoder) writeIndicators(indicators []event.MeasuredKeyPerformanceIndicator) {
 	if len(indicators) == 0 {

@@ -48,8 +48,8 @@ func (e *encoder) writeProducts(products []event.PurchaseProduct) {
 
 const currencyMember = "intended_currency_identifier"
 
-// chooseEnvelope makes the currency the item's envelope key: the vendor takes it as a parameter of
-// the call and not of the event.
+// chooseEnvelope makes the currency the item's envelope key, because for the vendor it is a
+// parameter of the call and not of the event.
 func (e *encoder) chooseEnvelope(currency *event.CurrencyIdentifier) {
 	if currency == nil {
 		return

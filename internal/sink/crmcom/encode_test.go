@@ -80,7 +80,7 @@ func fillNested(v reflect.Value) {
 	}
 }
 
-// newFilledEvent returns an event with every field that the vendor takes at once.
+// newFilledEvent returns an event with every field that the vendor accepts together.
 func newFilledEvent(t *testing.T, name string) any {
 	t.Helper()
 	ev, known := event.NewEvent(name)
@@ -102,7 +102,7 @@ func newFilledEvent(t *testing.T, name string) any {
 	return ev
 }
 
-// A field that is added to a schema and forgotten in the encoder would be lost silently.
+// If a field is added to a schema but not to the encoder, it is silently lost.
 func TestEveryFieldOfEveryEventIsSent(t *testing.T) {
 	for _, op := range newUncalledOperations(t, nil) {
 		name := op.Spec().Event

@@ -7,8 +7,8 @@ import (
 	"sluice/internal/sink/jsonwriter"
 )
 
-// encoder writes one item and finds the envelope key that it needs. The embedded Writer collects
-// the rules that the event breaks.
+// encoder writes one item and determines its envelope key. The embedded Writer collects the
+// violations.
 type encoder struct {
 	jsonwriter.Writer
 	*settings
@@ -16,28 +16,31 @@ type encoder struct {
 	envelopeKey string
 }
 
-// settings is what an account's configuration says about the JSON of an item.
+// settings are the settings of an account that affect the JSON of an item.
 type settings struct {
 	zone           *time.Location
 	release        release
 	externalSystem string
 }
 
-// requireSince reports a member that the account's release does not know yet.
+// requireSince reports a violation if the account's release is older than the first one that
+// accepts the member.
 func (e *encoder) requireSince(first release, member string) {
 	if e.release < first {
 		e.AddViolation(member, "is taken from release "+first.String()+" on, the account has "+e.release.String())
 	}
 }
 
-// refuseSince reports a member that the account's release no longer takes.
-func (e *encoder) refuseSince(last release, member string) {
-	if e.release >= last {
-		e.AddViolation(member, "is not taken from release "+last.String()+" on, the account has "+e.release.String())
+// refuseSince reports a violation if the account's release no longer accepts the member. removed is
+// the first release without it.
+func (e *encoder) refuseSince(removed release, member string) {
+	if e.release >= removed {
+		e.AddViolation(member, "is not taken from release "+removed.String()+" on, the account has "+e.release.String())
 	}
 }
 
-// writeDate writes a Date as the page's examples have it: no zone, no fraction of a second.
+// writeDate writes a Date in the format of the page's examples, without zone and fraction of a
+// second.
 func (e *encoder) writeDate(name string, date time.Time) {
 	e.Time(name, date.In(e.zone), "2006-01-02T15:04:05")
 }
@@ -48,15 +51,16 @@ func (e *encoder) writeOptionalDecimal(name string, amount *event.Decimal) {
 	}
 }
 
-// writePerformed writes who performed the event, when, and what it was.
+// writePerformed writes the unit that performed the event, the time and the description.
 func (e *encoder) writePerformed(unit event.UnitIdentifier, on time.Time, description *string) {
 	e.writeUnit(unit)
 	e.writeDate("performed_on", on)
 	e.OptionalText("description", description)
 }
 
-// writeExternal writes where the event comes from, so that an operator finds events that the vendor
-// booked twice. No page says that the vendor refuses a reference number that it has seen.
+// writeExternal writes where the event comes from, so that an operator can find events that the
+// vendor has recorded twice. No page states that the vendor refuses a reference number that it has
+// already seen.
 func (e *encoder) writeExternal(system, reference, eventID *string) {
 	if system == nil || *system == "" {
 		system = &e.externalSystem
@@ -87,7 +91,7 @@ var (
 	udfDateNames  = [...]string{"udf_date_1", "udf_date_2", "udf_date_3", "udf_date_4"}
 )
 
-// udfStringsOfR10 is the number of user-defined strings that every release takes.
+// udfStringsOfR10 is the number of user-defined strings that every release accepts.
 const udfStringsOfR10 = 8
 
 func (e *encoder) writeUDFStrings(values ...*string) {

@@ -12,8 +12,8 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// FuzzResponse compares a response with a decoding of its own: an item is delivered only if it is
-// exactly once in the processed set and nowhere else.
+// FuzzResponse checks results against an independent decoding of the response: an item is delivered
+// only if it occurs exactly once in the processed set and nowhere else.
 func FuzzResponse(f *testing.F) {
 	a, b := "events-0-0", "events-0-1"
 	for _, seed := range []string{
@@ -90,8 +90,8 @@ func FuzzRows(f *testing.F) {
 	})
 }
 
-// countMentions counts by the tokens of the response how often each set has an identifier. Sets of
-// one name count together.
+// countMentions counts, from the JSON tokens of the response, how often each set contains an
+// identifier. Sets with the same name are counted together.
 func countMentions(body []byte, id string) (processed, unprocessed int) {
 	var path []string // the members that lead to the token; "" for an array
 	dec := json.NewDecoder(bytes.NewReader(body))

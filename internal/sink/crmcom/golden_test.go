@@ -166,8 +166,8 @@ func TestEveryExampleOfThePageIsSentAndItsResponseRead(t *testing.T) {
 	}
 }
 
-// readGolden reads a file of the page's JSON and changes what is different here by design:
-// identifiers are origins, and every event has its external system and reference number.
+// readGolden reads a file with the page's JSON and adapts what differs by design: identifiers are
+// origins, and every event has an external system and a reference number.
 func readGolden(t *testing.T, file string) any {
 	t.Helper()
 	b, err := os.ReadFile("testdata/" + file)

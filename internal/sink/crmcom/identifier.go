@@ -5,21 +5,22 @@ import (
 	"sluice/internal/sink/jsonwriter"
 )
 
-// key is one of the keys by which an identifier may name its object.
+// key is one of the keys by which an identifier may refer to its object.
 type key struct {
 	name  string
 	value *string
 }
 
-// writeIdentifier writes a member that is an object with exactly one key. The vendor's sibling
-// pages say of semi-optional parameters that one is mandatory and only one is allowed (V4 purchase
+// writeIdentifier writes a member that is an object with exactly one key. According to related
+// pages of the vendor, exactly one of several semi-optional parameters must be given (V4 purchase
 // customer events, restrictions).
 func (e *encoder) writeIdentifier(name string, keys ...key) {
 	e.Key(name)
 	writeKeys(&e.Writer, name, keys...)
 }
 
-// writeKeys writes the object of an identifier. Violations name field, which is the event's.
+// writeKeys writes the object of an identifier. field is the name of the event's field, for
+// violations.
 func writeKeys(writer *jsonwriter.Writer, field string, keys ...key) {
 	given := 0
 	writer.BeginObject(field)
@@ -52,7 +53,7 @@ const (
 	participantMember = "rewards_participant_identifier"
 )
 
-// writeCustomer writes the semi-optional pair of members that says whose event it is.
+// writeCustomer writes the semi-optional pair of members that identifies the customer.
 func (e *encoder) writeCustomer(account *event.AccountIdentifier, participant *event.ParticipantIdentifier) {
 	switch {
 	case e.release >= r17 && account == nil:
@@ -86,8 +87,8 @@ func (e *encoder) writeOptionalClassification(classification *event.Classificati
 	}
 }
 
-// writeUnit writes the unit, whose member was renamed in R18. Violations name the event's field in
-// every release.
+// writeUnit writes the unit, whose member was renamed in R18. Violations refer to the event's field
+// in every release.
 func (e *encoder) writeUnit(unit event.UnitIdentifier) {
 	const field = "performed_by_unit_identifier"
 	name := field

@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// tokenMargin is how long before its expiry a token is replaced, or half of its lifetime if
-	// that is shorter.
+	// tokenMargin is how long before its expiry a token is replaced, unless half of its lifetime is
+	// shorter.
 	tokenMargin = 5 * time.Minute
-	// tokenBytesMax bounds a token in the JSON of a call. Opaque tokens have 32 bytes, JWTs some
-	// hundred.
+	// tokenBytesMax bounds the size of a token in the JSON of a call. Opaque tokens have 32 bytes,
+	// JWTs a few hundred.
 	tokenBytesMax = 4096
-	// loginBodyMax bounds the body of a login's response in bytes.
+	// loginBodyMax bounds the body of the response to a login in bytes.
 	loginBodyMax = 64 << 10
 )
 
-// credentials is the body of a login. With a web API key it has only the unit: the key is the user
-// name of HTTP Basic, without a password.
+// credentials is the body of a login. For a login with a web API key it contains only the unit,
+// because the key is sent as the user name of HTTP basic authentication, without a password.
 type credentials struct {
 	Username     string `json:"username,omitempty"`
 	Password     string `json:"password,omitempty"`
@@ -35,8 +35,8 @@ type credentials struct {
 	Unit         string `json:"unit,omitempty"`
 }
 
-// newLogin returns the account's login: POST authentication/web_api_key/token (from R10.0.0, the
-// vendor's recommendation) or POST authentication/token.
+// newLogin returns the account's login: POST authentication/web_api_key/token, which exists since
+// R10.0.0 and which the vendor recommends, or POST authentication/token.
 func (a *account) newLogin(auth Auth, ttl time.Duration) vendorhttp.FetchToken {
 	return func(ctx context.Context) (vendorhttp.Token, error) {
 		req, err := a.newLoginRequest(ctx, auth)
@@ -77,8 +77,8 @@ var (
 	errNotLogin     = errors.New("the response is not that of a login")
 )
 
-// readLogin returns the token, or an error made by vendorhttp.LoginError. The vendor's text is
-// omitted: it may name the user.
+// readLogin returns the token, or a vendorhttp.LoginError. The error omits the vendor's text, which
+// may contain the user name.
 func readLogin(exchange vendorhttp.Exchange) (string, error) {
 	response := vendorhttp.ClassifyExchange(exchange)
 	var login struct {
@@ -89,7 +89,7 @@ func readLogin(exchange vendorhttp.Exchange) (string, error) {
 	code := string(login.Status.Code)
 	response.Code = vendorhttp.Redact(code)
 	if response.Class != sink.Delivered && response.Class != sink.Rejected {
-		return "", vendorhttp.LoginError(response) // the status says enough
+		return "", vendorhttp.LoginError(response) // the status is sufficient
 	}
 	switch {
 	case unreadable || code == "":
@@ -109,9 +109,9 @@ func readLogin(exchange vendorhttp.Exchange) (string, error) {
 	return "", vendorhttp.LoginError(response)
 }
 
-// tokenLifetime returns how long a token is valid, as far as is known. The vendor states no expiry
-// beside the token, but from R12 on the token is a JWT with an expiry of its own. Its signature is
-// the vendor's to verify. The token source replaces a token by tokenMargin earlier.
+// tokenLifetime returns how long a token is assumed to be valid. The vendor does not return an
+// expiry with the token, but since R12 the token is a JWT that contains one. Its signature is not
+// verified, which is the vendor's task. The token source replaces the token tokenMargin earlier.
 func tokenLifetime(token string, ttl time.Duration) time.Duration {
 	longest := ttl + tokenMargin
 	if lifetime, ok := jwtLifetime(token); ok {
@@ -121,9 +121,9 @@ func tokenLifetime(token string, ttl time.Duration) time.Duration {
 }
 
 // jwtLifetime returns a JWT's lifetime from its exp and iat claims (RFC 7519, section 4.1), which
-// CRM.COM writes as strings and the RFC as numbers. It counts from iat and not from this clock,
-// which may be wrong; without iat it has no choice. It returns false if the claims give no lifetime
-// above 0.
+// CRM.COM writes as strings although the RFC specifies numbers. It counts from iat rather than from
+// the local clock, which may be wrong and is used only if there is no iat. It returns false if the
+// claims do not yield a positive lifetime.
 func jwtLifetime(token string) (time.Duration, bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

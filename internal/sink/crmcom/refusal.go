@@ -9,14 +9,14 @@ import (
 	"sluice/internal/sink"
 )
 
-// defaultCodes has every error code that the vendor's pages show.
+// defaultCodes has the meanings of all error codes on the vendor's pages.
 var defaultCodes = map[string]Meaning{
 	"NotFoundAPIValueException":             MeansRetryable, // the account may be created later
 	"ReferredByAnotherParticipantException": MeansRejected,
 }
 
-// meaningOf returns what an error code says about an item: as configured, as documented, or by its
-// name.
+// meaningOf returns what an error code means for an item: as configured, as documented, or judging
+// by its name.
 func (a *account) meaningOf(code string) Meaning {
 	if meaning, known := a.codes[code]; known {
 		return meaning
@@ -36,11 +36,11 @@ func (m Meaning) resultClass() sink.ResultClass {
 	case MeansRejected:
 		return sink.Rejected
 	}
-	return sink.Rejected // CheckTags admits no other meaning
+	return sink.Rejected // CheckTags accepts no other meaning
 }
 
-// transientCode matches exceptions of the vendor's own machinery. The word "blocked" is not about a
-// lock.
+// transientCode matches exceptions of the vendor's own infrastructure. The word "blocked" does not
+// refer to a lock.
 var transientCode = regexp.MustCompile(`(?i)timeout|timedout|connection|unavailable|deadlock|(?:^|[^b])lock`)
 
 func isTransient(code string) bool { return transientCode.MatchString(code) }
@@ -48,16 +48,17 @@ func isTransient(code string) bool { return transientCode.MatchString(code) }
 var (
 	loginWords = regexp.MustCompile(`(?i)token|session|expired|authenticat|(?:un|not.?)authori[sz]|login|` +
 		`access.?denied|permission|privilege|forbidden`)
-	// dataCode matches exceptions that are about the values of a request.
+	// dataCode matches exceptions that concern the values of a request.
 	dataCode = regexp.MustCompile(`(?i)APIValue|NotFound|Mandatory|Duplicate|AlreadyExists|Participant`)
 	// repeatedValue matches what the vendor repeats from the request: Account (ACR000177) Not
-	// Found. A bracket that is not closed holds the rest of the text. An apostrophe is not a quote.
+	// Found. A bracket that is not closed extends to the end of the text. An apostrophe is not a
+	// quote.
 	repeatedValue = regexp.MustCompile(`(\()(?:[^()]|\([^()]*\))*(\)|$)|(")[^"]*(")|\B(')[^']*(')\B`)
 )
 
-// isTokenRefused reports whether a refusal is about the token and not about the data. No page shows
-// such a refusal, so words decide: first those of the code, since a text may be about an expired
-// voucher. The configuration overrides them for the codes that it lists.
+// isTokenRefused reports whether a refusal concerns the token and not the data. No page documents
+// such a refusal, so the wording decides: first that of the code, because a text may concern an
+// expired voucher. For the codes that the configuration lists, it takes precedence.
 func (a *account) isTokenRefused(code, text string) bool {
 	if slices.Contains(a.loginCodes, code) {
 		return true
@@ -73,9 +74,9 @@ func (a *account) isTokenRefused(code, text string) bool {
 
 var errContradiction = errors.New("the response refuses the call and lists processed items")
 
-// classifyRefusal classifies a call that the vendor refused as a whole. It first finds the two
-// kinds of refusal that are not about the data, then the items that the text names. A code that
-// means something other than a rejection is trusted only if the item is alone in the call.
+// classifyRefusal classifies a call that the vendor refused as a whole. It first recognizes the two
+// kinds of refusal that do not concern the data, and then the items that the text names. A code
+// that means something other than a rejection is trusted only if the call has a single item.
 func (a *account) classifyRefusal(response *sink.Response, env *envelope, items []sink.Item) {
 	code, text := string(env.status.Code), env.status.fullText()
 	_, known := a.codes[code]
@@ -104,8 +105,8 @@ func (a *account) classifyRefusal(response *sink.Response, env *envelope, items 
 	}
 }
 
-// namedItems returns the indices of the items whose identifier is a word of the text: the word
-// orders-0-12 does not name the item orders-0-1.
+// namedItems returns the indices of the items whose identifier is a whole word of the text: the
+// word orders-0-12 does not name the item orders-0-1.
 func namedItems(text string, items []sink.Item) []int {
 	if text == "" {
 		return nil
@@ -124,7 +125,7 @@ func namedItems(text string, items []sink.Item) []int {
 	return named
 }
 
-// isIdentifierRune reports whether char may be part of a topic's name or an offset.
+// isIdentifierRune reports whether char may be part of an item's identifier.
 func isIdentifierRune(char rune) bool {
 	return char == '.' || char == '_' || char == '-' || char >= '0' && char <= '9' || char >= 'a' && char <= 'z' ||
 		char >= 'A' && char <= 'Z'

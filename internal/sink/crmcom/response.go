@@ -9,17 +9,17 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// envelope is the body of every response, refusals included: {"data": {...}, "status": {...}}.
-// Member names match in any case.
+// envelope is the body of every response, including refusals: {"data": {...}, "status": {...}}.
+// Member names are matched case-insensitively.
 type envelope struct {
 	processed   rowSet
 	unprocessed rowSet
 	status      status
 }
 
-// decode reads a body. A response has up to 1,000 rows, for which the reflection of encoding/json
-// would be the most expensive step of a call. So encoding/json validates the body and decodes the
-// status, and a cursor walks over the rest.
+// decode decodes a body. A response has up to 1,000 rows, and decoding them with the reflection of
+// encoding/json would be the most expensive step of a call. So encoding/json only validates the
+// body and decodes the status, and a cursor reads the rest.
 func (e *envelope) decode(body []byte) error {
 	if !json.Valid(body) {
 		return errUnreadable
@@ -50,7 +50,7 @@ func (e *envelope) decodeSets(c *cursor) error {
 	})
 }
 
-// status says whether the vendor took the call, and why not.
+// status is whether the vendor accepted the call and, if not, why.
 type status struct {
 	Code        lenientString `json:"code"`
 	Message     lenientString `json:"message"`
@@ -59,7 +59,7 @@ type status struct {
 
 func (s status) isOK() bool { return strings.EqualFold(string(s.Code), "OK") }
 
-// fullText joins message and description, which are often the same.
+// fullText joins the message and the description unless they are the same.
 func (s status) fullText() string {
 	if s.Message == s.Description {
 		return string(s.Message)
@@ -67,8 +67,8 @@ func (s status) fullText() string {
 	return strings.TrimSpace(string(s.Message) + " " + string(s.Description))
 }
 
-// lenientString is a JSON string. Any other value, such as a number or null, is empty: the text is
-// only an explanation, and must not make a response unreadable.
+// lenientString is a JSON string. Any other value, such as a number or null, is decoded as empty:
+// the text is only explanatory and must not make a response unreadable.
 type lenientString string
 
 // UnmarshalJSON never fails.
@@ -81,18 +81,18 @@ func (s *lenientString) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// errUnreadable omits the cause: encoding/json quotes values of the response.
+// errUnreadable omits the underlying error, because encoding/json quotes values of the response.
 var errUnreadable = errors.New("the response is not CRM.COM's JSON")
 
-// redactText makes a text or code of the vendor fit for a header and a log line. It removes the
-// call's token and the values that the vendor repeats from the request, among them an account's
-// name, which vendorhttp.Redact cannot recognize.
+// redactText makes a text or code of the vendor safe for headers and log lines. In addition to what
+// vendorhttp.Redact masks, it masks the call's token and the values that the vendor repeats from
+// the request, such as an account's name.
 func redactText(text, token string) string {
 	text = strings.ReplaceAll(text, token, "***")
 	return vendorhttp.Redact(repeatedValue.ReplaceAllString(text, "$1$3$5***$2$4$6"))
 }
 
-// readResponse makes the response of a call with these items.
+// readResponse classifies the exchange of a call that carried the items.
 func (a *account) readResponse(exchange vendorhttp.Exchange, items []sink.Item, token string) sink.Response {
 	response := vendorhttp.ClassifyExchange(exchange)
 	if exchange.Body == nil {
@@ -113,8 +113,7 @@ func (a *account) readResponse(exchange vendorhttp.Exchange, items []sink.Item, 
 	return response
 }
 
-// itemResults returns one result per item. Rows with identifiers that are not in the call are
-// ignored.
+// itemResults returns one result per item. Rows whose identifier is not in the call are ignored.
 func (a *account) itemResults(httpStatus int, env *envelope, items []sink.Item, token string) []sink.Result {
 	results := make([]sink.Result, len(items))
 	indexByID := make(map[string]int, len(items))

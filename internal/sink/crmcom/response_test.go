@@ -127,8 +127,8 @@ func TestItemResultHasTheVendorsCodeAndText(t *testing.T) {
 	}
 }
 
-// An account may be identified by its holder's name, and a token is any text: neither is
-// recognizable.
+// An account may be identified by its holder's name, and a token may be any text, so neither can be
+// recognized by its form.
 func TestNoResultRepeatsValuesOfTheRequest(t *testing.T) {
 	const token = "a4340ac3f973495e81f69a75d2d32bd3"
 	for text, want := range map[string]string{
@@ -230,7 +230,7 @@ func TestRefusedCallIsClassifiedByItsCodeAndText(t *testing.T) {
 	}
 }
 
-// Bisection ends with calls of one item, for which the code of the call is that of the item.
+// Bisection ends with calls of one item, for which the code of the call is the code of the item.
 func TestRefusalOfASingleItemIsItsResult(t *testing.T) {
 	got := newTestAccount(t, nil).readResponse(exchangeWith(200,
 		refusedResponse("NotFoundAPIValueException", "no such currency")), newTestItems(1), "tok")

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// row is an element of either set. Its other members (the event's ID and number) are of no use
-// here. A member that is not a string is empty.
+// row is an element of either set. Its other members, the event's ID and number, are not needed. A
+// member that is not a string is decoded as empty.
 type row struct {
 	id          []byte // request_unique_identifier; it may share the response's memory
 	code        string // error_code
@@ -26,7 +26,8 @@ var (
 	errNotRows      = errors.New("a set is not an array of objects")
 )
 
-// decode reads a set once: if the response has a set twice, its second one would hide the first.
+// decode decodes a set. It returns an error if the response has the set twice, because the second
+// one would hide the first.
 func (s *rowSet) decode(c *cursor) error {
 	if s.decoded {
 		return errDuplicateSet
@@ -53,7 +54,7 @@ func (s *rowSet) decode(c *cursor) error {
 	return nil
 }
 
-// cursor walks over valid JSON.
+// cursor is a position in valid JSON.
 type cursor struct {
 	json []byte
 	pos  int
@@ -71,8 +72,8 @@ func (c *cursor) peekByte() byte {
 	}
 }
 
-// nextElement moves past what precedes the next element or member. It returns false after the last
-// one, past the closing byte.
+// nextElement moves to the next element or member and returns true. After the last one it moves
+// past the closing byte and returns false.
 func (c *cursor) nextElement(closing byte) bool {
 	b := c.peekByte()
 	c.pos++
@@ -88,8 +89,8 @@ func (c *cursor) nextElement(closing byte) bool {
 	return true
 }
 
-// readObject calls readMember for each member of the next value, an object, with the cursor at the
-// member's value, which readMember moves past. A null has no members.
+// readObject reads the next value, which must be an object or null. For each member it calls
+// readMember with the cursor at the member's value, and readMember must move past that value.
 func (c *cursor) readObject(readMember func(name string) error) error {
 	switch c.peekByte() {
 	case 'n':
@@ -117,7 +118,7 @@ func (c *cursor) readName() []byte {
 	return name
 }
 
-// readRow reads an object. If a member is repeated, its last value counts.
+// readRow reads a row. If a member is repeated, its last value counts.
 func (c *cursor) readRow() row {
 	var r row
 	for c.nextElement('}') {
@@ -178,8 +179,8 @@ func (c *cursor) skipString() {
 	c.pos++
 }
 
-// unquoteString returns the text of a JSON string, without a copy if it has no escapes. It returns
-// nil for any other value.
+// unquoteString returns the text of a JSON string. It does not copy strings without escapes. It
+// returns nil for any other value.
 func unquoteString(raw []byte) []byte {
 	if raw[0] != '"' {
 		return nil

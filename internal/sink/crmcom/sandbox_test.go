@@ -11,8 +11,8 @@ import (
 	"sluice/internal/sink/vendorhttp"
 )
 
-// startSandbox returns the operations of an account at a sandbox, which implements the vendor's
-// page on its own.
+// startSandbox returns the operations of an account at a sandbox, which is an independent
+// implementation of the vendor's page.
 func startSandbox(t *testing.T, o sandbox.CRMCOMOptions, auth Auth) (map[string]sink.Operation, *sandbox.Ledger) {
 	t.Helper()
 	s := sandbox.New(sandbox.Options{CRMCOM: o})

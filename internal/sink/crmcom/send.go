@@ -42,8 +42,8 @@ func newPost(ctx context.Context, url string) (*http.Request, error) {
 	return req, nil
 }
 
-// callPrefix is the body of a call up to its first item. The envelope key is the JSON of the call's
-// currency, or empty.
+// callPrefix returns the body of a call up to its first item. The envelope key is the JSON of the
+// call's currency, or empty.
 func (o *operation) callPrefix(token, envelopeKey string) []byte {
 	w := jsonwriter.New(256 + len(token))
 	w.BeginObject("")
@@ -57,8 +57,9 @@ func (o *operation) callPrefix(token, envelopeKey string) []byte {
 
 const callSuffix = "]}"
 
-// EnvelopeSize returns an upper bound of the bytes that a call with this envelope key has besides
-// its items and the commas between them. It counts the longest token that a login may return.
+// EnvelopeSize returns an upper bound for the size in bytes of a call with this envelope key,
+// without its items and the commas between them. It assumes the longest token that a login may
+// return.
 func (o *operation) EnvelopeSize(envelopeKey string) int {
 	return len(o.callPrefix("", envelopeKey)) + tokenBytesMax + len(callSuffix)
 }

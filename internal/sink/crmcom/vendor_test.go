@@ -128,7 +128,7 @@ func newUncalledOperations(t testing.TB, change func(*Config)) map[string]sink.O
 
 func originAt(offset int64) sink.Origin { return sink.Origin{Topic: "events", Offset: offset} }
 
-// newTestItems returns n items with the IDs of originAt(0) and those that follow.
+// newTestItems returns n items whose IDs are those of originAt(0) to originAt(n-1).
 func newTestItems(n int) []sink.Item {
 	items := make([]sink.Item, n)
 	for i := range items {
