@@ -22,6 +22,7 @@ type endpoint struct {
 
 // vendorBehavior is what a scripted fault needs in order to respond in the vendor's own format.
 type vendorBehavior interface {
+	// tokenStore returns nil if the vendor issues no tokens.
 	tokenStore() *tokenStore
 	// itemRefusal returns the refusal of a single item. refuseCall returns the response that
 	// refuses the whole call; it names the items at the given indexes if the vendor's format has a

@@ -7,13 +7,15 @@ import (
 	"time"
 )
 
-// CustomPage describes a vendor whose API has OAuth 2.0 client credentials at one endpoint, and
-// operations that take a JSON object with a list of items and return a result for each. It is for
-// vendors outside this package.
+// CustomPage describes a vendor whose API has OAuth 2.0 client credentials at one endpoint, or one
+// configured bearer token, and operations that take a JSON object with a list of items and return a
+// result for each. It is for vendors outside this package.
 type CustomPage struct {
 	Vendor Vendor
 	// TokenPath is the token endpoint, operation "token".
 	TokenPath string
+	// Token, if not empty, is the only token that is accepted. There is no token endpoint then.
+	Token string
 	// AccountSettings is as in Page.
 	AccountSettings func(baseURL string) string
 	Operations      []CustomOperation
@@ -56,7 +58,10 @@ func NewPage(spec CustomPage) Page {
 		AccountSettings: spec.AccountSettings,
 		AccessText:      spec.AccountSettings,
 		newEndpoints: func(s *Server) []*endpoint {
-			v := &customVendor{server: s, spec: spec, tokens: newTokenStore(string(spec.Vendor)+".", 0, customTokenTTL)}
+			v := &customVendor{server: s, spec: spec}
+			if spec.Token == "" {
+				v.tokens = newTokenStore(string(spec.Vendor)+".", 0, customTokenTTL)
+			}
 			return v.endpoints()
 		},
 	}
@@ -65,15 +70,18 @@ func NewPage(spec CustomPage) Page {
 type customVendor struct {
 	server *Server
 	spec   CustomPage
-	tokens *tokenStore
+	tokens *tokenStore // nil if spec.Token is configured
 }
 
 func (v *customVendor) endpoints() []*endpoint {
 	prefix := string(v.spec.Vendor) + "."
-	endpoints := []*endpoint{{
-		operation: prefix + "token", method: http.MethodPost, path: v.spec.TokenPath, vendor: v, formBody: true,
-		handle: v.issueToken,
-	}}
+	var endpoints []*endpoint
+	if v.tokens != nil {
+		endpoints = append(endpoints, &endpoint{
+			operation: prefix + "token", method: http.MethodPost, path: v.spec.TokenPath, vendor: v, formBody: true,
+			handle: v.issueToken,
+		})
+	}
 	for _, operation := range v.spec.Operations {
 		endpoints = append(endpoints, &endpoint{
 			operation: prefix + operation.Name, method: http.MethodPost, path: operation.Path, vendor: v,
@@ -89,8 +97,15 @@ func (v *customVendor) issueToken(call *vendorCall) response {
 	return v.tokens.grantToken(call, oauthClient{DefaultClientID, DefaultClientSecret}, nil)
 }
 
+func (v *customVendor) acceptsToken(token string) bool {
+	if v.tokens == nil {
+		return token == v.spec.Token
+	}
+	return v.tokens.isValid(token)
+}
+
 func (v *customVendor) acceptItems(call *vendorCall, operation CustomOperation) response {
-	if !v.tokens.isValid(bearerToken(call.request)) {
+	if !v.acceptsToken(bearerToken(call.request)) {
 		return jsonResponse(http.StatusUnauthorized, map[string]string{"error": "invalid_token"})
 	}
 	body, err := parseObject(call.body)

@@ -40,7 +40,8 @@ const (
 	FaultDropItems Fault = "drop_items"
 	// FaultExtraItems adds the results of Count unknown items to the response.
 	FaultExtraItems Fault = "extra_items"
-	// FaultExpireTokens invalidates all of the vendor's tokens, then continues.
+	// FaultExpireTokens invalidates all of the vendor's tokens, then continues. It has no effect on
+	// a vendor that issues none.
 	FaultExpireTokens Fault = "expire_tokens"
 	// FaultLatency delays the response by Delay.
 	FaultLatency Fault = "latency"

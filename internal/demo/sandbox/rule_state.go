@@ -105,7 +105,11 @@ func (c *vendorCall) applyRule(rule *ruleState, matched []int) {
 	case action.Fault == FaultLatency:
 		c.delay += action.Delay
 	case action.Fault == FaultExpireTokens:
-		c.endpoint.vendor.tokenStore().expireAll()
+		tokens := c.endpoint.vendor.tokenStore()
+		if tokens == nil {
+			return
+		}
+		tokens.expireAll()
 	case action.Fault == FaultRefuseItem:
 		for _, i := range matched {
 			c.refusals[i] = c.endpoint.vendor.itemRefusal(action)

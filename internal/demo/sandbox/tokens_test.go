@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -115,4 +116,31 @@ func TestTokensExpireAfterTheirLifetime(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A vendor whose token is configured has nothing to expire.
+func TestExpiredTokensDoNotAffectConfiguredToken(t *testing.T) {
+	page := NewPage(CustomPage{
+		Vendor: "kiosk", Token: "configured",
+		Operations: []CustomOperation{{
+			Name: "orders", Path: "/orders", ListKey: "orders", IDKey: "id", MaxItems: 1,
+			CheckItem:  func(json.RawMessage) string { return "" },
+			ResultBody: func(results []CustomResult) any { return results },
+		}},
+		ErrorBody: func(code, _ string, _ []int) any { return code },
+	})
+	script, err := NewScriptFor([]Page{page}, Rule{Name: "r", Operation: "kiosk", Do: Action{Fault: FaultExpireTokens}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := New(Options{AdditionalPages: []Page{page}, Script: script})
+	for token, want := range map[string]int{"configured": http.StatusOK, "other": http.StatusUnauthorized} {
+		post := newPost("/orders", jsonMedia, `{"orders":[{"id":"1"}]}`, "Authorization", "Bearer "+token)
+		if got := serveRequest(server.Handler("kiosk"), post).status; got != want {
+			t.Errorf("token %s: got status %d, want %d", token, got, want)
+		}
+	}
+	if got := server.Faults()["r"]; got != 0 {
+		t.Errorf("the fault fired %d times, want never", got)
+	}
 }
