@@ -106,9 +106,10 @@ func (c check) checkResponse(t *testing.T, want responseCase) {
 	got := op.Send(t.Context(), items)
 	wantClass(t, got, want.class)
 	if got.RetryAfter != want.retryAfter || got.MayHaveActed != want.mayHaveActed ||
-		want.code != "" && got.Code != want.code || got.TokenVersion == 0 {
-		t.Errorf("got wait %v, may have acted %t, code %q, token %d; want %v, %t, %q and a token",
-			got.RetryAfter, got.MayHaveActed, got.Code, got.TokenVersion, want.retryAfter, want.mayHaveActed, want.code)
+		want.code != "" && got.Code != want.code || (got.TokenVersion != 0) != hasToken(op) {
+		t.Errorf("got wait %v, may have acted %t, code %q, token %d; want %v, %t, %q and a token: %t",
+			got.RetryAfter, got.MayHaveActed, got.Code, got.TokenVersion, want.retryAfter, want.mayHaveActed, want.code,
+			hasToken(op))
 	}
 	if (got.ItemResults != nil) != (want.class == sink.Delivered) || got.ItemErrors != nil {
 		t.Errorf("got %d item results and %d item errors with class %s", len(got.ItemResults),
@@ -161,6 +162,10 @@ func (c check) checkCanceledCall(t *testing.T) {
 // checkTokens: a refused token is told from a refused item, is identified by its version, and a
 // refreshed one is accepted.
 func (c check) checkTokens(t *testing.T) {
+	if c.vendor.loginOperation == "" {
+		c.checkConfiguredToken(t)
+		return
+	}
 	for name, do := range map[string]sandbox.Action{"expired": {Fault: sandbox.FaultExpireTokens},
 		"401 once": respondStatus(401)} {
 		t.Run(name, func(t *testing.T) {
@@ -186,9 +191,36 @@ func (c check) checkTokens(t *testing.T) {
 	})
 }
 
+// checkConfiguredToken: no login can replace a configured token. While the vendor refuses it, no
+// call is delivered, and RefreshToken, if the operation has it, reports that the token is refused.
+func (c check) checkConfiguredToken(t *testing.T) {
+	_, op := c.suite.openWithFault(t, c.operationFixture, setup{}, sandbox.Rule{Do: respondStatus(401)})
+	for range 2 {
+		refused := op.Send(t.Context(), c.encodeItems(t, op, 1, 2))
+		wantClass(t, refused, sink.Unauthorized)
+		if refresher, ok := op.(sink.TokenRefresher); ok {
+			err := refresher.RefreshToken(t.Context(), refused.TokenVersion)
+			var failed *sink.DependencyError
+			if !errors.As(err, &failed) || failed.Response.Class != sink.Unauthorized {
+				t.Errorf("got error %v from RefreshToken, want a *sink.DependencyError of class unauthorized", err)
+			}
+		}
+	}
+}
+
+// hasToken reports whether the operation's calls carry an access token that can be named.
+func hasToken(op sink.Operation) bool {
+	_, ok := op.(sink.TokenRefresher)
+	return ok
+}
+
 func refreshToken(t *testing.T, op sink.Operation, refused sink.Response) {
 	t.Helper()
-	if err := op.(sink.TokenRefresher).RefreshToken(t.Context(), refused.TokenVersion); err != nil {
+	refresher, ok := op.(sink.TokenRefresher)
+	if !ok {
+		t.Fatal("the operation has no RefreshToken, want a sink.TokenRefresher because its fixture has a loginOperation")
+	}
+	if err := refresher.RefreshToken(t.Context(), refused.TokenVersion); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -211,7 +243,8 @@ func (c check) sendWithoutLogin(t *testing.T, with setup) sink.Response {
 	h := c.suite.newHarness(t, with)
 	got := h.operations[c.name].Send(t.Context(), items)
 	calls := h.sandbox.Ledger().Calls(c.name).Calls
-	if got.TokenVersion != 0 || got.MayHaveActed || calls != 0 {
+	hadLogin := got.TokenVersion != 0 && c.vendor.loginOperation != ""
+	if hadLogin || got.MayHaveActed || calls != 0 {
 		t.Errorf("got token version %d, may have acted %t, and %d calls; want none without a login",
 			got.TokenVersion, got.MayHaveActed, calls)
 	}

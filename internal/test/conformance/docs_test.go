@@ -14,6 +14,7 @@ func TestDocumentationHasEveryOperation(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := productSuite()
+	s.requireParts(t)
 	h := s.newHarness(t, setup{})
 	for _, o := range s.operations() {
 		spec := h.operations[o.name].Spec()

@@ -48,6 +48,7 @@ func (e *exceptions) use(kind, path string) (target string, ok bool) {
 func TestSchemasHaveExactlyFieldsOfPages(t *testing.T) { productSuite().checkSchemaFields(t) }
 
 func (s suite) checkSchemaFields(t *testing.T) {
+	s.requireParts(t)
 	excepted := s.readExceptions(t)
 	schemas := s.readSchemaFields(t)
 	for _, name := range slices.Sorted(maps.Keys(s.fixtures)) {
@@ -104,19 +105,23 @@ func checkSection(t *testing.T, s pageSection, page map[string]pageField, schema
 		}
 		f, there := schema[target]
 		if !there {
-			t.Errorf("%s: %s of the page is not in schema %s", s.operation, path, s.event)
+			t.Errorf("%s: %s of the page is not in schema %s; if this is intended, add a line to "+
+				"testdata/exceptions.txt: %s carried %s SCHEMA_PATH REASON, with SCHEMA_PATH - for none",
+				s.operation, path, s.event, s.event, path)
 			continue
 		}
 		delete(left, target)
 		if problem := compareFields(page[path], f); problem != "" {
 			if _, excepted := e.use("need", path); !excepted {
-				t.Errorf("%s: %s: %s", s.event, target, problem)
+				t.Errorf("%s: %s: %s; if this is intended, add a line to testdata/exceptions.txt: %s need %s REASON",
+					s.event, target, problem, s.event, path)
 			}
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(left)) {
 		if _, excepted := e.use("own", path); !excepted {
-			t.Errorf("%s: %s is on no page", s.event, path)
+			t.Errorf("%s: %s is on no page; if this is intended, add a line to testdata/exceptions.txt: %s own %s REASON",
+				s.event, path, s.event, path)
 		}
 	}
 }

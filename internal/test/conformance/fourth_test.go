@@ -8,6 +8,7 @@ import (
 	"sluice/internal/demo/sample"
 	"sluice/internal/demo/sandbox"
 	"sluice/internal/event"
+	"sluice/internal/pipeline"
 	"sluice/internal/test/fourthvendor"
 )
 
@@ -85,8 +86,35 @@ func TestFourthVendorConforms(t *testing.T) {
 			t.Error(missing)
 		}
 	}
-	s.fixtures = map[string]*vendorFixture{fourthvendor.Name: s.fixtures[fourthvendor.Name]}
-	s.testdata = fourthvendor.Testdata
+	s.onlyFourth().checkAll(t)
+}
+
+// A vendor with a configured token that refuses nothing for now and names no item of a refused batch
+// passes the checks that remain.
+func TestVendorWithoutOptionalPartsConforms(t *testing.T) {
+	s := fourthSuite()
+	f := s.fixtures[fourthvendor.Name]
+	f.loginOperation, f.delayItem, f.nameItem = "", sandbox.Action{}, nil
+	addPage := func(opts *sandbox.Options) {
+		opts.AdditionalPages = append(opts.AdditionalPages, fourthvendor.PageWithConfiguredToken())
+	}
+	f.configureSandbox, s.samples[len(s.samples)-1].ConfigureSandbox = addPage, addPage
+	s.onlyFourth().checkOperations(t)
+}
+
+// onlyFourth returns the suite with the fourth vendor alone.
+func (s suite) onlyFourth() suite {
+	return suite{
+		vendors: pipeline.Vendors{fourthvendor.Name: s.vendors[fourthvendor.Name]},
+		samples: slices.DeleteFunc(slices.Clone(s.samples),
+			func(v sample.Vendor) bool { return v.Name != fourthvendor.Name }),
+		fixtures: map[string]*vendorFixture{fourthvendor.Name: s.fixtures[fourthvendor.Name]},
+		testdata: fourthvendor.Testdata,
+	}
+}
+
+// checkAll runs every check that runs over the fixtures.
+func (s suite) checkAll(t *testing.T) {
 	for name, run := range map[string]func(*testing.T){
 		"operations": s.checkOperations, "caps": s.checkDocumentedCaps, "amounts": s.checkAmounts,
 		"instants":      s.checkInstants,
@@ -134,6 +162,20 @@ func TestForgottenPartsOfFourthVendorAreReported(t *testing.T) {
 		{
 			"list of fields", func(s *suite) { s.fixtures[fourthvendor.Name].pages = nil },
 			"operation stampcard.stamps has no list of its page's fields: add one",
+		},
+		{
+			"page of the fixture", func(s *suite) { s.fixtures[fourthvendor.Name].configureSandbox = nil },
+			"the suite's sandbox does not play operation stampcard.stamps: add its page",
+		},
+		{
+			"refused item of the fixture",
+			func(s *suite) { s.fixtures[fourthvendor.Name].rejectItem = sandbox.Action{} },
+			"the conformance fixture of operation stampcard.stamps has no rejectItem: add it",
+		},
+		{
+			"operation of the sink",
+			func(s *suite) { s.fixtures[fourthvendor.Name].operations[1].name = "stampcard.refunds" },
+			"there is a conformance fixture for stampcard.refunds, which is no operation: add it",
 		},
 		{
 			"wiring", func(s *suite) { delete(s.vendors, fourthvendor.Name) },

@@ -41,12 +41,8 @@ type harness struct {
 
 func (s suite) newHarness(t testing.TB, with setup) *harness {
 	t.Helper()
-	options := sandbox.Options{KeepBodies: true, OnAccept: with.onAccept}
-	for _, fixture := range s.fixtures {
-		if fixture.configureSandbox != nil {
-			fixture.configureSandbox(&options)
-		}
-	}
+	options := s.sandboxOptions()
+	options.KeepBodies, options.OnAccept = true, with.onAccept
 	var err error
 	if options.Script, err = sandbox.NewScriptFor(options.AdditionalPages, with.rules...); err != nil {
 		t.Fatal(err)

@@ -42,6 +42,9 @@ func (c check) checkResultsByItem(t *testing.T) {
 		{"refused for now", c.vendor.delayItem, sink.Retryable},
 		{"missing in the response", sandbox.Action{Fault: sandbox.FaultDropItems}, sink.Unknown},
 	} {
+		if test.do.Fault == "" {
+			continue // the vendor refuses nothing for now
+		}
 		t.Run(test.name, func(t *testing.T) {
 			got := c.sendWithItemFault(t, 4, faultyItem, test.do)
 			wantItemClasses(t, got, sink.Delivered, test.class, sink.Delivered, sink.Delivered)
@@ -58,6 +61,9 @@ func (c check) checkResultsByItem(t *testing.T) {
 		got := c.sendWithItemFault(t, 2, 0, sandbox.Action{Fault: sandbox.FaultDropItems, Count: 2})
 		wantItemClasses(t, got, sink.Unknown, sink.Unknown)
 	})
+	if c.vendor.nameItem == nil {
+		return
+	}
 	t.Run("named in a refused batch", func(t *testing.T) {
 		action, byRule := c.vendor.nameItem(c.operationFixture, faultyItem)
 		item := 0

@@ -10,6 +10,7 @@ var performedOn = time.Date(2024, 7, 1, 12, 0, 0, 0, time.UTC)
 func TestOperationsConform(t *testing.T) { productSuite().checkOperations(t) }
 
 func (s suite) checkOperations(t *testing.T) {
+	s.requireParts(t)
 	passed := 0
 	for _, o := range s.operations() {
 		c := check{suite: s, operationFixture: o}
@@ -40,6 +41,7 @@ type check struct {
 func TestCapsAreThoseOfPages(t *testing.T) { productSuite().checkDocumentedCaps(t) }
 
 func (s suite) checkDocumentedCaps(t *testing.T) {
+	s.requireParts(t)
 	h := s.newHarness(t, setup{})
 	for _, o := range s.operations() {
 		if got := h.operations[o.name].Spec().MaxItems; got != o.maxItems {

@@ -14,6 +14,7 @@ import (
 func TestSandboxAcceptsEveryValidEvent(t *testing.T) { productSuite().checkValidEvents(t) }
 
 func (s suite) checkValidEvents(t *testing.T) {
+	s.requireParts(t)
 	h := s.newHarness(t, setup{})
 	for _, o := range s.operations() {
 		t.Run(o.name, func(t *testing.T) { rapid.Check(t, s.sendValidEvents(h, o)) })
@@ -23,6 +24,7 @@ func (s suite) checkValidEvents(t *testing.T) {
 func TestEventsWithEveryFieldAreAccepted(t *testing.T) { productSuite().checkFullEvents(t) }
 
 func (s suite) checkFullEvents(t *testing.T) {
+	s.requireParts(t)
 	h := s.newHarness(t, setup{})
 	for _, o := range s.operations() {
 		op := h.operations[o.name]
@@ -40,6 +42,7 @@ func (s suite) checkFullEvents(t *testing.T) {
 // FuzzSandboxAcceptsEveryValidEvent continues TestSandboxAcceptsEveryValidEvent.
 func FuzzSandboxAcceptsEveryValidEvent(f *testing.F) {
 	s := productSuite()
+	s.requireParts(f)
 	h := s.newHarness(f, setup{})
 	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) {
 		o := rapid.SampledFrom(s.operations()).Draw(t, "operation")
@@ -102,6 +105,7 @@ func bodiesOf(items []sink.Item) (all []string) {
 func TestEachBrokenRuleIsReportedAtItsField(t *testing.T) { productSuite().checkEachFlaw(t) }
 
 func (s suite) checkEachFlaw(t *testing.T) {
+	s.requireParts(t)
 	h := s.newHarness(t, setup{})
 	for _, o := range s.operations() {
 		op := h.operations[o.name]
@@ -128,6 +132,7 @@ func (s suite) checkEachFlaw(t *testing.T) {
 func TestNoInvalidEventReachesVendor(t *testing.T) { productSuite().checkInvalidEvents(t) }
 
 func (s suite) checkInvalidEvents(t *testing.T) {
+	s.requireParts(t)
 	h := s.newHarness(t, setup{})
 	for _, o := range s.operations() {
 		t.Run(o.name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 func TestRequestsHaveExactlyFieldsOfPages(t *testing.T) { productSuite().checkSentFields(t) }
 
 func (s suite) checkSentFields(t *testing.T) {
+	s.requireParts(t)
 	h := s.newHarness(t, setup{everyField: true})
 	for _, o := range s.operations() {
 		for page, sections := range o.vendor.pages {

@@ -15,6 +15,7 @@ type sharingCase struct {
 func TestItemsThatCannotShareCallHaveDifferentKeys(t *testing.T) { productSuite().checkSharing(t) }
 
 func (s suite) checkSharing(t *testing.T) {
+	s.requireParts(t)
 	for _, o := range s.operations() {
 		for _, c := range o.sharing {
 			t.Run(c.name, func(t *testing.T) {

@@ -48,6 +48,7 @@ func productSuite() suite {
 type vendorFixture struct {
 	operations []operationFixture
 	// loginOperation is the sandbox's name, within the vendor, of the operation that issues tokens.
+	// Empty means that an account's token is configured, so that nothing can replace it.
 	loginOperation string
 	// apiBase is what precedes the endpoints in the vendor's documentation.
 	apiBase string
@@ -61,16 +62,18 @@ type vendorFixture struct {
 	// identityOf returns what the sandbox identifies item i by.
 	identityOf func(i int) string
 	// instantText returns how an instant is sent. Where the vendor takes only dates it is nil, and
-	// dateText is how the date in the events of newEvent is sent.
+	// dateText is how the date in the events of newEvent is sent. A vendor whose events have no
+	// times has neither.
 	instantText func(c instantCase) string
 	dateText    string
 
 	// responses are the ways in which the vendor's own response bodies decide a call's class.
 	responses []responseCase
-	// rejectItem and delayItem make the sandbox refuse an item for good and for now.
+	// rejectItem and delayItem make the sandbox refuse an item for good and for now. The zero
+	// delayItem means that the vendor refuses nothing for now.
 	rejectItem, delayItem sandbox.Action
 	// nameItem makes the sandbox refuse a whole batch and name item i. byRule: the rule selects the
-	// item; otherwise the action's text names it.
+	// item; otherwise the action's text names it. nil means that the vendor names no items.
 	nameItem func(o operationFixture, i int) (action sandbox.Action, byRule bool)
 
 	// pages are the lists of fields of the vendor's pages in testdata/, by file name. They were
@@ -168,6 +171,7 @@ func (s suite) missingParts() []string {
 	for _, name := range slices.Sorted(maps.Keys(s.vendors)) {
 		s.reportVendor(report, name, played)
 	}
+	s.reportFixtureOperations(report)
 	const wiring = "which is no vendor: add it to builtinVendors in internal/pipeline/vendors.go"
 	for name := range s.fixtures {
 		if _, ok := s.vendors[name]; !ok {
@@ -213,6 +217,49 @@ func (s suite) reportVendor(report *partsReport, name string, played []string) {
 	}
 }
 
+// reportFixtureOperations reports the operations of fixtures that no test can run: those that the
+// vendor does not have, or that the harness's sandbox does not play.
+func (s suite) reportFixtureOperations(report *partsReport) {
+	played := sandbox.Operations(s.sandboxOptions().AdditionalPages...)
+	for _, o := range s.operations() {
+		vendor, ok := s.vendors[o.vendorName()]
+		if !ok {
+			continue // missingParts reports the vendor
+		}
+		hasName := func(spec sink.OperationSpec) bool { return o.vendorName()+"."+spec.Name == o.name }
+		if !slices.ContainsFunc(vendor.Specs(), hasName) {
+			report.add("there is a conformance fixture for %s, which is no operation: add it to the vendor's Specs", o.name)
+		}
+		if !slices.Contains(played, o.name) {
+			report.add("the suite's sandbox does not play operation %s: "+
+				"add its page to BuiltinPages in internal/demo/sandbox/vendors.go, or set configureSandbox", o.name)
+		}
+	}
+}
+
+// sandboxOptions returns the options of a sandbox that is configured by the fixtures.
+func (s suite) sandboxOptions() sandbox.Options {
+	var options sandbox.Options
+	for _, fixture := range s.fixtures {
+		if fixture.configureSandbox != nil {
+			fixture.configureSandbox(&options)
+		}
+	}
+	return options
+}
+
+// requireParts stops the test if the suite's vendors lack parts, and names them. Without it, a test
+// would panic at the first part that it needs.
+func (s suite) requireParts(t testing.TB) {
+	t.Helper()
+	for _, missing := range s.missingParts() {
+		t.Error(missing)
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
 func (s suite) findSamples(vendor string) (sample.Vendor, bool) {
 	for _, v := range s.samples {
 		if string(v.Name) == vendor {
@@ -225,7 +272,9 @@ func (s suite) findSamples(vendor string) (sample.Vendor, bool) {
 // reportFixture reports what a vendor's fixture lacks for an operation.
 func reportFixture(report *partsReport, fixture *vendorFixture, operation string, spec sink.OperationSpec) {
 	hasName := func(o operationFixture) bool { return o.name == operation }
-	if !slices.ContainsFunc(fixture.operations, hasName) {
+	if i := slices.IndexFunc(fixture.operations, hasName); i >= 0 {
+		reportFields(report, fixture, fixture.operations[i])
+	} else {
 		report.add("operation %s has no conformance fixture: add it to the operations of the vendor's fixture", operation)
 	}
 	isListed := func(section pageSection) bool {
@@ -238,6 +287,20 @@ func reportFixture(report *partsReport, fixture *vendorFixture, operation string
 	}
 	report.add("operation %s has no list of its page's fields: "+
 		"add one to the vendor's fixture and to internal/test/conformance/testdata", operation)
+}
+
+// reportFields reports the mandatory fields that an operation's fixture leaves unset.
+func reportFields(report *partsReport, fixture *vendorFixture, o operationFixture) {
+	isUnset := map[string]bool{
+		"newEvent": o.newEvent == nil, "endpoint": o.endpoint == "", "maxItems": o.maxItems == 0,
+		"markField": o.markField == "", "markOf": o.markOf == nil, "identityOf": fixture.identityOf == nil,
+		"rejectItem": o.itemResults && fixture.rejectItem.Fault == "",
+	}
+	for _, field := range slices.Sorted(maps.Keys(isUnset)) {
+		if isUnset[field] {
+			report.add("the conformance fixture of operation %s has no %s: add it", o.name, field)
+		}
+	}
 }
 
 func TestEveryVendorIsComplete(t *testing.T) {

@@ -11,8 +11,22 @@ import (
 )
 
 // Page returns the vendor as the sandbox plays it.
-func Page() sandbox.Page {
-	return sandbox.NewPage(sandbox.CustomPage{
+func Page() sandbox.Page { return sandbox.NewPage(newPageSpec()) }
+
+// PageWithConfiguredToken returns a variant of the vendor that issues no tokens: an account has one
+// in its configuration.
+func PageWithConfiguredToken() sandbox.Page {
+	const token = "configured-token"
+	spec := newPageSpec()
+	spec.TokenPath, spec.Token = "", token
+	spec.AccountSettings = func(baseURL string) string {
+		return fmt.Sprintf("base_url: %q, auth: {token: %q}", baseURL+"/api", token)
+	}
+	return sandbox.NewPage(spec)
+}
+
+func newPageSpec() sandbox.CustomPage {
+	return sandbox.CustomPage{
 		Vendor:    Name,
 		TokenPath: "/token",
 		AccountSettings: func(baseURL string) string {
@@ -26,7 +40,7 @@ func Page() sandbox.Page {
 		ErrorBody: func(code, description string, refused []int) any {
 			return errorBody{Code: code, Message: description, Items: refused}
 		},
-	})
+	}
 }
 
 func newPageOperation(name string, mandatory ...string) sandbox.CustomOperation {

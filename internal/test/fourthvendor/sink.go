@@ -18,23 +18,39 @@ import (
 // Config is an account's section of the configuration file.
 type Config struct {
 	BaseURL           string        `yaml:"base_url" allow:"url" required:"true" doc:"URL of the API"`
-	Auth              Auth          `yaml:"auth" doc:"OAuth2 client credentials"`
+	Auth              Auth          `yaml:"auth" doc:"OAuth2 client credentials, or token alone"`
 	Timeout           time.Duration `yaml:"timeout" allow:"1s.." doc:"maximum duration of a call"`
 	RequestsPerSecond float64       `yaml:"requests_per_second" allow:"0.." doc:"rate limit of the account; 0: none"`
 }
 
 // Auth has the credentials of the account.
 type Auth struct {
-	TokenURL     string        `yaml:"token_url" allow:"url" required:"true" doc:"OAuth2 token endpoint"`
-	ClientID     string        `yaml:"client_id" required:"true"`
-	ClientSecret config.Secret `yaml:"client_secret" required:"true"`
+	TokenURL     string        `yaml:"token_url" allow:"url" doc:"OAuth2 token endpoint"`
+	ClientID     string        `yaml:"client_id"`
+	ClientSecret config.Secret `yaml:"client_secret"`
+	Token        config.Secret `yaml:"token" doc:"a configured token, instead of the other three"`
+}
+
+func (a Auth) newTokenSource(client *http.Client) *vendorhttp.TokenSource {
+	if a.Token.IsSet() {
+		return vendorhttp.StaticToken(a.Token.Reveal())
+	}
+	fetch := vendorhttp.ClientCredentials(
+		client, a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), "", vendorhttp.AuthInBody)
+	return vendorhttp.NewTokenSource(fetch, tokenRefreshMargin)
 }
 
 // Default returns a Config with the defaults.
 func Default() Config { return Config{Timeout: 30 * time.Second} }
 
 // Check reports every invalid setting.
-func (c Config) Check(report config.ReportFunc) { config.CheckTags(c, report) }
+func (c Config) Check(report config.ReportFunc) {
+	config.CheckTags(c, report)
+	hasCredentials := c.Auth.TokenURL != "" && c.Auth.ClientID != "" && c.Auth.ClientSecret.IsSet()
+	if hasCredentials == c.Auth.Token.IsSet() {
+		report("auth", "must have token_url, client_id and client_secret, or token alone")
+	}
+}
 
 // maxItems is the vendor's cap of items a call.
 const maxItems = 50
@@ -58,9 +74,7 @@ func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error)
 	if err := config.CheckSettings(cfg.Check); err != nil {
 		return nil, fmt.Errorf("configuring the Stampcard account %s: %w", name, err)
 	}
-	fetch := vendorhttp.ClientCredentials(
-		client, cfg.Auth.TokenURL, cfg.Auth.ClientID, cfg.Auth.ClientSecret.Reveal(), "", vendorhttp.AuthInBody)
-	tokens := vendorhttp.NewTokenSource(fetch, tokenRefreshMargin)
+	tokens := cfg.Auth.newTokenSource(client)
 	var operations []sink.Operation
 	for _, spec := range Specs(cfg) {
 		operations = append(operations, &operation{cfg: cfg, spec: spec, client: client, tokens: tokens})
