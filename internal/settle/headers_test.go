@@ -59,8 +59,8 @@ func drawOutcome(t *rapid.T) record.Outcome {
 	}
 }
 
-// Whatever the vendor responded and whatever headers the record had, the next owner reads back its
-// origin, attempts and times exactly.
+// The next owner reads back the exact origin, attempts and times of a record, whatever the vendor
+// responded and whatever headers the record had.
 func TestHeadersAreReadBackAsWritten(t *testing.T) {
 	s := &Settler{cfg: Config{ConnectorName: "sluice.purchases"}}
 	rapid.Check(t, func(t *rapid.T) {
@@ -78,7 +78,7 @@ func TestHeadersAreReadBackAsWritten(t *testing.T) {
 	})
 }
 
-func TestHeaderIsShortUTF8AndOccursOnce(t *testing.T) {
+func TestEachHeaderIsBoundedUTF8AndOccursOnce(t *testing.T) {
 	s := &Settler{cfg: Config{ConnectorName: "sluice.purchases"}}
 	rapid.Check(t, func(t *rapid.T) {
 		o := drawOutcome(t)

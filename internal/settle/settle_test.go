@@ -34,7 +34,7 @@ func TestDeliveredAndSkippedRecordsAreSettledAtOnce(t *testing.T) {
 	})
 }
 
-// A consumer of the dead-letter topic must be able to process the record as if it read the
+// A consumer of the dead-letter topic must be able to process the record as if it were the
 // original.
 func TestRecordIsProducedByteForByte(t *testing.T) {
 	binary := []byte{0, 0xff, 0x80, '\n'}
@@ -71,10 +71,10 @@ func TestRecordIsProducedByteForByte(t *testing.T) {
 	}
 }
 
-// outcomesByTopic makes an outcome whose record goes to the topic.
+// outcomesByTopic maps each topic to a function that returns an outcome for it.
 var outcomesByTopic = map[string]func(*record.Record) record.Outcome{retryTopic: retryOutcome, deadTopic: deadOutcome}
 
-// sameBytes tells nil from empty.
+// sameBytes is bytes.Equal, except that nil and empty differ.
 func sameBytes(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
 
 func TestRetryRecordHasItsOriginAndDueTime(t *testing.T) {
@@ -127,9 +127,10 @@ func TestDeadLetterHasTheHeadersOfSluiceAndKafkaConnect(t *testing.T) {
 	})
 }
 
-// A source record may already carry headers of these names: another connector's dead letter, or one
-// that somebody produced again with all its headers. They do not describe this record, so the
-// connector replaces its own; Kafka Connect's are kept until the record becomes a dead letter.
+// A source record may already have headers with these names: it may be another connector's dead
+// letter, or a dead letter that was produced again with all its headers. They do not describe this
+// record, so the connector replaces its own. Those of Kafka Connect are kept until the record
+// becomes a dead letter.
 func TestForgedHeadersAreReplaced(t *testing.T) {
 	forged := []kgo.RecordHeader{
 		{Key: record.HeaderAttempt, Value: []byte("7")}, {Key: record.HeaderAttempt, Value: []byte("8")},
@@ -174,8 +175,8 @@ func TestStagesHaveKafkaConnectNames(t *testing.T) {
 	}
 }
 
-// From the retry topic to the dead-letter topic: the headers that the retry record had are replaced
-// or removed, and the origin is kept.
+// When a retry record is dead-lettered, its headers are replaced or removed, and its origin is
+// kept.
 func TestRetryHeadersAreReplacedAndTheOriginIsKept(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
@@ -192,7 +193,7 @@ func TestRetryHeadersAreReplacedAndTheOriginIsKept(t *testing.T) {
 		}
 		h.trackRecord(rec)
 		o := deadOutcome(rec)
-		o.OperationName = "" // as for a retry record that cannot be decoded any more
+		o.OperationName = "" // as for a retry record that can no longer be decoded
 		now := time.Now().UTC()
 		h.settleAll(o)
 		out := h.readTopic(deadTopic, 1)[0]
