@@ -26,6 +26,8 @@ type assignment struct {
 	cancel context.CancelFunc
 	// ended is closed when the assignment is fenced and forgotten.
 	ended chan struct{}
+	// markers are the ownership markers of the retry partitions by topic. Only recovery uses them.
+	markers map[string]*ownershipMarker
 
 	committed      offset.Commit // what the group had committed; Offset is -1 if nothing
 	offsetFetched  bool          // committed is known, and recovery may begin
@@ -37,7 +39,10 @@ type assignment struct {
 
 func newAssignment(number int32) *assignment {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &assignment{number: number, writerID: newWriterID(), ctx: ctx, cancel: cancel, ended: make(chan struct{})}
+	return &assignment{
+		number: number, writerID: newWriterID(), ctx: ctx, cancel: cancel, ended: make(chan struct{}),
+		markers: map[string]*ownershipMarker{},
+	}
 }
 
 func newWriterID() string {
@@ -63,9 +68,8 @@ type partition struct {
 	tracker *offset.Tracker
 	// delay is the delay of the retry tier, or 0 for a source partition.
 	delay time.Duration
-	// recoveredEnd is the end offset of a retry partition when it was recovered. Records at or
-	// beyond it were written later.
-	recoveredEnd int64
+	// marker is the offset of the owner's marker in a retry partition.
+	marker int64
 
 	// highWatermark is the latest one known, from a fetch or from listing end offsets.
 	highWatermark int64

@@ -65,6 +65,13 @@ func withoutFailed(batch, failed []pendingCommit) []pendingCommit {
 	return slices.DeleteFunc(batch, func(p pendingCommit) bool { return owners[p.partition.owner] })
 }
 
+// withoutFailedPlans removes the plans of assignments of which a commit failed.
+func withoutFailedPlans(plans []*recoveryPlan, failed []pendingCommit) []*recoveryPlan {
+	return slices.DeleteFunc(plans, func(plan *recoveryPlan) bool {
+		return slices.ContainsFunc(failed, func(f pendingCommit) bool { return f.partition.owner == plan.assignment })
+	})
+}
+
 // isExpelled reports whether the group has continued without this member and accepts none of its
 // commits any more. ILLEGAL_GENERATION does not mean that: the broker knows the member in a newer
 // generation than the client has heard of, for example during a join, and the next attempt uses it.

@@ -3,8 +3,11 @@ package consume
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
 
 	"sluice/internal/backoff"
@@ -35,6 +38,8 @@ type committer struct {
 
 	changed chan struct{} // signaled when a tracker has something to commit
 	urgent  chan struct{} // signaled when a call is waiting for a commit
+	// unanswered is signaled when a commit of owners got no response.
+	unanswered chan struct{}
 	// slot is held from building a commit to reading its response, so that no older commit
 	// overtakes a newer one. It is taken before assignments.mu.
 	slot     chan struct{}
@@ -44,10 +49,11 @@ type committer struct {
 func newCommitter(cfg Config, clients *clients, table *assignments, obs *observe.Pipeline, log *zap.Logger) *committer {
 	return &committer{
 		groupName: cfg.Group, interval: cfg.CommitInterval, clients: clients, assignments: table, obs: obs, log: log,
-		failure: observe.NewCondition(log, "offset commit failed, retrying", "offset commit recovered"),
-		changed: make(chan struct{}, 1),
-		urgent:  make(chan struct{}, 1),
-		slot:    make(chan struct{}, 1),
+		failure:    observe.NewCondition(log, "offset commit failed, retrying", "offset commit recovered"),
+		changed:    make(chan struct{}, 1),
+		urgent:     make(chan struct{}, 1),
+		unanswered: make(chan struct{}, 1),
+		slot:       make(chan struct{}, 1),
 	}
 }
 
@@ -61,6 +67,9 @@ func (c *committer) run(ctx context.Context, onCommitted func()) {
 		select {
 		case <-c.changed:
 		case <-c.urgent:
+		case <-c.unanswered:
+			recommit.Reset(2 * commitTimeout)
+			continue
 		case <-recommit.C:
 			c.forceRecommit()
 		case <-ctx.Done():
@@ -130,6 +139,42 @@ func (c *committer) commitPending(ctx context.Context) error {
 	failed, sourceErr := c.sendCommits(ctx, source)
 	_, retryErr := c.sendCommits(ctx, withoutFailed(retries, failed))
 	return errors.Join(sourceErr, retryErr)
+}
+
+// commitOwners commits the new owner of each retry partition of the plans, with what the scan found
+// there. It returns the plans for which the coordinator has accepted that.
+//
+// Only then may the owner write to its retry partitions: until then, the next owner would take what
+// it finds there behind the marker for late copies. And only the coordinator knows that this member
+// owns the partitions. The slot is held so that a revoke waits for the response.
+func (c *committer) commitOwners(ctx context.Context, plans []*recoveryPlan) ([]*recoveryPlan, error) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	select {
+	case c.slot <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting to commit the owner of retry partitions: %w", ctx.Err())
+	}
+	defer func() { <-c.slot }()
+	var batch []pendingCommit
+	c.assignments.mu.Lock()
+	plans = slices.DeleteFunc(plans, func(plan *recoveryPlan) bool { return plan.assignment.ending })
+	c.assignments.mu.Unlock()
+	for _, plan := range plans {
+		for _, p := range plan.retries {
+			if commit, ok := p.tracker.PendingCommit(); ok {
+				batch = append(batch, pendingCommit{p, commit})
+			}
+		}
+	}
+	failed, err := c.sendCommits(ctx, batch)
+	if errors.Is(err, kerr.OffsetMetadataTooLarge) { // refused metadata is left out from now on
+		failed, err = c.sendCommits(ctx, failed)
+	}
+	if errors.Is(err, errNoResponse) {
+		notify.TrySignal(c.unanswered)
+	}
+	return withoutFailedPlans(plans, failed), err
 }
 
 // finishAssignments fences assignments and, where their partitions are still owned, commits what

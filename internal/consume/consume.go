@@ -6,9 +6,11 @@
 //
 //	assigned (paused) -> recovered (fetched) -> draining -> fenced, committed, forgotten
 //
-// Recovery reads the committed offsets with their metadata, the log's start and end offsets, and
-// the records between them in the retry partitions, so that a record that an earlier owner wrote to
-// a retry topic but did not commit is not handled twice. Nothing is delivered before that.
+// Recovery appends an ownership marker to each retry partition and reads the records between the
+// committed offset and the marker, so that a record that an earlier owner wrote to a retry topic
+// but did not commit is not handled twice. Then it commits that this assignment owns the retry
+// partitions, so that every later owner recognizes what earlier owners wrote there too late.
+// Nothing is delivered before that.
 //
 // When partitions are revoked, the records in flight may finish for as long as calls may run. Then
 // the trackers are fenced, and nothing that settles later is committed: by then the broker would

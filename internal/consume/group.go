@@ -103,7 +103,7 @@ func (g *Group) newMembership(handler Handler) *membership {
 	m := &membership{
 		cfg: g.cfg, clients: g.clients, assignments: g.assignments, committer: g.committer, failed: make(chan error, 1),
 	}
-	m.recovery = newRecovery(g.cfg, g.clients, g.assignments, g.pauser, g.committer.changed, g.obs, g.log)
+	m.recovery = newRecovery(g.cfg, g.clients, g.assignments, g.pauser, g.committer, g.obs, g.log)
 	faults := newFetchFaults(g.assignments, g.pauser, handler, g.log, m.recovery.wake)
 	m.source = &sourceFetcher{
 		clients: g.clients, assignments: g.assignments, pauser: g.pauser, faults: faults, handler: handler, obs: g.obs,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap/zaptest"
 
@@ -38,6 +39,7 @@ type harness struct {
 	commits *testkit.CommitOracle
 	vendor  *fakeVendor
 	client  *kgo.Client
+	markers *markerLog
 }
 
 func newHarness(t *testing.T) *harness { return newHarnessWithBrokers(t, 1) }
@@ -56,6 +58,10 @@ func newHarnessWithOptions(t *testing.T, options embedded.Options) *harness {
 	h := &harness{
 		Platform: p, t: t, commits: testkit.WatchCommits(p.Cluster()),
 		vendor: &fakeVendor{times: map[string][]time.Time{}},
+	}
+	h.markers = &markerLog{commits: h.commits, byPartition: map[topicPartition][]ownershipMarker{}}
+	for _, topic := range []string{tier10s, tier1m} {
+		h.commits.StartAt(topic, 0, 0) // the oracle learns the topic
 	}
 	h.client = h.newClient()
 	return h
@@ -305,7 +311,9 @@ func (h *harness) startMember(
 func (h *harness) memberConfig(uplink *testkit.Uplink) consume.Config {
 	return consume.Config{
 		Topic: source, Group: group,
-		ClientOptions: []kgo.Opt{kgo.SeedBrokers(h.Brokers()...), kgo.Dialer(uplink.DialContext)},
+		ClientOptions: []kgo.Opt{
+			kgo.SeedBrokers(h.Brokers()...), kgo.Dialer(uplink.DialContext), kgo.WithHooks(h.markers),
+		},
 		RetryTiers: []consume.RetryTier{
 			{Topic: tier10s, Delay: 10 * time.Second}, {Topic: tier1m, Delay: time.Minute},
 		},
@@ -338,15 +346,33 @@ func (h *harness) awaitCommitted(count int) {
 	}
 }
 
-// awaitOffset waits until the group has committed an offset.
+// awaitOffset waits until the group has committed an offset, not counting ownership markers.
 func (h *harness) awaitOffset(topic string, partition int32, offset int64) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Minute)
 	defer cancel()
-	if err := testkit.WaitCommitted(ctx, h.Cluster(), group, topic, partition, offset); err != nil {
-		h.t.Error(err)
+	want, committed := offset, int64(-1)
+	_, err := h.Cluster().WaitGroupInfo(ctx, group, func(info *kfake.GroupInfo) bool {
+		if info == nil {
+			return false
+		}
+		want = h.markers.addTo(offset, topic, partition)
+		commit, ok := info.Commits[topic][partition]
+		if ok {
+			committed = commit.Offset
+		}
+		return ok && committed == want
+	})
+	if err != nil {
+		h.t.Errorf("%s/%d: got committed offset %d, want %d, which is %d without ownership markers: %v",
+			topic, partition, committed, want, offset, err)
 		h.t.FailNow()
 	}
+}
+
+// endOffset returns the end of a partition's log.
+func (h *harness) endOffset(topic string, partition int32) int64 {
+	return h.Cluster().PartitionInfo(topic, partition).HighWatermark
 }
 
 // checkDelivered checks how many records were delivered.

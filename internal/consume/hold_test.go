@@ -88,7 +88,7 @@ func TestUnreadableRetryPartitionHoldsOnlyItsOwnRecovery(t *testing.T) {
 					h.t.Fatal(err)
 				}
 				h.commits.MarkSettled(tier10s, 1, r.Offset)
-				h.commits.MarkSettled(tier10s, 1, r.Offset+1)
+				h.commits.MarkSettled(tier10s, 1, h.endOffset(tier10s, 1)-1) // the transaction marker
 			}
 		},
 	}
@@ -185,6 +185,7 @@ func TestPartitionWithoutItsRetryPartitionIsHeld(t *testing.T) {
 		if err := h.Cluster().CreateTopic(tier1m, numParts, nil); err != nil {
 			t.Fatal(err)
 		}
+		h.commits.StartAt(tier1m, 0, 0) // the oracle learns the new topic
 		h.awaitCommitted(9)
 		testkit.AdvanceClock(10 * time.Second)
 		m.checkHold("")

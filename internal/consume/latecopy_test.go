@@ -28,7 +28,7 @@ func TestSkippedLateCopyDoesNotSettleItsOrigin(t *testing.T) {
 			s.isStuck = func(r *record.Record) bool { return away.Load() && (r.TierDelay > 0 || r.Origin.Offset == 0) }
 		})
 		testkit.AdvanceClock(10 * time.Second)
-		h.commits.MarkSettled(tier10s, 0, 1)
+		h.commits.MarkSettled(tier10s, 0, h.endOffset(tier10s, 0)) // the late copy
 		h.produceCopy(tier10s, 0, 0, 1, time.Now(), "an owner that lost it")
 		testkit.AdvanceClock(10 * time.Second)
 		second.stopCleanly()
@@ -56,7 +56,7 @@ func TestSkippedLateCopyDoesNotReplaceAnotherCopy(t *testing.T) {
 			s.isStuck = func(r *record.Record) bool { return away.Load() && r.TierDelay > 0 }
 		})
 		testkit.AdvanceClock(10 * time.Second)
-		h.commits.MarkSettled(tier1m, 0, 1)
+		h.commits.MarkSettled(tier1m, 0, h.endOffset(tier1m, 0)) // the late copy
 		h.produceCopy(tier1m, 0, 0, 2, time.Now(), "an owner that lost it")
 		testkit.AdvanceClock(10 * time.Second)
 		second.stopCleanly()

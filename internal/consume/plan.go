@@ -25,12 +25,13 @@ type recoveryPlan struct {
 	retryPositions map[string]kgo.EpochOffset // start position of the retry partition, by topic
 	copies         map[int64]retryCopy        // the newest copy, by the offset of its origin
 	superseded     map[*partition][]int64     // the offsets of older copies
+	late           map[*partition][]int64     // the offsets of late copies
 }
 
 func (r *recovery) prepareAssignment(assigned *assignment, snapshot brokerSnapshot) (*recoveryPlan, error) {
 	plan := &recoveryPlan{
 		assignment: assigned, retryPositions: map[string]kgo.EpochOffset{},
-		copies: map[int64]retryCopy{}, superseded: map[*partition][]int64{},
+		copies: map[int64]retryCopy{}, superseded: map[*partition][]int64{}, late: map[*partition][]int64{},
 	}
 	if err := r.prepareSource(plan, snapshot); err != nil {
 		return nil, err
@@ -104,14 +105,21 @@ func (r *recovery) chooseBegin(plan *recoveryPlan, at topicPartition, start int6
 // commit; without it, the client would not check whether the log was truncated below the offset.
 func (r *recovery) prepareRetry(plan *recoveryPlan, tier RetryTier, snapshot brokerSnapshot) error {
 	at := topicPartition{tier.Topic, plan.assignment.number}
-	start, end, err := snapshot.logRange(at)
+	start, _, err := snapshot.logRange(at)
 	if err != nil {
 		return fmt.Errorf("recovering source partition %d: retry topic %s has no partition of that number "+
 			"(connector topics apply creates it): %w", at.number, at.topic, err)
 	}
+	topicID := snapshot.topics[tier.Topic].ID
+	marker, err := plan.assignment.markerOffset(at, topicID)
+	if err != nil {
+		return err
+	}
+	// The end is known from the marker, because a leader that was deposed may list an older one.
+	end := marker + 1
 	p := &partition{
-		topicPartition: at, topicID: snapshot.topics[tier.Topic].ID, delay: tier.Delay, owner: plan.assignment,
-		recoveredEnd: end, highWatermark: end, deletedBelow: start,
+		topicPartition: at, topicID: topicID, delay: tier.Delay, owner: plan.assignment,
+		marker: marker, highWatermark: end, deletedBelow: start,
 	}
 	position, metadata := kgo.EpochOffset{Offset: start, Epoch: -1}, ""
 	switch committed, ok := snapshot.committed.Lookup(at.topic, at.number); {
@@ -131,7 +139,7 @@ func (r *recovery) prepareRetry(plan *recoveryPlan, tier RetryTier, snapshot bro
 }
 
 func (r *recovery) newTracker(tracked *partition, begin int64, metadata string) *offset.Tracker {
-	tracker := offset.NewTracker(tracked.topicID, begin, r.commitNeeded)
+	tracker := offset.NewTracker(tracked.topicID, begin, r.committer.changed)
 	if err := tracker.RestoreMetadata(metadata); err != nil {
 		r.log.Info("commit metadata ignored", append(tracked.logFields(), zap.Error(err))...)
 	}
@@ -139,7 +147,8 @@ func (r *recovery) newTracker(tracked *partition, begin int64, metadata string) 
 }
 
 // settleCopies marks in the trackers what the scan of the retry partitions found: source records
-// with a copy in a retry topic, and superseded copies.
+// with a copy in a retry topic, superseded copies, and late copies. From then on, everything below
+// the new owner's marker that is not settled counts, so the trackers get the new owner.
 func (plan *recoveryPlan) settleCopies(obs *observe.Pipeline) {
 	begin := plan.source.tracker.Progress().Committable
 	var settled []int64
@@ -156,5 +165,13 @@ func (plan *recoveryPlan) settleCopies(obs *observe.Pipeline) {
 		slices.Sort(offsets)
 		p.tracker.MarkSettled(offsets)
 		obs.RecordsSkippedSettled(observe.SkipOlderCopy, len(offsets))
+	}
+	for p, offsets := range plan.late {
+		slices.Sort(offsets)
+		p.tracker.MarkSettled(offsets)
+		obs.RecordsSkippedSettled("late_copy", len(offsets))
+	}
+	for _, p := range plan.retries {
+		p.tracker.SetOwner(offset.Owner{WriterID: plan.assignment.writerID, Marker: p.marker})
 	}
 }

@@ -25,25 +25,23 @@ type recovery struct {
 	clients     *clients
 	assignments *assignments
 	pauser      *pauser
+	committer   *committer
 	obs         *observe.Pipeline
 	log         *zap.Logger
 	failure     *observe.Condition
 
 	// pending is signaled when an assignment is waiting to be recovered.
 	pending chan struct{}
-	// commitNeeded is signaled by the trackers when they have something to commit.
-	commitNeeded chan<- struct{}
 }
 
 func newRecovery(
-	cfg Config, clients *clients, table *assignments, pauser *pauser, commitNeeded chan<- struct{},
+	cfg Config, clients *clients, table *assignments, pauser *pauser, committer *committer,
 	obs *observe.Pipeline, log *zap.Logger,
 ) *recovery {
 	return &recovery{
-		cfg: cfg, clients: clients, assignments: table, pauser: pauser, obs: obs, log: log,
-		failure:      observe.NewCondition(log, "partition recovery failed, retrying", "all partitions recovered"),
-		pending:      make(chan struct{}, 1),
-		commitNeeded: commitNeeded,
+		cfg: cfg, clients: clients, assignments: table, pauser: pauser, committer: committer, obs: obs, log: log,
+		failure: observe.NewCondition(log, "partition recovery failed, retrying", "all partitions recovered"),
+		pending: make(chan struct{}, 1),
 	}
 }
 
@@ -103,6 +101,7 @@ func (r *recovery) recoverAssignments(ctx context.Context, pending []*assignment
 	if err != nil {
 		return err
 	}
+	r.appendMarkers(ctx, pending, snapshot)
 	var prepared []*recoveryPlan
 	var failures []error
 	for _, a := range pending {
@@ -113,12 +112,15 @@ func (r *recovery) recoverAssignments(ctx context.Context, pending []*assignment
 		}
 		prepared = append(prepared, plan)
 	}
-	scanned, err := scanRetryPartitions(ctx, r.cfg, prepared)
+	scanned, scanErr := scanRetryPartitions(ctx, r.cfg, prepared)
 	for _, plan := range scanned {
 		plan.settleCopies(r.obs)
+	}
+	owned, commitErr := r.committer.commitOwners(ctx, scanned)
+	for _, plan := range owned {
 		r.install(plan)
 	}
-	return errors.Join(append(failures, err)...)
+	return errors.Join(append(failures, scanErr, commitErr)...)
 }
 
 // install hands a recovered assignment to the fetchers, unless it has been revoked or its committed

@@ -109,7 +109,7 @@ func (f *retryFetcher) trackFetches(fetches kgo.Fetches) []*record.Record {
 }
 
 // trackPartition tracks records up to the first one that is not due or does not fit into the commit
-// metadata.
+// metadata. Records that are skipped are always due.
 func (f *retryFetcher) trackPartition(from *partition, fetched []*kgo.Record) []*record.Record {
 	var tracked []*record.Record
 	for _, raw := range fetched {
@@ -117,13 +117,20 @@ func (f *retryFetcher) trackPartition(from *partition, fetched []*kgo.Record) []
 			continue
 		}
 		headers := record.ParseRetryHeaders(raw)
-		if wait := time.Until(headers.NotBefore); wait > 0 {
+		isMarker := record.IsOwnershipMarker(raw)
+		isLate := !isMarker && isLateCopy(from.tracker.Owner(), raw, headers)
+		isSkipped := isMarker || isLate || from.tracker.KnownSettled(raw.Offset)
+		if wait := time.Until(headers.NotBefore); wait > 0 && !isSkipped {
 			f.deferPartition(from, raw, max(wait, minDeferral))
 			break
 		}
 		if !from.tracker.Fits(raw.Offset, 1) {
 			f.deferPartition(from, raw, fullDeferral)
 			break
+		}
+		if isMarker || isLate {
+			f.skipRecord(from, raw, isLate)
+			continue
 		}
 		if r := f.trackRecord(from, raw, headers); r != nil {
 			tracked = append(tracked, r)
@@ -140,7 +147,26 @@ func (f *retryFetcher) deferPartition(deferred *partition, raw *kgo.Record, wait
 	f.clients.retry.SetOffsets(positionAt(raw))
 }
 
-// trackRecord tracks a due record. It returns nil if the record is skipped.
+// skipRecord settles a late copy, which is counted, or an ownership marker, which is no record of
+// anyone.
+func (f *retryFetcher) skipRecord(from *partition, raw *kgo.Record, isLate bool) {
+	var entry offset.Entry
+	prior := from.tracker.Track(&entry, raw.Offset, raw.LeaderEpoch, raw.Timestamp)
+	isNew := prior != offset.PriorSettled && prior != offset.PriorSeen
+	if isNew {
+		entry.Settle()
+	}
+	switch {
+	case !isLate:
+	case isNew:
+		f.obs.RecordsRead(true, 1, record.Size(raw))
+		f.obs.RecordsSkippedSettled(observe.SkipLateCopy, 1)
+	default:
+		f.obs.RecordsSkippedSettled(observe.SkipCommitMetadata, 1)
+	}
+}
+
+// trackRecord tracks a due record. It returns nil if the record is settled already.
 func (f *retryFetcher) trackRecord(from *partition, raw *kgo.Record, headers record.RetryHeaders) *record.Record {
 	r := &record.Record{
 		Raw: raw, Origin: headers.Origin, TierDelay: from.delay, Attempt: headers.Attempt, Replays: headers.Replays,
@@ -159,19 +185,5 @@ func (f *retryFetcher) trackRecord(from *partition, raw *kgo.Record, headers rec
 	size := record.Size(raw)
 	f.credits.ChargeBytes(size)
 	f.obs.RecordsRead(true, 1, size)
-	if isLateCopy(from, raw, headers) {
-		f.obs.RecordsSkippedSettled(observe.SkipLateCopy, 1)
-		r.Entry.Settle()
-		f.credits.Return(0, size)
-		return nil
-	}
 	return r
-}
-
-// isLateCopy reports whether an owner wrote the record after it had lost the partition. This owner
-// reads the same record from the source. A replayed record is not a late copy, although it still
-// has the writer ID of its dead letter.
-func isLateCopy(from *partition, raw *kgo.Record, headers record.RetryHeaders) bool {
-	return raw.Offset >= from.recoveredEnd && headers.Replays == 0 &&
-		headers.WriterID != "" && headers.WriterID != from.owner.writerID
 }

@@ -15,11 +15,11 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// produceCopy produces a retry record of the source record at an offset, as an owner would. Extra
-// headers override earlier ones with the same key.
+// produceCopy produces a retry record of the source record at an offset, as an owner would, and
+// returns its offset. Extra headers override earlier ones with the same key.
 func (h *harness) produceCopy(
 	topic string, partition int32, origin int64, attempt int, due time.Time, writer string, extra ...kgo.RecordHeader,
-) {
+) (offset int64) {
 	h.t.Helper()
 	topicID := record.FormatTopicID(h.Cluster().TopicInfo(source).TopicID)
 	header := func(k, v string) kgo.RecordHeader { return kgo.RecordHeader{Key: k, Value: []byte(v)} }
@@ -35,6 +35,7 @@ func (h *harness) produceCopy(
 	if err := h.client.ProduceSync(h.t.Context(), r).FirstErr(); err != nil {
 		h.t.Fatal(err)
 	}
+	return r.Offset
 }
 
 func TestOnlyTheNewestCopyIsDelivered(t *testing.T) {
@@ -67,7 +68,7 @@ func TestLateCopyOfAnEarlierOwnerIsSkipped(t *testing.T) {
 		h.produceToFirst(3)
 		m := h.startMember(1, 0, nil)
 		h.awaitOffset(source, 0, 3)
-		h.commits.MarkSettled(tier10s, 0, 0)
+		h.commits.MarkSettled(tier10s, 0, h.endOffset(tier10s, 0))
 		h.produceCopy(tier10s, 0, 1, 1, time.Now().Add(10*time.Second), "an owner that lost it")
 		h.awaitOffset(tier10s, 0, 1)
 		m.stopCleanly()
@@ -154,7 +155,9 @@ func TestNothingIsLostWhileRetryTopicsRefuseWrites(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
 				h := newHarness(t)
 				h.produceRecords(30, func(i int) string { return []string{"ok", "retry once", "dead"}[i/3%3] })
-				refused := h.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: e, Count: -1})
+				refused := h.Cluster().Fault(kfake.Fault{
+					Keys: []kmsg.Key{kmsg.Produce}, Err: e, Count: -1, When: isWithoutMarker,
+				})
 				a := h.startMember(1, 0, nil)
 				testkit.AdvanceClock(30 * time.Second)
 				b := h.startMember(2, 0, nil)

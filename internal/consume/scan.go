@@ -37,11 +37,12 @@ func (c retryCopy) isNewerThan(other retryCopy) bool {
 	return c.attempt > other.attempt
 }
 
-// retryScan reads retry partitions once, from their committed offsets to their ends.
+// retryScan reads retry partitions once, from their committed offsets to the markers of their new
+// owners.
 type retryScan struct {
 	client *kgo.Client
 	plans  []*recoveryPlan
-	// unread has the partitions that are not yet read to their end.
+	// unread has the partitions that are not yet read to their markers.
 	unread map[topicPartition]*scanPosition
 	failed map[*recoveryPlan]error
 	copies int // of all plans
@@ -55,13 +56,13 @@ type scanPosition struct {
 }
 
 // scanRetryPartitions reads the retry partitions of the plans. It returns the plans whose
-// partitions were read to their end, and an error for the others.
+// partitions were read to their markers, and an error for the others.
 func scanRetryPartitions(ctx context.Context, cfg Config, plans []*recoveryPlan) ([]*recoveryPlan, error) {
 	s := &retryScan{plans: plans, unread: map[topicPartition]*scanPosition{}, failed: map[*recoveryPlan]error{}}
 	from := map[string]map[int32]kgo.Offset{}
 	for _, plan := range plans {
 		for _, p := range plan.retries {
-			if begin := plan.retryPositions[p.topic].Offset; begin < p.recoveredEnd {
+			if begin := plan.retryPositions[p.topic].Offset; begin < p.marker {
 				setPartition(from, p.topicPartition, kgo.NewOffset().At(begin))
 				s.unread[p.topicPartition] = &scanPosition{plan, p, begin}
 			}
@@ -90,7 +91,7 @@ func scanRetryPartitions(ctx context.Context, cfg Config, plans []*recoveryPlan)
 	return read, errors.Join(failures...)
 }
 
-// readAll reads until every partition has been read to its end or has failed. The error is ctx's.
+// readAll reads until every partition has been read to its marker or has failed. The error is ctx's.
 func (s *retryScan) readAll(ctx context.Context) error {
 	for len(s.unread) > 0 {
 		pollCtx, cancel := context.WithTimeout(ctx, scanTimeout)
@@ -121,10 +122,10 @@ func (s *retryScan) advanceTo(raw *kgo.Record) {
 	if position == nil {
 		return
 	}
-	if raw.Offset < position.partition.recoveredEnd && !raw.Attrs.IsControl() {
-		s.noteCopy(position.plan, position.partition, raw)
+	if raw.Offset < position.partition.marker && !raw.Attrs.IsControl() {
+		s.noteRecord(position.plan, position.partition, raw)
 	}
-	if position.next = raw.Offset + 1; position.next >= position.partition.recoveredEnd {
+	if position.next = raw.Offset + 1; position.next >= position.partition.marker {
 		delete(s.unread, at)
 	}
 }
@@ -147,39 +148,46 @@ func (s *retryScan) failUnread() {
 		for _, p := range plan.retries {
 			if position := s.unread[p.topicPartition]; position != nil {
 				s.failPlan(plan, fmt.Errorf("scanning %s/%d: no record arrived at offset %d within %v although "+
-					"the log ends at %d (an open transaction may block it)",
-					p.topic, p.number, position.next, scanTimeout, p.recoveredEnd))
+					"the owner's marker is at %d (an open transaction may block it)",
+					p.topic, p.number, position.next, scanTimeout, p.marker))
 			}
 		}
 	}
 }
 
-// noteCopy adds a record of a retry partition to the plan, unless it is settled. If a source record
-// has several copies, the newest one counts.
-func (s *retryScan) noteCopy(plan *recoveryPlan, from *partition, raw *kgo.Record) {
-	headers := record.ParseRetryHeaders(raw)
-	origin := headers.Origin
-	source := plan.source
-	if origin.TopicID != source.topicID || origin.Topic != source.topic || origin.Partition != source.number {
-		return
-	}
-	if from.tracker.KnownSettled(raw.Offset) {
+// noteRecord adds a record of a retry partition to the plan, unless it is settled or an ownership
+// marker, which the fetcher skips.
+func (s *retryScan) noteRecord(plan *recoveryPlan, from *partition, raw *kgo.Record) {
+	if record.IsOwnershipMarker(raw) || from.tracker.KnownSettled(raw.Offset) {
 		// A settled copy does not mean that its source record is settled: an owner may have skipped
 		// it as a late copy, because it had the source record itself. If an owner delivered it, its
 		// origin is in the source's commit, which is always sent first.
 		return
 	}
-	found := retryCopy{from, raw.Offset, headers.Replays, headers.Attempt}
-	best, known := plan.copies[origin.Offset]
+	headers := record.ParseRetryHeaders(raw)
+	if isLateCopy(from.tracker.Owner(), raw, headers) {
+		plan.late[from] = append(plan.late[from], raw.Offset)
+		return
+	}
+	origin, source := headers.Origin, plan.source
+	if origin.TopicID == source.topicID && origin.Topic == source.topic && origin.Partition == source.number {
+		s.noteCopy(plan, origin.Offset, retryCopy{from, raw.Offset, headers.Replays, headers.Attempt})
+	}
+}
+
+// noteCopy notes a copy of the source record at an offset. Of several copies, the one with which
+// the record came farthest counts.
+func (s *retryScan) noteCopy(plan *recoveryPlan, origin int64, found retryCopy) {
+	best, known := plan.copies[origin]
 	switch {
 	case !known && s.copies >= maxScanCopies:
 	case !known:
 		s.copies++
-		plan.copies[origin.Offset] = found
+		plan.copies[origin] = found
 	case found.isNewerThan(best):
-		plan.copies[origin.Offset] = found
+		plan.copies[origin] = found
 		plan.superseded[best.partition] = append(plan.superseded[best.partition], best.offset)
 	default:
-		plan.superseded[from] = append(plan.superseded[from], raw.Offset)
+		plan.superseded[found.partition] = append(plan.superseded[found.partition], found.offset)
 	}
 }

@@ -58,12 +58,17 @@ func TestTwoSignalsStopAMemberInAnyState(t *testing.T) {
 		"commits refused": {nil, func(h *harness) func() {
 			return h.injectFault(refuseCommits(kerr.CoordinatorLoadInProgress, -1))
 		}},
-		"commits hang":             {nil, func(h *harness) func() { return h.hangRequests(kmsg.OffsetCommit) }},
-		"intents hang":             {withIntents, func(h *harness) func() { return h.hangRequests(kmsg.OffsetCommit) }},
-		"joining":                  {nil, func(h *harness) func() { return h.hangRequests(kmsg.JoinGroup) }},
-		"recovering":               {nil, func(h *harness) func() { return h.hangRequests(kmsg.ListOffsets) }},
-		"fetching offsets":         {nil, func(h *harness) func() { return h.hangRequests(kmsg.OffsetFetch) }},
-		"writing to a retry topic": {nil, func(h *harness) func() { return h.hangRequests(kmsg.Produce) }},
+		"commits hang":      {nil, func(h *harness) func() { return h.hangRequests(kmsg.OffsetCommit) }},
+		"intents hang":      {withIntents, func(h *harness) func() { return h.hangRequests(kmsg.OffsetCommit) }},
+		"joining":           {nil, func(h *harness) func() { return h.hangRequests(kmsg.JoinGroup) }},
+		"recovering":        {nil, func(h *harness) func() { return h.hangRequests(kmsg.ListOffsets) }},
+		"fetching offsets":  {nil, func(h *harness) func() { return h.hangRequests(kmsg.OffsetFetch) }},
+		"appending markers": {nil, func(h *harness) func() { return h.hangRequests(kmsg.Produce) }},
+		"writing to a retry topic": {nil, func(h *harness) func() {
+			return h.injectFault(kfake.Fault{
+				Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1, When: isWithoutMarker,
+			})
+		}},
 		"waiting for a retry topic": {nil, func(h *harness) func() {
 			if err := h.Cluster().DeleteTopic(tier1m); err != nil {
 				h.t.Fatal(err)
@@ -105,7 +110,7 @@ func TestHungCommitDelaysRevokeWithoutLoss(t *testing.T) {
 		h := newHarness(t)
 		h.produceRecords(90, alwaysOK)
 		a := h.startMember(1, time.Second, nil)
-		testkit.AdvanceClock(300 * time.Millisecond)
+		testkit.AdvanceClock(400 * time.Millisecond)
 		b := h.startMember(2, time.Second, nil)
 		release := h.hangRequests(kmsg.OffsetCommit)
 		testkit.AdvanceClock(20 * time.Second)
@@ -141,8 +146,8 @@ func TestAddedPartitionWaitsForItsRetryPartitionsAndStartsAtOffsetZero(t *testin
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.produceToFirst(5)
-		m := h.startMember(1, 0, withLatestStart)
 		h.commits.StartAt(source, 0, 5)
+		m := h.startMember(1, 0, withLatestStart)
 		testkit.AdvanceClock(10 * time.Second)
 		admin := kadm.NewClient(h.client)
 		grow := func(topics ...string) {
@@ -213,6 +218,7 @@ func TestCoordinatorAndLeaderMovesCauseNoLossOrDuplicates(t *testing.T) {
 					Keys: []kmsg.Key{kmsg.FindCoordinator}, Observe: true, Count: -1,
 				})
 				h.produceRecords(300, func(i int) string { return []string{"ok", "retry once"}[i/3%2] })
+				h.answerRetryEpochs()
 				change := withProtocol(consumerProtocol)
 				a, b := h.startMember(1, 2*time.Second, change), h.startMember(2, 2*time.Second, change)
 				for range 6 {

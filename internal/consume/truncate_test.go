@@ -49,6 +49,31 @@ func (h *harness) truncateLog(topic string, to int64) (checkRequested func()) {
 	}
 }
 
+// answerRetryEpochs makes the broker respond to OffsetForLeaderEpoch requests for retry topics that
+// no log was truncated. kfake reports the log as lost when nothing was written since its leader
+// moved.
+func (h *harness) answerRetryEpochs() {
+	h.Cluster().ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		req := r.(*kmsg.OffsetForLeaderEpochRequest)
+		response := req.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+		for _, rt := range req.Topics {
+			if rt.Topic == source {
+				return nil, nil, false
+			}
+			t := kmsg.NewOffsetForLeaderEpochResponseTopic()
+			t.Topic = rt.Topic
+			for _, rp := range rt.Partitions {
+				p := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+				p.Partition, p.LeaderEpoch, p.EndOffset = rp.Partition, rp.LeaderEpoch, 1<<40
+				t.Partitions = append(t.Partitions, p)
+			}
+			response.Topics = append(response.Topics, t)
+		}
+		h.Cluster().KeepControl()
+		return response, nil, true
+	})
+}
+
 // The log is truncated at 20. Records in flight below that must still be settled, and records from
 // there on are new.
 func TestTruncatedSourceResumesAtTheTruncationPointAndSettlesEarlierRecords(t *testing.T) {

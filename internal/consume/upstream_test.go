@@ -101,7 +101,7 @@ func TestOpenTransactionInARetryTopicHoldsRecovery(t *testing.T) {
 		}
 		testkit.AdvanceClock(30 * time.Second)
 		m.stopCleanly()
-		h.commits.MarkSettled(tier10s, 0, 2) // the marker
+		h.commits.MarkSettled(tier10s, 0, h.endOffset(tier10s, 0)-1) // the transaction marker
 		h.checkDeliveries(4, 0)
 	})
 }

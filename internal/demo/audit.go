@@ -159,6 +159,9 @@ func (a *auditor) hasReached(starts, ends kadm.ListedOffsets) bool {
 
 func (a *auditor) noteRecord(copied *kgo.Record) {
 	a.nextOffsets[copied.Topic][copied.Partition] = copied.Offset + 1
+	if record.IsOwnershipMarker(copied) {
+		return
+	}
 	origin := record.ParseRetryHeaders(copied).Origin.ID()
 	if a.deadLetterTopics[copied.Topic] {
 		a.found.dead[origin]++

@@ -54,8 +54,9 @@ var holdDescriptions = map[HoldReason]holdDescription{
 			"reset the group's offset past an oversized batch with Kafka's tools",
 	},
 	HoldRecovery: {
-		meaning: "a partition is assigned but not fetched yet: a retry partition of the same number is missing or " +
-			"cannot be read to its end. The log names it. Other partitions continue",
+		meaning: "a partition is assigned but not fetched yet: a retry partition of the same number is missing, " +
+			"refuses the owner's marker or cannot be read up to it, or the owner cannot be committed. The log has " +
+			"the error. Other partitions continue",
 		remedy: "run `connector topics apply`, or repair that topic; the partition resumes by itself",
 	},
 	HoldUnwritable: {

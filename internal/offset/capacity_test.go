@@ -45,7 +45,7 @@ func TestMetadataOfRecordsThatFitStaysSmallForAnyGaps(t *testing.T) {
 				if taken < 400 {
 					t.Errorf("got room for %d records, want at least 400", taken)
 				}
-				runs, err := decodeMetadata(c.Metadata, topicID, c.Offset)
+				_, runs, err := decodeMetadata(c.Metadata, topicID, c.Offset)
 				if err != nil || runs[len(runs)-1].to < tr.arrived.next-2*stride*int64(k) {
 					t.Errorf("got metadata that was cut, want all runs (error %v)", err)
 				}
@@ -90,7 +90,7 @@ func TestMetadataIsTruncatedForThousandsOfCopies(t *testing.T) {
 	if !ok || len(c.Metadata) > MaxMetadata {
 		t.Fatalf("got metadata of %d bytes, pending %v; want at most 4096, pending", len(c.Metadata), ok)
 	}
-	if runs, err := decodeMetadata(c.Metadata, topicID, 0); err != nil || len(runs) < 500 {
+	if _, runs, err := decodeMetadata(c.Metadata, topicID, 0); err != nil || len(runs) < 500 {
 		t.Fatalf("got %d runs, want at least 500 (error %v)", len(runs), err)
 	}
 	if tr.RemainingCapacity() < 256 {

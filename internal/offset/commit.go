@@ -25,7 +25,7 @@ func (t *Tracker) pendingCommit() (Commit, bool) {
 	}
 	return Commit{
 		Offset: t.arrived.base, Epoch: t.arrived.headEpoch(), Version: t.version,
-		Metadata: encodeMetadata(t.topicID, t.arrived.base, t.stateRuns()),
+		Metadata: encodeMetadata(t.topicID, t.arrived.base, t.owner, t.stateRuns()),
 	}, true
 }
 

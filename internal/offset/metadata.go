@@ -19,16 +19,24 @@ const MaxMetadata = 4096
 //
 //	topic ID (16 bytes), committed offset (uvarint), form (1 byte), body, CRC-32C (4 bytes)
 //
+// The metadata of a partition with an owner begins with "sluice2:" and has, between the offset and
+// the form,
+//
+//	marker offset (uvarint), length of the writer ID (1 byte), writer ID
+//
 // A state is 0 for pending, 1 for an intent, 2 for settled, and 3 for a resend intent. In form 'r',
 // the body has a uvarint for each run (length << 2 | state); in form 'm', it is a bitmap with two
 // bits for each offset. The shorter form is used: runs for long ranges, the bitmap where lanes
 // settle their records out of order.
 const (
 	metadataPrefix   = "sluice1:"
+	ownedPrefix      = "sluice2:" // of the same length
+	maxWriterIDBytes = 32
 	formRuns         = 'r'
 	formBitmap       = 'm'
 	maxRawSize       = (MaxMetadata - len(metadataPrefix)) * 3 / 4
-	maxHeaderSize    = 16 + binary.MaxVarintLen64 + 1 + 4
+	maxOwnerSize     = binary.MaxVarintLen64 + 1 + maxWriterIDBytes
+	maxHeaderSize    = 16 + binary.MaxVarintLen64 + maxOwnerSize + 1 + 4
 	maxRunBytes      = maxRawSize - maxHeaderSize
 	maxMappedOffsets = maxRunBytes * 4
 	maxRunSize       = 5              // bytes of a run of up to 2^33 offsets
@@ -71,18 +79,25 @@ func runSize(offsets int64) int {
 	return (bits.Len64(uint64(offsets)<<2) + 6) / 7
 }
 
-// encodeMetadata encodes contiguous runs that start at base. The metadata of no runs is empty. Runs
-// that do not fit are cut off at the end: they are copies that recovery found in the retry topics,
-// and the next recovery finds them there again.
-func encodeMetadata(topicID [16]byte, base int64, runs []run) string {
-	if len(runs) == 0 {
+// encodeMetadata encodes an owner and contiguous runs that start at base. Without an owner and
+// runs, the metadata is empty. Runs that do not fit are cut off at the end: they are copies that
+// recovery found in the retry topics, and the next recovery finds them there again.
+func encodeMetadata(topicID [16]byte, base int64, owner Owner, runs []run) string {
+	if owner == (Owner{}) && len(runs) == 0 {
 		return ""
 	}
 	raw := append(make([]byte, 0, 512), topicID[:]...)
 	raw = binary.AppendUvarint(raw, uint64(base))
+	prefix := metadataPrefix
+	if owner != (Owner{}) {
+		prefix = ownedPrefix
+		raw = binary.AppendUvarint(raw, uint64(owner.Marker))
+		raw = append(raw, byte(len(owner.WriterID)))
+		raw = append(raw, owner.WriterID...)
+	}
 	raw = appendBody(raw, runs)
 	raw = binary.BigEndian.AppendUint32(raw, crc32.Checksum(raw, castagnoli))
-	return metadataPrefix + base64.RawStdEncoding.EncodeToString(raw)
+	return prefix + base64.RawStdEncoding.EncodeToString(raw)
 }
 
 func appendBody(raw []byte, runs []run) []byte {
@@ -94,6 +109,9 @@ func appendBody(raw []byte, runs []run) []byte {
 			break
 		}
 		raw = binary.AppendUvarint(raw, uint64(r.to-r.from)<<2|uint64(r.state))
+	}
+	if len(runs) == 0 {
+		return raw
 	}
 	from := runs[0].from
 	bitmapSize := (runs[len(runs)-1].to - from + 3) / 4
@@ -112,31 +130,59 @@ func appendBody(raw []byte, runs []run) []byte {
 }
 
 // decodeMetadata decodes metadata that encodeMetadata wrote for this topic and committed offset,
-// and leaves out the pending runs. Empty metadata has no runs.
-func decodeMetadata(metadata string, topicID [16]byte, base int64) ([]run, error) {
+// and leaves out the pending runs. Empty metadata has no owner and no runs.
+func decodeMetadata(metadata string, topicID [16]byte, base int64) (Owner, []run, error) {
 	if metadata == "" {
-		return nil, nil
+		return Owner{}, nil, nil
 	}
 	encoded, ours := strings.CutPrefix(metadata, metadataPrefix)
+	owned := false
 	if !ours {
-		return nil, ErrForeignMetadata
+		if encoded, owned = strings.CutPrefix(metadata, ownedPrefix); !owned {
+			return Owner{}, nil, ErrForeignMetadata
+		}
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(encoded)
 	if err != nil || len(raw) < 16+1+1+4 {
-		return nil, ErrDamagedMetadata
+		return Owner{}, nil, ErrDamagedMetadata
 	}
 	body, sum := raw[:len(raw)-4], binary.BigEndian.Uint32(raw[len(raw)-4:])
 	if crc32.Checksum(body, castagnoli) != sum {
-		return nil, ErrDamagedMetadata
+		return Owner{}, nil, ErrDamagedMetadata
 	}
 	at, n := binary.Uvarint(body[16:])
 	if n <= 0 || len(body) < 16+n+1 {
-		return nil, ErrDamagedMetadata
+		return Owner{}, nil, ErrDamagedMetadata
 	}
 	if [16]byte(body[:16]) != topicID || at != uint64(base) {
-		return nil, fmt.Errorf("%w (it is for offset %d)", ErrForeignMetadata, at)
+		return Owner{}, nil, fmt.Errorf("%w (it is for offset %d)", ErrForeignMetadata, at)
 	}
-	return decodeBody(body[16+n], body[16+n+1:], base)
+	var owner Owner
+	rest := body[16+n:]
+	if owned {
+		if owner, rest, err = decodeOwner(rest); err != nil {
+			return Owner{}, nil, err
+		}
+	}
+	runs, err := decodeBody(rest[0], rest[1:], base)
+	if err != nil {
+		return Owner{}, nil, err
+	}
+	return owner, runs, nil
+}
+
+// decodeOwner returns the owner and what follows it, which is not empty.
+func decodeOwner(raw []byte) (Owner, []byte, error) {
+	marker, n := binary.Uvarint(raw)
+	if n <= 0 || marker > math.MaxInt64 || len(raw) <= n {
+		return Owner{}, nil, ErrDamagedMetadata
+	}
+	size := int(raw[n])
+	rest := raw[n+1:]
+	if size == 0 || size > maxWriterIDBytes || len(rest) <= size {
+		return Owner{}, nil, ErrDamagedMetadata
+	}
+	return Owner{WriterID: string(rest[:size]), Marker: int64(marker)}, rest[size:], nil
 }
 
 func decodeBody(form byte, body []byte, base int64) ([]run, error) {

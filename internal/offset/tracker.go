@@ -58,6 +58,7 @@ type Tracker struct {
 	arrived  window
 	prior    priorRuns // what is known about offsets that have not arrived
 	inFlight flightCounter
+	owner    Owner // of a retry partition
 	// version counts the changes of what must be committed; confirmed is the version that the
 	// broker has confirmed.
 	version    uint64
@@ -80,13 +81,13 @@ func NewTracker(topicID [16]byte, start int64, changed chan<- struct{}) *Tracker
 // metadata is damaged or foreign, the tracker is unchanged and the error is ErrDamagedMetadata or
 // ErrForeignMetadata. It must be called before the first Track.
 func (t *Tracker) RestoreMetadata(metadata string) error {
-	runs, err := decodeMetadata(metadata, t.topicID, t.arrived.base)
+	owner, runs, err := decodeMetadata(metadata, t.topicID, t.arrived.base)
 	if err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.prior = runs
+	t.owner, t.prior = owner, runs
 	return nil
 }
 
@@ -100,8 +101,8 @@ func (t *Tracker) MarkSettled(offsets []int64) {
 	t.noteChange()
 }
 
-// KnownSettled reports whether an earlier owner is known to have settled an offset. It must be
-// called before the first Track.
+// KnownSettled reports whether an earlier owner is known to have settled an offset that has not
+// arrived yet.
 func (t *Tracker) KnownSettled(offset int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -183,7 +183,7 @@ func TestCopiesFoundInRetryTopicsAreInTheNextCommit(t *testing.T) {
 	if !ok {
 		t.Fatal("got no pending commit, want one")
 	}
-	runs, err := decodeMetadata(c.Metadata, topicID, c.Offset)
+	_, runs, err := decodeMetadata(c.Metadata, topicID, c.Offset)
 	want := []run{{101, 102, stateSettled}, {103, 104, stateSettled}}
 	if err != nil || !slices.Equal(runs, want) {
 		t.Fatalf("got runs %v with error %v, want %v", runs, err, want)
@@ -332,7 +332,7 @@ func (m *ownerModel) commitPending(t *rapid.T, tr *Tracker) {
 	}
 	tr.ConfirmCommit(c.Version)
 	m.committed = c
-	runs, err := decodeMetadata(c.Metadata, topicID, c.Offset)
+	_, runs, err := decodeMetadata(c.Metadata, topicID, c.Offset)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -417,7 +417,7 @@ func TestOneUnsettledRecordDoesNotFillTheMetadata(t *testing.T) {
 }
 
 func TestForeignOrDamagedMetadataIsIgnored(t *testing.T) {
-	good := encodeMetadata(topicID, 5, []run{{5, 6, statePending}, {6, 9, stateSettled}})
+	good := encodeMetadata(topicID, 5, Owner{}, []run{{5, 6, statePending}, {6, 9, stateSettled}})
 	other := [16]byte{9}
 	cases := map[string]struct {
 		text string
@@ -431,6 +431,9 @@ func TestForeignOrDamagedMetadataIsIgnored(t *testing.T) {
 		"truncated":                {good[:len(good)-3], topicID, 5, ErrDamagedMetadata},
 		"one character changed":    {strings.Replace(good, good[20:21], "/", 1), topicID, 5, ErrDamagedMetadata},
 		"nothing after the prefix": {metadataPrefix, topicID, 5, ErrDamagedMetadata},
+		"no owner after the prefix of one": {
+			strings.Replace(good, metadataPrefix, ownedPrefix, 1), topicID, 5, ErrDamagedMetadata,
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -438,7 +441,7 @@ func TestForeignOrDamagedMetadataIsIgnored(t *testing.T) {
 			if err := tr.RestoreMetadata(c.text); !errors.Is(err, c.want) {
 				t.Fatalf("got error %v, want %v", err, c.want)
 			}
-			if len(tr.prior) != 0 {
+			if len(tr.prior) != 0 || tr.Owner() != (Owner{}) {
 				t.Fatal("got prior state from ignored metadata, want none")
 			}
 		})
@@ -446,10 +449,15 @@ func TestForeignOrDamagedMetadataIsIgnored(t *testing.T) {
 }
 
 func FuzzMetadata(f *testing.F) {
-	f.Add(encodeMetadata(topicID, 5, []run{{5, 6, statePending}, {6, 9, stateSettled}, {9, 11, stateIntent}}))
+	f.Add(encodeMetadata(topicID, 5, Owner{}, []run{{5, 6, statePending}, {6, 9, stateSettled}, {9, 11, stateIntent}}))
+	f.Add(encodeMetadata(topicID, 5, Owner{"writer", 1 << 40}, []run{{5, 6, statePending}, {6, 9, stateSettled}}))
 	f.Add(metadataPrefix)
+	f.Add(ownedPrefix)
 	f.Fuzz(func(t *testing.T, text string) {
-		runs, err := decodeMetadata(text, topicID, 5)
+		owner, runs, err := decodeMetadata(text, topicID, 5)
+		if owner != (Owner{}) && (err != nil || owner.WriterID == "" || owner.Marker < 0) {
+			t.Fatalf("got owner %+v with error %v", owner, err)
+		}
 		at := int64(5)
 		for _, r := range runs {
 			if err != nil || r.from < at || r.to <= r.from || r.state == statePending {

@@ -30,7 +30,7 @@ func TestTruncationKeepsRecordsBelowTheTruncationPointOnly(t *testing.T) {
 	rewritten := trackOffsets(t, tr, 2, 3, 6)
 	rewritten[1].Settle()
 	checkCommittable(t, tr, 0)
-	want := encodeMetadata(topicID, 0,
+	want := encodeMetadata(topicID, 0, Owner{},
 		[]run{{0, 1, statePending}, {1, 2, stateSettled}, {2, 3, statePending}, {3, 6, stateSettled}})
 	if c, ok := tr.PendingCommit(); !ok || c.Metadata != want {
 		t.Errorf("got commit %+v, pending %v, want metadata %q", c, ok, want)

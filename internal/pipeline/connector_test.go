@@ -224,8 +224,9 @@ func TestLeftoverTopicsAreDrainedOrReported(t *testing.T) {
 		h.produceValues("sluice.purchases.retry.5s", h.encodePurchase("2"))
 		stop := h.start()
 		for _, topic := range []string{"sluice.purchases.retry.1h", "sluice.purchases.retry.5s"} {
+			const end = 2 // the record and the owner's marker
 			if err := testkit.WaitCommitted(t.Context(), h.platform.Cluster(), "sluice.purchases", topic, 0,
-				1); err != nil {
+				end); err != nil {
 				t.Fatal(err)
 			}
 		}

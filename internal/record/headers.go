@@ -24,6 +24,7 @@ const (
 	HeaderLastFailed      = "sluice.last_failed_at"
 	HeaderNotBefore       = "sluice.not_before"
 	HeaderWriter          = "sluice.writer"
+	HeaderOwner           = "sluice.owner" // only in ownership markers
 	HeaderCause           = "sluice.cause"
 	HeaderVendorStatus    = "sluice.vendor.status"
 	HeaderVendorCode      = "sluice.vendor.code"
@@ -69,6 +70,26 @@ func ParseRetryHeaders(raw *kgo.Record) RetryHeaders {
 	}
 	headers.Origin = origin
 	return headers
+}
+
+// NewOwnershipMarker returns the record with which an assignment begins its ownership of a retry
+// partition. It has neither key nor value.
+func NewOwnershipMarker(topic string, partition int32, writerID string) *kgo.Record {
+	return &kgo.Record{
+		Topic: topic, Partition: partition,
+		Headers: []kgo.RecordHeader{{Key: HeaderOwner, Value: []byte(writerID)}},
+	}
+}
+
+// IsOwnershipMarker reports whether a record of a retry topic is an ownership marker. The copy of a
+// source record is none, even if its producer gave it a header of that name: it has an origin.
+func IsOwnershipMarker(raw *kgo.Record) bool {
+	if len(raw.Key) > 0 || len(raw.Value) > 0 {
+		return false
+	}
+	values := headerMap(raw.Headers)
+	_, isCopy := parseOrigin(values)
+	return values[HeaderOwner] != "" && !isCopy
 }
 
 // parseOrigin returns false if any part of the origin except its timestamp is absent or invalid.

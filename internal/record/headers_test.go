@@ -129,3 +129,22 @@ func TestSizeCountsKeyValueAndHeaders(t *testing.T) {
 		}
 	})
 }
+
+func TestOnlyOwnershipMarkersAreRecognizedAsSuch(t *testing.T) {
+	marker := record.NewOwnershipMarker("retry", 3, "w")
+	if marker.Topic != "retry" || marker.Partition != 3 || !record.IsOwnershipMarker(marker) {
+		t.Errorf("got %+v, want a marker for retry/3", marker)
+	}
+	owner := recordHeaders(record.HeaderOwner, "w")
+	for name, r := range map[string]*kgo.Record{
+		"a record without headers":           {},
+		"a record with a value":              {Value: []byte("v"), Headers: owner},
+		"a record with a key":                {Key: []byte("k"), Headers: owner},
+		"an empty writer ID":                 {Headers: recordHeaders(record.HeaderOwner, "")},
+		"a copy whose producer set a header": {Headers: completeHeaders(record.HeaderOwner, "w")},
+	} {
+		if record.IsOwnershipMarker(r) {
+			t.Errorf("%s: got a marker, want none", name)
+		}
+	}
+}

@@ -137,6 +137,10 @@ func (t *produceTap) observeBatch(topic string, p kmsg.ProduceRequestTopicPartit
 	for _, r := range fetched.Records {
 		r.Offset = t.nextOffsets[position]
 		t.nextOffsets[position]++
+		if record.IsOwnershipMarker(r) {
+			t.ledger.commits.MarkSettled(topic, p.Partition, r.Offset)
+			continue
+		}
 		t.records = append(t.records, r)
 		headers := record.ParseRetryHeaders(r)
 		t.ledger.recordMoved(

@@ -91,6 +91,9 @@ func WatchCommits(cluster *kfake.Cluster) *CommitOracle {
 // that begins at a later offset. It also lets the oracle learn the topic's ID. It must not be
 // called from a control function of the cluster.
 func (o *CommitOracle) StartAt(topic string, partition int32, offset int64) {
+	o.mu.Lock()
+	delete(o.knownTopics, topic) // it may have been recreated
+	o.mu.Unlock()
 	o.updatePrefix(topic, partition, func(p *settledPrefix) {
 		p.next = max(p.next, offset)
 		p.advanceNext()
