@@ -54,12 +54,13 @@ type vendorCall struct {
 	matchedItems []int        // indexes of the items that endingFault is about
 	delay        time.Duration
 	refusals     map[int]*refusal
-	droppedItems map[int]bool
-	extraItems   int
+	// droppedItems and repeatedItems are the items, by index, that the response omits and has twice.
+	droppedItems, repeatedItems map[int]bool
+	extraItems                  int // number of results for unknown items
 
 	itemCount, refusedCount int
 	accepted                []LedgerEntry
-	confirmable             []int // ledger indexes of the accepted items that the response reports
+	confirmable             []int // ledger indexes of the accepted items that the response reports once
 }
 
 // serveCall processes one request: faults, response, ledger, and then the wait that it takes.
@@ -70,7 +71,7 @@ func (s *Server) serveCall(target *endpoint, w http.ResponseWriter, req *http.Re
 	}
 	call := &vendorCall{
 		endpoint: target, request: req, responseHeader: w.Header(),
-		refusals: map[int]*refusal{}, droppedItems: map[int]bool{},
+		refusals: map[int]*refusal{}, droppedItems: map[int]bool{}, repeatedItems: map[int]bool{},
 	}
 	s.mu.Lock()
 	s.applyCallRules(call)
@@ -174,11 +175,23 @@ func (s *Server) judgeItems(call *vendorCall, items []callItem, checkItem func(c
 		}
 		entry, index := s.ledger.recordAccepted(call.endpoint.operation, item)
 		call.accepted = append(call.accepted, entry)
-		if !call.droppedItems[i] {
+		if call.resultCount(i) == 1 {
 			call.confirmable = append(call.confirmable, index)
 		}
 	}
 	return refusals, true
+}
+
+// resultCount returns how many results the response has for an item: one, unless a fault drops or
+// repeats it.
+func (c *vendorCall) resultCount(index int) int {
+	switch {
+	case c.droppedItems[index]:
+		return 0
+	case c.repeatedItems[index]:
+		return 2
+	}
+	return 1
 }
 
 func (s *Server) judgeItem(call *vendorCall, index int, item callItem, checkItem func(callItem) *refusal) *refusal {

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,12 +22,11 @@ func (v *crmcom) resultSets(call *vendorCall, items []callItem, refusals []*refu
 			v.lastNumber++
 			row["number"], row["id"] = strconv.Itoa(v.lastNumber), fmt.Sprintf("%032X", v.lastNumber)
 		}
-		switch {
-		case call.droppedItems[i]:
-		case refusals[i] != nil:
-			unprocessed = append(unprocessed, row)
-		default:
-			processed = append(processed, row)
+		rows := slices.Repeat([]map[string]string{row}, call.resultCount(i))
+		if refusals[i] != nil {
+			unprocessed = append(unprocessed, rows...)
+		} else {
+			processed = append(processed, rows...)
 		}
 	}
 	for i := range call.extraItems {

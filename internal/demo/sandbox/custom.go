@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -145,9 +146,7 @@ func (v *customVendor) results(call *vendorCall, items []callItem, refusals []*r
 		if refusals[i] != nil {
 			result.Code, result.Description = refusals[i].code, refusals[i].description
 		}
-		if !call.droppedItems[i] {
-			results = append(results, result)
-		}
+		results = append(results, slices.Repeat([]CustomResult{result}, call.resultCount(i))...)
 	}
 	for i := range call.extraItems {
 		results = append(results, CustomResult{ID: fmt.Sprint("extra-", i), Accepted: true})

@@ -60,6 +60,10 @@ var faultTests = []struct {
 	{"dropped item", whenACR1, Action{Fault: FaultDropItems}, 200, "", "p-0-0", "p-0-1", bothItems},
 	{"dropped last", When{}, Action{Fault: FaultDropItems}, 200, "", "p-0-0", "p-0-1", bothItems},
 	{"dropped all", When{}, Action{Fault: FaultDropItems, Count: 5}, 200, "", "OK", "p-0-", bothItems},
+	{
+		"repeated item", whenACR1, Action{Fault: FaultRepeatItems}, 200, "",
+		`"request_unique_identifier":"p-0-1"},{`, "", bothItems,
+	},
 	{"extra item", When{}, Action{Fault: FaultExtraItems, Count: 2}, 200, "", "extra-1", "extra-2", bothItems},
 	{"expired tokens", When{}, Action{Fault: FaultExpireTokens}, 200, "", crmInvalidToken, "", nil},
 }
@@ -135,6 +139,10 @@ func TestPropelReportsItemFaults(t *testing.T) {
 		{Action{Fault: FaultRefuseBatch, Description: "bad", Named: true}, 400, `"messages":["#/customers/1: bad"]`, 0},
 		{Action{Fault: FaultRefuseBatch, ErrorCode: "10007"}, 400, `"type":"SchemaValidationException"`, 0},
 		{Action{Fault: FaultDropItems}, 200, `"key":"K72","lookupKey":"sourceId","success":true}]`, 2},
+		{
+			Action{Fault: FaultRepeatItems}, 200,
+			`"key":"K73","lookupKey":"sourceId","success":true},{"action":"create","id":25495,"key":"K73"`, 2,
+		},
 		{Action{Fault: FaultExtraItems}, 200, `"key":"extra-0"`, 2},
 	}
 	for _, tt := range tests {

@@ -60,6 +60,9 @@ func TestOnlyALostResponseExplainsASecondAcceptance(t *testing.T) {
 		"response without one of the items": {
 			[]Rule{{Times: 1, When: acr1, Do: Action{Fault: FaultDropItems}}}, 2, []string{"p-0-0"},
 		},
+		"response with one of the items twice": {
+			[]Rule{{Times: 1, When: acr1, Do: Action{Fault: FaultRepeatItems}}}, 2, []string{"p-0-0"},
+		},
 		"cut twice, then confirmed": {[]Rule{{Times: 2, Do: Action{Fault: FaultEmptyBody, Apply: true}}}, 3, nil},
 		"confirmed, sent again and cut": {
 			[]Rule{{When: When{AfterCalls: 1}, Do: Action{Fault: FaultResetAfter, Apply: true}}}, 2,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -154,9 +155,7 @@ func (v *propel) resultRows(call *vendorCall, items []callItem, refusals []*refu
 			v.ids[item.id] = id
 			row["id"] = id
 		}
-		if !call.droppedItems[i] {
-			rows = append(rows, row)
-		}
+		rows = append(rows, slices.Repeat([]map[string]any{row}, call.resultCount(i))...)
 	}
 	for i := range call.extraItems {
 		rows = append(rows, map[string]any{

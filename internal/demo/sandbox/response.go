@@ -54,7 +54,7 @@ func (c *vendorCall) faultResponse() response {
 		}
 		return c.endpoint.vendor.refuseCall(c, *action, nil)
 	case FaultResetBefore, FaultResetAfter:
-	case FaultRefuseItem, FaultDropItems, FaultExtraItems, FaultExpireTokens, FaultLatency:
+	case FaultRefuseItem, FaultDropItems, FaultRepeatItems, FaultExtraItems, FaultExpireTokens, FaultLatency:
 		// They never end a call; see endsCall.
 	}
 	return response{aborted: true}

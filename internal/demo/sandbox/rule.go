@@ -38,6 +38,9 @@ const (
 	// FaultDropItems writes all items, but leaves the matching ones, or else the last Count, out of
 	// the response.
 	FaultDropItems Fault = "drop_items"
+	// FaultRepeatItems writes all items, but has the results of the matching ones, or else of the
+	// last Count, twice in the response.
+	FaultRepeatItems Fault = "repeat_items"
 	// FaultExtraItems adds the results of Count unknown items to the response.
 	FaultExtraItems Fault = "extra_items"
 	// FaultExpireTokens invalidates all of the vendor's tokens, then continues. It has no effect on

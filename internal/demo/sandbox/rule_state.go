@@ -8,7 +8,7 @@ import (
 // needsItems reports whether the rule can be evaluated only once the call's items are known.
 func (r Rule) needsItems() bool {
 	switch r.Do.Fault {
-	case FaultRefuseItem, FaultDropItems, FaultExtraItems:
+	case FaultRefuseItem, FaultDropItems, FaultRepeatItems, FaultExtraItems:
 		return true
 	case FaultStatus, FaultTooLarge, FaultRedirect, FaultResetBefore, FaultResetAfter, FaultTimeout,
 		FaultGarbageBody, FaultEmptyBody, FaultRefuseBatch, FaultExpireTokens, FaultLatency:
@@ -23,7 +23,7 @@ func (r Rule) coversOperation(operation string) bool {
 // endsCall reports whether the fault replaces the call's response.
 func (f Fault) endsCall() bool {
 	switch f {
-	case FaultRefuseItem, FaultDropItems, FaultExtraItems, FaultExpireTokens, FaultLatency:
+	case FaultRefuseItem, FaultDropItems, FaultRepeatItems, FaultExtraItems, FaultExpireTokens, FaultLatency:
 		return false
 	case FaultStatus, FaultTooLarge, FaultRedirect, FaultResetBefore, FaultResetAfter, FaultTimeout,
 		FaultGarbageBody, FaultEmptyBody, FaultRefuseBatch:
@@ -114,10 +114,14 @@ func (c *vendorCall) applyRule(rule *ruleState, matched []int) {
 		for _, i := range matched {
 			c.refusals[i] = c.endpoint.vendor.itemRefusal(action)
 		}
-	case c.endpoint.wholeBatch: // there are no results to drop or to add
+	case c.endpoint.wholeBatch: // there are no results to drop, to repeat or to add
 		return
 	case action.Fault == FaultExtraItems:
 		c.extraItems += max(action.Count, 1)
+	case action.Fault == FaultRepeatItems:
+		for _, i := range matched {
+			c.repeatedItems[i] = true
+		}
 	default:
 		for _, i := range matched {
 			c.droppedItems[i] = true

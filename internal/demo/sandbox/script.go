@@ -124,6 +124,7 @@ var parametersByFault = map[Fault]faultParameters{
 	FaultRefuseBatch:  {takes: []string{"error_code", "description", "named"}, items: "allowed"},
 	FaultRefuseItem:   {takes: []string{"error_code", "description"}, items: "needed"},
 	FaultDropItems:    {takes: []string{"count"}, items: "allowed"},
+	FaultRepeatItems:  {takes: []string{"count"}, items: "allowed"},
 	FaultExtraItems:   {takes: []string{"count"}, items: "allowed"},
 	FaultExpireTokens: {},
 	FaultLatency:      {takes: []string{"delay"}, needs: []string{"delay"}, items: "allowed"},
