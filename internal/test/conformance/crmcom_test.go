@@ -40,6 +40,7 @@ func crmcomFixture() *vendorFixture {
 		delayItem: sandbox.Action{
 			Fault: sandbox.FaultRefuseItem, ErrorCode: "NotFoundAPIValueException", Description: "Try again later.",
 		},
+		alwaysJudged: true, // by the set that has the item
 		nameItem: func(o operationFixture, i int) (sandbox.Action, bool) {
 			return refuseBatch("InvalidAPIParameterException", "Error in "+o.markOf(i)+"."), false
 		},

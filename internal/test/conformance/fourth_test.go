@@ -59,6 +59,9 @@ func fourthFixture() *vendorFixture {
 		rejectItem:  sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "Refused for good."},
 		delayItem: sandbox.Action{Fault: sandbox.FaultRefuseItem, ErrorCode: "try_later",
 			Description: "Try again later."},
+		unjudgedResults: func(_ string, stampIDs []string) string {
+			return `{"results":[{"stamp_id":"` + strings.Join(stampIDs, `"},{"stamp_id":"`) + `"}]}`
+		},
 		nameItem: func(operationFixture, int) (sandbox.Action, bool) {
 			action := refuseBatch("invalid", "The stamp is not valid.")
 			action.Named = true
@@ -171,6 +174,11 @@ func TestForgottenPartsOfFourthVendorAreReported(t *testing.T) {
 			"refused item of the fixture",
 			func(s *suite) { s.fixtures[fourthvendor.Name].rejectItem = sandbox.Action{} },
 			"the conformance fixture of operation stampcard.stamps has no rejectItem: add it",
+		},
+		{
+			"unjudged results of the fixture",
+			func(s *suite) { s.fixtures[fourthvendor.Name].unjudgedResults = nil },
+			"the conformance fixture of operation stampcard.stamps has no unjudgedResults or alwaysJudged: add it",
 		},
 		{
 			"operation of the sink",

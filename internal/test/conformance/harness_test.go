@@ -147,7 +147,7 @@ func encodeEvent(t *testing.T, op sink.Operation, ev any) sink.Item {
 
 // openWithFault opens the vendors with a fault that begins after a first call, and makes that call,
 // so that the token and the column catalogue are there.
-func (s suite) openWithFault(t *testing.T, o operationFixture, with setup, rule sandbox.Rule) (*harness,
+func (s suite) openWithFault(t testing.TB, o operationFixture, with setup, rule sandbox.Rule) (*harness,
 	sink.Operation) {
 	t.Helper()
 	rule.Name = "fault"

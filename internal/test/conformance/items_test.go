@@ -1,6 +1,8 @@
 package conformance
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"sluice/internal/demo/sandbox"
@@ -12,6 +14,9 @@ const faultyItem = 2
 
 // checkItemResults: what the vendor says of an item is attributed to that item and to no other.
 func (c check) checkItemResults(t *testing.T) {
+	for name, run := range c.doubtfulResponses() {
+		t.Run(name, func(t *testing.T) { run(t) })
+	}
 	switch {
 	case c.itemResults:
 		c.checkResultsByItem(t)
@@ -74,6 +79,75 @@ func (c check) checkResultsByItem(t *testing.T) {
 	})
 }
 
+// doubtfulResponses are the checks of responses that a sink must not take at their word. They run
+// with a testing.TB, so that a test can prove that they report known-wrong variants of a sink.
+func (c check) doubtfulResponses() map[string]func(testing.TB) {
+	checks := map[string]func(testing.TB){"message with personal data in a refused batch": c.checkBatchMessage}
+	if c.itemResults {
+		checks["message with personal data in an item result"] = c.checkItemMessage
+		checks["two results of an item"] = c.checkRepeatedResult
+		if c.vendor.unjudgedResults != nil {
+			checks["results that do not say whether the items were accepted"] = c.checkUnjudgedResults
+		}
+	}
+	return checks
+}
+
+// checkRepeatedResult: two results of one item may contradict each other, or one of them may belong
+// to another item.
+func (c check) checkRepeatedResult(t testing.TB) {
+	got := c.sendWithItemFault(t, 4, faultyItem, sandbox.Action{Fault: sandbox.FaultRepeatItems})
+	wantItemClasses(t, got, sink.Delivered, sink.Unknown, sink.Delivered, sink.Delivered)
+}
+
+// checkUnjudgedResults: a result that does not say whether the vendor has accepted the item is
+// neither a delivery nor a rejection.
+func (c check) checkUnjudgedResults(t testing.TB) {
+	marks := []string{c.markOf(1), c.markOf(2)}
+	body := c.vendor.unjudgedResults(c.name[len(c.vendorName())+1:], marks)
+	got := c.sendWithItemFault(t, len(marks), 0, sandbox.Action{Fault: sandbox.FaultGarbageBody, Body: body, Apply: true})
+	if got.Class != sink.Unknown {
+		wantItemClasses(t, got, sink.Unknown, sink.Unknown)
+	}
+}
+
+// A vendor's message that repeats personal data of the request, as validation messages often do.
+const (
+	personalAddress = "jane.doe@example.org"
+	personalMessage = "The address " + personalAddress + " is not allowed."
+)
+
+func (c check) checkBatchMessage(t testing.TB) {
+	got := c.sendWithItemFault(t, 2, 0, refuseBatch("", personalMessage))
+	wantClass(t, got, sink.Rejected)
+	wantRedacted(t, got)
+}
+
+func (c check) checkItemMessage(t testing.TB) {
+	action := c.vendor.rejectItem
+	action.Description = personalMessage
+	got := c.sendWithItemFault(t, 2, 2, action)
+	wantItemClasses(t, got, sink.Delivered, sink.Rejected)
+	wantRedacted(t, got)
+}
+
+// wantRedacted reports personal data in any text of a response.
+func wantRedacted(t testing.TB, resp sink.Response) {
+	t.Helper()
+	texts := []string{resp.Message, resp.Code, fmt.Sprint(resp.Err)}
+	for _, r := range resp.ItemResults {
+		texts = append(texts, r.Message, r.Code)
+	}
+	for _, r := range resp.ItemErrors {
+		texts = append(texts, r.Message, r.Code)
+	}
+	for _, text := range texts {
+		if strings.Contains(text, personalAddress) {
+			t.Errorf("got %q in a response, want it without the address, as vendorhttp.Redact returns it", text)
+		}
+	}
+}
+
 // checkNamedItem: a batch that is refused as a whole names one item, by its index; nothing was
 // done.
 func (c check) checkNamedItem(t *testing.T, do sandbox.Action, item int) {
@@ -86,7 +160,7 @@ func (c check) checkNamedItem(t *testing.T, do sandbox.Action, item int) {
 
 // sendWithItemFault sends n items to a vendor with a fault about the item of the given number; 0:
 // about the call.
-func (c check) sendWithItemFault(t *testing.T, n, item int, do sandbox.Action) sink.Response {
+func (c check) sendWithItemFault(t testing.TB, n, item int, do sandbox.Action) sink.Response {
 	t.Helper()
 	rule := sandbox.Rule{Do: do}
 	first := 1

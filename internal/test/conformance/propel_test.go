@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
@@ -23,11 +24,12 @@ func propelFixture() *vendorFixture {
 		configureSandbox: func(opts *sandbox.Options) {
 			opts.Propel = sandbox.PropelOptions{MaxItems: propelMaxItems}
 		},
-		identityOf: func(i int) string { return "ERP/" + numberedCustomer(i) },
-		dateText:   "1980-02-29",
-		responses:  propelResponses(),
-		rejectItem: sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "Refused for good."},
-		delayItem:  sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "Try again later."},
+		identityOf:      func(i int) string { return "ERP/" + numberedCustomer(i) },
+		dateText:        "1980-02-29",
+		responses:       propelResponses(),
+		rejectItem:      sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "Refused for good."},
+		delayItem:       sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "Try again later."},
+		unjudgedResults: propelRowsWithoutSuccess,
 		nameItem: func(operationFixture, int) (sandbox.Action, bool) {
 			action := refuseBatch("10007", "extraneous key [x] is not permitted")
 			action.Named = true
@@ -92,6 +94,15 @@ func propelResponses() []responseCase {
 		responseCase{name: "404 that may be of permissions", do: propelStatus(404, "10008"),
 			class: sink.Misconfigured, code: "10008"},
 	)
+}
+
+// propelRowsWithoutSuccess returns a response whose rows lack "success".
+func propelRowsWithoutSuccess(_ string, sourceIDs []string) string {
+	rows := make([]string, len(sourceIDs))
+	for i, id := range sourceIDs {
+		rows[i] = fmt.Sprintf(`{"action":"update","key":%q,"lookupKey":"sourceId"}`, id)
+	}
+	return fmt.Sprintf(`{"data":[%s],"messages":["Completed"],"total":%d}`, strings.Join(rows, ","), len(rows))
 }
 
 func propelStatus(status int, code string) sandbox.Action {

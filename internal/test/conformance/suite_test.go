@@ -76,6 +76,12 @@ type vendorFixture struct {
 	// item; otherwise the action's text names it. nil means that the vendor names no items.
 	nameItem func(o operationFixture, i int) (action sandbox.Action, byRule bool)
 
+	// unjudgedResults returns the body of a 200 response to an operation that has a result for each
+	// of the items with these marks, but does not say whether the items were accepted. alwaysJudged
+	// says that no result of the vendor can lack that. Item results need one of the two.
+	unjudgedResults func(operation string, marks []string) string
+	alwaysJudged    bool
+
 	// pages are the lists of fields of the vendor's pages in testdata/, by file name. They were
 	// written from the pages and not from the schemas.
 	pages map[string][]pageSection
@@ -252,10 +258,11 @@ func (s suite) sandboxOptions() sandbox.Options {
 // would panic at the first part that it needs.
 func (s suite) requireParts(t testing.TB) {
 	t.Helper()
-	for _, missing := range s.missingParts() {
-		t.Error(missing)
+	missing := s.missingParts()
+	for _, part := range missing {
+		t.Error(part)
 	}
-	if t.Failed() {
+	if len(missing) > 0 {
 		t.FailNow()
 	}
 }
@@ -294,7 +301,8 @@ func reportFields(report *partsReport, fixture *vendorFixture, o operationFixtur
 	isUnset := map[string]bool{
 		"newEvent": o.newEvent == nil, "endpoint": o.endpoint == "", "maxItems": o.maxItems == 0,
 		"markField": o.markField == "", "markOf": o.markOf == nil, "identityOf": fixture.identityOf == nil,
-		"rejectItem": o.itemResults && fixture.rejectItem.Fault == "",
+		"rejectItem":                      o.itemResults && fixture.rejectItem.Fault == "",
+		"unjudgedResults or alwaysJudged": o.itemResults && fixture.unjudgedResults == nil && !fixture.alwaysJudged,
 	}
 	for _, field := range slices.Sorted(maps.Keys(isUnset)) {
 		if isUnset[field] {

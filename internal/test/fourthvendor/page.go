@@ -62,7 +62,7 @@ func newPageOperation(name string, mandatory ...string) sandbox.CustomOperation 
 			body := resultsBody{Results: []resultBody{}}
 			for _, r := range results {
 				body.Results = append(body.Results, resultBody{
-					StampID: r.ID, Accepted: r.Accepted, Code: r.Code, Message: r.Description,
+					StampID: r.ID, Accepted: &r.Accepted, Code: r.Code, Message: r.Description,
 				})
 			}
 			return body

@@ -71,13 +71,17 @@ func Specs(Config) []sink.OperationSpec {
 
 // New returns the operations of an account, which share its token.
 func New(name string, cfg Config, client *http.Client) ([]sink.Operation, error) {
+	return newOperations(name, cfg, client, "")
+}
+
+func newOperations(name string, cfg Config, client *http.Client, mistake Mistake) ([]sink.Operation, error) {
 	if err := config.CheckSettings(cfg.Check); err != nil {
 		return nil, fmt.Errorf("configuring the Stampcard account %s: %w", name, err)
 	}
 	tokens := cfg.Auth.newTokenSource(client)
 	var operations []sink.Operation
 	for _, spec := range Specs(cfg) {
-		operations = append(operations, &operation{cfg: cfg, spec: spec, client: client, tokens: tokens})
+		operations = append(operations, &operation{cfg: cfg, spec: spec, client: client, tokens: tokens, mistake: mistake})
 	}
 	return operations, nil
 }
@@ -87,6 +91,8 @@ type operation struct {
 	spec   sink.OperationSpec
 	client *http.Client
 	tokens *vendorhttp.TokenSource
+	// mistake is what the sink does wrong; empty except in known-wrong variants.
+	mistake Mistake
 }
 
 // Spec implements [sink.Operation].
@@ -144,7 +150,7 @@ func (o *operation) Send(ctx context.Context, items []sink.Item) sink.Response {
 		req.Header.Set("Content-Type", "application/json")
 		prefix, suffix := o.envelope()
 		req.Body, req.ContentLength, req.GetBody = vendorhttp.Body(prefix, items, suffix)
-		return parseResponse(vendorhttp.RoundTrip(ctx, o.client, req, 0), items)
+		return o.parseResponse(vendorhttp.RoundTrip(ctx, o.client, req, 0), items)
 	})
 }
 
@@ -158,16 +164,16 @@ func (o *operation) RefreshToken(ctx context.Context, used uint64) error {
 	return o.tokens.Refresh(ctx, used)
 }
 
-func parseResponse(exchange vendorhttp.Exchange, items []sink.Item) sink.Response {
+func (o *operation) parseResponse(exchange vendorhttp.Exchange, items []sink.Item) sink.Response {
 	response := vendorhttp.ClassifyExchange(exchange)
 	if response.Class == sink.Delivered {
-		return parseResults(response, exchange.Body, items)
+		return o.parseResults(response, exchange.Body, items)
 	}
 	var body errorBody
 	if json.Unmarshal(exchange.Body, &body) != nil {
 		return response
 	}
-	response.Code, response.Message = body.Code, vendorhttp.Redact(body.Message)
+	response.Code, response.Message = body.Code, o.redactMessage(body.Message)
 	if response.Class != sink.Rejected {
 		return response
 	}
@@ -182,34 +188,45 @@ func parseResponse(exchange vendorhttp.Exchange, items []sink.Item) sink.Respons
 // codeTryLater is the code of an item that may be accepted later.
 const codeTryLater = "try_later"
 
-func parseResults(response sink.Response, body []byte, items []sink.Item) sink.Response {
+func (o *operation) parseResults(response sink.Response, body []byte, items []sink.Item) sink.Response {
 	var parsed resultsBody
 	if err := json.Unmarshal(body, &parsed); err != nil || parsed.Results == nil {
 		response.Class, response.Err = sink.Unknown, errUnreadable
 		return response
 	}
-	results := map[string]resultBody{}
+	results := map[string][]resultBody{}
 	for _, result := range parsed.Results {
-		results[result.StampID] = result
+		results[result.StampID] = append(results[result.StampID], result)
 	}
 	for _, item := range items {
 		result := sink.Result{Class: sink.Unknown, Status: response.Status}
-		if found, ok := results[item.ID]; ok {
-			result.Class, result.Code, result.Message = classOf(found), found.Code, vendorhttp.Redact(found.Message)
+		found := results[item.ID]
+		if len(found) == 1 || len(found) > 1 && o.mistake == TrustRepeatedResult {
+			result.Class, result.Code = o.classOf(found[0]), found[0].Code
+			result.Message = o.redactMessage(found[0].Message)
 		}
 		response.ItemResults = append(response.ItemResults, result)
 	}
 	return response
 }
 
-func classOf(result resultBody) sink.ResultClass {
+func (o *operation) classOf(result resultBody) sink.ResultClass {
 	switch {
-	case result.Accepted:
+	case result.Accepted == nil && o.mistake != RejectMissingFlag:
+		return sink.Unknown
+	case result.Accepted != nil && *result.Accepted:
 		return sink.Delivered
 	case result.Code == codeTryLater:
 		return sink.Retryable
 	}
 	return sink.Rejected
+}
+
+func (o *operation) redactMessage(text string) string {
+	if o.mistake == KeepMessage {
+		return text
+	}
+	return vendorhttp.Redact(text)
 }
 
 // The bodies of responses.
@@ -219,7 +236,7 @@ type (
 	}
 	resultBody struct {
 		StampID  string `json:"stamp_id"`
-		Accepted bool   `json:"accepted"`
+		Accepted *bool  `json:"accepted,omitempty"`
 		Code     string `json:"code,omitempty"`
 		Message  string `json:"message,omitempty"`
 	}
