@@ -101,20 +101,24 @@ func runConnector(fetchCtx, workCtx context.Context, opts Options, script script
 	traffic := run.startTraffic(fetchCtx)
 	watchCtx, stop := opts.withTimeLimit(fetchCtx, opts.Duration)
 	defer stop()
+	breakers := run.startBreakerWatch()
 	runErr := run.watchRun(watchCtx, connector)
 	traffic.stop()
 	runErr = errors.Join(runErr, <-traffic.ended)
+	runErr = errors.Join(runErr, run.awaitLateOutcomes(fetchCtx))
 	runErr = errors.Join(runErr, run.drawView(context.WithoutCancel(workCtx), "draining, nothing more is produced"))
 	connector.stop()
 	runErr = errors.Join(runErr, <-connector.ended)
+	breakers.stop()
+	<-breakers.ended
 	if runErr != nil {
 		return Report{}, runErr
 	}
 	return run.finalReport(context.WithoutCancel(workCtx), fetchCtx.Err() == nil)
 }
 
-// activity is a goroutine of a run. stop asks it to end. ended delivers its error once and is then
-// closed.
+// activity is a goroutine of a run. stop makes it end. ended delivers its error, if it can fail, and
+// is then closed.
 type activity struct {
 	stop  context.CancelFunc
 	ended chan error
@@ -138,6 +142,18 @@ func (r *demoRun) startTraffic(ctx context.Context) activity {
 	go func() {
 		defer close(started.ended)
 		started.ended <- r.traffic.produceUntilDone(ctx, r.env.startedAt)
+	}()
+	return started
+}
+
+// startBreakerWatch watches the breakers until it is stopped. It has to outlast the connector, which
+// may still be waiting for the end of an outage while it drains.
+func (r *demoRun) startBreakerWatch() activity {
+	ctx, stop := context.WithCancel(context.Background())
+	started := activity{stop, make(chan error)}
+	go func() {
+		defer close(started.ended)
+		r.breakers.watchUntilDone(ctx)
 	}()
 	return started
 }

@@ -39,8 +39,13 @@ const partitionCount = 4
 // retryDelays are short, so that records pass through all of them during a run.
 var retryDelays = []time.Duration{time.Second, 3 * time.Second}
 
+// A run may last longer than its duration by both of these limits. lateOutcomeWait limits how long it
+// waits for records that are unsettled or in a retry topic at its end, as on a busy machine.
 // drainTimeout limits how long the connector takes to stop.
-const drainTimeout = 15 * time.Second
+const (
+	lateOutcomeWait = 5 * time.Second
+	drainTimeout    = 10 * time.Second
+)
 
 // configTemplate is the connector's configuration file. Breakers open sooner and for a shorter time
 // than by default, so that a run sees them close again.

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// demoRun is the state of one run. Apart from the traffic, only one goroutine uses it.
+// demoRun is the state of one run. Only one goroutine uses it, apart from the traffic, the ledger and
+// the breaker watch, which have goroutines of their own or are safe for concurrent use.
 type demoRun struct {
-	opts           Options
-	env            *environment
-	script         script
-	ledger         *ledger
-	traffic        *traffic
-	auditor        *auditor
-	operations     map[string][]string
-	view           view
-	breakers       map[string]string // last known breaker state, by operation
-	breakersOpened int               // number of times that a breaker was seen to open
+	opts       Options
+	env        *environment
+	script     script
+	ledger     *ledger
+	traffic    *traffic
+	auditor    *auditor
+	operations map[string][]string
+	view       view
+	breakers   *breakerWatch
 }
 
 func newDemoRun(opts Options, script script, env *environment) (*demoRun, error) {
@@ -35,7 +35,7 @@ func newDemoRun(opts Options, script script, env *environment) (*demoRun, error)
 	byPipeline, byEvent := env.operationRoutes()
 	run := &demoRun{
 		opts: opts, env: env, script: script, ledger: &ledger{}, auditor: auditor, operations: byPipeline,
-		view: view{screen: opts.Screen}, breakers: map[string]string{},
+		view: view{screen: opts.Screen}, breakers: newBreakerWatch(env, script.outages),
 	}
 	run.traffic = &traffic{
 		client: env.client, samples: env.samples, operations: byEvent, vendorIDs: ids, accounts: env.accounts,
@@ -45,7 +45,7 @@ func newDemoRun(opts Options, script script, env *environment) (*demoRun, error)
 }
 
 const (
-	watchInterval  = 200 * time.Millisecond // breakers stay open for at least a second
+	viewInterval   = 200 * time.Millisecond
 	redrawInterval = time.Second
 	// Auditing takes longer as the ledger grows. auditTimeFactor limits it to a fraction of the
 	// time. maxRedrawDelay limits the resulting delay, since on a busy machine everything takes
@@ -59,7 +59,7 @@ func redrawDelay(took time.Duration) time.Duration { return min(auditTimeFactor*
 
 // watchRun draws the view until ctx ends. It returns an error if the connector ends before.
 func (r *demoRun) watchRun(ctx context.Context, connector activity) error {
-	ticker := time.NewTicker(watchInterval)
+	ticker := time.NewTicker(viewInterval)
 	defer ticker.Stop()
 	next := time.Now()
 	for {
@@ -70,12 +70,33 @@ func (r *demoRun) watchRun(ctx context.Context, connector activity) error {
 			return errors.Join(err, errors.New("the connector stopped unexpectedly"))
 		case <-ticker.C:
 		}
-		r.countOpenedBreakers()
 		if now := time.Now(); !now.Before(next) {
 			if err := r.drawView(ctx, r.currentPhase()); err != nil && ctx.Err() == nil {
 				return err
 			}
 			next = laterOf(next.Add(redrawInterval), time.Now().Add(redrawDelay(time.Since(now))))
+		}
+	}
+}
+
+// awaitLateOutcomes waits until every record has its outcome, or until lateOutcomeWait has passed or
+// ctx ends.
+func (r *demoRun) awaitLateOutcomes(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lateOutcomeWait)
+	defer cancel()
+	for {
+		result, err := r.auditRecords(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		figures := result.total.computeFigures()
+		if err != nil || figures.Retrying+figures.Unsettled == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(viewInterval):
 		}
 	}
 }
@@ -93,18 +114,6 @@ func (r *demoRun) currentPhase() string {
 		return "draining, nothing more is produced"
 	}
 	return stateRunning
-}
-
-// countOpenedBreakers counts the breakers that have opened since the last call.
-func (r *demoRun) countOpenedBreakers() {
-	for _, p := range r.env.observe.Pipelines() {
-		for _, operation := range p.Snapshot().Operations {
-			if operation.Breaker == "open" && r.breakers[operation.Operation] == closedBreaker {
-				r.breakersOpened++
-			}
-			r.breakers[operation.Operation] = operation.Breaker
-		}
-	}
 }
 
 func (r *demoRun) drawView(ctx context.Context, phase string) error {
@@ -161,10 +170,11 @@ func (r *demoRun) finalReport(ctx context.Context, complete bool) (Report, error
 		}
 	}
 	faults := countFaults(r.env.vendors.server, r.env.accounts)
-	faults[faultBreaker] = r.breakersOpened
+	faults[faultBreaker] = r.breakers.openedCount()
 	report := newReport(result, faults, r.script, complete)
-	for _, operation := range slices.Sorted(maps.Keys(r.breakers)) {
-		if state := r.breakers[operation]; complete && state != closedBreaker {
+	breakerStates := r.breakers.lastStates()
+	for _, operation := range slices.Sorted(maps.Keys(breakerStates)) {
+		if state := breakerStates[operation]; complete && state != closedBreaker {
 			report.Failures = append(
 				report.Failures, fmt.Sprintf("breaker of %s is %s at the end, want closed", operation, state),
 			)

@@ -56,8 +56,9 @@ type badRecord struct {
 
 // script is everything that goes wrong during a run, ordered by time.
 type script struct {
-	events []scriptEvent
-	rules  []sandbox.Rule
+	events  []scriptEvent
+	rules   []sandbox.Rule
+	outages []outage
 }
 
 // badRecordPlan lists the bad records of a round. Their times are fractions of the time during
@@ -172,19 +173,33 @@ func (s *script) addVendorFaults(round int, start, length time.Duration) {
 		})
 	s.addVendorFault(round, at(0.34), 0, faultToken, "CRM.COM revokes all tokens: refreshed",
 		sandbox.Rule{Operation: "crmcom", Times: 1, Do: sandbox.Action{Fault: sandbox.FaultExpireTokens}})
-	outage := min(max(length/4, 1500*time.Millisecond), 4*time.Second)
-	s.addVendorFault(round, at(0.45), outage, faultOutage,
-		fmt.Sprintf("Expoints is down for %s: 503 on every call", formatSeconds(outage)),
+	s.addOutage(round, at(0.45), min(max(length/4, 1500*time.Millisecond), 4*time.Second))
+}
+
+// outageLimit limits an outage that has no effect. Even in the shortest run it ends early enough for
+// the connector to recover within lateOutcomeWait and drainTimeout.
+const outageLimit = 15 * time.Second
+
+// addOutage makes Expoints unavailable for at least the given duration and until one of its breakers
+// has opened, but not longer than outageLimit.
+func (s *script) addOutage(round int, startsAt, atLeast time.Duration) {
+	s.addVendorFault(round, startsAt, atLeast, faultOutage,
+		fmt.Sprintf("Expoints is down for at least %s: 503 on every call", formatSeconds(atLeast)),
 		sandbox.Rule{
-			Operation: "expoints", When: sandbox.When{Until: at(0.45) + outage},
+			Operation: string(sandbox.Expoints), When: sandbox.When{Until: startsAt + outageLimit},
 			Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusServiceUnavailable},
 		})
+	s.outages = append(s.outages, outage{
+		rule: ruleName(faultOutage, round), vendor: sandbox.Expoints, earliestEnd: startsAt + atLeast,
+	})
 }
+
+func ruleName(fault string, round int) string { return fmt.Sprintf("%s#%d", fault, round+1) }
 
 func (s *script) addVendorFault(
 	round int, startsAt, duration time.Duration, name, description string, rule sandbox.Rule,
 ) {
-	rule.Name, rule.When.From = fmt.Sprintf("%s#%d", name, round+1), startsAt
+	rule.Name, rule.When.From = ruleName(name, round), startsAt
 	s.rules = append(s.rules, rule)
 	s.events = append(s.events, scriptEvent{
 		name: name, description: description, startsAt: startsAt, duration: duration,

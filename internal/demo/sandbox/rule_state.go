@@ -35,6 +35,7 @@ func (f Fault) endsCall() bool {
 type ruleState struct {
 	Rule
 	calls, fired int
+	stopped      bool
 }
 
 // countAndMatch counts a call and reports whether the rule may fire on it, as far as that can be
@@ -42,11 +43,13 @@ type ruleState struct {
 func (r *ruleState) countAndMatch(elapsed time.Duration) bool {
 	r.calls++
 	count := r.calls - r.When.AfterCalls
-	return r.hasFiringsLeft() && count > 0 && count%max(r.When.Every, 1) == 0 &&
+	return r.canStillFire() && count > 0 && count%max(r.When.Every, 1) == 0 &&
 		elapsed >= r.When.From && (r.When.Until == 0 || elapsed < r.When.Until)
 }
 
-func (r *ruleState) hasFiringsLeft() bool { return r.Times == 0 || r.fired < r.Times }
+func (r *ruleState) canStillFire() bool {
+	return !r.stopped && (r.Times == 0 || r.fired < r.Times)
+}
 
 // applyCallRules applies the rules that do not depend on items and leaves the others to
 // applyItemRules. The caller must hold s.mu.
@@ -79,7 +82,7 @@ func (s *Server) applyItemRules(call *vendorCall, items []callItem) {
 		if rule.When.Items.isZero() {
 			matched = lastIndexes(len(items), rule.Do.Count)
 		}
-		if len(matched) > 0 && rule.hasFiringsLeft() {
+		if len(matched) > 0 && rule.canStillFire() {
 			call.applyRule(rule, matched)
 		}
 	}

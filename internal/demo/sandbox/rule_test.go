@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"testing"
@@ -87,4 +88,18 @@ func TestScriptTimesAreRelativeToTheStart(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestStoppedRuleNeverFiresAgain(t *testing.T) {
+	server := newScriptedServer(t, Options{},
+		Rule{Name: "down", Operation: "propel.token", Do: Action{Fault: FaultStatus, Code: http.StatusServiceUnavailable}},
+		Rule{Name: "slow", Operation: "propel.token", Do: Action{Fault: FaultLatency, Delay: time.Millisecond}})
+	server.StopRule("no such rule")
+	for i, want := range []map[string]int{{"down": 1, "slow": 1}, {"down": 1, "slow": 2}} {
+		serveRequest(server.Handler(Propel), newPost(PropelTokenPath, formMedia, grantForm))
+		if got := server.Faults(); !maps.Equal(got, want) {
+			t.Errorf("call %d: got faults %v, want %v", i+1, got, want)
+		}
+		server.StopRule("down")
+	}
 }

@@ -122,6 +122,18 @@ func (s *Server) Faults() map[string]int {
 	return fired
 }
 
+// StopRule ends the rule with the given name for good, whatever its conditions are. It does nothing
+// if there is no such rule.
+func (s *Server) StopRule(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, rule := range s.rules {
+		if rule.Name == name {
+			rule.stopped = true
+		}
+	}
+}
+
 func (s *Server) newMux(endpoints []*endpoint) http.Handler {
 	mux := http.NewServeMux()
 	for _, target := range endpoints {
