@@ -79,16 +79,13 @@ func isExpelled(err error) bool {
 	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.FencedMemberEpoch)
 }
 
-// sendCommits sends one OffsetCommit request. It returns the commits that failed.
+// sendRequest sends one OffsetCommit request. It returns the commits that failed.
 //
 // The request is built here because kgo's own commit, when it is refused with UNKNOWN_MEMBER_ID or
 // ILLEGAL_GENERATION, rejoins without reporting the partitions as lost, although another member may
 // have owned them in between. With our own request, the heartbeat detects this and ends the
 // assignments first.
-func (c *committer) sendCommits(ctx context.Context, batch []pendingCommit) ([]pendingCommit, error) {
-	if len(batch) == 0 {
-		return nil, nil
-	}
+func (c *committer) sendRequest(ctx context.Context, batch []pendingCommit) ([]pendingCommit, error) {
 	response, err := c.buildRequest(batch).RequestWith(ctx, c.clients.group)
 	if err != nil {
 		return batch, fmt.Errorf("committing offsets: %w: %w", errNoResponse, err)

@@ -42,8 +42,10 @@ type committer struct {
 	unanswered chan struct{}
 	// slot is held from building a commit to reading its response, so that no older commit
 	// overtakes a newer one. It is taken before assignments.mu.
-	slot     chan struct{}
-	finished notify.Broadcaster // notified after each round of commits
+	slot chan struct{}
+	// requestBytes is the most that a commit request may have; see sendCommits. The slot guards it.
+	requestBytes int
+	finished     notify.Broadcaster // notified after each round of commits
 }
 
 func newCommitter(cfg Config, clients *clients, table *assignments, obs *observe.Pipeline, log *zap.Logger) *committer {
@@ -54,6 +56,8 @@ func newCommitter(cfg Config, clients *clients, table *assignments, obs *observe
 		urgent:     make(chan struct{}, 1),
 		unanswered: make(chan struct{}, 1),
 		slot:       make(chan struct{}, 1),
+
+		requestBytes: initialCommitBytes,
 	}
 }
 
