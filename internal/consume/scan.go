@@ -91,7 +91,7 @@ func scanRetryPartitions(ctx context.Context, cfg Config, plans []*recoveryPlan)
 	return read, errors.Join(failures...)
 }
 
-// readAll reads until every partition has been read to its marker or has failed. The error is ctx's.
+// readAll reads until every partition has been read to its marker or failed. The error is ctx's.
 func (s *retryScan) readAll(ctx context.Context) error {
 	for len(s.unread) > 0 {
 		pollCtx, cancel := context.WithTimeout(ctx, scanTimeout)
