@@ -24,7 +24,7 @@
 //     item beyond doubt, and Rejected only if the vendor would refuse the item again.
 //   - No message, error or log field may contain a token, a payload or personal data. Text from a
 //     vendor must pass through vendorhttp.Redact.
-//   - Package conformance runs every registered operation against a fake vendor. A new vendor must
+//   - Package conformance runs every registered operation against the sandbox. A new vendor must
 //     pass it.
 package sink
 
