@@ -21,7 +21,7 @@ func newDemoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run everything in one process, with vendors that fail on a script",
-		Long: "Run a Kafka broker, a schema registry, the three vendors, a producer and the connector in one process. The\n" +
+		Long: "Run a Kafka broker, a schema registry, the vendors, a producer and the connector in one process. The\n" +
 			"vendors fail on a script, and some records are bad. A ledger, read from the vendors and the topics, shows\n" +
 			"where each record is. Nothing has to be installed.\n\n" +
 			"The demo runs until Ctrl-C or for --duration. The exit code is 1 if a record was lost, delivered twice without\n" +

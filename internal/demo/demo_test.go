@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"sluice/internal/demo"
+	"sluice/internal/pipeline"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,14 +49,14 @@ func TestCompleteRunKeepsEveryPromise(t *testing.T) {
 	if err := dec.Decode(&got); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{
-		"activities", "customer-changes", "feedback", "purchases", "referrals",
-	}; !slices.Equal(slices.Sorted(maps.Keys(got.Pipelines)), want) {
-		t.Errorf("pipelines: got %v, want %v", slices.Sorted(maps.Keys(got.Pipelines)), want)
+	wantPipelines, wantOperations := map[string]bool{}, map[string]bool{}
+	for name, vendor := range pipeline.BuiltinVendors() {
+		for _, spec := range vendor.Specs() {
+			wantPipelines[spec.DefaultPipeline], wantOperations[name+"."+spec.Name] = true, true
+		}
 	}
-	if len(got.Operations) != 11 {
-		t.Errorf("operations: got %d, want 11", len(got.Operations))
-	}
+	checkKeys(t, "pipelines", got.Pipelines, wantPipelines)
+	checkKeys(t, "operations", got.Operations, wantOperations)
 	for name, figures := range got.Pipelines {
 		checkFigures(t, name, figures)
 	}
@@ -63,6 +64,14 @@ func TestCompleteRunKeepsEveryPromise(t *testing.T) {
 		checkFigures(t, name, figures)
 	}
 	checkFaults(t, got.Faults)
+}
+
+func checkKeys(t *testing.T, what string, got map[string]jsonFigures, want map[string]bool) {
+	t.Helper()
+	names, wantNames := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want))
+	if !slices.Equal(names, wantNames) || len(wantNames) == 0 {
+		t.Errorf("%s: got %v, want those of the registered vendors: %v", what, names, wantNames)
+	}
 }
 
 func checkFigures(t *testing.T, name string, figures jsonFigures) {

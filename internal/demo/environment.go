@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +26,7 @@ import (
 	"sluice/internal/topics"
 )
 
-// The default pipelines. Each reads the topic of the same name.
+// The pipelines of the script. Each reads the topic of the same name.
 const (
 	purchases  = "purchases"
 	referrals  = "referrals"
@@ -54,16 +56,19 @@ kafka: {brokers: [%q], rebalance_timeout: 30s}
 schema_registry: {urls: [%q], unknown_id_wait: 1s}
 drain_timeout: %s
 vendors:
-%[4]spipelines:
-  purchases: &pipeline
-    concurrency: 2
-    retry: &retry {delays: [%[5]s]}
-    breaker: &breaker {failures: 3, window: 10s, open_for: 1s}
-  referrals: *pipeline
-  feedback: {concurrency: 4, retry: *retry, breaker: *breaker}
-  customer-changes: *pipeline
-  activities: {concurrency: 2, retry: *retry, breaker: *breaker, tombstones: skip}
-`
+%spipelines:
+%s`
+
+// scriptedPipelines are the pipelines of the script with the settings in which they differ.
+var scriptedPipelines = []struct{ name, settings string }{
+	{purchases, defaultSettings},
+	{referrals, defaultSettings},
+	{feedback, "concurrency: 4"},
+	{customers, defaultSettings},
+	{activities, defaultSettings + ", tombstones: skip"},
+}
+
+const defaultSettings = "concurrency: 2"
 
 // vendorServers serve the sandbox, one listener per vendor.
 type vendorServers struct {
@@ -149,30 +154,75 @@ func (v vendorServers) baseURL(name sandbox.Vendor) string {
 }
 
 func (e *environment) parseConfig() (*config.Config, error) {
+	vendors := pipeline.BuiltinVendors()
+	pages := sandbox.BuiltinPages(sandbox.Options{})
+	accounts, err := accountLines(vendors, sample.BuiltinVendors(), pages, e.vendors.baseURL)
+	if err != nil {
+		return nil, err
+	}
+	pipelines, err := pipelineLines(vendors)
+	if err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf(configTemplate, e.platform.Brokers()[0], e.platform.RegistryURL(), drainTimeout,
+		accounts, pipelines)
+	return config.Parse("demo", []byte(text), config.Options{Vendors: pipeline.VendorTypes()})
+}
+
+// accountLines returns the configuration's vendors section, with one account per vendor. The error
+// names a part that a vendor lacks.
+func accountLines(vendors pipeline.Vendors, samples []sample.Vendor, pages []sandbox.Page,
+	baseURL func(sandbox.Vendor) string) (string, error) {
+	var lines strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(vendors)) {
+		i := slices.IndexFunc(samples, func(v sample.Vendor) bool { return string(v.Name) == name })
+		if i < 0 {
+			return "", fmt.Errorf("vendor %s has no samples: "+
+				"add it to BuiltinVendors in internal/demo/sample/vendors.go", name)
+		}
+		j := slices.IndexFunc(pages, func(p sandbox.Page) bool { return string(p.Vendor) == name })
+		if j < 0 {
+			return "", fmt.Errorf("vendor %s has no page: "+
+				"add it to BuiltinPages in internal/demo/sandbox/vendors.go", name)
+		}
+		settings := pages[j].AccountSettings(baseURL(pages[j].Vendor))
+		if samples[i].AccountSettings != "" {
+			settings += ", " + samples[i].AccountSettings
+		}
+		fmt.Fprintf(&lines, "  %s: {timeout: 5s, %s}\n", name, settings)
+	}
+	return lines.String(), nil
+}
+
+// pipelineLines returns the configuration's pipelines section: the pipelines of the script and the
+// default pipelines of all other operations. The error names an operation without one.
+func pipelineLines(vendors pipeline.Vendors) (string, error) {
 	delays := make([]string, len(retryDelays))
 	for i, delay := range retryDelays {
 		delays[i] = delay.String()
 	}
-	text := fmt.Sprintf(configTemplate, e.platform.Brokers()[0], e.platform.RegistryURL(), drainTimeout,
-		e.accountLines(), strings.Join(delays, ", "))
-	return config.Parse("demo", []byte(text), config.Options{Vendors: pipeline.VendorTypes()})
-}
-
-// accountLines returns the configuration's vendors section, with one account per vendor.
-func (e *environment) accountLines() string {
-	pages := map[sandbox.Vendor]sandbox.Page{}
-	for _, page := range sandbox.BuiltinPages(sandbox.Options{}) {
-		pages[page.Vendor] = page
-	}
 	var lines strings.Builder
-	for _, vendor := range sample.BuiltinVendors() {
-		settings := pages[vendor.Name].AccountSettings(e.vendors.baseURL(vendor.Name))
-		if vendor.AccountSettings != "" {
-			settings += ", " + vendor.AccountSettings
+	added := map[string]bool{}
+	addPipeline := func(name, settings string) {
+		if !added[name] {
+			fmt.Fprintf(&lines, "  %s: {%s, retry: {delays: [%s]}, breaker: {failures: 3, window: 10s, open_for: 1s}}\n",
+				name, settings, strings.Join(delays, ", "))
 		}
-		fmt.Fprintf(&lines, "  %s: {timeout: 5s, %s}\n", vendor.Name, settings)
+		added[name] = true
 	}
-	return lines.String()
+	for _, scripted := range scriptedPipelines {
+		addPipeline(scripted.name, scripted.settings)
+	}
+	for _, name := range slices.Sorted(maps.Keys(vendors)) {
+		for _, spec := range vendors[name].Specs() {
+			if spec.DefaultPipeline == "" {
+				return "", fmt.Errorf("operation %s.%s has no pipeline in the demo: "+
+					"set its DefaultPipeline, or extend pipelineLines in internal/demo/environment.go", name, spec.Name)
+			}
+			addPipeline(spec.DefaultPipeline, defaultSettings)
+		}
+	}
+	return lines.String(), nil
 }
 
 func (e *environment) createTopics(ctx context.Context) error {

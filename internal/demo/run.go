@@ -24,10 +24,6 @@ type demoRun struct {
 }
 
 func newDemoRun(opts Options, script script, env *environment) (*demoRun, error) {
-	ids, err := newVendorIDs()
-	if err != nil {
-		return nil, err
-	}
 	auditor, err := newAuditor(env.cfg, env.platform.Brokers(), env.vendors.server)
 	if err != nil {
 		return nil, err
@@ -38,8 +34,9 @@ func newDemoRun(opts Options, script script, env *environment) (*demoRun, error)
 		view: view{screen: opts.Screen}, breakers: newBreakerWatch(env, script.outages),
 	}
 	run.traffic = &traffic{
-		client: env.client, samples: env.samples, operations: byEvent, vendorIDs: ids, accounts: env.accounts,
-		ledger: run.ledger, rate: opts.Rate, events: run.script.events,
+		client: env.client, samples: env.samples, operations: byEvent, accounts: env.accounts,
+		ledger: run.ledger, mix: newPipelineMix(slices.Sorted(maps.Keys(byPipeline))), rate: opts.Rate,
+		events: run.script.events,
 	}
 	return run, nil
 }

@@ -8,19 +8,29 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hamba/avro/v2"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/internal/demo/sample"
 	"sluice/internal/record"
 	"sluice/internal/sink"
-	"sluice/schemas"
 )
 
-// pipelineMix is the order in which the pipelines receive records, repeated indefinitely.
-var pipelineMix = []string{
+// scriptedMix is the order in which the pipelines of the script receive records.
+var scriptedMix = []string{
 	purchases, customers, feedback, purchases, activities, purchases, customers, referrals, purchases, customers,
 	feedback, purchases, activities, customers, purchases, referrals, feedback, customers, activities, purchases,
+}
+
+// newPipelineMix returns the order in which pipelines receive records, repeated indefinitely. One
+// that is not in scriptedMix is at the end.
+func newPipelineMix(pipelines []string) []string {
+	mix := slices.Clone(scriptedMix)
+	for _, name := range pipelines {
+		if !slices.Contains(mix, name) {
+			mix = append(mix, name)
+		}
+	}
+	return mix
 }
 
 // produceInterval is the time between two bursts of records.
@@ -32,9 +42,9 @@ type traffic struct {
 	client        *kgo.Client
 	samples       *sample.Generator
 	operations    map[string]string // by event
-	vendorIDs     *vendorIDs
 	accounts      *missingAccounts
 	ledger        *ledger
+	mix           []string // see newPipelineMix
 	rate          int
 	events        []scriptEvent // scripted events that are yet to come
 	producedCount int
@@ -81,7 +91,7 @@ func (t *traffic) produceDue(ctx context.Context, elapsed time.Duration) error {
 	}
 	for ; t.producedCount < int(elapsed.Seconds()*float64(t.rate)); t.producedCount++ {
 		if err := t.produceRecord(ctx, "", badRecord{
-			pipeline: pipelineMix[t.producedCount%len(pipelineMix)], kind: sample.Valid,
+			pipeline: t.mix[t.producedCount%len(t.mix)], kind: sample.Valid,
 		}); err != nil {
 			return err
 		}
@@ -100,9 +110,7 @@ func (t *traffic) produceRecord(ctx context.Context, name string, bad badRecord)
 	entry := producedRecord{pipeline: bad.pipeline, expected: bad.expected}
 	if !slices.Contains(causesWithoutOperation, bad.kind.Cause()) {
 		entry.operation = t.operations[generated.Event]
-		if entry.vendorID, err = t.vendorIDs.vendorID(generated); err != nil {
-			return err
-		}
+		entry.vendorID = versionID(generated.ItemID, generated.ItemVersion)
 	}
 	if bad.expected == expectDead {
 		entry.class = classOf(name)
@@ -129,64 +137,8 @@ func (t *traffic) recordConfirmed(record producedRecord, kafkaRecord *kgo.Record
 	t.ledger.recordProduced(record)
 }
 
-// vendorIDs finds the id under which an event is in a vendor's ledger, if that is not the record's
-// origin.
-type vendorIDs struct{ schemas map[string]avro.Schema }
-
-func newVendorIDs() (*vendorIDs, error) {
-	ids := &vendorIDs{schemas: map[string]avro.Schema{}}
-	for _, s := range schemas.All() {
-		schema, err := avro.ParseWithCache(s.JSON, "", &avro.SchemaCache{})
-		if err != nil {
-			return nil, fmt.Errorf("parsing schema %s: %w", s.File, err)
-		}
-		ids.schemas[s.Name] = schema
-	}
-	return ids, nil
-}
-
 // causesWithoutOperation are the causes of records that no operation handles.
 var causesWithoutOperation = []record.Cause{record.CausePoison, record.CauseUnmapped, record.CauseTombstone}
-
-const wireHeader = 5 // Confluent's wire format: 0x00 and a 4-byte schema id
-
-func (v *vendorIDs) vendorID(generated sample.Record) (string, error) {
-	switch generated.Event {
-	case "sluice.expoints.FeedbackRequest", "sluice.expoints.FeedbackFinished", "sluice.expoints.FeedbackLock":
-		var e struct {
-			EventID *string `avro:"event_id"`
-		}
-		err := v.decodeEvent(generated, &e)
-		if err != nil || e.EventID == nil {
-			return "", errors.Join(
-				err, fmt.Errorf("finding the vendor id of an event %s: it has no event_id", generated.Event),
-			)
-		}
-		return *e.EventID, nil
-	case "sluice.propel.CustomerChange":
-		var e struct {
-			Source   string  `avro:"source"`
-			SourceID string  `avro:"sourceId"`
-			DebtorID *string `avro:"debtorId"`
-		}
-		err := v.decodeEvent(generated, &e)
-		if err != nil || e.DebtorID == nil {
-			return "", errors.Join(
-				err, fmt.Errorf("finding the vendor id of an event %s: it has no debtorId", generated.Event),
-			)
-		}
-		return versionID(e.Source+"/"+e.SourceID, *e.DebtorID), nil
-	default:
-		return "", nil
-	}
-}
-
-func (v *vendorIDs) decodeEvent(generated sample.Record, into any) error {
-	if err := avro.Unmarshal(v.schemas[generated.Event], generated.Value[wireHeader:], into); err != nil {
-		return fmt.Errorf("decoding an event %s: %w", generated.Event, err)
-	}
-	return nil
-}
 
 // versionID combines id and version, so that versions of the same item are distinct.
 func versionID(id, version string) string {

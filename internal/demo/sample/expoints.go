@@ -29,7 +29,25 @@ func expointsVendor() Vendor {
 			Do:   sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "The customer is not allowed."},
 		}},
 		Samplers: expointsSamplers,
+		ItemID:   feedbackID,
 	}
+}
+
+// feedbackID returns the event's own ID, which feedbackData puts into the column for it.
+func feedbackID(evt any) (id, version string) {
+	var own *string
+	switch ev := evt.(type) {
+	case *event.FeedbackRequest:
+		own = ev.EventId
+	case *event.FeedbackFinished:
+		own = ev.EventId
+	case *event.FeedbackLock:
+		own = ev.EventId
+	}
+	if own == nil {
+		return "", ""
+	}
+	return *own, ""
 }
 
 var expointsSamplers = map[string]Sampler{

@@ -26,7 +26,20 @@ func propelVendor() Vendor {
 			},
 		},
 		Samplers: propelSamplers,
+		ItemID:   customerVersion,
 	}
+}
+
+// customerVersion returns the customer that an event is about, and which version of it.
+func customerVersion(evt any) (id, version string) {
+	change, ok := evt.(*event.CustomerChange)
+	if !ok {
+		return "", ""
+	}
+	if change.DebtorId != nil {
+		version = *change.DebtorId
+	}
+	return change.Source + "/" + change.SourceId, version
 }
 
 var propelSamplers = map[string]Sampler{

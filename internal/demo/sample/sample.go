@@ -28,6 +28,9 @@ type Record struct {
 	// was not encoded.
 	Event string
 	Kind  Kind
+	// ItemID and ItemVersion are what the sandbox's ledger identifies the event's item by. An empty
+	// ItemID means the ID of the record's origin.
+	ItemID, ItemVersion string
 }
 
 // Options are the settings of a Generator.
@@ -92,7 +95,7 @@ func newEncoder(vendors []Vendor) (*encode.Encoder, error) {
 }
 
 func (g *Generator) checkEvent(name string) error {
-	if _, ok := findSampler(g.vendors, name); !ok {
+	if _, _, ok := findSampler(g.vendors, name); !ok {
 		return fmt.Errorf("no samples of event %s, only of: %s", name, strings.Join(g.eventNames(), ", "))
 	}
 	if _, ok := g.ids[name]; !ok {
@@ -130,9 +133,12 @@ func (g *Generator) GenerateKind(pipeline string, kind Kind) (Record, error) {
 	}
 	name := candidates[g.random.IntN(len(candidates))]
 	g.serial++
-	sampler, _ := findSampler(g.vendors, name) // a candidate has one
+	sampler, vendor, _ := findSampler(g.vendors, name) // a candidate has one
 	evt, key := sampler.generate(g, kind)
 	r := Record{Topic: source.Topic, Key: []byte(key), Event: name, Kind: kind}
+	if vendor.ItemID != nil {
+		r.ItemID, r.ItemVersion = vendor.ItemID(evt)
+	}
 	var err error
 	if r.Value, err = g.encoder.Encode(g.ids[name], evt); err != nil {
 		return Record{}, fmt.Errorf("encoding a sample of %s: %w", name, err)
@@ -146,7 +152,7 @@ func (s Source) HasKind(kind Kind) bool { return len(s.eventsWithKind(BuiltinVen
 func (s Source) eventsWithKind(vendors []Vendor, kind Kind) []string {
 	var names []string
 	for _, name := range s.Events {
-		if sampler, ok := findSampler(vendors, name); ok && sampler.hasKind(kind) {
+		if sampler, _, ok := findSampler(vendors, name); ok && sampler.hasKind(kind) {
 			names = append(names, name)
 		}
 	}

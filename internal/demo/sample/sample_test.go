@@ -136,6 +136,7 @@ func TestValidSamplesAreAccepted(t *testing.T) {
 			if c := h.sendItem(t.Context(), name, it); c != sink.Delivered {
 				t.Fatalf("seed %d: %s (%d): got class %s for %s, want delivered", seed, name, i, c, it.Body)
 			}
+			h.checkItemID(t, s, int64(seed))
 		}
 	}
 	for name, o := range h.operations {
@@ -143,6 +144,22 @@ func TestValidSamplesAreAccepted(t *testing.T) {
 		if n := h.sandbox.Ledger().Count(vendor + "." + o.Spec().Name); n != seeds {
 			t.Errorf("%s: got %d accepted items, want %d", name, n, seeds)
 		}
+	}
+}
+
+// checkItemID checks that the sandbox's ledger identifies the last item as the sample says.
+func (h *harness) checkItemID(t *testing.T, s Record, offset int64) {
+	t.Helper()
+	operation := strings.Split(s.Event, ".")[1] + "." + h.operations[s.Event].Spec().Name
+	entries := h.sandbox.Ledger().AcceptedEntries(operation)
+	entry := entries[len(entries)-1]
+	want := s.ItemID
+	if want == "" {
+		want = sink.Origin{Topic: s.Topic, Offset: offset}.ID()
+	}
+	if entry.ID != want || entry.Version != s.ItemVersion {
+		t.Fatalf("%s: the sandbox has the item as %q, version %q; the sample says %q, version %q: set ItemID of the "+
+			"vendor in internal/demo/sample", s.Event, entry.ID, entry.Version, want, s.ItemVersion)
 	}
 }
 

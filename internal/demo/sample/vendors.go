@@ -17,6 +17,10 @@ type Vendor struct {
 	Samplers map[string]Sampler
 	// Events are the types of those events; nil: those generated from schemas/.
 	Events event.Types
+	// ItemID returns the ID and the version under which the sandbox's ledger has the item of an
+	// event, which is a pointer to its generated type. nil, or an empty ID, means that the ID is
+	// that of the record's origin.
+	ItemID func(event any) (id, version string)
 	// ConfigureSandbox sets the data that the vendor's page needs to accept valid samples, or adds
 	// the page; nil: none.
 	ConfigureSandbox func(*sandbox.Options)
@@ -57,14 +61,14 @@ func SandboxOptionsFor(vendors []Vendor, rules ...sandbox.Rule) (sandbox.Options
 	return opts, nil
 }
 
-// findSampler returns the Sampler of an event, false where no vendor has one.
-func findSampler(vendors []Vendor, eventName string) (Sampler, bool) {
+// findSampler returns the Sampler of an event and its vendor, false where no vendor has one.
+func findSampler(vendors []Vendor, eventName string) (Sampler, Vendor, bool) {
 	for _, vendor := range vendors {
 		if s, ok := vendor.Samplers[eventName]; ok {
-			return s, true
+			return s, vendor, true
 		}
 	}
-	return Sampler{}, false
+	return Sampler{}, Vendor{}, false
 }
 
 // eventTypes returns the types of the vendors' events.

@@ -76,6 +76,17 @@ const (
 	delayedPrefix  = "LOCKED-"
 )
 
+// itemID returns the stamp's ID, which identifies the items of both operations.
+func itemID(evt any) (id, version string) {
+	switch e := evt.(type) {
+	case *Stamp:
+		return e.StampId, ""
+	case *Cancellation:
+		return e.StampId, ""
+	}
+	return "", ""
+}
+
 // Samples returns what the demo and the tests have for the vendor.
 func Samples() sample.Vendor {
 	return sample.Vendor{
@@ -97,6 +108,7 @@ func Samples() sample.Vendor {
 					Description: "The card is locked."},
 			},
 		},
+		ItemID: itemID,
 		Samplers: map[string]sample.Sampler{
 			stampEvent: sample.NewSampler(
 				func(g *sample.Generator) *Stamp {
