@@ -146,11 +146,11 @@ func shutdownOnSignals(ctx context.Context, log *zap.Logger) *shutdown {
 	go func() {
 		defer close(s.ended)
 		if sig, ok := <-s.signals; ok {
-			log.Info("draining, a second signal stops immediately", zap.Stringer("signal", sig))
+			log.Info("draining; a second signal stops immediately", zap.Stringer("signal", sig))
 			s.stopFetching()
 		}
 		if sig, ok := <-s.signals; ok {
-			log.Warn("stopping without draining", zap.Stringer("signal", sig))
+			log.Warn("second signal received, stopping before the drain is complete", zap.Stringer("signal", sig))
 			s.stopWork()
 		}
 	}()

@@ -249,7 +249,7 @@ func plannedOutcome(r *record.Record) record.Outcome {
 	case plan == "dead":
 		o.Disposition, o.Cause, o.Stage = record.DispositionDead, record.CauseRejected, record.StageDeliver
 	case plan == "retry once" && r.TierDelay == 0, plan == "retry twice" && r.TierDelay < time.Minute:
-		o.Disposition, o.Cause, o.Stage = record.DispositionRetry, record.CauseRetryable, record.StageDeliver
+		o.Disposition, o.Cause, o.Stage = record.DispositionRetried, record.CauseRetryable, record.StageDeliver
 		o.Delay = 10 * time.Second
 		if r.TierDelay == 10*time.Second {
 			o.Delay = time.Minute

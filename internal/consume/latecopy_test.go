@@ -15,8 +15,8 @@ import (
 )
 
 // The second owner skips the late copy, because it has the source record itself, and commits the
-// copy as settled beyond an older retry record. The third owner must not conclude from that that
-// the source record is settled.
+// copy as settled beyond an older retry record. The third owner must not infer from this commit
+// that the source record is settled.
 func TestSkippedLateCopyDoesNotSettleItsOrigin(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
@@ -84,7 +84,7 @@ func TestRetryPartitionIsCommittedAfterItsSourcePartition(t *testing.T) {
 					}
 					return "ok"
 				})
-				h.commits.AllowRewinds() // refused commits count too
+				h.commits.AllowRewinds() // the oracle also counts commits that the broker refused
 				var others atomic.Bool
 				var refused atomic.Pointer[kfake.FaultHandle]
 				first := h.startMember(1, 0, func(s *fakeStages, _ *consume.Config) {

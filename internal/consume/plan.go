@@ -124,7 +124,7 @@ func (r *recovery) prepareRetry(plan *recoveryPlan, tier RetryTier, snapshot bro
 	position, metadata := kgo.EpochOffset{Offset: start, Epoch: -1}, ""
 	switch committed, ok := snapshot.committed.Lookup(at.topic, at.number); {
 	case ok && committed.At > end:
-		r.log.Error("committed offset of a retry partition not in its log, reading all of it",
+		r.log.Error("committed offset is past the end of the retry partition, reading the partition from its start",
 			append(at.logFields(), zap.Int64("committed", committed.At), zap.Int64("end_offset", end))...)
 	case ok && committed.At >= start:
 		position = kgo.EpochOffset{Offset: committed.At, Epoch: committed.LeaderEpoch}

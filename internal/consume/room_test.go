@@ -30,7 +30,8 @@ func (h *harness) produceToPartition(partition int32, count int) {
 	}
 }
 
-// withLargeBudget lets the commit metadata limit the records in flight.
+// withLargeBudget raises the credits so far that only the commit metadata limits the records in
+// flight.
 func withLargeBudget(_ *fakeStages, cfg *consume.Config) {
 	cfg.MaxInFlight, cfg.MaxInFlightBytes = 20_000, 64<<20
 }
@@ -63,7 +64,7 @@ func TestVolumeNextOwnerContinuesAPartitionWithFullMetadata(t *testing.T) {
 	}
 }
 
-// In a compacted log, records are far apart, and the records of one poll may not fit into the
+// In a compacted log, records are far apart, and the records of one poll might not fit into the
 // metadata.
 func TestVolumeCompactedSourceNeverOverfillsTheMetadata(t *testing.T) {
 	testkit.SkipUnlessVolume(t)

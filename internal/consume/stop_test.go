@@ -218,7 +218,7 @@ func TestCoordinatorAndLeaderMovesCauseNoLossOrDuplicates(t *testing.T) {
 					Keys: []kmsg.Key{kmsg.FindCoordinator}, Observe: true, Count: -1,
 				})
 				h.produceRecords(300, func(i int) string { return []string{"ok", "retry once"}[i/3%2] })
-				h.answerRetryEpochs()
+				h.respondToRetryEpochs()
 				change := withProtocol(consumerProtocol)
 				a, b := h.startMember(1, 2*time.Second, change), h.startMember(2, 2*time.Second, change)
 				for range 6 {

@@ -49,10 +49,10 @@ func (h *harness) truncateLog(topic string, to int64) (checkRequested func()) {
 	}
 }
 
-// answerRetryEpochs makes the broker respond to OffsetForLeaderEpoch requests for retry topics that
-// no log was truncated. kfake reports the log as lost when nothing was written since its leader
-// moved.
-func (h *harness) answerRetryEpochs() {
+// respondToRetryEpochs makes the broker respond to OffsetForLeaderEpoch requests for retry topics
+// that no log was truncated. kfake reports the log as lost when nothing was written since its
+// leader moved.
+func (h *harness) respondToRetryEpochs() {
 	h.Cluster().ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		req := r.(*kmsg.OffsetForLeaderEpochRequest)
 		response := req.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)

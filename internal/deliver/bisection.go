@@ -101,14 +101,14 @@ func (b *bisection[E]) retain(keep func(E) bool) {
 	b.offenders = slices.DeleteFunc(b.offenders, remove)
 }
 
-// preferOther moves another item to the front if the first one matches. It reports whether the
-// first item is now one that is preferred. The bisection must not be complete.
-func (b *bisection[E]) preferOther(match func(E) bool) bool {
+// preferOther moves another item to the front if avoid matches the first one. It returns false if
+// there is no other item. The bisection must not be complete.
+func (b *bisection[E]) preferOther(avoid func(E) bool) bool {
 	list := b.remainder
 	if len(b.candidates) > 0 {
 		list = b.candidates
 	}
-	if !match(list[0]) {
+	if !avoid(list[0]) {
 		return true
 	}
 	if len(list) > 1 {

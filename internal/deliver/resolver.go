@@ -89,7 +89,7 @@ func (r *resolver) splitEntries(entries []*entry, tripped bool, now time.Time) (
 		switch {
 		case tripped && outcome.Disposition != record.DispositionDelivered && !r.backlog.quarantine.isExempt(&e.Value):
 			refused, refusals = append(refused, e), append(refusals, outcome)
-		case outcome.Disposition == record.DispositionRetry && r.op.policy.retryInPlace:
+		case outcome.Disposition == record.DispositionRetried && r.op.policy.retryInPlace:
 			e.Value.lastDelay, e.Value.firstFailed = outcome.Delay, cmp.Or(e.Value.firstFailed, now)
 			delayed = append(delayed, e)
 		default:
@@ -224,7 +224,7 @@ func (r *resolver) outcomeFor(delivery *Delivery, ruled ruling, result sink.Resu
 	case rulingDelivered:
 		return outcome
 	case rulingRetryTier, rulingWaitInPlace:
-		outcome.Disposition, outcome.Delay = record.DispositionRetry, ruled.delay
+		outcome.Disposition, outcome.Delay = record.DispositionRetried, ruled.delay
 	case rulingDead, rulingResend, rulingResendAlone: // a resend has no outcome and is not passed here
 		outcome.Disposition = record.DispositionDead
 	}

@@ -266,7 +266,7 @@ func TestSendsAreBoundedThroughResponsesCrashesAndRetryTopics(t *testing.T) {
 			if m.acted > m.limit {
 				rt.Fatalf("got %d calls on which the vendor may have acted, want at most %d", m.acted, m.limit)
 			}
-			if m.outcome != nil && m.outcome.Disposition != record.DispositionRetry {
+			if m.outcome != nil && m.outcome.Disposition != record.DispositionRetried {
 				return
 			}
 		}

@@ -62,7 +62,7 @@ var readFromValues = []labelValue{
 var dispositionValues = []labelValue{
 	{record.DispositionDelivered.String(), "the vendor accepted it"},
 	{record.DispositionSkipped.String(), "it was skipped by a rule of the configuration"},
-	{record.DispositionRetry.String(), "it was produced to a retry topic"},
+	{record.DispositionRetried.String(), "it was produced to a retry topic"},
 	{record.DispositionDead.String(), "it was produced to the dead-letter topic"},
 }
 
@@ -115,7 +115,7 @@ var (
 	// operationDispositions are the dispositions of records that belong to an operation.
 	operationDispositions = []dispositionCause{
 		{record.DispositionDelivered, ""},
-		{record.DispositionRetry, record.CauseRetryable},
+		{record.DispositionRetried, record.CauseRetryable},
 		{record.DispositionDead, record.CauseRejected},
 		{record.DispositionDead, record.CauseInvalid},
 		{record.DispositionDead, record.CauseExhausted},

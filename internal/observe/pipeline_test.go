@@ -53,7 +53,7 @@ func reportEverything(p *Pipeline) {
 	p.RecordsRead(true, 2, 200)
 	p.RecordsSettled("crmcom.purchases", record.DispositionDelivered, "", 5)
 	p.RecordsSettled("crmcom.purchases", record.DispositionDead, record.CauseRejected, 3)
-	p.RecordsSettled("crmcom.purchases", record.DispositionRetry, record.CauseRetryable, 4)
+	p.RecordsSettled("crmcom.purchases", record.DispositionRetried, record.CauseRetryable, 4)
 	p.RecordsSettled("", record.DispositionDead, record.CauseUnmapped, 1)
 	p.RecordsSettled("", record.DispositionSkipped, "", 6)
 	p.DeliveryDelay("crmcom.purchases", 3*time.Second)

@@ -151,7 +151,7 @@ func (c settledCounts) addRecords(key dispositionCause, records uint64) {
 	switch key.disposition {
 	case record.DispositionDelivered:
 		*c.delivered += records
-	case record.DispositionRetry:
+	case record.DispositionRetried:
 		*c.retried += records
 	case record.DispositionSkipped:
 		*c.skipped += records

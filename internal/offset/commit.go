@@ -79,7 +79,7 @@ func (t *Tracker) RemainingCapacity() int {
 		return maxMappedOffsets
 	}
 	next := t.arrived.next
-	inRuns := (maxRunBytes-t.prior.encodedSize(next)-maxRunSize)/maxEntrySize - unsettled
+	inRuns := (maxBodySize-t.prior.encodedSize(next)-maxRunSize)/maxEntrySize - unsettled
 	if t.prior.endOffset(next)-t.arrived.base > int64(maxMappedOffsets) {
 		return inRuns
 	}
@@ -100,5 +100,5 @@ func (t *Tracker) Fits(offset int64, records int) bool {
 	if max(offset+int64(records), t.prior.endOffset(next))-t.arrived.base <= int64(maxMappedOffsets) {
 		return true
 	}
-	return (unsettled+records)*maxEntrySize+maxRunSize+t.prior.encodedSize(next) <= maxRunBytes
+	return (unsettled+records)*maxEntrySize+maxRunSize+t.prior.encodedSize(next) <= maxBodySize
 }

@@ -37,8 +37,8 @@ const (
 	maxRawSize       = (MaxMetadata - len(metadataPrefix)) * 3 / 4
 	maxOwnerSize     = binary.MaxVarintLen64 + 1 + maxWriterIDBytes
 	maxHeaderSize    = 16 + binary.MaxVarintLen64 + maxOwnerSize + 1 + 4
-	maxRunBytes      = maxRawSize - maxHeaderSize
-	maxMappedOffsets = maxRunBytes * 4
+	maxBodySize      = maxRawSize - maxHeaderSize
+	maxMappedOffsets = maxBodySize * 4
 	maxRunSize       = 5              // bytes of a run of up to 2^33 offsets
 	maxEntrySize     = 1 + maxRunSize // bytes of an unsettled offset and the settled ones before it
 )
@@ -105,7 +105,7 @@ func appendBody(raw []byte, runs []run) []byte {
 	raw = append(raw, formRuns)
 	cut := false
 	for _, r := range runs {
-		if cut = len(raw)-form-1+runSize(r.to-r.from) > maxRunBytes; cut {
+		if cut = len(raw)-form-1+runSize(r.to-r.from) > maxBodySize; cut {
 			break
 		}
 		raw = binary.AppendUvarint(raw, uint64(r.to-r.from)<<2|uint64(r.state))
@@ -115,7 +115,7 @@ func appendBody(raw []byte, runs []run) []byte {
 	}
 	from := runs[0].from
 	bitmapSize := (runs[len(runs)-1].to - from + 3) / 4
-	if bitmapSize > int64(maxRunBytes) || !cut && bitmapSize >= int64(len(raw)-form-1) {
+	if bitmapSize > int64(maxBodySize) || !cut && bitmapSize >= int64(len(raw)-form-1) {
 		return raw
 	}
 	raw = append(raw[:form], formBitmap)

@@ -172,7 +172,7 @@ func (p *priorRuns) encodedSize(next int64) int {
 		size += runSize(r.from-at) + runSize(r.to-r.from)
 		at = r.to
 	}
-	if size > maxRunBytes {
+	if size > maxBodySize {
 		return 0
 	}
 	return size

@@ -71,7 +71,7 @@ func (c *Connector) prepareTopics(ctx context.Context, adm *kadm.Client) (map[st
 	tiers := map[string][]consume.RetryTier{}
 	for _, l := range leftovers {
 		if !l.Configured || l.Delay == 0 {
-			c.opts.Log.Warn("topic has no reader, its pipeline or tier is not configured",
+			c.opts.Log.Warn("leftover topic is not read",
 				zap.String("topic", l.Topic))
 			continue
 		}

@@ -80,7 +80,7 @@ vendors: {crmcom: {base_url: %q, auth: {web_api_key: %q}}}
 }
 
 const (
-	noReaderMessage = "topic has no reader, its pipeline or tier is not configured"
+	noReaderMessage = "leftover topic is not read"
 	drainingMessage = "retry tier no longer configured, delivering its remaining records"
 )
 

@@ -47,8 +47,8 @@ func (c *Connector) ownedPartitions(account string) (owned, total int) {
 }
 
 // quotaShare returns an instance's share of a rate limit. It is the whole limit while the partition
-// counts are unknown or the instance owns no partition, because then only calls that are about to
-// end are made.
+// counts are unknown or the instance owns no partition; such an instance starts no calls except
+// those that finish a drain.
 func quotaShare(owned, total int) float64 {
 	if owned <= 0 || total <= 0 {
 		return 1

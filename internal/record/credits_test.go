@@ -127,7 +127,8 @@ func TestAcquireEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// Both ends of a record return its credits; only Settle moves the committable offset.
+// Settling and releasing a record both return its credits; only Settle moves the committable
+// offset.
 func TestSettleAndReleaseReturnCredits(t *testing.T) {
 	for name, end := range map[string]func(*record.Record){
 		"settled": (*record.Record).Settle, "released": (*record.Record).Release,
@@ -161,7 +162,7 @@ func TestSettleAndReleaseReturnCredits(t *testing.T) {
 func TestDispositionsAreNamedAsInMetrics(t *testing.T) {
 	for disposition, want := range map[record.Disposition]string{
 		0: "none", record.DispositionDelivered: "delivered", record.DispositionSkipped: "skipped",
-		record.DispositionRetry: "retried", record.DispositionDead: "dead",
+		record.DispositionRetried: "retried", record.DispositionDead: "dead",
 	} {
 		if got := disposition.String(); got != want {
 			t.Errorf("disposition %d: got %q, want %q", disposition, got, want)

@@ -111,7 +111,7 @@ type Disposition uint8
 const (
 	DispositionDelivered Disposition = iota + 1
 	DispositionSkipped
-	DispositionRetry
+	DispositionRetried
 	DispositionDead
 )
 

@@ -18,8 +18,8 @@ import (
 
 // The messages of the log lines about a topic that accepts no records.
 const (
-	produceFailed    = "produce to retry or dead-letter topic failed, retrying"
-	produceRecovered = "produce to retry or dead-letter topic recovered"
+	produceFailed    = "producing to a retry or dead-letter topic failed, retrying"
+	produceRecovered = "retry or dead-letter topic accepts records again"
 )
 
 // refuseProduce makes the brokers refuse the next n produce requests with an error that the client

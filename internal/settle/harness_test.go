@@ -113,7 +113,7 @@ func (h *harness) trackRecord(rec *record.Record) {
 
 func retryOutcome(rec *record.Record) record.Outcome {
 	return record.Outcome{
-		Record: rec, OperationName: "crmcom.purchases", Disposition: record.DispositionRetry,
+		Record: rec, OperationName: "crmcom.purchases", Disposition: record.DispositionRetried,
 		Cause: record.CauseRetryable, Stage: record.StageDeliver,
 		Reason: "no such account", Attempt: rec.Attempt + 1, Delay: retryDelay,
 		Result: sink.Result{

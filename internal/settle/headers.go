@@ -64,7 +64,7 @@ func (s *Settler) outgoingHeaders(outcome record.Outcome, now time.Time) []kgo.R
 	headers := originalHeaders(outcome)
 	headers = appendOrigin(headers, outcome)
 	headers = appendFailure(headers, outcome, now)
-	if outcome.Disposition == record.DispositionRetry {
+	if outcome.Disposition == record.DispositionRetried {
 		notBefore := now.Add(outcome.Delay).UTC().Format(time.RFC3339Nano)
 		headers = appendHeader(headers, record.HeaderNotBefore, notBefore)
 		if outcome.Sends > 0 {
@@ -81,7 +81,7 @@ func originalHeaders(outcome record.Outcome) []kgo.RecordHeader {
 	raw := outcome.Record.Raw.Headers
 	kept := make([]kgo.RecordHeader, 0, len(raw)+len(ownHeaders)+len(connectHeaders))
 	for _, h := range raw {
-		if !ownHeaders[h.Key] && (outcome.Disposition == record.DispositionRetry || !connectHeaders[h.Key]) {
+		if !ownHeaders[h.Key] && (outcome.Disposition == record.DispositionRetried || !connectHeaders[h.Key]) {
 			kept = append(kept, h)
 		}
 	}

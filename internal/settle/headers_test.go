@@ -45,7 +45,7 @@ func drawOutcome(t *rapid.T) record.Outcome {
 		text := rapid.String().Draw(t, "text") + string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))
 		return strings.Repeat(text, rapid.IntRange(1, 100).Draw(t, "times"))
 	})
-	dispositions := []record.Disposition{record.DispositionRetry, record.DispositionDead}
+	dispositions := []record.Disposition{record.DispositionRetried, record.DispositionDead}
 	return record.Outcome{
 		Record: rec, OperationName: "crmcom.purchases",
 		Disposition: rapid.SampledFrom(dispositions).Draw(t, "disposition"),
@@ -69,7 +69,7 @@ func TestHeadersAreReadBackAsWritten(t *testing.T) {
 			Origin: o.Record.Origin, OperationName: o.OperationName, Attempt: o.Attempt, Replays: o.Record.Replays,
 			FirstFailed: o.Record.FirstFailed,
 		}
-		if o.Disposition == record.DispositionRetry {
+		if o.Disposition == record.DispositionRetried {
 			want.NotBefore, want.WriterID, want.Sends = now.Add(o.Delay), o.Record.WriterID, o.Sends
 		}
 		if got := record.ParseRetryHeaders(&kgo.Record{Headers: s.outgoingHeaders(o, now)}); got != want {

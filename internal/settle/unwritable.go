@@ -32,7 +32,7 @@ func newUnwritableTopics(obs *observe.Pipeline, log *zap.Logger) *unwritableTopi
 }
 
 // reportFailures counts the failed records of one topic. It logs the first failures of a topic, and
-// later ones only if the cause has changed. firstOfBatch means that the batch has not reported this
+// later ones only if the error has changed. firstOfBatch means that the batch has not reported this
 // topic before.
 func (u *unwritableTopics) reportFailures(topic string, failures []produceFailure, firstOfBatch bool) {
 	u.mu.Lock()
@@ -40,8 +40,8 @@ func (u *unwritableTopics) reportFailures(topic string, failures []produceFailur
 	unwritable := u.byTopic[topic]
 	if unwritable == nil {
 		unwritable = &unwritableTopic{condition: observe.NewCondition(u.log,
-			"produce to retry or dead-letter topic failed, retrying",
-			"produce to retry or dead-letter topic recovered", topicField(topic))}
+			"producing to a retry or dead-letter topic failed, retrying",
+			"retry or dead-letter topic accepts records again", topicField(topic))}
 		u.byTopic[topic] = unwritable
 	}
 	if firstOfBatch {

@@ -7,7 +7,7 @@ import (
 
 func TestBatchLimitIsTheLowestOfThePipelinesTopics(t *testing.T) {
 	_, adm := newCluster(t)
-	// The source topic is not written, so its limit is ignored.
+	// The connector does not write to the source topic, so its limit is ignored.
 	createTestTopic(t, adm, "purchases", 1, map[string]string{"max.message.bytes": "9000000"})
 	createTestTopic(t, adm, "sluice.purchases.retry.10s", 1, map[string]string{"max.message.bytes": "3000000"})
 	createTestTopic(t, adm, "sluice.purchases.dlq", 1, map[string]string{"max.message.bytes": "2000000"})

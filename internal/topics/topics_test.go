@@ -177,7 +177,7 @@ func TestEveryUnfitSettingIsReportedAndCorrected(t *testing.T) {
 			"retention.ms is 604800000, must be -1", false},
 		"retry deleted by size": {retry, 3, map[string]string{"retention.bytes": "1000"},
 			"retention.bytes is 1000, must be -1", false},
-		"dead letters kept shorter": {dead, 3, map[string]string{"retention.ms": "3599999"},
+		"dead letters kept too briefly": {dead, 3, map[string]string{"retention.ms": "3599999"},
 			"retention.ms is 3599999, must be 3600000", false},
 		"dead letters deleted by size": {dead, 3, map[string]string{"retention.bytes": "1000"},
 			"retention.bytes is 1000, must be -1", false},

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// CustomPage describes a vendor whose API has OAuth 2.0 client credentials at one endpoint, or one
-// configured bearer token, and operations that take a JSON object with a list of items and return a
-// result for each. It is for vendors outside this package.
+// CustomPage describes a vendor whose API issues tokens at one endpoint (OAuth 2.0 client
+// credentials grant), or one configured bearer token, and operations that take a JSON object with a
+// list of items and return a result for each. It is for vendors outside this package.
 type CustomPage struct {
 	Vendor Vendor
-	// TokenPath is the token endpoint, operation "token".
+	// TokenPath is the path of the token endpoint, which is the operation "token".
 	TokenPath string
 	// Token, if not empty, is the only token that is accepted. There is no token endpoint then.
 	Token string
@@ -33,7 +33,7 @@ type CustomOperation struct {
 	// ListKey is the member of the body that holds the items, and IDKey the member of an item that
 	// identifies it.
 	ListKey, IDKey string
-	// MaxItems refuses calls with more items.
+	// MaxItems is the maximum number of items in a call; calls with more are refused.
 	MaxItems int
 	// CheckItem returns what is wrong with an item, or "".
 	CheckItem func(item json.RawMessage) string

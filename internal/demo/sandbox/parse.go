@@ -55,7 +55,7 @@ func (o *jsonObject) scalarAt(path string) (string, bool) {
 var (
 	errSyntax       = errors.New("not valid JSON in UTF-8")
 	errDuplicateKey = errors.New("a key occurs twice in one object")
-	errNoObject     = errors.New("not a JSON object")
+	errNotObject    = errors.New("not a JSON object")
 )
 
 // parseObject parses a body that is a single JSON object. It refuses duplicate keys, whose meaning
@@ -70,7 +70,7 @@ func parseObject(body []byte) (*jsonObject, error) {
 	case parser.duplicate:
 		return nil, errDuplicateKey
 	case !ok:
-		return nil, errNoObject
+		return nil, errNotObject
 	}
 	return object, nil
 }

@@ -43,12 +43,13 @@ func NewEncoderFor(types event.Types) (*Encoder, error) {
 }
 
 // Encode returns an event as a record value in the Confluent wire format: 0x00, the schema ID as 4
-// big-endian bytes, and the Avro binary encoding. evt must be a pointer to a type of package event,
-// and id the ID of its schema in the registry. Every Decimal that is not nullable must be set.
+// big-endian bytes, and the Avro binary encoding. evt must be a pointer to an event of a type that
+// the encoder was made for, and id the ID of its schema in the registry. Every Decimal that is not
+// nullable must be set.
 func (e *Encoder) Encode(id int, evt any) ([]byte, error) {
 	schema, ok := e.schemas[reflect.TypeOf(evt)]
 	if !ok {
-		return nil, fmt.Errorf("encoding a %T: want a pointer to a type of package event", evt)
+		return nil, fmt.Errorf("encoding a %T: want a pointer to an event of a type that the encoder was made for", evt)
 	}
 	if id < 0 || id > math.MaxInt32 {
 		return nil, fmt.Errorf("encoding a %T: schema id %d, want 0 to %d", evt, id, math.MaxInt32)

@@ -144,7 +144,7 @@ func newAccount(cfg Config, client *http.Client) (*account, error) {
 // Spec returns the operation's fixed properties.
 func (o *operation) Spec() sink.OperationSpec { return o.spec }
 
-// RefreshToken replaces the token with the version used, for all operations of the account.
+// RefreshToken replaces the token whose version is used, for all operations of the account.
 func (o *operation) RefreshToken(ctx context.Context, used uint64) error {
 	return o.account.tokens.Refresh(ctx, used)
 }

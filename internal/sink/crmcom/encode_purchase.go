@@ -21,7 +21,7 @@ func encodePurchase(enc *encoder, payload *event.Purchase) {
 	enc.writeUDFFloats(payload.UdfFloat1, payload.UdfFloat2, payload.UdfFloat3, payload.UdfFloat4)
 	enc.writeUDFDates(payload.UdfDate1, payload.UdfDate2, payload.UdfDate3, payload.UdfDate4)
 	enc.writeProducts(payload.ProductsSet)
-	enc.chooseEnvelope(payload.IntendedCurrencyIdentifier)
+	enc.setEnvelopeKey(payload.IntendedCurrencyIdentifier)
 }
 
 func (e *encoder) writeInvoice(invoice *event.InvoiceIdentifier) {
@@ -48,9 +48,9 @@ func (e *encoder) writeProducts(products []event.PurchaseProduct) {
 
 const currencyMember = "intended_currency_identifier"
 
-// chooseEnvelope makes the currency the item's envelope key, because for the vendor it is a
+// setEnvelopeKey makes the currency the item's envelope key, because for the vendor it is a
 // parameter of the call and not of the event.
-func (e *encoder) chooseEnvelope(currency *event.CurrencyIdentifier) {
+func (e *encoder) setEnvelopeKey(currency *event.CurrencyIdentifier) {
 	if currency == nil {
 		return
 	}

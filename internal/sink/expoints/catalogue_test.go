@@ -68,7 +68,7 @@ func TestAddResolvesColumnsAndReportsEveryViolation(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			add, _, _ := openOperations(t, newFakeVendor(t, testColumns).accountConfig())
+			add, _, _ := newTestOperations(t, newFakeVendor(t, testColumns).accountConfig())
 			_, err := add.Encode(t.Context(), &event.FeedbackRequest{Data: tt.rows}, origin)
 			wantViolations(t, err, tt.want)
 		})
@@ -89,7 +89,7 @@ func wantViolations(t *testing.T, err error, want []sink.Violation) {
 }
 
 func TestOnlyAddRequiresRequiredColumns(t *testing.T) {
-	_, finished, lock := openOperations(t, newFakeVendor(t, testColumns).accountConfig())
+	_, finished, lock := newTestOperations(t, newFakeVendor(t, testColumns).accountConfig())
 	_, err := finished.Encode(t.Context(), &event.FeedbackFinished{Data: []event.ExpointsData{namedRow("City")}}, origin)
 	wantViolations(t, err, nil)
 	_, err = lock.Encode(t.Context(), &event.FeedbackLock{Data: []event.ExpointsData{namedRow("City")}}, origin)
@@ -101,7 +101,7 @@ func TestOnlyAddRequiresRequiredColumns(t *testing.T) {
 func TestEventWithoutDataNeedsNoCatalogue(t *testing.T) {
 	v := newFakeVendor(t, testColumns)
 	v.setCatalogue("", http.StatusServiceUnavailable)
-	_, _, lock := openOperations(t, v.accountConfig())
+	_, _, lock := newTestOperations(t, v.accountConfig())
 	if _, err := lock.Encode(t.Context(), &event.FeedbackLock{Email: new("a@example.org")}, origin); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestEventIDIsSentInItsColumn(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := newFakeVendor(t, testColumns).accountConfig()
 			cfg.EventIDColumn = "Event"
-			add, finished, lock := openOperations(t, cfg)
+			add, finished, lock := newTestOperations(t, cfg)
 			data := append([]event.ExpointsData{namedRow("First name")}, tt.rows...)
 			addItem, addErr := add.Encode(t.Context(), &event.FeedbackRequest{EventId: tt.id, Data: data}, origin)
 			finishedItem, finishedErr := finished.Encode(t.Context(), &event.FeedbackFinished{EventId: tt.id, Data: data}, origin)
@@ -147,7 +147,7 @@ func TestEventIDIsSentInItsColumn(t *testing.T) {
 func TestEventMayFillTheEventIDColumnByColumnID(t *testing.T) {
 	cfg := newFakeVendor(t, testColumns).accountConfig()
 	cfg.EventIDColumn = "Event"
-	_, _, lock := openOperations(t, cfg)
+	_, _, lock := newTestOperations(t, cfg)
 	item, err := lock.Encode(t.Context(), &event.FeedbackLock{Data: []event.ExpointsData{rowWithID(22, "")}}, origin)
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestWrongEventIDColumnIsADependencyError(t *testing.T) {
 	for _, name := range []string{"Nope", "Old", "Twice"} {
 		cfg := newFakeVendor(t, testColumns).accountConfig()
 		cfg.EventIDColumn = name
-		add, _, _ := openOperations(t, cfg)
+		add, _, _ := newTestOperations(t, cfg)
 		_, err := add.Encode(t.Context(), &event.FeedbackRequest{Data: []event.ExpointsData{namedRow("First name")}}, origin)
 		wantDependencyError(t, err, sink.Misconfigured)
 	}
@@ -192,7 +192,7 @@ func TestMissingCatalogueIsADependencyError(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newFakeVendor(t, tt.catalogue)
 			v.setCatalogue(tt.catalogue, tt.status)
-			add, _, _ := openOperations(t, v.accountConfig())
+			add, _, _ := newTestOperations(t, v.accountConfig())
 			_, err := add.Encode(t.Context(), &event.FeedbackRequest{}, origin)
 			wantDependencyError(t, err, tt.want)
 			if got := add.(sink.Prober).Probe(t.Context()); got.Class != tt.want {
@@ -204,7 +204,7 @@ func TestMissingCatalogueIsADependencyError(t *testing.T) {
 
 func TestProbeFetchesTheCatalogue(t *testing.T) {
 	v := newFakeVendor(t, testColumns)
-	_, _, lock := openOperations(t, v.accountConfig())
+	_, _, lock := newTestOperations(t, v.accountConfig())
 	if got := lock.(sink.Prober).Probe(t.Context()); got.Class != sink.Delivered || v.fetchCount() != 1 {
 		t.Errorf("got class %v after %d fetches, want delivered after 1", got.Class, v.fetchCount())
 	}
@@ -222,7 +222,7 @@ func encodeWithNewColumn(t *testing.T, add sink.Operation) error {
 func TestUnknownColumnRefetchesTheCatalogueAtMostOncePerMinute(t *testing.T) {
 	v := newFakeVendor(t, testColumns)
 	synctest.Test(t, func(t *testing.T) {
-		add, _, _ := openOperations(t, v.accountConfig())
+		add, _, _ := newTestOperations(t, v.accountConfig())
 		unknown := []sink.Violation{
 			{Path: "Data[0].Name", Rule: "must be a column of the account"},
 			{Path: "Data", Rule: `column "First name" is mandatory`},
@@ -247,7 +247,7 @@ func TestUnknownColumnRefetchesTheCatalogueAtMostOncePerMinute(t *testing.T) {
 func TestUnknownColumnIsADependencyErrorWhileTheCatalogueIsUnavailable(t *testing.T) {
 	v := newFakeVendor(t, testColumns)
 	synctest.Test(t, func(t *testing.T) {
-		add, _, _ := openOperations(t, v.accountConfig())
+		add, _, _ := newTestOperations(t, v.accountConfig())
 		if encodeWithNewColumn(t, add) == nil {
 			t.Fatal("got no error for an unknown column, want one")
 		}
@@ -261,7 +261,7 @@ func TestOldCatalogueIsUsedWhileItsRefreshFails(t *testing.T) {
 	v := newFakeVendor(t, testColumns)
 	synctest.Test(t, func(t *testing.T) {
 		cfg := v.accountConfig()
-		add, _, _ := openOperations(t, cfg)
+		add, _, _ := newTestOperations(t, cfg)
 		encodeValid := func() error {
 			_, err := add.Encode(t.Context(), &event.FeedbackRequest{Data: []event.ExpointsData{namedRow("First name")}}, origin)
 			return err
@@ -285,7 +285,7 @@ func TestOldCatalogueIsUsedWhileItsRefreshFails(t *testing.T) {
 
 func TestConcurrentEncodersFetchTheCatalogueOnce(t *testing.T) {
 	v := newFakeVendor(t, testColumns)
-	add, _, _ := openOperations(t, v.accountConfig())
+	add, _, _ := newTestOperations(t, v.accountConfig())
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {

@@ -81,9 +81,9 @@ func (v *fakeVendor) accountConfig() Config {
 	return cfg
 }
 
-// openOperations returns the operations of an account. Their client keeps no connections alive, so
-// that no goroutine of it outlives a call.
-func openOperations(t *testing.T, cfg Config) (add, finished, lock sink.Operation) {
+// newTestOperations returns the operations of an account. Their client keeps no connections alive, so
+// that none of its goroutines outlives a call.
+func newTestOperations(t *testing.T, cfg Config) (add, finished, lock sink.Operation) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	ops, err := New("expoints", cfg, client)

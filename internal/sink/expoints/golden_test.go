@@ -58,7 +58,7 @@ func TestAddEncodesTheDocumentedRequest(t *testing.T) {
 		ApproveAutomatically: true, IsTest: true, TypeBatch: "email", EndAfter: time.Second, SendTime: "05:53:05.4618467",
 		NotificationEmailAddresses: []string{"sample string 4"}, BatchName: "sample string 5",
 	}
-	add, _, _ := openOperations(t, cfg)
+	add, _, _ := newTestOperations(t, cfg)
 	at, answered := parseInstant(t, "2025-01-18T04:53:05.4618467Z"), parseInstant(t, "2025-01-18T04:53:05.4774716Z")
 	item, err := add.Encode(t.Context(), &event.FeedbackRequest{
 		EventId: new("not sent"), IsConcept: new(true),
@@ -123,7 +123,7 @@ func encodeDataArray(t *testing.T, rows []event.ExpointsData) map[string]any {
 
 // The sample is in section Request Formats of the page POST customer/addfinished.
 func TestAddFinishedEncodesTheDocumentedRequest(t *testing.T) {
-	_, finished, _ := openOperations(t, newFakeVendor(t, sampleColumns).accountConfig())
+	_, finished, _ := newTestOperations(t, newFakeVendor(t, sampleColumns).accountConfig())
 	at := parseInstant(t, "2024-11-21T09:06:50.9843536Z")
 	item, err := finished.Encode(t.Context(), &event.FeedbackFinished{
 		EventId: new("not sent"), IsTest: new(true), FinishedDate: at,
@@ -144,7 +144,7 @@ func TestAddFinishedEncodesTheDocumentedRequest(t *testing.T) {
 
 // The sample is in section Request Formats of the page POST customer/addlock.
 func TestAddLockEncodesTheDocumentedRequest(t *testing.T) {
-	_, _, lock := openOperations(t, newFakeVendor(t, sampleColumns).accountConfig())
+	_, _, lock := newTestOperations(t, newFakeVendor(t, sampleColumns).accountConfig())
 	item, err := lock.Encode(t.Context(), &event.FeedbackLock{
 		EventId: new("not sent"), CreationDate: parseInstant(t, "2025-11-27T09:55:58.6820566Z"), OptIn: new(true),
 		QuestionnaireId: new("4935b22c-791a-4b63-a7b3-702d1d652442"), CustomerId: new(int32(1)),

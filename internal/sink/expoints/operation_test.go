@@ -34,7 +34,7 @@ func encodeEvent(t *testing.T, op sink.Operation, ev any) sink.Item {
 
 func TestSendMakesTheDocumentedCall(t *testing.T) {
 	v := newFakeVendor(t, noColumns)
-	add, finished, lock := openOperations(t, v.accountConfig())
+	add, finished, lock := newTestOperations(t, v.accountConfig())
 	for _, tt := range []struct {
 		op    sink.Operation
 		items []sink.Item
@@ -89,7 +89,7 @@ func TestEnvelopeKeySeparatesTestAndConcept(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := newFakeVendor(t, noColumns).accountConfig()
 			cfg.Batch.IsTest = tt.defaultIsTest
-			add, _, _ := openOperations(t, cfg)
+			add, _, _ := newTestOperations(t, cfg)
 			item := encodeEvent(t, add, &event.FeedbackRequest{IsTest: tt.isTest, IsConcept: tt.isConcept})
 			got := decodeObject(t, callBody(newTestAccount(t, cfg), time.Now(), item))
 			if got["IsTest"] != tt.wantTest || got["IsConcept"] != tt.wantIsConcept {
@@ -102,7 +102,7 @@ func TestEnvelopeKeySeparatesTestAndConcept(t *testing.T) {
 
 func TestEntityKeyIsTheEmailUnlessDuplicatesAreAllowed(t *testing.T) {
 	cfg := newFakeVendor(t, noColumns).accountConfig()
-	add, _, _ := openOperations(t, cfg)
+	add, _, _ := newTestOperations(t, cfg)
 	first := encodeEvent(t, add, &event.FeedbackRequest{Email: new("Jane@Example.org ")})
 	second := encodeEvent(t, add, &event.FeedbackRequest{Email: new("jane@example.org")})
 	if first.EntityKey == "" || first.EntityKey != second.EntityKey {
@@ -117,7 +117,7 @@ func TestEntityKeyIsTheEmailUnlessDuplicatesAreAllowed(t *testing.T) {
 		t.Error("address of spaces: got no entity key, want one")
 	}
 	cfg.Batch.AllowDuplicateEmail = true
-	add, _, _ = openOperations(t, cfg)
+	add, _, _ = newTestOperations(t, cfg)
 	if item := encodeEvent(t, add, &event.FeedbackRequest{Email: new("jane@example.org")}); item.EntityKey != "" {
 		t.Errorf("duplicates allowed: got entity key %q, want none", item.EntityKey)
 	}
@@ -148,7 +148,7 @@ func TestEnvelopeSizeIsAnUpperBound(t *testing.T) {
 }
 
 func TestInstantsAreSentInTheZoneWithSevenDigits(t *testing.T) {
-	add, _, _ := openOperations(t, newFakeVendor(t, noColumns).accountConfig())
+	add, _, _ := newTestOperations(t, newFakeVendor(t, noColumns).accountConfig())
 	for in, want := range map[string]string{
 		"2025-01-18T04:53:05Z":           "2025-01-18T05:53:05+01:00",
 		"2025-07-18T04:53:05.5Z":         "2025-07-18T06:53:05.5+02:00",
@@ -174,7 +174,7 @@ func TestBatchDatesKeepTheirTimeOfDayInTheZone(t *testing.T) {
 	} {
 		cfg := newFakeVendor(t, noColumns).accountConfig()
 		cfg.TimeZone, cfg.Batch.SendTime, cfg.Batch.EndAfter = tt.zone, "11:30", 24*time.Hour
-		add, _, _ := openOperations(t, cfg)
+		add, _, _ := newTestOperations(t, cfg)
 		item := encodeEvent(t, add, &event.FeedbackRequest{})
 		got := decodeObject(t, callBody(newTestAccount(t, cfg), *parseInstant(t, tt.now), item))
 		if got["SendTime"] != tt.send || got["EndDate"] != tt.end {
@@ -185,7 +185,7 @@ func TestBatchDatesKeepTheirTimeOfDayInTheZone(t *testing.T) {
 }
 
 func TestEveryViolationIsReportedWithItsPath(t *testing.T) {
-	_, finished, _ := openOperations(t, newFakeVendor(t, noColumns).accountConfig())
+	_, finished, _ := newTestOperations(t, newFakeVendor(t, noColumns).accountConfig())
 	year12000 := time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)
 	_, err := finished.Encode(t.Context(), &event.FeedbackFinished{
 		QuestionnaireId: new("2ec40570e56345eb9c254dec09dee46b"), FinishedDate: &year12000,
@@ -208,7 +208,7 @@ func TestEveryViolationIsReportedWithItsPath(t *testing.T) {
 
 func TestAnyTextBecomesValidJSON(t *testing.T) {
 	v := newFakeVendor(t, `{"CustomerDataColumns":[{"Id":1,"Name":"c"}]}`)
-	add, _, _ := openOperations(t, v.accountConfig())
+	add, _, _ := newTestOperations(t, v.accountConfig())
 	rapid.Check(t, func(r *rapid.T) {
 		anyBytes := rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })
 		text := rapid.OneOf(rapid.String(), anyBytes).Draw(r, "text")
@@ -239,7 +239,7 @@ func TestAnyTextBecomesValidJSON(t *testing.T) {
 }
 
 func TestEncodeRejectsAnotherEventType(t *testing.T) {
-	add, _, _ := openOperations(t, newFakeVendor(t, noColumns).accountConfig())
+	add, _, _ := newTestOperations(t, newFakeVendor(t, noColumns).accountConfig())
 	if _, err := add.Encode(t.Context(), &event.FeedbackLock{}, origin); err == nil {
 		t.Error("got no error for an event of addlock, want one")
 	}
@@ -276,7 +276,7 @@ func TestRefusedTokenIsRefreshed(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}
-	_, _, lock := openOperations(t, withLogin(t, v.accountConfig()))
+	_, _, lock := newTestOperations(t, withLogin(t, v.accountConfig()))
 	items := []sink.Item{encodeEvent(t, lock, &event.FeedbackLock{})}
 	refused := lock.Send(t.Context(), items)
 	if refused.Class != sink.Unauthorized || refused.TokenVersion == 0 {
@@ -294,7 +294,7 @@ func TestRefusedLoginBecomesTheResponse(t *testing.T) {
 	v := newFakeVendor(t, noColumns)
 	cfg := withLogin(t, v.accountConfig())
 	cfg.Auth.ClientSecret = config.NewSecret("hunter2")
-	_, _, lock := openOperations(t, cfg)
+	_, _, lock := newTestOperations(t, cfg)
 	response := lock.Send(t.Context(), []sink.Item{encodeEvent(t, lock, &event.FeedbackLock{})})
 	if response.Class != sink.Unauthorized || response.TokenVersion != 0 || len(v.calls) != 0 {
 		t.Errorf("got %v with token version %d after %d calls, want unauthorized without a token or call",
@@ -306,14 +306,14 @@ func TestRefusedLoginBecomesTheResponse(t *testing.T) {
 }
 
 func TestStaticTokenIsNotRefreshed(t *testing.T) {
-	add, _, _ := openOperations(t, newFakeVendor(t, noColumns).accountConfig())
+	add, _, _ := newTestOperations(t, newFakeVendor(t, noColumns).accountConfig())
 	used := add.(sink.Prober).Probe(t.Context()).TokenVersion
 	wantDependencyError(t, add.(sink.TokenRefresher).RefreshToken(t.Context(), used), sink.Unauthorized)
 }
 
 func TestContextEndIsUnavailableBeforeAndUnknownAfterTheRequest(t *testing.T) {
 	v := newFakeVendor(t, noColumns)
-	_, _, lock := openOperations(t, v.accountConfig())
+	_, _, lock := newTestOperations(t, v.accountConfig())
 	items := []sink.Item{encodeEvent(t, lock, &event.FeedbackLock{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	v.respond = func(_ http.ResponseWriter, r *http.Request) {
