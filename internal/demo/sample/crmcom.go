@@ -8,19 +8,19 @@ import (
 	"sluice/internal/event"
 )
 
-// The values by which the sandbox recognizes samples that it has to refuse.
+// The values by which the sandbox recognizes the samples that it must refuse.
 const (
-	// rejectedPrefix begins the reference number, address or sourceId of events that are rejected.
+	// rejectedPrefix is the prefix of the reference number, address or sourceId of rejected events.
 	rejectedPrefix = "refused-"
-	// missingPrefix begins the number of accounts and participants that do not exist.
+	// missingPrefix is the prefix of the numbers of accounts and participants that do not exist.
 	missingPrefix = "ABSENT-"
-	// referredParticipant is a participant who was referred before the first sample.
+	// referredParticipant is a participant who had been referred before the first sample.
 	referredParticipant = "RP-REFERRED"
 	// currency is the currency of all amounts.
 	currency = "EUR"
 )
 
-// crmcomVendor has the samples for CRM.COM.
+// crmcomVendor returns the samplers for CRM.COM.
 func crmcomVendor() Vendor {
 	return Vendor{
 		Name: sandbox.CRMCOM,
@@ -48,7 +48,7 @@ var crmcomSamplers = map[string]Sampler{
 		func(ev *event.Purchase) string {
 			return ownerKey(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
 		},
-		Spoilers[event.Purchase]{
+		Mutations[event.Purchase]{
 			Invalid: func(_ *Generator, ev *event.Purchase) { ev.ProductsSet = nil },
 			Rejected: func(gen *Generator, ev *event.Purchase) {
 				ev.EventId, ev.ExternalSystemReferenceNumber = refusedReference(gen), nil
@@ -62,7 +62,7 @@ var crmcomSamplers = map[string]Sampler{
 			return firstPresent(ev.ReferredRewardsParticipantIdentifier.Number,
 				ev.ReferredRewardsParticipantIdentifier.Id)
 		},
-		Spoilers[event.Referral]{
+		Mutations[event.Referral]{
 			Invalid: func(_ *Generator, ev *event.Referral) {
 				ev.ReferredByRewardsParticipantIdentifier = event.ParticipantIdentifier{}
 			},
@@ -78,7 +78,7 @@ var crmcomSamplers = map[string]Sampler{
 		func(ev *event.Achievement) string {
 			return ownerKey(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
 		},
-		Spoilers[event.Achievement]{
+		Mutations[event.Achievement]{
 			Invalid: func(_ *Generator, ev *event.Achievement) {
 				ev.ClassificationIdentifier = event.ClassificationIdentifier{}
 			},
@@ -93,7 +93,7 @@ var crmcomSamplers = map[string]Sampler{
 		func(ev *event.SocialMediaAction) string {
 			return ownerKey(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
 		},
-		Spoilers[event.SocialMediaAction]{
+		Mutations[event.SocialMediaAction]{
 			Invalid: func(_ *Generator, ev *event.SocialMediaAction) { ev.Action = "SHARE" },
 			Rejected: func(gen *Generator, ev *event.SocialMediaAction) {
 				ev.EventId, ev.ExternalSystemReferenceNumber = refusedReference(gen), nil
@@ -106,7 +106,7 @@ var crmcomSamplers = map[string]Sampler{
 		func(ev *event.WebVisit) string {
 			return ownerKey(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
 		},
-		Spoilers[event.WebVisit]{
+		Mutations[event.WebVisit]{
 			Invalid: func(_ *Generator, ev *event.WebVisit) { ev.Website = "" },
 			Rejected: func(gen *Generator, ev *event.WebVisit) {
 				ev.EventId, ev.ExternalSystemReferenceNumber = refusedReference(gen), nil
@@ -119,7 +119,7 @@ var crmcomSamplers = map[string]Sampler{
 		func(ev *event.FinancialAchievement) string {
 			return ownerKey(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
 		},
-		Spoilers[event.FinancialAchievement]{
+		Mutations[event.FinancialAchievement]{
 			Invalid: func(gen *Generator, ev *event.FinancialAchievement) {
 				c := gen.randomCustomer()
 				ev.AccountsReceivableIdentifier = &event.AccountIdentifier{Number: &c.account}
@@ -136,7 +136,7 @@ var crmcomSamplers = map[string]Sampler{
 		func(ev *event.FinancialStatement) string {
 			return ownerKey(ev.AccountsReceivableIdentifier, ev.RewardsParticipantIdentifier)
 		},
-		Spoilers[event.FinancialStatement]{
+		Mutations[event.FinancialStatement]{
 			Invalid: func(_ *Generator, ev *event.FinancialStatement) {
 				ev.PerformedByUnitIdentifier = event.UnitIdentifier{}
 			},
@@ -171,10 +171,10 @@ func randomOwner(gen *Generator) (*event.AccountIdentifier, *event.ParticipantId
 }
 
 func missingAccount(gen *Generator) (*event.AccountIdentifier, *event.ParticipantIdentifier) {
-	return &event.AccountIdentifier{Number: new(gen.UniqueText(missingPrefix))}, nil
+	return &event.AccountIdentifier{Number: new(gen.UniqueString(missingPrefix))}, nil
 }
 
-func refusedReference(gen *Generator) *string { return new(gen.UniqueText(rejectedPrefix)) }
+func refusedReference(gen *Generator) *string { return new(gen.UniqueString(rejectedPrefix)) }
 
 func ownerKey(account *event.AccountIdentifier, participant *event.ParticipantIdentifier) string {
 	switch {
@@ -186,11 +186,11 @@ func ownerKey(account *event.AccountIdentifier, participant *event.ParticipantId
 	return ""
 }
 
-// firstPresent returns the first text that is not nil, empty if there is none.
-func firstPresent(texts ...*string) string {
-	for _, t := range texts {
-		if t != nil {
-			return *t
+// firstPresent returns the first value that is not nil, or "" if there is none.
+func firstPresent(values ...*string) string {
+	for _, value := range values {
+		if value != nil {
+			return *value
 		}
 	}
 	return ""
@@ -207,7 +207,7 @@ func randomUnit(gen *Generator) event.UnitIdentifier {
 	}
 }
 
-// randomID returns an ID of the vendor's form: 32 hexadecimal digits.
+// randomID returns an ID in CRM.COM's format: 32 hexadecimal digits.
 func randomID(gen *Generator) string {
 	return fmt.Sprintf("%016X%016X", gen.random.Uint64(), gen.random.Uint64())
 }
@@ -234,7 +234,8 @@ func randomDigits(gen *Generator, count int) string {
 	return string(digits)
 }
 
-// randomPaymentMedium returns the type and the brand of a payment medium, nil if there is none.
+// randomPaymentMedium returns the type and the brand of a payment medium, either of which may be
+// nil.
 func randomPaymentMedium(gen *Generator) (*event.PaymentMediumTypeIdentifier, *event.PaymentMediumBrandIdentifier) {
 	switch gen.random.IntN(4) {
 	case 0:

@@ -11,7 +11,7 @@ func newPurchase(gen *Generator) *event.Purchase {
 		RewardsParticipantIdentifier: participant,
 		PerformedByUnitIdentifier:    randomUnit(gen), PerformedOn: gen.NextTime(),
 		Description:     maybeOneIn(gen, 3, pickOne(gen, notes)),
-		ReferenceNumber: gen.UniqueText("INV-"), ExternalSystem: maybeOneIn(gen, 2, "pos"),
+		ReferenceNumber: gen.UniqueString("INV-"), ExternalSystem: maybeOneIn(gen, 2, "pos"),
 		UdfString1: maybeOneIn(gen, 4, "loyalty"), UdfFloat1: maybeOneIn(gen, 5, float64(gen.random.IntN(400))/4),
 		PaymentMediumIdentifier: maybeOneIn(gen, 4, "card-on-file"),
 		ProductsSet:             make([]event.PurchaseProduct, 1+gen.random.IntN(5)),
@@ -24,7 +24,7 @@ func newPurchase(gen *Generator) *event.Purchase {
 		ev.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new(currency)}
 	}
 	if gen.oneIn(3) {
-		ev.InvoiceIdentifier = &event.InvoiceIdentifier{Number: new(gen.UniqueText("F-"))}
+		ev.InvoiceIdentifier = &event.InvoiceIdentifier{Number: new(gen.UniqueString("F-"))}
 	}
 	for i := range ev.ProductsSet {
 		quantity, price := 1+gen.random.Int64N(4), gen.randomCents(95, 12_500)
@@ -44,7 +44,7 @@ func newReferral(gen *Generator) *event.Referral {
 	return &event.Referral{
 		EventId: new(gen.randomGUID()), PerformedByUnitIdentifier: randomUnit(gen), PerformedOn: gen.NextTime(),
 		Description:                            maybeOneIn(gen, 3, "Invited a friend"),
-		ReferredRewardsParticipantIdentifier:   event.ParticipantIdentifier{Number: new(gen.UniqueText("RP-NEW-"))},
+		ReferredRewardsParticipantIdentifier:   event.ParticipantIdentifier{Number: new(gen.UniqueString("RP-NEW-"))},
 		ReferredByRewardsParticipantIdentifier: event.ParticipantIdentifier{Number: &gen.randomCustomer().participant},
 	}
 }
@@ -65,7 +65,7 @@ func newSocialMediaAction(gen *Generator) *event.SocialMediaAction {
 		EventId: new(gen.randomGUID()), AccountsReceivableIdentifier: account,
 		RewardsParticipantIdentifier: participant,
 		PerformedByUnitIdentifier:    randomUnit(gen), PerformedOn: gen.NextTime(), SocialMedia: "FACEBOOK",
-		Profile: gen.UniqueText("profile-"), Action: "LIKE",
+		Profile: gen.UniqueString("profile-"), Action: "LIKE",
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"sluice/internal/event"
 )
 
-// expointsVendor has the samples for Expoints.
+// expointsVendor returns the samplers for Expoints.
 func expointsVendor() Vendor {
 	return Vendor{
 		Name: sandbox.Expoints,
@@ -53,7 +53,7 @@ func feedbackID(evt any) (id, version string) {
 var expointsSamplers = map[string]Sampler{
 	"sluice.expoints.FeedbackRequest": NewSampler(newFeedbackRequest,
 		func(ev *event.FeedbackRequest) string { return columnValue(ev.Data, columnCustomer) },
-		Spoilers[event.FeedbackRequest]{
+		Mutations[event.FeedbackRequest]{
 			Invalid: func(_ *Generator, ev *event.FeedbackRequest) {
 				ev.Data = append(ev.Data, event.ExpointsData{Name: unknownColumn})
 			},
@@ -63,12 +63,12 @@ var expointsSamplers = map[string]Sampler{
 		}),
 	"sluice.expoints.FeedbackFinished": NewSampler(newFeedbackFinished,
 		func(ev *event.FeedbackFinished) string { return columnValue(ev.Data, columnCustomer) },
-		Spoilers[event.FeedbackFinished]{
+		Mutations[event.FeedbackFinished]{
 			Invalid: func(_ *Generator, ev *event.FeedbackFinished) { ev.QuestionnaireId = new("not a GUID") },
 		}),
 	"sluice.expoints.FeedbackLock": NewSampler(newFeedbackLock,
 		func(ev *event.FeedbackLock) string { return columnValue(ev.Data, columnCustomer) },
-		Spoilers[event.FeedbackLock]{
+		Mutations[event.FeedbackLock]{
 			Invalid: func(_ *Generator, ev *event.FeedbackLock) { ev.QuestionnaireId = new("not a GUID") },
 		}),
 }
@@ -83,7 +83,7 @@ const (
 
 var questionnaires = []string{"5f8c1f6e-0f0b-4a53-9d5e-3f6b1a7e2c10", "a2d4e8b1-77c3-4c1a-8a52-0d9f6e5b4c21"}
 
-// feedbackData returns the rows that each feedback event has, the required column among them.
+// feedbackData returns the data rows of a feedback event, which include the required column.
 func feedbackData(gen *Generator, person *customer, eventID string) []event.ExpointsData {
 	rows := []event.ExpointsData{{Name: columnCustomer, Value: person.number}, {Name: columnEventID, Value: eventID}}
 	if gen.oneIn(2) {
@@ -101,9 +101,9 @@ func columnValue(rows []event.ExpointsData, column string) string {
 	return ""
 }
 
-// uniqueEmail returns an address that no other sample has, because a batch may have an address
-// once.
-func uniqueEmail(gen *Generator) *string { return new(gen.UniqueText("customer-") + "@example.org") }
+// uniqueEmail returns an address that no other sample has, because a batch must not contain an
+// address twice.
+func uniqueEmail(gen *Generator) *string { return new(gen.UniqueString("customer-") + "@example.org") }
 
 func newFeedbackRequest(gen *Generator) *event.FeedbackRequest {
 	id, at := gen.randomGUID(), gen.NextTime()

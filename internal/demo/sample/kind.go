@@ -2,30 +2,30 @@ package sample
 
 import "sluice/internal/record"
 
-// Kind says what is wrong with a sample, and so how its record ends.
+// Kind is what is wrong with a sample. It determines what becomes of the sample's record.
 type Kind string
 
-// The kinds. Every kind but Valid is a bad one.
+// The kinds. All of them except Valid are bad.
 const (
-	// Valid: the vendor accepts it.
+	// Valid samples are accepted by the vendor.
 	Valid Kind = "valid"
-	// Poison: the value is cut off.
+	// Poison samples have a truncated value.
 	Poison Kind = "poison"
-	// Trailing: a byte follows the record's last field.
+	// Trailing samples have an extra byte after the record's last field.
 	Trailing Kind = "trailing"
-	// Magic: the first byte is not that of Confluent's wire format.
+	// Magic samples have a first byte other than the magic byte of Confluent's wire format.
 	Magic Kind = "magic"
-	// UnknownID: no schema in the registry has the ID.
+	// UnknownID samples have a schema ID that the registry does not have.
 	UnknownID Kind = "unknown_id"
-	// Invalid: the event breaks a rule of the vendor that is checked before any call.
+	// Invalid samples violate a rule of the vendor that is checked before any call.
 	Invalid Kind = "invalid"
-	// Unmapped: no operation of the pipeline takes the event.
+	// Unmapped samples are of an event that no operation of the pipeline handles.
 	Unmapped Kind = "unmapped"
-	// Tombstone: the value is null.
+	// Tombstone samples have a null value.
 	Tombstone Kind = "tombstone"
-	// Rejected: the vendor rejects it for good.
+	// Rejected samples are rejected permanently by the vendor.
 	Rejected Kind = "rejected"
-	// Retryable: the vendor refuses it for now, however often it is sent.
+	// Retryable samples are refused with a retryable result every time they are sent.
 	Retryable Kind = "retryable"
 )
 
@@ -34,7 +34,7 @@ func Kinds() []Kind {
 	return []Kind{Poison, Trailing, Magic, UnknownID, Tombstone, Unmapped, Invalid, Rejected, Retryable}
 }
 
-// Cause returns the cause with which a sample of the kind is dead-lettered; empty for Valid.
+// Cause returns the cause with which samples of the kind are dead-lettered, or "" for Valid.
 func (k Kind) Cause() record.Cause {
 	switch k {
 	case Valid:

@@ -7,8 +7,8 @@ import (
 	"sluice/internal/event"
 )
 
-// customerCount is the number of customers of a generator. They are few, so that each has several
-// events.
+// customerCount is the number of customers of a generator. It is low, so that each customer has
+// several events.
 const customerCount = 200
 
 // customer is an invented person.
@@ -67,10 +67,10 @@ func (g *Generator) randomCustomer() *customer { return &g.customers[g.random.In
 
 func pickOne[T any](gen *Generator, from []T) T { return from[gen.random.IntN(len(from))] }
 
-// oneIn returns true once in count times on average.
+// oneIn returns true with a probability of 1 in count.
 func (g *Generator) oneIn(count int) bool { return g.random.IntN(count) == 0 }
 
-// maybeOneIn returns a value once in count times on average, else nil.
+// maybeOneIn returns the value with a probability of 1 in count, and nil otherwise.
 func maybeOneIn[T any](gen *Generator, count int, value T) *T {
 	if gen.oneIn(count) {
 		return &value
@@ -78,8 +78,8 @@ func maybeOneIn[T any](gen *Generator, count int, value T) *T {
 	return nil
 }
 
-// UniqueText returns a text that no other sample has.
-func (g *Generator) UniqueText(prefix string) string {
+// UniqueString returns a string that no other sample contains.
+func (g *Generator) UniqueString(prefix string) string {
 	return fmt.Sprintf("%s%08x-%d", prefix, g.runID, g.serial)
 }
 
@@ -90,20 +90,19 @@ func (g *Generator) randomGUID() string {
 		b&0xffff_ffff_ffff)
 }
 
-// firstSampleTime is the time of the first sample. It is the same in each run, so that the same
-// seed gives the same bytes.
+// firstSampleTime is the time of the first sample. It is fixed, so that the same seed generates the
+// same bytes.
 var firstSampleTime = time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)
 
-// NextTime returns the time of the sample that is being made, a few seconds after that of the
-// previous one.
+// NextTime returns the time of the current sample, a few seconds after that of the previous one.
 func (g *Generator) NextTime() time.Time {
 	random := time.Duration(g.random.IntN(7000)) * time.Millisecond
 	return firstSampleTime.Add(time.Duration(g.serial)*7*time.Second + random)
 }
 
-// randomCents returns an amount from least to most cents.
-func (g *Generator) randomCents(least, most int64) int64 {
-	return least + g.random.Int64N(most-least+1)
+// randomCents returns a random number of cents within the limits, which are inclusive.
+func (g *Generator) randomCents(lowest, highest int64) int64 {
+	return lowest + g.random.Int64N(highest-lowest+1)
 }
 
 func amountOfCents(cents int64) event.Decimal { return event.Millionths(cents * 10_000) }

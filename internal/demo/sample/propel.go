@@ -7,7 +7,7 @@ import (
 	"sluice/internal/event"
 )
 
-// propelVendor has the samples for Propel.
+// propelVendor returns the samplers for Propel.
 func propelVendor() Vendor {
 	return Vendor{
 		Name:             sandbox.Propel,
@@ -45,20 +45,20 @@ func customerVersion(evt any) (id, version string) {
 var propelSamplers = map[string]Sampler{
 	"sluice.propel.CustomerChange": NewSampler(newCustomerChange,
 		func(ev *event.CustomerChange) string { return ev.SourceId },
-		Spoilers[event.CustomerChange]{
+		Mutations[event.CustomerChange]{
 			Invalid:   func(_ *Generator, ev *event.CustomerChange) { ev.Source = "" },
 			Rejected:  func(gen *Generator, ev *event.CustomerChange) { ev.SourceId = *refusedReference(gen) },
-			Retryable: func(gen *Generator, ev *event.CustomerChange) { ev.SourceId = gen.UniqueText(lockedPrefix) },
+			Retryable: func(gen *Generator, ev *event.CustomerChange) { ev.SourceId = gen.UniqueString(lockedPrefix) },
 		}),
 }
 
-// lockedPrefix begins the sourceId of customers that are locked at the vendor for good.
+// lockedPrefix is the prefix of the sourceId of customers that are always locked at the vendor.
 const lockedPrefix = "LOCKED-"
 
 const propelSource = "WEBSHOP"
 
-// newCustomerChange returns the next version of some customer. debtorId counts a customer's
-// versions, so that a ledger shows their order.
+// newCustomerChange returns the next version of a random customer. debtorId is the version number,
+// so that the vendor's ledger shows the order of the changes.
 func newCustomerChange(gen *Generator) *event.CustomerChange {
 	c := gen.randomCustomer()
 	c.version++

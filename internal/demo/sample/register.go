@@ -42,10 +42,10 @@ type Subject struct {
 	Schema string
 }
 
-// Subjects names the schemas of sources: <topic>-value where a topic carries one event
-// (TopicNameStrategy), else <topic>-<event> (TopicRecordNameStrategy), as Confluent's serializers
-// do. An event that is neither generated from schemas/ nor among the additional ones has no schema
-// and gets no subject.
+// Subjects returns the subjects of the sources' schemas, named as Confluent's serializers name
+// them: <topic>-value if the topic carries one event (TopicNameStrategy), and <topic>-<event>
+// otherwise (TopicRecordNameStrategy). An event that is neither generated from schemas/ nor among
+// the additional ones has no schema and therefore no subject.
 func Subjects(sources []Source, additional ...event.Type) []Subject {
 	types := append(event.BuiltinTypes(), additional...)
 	var subjects []Subject
@@ -79,9 +79,9 @@ func (e *SubjectRefusedError) Error() string {
 		e.Subject.Name, e.Subject.Event, e.Reason)
 }
 
-// RegisterSchemas registers schemas and returns their IDs by event. A schema that is registered
-// already keeps its ID. An incompatible schema gives a *SubjectRefusedError, with the IDs of those
-// before it; other errors are the registry's.
+// RegisterSchemas registers schemas and returns their IDs by event. A schema that is already
+// registered keeps its ID. After an error it returns the IDs of the schemas registered so far. The
+// error is a *SubjectRefusedError if the registry refuses a schema as incompatible.
 func RegisterSchemas(ctx context.Context, registry *sr.Client, subjects ...Subject) (map[string]int, error) {
 	ids := map[string]int{}
 	for _, s := range subjects {

@@ -1,7 +1,7 @@
-// Package sample makes sample events: realistic ones of every type that the vendors take, and bad
-// ones of named kinds.
+// Package sample generates sample events: realistic ones of every type that the vendors' operations
+// accept, and bad ones of named kinds.
 //
-// The same seed makes the same samples in the same order. All people, shops and numbers are
+// The same seed generates the same samples in the same order. All people, shops and numbers are
 // invented, and all addresses are in domains that RFC 2606 reserves for examples.
 package sample
 
@@ -19,10 +19,10 @@ import (
 // Record is one sample as it is written to a topic.
 type Record struct {
 	Topic string
-	// Key is the record key. All events of a customer have the same one, and so are in one
-	// partition.
+	// Key is the record key. It is the same for all events of a customer, which are therefore in
+	// the same partition.
 	Key []byte
-	// Value is in Confluent's wire format; nil for kind Tombstone.
+	// Value is in Confluent's wire format. It is nil for kind Tombstone.
 	Value []byte
 	// Event is the full Avro name of the encoded event. For kind Tombstone it names the event that
 	// was not encoded.
@@ -35,17 +35,17 @@ type Record struct {
 
 // Options are the settings of a Generator.
 type Options struct {
-	// Seed decides everything that varies.
+	// Seed determines everything that is random.
 	Seed uint64
-	// Sources are the topics that samples are for.
+	// Sources are the topics for which samples are generated.
 	Sources []Source
 	// IDs are the schema IDs by full event name, as RegisterSchemas returns them.
 	IDs map[string]int
-	// Vendors have the samples; nil: BuiltinVendors.
+	// Vendors provide the samplers. Nil means BuiltinVendors.
 	Vendors []Vendor
 }
 
-// Generator makes samples. It is for one goroutine.
+// Generator generates samples. It is not safe for concurrent use.
 type Generator struct {
 	random    *rand.Rand
 	runID     uint32 // distinguishes the samples of one seed from those of another
@@ -57,11 +57,11 @@ type Generator struct {
 	encoder   *encode.Encoder
 }
 
-// builtinEncoder is shared by all generators, because parsing the schemas takes longer than making
-// many a sample.
+// builtinEncoder is shared by all generators, because parsing the schemas is slow compared with
+// generating a few samples.
 var builtinEncoder = sync.OnceValues(encode.NewEncoder)
 
-// NewGenerator returns a Generator. Each event of each source needs a schema ID.
+// NewGenerator returns a Generator. Each event of each source must have a schema ID.
 func NewGenerator(o Options) (*Generator, error) {
 	encoder, err := newEncoder(o.Vendors)
 	if err != nil {
@@ -114,13 +114,12 @@ func (g *Generator) eventNames() []string {
 	return names
 }
 
-// GenerateNext makes a valid sample for a pipeline, of any of its events.
+// GenerateNext generates a valid sample of any event of a pipeline.
 func (g *Generator) GenerateNext(pipeline string) (Record, error) {
 	return g.GenerateKind(pipeline, Valid)
 }
 
-// GenerateKind makes a sample of a kind for a pipeline, of any of its events that has the kind; see
-// Source.HasKind.
+// GenerateKind generates a sample of any event of a pipeline that has the kind; see Source.HasKind.
 func (g *Generator) GenerateKind(pipeline string, kind Kind) (Record, error) {
 	source, ok := g.sources[pipeline]
 	if !ok {
@@ -159,7 +158,7 @@ func (s Source) eventsWithKind(vendors []Vendor, kind Kind) []string {
 	return names
 }
 
-// corruptRecord damages the bytes as the record's kind asks for.
+// corruptRecord damages the bytes as the record's kind requires.
 func (g *Generator) corruptRecord(r Record) (Record, error) {
 	switch r.Kind {
 	case Valid, Invalid, Rejected, Retryable: // the bytes stay intact

@@ -54,7 +54,8 @@ type vendorCall struct {
 	matchedItems []int        // indexes of the items that endingFault is about
 	delay        time.Duration
 	refusals     map[int]*refusal
-	// droppedItems and repeatedItems are the items, by index, that the response omits and has twice.
+	// droppedItems and repeatedItems are the items, by index, that the response omits and has
+	// twice.
 	droppedItems, repeatedItems map[int]bool
 	extraItems                  int // number of results for unknown items
 
@@ -63,7 +64,8 @@ type vendorCall struct {
 	confirmable             []int // ledger indexes of the accepted items that the response reports once
 }
 
-// serveCall processes one request: faults, response, ledger, and then the wait that it takes.
+// serveCall processes one request: it applies the faults, builds the response, records the call in
+// the ledger, waits for the scripted delay and responds.
 func (s *Server) serveCall(target *endpoint, w http.ResponseWriter, req *http.Request) {
 	if s.opts.Instant && target.instant != nil {
 		target.instant(w, req)

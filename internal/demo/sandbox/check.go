@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"regexp"
@@ -10,23 +11,23 @@ import (
 	"time"
 )
 
-// problem is the way in which a value breaks a documented rule.
-type problem uint8
+// violationKind is the way in which a value violates a documented rule.
+type violationKind uint8
 
 const (
-	missingKey    problem = iota + 1 // a mandatory key is missing
-	extraneousKey                    // the document does not name this key
-	wrongType                        // the JSON type is wrong
-	invalidValue                     // the type is right, the value is not allowed
-	notExactlyOne                    // none or several of a group of mutually exclusive keys
-	wrongLength                      // too few or too many elements
-	unknownValue                     // well formed, but unknown to the vendor
+	missingKey    violationKind = iota + 1 // a mandatory key is missing
+	extraneousKey                          // the documents do not name this key
+	wrongType                              // the JSON type is wrong
+	invalidValue                           // the type is right, the value is not allowed
+	notExactlyOne                          // none or several of a group of mutually exclusive keys
+	wrongLength                            // too few or too many elements
+	unknownValue                           // well formed, but unknown to the vendor
 )
 
-// violation is one broken rule. It never contains the value, which may be personal data.
+// violation is one violated rule. It never contains the value, which may be personal data.
 type violation struct {
 	path      []string // keys and indexes leading to the value, or to the object that contains key
-	problem   problem
+	kind      violationKind
 	key       string // for missingKey and extraneousKey
 	allowed   string // the allowed values
 	foundType string // for wrongType: the type that was found
@@ -40,10 +41,10 @@ func (v violation) fullPath() []string {
 	return append(slices.Clone(v.path), v.key)
 }
 
-// A validator returns the rules that a value breaks, with paths relative to the value.
+// A validator returns the rules that a value violates, with paths relative to the value.
 type validator func(value any) []violation
 
-// objectSchema is what a vendor's document says about an object.
+// objectSchema describes an object as the vendor's documents define it.
 type objectSchema struct {
 	fields      map[string]validator
 	mandatory   []string
@@ -60,25 +61,25 @@ func (s objectSchema) validate(input any) []violation {
 	for key, value := range object.fields {
 		validateField, known := s.fields[key]
 		if !known {
-			violations = append(violations, violation{problem: extraneousKey, key: key})
+			violations = append(violations, violation{kind: extraneousKey, key: key})
 			continue
 		}
 		violations = append(violations, prefixPaths(key, validateField(value))...)
 	}
 	for _, key := range s.mandatory {
-		if value, there := object.fields[key]; !there || value == "" {
-			violations = append(violations, violation{problem: missingKey, key: key})
+		if value, present := object.fields[key]; !present || value == "" {
+			violations = append(violations, violation{kind: missingKey, key: key})
 		}
 	}
 	for _, key := range s.presentKeys {
-		if _, there := object.fields[key]; !there {
-			violations = append(violations, violation{problem: missingKey, key: key})
+		if _, present := object.fields[key]; !present {
+			violations = append(violations, violation{kind: missingKey, key: key})
 		}
 	}
 	for _, group := range s.exclusive {
 		if !hasExactlyOne(object, group) {
 			violations = append(violations, violation{
-				problem: notExactlyOne, allowed: "exactly one of " + strings.Join(group, ", "),
+				kind: notExactlyOne, allowed: "exactly one of " + strings.Join(group, ", "),
 			})
 		}
 	}
@@ -88,7 +89,7 @@ func (s objectSchema) validate(input any) []violation {
 func hasExactlyOne(object *jsonObject, keys []string) bool {
 	count, filled := 0, false
 	for _, key := range keys {
-		if value, there := object.fields[key]; there {
+		if value, present := object.fields[key]; present {
 			count++
 			filled = value != ""
 		}
@@ -100,13 +101,7 @@ func hasExactlyOne(object *jsonObject, keys []string) bool {
 func validateSorted(validate validator, value any) []violation {
 	violations := validate(value)
 	slices.SortFunc(violations, func(a, b violation) int {
-		if count := slices.Compare(a.path, b.path); count != 0 {
-			return count
-		}
-		if count := int(a.problem) - int(b.problem); count != 0 {
-			return count
-		}
-		return strings.Compare(a.key, b.key)
+		return cmp.Or(slices.Compare(a.path, b.path), cmp.Compare(a.kind, b.kind), cmp.Compare(a.key, b.key))
 	})
 	return violations
 }
@@ -119,14 +114,14 @@ func prefixPaths(segment string, violations []violation) []violation {
 }
 
 func typeViolation(want string, value any) []violation {
-	return []violation{{problem: wrongType, allowed: want, foundType: jsonTypeName(value)}}
+	return []violation{{kind: wrongType, allowed: want, foundType: jsonTypeName(value)}}
 }
 
 func violationUnless(ok bool, want string) []violation {
 	if ok {
 		return nil
 	}
-	return []violation{{problem: invalidValue, allowed: want}}
+	return []violation{{kind: invalidValue, allowed: want}}
 }
 
 // jsonTypeName names JSON types as the library everit-org/json-schema does, whose messages Propel's
@@ -151,11 +146,11 @@ func jsonTypeName(value any) string {
 	}
 }
 
-func anyText(value any) []violation {
-	return textMatching(func(string) bool { return true }, "a string")(value)
+func anyString(value any) []violation {
+	return stringMatching(func(string) bool { return true }, "a string")(value)
 }
 
-func textMatching(ok func(string) bool, want string) validator {
+func stringMatching(ok func(string) bool, want string) validator {
 	return func(value any) []violation {
 		text, isText := value.(string)
 		if !isText {
@@ -166,7 +161,7 @@ func textMatching(ok func(string) bool, want string) validator {
 }
 
 func oneOf(allowed ...string) validator {
-	return textMatching(
+	return stringMatching(
 		func(text string) bool { return slices.Contains(allowed, text) }, "one of "+strings.Join(allowed, ", "),
 	)
 }
@@ -178,8 +173,8 @@ func anyBoolean(value any) []violation {
 	return nil
 }
 
-// plainNumber accepts plain decimal numbers. It refuses an exponent, because an amount written as
-// 1E+2 has been a binary floating-point number on its way.
+// plainNumber accepts decimal numbers without an exponent: an amount written as 1E+2 has been
+// converted to binary floating point before it was sent.
 func plainNumber(value any) []violation {
 	n, ok := value.(json.Number)
 	if !ok {
@@ -198,8 +193,8 @@ func int32Number(value any) []violation {
 	return violationUnless(err == nil, "a 32-bit integer")
 }
 
-// textOrInteger accepts what the documents call "integer or string" without naming a range.
-func textOrInteger(value any) []violation {
+// stringOrInteger accepts what the documents call "integer or string" without naming a range.
+func stringOrInteger(value any) []violation {
 	switch v := value.(type) {
 	case string:
 		return nil
@@ -219,17 +214,17 @@ func nullable(validate validator) validator {
 	}
 }
 
-// listOf accepts arrays with at least the given number of valid elements.
-func listOf(atLeast int, validate validator) validator {
+// listOf accepts arrays of valid elements that have at least the given length.
+func listOf(minLength int, validate validator) validator {
 	return func(value any) []violation {
 		elements, ok := value.([]any)
 		if !ok {
 			return typeViolation("JSONArray", value)
 		}
 		var violations []violation
-		if len(elements) < atLeast {
+		if len(elements) < minLength {
 			violations = append(violations, violation{
-				problem: wrongLength, allowed: "at least " + strconv.Itoa(atLeast),
+				kind: wrongLength, allowed: "at least " + strconv.Itoa(minLength),
 			})
 		}
 		for i, element := range elements {
@@ -239,16 +234,16 @@ func listOf(atLeast int, validate validator) validator {
 	}
 }
 
-func dateInLayout(form string) validator {
-	return textMatching(func(text string) bool {
-		parsed, err := time.Parse(form, text)
-		return err == nil && parsed.Format(form) == text
-	}, "a date such as "+form)
+func dateInLayout(layout string) validator {
+	return stringMatching(func(text string) bool {
+		parsed, err := time.Parse(layout, text)
+		return err == nil && parsed.Format(layout) == text
+	}, "a date such as "+layout)
 }
 
 // dotNetDateTime accepts what .NET's DateTime parses without loss: RFC 3339 with at most 7
 // fractional digits, or a date without a time.
-var dotNetDateTime = textMatching(func(text string) bool {
+var dotNetDateTime = stringMatching(func(text string) bool {
 	if _, err := time.Parse(time.DateOnly, text); err == nil {
 		return true
 	}
@@ -262,15 +257,15 @@ var (
 )
 
 var (
-	guidText   = textMatching(guidPattern.MatchString, "a globally unique identifier")
-	base64Text = textMatching(
+	guidString   = stringMatching(guidPattern.MatchString, "a globally unique identifier")
+	base64String = stringMatching(
 		func(text string) bool { _, err := base64.StdEncoding.DecodeString(text); return err == nil }, "base64",
 	)
 )
 
-// describeRule describes what is allowed, as the end of a sentence that begins with the path.
+// describeRule returns what is allowed, worded so that it follows the path in a sentence.
 func (v violation) describeRule() string {
-	switch v.problem {
+	switch v.kind {
 	case missingKey:
 		return "is mandatory"
 	case extraneousKey:

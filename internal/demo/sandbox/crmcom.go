@@ -112,7 +112,7 @@ func (v *crmcom) keyLogin(call *vendorCall) response {
 		return crmFailedEnvelope(crmLoginFailed, "The web API key is not valid.")
 	}
 	if len(call.body) > 0 {
-		if resp, ok := crmValidateBody(call.body, objectSchema{fields: map[string]validator{"unit": anyText}}); !ok {
+		if resp, ok := crmValidateBody(call.body, objectSchema{fields: map[string]validator{"unit": anyString}}); !ok {
 			return resp
 		}
 	}
@@ -124,7 +124,7 @@ func (v *crmcom) keyLogin(call *vendorCall) response {
 func (v *crmcom) userLogin(call *vendorCall) response {
 	page := objectSchema{
 		fields: map[string]validator{
-			"username": anyText, "password": anyText, "organisation": anyText, "unit": anyText,
+			"username": anyString, "password": anyString, "organisation": anyString, "unit": anyString,
 		},
 		mandatory: []string{"username", "password", "organisation"},
 	}

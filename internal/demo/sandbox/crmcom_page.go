@@ -30,7 +30,7 @@ var crmDate = dateInLayout("2006-01-02T15:04:05")
 func identifierOf(keys ...string) validator {
 	schema := objectSchema{fields: map[string]validator{}, exclusive: [][]string{keys}}
 	for _, key := range keys {
-		schema.fields[key] = anyText
+		schema.fields[key] = anyString
 	}
 	return schema.validate
 }
@@ -47,20 +47,20 @@ var (
 func crmEventSchema(textFields int) objectSchema {
 	schema := objectSchema{
 		fields: map[string]validator{
-			"request_unique_identifier":        anyText,
+			"request_unique_identifier":        anyString,
 			"classification_identifier":        byName,
 			"performed_by_unit_identifier":     byName,
 			"performed_on":                     crmDate,
-			"description":                      anyText,
-			"external_system":                  anyText,
-			"external_system_reference_number": anyText,
+			"description":                      anyString,
+			"external_system":                  anyString,
+			"external_system_reference_number": anyString,
 		},
 		mandatory: []string{"request_unique_identifier", "performed_by_unit_identifier", "performed_on"},
 	}
 	for prefix, udf := range map[string]struct {
 		n int
 		c validator
-	}{"udf_string_": {textFields, anyText}, "udf_float_": {4, plainNumber}, "udf_date_": {4, crmDate}} {
+	}{"udf_string_": {textFields, anyString}, "udf_float_": {4, plainNumber}, "udf_date_": {4, crmDate}} {
 		for i := range udf.n {
 			schema.fields[fmt.Sprint(prefix, i+1)] = udf.c
 		}
@@ -109,10 +109,10 @@ var crmPages = []crmPage{
 	{operation: "purchases", path: "purchases", set: "purchase_customer_events_set",
 		envelopeFields: map[string]validator{"intended_currency_identifier": identifierOf("id", "code")},
 		itemSchema: crmEventSchema(16).withOwner().withFields(map[string]validator{
-			"reference_number":                anyText,
+			"reference_number":                anyString,
 			"payment_medium_brand_identifier": byName,
 			"payment_medium_type_identifier":  byName,
-			"payment_medium_identifier":       anyText,
+			"payment_medium_identifier":       anyString,
 			"invoice_identifier":              identifierOf("id", "number", "reference_number", "back_office_code"),
 			"products_set":                    listOf(1, crmProduct.validate),
 		}, "reference_number", "products_set")},
@@ -125,16 +125,16 @@ var crmPages = []crmPage{
 		itemSchema: crmEventSchema(8).withOwner().withFields(nil, "classification_identifier")},
 	{operation: "social_media", path: "social_media", set: "social_media_customer_events_set",
 		itemSchema: crmEventSchema(8).withOwner().withFields(map[string]validator{
-			"social_media": oneOf("FACEBOOK"), "profile": anyText, "action": oneOf("LIKE"),
+			"social_media": oneOf("FACEBOOK"), "profile": anyString, "action": oneOf("LIKE"),
 		}, "social_media", "profile", "action")},
 	{operation: "web", path: "web", set: "web_customer_events_set",
-		itemSchema: crmEventSchema(8).withOwner().withFields(map[string]validator{"website": anyText}, "website")},
+		itemSchema: crmEventSchema(8).withOwner().withFields(map[string]validator{"website": anyString}, "website")},
 	{operation: "financial_achievements", path: "financial_achievements", set: "financial_achievement_customer_events_set",
 		itemSchema: crmEventSchema(8).withOwner().withFields(map[string]validator{
 			"product_identifier":              byCode,
 			"payment_medium_type_identifier":  byName,
 			"payment_medium_brand_identifier": byName,
-			"payment_medium_identifier":       anyText,
+			"payment_medium_identifier":       anyString,
 			"amount":                          plainNumber,
 		}, "classification_identifier")},
 	{operation: "financial_statements", path: "financial_statements", set: "financial_statement_customer_events_set",
@@ -156,7 +156,7 @@ func (p crmPage) forBody(body *jsonObject) crmPage {
 // envelopeSchema describes the body around the items. Items are validated one by one.
 func (p crmPage) envelopeSchema() objectSchema {
 	return objectSchema{
-		fields:    map[string]validator{"token": anyText, "fields_set": anyText, p.set: listOf(1, anyObject)},
+		fields:    map[string]validator{"token": anyString, "fields_set": anyString, p.set: listOf(1, anyObject)},
 		mandatory: []string{"token", p.set},
 	}.withFields(p.envelopeFields)
 }

@@ -114,7 +114,7 @@ func (v *expoints) addCustomers(call *vendorCall, batch *jsonObject) response {
 	violations := validateSorted(expointsAdd.validate, batch)
 	if len(customers) > expointsMaxCustomers {
 		violations = append(violations, violation{
-			path: []string{"Customers"}, problem: wrongLength, allowed: fmt.Sprint("at most ", expointsMaxCustomers),
+			path: []string{"Customers"}, kind: wrongLength, allowed: fmt.Sprint("at most ", expointsMaxCustomers),
 		})
 	}
 	if len(violations) == 0 {
@@ -143,7 +143,7 @@ func (v *expoints) batchViolations(batch *jsonObject, customers []any) []violati
 		email := strings.ToLower(customer.textAt("Email"))
 		if email != "" && seen[email] && !twice {
 			violations = append(violations, violation{
-				path: append(path, "Email"), problem: invalidValue, allowed: "unique in the batch",
+				path: append(path, "Email"), kind: invalidValue, allowed: "unique in the batch",
 			})
 		}
 		seen[email] = true
@@ -159,8 +159,8 @@ func (v *expoints) unknownColumns(path []string, object *jsonObject) []violation
 	for i, element := range object.listAt("Data") {
 		if _, ok := v.findColumn(element.(*jsonObject)); !ok {
 			violations = append(violations, violation{
-				path:    append(slices.Clone(path), "Data", strconv.Itoa(i), "CustomerDataColumnId"),
-				problem: unknownValue,
+				path: append(slices.Clone(path), "Data", strconv.Itoa(i), "CustomerDataColumnId"),
+				kind: unknownValue,
 			})
 		}
 	}
@@ -174,7 +174,7 @@ func (v *expoints) missingColumns(path []string, object *jsonObject) []violation
 	for _, column := range v.opts.Columns {
 		if column.Required && !column.Archived && v.columnValue(object, column.Name) == "" {
 			violations = append(violations, violation{
-				path: append(slices.Clone(path), "Data"), problem: missingKey, key: column.Name,
+				path: append(slices.Clone(path), "Data"), kind: missingKey, key: column.Name,
 			})
 		}
 	}

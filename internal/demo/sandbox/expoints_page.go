@@ -13,8 +13,8 @@ const expointsMaxCustomers = 200
 // expointsBatchTypes are the "available values" of TypeBatch, in the page's order.
 var expointsBatchTypes = []string{"0", "1", "email", "portal"}
 
-// batchType accepts a string, as the page's table has it, and a number, since its text says "set to
-// 0".
+// batchType accepts a string, as the page's table shows it, and a number, because its text reads
+// "set to 0".
 func batchType(value any) []violation {
 	switch v := value.(type) {
 	case string:
@@ -30,36 +30,36 @@ func batchType(value any) []violation {
 
 var expointsData = objectSchema{
 	fields: map[string]validator{
-		"CustomerDataColumnId": int32Number, "Name": anyText, "Value": anyText,
-		"IsEncrypted": anyBoolean, "CertificateThumbprint": anyText, "EncryptionKey": anyText,
+		"CustomerDataColumnId": int32Number, "Name": anyString, "Value": anyString,
+		"IsEncrypted": anyBoolean, "CertificateThumbprint": anyString, "EncryptionKey": anyString,
 	},
 	mandatory:   []string{"CustomerDataColumnId"},
 	presentKeys: []string{"Value"},
 }
 
 var expointsScale = objectSchema{
-	fields: map[string]validator{"Id": int32Number, "Label": anyText, "Value": int32Number, "Ranking": int32Number},
+	fields: map[string]validator{"Id": int32Number, "Label": anyString, "Value": int32Number, "Ranking": int32Number},
 }
 
 var expointsFile = objectSchema{fields: map[string]validator{
-	"Id": int32Number, "AnswerId": int32Number, "FileName": anyText, "FileSize": int32Number, "FileType": anyText,
-	"Data":        base64Text,
-	"IsEncrypted": anyBoolean, "CertificateThumbprint": anyText, "EncryptionKey": anyText,
+	"Id": int32Number, "AnswerId": int32Number, "FileName": anyString, "FileSize": int32Number, "FileType": anyString,
+	"Data":        base64String,
+	"IsEncrypted": anyBoolean, "CertificateThumbprint": anyString, "EncryptionKey": anyString,
 }}
 
 // expointsAnswerSchema is an answer to a survey question. The question's key, an integer or a GUID,
 // differs between the endpoints.
 func expointsAnswerSchema(fields map[string]validator) objectSchema {
 	return objectSchema{fields: map[string]validator{
-		"Text": anyText, "SelectedScalePositions": listOf(0, expointsScale.validate), "DateAnswered": dotNetDateTime,
+		"Text": anyString, "SelectedScalePositions": listOf(0, expointsScale.validate), "DateAnswered": dotNetDateTime,
 		"FileAnswers": listOf(0, expointsFile.validate), "PageRepetition": int32Number,
 		"SectionRepetition": int32Number,
 	}}.withFields(fields)
 }
 
 var expointsCustomer = objectSchema{fields: map[string]validator{
-	"Email":           anyText,
-	"PhoneNumber":     anyText,
+	"Email":           anyString,
+	"PhoneNumber":     anyString,
 	"SendDate":        dotNetDateTime,
 	"TransactionDate": nullable(dotNetDateTime),
 	"EndDate":         dotNetDateTime,
@@ -85,8 +85,8 @@ var expointsAdd = objectSchema{
 		"IsTest":                     anyBoolean,
 		"TypeBatch":                  batchType,
 		"AllowDuplicateEmail":        anyBoolean,
-		"NotificationEmailAddresses": anyText,
-		"BatchName":                  anyText,
+		"NotificationEmailAddresses": anyString,
+		"BatchName":                  anyString,
 		"Customers":                  listOf(1, expointsCustomer.validate),
 		"IsConcept":                  anyBoolean,
 	},
@@ -99,10 +99,10 @@ var expointsAddFinished = objectSchema{
 	fields: map[string]validator{
 		"IsTest": anyBoolean,
 		"Customer": objectSchema{fields: map[string]validator{
-			"QuestionnaireId": guidText, "FinishedDate": dotNetDateTime,
-			"Answers": listOf(0, expointsAnswerSchema(map[string]validator{"QuestionId": guidText}).validate),
-			"Email":   anyText, "TransactionDate": dotNetDateTime, "SurveyClosedDate": dotNetDateTime,
-			"Data": listOf(0, expointsData.validate), "Language": anyText, "IsContactRequested": anyBoolean,
+			"QuestionnaireId": guidString, "FinishedDate": dotNetDateTime,
+			"Answers": listOf(0, expointsAnswerSchema(map[string]validator{"QuestionId": guidString}).validate),
+			"Email":   anyString, "TransactionDate": dotNetDateTime, "SurveyClosedDate": dotNetDateTime,
+			"Data": listOf(0, expointsData.validate), "Language": anyString, "IsContactRequested": anyBoolean,
 			"IsConcept": anyBoolean,
 		}}.validate,
 	},
@@ -112,7 +112,7 @@ var expointsAddFinished = objectSchema{
 // expointsAddLock is AddLockRequest, the body of POST customer/addlock. No field is marked
 // "Required".
 var expointsAddLock = objectSchema{fields: map[string]validator{
-	"CreationDate": nullable(dotNetDateTime), "OptIn": nullable(anyBoolean), "QuestionnaireId": nullable(guidText),
+	"CreationDate": nullable(dotNetDateTime), "OptIn": nullable(anyBoolean), "QuestionnaireId": nullable(guidString),
 	"CustomerId": nullable(int32Number),
-	"Email":      anyText, "Data": listOf(0, expointsData.validate),
+	"Email":      anyString, "Data": listOf(0, expointsData.validate),
 }}

@@ -224,7 +224,7 @@ func everitMessage(found violation) string {
 	if len(found.path) > 0 {
 		path += "/" + strings.Join(found.path, "/")
 	}
-	switch found.problem {
+	switch found.kind {
 	case missingKey:
 		return path + ": required key [" + found.key + "] not found"
 	case extraneousKey:

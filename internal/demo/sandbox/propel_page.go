@@ -21,20 +21,20 @@ var (
 // every call would add another address.
 var propelAddress = objectSchema{
 	fields: map[string]validator{
-		"type": oneOf("delivery", "invoice"), "code": anyText, "company": anyText, "firstName": anyText,
-		"middleName": anyText, "lastName": anyText,
-		"gender": propelGender, "street": anyText, "number": anyText, "numberExtension": anyText, "postalCode": anyText,
-		"city": anyText, "region": anyText,
-		"country": textMatching(countryPattern.MatchString, "an ISO 3166-1 alpha-2 code"), "icp": propelYesNo,
-		"phone": anyText, "mobile": anyText,
-		"email": anyText, "url": anyText, "isDefault": propelYesNo, "notes": anyText,
+		"type": oneOf("delivery", "invoice"), "code": anyString, "company": anyString, "firstName": anyString,
+		"middleName": anyString, "lastName": anyString,
+		"gender": propelGender, "street": anyString, "number": anyString, "numberExtension": anyString, "postalCode": anyString,
+		"city": anyString, "region": anyString,
+		"country": stringMatching(countryPattern.MatchString, "an ISO 3166-1 alpha-2 code"), "icp": propelYesNo,
+		"phone": anyString, "mobile": anyString,
+		"email": anyString, "url": anyString, "isDefault": propelYesNo, "notes": anyString,
 	},
 	mandatory: []string{"type", "code", "street", "city", "country"},
 }
 
 // propelParent is either the parent's id or its source and sourceId.
 var propelParent = objectSchema{
-	fields:    map[string]validator{"id": textOrInteger, "source": anyText, "sourceId": anyText},
+	fields:    map[string]validator{"id": stringOrInteger, "source": anyString, "sourceId": anyString},
 	exclusive: [][]string{{"id", "source"}, {"id", "sourceId"}},
 }
 
@@ -42,13 +42,13 @@ var propelParent = objectSchema{
 // page "customers".
 var propelCustomer = objectSchema{
 	fields: map[string]validator{
-		"source": anyText, "sourceId": anyText, "debtorId": textOrInteger, "firstName": anyText, "middleName": anyText,
-		"lastName":     anyText,
-		"abbreviation": anyText, "title": anyText, "dateOfBirth": dateInLayout(time.DateOnly), "gender": propelGender,
-		"ssn":   textOrInteger,
-		"phone": anyText, "email": textMatching(emailPattern.MatchString, "a valid email address"),
+		"source": anyString, "sourceId": anyString, "debtorId": stringOrInteger, "firstName": anyString, "middleName": anyString,
+		"lastName":     anyString,
+		"abbreviation": anyString, "title": anyString, "dateOfBirth": dateInLayout(time.DateOnly), "gender": propelGender,
+		"ssn":   stringOrInteger,
+		"phone": anyString, "email": stringMatching(emailPattern.MatchString, "a valid email address"),
 		"parent":          propelParent.validate,
-		"primaryLanguage": textMatching(languagePattern.MatchString, "an ISO 639-1 code"),
+		"primaryLanguage": stringMatching(languagePattern.MatchString, "an ISO 639-1 code"),
 		"addresses":       listOf(0, propelAddress.validate),
 	},
 	mandatory: []string{"source", "sourceId"},

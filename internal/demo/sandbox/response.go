@@ -70,8 +70,8 @@ func (c *vendorCall) setRetryAfter() {
 	}
 }
 
-// waitUntilDue waits as long as the call takes. It reports whether there is a response to send and
-// a client that still waits for it.
+// waitUntilDue waits for the delay of the call. It reports whether there is a response to send and
+// a client that is still waiting for it.
 func (r response) waitUntilDue(call *vendorCall) bool {
 	stayed := waitFor(call.request, call.delay)
 	if r.hangs {

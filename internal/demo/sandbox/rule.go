@@ -33,7 +33,7 @@ const (
 	// Description.
 	FaultRefuseBatch Fault = "refuse_batch"
 	// FaultRefuseItem refuses the matching items with ErrorCode and Description. A vendor that
-	// knows only whole batches refuses the batch.
+	// accepts only whole batches refuses the batch.
 	FaultRefuseItem Fault = "refuse_item"
 	// FaultDropItems writes all items, but leaves the matching ones, or else the last Count, out of
 	// the response.
@@ -50,9 +50,9 @@ const (
 	FaultLatency Fault = "latency"
 )
 
-// Rule is a fault and the condition under which it fires.
+// Rule is a fault with the condition under which it fires.
 type Rule struct {
-	// Name identifies the rule in Server.Faults. It must be unique in a script.
+	// Name identifies the rule in Server.Faults and Server.StopRule. It must be unique in a script.
 	Name string
 	// Operation is an operation's full name such as "crmcom.purchases", a vendor such as "crmcom"
 	// for all of its operations including logins, or empty for everything.
@@ -65,33 +65,33 @@ type Rule struct {
 	Do Action
 }
 
-// When selects calls. All conditions that are set must hold. Calls are those that the rule's
-// Operation covers, counted from 1.
+// When selects calls. A call must meet all conditions that are set. Only the calls that the rule's
+// Operation covers are counted, from 1.
 type When struct {
-	// AfterCalls is the number of calls to let pass first.
+	// AfterCalls is the number of calls before the first one on which the rule may fire.
 	AfterCalls int
 	// Every selects every nth call after those; 0 and 1 select all.
 	Every int
 	// From and Until are times since New. An Until of 0 means no end.
 	From, Until time.Duration
-	// Items selects items. The rule fires only on calls that contain one. The zero value means that
-	// the rule is about the call as a whole.
+	// Items selects items. The rule fires only on calls that contain a matching item. The zero
+	// value means that the rule applies to the call as a whole.
 	Items Items
 }
 
-// Items selects items by the text of one field. Without Prefix and Modulus it selects every item
-// that has the field.
+// Items selects items by the value of one field, as text. Without Prefix and Modulus it selects
+// every item that has the field.
 type Items struct {
 	// Field is a dotted path in the item's JSON, such as "accounts_receivable_identifier.number".
 	Field string
-	// Prefix is what the text must begin with.
+	// Prefix is the required prefix of the value.
 	Prefix string
-	// Modulus and Remainder select by hash: the 32-bit FNV-1a hash of the text modulo Modulus must
-	// be Remainder. A Modulus of 0 selects all.
+	// Modulus and Remainder select by hash: the 32-bit FNV-1a hash of the value modulo Modulus must
+	// be Remainder. A Modulus of 0 selects all values.
 	Modulus, Remainder uint32
 }
 
-// Action is what a rule does. The description of each fault names the fields it uses; all others
+// Action is what a rule does. The comment on each fault names the fields that it uses; all others
 // must be zero. Apply is allowed with status, reset_after, timeout, garbage_body and empty_body.
 type Action struct {
 	Fault Fault
@@ -107,7 +107,7 @@ type Action struct {
 	Location string
 	// Delay is a duration to wait.
 	Delay time.Duration
-	// Apply lets the call be processed and its items accepted before it fails.
+	// Apply makes the vendor process the call and accept its items before the call fails.
 	Apply bool
 	// ErrorCode and Description are the vendor's error code and text. By default they are typical
 	// of the vendor.

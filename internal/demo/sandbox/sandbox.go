@@ -122,8 +122,8 @@ func (s *Server) Faults() map[string]int {
 	return fired
 }
 
-// StopRule ends the rule with the given name for good, whatever its conditions are. It does nothing
-// if there is no such rule.
+// StopRule prevents the rule with the given name from ever firing again. It does nothing if there
+// is no such rule.
 func (s *Server) StopRule(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -24,7 +24,7 @@ func (s Script) newRuleStates() []*ruleState {
 	return states
 }
 
-// ScriptViolation is one mistake in a script.
+// ScriptViolation is one invalid value in a script.
 type ScriptViolation struct {
 	// Path is the location, such as "rules[2].do.code".
 	Path string
@@ -34,7 +34,7 @@ type ScriptViolation struct {
 	Allowed string
 }
 
-// ScriptError reports all mistakes found in a script.
+// ScriptError reports all violations found in a script.
 type ScriptError struct{ Violations []ScriptViolation }
 
 // Error lists the violations, one per line.
@@ -103,31 +103,31 @@ func (a Action) parameterTexts() map[string]string {
 	return shown
 }
 
-// faultParameters are the parameters that a fault accepts and requires.
+// faultParameters are the parameters that a fault allows and requires.
 type faultParameters struct {
-	takes, needs []string
-	items        string // whether when.items is "needed" or "allowed"; empty for neither
+	allowed, required []string
+	items             string // whether when.items is "required" or "allowed"; empty for neither
 }
 
 var parametersByFault = map[Fault]faultParameters{
 	FaultStatus: {
-		takes: []string{"code", "retry_after", "retry_after_date", "body", "apply"}, needs: []string{"code"},
+		allowed: []string{"code", "retry_after", "retry_after_date", "body", "apply"}, required: []string{"code"},
 		items: "allowed",
 	},
 	FaultTooLarge:     {items: "allowed"},
-	FaultRedirect:     {takes: []string{"location"}, needs: []string{"location"}, items: "allowed"},
+	FaultRedirect:     {allowed: []string{"location"}, required: []string{"location"}, items: "allowed"},
 	FaultResetBefore:  {},
-	FaultResetAfter:   {takes: []string{"apply"}, items: "allowed"},
-	FaultTimeout:      {takes: []string{"apply", "delay"}, items: "allowed"},
-	FaultGarbageBody:  {takes: []string{"body", "apply"}, items: "allowed"},
-	FaultEmptyBody:    {takes: []string{"apply"}, items: "allowed"},
-	FaultRefuseBatch:  {takes: []string{"error_code", "description", "named"}, items: "allowed"},
-	FaultRefuseItem:   {takes: []string{"error_code", "description"}, items: "needed"},
-	FaultDropItems:    {takes: []string{"count"}, items: "allowed"},
-	FaultRepeatItems:  {takes: []string{"count"}, items: "allowed"},
-	FaultExtraItems:   {takes: []string{"count"}, items: "allowed"},
+	FaultResetAfter:   {allowed: []string{"apply"}, items: "allowed"},
+	FaultTimeout:      {allowed: []string{"apply", "delay"}, items: "allowed"},
+	FaultGarbageBody:  {allowed: []string{"body", "apply"}, items: "allowed"},
+	FaultEmptyBody:    {allowed: []string{"apply"}, items: "allowed"},
+	FaultRefuseBatch:  {allowed: []string{"error_code", "description", "named"}, items: "allowed"},
+	FaultRefuseItem:   {allowed: []string{"error_code", "description"}, items: "required"},
+	FaultDropItems:    {allowed: []string{"count"}, items: "allowed"},
+	FaultRepeatItems:  {allowed: []string{"count"}, items: "allowed"},
+	FaultExtraItems:   {allowed: []string{"count"}, items: "allowed"},
 	FaultExpireTokens: {},
-	FaultLatency:      {takes: []string{"delay"}, needs: []string{"delay"}, items: "allowed"},
+	FaultLatency:      {allowed: []string{"delay"}, required: []string{"delay"}, items: "allowed"},
 }
 
 func (r Rule) checkRule(rulePath string, targets ruleTargets) []ScriptViolation {
@@ -177,7 +177,7 @@ func (t ruleTargets) describeAllowed() string {
 }
 
 func (r Rule) actionViolations(path string) []ScriptViolation {
-	form, known := parametersByFault[r.Do.Fault]
+	parameters, known := parametersByFault[r.Do.Fault]
 	if !known {
 		names := slices.Sorted(maps.Keys(parametersByFault))
 		return []ScriptViolation{{path + "do.fault", string(r.Do.Fault), fmt.Sprint("must be one of ", names)}}
@@ -185,33 +185,33 @@ func (r Rule) actionViolations(path string) []ScriptViolation {
 	var violations []ScriptViolation
 	shown := r.Do.parameterTexts()
 	for _, name := range slices.Sorted(maps.Keys(shown)) {
-		if shown[name] != "" && !slices.Contains(form.takes, name) {
+		if shown[name] != "" && !slices.Contains(parameters.allowed, name) {
 			violations = append(violations, ScriptViolation{
-				path + "do." + name, shown[name], fmt.Sprintf("%s takes only %v", r.Do.Fault, form.takes),
+				path + "do." + name, shown[name], fmt.Sprintf("%s allows only %v", r.Do.Fault, parameters.allowed),
 			})
 		}
 	}
-	for _, name := range form.needs {
+	for _, name := range parameters.required {
 		if shown[name] == "" {
 			violations = append(violations, ScriptViolation{
 				path + "do." + name, "", "is mandatory with " + string(r.Do.Fault),
 			})
 		}
 	}
-	violations = append(violations, r.itemViolations(path, form)...)
+	violations = append(violations, r.itemViolations(path, parameters)...)
 	return append(violations, r.Do.rangeViolations(path+"do.")...)
 }
 
 // itemViolations checks whether when.items is allowed or mandatory with the fault.
-func (r Rule) itemViolations(path string, form faultParameters) []ScriptViolation {
+func (r Rule) itemViolations(path string, parameters faultParameters) []ScriptViolation {
 	path += "when.items"
 	if !r.When.Items.isZero() {
-		if form.items == "" {
+		if parameters.items == "" {
 			return []ScriptViolation{{path, r.When.Items.Field, "is not allowed with " + string(r.Do.Fault)}}
 		}
 		return nil
 	}
-	if form.items == "needed" || r.Do.Named {
+	if parameters.items == "required" || r.Do.Named {
 		return []ScriptViolation{{path, "", "is mandatory with refuse_item, and with refuse_batch if named is set"}}
 	}
 	return nil

@@ -5,21 +5,21 @@ import (
 	"slices"
 )
 
-// Page is one vendor as a server plays it, written from the pages of the vendor's documentation.
+// Page is one vendor as the sandbox plays it, written from the pages of the vendor's documentation.
 type Page struct {
 	// Vendor is the page's name, the one that the vendor has in the configuration.
 	Vendor Vendor
 	// AccountSettings returns the settings of an account at the page, which is served at baseURL,
 	// as the entries of a YAML flow mapping.
 	AccountSettings func(baseURL string) string
-	// AccessText describes in one line, for people, how a client reaches the page.
+	// AccessText returns one human-readable line that describes how a client reaches the page.
 	AccessText func(baseURL string) string
 
 	newEndpoints func(*Server) []*endpoint
 }
 
-// BuiltinPages returns the vendors of the product with their options. A new vendor is its own files
-// in this package and one line here.
+// BuiltinPages returns the vendors of the product with their options. To add a vendor, add its
+// files to this package and one line here.
 func BuiltinPages(opts Options) []Page {
 	return []Page{crmcomPage(opts.CRMCOM), expointsPage(opts.Expoints), propelPage(opts.Propel)}
 }

@@ -31,8 +31,8 @@ var goroutines = map[string]int{
 	// Source fetcher, retry fetcher, recovery and committer, which Run stops and waits for; and the
 	// two AfterFuncs that limit how long leaving the group may take.
 	"internal/consume": 6,
-	// The connector, the traffic, the breaker watch and the vendors' servers. The demo stops them and
-	// waits for them.
+	// The connector, the traffic, the breaker watch and the vendors' servers. The demo stops them
+	// and waits for them.
 	"internal/demo": 4,
 	// One for each lane. Close stops it, and Run waits for it.
 	"internal/deliver": 1,

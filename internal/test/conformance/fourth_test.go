@@ -92,8 +92,8 @@ func TestFourthVendorConforms(t *testing.T) {
 	s.onlyFourth().checkAll(t)
 }
 
-// A vendor with a configured token that refuses nothing for now and names no item of a refused batch
-// passes the checks that remain.
+// A vendor with a configured token that refuses nothing for now and names no item of a refused
+// batch passes the checks that remain.
 func TestVendorWithoutOptionalPartsConforms(t *testing.T) {
 	s := fourthSuite()
 	f := s.fixtures[fourthvendor.Name]

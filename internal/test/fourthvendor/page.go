@@ -113,29 +113,29 @@ func Samples() sample.Vendor {
 			stampEvent: sample.NewSampler(
 				func(g *sample.Generator) *Stamp {
 					return &Stamp{
-						StampId: g.UniqueText("S-"), CardNumber: g.UniqueText("CARD-"),
+						StampId: g.UniqueString("S-"), CardNumber: g.UniqueString("CARD-"),
 						Amount: event.Millionths(12_500_000), StampedAt: g.NextTime(),
 					}
 				},
 				func(e *Stamp) string { return e.CardNumber },
-				sample.Spoilers[Stamp]{
+				sample.Mutations[Stamp]{
 					sample.Invalid: func(_ *sample.Generator, e *Stamp) { e.StampId = "" },
 					sample.Rejected: func(g *sample.Generator, e *Stamp) {
-						e.StampId = g.UniqueText(rejectedPrefix)
+						e.StampId = g.UniqueString(rejectedPrefix)
 					},
-					sample.Retryable: func(g *sample.Generator, e *Stamp) { e.StampId = g.UniqueText(delayedPrefix) },
+					sample.Retryable: func(g *sample.Generator, e *Stamp) { e.StampId = g.UniqueString(delayedPrefix) },
 				}),
 			cancellationEvent: sample.NewSampler(
 				func(g *sample.Generator) *Cancellation {
-					return &Cancellation{StampId: g.UniqueText("S-"), CancelledAt: g.NextTime()}
+					return &Cancellation{StampId: g.UniqueString("S-"), CancelledAt: g.NextTime()}
 				},
 				func(e *Cancellation) string { return e.StampId },
-				sample.Spoilers[Cancellation]{
+				sample.Mutations[Cancellation]{
 					sample.Invalid: func(_ *sample.Generator, e *Cancellation) {
 						e.CancelledAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 					},
 					sample.Rejected: func(g *sample.Generator, e *Cancellation) {
-						e.StampId = g.UniqueText(rejectedPrefix)
+						e.StampId = g.UniqueString(rejectedPrefix)
 					},
 				}),
 		},
