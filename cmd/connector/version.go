@@ -37,8 +37,8 @@ func buildSource() string {
 	return text
 }
 
-// buildSettings returns what the Go tool recorded about the build, such as vcs.revision. It is empty
-// for a binary built without that information.
+// buildSettings returns what the Go tool recorded about the build, such as vcs.revision. It is
+// empty for a binary built without that information.
 func buildSettings() map[string]string {
 	settings := map[string]string{}
 	if info, ok := debug.ReadBuildInfo(); ok {

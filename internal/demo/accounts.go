@@ -2,9 +2,9 @@ package demo
 
 import "sync"
 
-// missingAccounts are accounts that CRM.COM does not have. An account whose purchase is expected to
-// be delivered exists after the first query for it, any other one never does. It is safe for
-// concurrent use.
+// missingAccounts has the accounts that CRM.COM does not have at first. An account whose purchase
+// is expected to be delivered exists from the second lookup on; all others never exist. It is safe
+// for concurrent use.
 type missingAccounts struct {
 	mu       sync.Mutex
 	expected map[string]expectation // by account number

@@ -17,7 +17,7 @@ import (
 )
 
 // auditor looks for records from outside the connector: in the vendors' ledgers, in the connector's
-// topics and in the committed offsets. It must be used by one goroutine only.
+// topics and in the committed offsets. It is not safe for concurrent use.
 type auditor struct {
 	vendors          *sandbox.Server
 	operations       []string
@@ -62,9 +62,9 @@ func newAuditor(cfg *config.Config, brokers []string, vendors *sandbox.Server) (
 
 func (a *auditor) close() { a.reader.Close() }
 
-// collectFindings returns everything found so far. It reads the commits first: a record whose
-// offset is committed had already reached its next place by then, and the places are read
-// afterwards. A record that moves between two places is therefore seen in at least one of them.
+// collectFindings returns everything found so far. It reads the commits before it reads the topics
+// and the vendors' ledgers, so that a record with a committed offset is found wherever it has
+// moved.
 func (a *auditor) collectFindings(ctx context.Context) (findings, error) {
 	if err := a.readCommits(ctx); err != nil {
 		return a.found, err
@@ -131,23 +131,22 @@ func (a *auditor) readTopics(ctx context.Context) error {
 	}
 }
 
-// pollTimeout limits one poll, since the records it waits for may have been deleted in the
-// meantime.
+// pollTimeout limits one poll, because the records that it waits for may have been deleted.
 const pollTimeout = 200 * time.Millisecond
 
 func (a *auditor) pollRecords(ctx context.Context) error {
 	pollCtx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	fetches := a.reader.PollFetches(pollCtx)
-	fetches.EachRecord(a.noteRecord)
+	fetches.EachRecord(a.addRecord)
 	if err := fetches.Err0(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return ctx.Err()
 }
 
-// hasReached reports whether everything before the ends was read or has been deleted. Owners delete
-// settled records from retry topics.
+// hasReached reports whether everything before the ends was read or has been deleted, as settled
+// records are from retry topics.
 func (a *auditor) hasReached(starts, ends kadm.ListedOffsets) bool {
 	done := true
 	ends.Each(func(end kadm.ListedOffset) {
@@ -157,18 +156,18 @@ func (a *auditor) hasReached(starts, ends kadm.ListedOffsets) bool {
 	return done
 }
 
-func (a *auditor) noteRecord(copied *kgo.Record) {
-	a.nextOffsets[copied.Topic][copied.Partition] = copied.Offset + 1
-	if record.IsOwnershipMarker(copied) {
+func (a *auditor) addRecord(found *kgo.Record) {
+	a.nextOffsets[found.Topic][found.Partition] = found.Offset + 1
+	if record.IsOwnershipMarker(found) {
 		return
 	}
-	origin := record.ParseRetryHeaders(copied).Origin.ID()
-	if a.deadLetterTopics[copied.Topic] {
+	origin := record.ParseRetryHeaders(found).Origin.ID()
+	if a.deadLetterTopics[found.Topic] {
 		a.found.dead[origin]++
 		return
 	}
 	a.found.retries[origin] = append(a.found.retries[origin], recordPosition{
-		copied.Topic, copied.Partition, copied.Offset,
+		found.Topic, found.Partition, found.Offset,
 	})
 }
 
@@ -195,7 +194,8 @@ func (a *auditor) readVendorLedgers() {
 	}
 }
 
-// readUnexplained counts the acceptances that no lost response explains. No call may be running.
+// readUnexplained counts the acceptances that no lost response explains. It must be called when no
+// call is in progress.
 func (a *auditor) readUnexplained() {
 	for _, operation := range a.operations {
 		a.found.unexplained[operation] = len(a.vendors.Ledger().Unexplained(operation))

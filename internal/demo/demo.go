@@ -50,8 +50,8 @@ func (o Options) Check() error {
 	return nil
 }
 
-// A run without an end repeats the script scriptRounds times, each time for scriptRound. After that
-// the vendors work without faults.
+// A run without a duration repeats the script scriptRounds times, each time for scriptRound. After
+// that the vendors work without faults.
 const (
 	scriptRound  = time.Minute
 	scriptRounds = 60
@@ -106,7 +106,7 @@ func runConnector(fetchCtx, workCtx context.Context, opts Options, script script
 	traffic.stop()
 	runErr = errors.Join(runErr, <-traffic.ended)
 	runErr = errors.Join(runErr, run.awaitLateOutcomes(fetchCtx))
-	runErr = errors.Join(runErr, run.drawView(context.WithoutCancel(workCtx), "draining, nothing more is produced"))
+	runErr = errors.Join(runErr, run.drawView(context.WithoutCancel(workCtx), drainingPhase))
 	connector.stop()
 	runErr = errors.Join(runErr, <-connector.ended)
 	breakers.stop()
@@ -117,8 +117,8 @@ func runConnector(fetchCtx, workCtx context.Context, opts Options, script script
 	return run.finalReport(context.WithoutCancel(workCtx), fetchCtx.Err() == nil)
 }
 
-// activity is a goroutine of a run. stop makes it end. ended delivers its error, if it can fail, and
-// is then closed.
+// activity is a goroutine of a run. stop makes it end. ended delivers its error, if it can fail,
+// and is then closed.
 type activity struct {
 	stop  context.CancelFunc
 	ended chan error
@@ -146,8 +146,8 @@ func (r *demoRun) startTraffic(ctx context.Context) activity {
 	return started
 }
 
-// startBreakerWatch watches the breakers until it is stopped. It has to outlast the connector, which
-// may still be waiting for the end of an outage while it drains.
+// startBreakerWatch watches the breakers until it is stopped. It has to outlast the connector,
+// which may still be waiting for the end of an outage while it drains.
 func (r *demoRun) startBreakerWatch() activity {
 	ctx, stop := context.WithCancel(context.Background())
 	started := activity{stop, make(chan error)}

@@ -9,11 +9,11 @@ import (
 	"sluice/internal/sink"
 )
 
-// expectation is what the script wants to become of a record.
+// expectation is the outcome that the script expects for a record.
 type expectation uint8
 
 const (
-	expectDelivered expectation = iota // the vendor accepts it sooner or later
+	expectDelivered expectation = iota // the vendor accepts it eventually
 	expectDead                         // it becomes a dead letter
 	expectSkipped                      // a rule of the configuration skips it
 )
@@ -25,7 +25,7 @@ type producedRecord struct {
 	operation string // full name; empty if no operation handles the record
 	vendorID  string // id in the vendor's ledger; empty if that is the origin
 	expected  expectation
-	class     string // poison, invalid, unmapped or tombstone; empty for other records
+	category  string // poison, invalid, unmapped or tombstone; empty for other records
 }
 
 // recordPosition is the position of a record in one of the connector's own topics.
@@ -35,7 +35,7 @@ type recordPosition struct {
 	offset    int64
 }
 
-// acceptance is what a vendor's ledger has of one item.
+// acceptance is what a vendor's ledger contains about one item.
 type acceptance struct {
 	times int
 	first time.Time
@@ -45,7 +45,7 @@ type acceptance struct {
 // id.
 type vendorItem struct{ operation, id string }
 
-// findings are where records were found, as seen from outside: in the vendors' ledgers, in the
+// findings records where records were found, as seen from outside: in the vendors' ledgers, in the
 // connector's topics and in the committed offsets. Records are identified by their origin,
 // "<topic>-<partition>-<offset>".
 type findings struct {
@@ -55,8 +55,8 @@ type findings struct {
 	commits  map[string]map[int32]int64  // committed offsets of source and retry topics, by topic and partition
 	calls    map[string]callCount        // by operation
 	lag      map[string]int64            // number of records not yet committed, by source topic
-	// unexplained counts acceptances that no lost response explains, by operation. It is read when
-	// no call is running any more.
+	// unexplained counts acceptances that no lost response explains, by operation. It is read once
+	// no call is in progress.
 	unexplained map[string]int
 }
 
@@ -100,14 +100,14 @@ func (f findings) locate(record producedRecord) location {
 	}
 }
 
-// balance is what became of a set of records: Produced = Delivered + Retrying + Dead + Skipped +
-// Unsettled + Lost.
+// balance counts the outcomes of a set of records: Produced = Delivered + Retrying + Dead + Skipped
+// + Unsettled + Lost.
 type balance struct {
 	figures     Figures
 	calls       callCount
 	delays      []time.Duration
 	unexpected  int // records that did not end as the script expects
-	unexplained int // repeats without a reason; a lost response is a reason for a repeated delivery
+	unexplained int // duplicates without a reason; a lost response is a reason for a repeated delivery
 }
 
 // addRecord counts one record exactly once. If it is in several places, delivered takes precedence
@@ -158,11 +158,11 @@ func (b *balance) computeFigures() Figures {
 
 // nearestRank returns the quantile of sorted values by the nearest-rank method, or 0 if there are
 // none.
-func nearestRank(sorted []time.Duration, rank float64) time.Duration {
+func nearestRank(sorted []time.Duration, quantile float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
 	}
-	return sorted[min(len(sorted)-1, int(rank*float64(len(sorted))))]
+	return sorted[min(len(sorted)-1, int(quantile*float64(len(sorted))))]
 }
 
 func inMilliseconds(duration time.Duration) float64 { return float64(duration.Microseconds()) / 1000 }
@@ -192,21 +192,21 @@ type totals struct {
 	total      balance
 	pipelines  map[string]*balance
 	operations map[string]*balance
-	classes    map[string]classCount
+	categories map[string]categoryCount
 	// unknownRecords counts items at the vendors and origins in dead-letter topics that belong to
 	// no produced record. A negative value means that two records have the same id.
 	unknownRecords int
 }
 
-// classCount counts the records of a class that were produced and those found in a dead-letter
-// topic.
-type classCount struct{ produced, dead int }
+// categoryCount counts the records of a category that were produced and those found in a
+// dead-letter topic.
+type categoryCount struct{ produced, dead int }
 
 // computeTotals matches the produced records with where they were found. operations lists the
 // operations of each pipeline.
 func computeTotals(records []producedRecord, found findings, operations map[string][]string) totals {
 	sums := totals{
-		pipelines: map[string]*balance{}, operations: map[string]*balance{}, classes: map[string]classCount{},
+		pipelines: map[string]*balance{}, operations: map[string]*balance{}, categories: map[string]categoryCount{},
 		unknownRecords: len(found.accepted) + len(found.dead),
 	}
 	for pipeline, names := range operations {
@@ -232,10 +232,10 @@ func (t *totals) addRecord(record producedRecord, found location) {
 	if sum, ok := t.operations[record.operation]; ok {
 		sum.addRecord(record, found)
 	}
-	if record.class != "" {
-		count := t.classes[record.class]
+	if record.category != "" {
+		count := t.categories[record.category]
 		count.produced++
 		count.dead += min(1, found.dead)
-		t.classes[record.class] = count
+		t.categories[record.category] = count
 	}
 }

@@ -161,20 +161,20 @@ func TestPipelineFiguresCoverAllItsOperations(t *testing.T) {
 
 func TestClassCountsProducedRecordsAndDeadLetters(t *testing.T) {
 	bad := testRecord
-	bad.class, bad.expected, bad.operation = classPoison, expectDead, ""
+	bad.category, bad.expected, bad.operation = categoryPoison, expectDead, ""
 	lost := bad
 	lost.origin.Offset = 4
 	found := newFindings()
 	found.commits[purchases] = map[int32]int64{0: commitAfter}
 	found.dead[testRecordID] = 2
 	sums := computeTotals([]producedRecord{bad, lost}, found, map[string][]string{purchases: {testOperation}})
-	if got := sums.classes[classPoison]; got != (classCount{produced: 2, dead: 1}) {
+	if got := sums.categories[categoryPoison]; got != (categoryCount{produced: 2, dead: 1}) {
 		t.Errorf("got %+v, want 2 produced and 1 dead, since a second copy is not a second record", got)
 	}
 }
 
-// The vendor knows whether an item that it has twice has a reason. A second dead letter never has
-// one.
+// The vendor's ledger knows whether a repeated acceptance has a reason. A second dead letter never
+// has one.
 func TestUnexplainedDuplicateFailsTheRun(t *testing.T) {
 	routes := map[string][]string{purchases: {testOperation}}
 	dead := testRecord

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Figures are what became of a set of records, as found at the vendors and in the topics rather
-// than taken from the connector's own metrics. Produced is the sum of Delivered, Retrying, Dead,
+// Figures count the outcomes of a set of records, as found at the vendors and in the topics. They
+// do not rely on the connector's own metrics. Produced is the sum of Delivered, Retrying, Dead,
 // Skipped, Unsettled and Lost.
 type Figures struct {
 	Produced  int `json:"produced"`
@@ -21,7 +21,7 @@ type Figures struct {
 	Skipped   int `json:"skipped"`   // skipped by a rule of the configuration
 	Unsettled int `json:"unsettled"` // not yet committed; 0 after a complete run
 	Lost      int `json:"lost"`      // committed, but found nowhere
-	// Duplicates counts the additional places of records, at a vendor or in a dead-letter topic.
+	// Duplicates counts each place at a vendor or in a dead-letter topic beyond a record's first.
 	Duplicates int `json:"duplicates"`
 	// Calls counts the calls to the vendors, including failed ones. RecordsPerCall is the average
 	// number of records accepted per call.
@@ -37,9 +37,9 @@ type Figures struct {
 type Report struct {
 	Pipelines  map[string]Figures `json:"pipelines"`
 	Operations map[string]Figures `json:"operations"`
-	// Faults counts how often each scripted fault occurred. For each of the classes poison,
+	// Faults counts how often each scripted fault occurred. For each of the categories poison,
 	// invalid, unmapped and tombstone it has the number of records found in a dead-letter topic,
-	// and under "<class>_produced" the number of records produced.
+	// and under "<category>_produced" the number of records produced.
 	Faults map[string]int `json:"faults"`
 	// Total covers all pipelines.
 	Total Figures `json:"-"`
@@ -57,15 +57,15 @@ func (r Report) WriteJSON(out io.Writer) error {
 	return nil
 }
 
-// Summary returns the lines of the report for people. It does not repeat the ledger, which is part
-// of the view.
+// Summary returns the human-readable lines of the report. It does not repeat the ledger, which is
+// part of the view.
 func (r Report) Summary() []string {
 	var faults, bad []string
 	for _, name := range slices.Sorted(maps.Keys(r.Faults)) {
-		class, _, _ := strings.Cut(name, producedSuffix)
+		category, _, _ := strings.Cut(name, producedSuffix)
 		switch {
-		case class != name:
-		case slices.Contains(classes, name):
+		case category != name:
+		case slices.Contains(categories, name):
 			bad = append(bad, fmt.Sprintf("%s %d/%d", name, r.Faults[name], r.Faults[name+producedSuffix]))
 		default:
 			faults = append(faults, fmt.Sprintf("%s %d", name, r.Faults[name]))
@@ -103,7 +103,7 @@ func (r Report) Err() error {
 // ErrPromiseBroken means that a run did not keep its promises.
 var ErrPromiseBroken = errors.New("the run did not keep its promises")
 
-// producedSuffix follows the name of a class in Report.Faults.
+// producedSuffix follows the name of a category in Report.Faults.
 const producedSuffix = "_produced"
 
 // newReport evaluates the totals of a run. A run that was cut short need not contain the whole
@@ -114,9 +114,9 @@ func newReport(sums totals, fired map[string]int, script script, complete bool) 
 		Total: sums.total.computeFigures(), cutShort: !complete,
 	}
 	report.Faults[faultSkipped] = report.Total.Skipped
-	for _, class := range classes {
-		count := sums.classes[class]
-		report.Faults[class], report.Faults[class+producedSuffix] = count.dead, count.produced
+	for _, category := range categories {
+		count := sums.categories[category]
+		report.Faults[category], report.Faults[category+producedSuffix] = count.dead, count.produced
 	}
 	for _, name := range slices.Sorted(maps.Keys(report.Pipelines)) {
 		report.Failures = append(
@@ -178,13 +178,13 @@ func scriptFailures(faults map[string]int, script script) []string {
 			)
 		}
 	}
-	for _, class := range classes {
-		if found, made, due := faults[class], faults[class+producedSuffix], script.minimumCount(class); found != made ||
+	for _, category := range categories {
+		if found, made, due := faults[category], faults[category+producedSuffix], script.minimumCount(category); found != made ||
 			made != due {
 			failures = append(
 				failures,
 				fmt.Sprintf(
-					"class %s: got %d produced and %d dead letters, want %d", class, made, found, due,
+					"category %s: got %d produced and %d dead letters, want %d", category, made, found, due,
 				),
 			)
 		}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// demoRun is the state of one run. Only one goroutine uses it, apart from the traffic, the ledger and
-// the breaker watch, which have goroutines of their own or are safe for concurrent use.
+// demoRun is the state of one run. Only one goroutine uses it, apart from the traffic, the ledger
+// and the breaker watch, which have goroutines of their own or are safe for concurrent use.
 type demoRun struct {
 	opts       Options
 	env        *environment
@@ -44,17 +44,17 @@ func newDemoRun(opts Options, script script, env *environment) (*demoRun, error)
 const (
 	viewInterval   = 200 * time.Millisecond
 	redrawInterval = time.Second
-	// Auditing takes longer as the ledger grows. auditTimeFactor limits it to a fraction of the
-	// time. maxRedrawDelay limits the resulting delay, since on a busy machine everything takes
-	// long, and a view that stands still is of no use.
+	// Audits take longer as the ledger grows. auditTimeFactor limits the share of the time that is
+	// spent on them. maxRedrawDelay limits the resulting delay, because a view that does not change
+	// is of no use, even on a busy machine.
 	auditTimeFactor = 20
 	maxRedrawDelay  = 5 * time.Second
 )
 
-// redrawDelay returns how long to wait after a drawing that took the given time.
+// redrawDelay returns how long to wait after drawing the view took the given time.
 func redrawDelay(took time.Duration) time.Duration { return min(auditTimeFactor*took, maxRedrawDelay) }
 
-// watchRun draws the view until ctx ends. It returns an error if the connector ends before.
+// watchRun draws the view until ctx ends. It returns an error if the connector ends earlier.
 func (r *demoRun) watchRun(ctx context.Context, connector activity) error {
 	ticker := time.NewTicker(viewInterval)
 	defer ticker.Stop()
@@ -76,8 +76,8 @@ func (r *demoRun) watchRun(ctx context.Context, connector activity) error {
 	}
 }
 
-// awaitLateOutcomes waits until every record has its outcome, or until lateOutcomeWait has passed or
-// ctx ends.
+// awaitLateOutcomes waits until every record has its outcome, or until lateOutcomeWait has passed
+// or ctx ends.
 func (r *demoRun) awaitLateOutcomes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lateOutcomeWait)
 	defer cancel()
@@ -108,7 +108,7 @@ func laterOf(first, second time.Time) time.Time {
 // currentPhase describes what the run is doing.
 func (r *demoRun) currentPhase() string {
 	if r.opts.Duration > 0 && time.Since(r.env.startedAt) > r.opts.produceDuration() {
-		return "draining, nothing more is produced"
+		return drainingPhase
 	}
 	return stateRunning
 }

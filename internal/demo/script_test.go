@@ -126,7 +126,7 @@ func TestMissingFaultFailsTheRun(t *testing.T) {
 	for _, name := range script.faultNames() {
 		complete[name] = script.minimumCount(name)
 	}
-	for _, class := range classes {
+	for _, class := range categories {
 		complete[class], complete[class+"_produced"] = script.minimumCount(class), script.minimumCount(class)
 	}
 	if got := scriptFailures(complete, script); len(got) > 0 {

@@ -113,7 +113,7 @@ func (t *traffic) produceRecord(ctx context.Context, name string, bad badRecord)
 		entry.vendorID = versionID(generated.ItemID, generated.ItemVersion)
 	}
 	if bad.expected == expectDead {
-		entry.class = classOf(name)
+		entry.category = categoryOf(name)
 	}
 	// flushRecords waits for records in flight, so they must not be abandoned when ctx ends.
 	t.client.Produce(

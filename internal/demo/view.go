@@ -30,7 +30,7 @@ type viewState struct {
 	events          []scriptEvent
 }
 
-// pipelineState summarizes the state of a pipeline, beginning with what needs an operator.
+// pipelineState summarizes the state of a pipeline. What needs an operator comes first.
 func pipelineState(status observe.PipelineStatus) string {
 	if status.Hold != nil {
 		return "held: " + string(status.Hold.Reason)
@@ -64,6 +64,7 @@ func pipelineState(status observe.PipelineStatus) string {
 const (
 	stateRunning  = "running"
 	stateStopped  = "stopped"
+	drainingPhase = "draining, production has ended"
 	closedBreaker = "closed"
 )
 
@@ -145,7 +146,7 @@ const (
 	eraseBelow = "\x1b[J"
 )
 
-// view redraws the table in place. It must be used by one goroutine only.
+// view redraws the table in place. It is not safe for concurrent use.
 type view struct {
 	screen Screen
 	drawn  int // number of lines of the last table

@@ -121,7 +121,7 @@ func TestStateBeginsWithWhatNeedsAnOperator(t *testing.T) {
 	}
 }
 
-// On a busy machine an audit takes seconds. The view must not stand still for a minute afterwards.
+// On a busy machine an audit takes seconds. The view must not freeze for a minute afterwards.
 func TestRedrawDelayIsBoundedHoweverLongAnAuditTakes(t *testing.T) {
 	for took, want := range map[time.Duration]time.Duration{
 		0: 0, 10 * time.Millisecond: 200 * time.Millisecond, 3 * time.Second: 5 * time.Second,
