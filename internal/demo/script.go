@@ -181,6 +181,11 @@ func (s *script) addVendorFaults(round int, start, length time.Duration) {
 // for the connector to recover within lateOutcomeWait and drainTimeout.
 const outageLimit = 15 * time.Second
 
+// callsBeforeOutage is the number of calls to Expoints, logins included, that must precede an
+// outage. Without a login and the column catalogue the connector makes no calls that could open a
+// breaker.
+const callsBeforeOutage = 6
+
 // addOutage makes Expoints unavailable for at least the given duration and until one of its
 // breakers has opened, but not longer than outageLimit.
 func (s *script) addOutage(round int, startsAt, atLeast time.Duration) {
@@ -188,7 +193,7 @@ func (s *script) addOutage(round int, startsAt, atLeast time.Duration) {
 		fmt.Sprintf("Expoints is down for at least %s: 503 on every call", formatSeconds(atLeast)),
 		sandbox.Rule{
 			Operation: string(sandbox.Expoints),
-			When:      sandbox.When{Until: startsAt + outageLimit},
+			When:      sandbox.When{AfterCalls: callsBeforeOutage, Until: startsAt + outageLimit},
 			Do:        sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusServiceUnavailable},
 		})
 	s.outages = append(s.outages, outage{
