@@ -150,7 +150,7 @@ func shutdownOnSignals(ctx context.Context, log *zap.Logger) *shutdown {
 			s.stopFetching()
 		}
 		if sig, ok := <-s.signals; ok {
-			log.Warn("second signal received, stopping before the drain is complete", zap.Stringer("signal", sig))
+			log.Warn("drain cut short, stopping immediately", zap.Stringer("signal", sig))
 			s.stopWork()
 		}
 	}()

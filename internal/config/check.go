@@ -30,11 +30,11 @@ func checkConfig(cfg *Config, violations *Violations) {
 	if len(cfg.Kafka.Brokers) == 0 {
 		violations.Add("kafka.brokers", "is mandatory: host:port of at least one broker")
 	}
-	mustNotBeEmpty(cfg.Kafka.Brokers, "kafka.brokers", violations)
+	checkNoneEmpty(cfg.Kafka.Brokers, "kafka.brokers", violations)
 	if len(cfg.SchemaRegistry.URLs) == 0 {
 		violations.Add("schema_registry.urls", "is mandatory: the URL of at least one registry")
 	}
-	mustNotBeEmpty(cfg.SchemaRegistry.URLs, "schema_registry.urls", violations)
+	checkNoneEmpty(cfg.SchemaRegistry.URLs, "schema_registry.urls", violations)
 	checkTLSSettings(cfg.Kafka.TLS, violations.forSection("kafka.tls"))
 	checkSASL(cfg.Kafka.SASL, violations.forSection("kafka.sasl"))
 	checkRegistryLogin(cfg.SchemaRegistry, violations.forSection("schema_registry"))
@@ -49,7 +49,7 @@ func checkConfig(cfg *Config, violations *Violations) {
 	checkSharedTopics(cfg, violations)
 }
 
-func mustNotBeEmpty(items []string, path string, violations *Violations) {
+func checkNoneEmpty(items []string, path string, violations *Violations) {
 	for i, item := range items {
 		if item == "" {
 			violations.Add(fmt.Sprintf("%s[%d]", path, i), "must not be empty")
@@ -110,8 +110,8 @@ func checkRegistryLogin(registry SchemaRegistry, violations *Violations) {
 	}
 }
 
-// checkTimeouts requires that a drain takes longer than the longest vendor call, and less than the
-// group allows for a rebalance.
+// checkTimeouts requires that drain_timeout is longer than the longest vendor call, and shorter
+// than the group allows for a rebalance.
 func checkTimeouts(cfg *Config, violations *Violations) {
 	var slowest Account
 	for _, a := range cfg.Accounts {
@@ -199,18 +199,18 @@ func checkRetryDelays(retry Retry, violations *Violations) {
 	}
 }
 
-// checkTopicNames requires that no pipeline consumes a topic that the connector writes. Kafka
+// checkTopicNames requires that no pipeline consumes a topic that the connector writes to. Kafka
 // treats names that differ only in '.' and '_' as equal.
 func checkTopicNames(cfg *Config, violations *Violations) {
-	writer := map[string]string{}
+	pipelineByTopic := map[string]string{}
 	for i := range cfg.Pipelines {
 		for _, topic := range derivedTopics(cfg.Name, &cfg.Pipelines[i]) {
-			writer[foldTopicName(topic)] = cfg.Pipelines[i].Name
+			pipelineByTopic[foldTopicName(topic)] = cfg.Pipelines[i].Name
 		}
 	}
 	for _, p := range cfg.Pipelines {
-		if name := writer[foldTopicName(p.Topic)]; name != "" {
-			violations.Add(joinPath(joinPath("pipelines", p.Name), "topic"), "must not be a topic that pipeline %s writes", name)
+		if name := pipelineByTopic[foldTopicName(p.Topic)]; name != "" {
+			violations.Add(joinPath(joinPath("pipelines", p.Name), "topic"), "must not be a topic that pipeline %s writes to", name)
 		}
 	}
 }

@@ -41,15 +41,16 @@ func refuseCommits(err *kerr.Error, count int) kfake.Fault {
 	return kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: group, Err: err, Count: count}
 }
 
-// transientCommitErrors are commit errors that may go away with a retry. The client handles some of
-// them partly by itself, such as NOT_COORDINATOR.
-var transientCommitErrors = []*kerr.Error{
+// retriedCommitErrors are the errors after which a commit is retried, whether or not Kafka
+// classifies them as retriable. The client itself also reacts to some of them, such as
+// NOT_COORDINATOR.
+var retriedCommitErrors = []*kerr.Error{
 	kerr.RebalanceInProgress, kerr.NotCoordinator, kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress,
 	kerr.RequestTimedOut, kerr.OffsetMetadataTooLarge, kerr.UnknownServerError, kerr.IllegalGeneration,
 }
 
 func TestFinalCommitOfAStopIsRetried(t *testing.T) {
-	for _, e := range transientCommitErrors {
+	for _, e := range retriedCommitErrors {
 		t.Run(e.Message, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
 				h := newHarness(t)
@@ -69,7 +70,7 @@ func TestFinalCommitOfAStopIsRetried(t *testing.T) {
 }
 
 func TestFinalCommitOfARevokeIsRetried(t *testing.T) {
-	for i, e := range transientCommitErrors {
+	for i, e := range retriedCommitErrors {
 		t.Run(e.Message, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
 				h := newHarness(t)
@@ -93,7 +94,7 @@ func TestFinalCommitOfARevokeIsRetried(t *testing.T) {
 }
 
 func TestCommitsContinueAfterEveryRefusal(t *testing.T) {
-	refusals := append(transientCommitErrors, kerr.UnknownMemberID)
+	refusals := append(retriedCommitErrors, kerr.UnknownMemberID)
 	for i, e := range refusals {
 		for _, only := range [][]int32{nil, {1}} {
 			t.Run(fmt.Sprint(e.Message, only), func(t *testing.T) {

@@ -143,9 +143,10 @@ func (a *callAttempt) decide() {
 	})
 }
 
-// recordFailure records, for each item, that the vendor failed on the request. Of consecutive
-// failures, it counts only those with a passed call in between. It reports whether this was at
-// least the third one for every item: then the vendor fails on these items alone.
+// recordFailure records, for each item, that the vendor failed on the request. A failure counts
+// only if another call has succeeded since the item's previous failure. recordFailure reports
+// whether every item has now failed at least three times in this way: then the items are the
+// reason, not an outage.
 func (a *callAttempt) recordFailure() (failsAlone bool) {
 	if !failedOnRequest(a.response) {
 		return false

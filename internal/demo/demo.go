@@ -110,7 +110,7 @@ func runConnector(fetchCtx, workCtx context.Context, opts Options, script script
 	connector.stop()
 	runErr = errors.Join(runErr, <-connector.ended)
 	breakers.stop()
-	<-breakers.ended
+	runErr = errors.Join(runErr, <-breakers.ended)
 	if runErr != nil {
 		return Report{}, runErr
 	}

@@ -90,7 +90,7 @@ func (c *Connector) ensureTopics(ctx context.Context, adm *kadm.Client, required
 	}
 	changes, err := topics.ApplyTopics(ctx, adm, required, false)
 	for _, change := range changes {
-		c.opts.Log.Info("topic changed", zap.Stringer("change", change))
+		c.opts.Log.Info("topic created or changed", zap.Stringer("change", change))
 	}
 	if err != nil {
 		return fmt.Errorf("creating topics: %w", err)

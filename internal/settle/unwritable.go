@@ -60,8 +60,10 @@ func (u *unwritableTopics) reportFailures(topic string, failures []produceFailur
 		zap.String("first_origin", first.outcome.Record.Origin.ID()))
 }
 
-// endBatch ends the wait of a batch that has reported some topics and produced to others. Only a
-// topic that has accepted a record has recovered: a batch also ends when its records are released.
+// endBatch ends the wait of a produce batch. reported has the topics that it reported as
+// unwritable, confirmed those that accepted at least one of its records; a topic may be in both.
+// Only a topic that has accepted a record has recovered: a batch also ends when its records are
+// released.
 func (u *unwritableTopics) endBatch(reported, confirmed map[string]bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

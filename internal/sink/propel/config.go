@@ -19,10 +19,10 @@ type Config struct {
 	RequestsPerSecond float64           `yaml:"requests_per_second" allow:"0.." doc:"rate limit of the account; 0: none"`
 	MaxItems          int               `yaml:"max_items" allow:"1..1000" doc:"maximum number of customers in a call; the vendor documents no limit"`
 	GenderCase        string            `yaml:"gender_case" allow:"upper|lower" doc:"upper or lower: case in which a gender is sent; the vendor's documentation has both"`
-	SSNType           string            `yaml:"ssn_type" allow:"string|integer" doc:"string or integer: JSON type as which an ssn is sent; the vendor's documentation has both"`
+	SSNType           string            `yaml:"ssn_type" allow:"string|integer" doc:"string or integer: JSON type of the ssn that is sent; the vendor's documentation has both"`
 	ErrorCodes        map[string]string `yaml:"error_codes" allow:"rejected|misconfigured" doc:"vendor code of a 400 -> rejected (the data is invalid) or misconfigured (the connector's settings are), in addition to the defaults: 10005 and 10006 misconfigured, all others rejected"`
 	DataCodes         []string          `yaml:"data_codes" doc:"vendor codes with which a 404 or 405 means invalid data instead of a wrong endpoint"`
-	TransientErrors   []string          `yaml:"transient_errors" doc:"regular expressions; a customer rejected with a matching text is retried later"`
+	TransientErrors   []string          `yaml:"transient_errors" doc:"regular expressions; a customer refused with a matching text is retried later"`
 }
 
 // Auth has the credentials of the account.

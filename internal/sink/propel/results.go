@@ -141,8 +141,8 @@ func (x keyIndex) findCandidates(key json.RawMessage) []int {
 	return nil
 }
 
-// parseNumber parses a JSON number. The check of the first character excludes what ParseFloat
-// accepts beyond JSON, such as NaN and +1.
+// parseNumber parses a decimal number, with or without leading zeros. The check of the first
+// character excludes other forms that ParseFloat accepts, such as NaN and +1.
 func parseNumber(text string) (float64, bool) {
 	if text == "" || text[0] != '-' && (text[0] < '0' || text[0] > '9') {
 		return 0, false

@@ -17,7 +17,7 @@ import (
 // the longest documented response, 1,000 items of CRM.COM.
 const DefaultMaxBody = 4 << 20
 
-// Exchange is the HTTP side of one attempt of a call.
+// Exchange is the HTTP side of one call.
 type Exchange struct {
 	// Status is the HTTP status, or 0 if there was no response.
 	Status int
@@ -45,7 +45,7 @@ var (
 	ErrTLS = errors.New("TLS failure")
 )
 
-// RoundTrip makes one attempt of a call and reads its response. The decompressed body may have at
+// RoundTrip makes one call and reads its response. The decompressed body may have at
 // most maxBody bytes, or DefaultMaxBody if maxBody is not positive. RoundTrip follows no redirect
 // and uses neither the client's cookie jar nor its timeout: the context is the only limit on the
 // duration. The request's body must be in memory. It is not read after RoundTrip returns, so its
@@ -93,7 +93,7 @@ func readBody(ctx context.Context, body io.Reader, maxBody int64) ([]byte, error
 	}
 	b, err := io.ReadAll(io.LimitReader(body, maxBody+1))
 	if err != nil {
-		return nil, withContextError(ctx, fmt.Errorf("reading the response: %w", unquotedError{err}))
+		return nil, withContextError(ctx, fmt.Errorf("reading the response: %w", maskedError{err}))
 	}
 	if int64(len(b)) > maxBody {
 		return nil, fmt.Errorf("reading the response: %w: over %d bytes", ErrBodyTooLarge, maxBody)
@@ -106,17 +106,17 @@ func callError(ctx context.Context, req *http.Request, err, handshakeErr error) 
 	if isTLSFailure(err, handshakeErr) {
 		return fmt.Errorf("%s: %w: %w", action, ErrTLS, err)
 	}
-	return withContextError(ctx, fmt.Errorf("%s: %w", action, unquotedError{err}))
+	return withContextError(ctx, fmt.Errorf("%s: %w", action, maskedError{err}))
 }
 
-// unquotedError masks the quoted parts of an error's text. net/http quotes what it cannot parse in
+// maskedError masks the quoted parts of an error's text. net/http quotes what it cannot parse in
 // a response, which may be personal data.
-type unquotedError struct{ err error }
+type maskedError struct{ err error }
 
 var quotedPart = regexp.MustCompile(`"(?:[^"\\]|\\.)*("|$)`)
 
-func (e unquotedError) Error() string { return quotedPart.ReplaceAllLiteralString(e.err.Error(), mask) }
-func (e unquotedError) Unwrap() error { return e.err }
+func (e maskedError) Error() string { return quotedPart.ReplaceAllLiteralString(e.err.Error(), mask) }
+func (e maskedError) Unwrap() error { return e.err }
 
 // withContextError makes the error of an attempt wrap ctx.Err() if its context has ended, whatever
 // the transport returned.

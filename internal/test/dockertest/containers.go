@@ -39,7 +39,7 @@ type Kafka struct {
 	// Brokers has one address for each broker, for clients on this machine.
 	Brokers []string
 	// Containers has the brokers, ordered by node ID from 1, for tests that pause or disconnect
-	// one. A broker that is stopped and started again may be mapped to another port than it
+	// one. A broker that is stopped and started again may be mapped to a port other than the one it
 	// advertises.
 	Containers []testcontainers.Container
 }
