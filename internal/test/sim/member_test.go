@@ -161,7 +161,7 @@ func (h *harness) recordOpen(position recordPosition, state offset.PriorState) {
 		return
 	}
 	id := h.originAt(position)
-	h.openAtCrash[id] = true
+	h.unsettledAtCrash[id] = true
 	if state.MayHaveBeenSent() {
 		h.intentAtCrash[id] = true
 	}

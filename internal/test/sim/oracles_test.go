@@ -166,10 +166,10 @@ func (o *oracles) countRepeats() vendorRepeats {
 // an intent at a crash, and a repeated dead letter only if the record was unsettled at a crash.
 func (o *oracles) checkDuplicate(id string, repeats vendorRepeats) {
 	delivered, dead := o.ledger.delivered[id], o.ledger.dead[id]
-	if repeats.unexplained[id] > 0 && !o.intentAtCrash[id] && (!o.pipeline.repeatable || !o.openAtCrash[id]) {
+	if repeats.unexplained[id] > 0 && !o.intentAtCrash[id] && (!o.pipeline.repeatable || !o.unsettledAtCrash[id]) {
 		o.addViolation("%s was delivered %d times, of which %d are unexplained", id, delivered, repeats.unexplained[id])
 	}
-	if dead > 1 && !o.openAtCrash[id] {
+	if dead > 1 && !o.unsettledAtCrash[id] {
 		o.addViolation("%s has %d dead letters, but was not unsettled at a crash", id, dead)
 	}
 	if delivered > 0 && dead > 0 && repeats.confirmed[id] && !o.intentAtCrash[id] {

@@ -3,30 +3,12 @@ package sim_test
 import (
 	"fmt"
 	"hash/fnv"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/internal/sink"
 )
-
-// shuffledPlan returns the kinds of the scenario's mix that the pipeline supports, shuffled by the
-// seed.
-func (h *harness) shuffledPlan() []kind {
-	var plan []kind
-	for _, recordKind := range slices.Sorted(maps.Keys(h.scenario.mix)) {
-		if supportsKind(h.pipeline, recordKind) {
-			plan = append(plan, slices.Repeat([]kind{recordKind}, h.scenario.mix[recordKind])...)
-		}
-	}
-	for len(plan) < h.scenario.records {
-		plan = append(plan, good)
-	}
-	h.rng.Shuffle(len(plan), func(i, j int) { plan[i], plan[j] = plan[j], plan[i] })
-	return plan
-}
 
 // produceRecords produces the next count records of the plan, or all of them if count is 0.
 func (h *harness) produceRecords(count int) {

@@ -48,37 +48,31 @@ func kindRules(pipeline *simPipeline, plan []kind) []sandbox.Rule {
 	return rules
 }
 
-// operationRule names a rule and restricts it to the pipeline's operation.
-func (h *harness) operationRule(name string, rule sandbox.Rule) []sandbox.Rule {
-	rule.Name, rule.Operation = name, h.pipeline.operation
-	return []sandbox.Rule{rule}
-}
-
 // outageRules make the vendor unavailable in ways that say that it has not acted. A 500 does not
 // say so: it leaves records of unknown outcome, unless the operation is repeatable.
-func outageRules(h *harness) []sandbox.Rule {
+func outageRules(e *environment) []sandbox.Rule {
 	codes := []int{http.StatusServiceUnavailable, http.StatusNotFound}
-	if h.pipeline.repeatable {
+	if e.pipeline.repeatable {
 		codes = append(codes, http.StatusInternalServerError)
 	}
-	do := sandbox.Action{Fault: sandbox.FaultStatus, Code: codes[h.rng.IntN(len(codes))]}
-	return h.operationRule("outage", sandbox.Rule{When: sandbox.When{AfterCalls: 2, Until: 10 * time.Minute}, Do: do})
+	do := sandbox.Action{Fault: sandbox.FaultStatus, Code: codes[e.rng.IntN(len(codes))]}
+	return e.operationRule("outage", sandbox.Rule{When: sandbox.When{AfterCalls: 2, Until: 10 * time.Minute}, Do: do})
 }
 
 // cutResponses makes calls end without a response, some applied and some not.
-func cutResponses(h *harness) []sandbox.Rule {
-	applied := h.operationRule("applied, response cut", sandbox.Rule{
+func cutResponses(e *environment) []sandbox.Rule {
+	applied := e.operationRule("applied, response cut", sandbox.Rule{
 		Times: 3, When: sandbox.When{AfterCalls: 1, Every: 4},
 		Do: sandbox.Action{Fault: sandbox.FaultResetAfter, Apply: true},
 	})
-	cut := h.operationRule("not applied, response cut", sandbox.Rule{
+	cut := e.operationRule("not applied, response cut", sandbox.Rule{
 		Times: 2, When: sandbox.When{AfterCalls: 2, Every: 5}, Do: sandbox.Action{Fault: sandbox.FaultResetAfter},
 	})
-	gateway := h.operationRule("502", sandbox.Rule{
+	gateway := e.operationRule("502", sandbox.Rule{
 		Times: 1, When: sandbox.When{AfterCalls: 5},
 		Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusBadGateway, Apply: true},
 	})
-	hanging := h.operationRule("applied, no response", sandbox.Rule{
+	hanging := e.operationRule("applied, no response", sandbox.Rule{
 		Times: 1, When: sandbox.When{AfterCalls: 3},
 		Do: sandbox.Action{Fault: sandbox.FaultTimeout, Apply: true, Delay: time.Minute},
 	})

@@ -21,7 +21,7 @@ type scenario struct {
 	pipelines []*simPipeline // seeds take turns; nil means all pipelines
 	records   int
 	mix       map[kind]int // number of records of each kind; the rest is good
-	rules     func(h *harness) []sandbox.Rule
+	rules     func(e *environment) []sandbox.Rule
 	run       func(h *harness)
 	// allowedCauses are causes that any dead letter may have. losesResponses means that responses
 	// are lost, which counts as attempts.
@@ -48,30 +48,30 @@ var scenarios = []*scenario{
 	},
 	{name: "items_refused", records: 120, mix: refusedMix, run: runSteady},
 	{name: "batches_refused", records: 100, mix: map[kind]int{offender: 5, named: 4}, run: runSteady},
-	{name: "too_large", records: 100, rules: func(h *harness) []sandbox.Rule {
-		return h.operationRule("413", sandbox.Rule{
+	{name: "too_large", records: 100, rules: func(e *environment) []sandbox.Rule {
+		return e.operationRule("413", sandbox.Rule{
 			Times: 3, When: sandbox.When{Every: 2}, Do: sandbox.Action{Fault: sandbox.FaultTooLarge},
 		})
 	}, run: runSteady, allowedCauses: []record.Cause{record.CauseTooLarge}},
 	{name: "outage", records: 60, rules: outageRules, run: runSteady},
-	{name: "throttle", records: 100, rules: func(h *harness) []sandbox.Rule {
-		return h.operationRule("429", sandbox.Rule{Times: 5, When: sandbox.When{AfterCalls: 1, Every: 2},
+	{name: "throttle", records: 100, rules: func(e *environment) []sandbox.Rule {
+		return e.operationRule("429", sandbox.Rule{Times: 5, When: sandbox.When{AfterCalls: 1, Every: 2},
 			Do: sandbox.Action{
 				Fault: sandbox.FaultStatus, Code: http.StatusTooManyRequests, RetryAfter: 5 * time.Second,
 			}})
 	}, run: runSteady},
-	{name: "tokens_expire", records: 100, rules: func(h *harness) []sandbox.Rule {
-		return h.operationRule("expiry", sandbox.Rule{
+	{name: "tokens_expire", records: 100, rules: func(e *environment) []sandbox.Rule {
+		return e.operationRule("expiry", sandbox.Rule{
 			When: sandbox.When{AfterCalls: 1, Every: 3}, Do: sandbox.Action{Fault: sandbox.FaultExpireTokens},
 		})
 	}, run: runSteady},
-	{name: "credentials_refused", records: 60, rules: func(h *harness) []sandbox.Rule {
-		return h.operationRule("refusal", sandbox.Rule{When: sandbox.When{AfterCalls: 2, Until: time.Minute},
+	{name: "credentials_refused", records: 60, rules: func(e *environment) []sandbox.Rule {
+		return e.operationRule("refusal", sandbox.Rule{When: sandbox.When{AfterCalls: 2, Until: time.Minute},
 			Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusUnauthorized}})
 	}, run: runSteady},
 	{name: "responses_omit_items", pipelines: []*simPipeline{&purchasesPipeline, &changesPipeline}, records: 100,
-		mix: map[kind]int{forgotten: 4}, rules: func(h *harness) []sandbox.Rule {
-			return h.operationRule("drop", sandbox.Rule{
+		mix: map[kind]int{forgotten: 4}, rules: func(e *environment) []sandbox.Rule {
+			return e.operationRule("drop", sandbox.Rule{
 				Times: 3, When: sandbox.When{Every: 3}, Do: sandbox.Action{Fault: sandbox.FaultDropItems, Count: 2},
 			})
 		}, run: runSteady, losesResponses: true, allowedCauses: []record.Cause{record.CauseUnknown}},
@@ -129,8 +129,8 @@ func runCrashes(h *harness) {
 		if i == 0 && h.seed%2 == 0 {
 			h.awaitAcceptance()
 			member.crash()
-			open := len(h.openAtCrash)
-			h.faultCounts["crash in a call"] = func() int { return open }
+			unsettled := len(h.unsettledAtCrash)
+			h.faultCounts["crash in a call"] = func() int { return unsettled }
 			continue
 		}
 		testkit.AdvanceClock(h.randomDuration(3 * time.Second))
@@ -172,8 +172,8 @@ func runCutOff(h *harness) {
 	h.produceRecords(len(h.plan) / 2)
 	h.awaitAcceptance()
 	first.cutOff()
-	open := len(h.openAtCrash)
-	h.faultCounts["cut off"] = func() int { return open }
+	unsettled := len(h.unsettledAtCrash)
+	h.faultCounts["cut off"] = func() int { return unsettled }
 	h.awaitMembers(1)
 	h.produceRecords(0)
 	testkit.AdvanceClock(h.randomDuration(20 * time.Second))

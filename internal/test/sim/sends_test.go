@@ -12,7 +12,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"sluice/internal/config"
 	"sluice/internal/demo/sandbox"
 	"sluice/internal/offset"
 	"sluice/internal/record"
@@ -113,24 +112,6 @@ func (l *ledger) originOf(seq int) string {
 	return ""
 }
 
-// maxSends returns how many calls may carry a record on which the vendor may have acted; 0: any
-// number.
-func (h *harness) maxSends() int {
-	for _, r := range h.cfg.Pipelines[0].Routes {
-		switch {
-		case r.OperationName() != h.pipeline.operation:
-		case r.Repeatable:
-			return 0
-		case r.Unknown.Policy == config.UnknownRetry:
-			return 1 + r.Unknown.Resends
-		default:
-			return 1
-		}
-	}
-	h.Fatalf("operation %s not found in the configuration", h.pipeline.operation)
-	return 0
-}
-
 // checkSends checks that no record was sent more often than its policy allows, in calls on which
 // the vendor may have acted.
 func (o *oracles) checkSends() {
@@ -150,19 +131,19 @@ func (o *oracles) checkSends() {
 }
 
 // serverErrors make the vendor respond 500 for a while, every second time after it has acted.
-func serverErrors(h *harness) []sandbox.Rule {
+func serverErrors(e *environment) []sandbox.Rule {
 	do := sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusInternalServerError}
-	failed := h.operationRule("500", sandbox.Rule{When: sandbox.When{AfterCalls: 1, Until: 3 * time.Minute}, Do: do})
+	failed := e.operationRule("500", sandbox.Rule{When: sandbox.When{AfterCalls: 1, Until: 3 * time.Minute}, Do: do})
 	do.Apply = true
-	acted := h.operationRule("500, acted upon", sandbox.Rule{
+	acted := e.operationRule("500, acted upon", sandbox.Rule{
 		When: sandbox.When{AfterCalls: 1, Every: 2, Until: 3 * time.Minute}, Do: do,
 	})
 	return append(acted, failed...)
 }
 
 // hangingCalls make the vendor act and not respond for a while.
-func hangingCalls(h *harness) []sandbox.Rule {
-	return h.operationRule("hung", sandbox.Rule{
+func hangingCalls(e *environment) []sandbox.Rule {
+	return e.operationRule("hung", sandbox.Rule{
 		When: sandbox.When{Until: 5 * time.Minute},
 		Do:   sandbox.Action{Fault: sandbox.FaultTimeout, Apply: true, Delay: time.Minute},
 	})
@@ -183,8 +164,8 @@ func runCrashLoop(h *harness) {
 		testkit.AdvanceClock(time.Second + h.randomDuration(5*time.Second))
 		member.crash()
 	}
-	open := len(h.openAtCrash)
-	h.faultCounts["crash in a call"] = func() int { return open }
+	unsettled := len(h.unsettledAtCrash)
+	h.faultCounts["crash in a call"] = func() int { return unsettled }
 	h.produceRecords(0)
 	member := h.startMember()
 	h.awaitSettled()

@@ -283,8 +283,8 @@ func TestCommitAfterRevocationIsCaught(t *testing.T) {
 }
 
 func TestFaultThatNeverOccursFailsTheRun(t *testing.T) {
-	scn := &scenario{name: "fault_never_occurs", records: 30, rules: func(h *harness) []sandbox.Rule {
-		return h.operationRule("never", sandbox.Rule{
+	scn := &scenario{name: "fault_never_occurs", records: 30, rules: func(e *environment) []sandbox.Rule {
+		return e.operationRule("never", sandbox.Rule{
 			When: sandbox.When{AfterCalls: 1000}, Do: sandbox.Action{Fault: sandbox.FaultTooLarge},
 		})
 	}}
