@@ -38,11 +38,11 @@ func (h *harness) awaitMembers(count int) {
 	h.requireNoError(err)
 }
 
-// awaitAcceptance waits until the vendor has accepted an item and not yet responded.
+// awaitAcceptance waits until the vendor accepts an item, whose call has no response yet.
 func (h *harness) awaitAcceptance() {
 	h.Helper()
 	select {
-	case <-h.accepted: // it may be old
+	case <-h.accepted: // an earlier acceptance
 	default:
 	}
 	select {
@@ -60,14 +60,14 @@ func notify(signal chan<- struct{}) {
 }
 
 // listUncommitted returns the partitions in which records are not committed. It fails the test if a
-// committed offset went back.
+// committed offset went backwards.
 func (h *harness) listUncommitted() []string {
 	var open []string
 	commits := h.committedOffsets()
 	check := func(position recordPosition, end int64) {
 		committed := commits[position]
 		if committed < h.highestCommits[position] {
-			h.Errorf("commit of %s-%d went back from %d to %d",
+			h.Errorf("commit of %s-%d went backwards from %d to %d",
 				position.topic, position.partition, h.highestCommits[position], committed)
 		} else {
 			h.highestCommits[position] = committed

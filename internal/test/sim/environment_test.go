@@ -59,8 +59,8 @@ func newEnvironment(t *testing.T, scn *scenario, pipeline *simPipeline, seed uin
 	return e
 }
 
-// startVendor starts the pipeline's vendor. onAccept is called for each item that the vendor accepts,
-// before it responds; observe wraps its handler.
+// startVendor starts the pipeline's vendor. onAccept is called for each item that the vendor
+// accepts, before it responds; observe wraps its handler.
 func (e *environment) startVendor(onAccept func(sandbox.LedgerEntry), observe func(http.Handler) http.Handler) {
 	script, err := sandbox.NewScript(e.scriptRules()...)
 	e.requireNoError(err)
@@ -99,7 +99,8 @@ func (e *environment) retryTopics() []string {
 	}
 }
 
-// scriptRules returns the rules that the kinds of records need, and those of the scenario.
+// scriptRules returns the rules that make the vendor refuse the planned kinds of records, followed
+// by the scenario's.
 func (e *environment) scriptRules() []sandbox.Rule {
 	rules := kindRules(e.pipeline, e.plan)
 	if e.scenario.rules != nil {
@@ -139,7 +140,7 @@ pipelines:
 	return cfg
 }
 
-// groupProtocol selects KIP-848's protocol for every fourth seed.
+// groupProtocol returns the consumer protocol of KIP-848 for every fourth seed.
 func (e *environment) groupProtocol() string {
 	if e.seed%4 == 3 {
 		return config.GroupConsumer
@@ -191,8 +192,8 @@ func (e *environment) shuffledPlan() []kind {
 	return plan
 }
 
-// maxSends returns how many calls may carry a record on which the vendor may have acted; 0: any
-// number.
+// maxSends returns the maximum number of calls with the same record on which the vendor may have
+// acted, or 0 if there is no limit.
 func (e *environment) maxSends() int {
 	for _, r := range e.cfg.Pipelines[0].Routes {
 		switch {

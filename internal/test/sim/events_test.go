@@ -17,7 +17,7 @@ import (
 	"sluice/schemas"
 )
 
-// kind determines what is to become of a record. It is the prefix of the field by which the
+// kind determines the expected outcome of a record. It is the prefix of the field by which the
 // vendor's script selects items.
 type kind string
 
@@ -44,8 +44,8 @@ var causes = map[kind]record.Cause{
 	unmapped: record.CauseUnmapped, tombstone: record.CauseTombstone,
 }
 
-// personalMark begins the account number in each event's personal field, so that leaks can be
-// detected. A vendor repeats such numbers in its refusals.
+// personalMark is contained in each event's personal field, so that leaks can be detected. A vendor
+// quotes such values in its refusals.
 const personalMark = "555000"
 
 // personalText returns the value of a record's personal field.
@@ -59,11 +59,11 @@ type simPipeline struct {
 	schema                  string // full name of the event
 	textField               string // the item's field that contains the personal text
 	ordered, repeatable     bool
-	// newEvent builds the event with a sequence number; customer is the one its key names. itemJSON
-	// is the item that the vendor must receive for it.
+	// newEvent returns the event with a sequence number; customer is the record key. itemJSON
+	// returns the item that the vendor must receive for it.
 	newEvent func(seq int, text, customer string, invalid bool) any
 	itemJSON func(seq int, text, customer, origin string) string
-	retries  bool // items refused temporarily wait in retry topics
+	retries  bool // temporarily refused items wait in retry topics
 }
 
 var purchasesPipeline = simPipeline{
@@ -144,7 +144,7 @@ type valueEncoder struct {
 	foreignID int   // id of a schema that belongs to no operation
 }
 
-// sharedEncoder is used by all scenarios, since parsing the schemas takes as long as many a run.
+// sharedEncoder is used by all scenarios, because parsing the schemas takes as long as a whole run.
 var sharedEncoder = sync.OnceValues(encode.NewEncoder)
 
 func newValueEncoder(t *testing.T, pipeline *simPipeline, registry *srfake.Registry) *valueEncoder {

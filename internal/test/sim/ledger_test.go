@@ -31,9 +31,9 @@ type recordPosition struct {
 	offset    int64
 }
 
-// ledger records what became of each record. It is written at the borders, before the connector can
-// know about it: by the vendor before it responds, and by the tap before the broker acknowledges a
-// write. It is safe for concurrent use.
+// ledger records what became of each record, before the connector can know about it: the vendor
+// writes to it before it responds, and the tap before the broker acknowledges a write. It is safe
+// for concurrent use.
 type ledger struct {
 	pipeline *simPipeline
 	commits  *testkit.CommitOracle
@@ -117,7 +117,7 @@ func equalJSON(got []byte, want string) bool {
 	return json.Unmarshal(got, &g) == nil && json.Unmarshal([]byte(want), &w) == nil && reflect.DeepEqual(g, w)
 }
 
-// recordMoved notes that a copy of the record is about to be written to a retry or dead-letter
+// recordMoved records that a copy of the record is about to be written to a retry or dead-letter
 // topic, which settles the record wherever it was before. A copy with no more attempts than an
 // existing one, or of a record that has ended, is the late copy of a former owner: it is settled
 // right away.
@@ -139,8 +139,8 @@ func (l *ledger) recordMoved(id string, to recordPosition, dead bool, attempt in
 	l.copies[id], l.attempts[id] = append(l.copies[id], to), attempt
 }
 
-// settleRecord tells the commit oracle that the record is settled, both in the source topic and in
-// the retry topics that have a copy of it.
+// settleRecord marks the record as settled for the commit oracle, in the source topic and in each
+// retry topic that has a copy of it.
 func (l *ledger) settleRecord(id string) {
 	l.mu.Lock()
 	original, copies := l.records[id], l.copies[id]
@@ -161,8 +161,8 @@ func (l *ledger) findRecord(id string) *producedRecord {
 	return l.records[id]
 }
 
-// customerAccounts are the accounts that the vendor knows. One of kind later exists from some time
-// after the first query for it.
+// customerAccounts are the accounts that exist at the vendor. An account of kind later exists once
+// wait has passed since it was first looked up.
 type customerAccounts struct {
 	mu           sync.Mutex
 	firstQueried map[string]time.Time
@@ -174,17 +174,17 @@ type customerAccounts struct {
 func (a *customerAccounts) accountExists(number string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	kept := !hasKind(number, never)
+	exists := !hasKind(number, never)
 	if hasKind(number, later) {
 		if a.firstQueried[number].IsZero() {
 			a.firstQueried[number] = time.Now()
 		}
-		kept = time.Since(a.firstQueried[number]) >= a.wait
+		exists = time.Since(a.firstQueried[number]) >= a.wait
 	}
-	if !kept {
+	if !exists {
 		a.refused++
 	}
-	return kept
+	return exists
 }
 
 func hasKind(text string, recordKind kind) bool {

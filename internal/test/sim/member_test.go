@@ -80,7 +80,8 @@ func (m *member) stop() {
 	m.transport.CloseIdleConnections()
 }
 
-// crash disconnects the member. Whatever it still does reaches nobody.
+// crash disconnects the member, so that nothing that it does afterwards has an effect, and stops
+// it.
 func (m *member) crash() {
 	m.httpUplink.CutConnections()
 	m.cutOff()
@@ -103,7 +104,8 @@ func (m *member) abort() {
 }
 
 // recordCrash reads from the commits which records are unsettled when a member's connections end.
-// Only those may be repeated, and only those with an intent may be repeated at the vendor.
+// Only these may be handled twice, and only those with a send intent may be sent to the vendor
+// twice.
 func (h *harness) recordCrash() {
 	h.crashes++
 	before := len(h.intentAtCrash) // earlier ones may still wait to be resent

@@ -13,13 +13,13 @@ import (
 	"sluice/internal/record"
 )
 
-// oracles check a run that has ended against the guarantees, from outside the code under test.
+// oracles checks a completed run against the guarantees, from outside the code under test.
 type oracles struct {
 	*harness
 	violations []error
 }
 
-// checkRun returns all violations that the oracles find in a run that has ended.
+// checkRun returns the violations that the oracles find in a completed run.
 func (h *harness) checkRun() error {
 	o := &oracles{harness: h}
 	if err := o.commits.Check(); err != nil {
@@ -48,7 +48,7 @@ func (o *oracles) addViolation(format string, args ...any) {
 	}
 }
 
-// checkTap checks that the topics contain what the tap has seen.
+// checkTap checks that the topics contain exactly what the tap has seen.
 func (o *oracles) checkTap() {
 	for position, n := range o.tap.endOffsets() {
 		if got := o.platform.Cluster().PartitionInfo(position.topic, position.partition).HighWatermark; got != n {
@@ -128,20 +128,20 @@ func (o *oracles) checkLedger() {
 	for _, violation := range o.ledger.violations {
 		o.addViolation("%s", violation)
 	}
-	extra, again := 0, o.countRepeats()
+	duplicates, repeats := 0, o.countRepeats()
 	for _, id := range report.Duplicated {
-		extra += max(0, o.ledger.delivered[id]-1)
-		o.checkDuplicate(id, again)
+		duplicates += max(0, o.ledger.delivered[id]-1)
+		o.checkDuplicate(id, repeats)
 	}
-	if counted := o.sumMetric("sluice_possible_duplicates_total"); !o.pipeline.repeatable && float64(extra) > counted {
+	if counted := o.sumMetric("sluice_possible_duplicates_total"); !o.pipeline.repeatable && float64(duplicates) > counted {
 		o.addViolation(
-			"duplicates: got %d at the vendor, want at most %v, the number counted as possible", extra, counted,
+			"duplicates: got %d at the vendor, want at most %v, the number counted as possible", duplicates, counted,
 		)
 	}
 }
 
-// vendorRepeats is what the vendor knows about items it accepted, by origin: how many acceptances
-// are unexplained, and whether one was confirmed.
+// vendorRepeats is what the vendor's ledger has about accepted items, by origin: how many
+// acceptances are unexplained, and whether one was confirmed.
 type vendorRepeats struct {
 	unexplained map[string]int
 	confirmed   map[string]bool
@@ -187,24 +187,24 @@ func (o *oracles) sumMetric(name string) float64 {
 			if f.GetName() != name {
 				continue
 			}
-			for _, one := range f.GetMetric() {
-				sum += one.GetCounter().GetValue()
+			for _, metric := range f.GetMetric() {
+				sum += metric.GetCounter().GetValue()
 			}
 		}
 	}
 	return sum
 }
 
-// checkOutcomes checks that each record has the outcome of its kind, and that the vendor has
-// received at least the number of records to be delivered.
+// checkOutcomes checks that each record has the outcome that its kind requires, and that the vendor
+// has accepted at least as many items as there are records to be delivered.
 func (o *oracles) checkOutcomes() {
 	o.ledger.mu.Lock()
 	defer o.ledger.mu.Unlock()
-	due, reached := 0, 0
+	wantDeliveries, gotDeliveries := 0, 0
 	for id, original := range o.ledger.records {
 		delivered, dead := o.ledger.delivered[id], o.ledger.dead[id]
-		reached += delivered
-		_, mustDie := causes[original.kind]
+		gotDeliveries += delivered
+		_, wantDead := causes[original.kind]
 		skipped := o.skipsUnhandled() && (original.kind == tombstone || original.kind == unmapped)
 		switch {
 		case skipped:
@@ -214,7 +214,7 @@ func (o *oracles) checkOutcomes() {
 					dead,
 				)
 			}
-		case mustDie:
+		case wantDead:
 			if dead == 0 || delivered > 0 {
 				o.addViolation(
 					"%s (%s): got %d deliveries and %d dead letters, want it dead", id, original.kind, delivered, dead,
@@ -222,20 +222,20 @@ func (o *oracles) checkOutcomes() {
 			}
 		default:
 			if dead == 0 {
-				due++
+				wantDeliveries++
 			}
 			if dead > 0 && len(o.scenario.allowedCauses) == 0 && !o.intentAtCrash[id] {
 				o.addViolation("%s (%s) is dead, want it delivered", id, original.kind)
 			}
 		}
 	}
-	if reached < due {
-		o.addViolation("deliveries: got %d, want at least %d", reached, due)
+	if gotDeliveries < wantDeliveries {
+		o.addViolation("deliveries: got %d, want at least %d", gotDeliveries, wantDeliveries)
 	}
 }
 
 // checkOrder checks that the vendor received each customer's changes in the order of production.
-// After each crash, unsettled ones may be repeated.
+// Each crash may make the order go backwards once, because unsettled changes are sent again.
 func (o *oracles) checkOrder() {
 	if !o.pipeline.ordered {
 		return
@@ -243,14 +243,14 @@ func (o *oracles) checkOrder() {
 	o.ledger.mu.Lock()
 	defer o.ledger.mu.Unlock()
 	for customer, seqs := range o.ledger.versions {
-		back := 0
+		backwards := 0
 		for i := 1; i < len(seqs); i++ {
 			if seqs[i] < seqs[i-1] {
-				back++
+				backwards++
 			}
 		}
-		if back > o.crashes {
-			o.addViolation("changes of %s: order broken %d times in %d crashes: %v", customer, back, o.crashes, seqs)
+		if backwards > o.crashes {
+			o.addViolation("changes of %s: order broken %d times in %d crashes: %v", customer, backwards, o.crashes, seqs)
 		}
 		if count := len(seqs); seqs[count-1] != slices.Max(seqs) {
 			o.addViolation("changes of %s: the vendor received %d last of %v", customer, seqs[count-1], seqs)
@@ -258,7 +258,8 @@ func (o *oracles) checkOrder() {
 	}
 }
 
-// checkFaults checks that every fault has occurred, since one that has not proves nothing.
+// checkFaults checks that every fault has occurred, because a run without its faults proves
+// nothing.
 func (o *oracles) checkFaults() {
 	for name, times := range o.vendors.Faults() {
 		if times == 0 {
@@ -275,7 +276,7 @@ func (o *oracles) checkFaults() {
 	}
 }
 
-// isAllowedCause reports whether a dead letter of the kind may have the cause.
+// isAllowedCause reports whether a dead letter of a record of the kind may have the cause.
 func (o *oracles) isAllowedCause(recordKind kind, cause record.Cause) bool {
 	return causes[recordKind] == cause || slices.Contains(o.scenario.allowedCauses, cause) ||
 		cause == record.CauseUnknown && o.crashes > 0 // checkOutcomes compares it with the intents

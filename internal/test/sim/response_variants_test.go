@@ -11,7 +11,7 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// misclassified is an operation whose responses are changed to something wrong.
+// misclassified is an operation whose responses are changed to wrong ones.
 type misclassified struct {
 	sink.Operation
 	change func(items []sink.Item, resp sink.Response) sink.Response
@@ -21,7 +21,8 @@ func (m misclassified) Send(ctx context.Context, items []sink.Item) sink.Respons
 	return m.change(items, m.Operation.Send(ctx, items))
 }
 
-// checkVariantIsCaught runs a variant with a few seeds and checks that the oracles report the text.
+// checkVariantIsCaught runs a variant with a few seeds and checks that the oracles report a
+// violation that contains text.
 func checkVariantIsCaught(t *testing.T, scn *scenario, operation func(sink.Operation) sink.Operation, text string) {
 	t.Helper()
 	runSeeds(t, scn, func(h *harness) {

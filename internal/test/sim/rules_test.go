@@ -9,7 +9,8 @@ import (
 	"sluice/internal/demo/sandbox"
 )
 
-// supportsKind reports whether the pipeline's vendor can refuse items in the way of the kind.
+// supportsKind reports whether the pipeline's vendor can refuse items in the way that the kind
+// requires.
 func supportsKind(pipeline *simPipeline, recordKind kind) bool {
 	switch recordKind {
 	case later, never, forgotten:
@@ -21,7 +22,7 @@ func supportsKind(pipeline *simPipeline, recordKind kind) bool {
 	return true
 }
 
-// kindRules make the vendor refuse the kinds in a plan.
+// kindRules returns the rules that make the vendor refuse the kinds in a plan.
 func kindRules(pipeline *simPipeline, plan []kind) []sandbox.Rule {
 	var rules []sandbox.Rule
 	add := func(recordKind kind, rule sandbox.Rule) {
@@ -48,8 +49,8 @@ func kindRules(pipeline *simPipeline, plan []kind) []sandbox.Rule {
 	return rules
 }
 
-// outageRules make the vendor unavailable in ways that say that it has not acted. A 500 does not
-// say so: it leaves records of unknown outcome, unless the operation is repeatable.
+// outageRules make the vendor unavailable with a status that rules out that it acted. A 500 does
+// not rule that out: the outcome is unknown, unless the operation is repeatable.
 func outageRules(e *environment) []sandbox.Rule {
 	codes := []int{http.StatusServiceUnavailable, http.StatusNotFound}
 	if e.pipeline.repeatable {

@@ -18,14 +18,14 @@ import (
 // scenario defines the records, the faults and the members of a run.
 type scenario struct {
 	name      string
-	pipelines []*simPipeline // seeds take turns; nil means all pipelines
+	pipelines []*simPipeline // assigned to the seeds in turn; nil means all pipelines
 	records   int
-	mix       map[kind]int // number of records of each kind; the rest is good
+	mix       map[kind]int // number of records of each kind; all others are good
 	rules     func(e *environment) []sandbox.Rule
 	run       func(h *harness)
-	// allowedCauses are causes that any dead letter may have. losesResponses means that responses
-	// are lost, which counts as attempts.
-	allowedCauses  []record.Cause
+	// allowedCauses are the causes that a dead letter may have regardless of its kind.
+	allowedCauses []record.Cause
+	// losesResponses means that calls end without a response, which counts as an attempt.
 	losesResponses bool
 	// staleCommits means that a former owner may send a commit before it learns that it lost the
 	// partition. The broker must refuse it.
@@ -85,8 +85,8 @@ var scenarios = []*scenario{
 	},
 	crashLoop,
 	{name: "crash", records: 120, mix: refusedMix, run: runCrashes},
-	{name: "members_come_and_go", records: 150, mix: refusedMix, run: runRebalances},
-	{name: "cut_off_and_back", records: 120, mix: refusedMix, run: runCutOff, staleCommits: true},
+	{name: "members_join_and_leave", records: 150, mix: refusedMix, run: runRebalances},
+	{name: "disconnected_and_reconnected", records: 120, mix: refusedMix, run: runCutOff, staleCommits: true},
 	{
 		name: "dead_letters_refused", records: 100, mix: fullMix,
 		run: func(h *harness) { h.runWithRefusedWrites(h.deadLetterTopic(), "dead letters") },
@@ -103,8 +103,8 @@ var scenarios = []*scenario{
 	},
 }
 
-// runSteady runs one member from start to end. Half of the records exist before it starts, the rest
-// follows in three parts.
+// runSteady runs one member from start to end. Half of the records exist before it starts; the
+// others follow in several batches.
 func runSteady(h *harness) {
 	h.produceRecords(len(h.plan) / 2)
 	member := h.startMember()
@@ -142,8 +142,8 @@ func runCrashes(h *harness) {
 	member.stop()
 }
 
-// runRebalances lets two members join and leave gracefully. One leaves while both are working, or
-// while the group is still rebalancing.
+// runRebalances makes members join and leave gracefully, two at a time. One leaves while both are
+// working, or while the group is still rebalancing.
 func runRebalances(h *harness) {
 	h.produceRecords(len(h.plan) / 3)
 	first := h.startMember()
@@ -164,7 +164,7 @@ func runRebalances(h *harness) {
 }
 
 // runCutOff disconnects a member from the brokers during a call, and reconnects it once another
-// member has taken over its partitions. It must discard whatever it holds of them.
+// member has taken over its partitions. It must release the records that it still has of them.
 func runCutOff(h *harness) {
 	h.produceRecords(len(h.plan) / 3)
 	first, second := h.startMember(), h.startMember()
@@ -173,7 +173,7 @@ func runCutOff(h *harness) {
 	h.awaitAcceptance()
 	first.cutOff()
 	unsettled := len(h.unsettledAtCrash)
-	h.faultCounts["cut off"] = func() int { return unsettled }
+	h.faultCounts["disconnected"] = func() int { return unsettled }
 	h.awaitMembers(1)
 	h.produceRecords(0)
 	testkit.AdvanceClock(h.randomDuration(20 * time.Second))
@@ -184,7 +184,7 @@ func runCutOff(h *harness) {
 	second.stop()
 }
 
-// runWithRefusedWrites lets the cluster refuse writes to a topic for a while, with an error that
+// runWithRefusedWrites makes the cluster refuse writes to a topic for a while, with an error that
 // the producer may or may not retry.
 func (h *harness) runWithRefusedWrites(topic, name string) {
 	err := []*kerr.Error{kerr.NotEnoughReplicas, kerr.TopicAuthorizationFailed, kerr.InvalidRecord}[h.rng.IntN(3)]
@@ -193,18 +193,18 @@ func (h *harness) runWithRefusedWrites(topic, name string) {
 	runSteady(h)
 }
 
-// runWithoutRegistry lets the registry fail from the start.
+// runWithoutRegistry makes the registry unavailable at first.
 func runWithoutRegistry(h *harness) {
 	var down atomic.Bool
-	var asked atomic.Int64
+	var requests atomic.Int64
 	h.platform.Registry().Intercept(func(rw http.ResponseWriter, _ *http.Request) bool {
 		if down.Load() {
-			asked.Add(1)
+			requests.Add(1)
 			rw.WriteHeader(http.StatusServiceUnavailable)
 		}
 		return down.Load()
 	})
-	h.faultCounts["registry down"] = func() int { return int(asked.Load()) }
+	h.faultCounts["registry down"] = func() int { return int(requests.Load()) }
 	down.Store(true)
 	h.produceRecords(len(h.plan) / 2)
 	member := h.startMember()
@@ -218,7 +218,7 @@ func runWithoutRegistry(h *harness) {
 	member.stop()
 }
 
-// runWithoutCommits lets the coordinator refuse commits for a while.
+// runWithoutCommits makes the group coordinator refuse commits for a while.
 func runWithoutCommits(h *harness) {
 	err := []*kerr.Error{kerr.CoordinatorNotAvailable, kerr.RequestTimedOut, kerr.UnknownServerError}[h.rng.IntN(3)]
 	var fault *kfake.FaultHandle

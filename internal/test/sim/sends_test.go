@@ -19,9 +19,9 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// sendTap observes each request and response at the vendor's border. For each record it counts the
-// calls on which the vendor may have acted as far as the connector can know: the vendor read the
-// whole request and responded neither that it refuses the call nor what became of the item.
+// sendTap observes each request to the vendor and its response. For each record it counts the calls
+// on which the vendor may have acted as far as the connector can know: the vendor read the whole
+// request, but its response neither refuses the call nor reports a result for the item.
 type sendTap struct {
 	harness *harness
 
@@ -32,7 +32,7 @@ type sendTap struct {
 // personalNumber finds the sequence numbers of the records in a request.
 var personalNumber = regexp.MustCompile("-" + personalMark + `(\d{3,})`)
 
-// observeCalls returns a handler that counts the calls of another one.
+// observeCalls returns a handler that counts the calls that vendor serves.
 func (s *sendTap) observeCalls(vendor http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, response := &observedBody{ReadCloser: r.Body}, &observedResponse{ResponseWriter: rw}
@@ -47,7 +47,7 @@ func (s *sendTap) observeCalls(vendor http.Handler) http.Handler {
 	})
 }
 
-// countSends counts a call for its items, except those that were accepted since it began.
+// countSends counts a call for each of its items that was not accepted during the call.
 func (s *sendTap) countSends(body string, accepted map[string]int) {
 	now := s.harness.ledger.countDelivered()
 	s.mu.Lock()
@@ -63,7 +63,7 @@ func (s *sendTap) countSends(body string, accepted map[string]int) {
 	}
 }
 
-// observedBody keeps what is read of a request.
+// observedBody keeps what the vendor reads of a request.
 type observedBody struct {
 	io.ReadCloser
 	text     strings.Builder
@@ -77,7 +77,7 @@ func (b *observedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// observedResponse keeps the status of a response; 0: none.
+// observedResponse keeps the status of a response, 0 as long as there is none.
 type observedResponse struct {
 	http.ResponseWriter
 	status int
@@ -88,7 +88,7 @@ func (r *observedResponse) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// mayHaveActed reports whether the response leaves open what the vendor did.
+// mayHaveActed reports whether the response leaves it open whether the vendor acted.
 func (r *observedResponse) mayHaveActed() bool {
 	return r.status == 0 || r.status >= http.StatusInternalServerError && r.status != http.StatusServiceUnavailable
 }
@@ -130,7 +130,7 @@ func (o *oracles) checkSends() {
 	}
 }
 
-// serverErrors make the vendor respond 500 for a while, every second time after it has acted.
+// serverErrors make the vendor respond with 500 for a while, and act on every second call.
 func serverErrors(e *environment) []sandbox.Rule {
 	do := sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusInternalServerError}
 	failed := e.operationRule("500", sandbox.Rule{When: sandbox.When{AfterCalls: 1, Until: 3 * time.Minute}, Do: do})
@@ -141,7 +141,7 @@ func serverErrors(e *environment) []sandbox.Rule {
 	return append(acted, failed...)
 }
 
-// hangingCalls make the vendor act and not respond for a while.
+// hangingCalls make the vendor act on calls without responding, for a while.
 func hangingCalls(e *environment) []sandbox.Rule {
 	return e.operationRule("hung", sandbox.Rule{
 		When: sandbox.When{Until: 5 * time.Minute},
@@ -154,7 +154,7 @@ var crashLoop = &scenario{
 	rules: hangingCalls, run: runCrashLoop, losesResponses: true, allowedCauses: []record.Cause{record.CauseUnknown},
 }
 
-// runCrashLoop crashes one member after the other while the vendor hangs.
+// runCrashLoop crashes several members in succession while the vendor does not respond.
 func runCrashLoop(h *harness) {
 	h.produceRecords(len(h.plan) / 2)
 	for range 5 {
@@ -188,8 +188,8 @@ func TestSendsThatAreNotCountedAreCaught(t *testing.T) {
 	)
 }
 
-// Guarantee 4: the count of a record's sends is forgotten at a crash. Here every commit says of a
-// record that was sent again that it may have been sent once.
+// Guarantee 4: the number of times that a record was sent is forgotten at a crash. Here the commit
+// metadata of a record that was sent again states that it may have been sent once.
 func TestSendsForgottenAtACrashAreCaught(t *testing.T) {
 	runSeeds(t, crashLoop, func(h *harness) {
 		h.forgetResends()

@@ -35,7 +35,7 @@ func scenarioSeeds(t *testing.T) []int {
 }
 
 func TestSim(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // there are many small environments
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // many small clusters are garbage at once
 	if count := defaultSeeds * len(scenarios); count < minimumRuns {
 		t.Errorf(
 			"%d scenarios with %d seeds: got %d runs, want at least %d", len(scenarios), defaultSeeds, count,
@@ -55,11 +55,11 @@ func TestSim(t *testing.T) {
 }
 
 func runScenario(t *testing.T, scn *scenario, seed int) {
-	lines := scn.pipelines
-	if lines == nil {
-		lines = allPipelines
+	pipelines := scn.pipelines
+	if pipelines == nil {
+		pipelines = allPipelines
 	}
-	h := newHarness(t, scn, lines[seed%len(lines)], uint64(seed))
+	h := newHarness(t, scn, pipelines[seed%len(pipelines)], uint64(seed))
 	defer func() {
 		if t.Failed() {
 			t.Logf(

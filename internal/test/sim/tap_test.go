@@ -29,7 +29,7 @@ type produceTap struct {
 	refusedTopics map[kmsg.Request][]string // by request
 }
 
-// batchID identifies a batch of an idempotent producer across retries.
+// batchID identifies a record batch of an idempotent producer, which is the same when it is resent.
 type batchID struct {
 	at       recordPosition
 	producer int64
@@ -45,15 +45,17 @@ type refusalPeriod struct {
 }
 
 // newProduceTap observes a cluster in which the topics exist.
-func newProduceTap(cluster *kfake.Cluster, outcomes *ledger, topics []string, dead string, parts int) *produceTap {
+func newProduceTap(
+	cluster *kfake.Cluster, records *ledger, topics []string, deadLetterTopic string, partitions int,
+) *produceTap {
 	tap := &produceTap{
-		ledger: outcomes, topicNames: map[[16]byte]string{}, deadLetterTopic: dead,
+		ledger: records, topicNames: map[[16]byte]string{}, deadLetterTopic: deadLetterTopic,
 		nextOffsets: map[recordPosition]int64{}, batches: map[batchID]bool{},
 		refusedTopics: map[kmsg.Request][]string{},
 	}
 	for _, topic := range topics {
 		tap.topicNames[cluster.TopicInfo(topic).TopicID] = topic
-		for p := range parts {
+		for p := range partitions {
 			tap.nextOffsets[recordPosition{topic: topic, partition: int32(p)}] = 0
 		}
 	}
@@ -64,8 +66,8 @@ func newProduceTap(cluster *kfake.Cluster, outcomes *ledger, topics []string, de
 	return tap
 }
 
-// refuseWrites makes the cluster refuse writes to a topic for a while, beginning with the next one.
-// The tap decides and the fault follows, so that both treat a request alike.
+// refuseWrites makes the cluster refuse writes to a topic for a while, starting with the next one.
+// The tap decides for each request and the fault follows it, so that the two never disagree.
 func (t *produceTap) refuseWrites(
 	cluster *kfake.Cluster, topic string, length time.Duration, err *kerr.Error,
 ) *kfake.FaultHandle {

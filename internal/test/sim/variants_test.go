@@ -22,11 +22,11 @@ import (
 	"sluice/internal/test/testkit"
 )
 
-// variant describes a purchases pipeline, built by hand, that may break a promise.
+// variant describes a purchases pipeline, built by hand, that may break a guarantee.
 type variant struct {
 	operation     func(sink.Operation) sink.Operation // nil leaves the operation unchanged
 	clientOptions []kgo.Opt
-	singleCall    bool // one call takes all records
+	singleCall    bool // all records are sent in one call
 }
 
 // manualPipeline is a pipeline and the decoder that only it uses.
