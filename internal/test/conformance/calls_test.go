@@ -11,15 +11,15 @@ import (
 	"sluice/internal/sink"
 )
 
-// responseCase is one way in which a vendor can respond to a call as a whole, and the class that it
-// is.
+// responseCase is one way in which a vendor can respond to a call as a whole, and the response that
+// the sink must make of it.
 type responseCase struct {
 	name  string
 	do    sandbox.Action
 	class sink.ResultClass
-	code  string // of the response; empty: any
-	// retryAfter is the wait that the vendor asks for, mayHaveActed whether it may have done what
-	// it was asked.
+	code  string // vendor code of the response; any if it is empty
+	// retryAfter is the wait that the vendor requests; mayHaveActed is whether the vendor may have
+	// processed the call.
 	retryAfter   time.Duration
 	mayHaveActed bool
 }
@@ -32,8 +32,8 @@ func respondStatusAfter(code int, retryAfter time.Duration) sandbox.Action {
 	return sandbox.Action{Fault: sandbox.FaultStatus, Code: code, RetryAfter: retryAfter}
 }
 
-// commonResponses are the rows of the outcome table that transport and HTTP status decide, the same
-// for all vendors.
+// commonResponses are the rows of the outcome table that are determined by the transport or the
+// HTTP status, and are therefore the same for all vendors.
 var commonResponses = []responseCase{
 	{name: "400 without a body", do: respondStatus(400), class: sink.Rejected},
 	{name: "422 without a body", do: respondStatus(422), class: sink.Rejected},
@@ -64,7 +64,7 @@ var commonResponses = []responseCase{
 	{name: "524", do: respondStatus(524), class: sink.Unknown},
 	{name: "598", do: respondStatus(598), class: sink.Unknown},
 	{name: "599", do: respondStatus(599), class: sink.Unknown},
-	// The client has written its whole request by the time at which the vendor looks at its head.
+	// The client has written the whole request before the vendor reads its header.
 	{name: "a reset before the body was read", do: sandbox.Action{Fault: sandbox.FaultResetBefore},
 		class: sink.Unknown},
 	{name: "a reset after the body was read", do: sandbox.Action{Fault: sandbox.FaultResetAfter},
@@ -81,7 +81,7 @@ func respondBody(body string) sandbox.Action {
 	return sandbox.Action{Fault: sandbox.FaultGarbageBody, Body: body}
 }
 
-// unreadableResponses are 2xx responses whose body is not the expected one.
+// unreadableResponses returns 2xx responses with an unexpected body.
 func unreadableResponses() []responseCase {
 	return []responseCase{
 		{name: "200 with half a body", do: respondBody(""), class: sink.Unknown},
@@ -91,8 +91,8 @@ func unreadableResponses() []responseCase {
 }
 
 // checkResponses checks the class of each way in which the vendor can respond to a call as a whole,
-// and what else the outcome table needs of it.
-func (c check) checkResponses(t *testing.T) {
+// and everything else that the outcome table uses.
+func (c operationCheck) checkResponses(t *testing.T) {
 	for _, response := range slices.Concat(commonResponses, c.vendor.responses) {
 		t.Run(response.name, func(t *testing.T) { c.checkResponse(t, response) })
 	}
@@ -100,14 +100,14 @@ func (c check) checkResponses(t *testing.T) {
 	t.Run("canceled call", c.checkCanceledCall)
 }
 
-func (c check) checkResponse(t *testing.T, want responseCase) {
+func (c operationCheck) checkResponse(t *testing.T, want responseCase) {
 	h, op := c.suite.openWithFault(t, c.operationFixture, setup{}, sandbox.Rule{Do: want.do})
 	items := c.encodeItems(t, op, 1, 1+min(op.Spec().MaxItems, 3))
 	got := op.Send(t.Context(), items)
 	wantClass(t, got, want.class)
 	if got.RetryAfter != want.retryAfter || got.MayHaveActed != want.mayHaveActed ||
 		want.code != "" && got.Code != want.code || (got.TokenVersion != 0) != hasToken(op) {
-		t.Errorf("got wait %v, may have acted %t, code %q, token %d; want %v, %t, %q and a token: %t",
+		t.Errorf("got Retry-After %v, may have acted %t, code %q, token %d; want %v, %t, %q and a token: %t",
 			got.RetryAfter, got.MayHaveActed, got.Code, got.TokenVersion, want.retryAfter, want.mayHaveActed, want.code,
 			hasToken(op))
 	}
@@ -127,7 +127,7 @@ func (c check) checkResponse(t *testing.T, want responseCase) {
 	}
 }
 
-func (c check) checkRetryAfterDate(t *testing.T) {
+func (c operationCheck) checkRetryAfterDate(t *testing.T) {
 	rule := sandbox.Rule{Do: sandbox.Action{
 		Fault: sandbox.FaultStatus, Code: 429, RetryAfter: time.Hour, RetryAfterDate: true,
 	}}
@@ -135,13 +135,13 @@ func (c check) checkRetryAfterDate(t *testing.T) {
 	got := op.Send(t.Context(), c.encodeItems(t, op, 1, 2))
 	wantClass(t, got, sink.Throttled)
 	if got.RetryAfter <= 59*time.Minute || got.RetryAfter > time.Hour {
-		t.Errorf("got wait %v, want about an hour", got.RetryAfter)
+		t.Errorf("got Retry-After %v, want about an hour", got.RetryAfter)
 	}
 }
 
-// checkCanceledCall: a call that is canceled after the vendor acted has an unknown outcome, and
-// says that its context ended it.
-func (c check) checkCanceledCall(t *testing.T) {
+// checkCanceledCall checks that a call that is canceled after the vendor acted has an unknown
+// outcome and the context's error.
+func (c operationCheck) checkCanceledCall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	accepted := 0
@@ -159,9 +159,9 @@ func (c check) checkCanceledCall(t *testing.T) {
 	}
 }
 
-// checkTokens: a refused token is told from a refused item, is identified by its version, and a
-// refreshed one is accepted.
-func (c check) checkTokens(t *testing.T) {
+// checkTokens checks that a refused token is distinguished from a refused item and identified by
+// its version, and that a refreshed token is accepted.
+func (c operationCheck) checkTokens(t *testing.T) {
 	if c.vendor.loginOperation == "" {
 		c.checkConfiguredToken(t)
 		return
@@ -182,7 +182,7 @@ func (c check) checkTokens(t *testing.T) {
 			}
 		})
 	}
-	t.Run("401 for good", c.checkTokensRefusedForGood)
+	t.Run("401 every time", c.checkTokensAlwaysRefused)
 	t.Run("login refused", func(t *testing.T) {
 		wantClass(t, c.sendWithoutLogin(t, c.breakLogin(respondStatus(401))), sink.Unauthorized)
 	})
@@ -191,9 +191,10 @@ func (c check) checkTokens(t *testing.T) {
 	})
 }
 
-// checkConfiguredToken: no login can replace a configured token. While the vendor refuses it, no
-// call is delivered, and RefreshToken, if the operation has it, reports that the token is refused.
-func (c check) checkConfiguredToken(t *testing.T) {
+// checkConfiguredToken checks that no call is delivered while the vendor refuses a configured
+// token, which no login can replace, and that RefreshToken, if implemented, reports that it is
+// refused.
+func (c operationCheck) checkConfiguredToken(t *testing.T) {
 	_, op := c.suite.openWithFault(t, c.operationFixture, setup{}, sandbox.Rule{Do: respondStatus(401)})
 	for range 2 {
 		refused := op.Send(t.Context(), c.encodeItems(t, op, 1, 2))
@@ -225,7 +226,7 @@ func refreshToken(t *testing.T, op sink.Operation, refused sink.Response) {
 	}
 }
 
-func (c check) checkTokensRefusedForGood(t *testing.T) {
+func (c operationCheck) checkTokensAlwaysRefused(t *testing.T) {
 	_, op := c.suite.openWithFault(t, c.operationFixture, setup{}, sandbox.Rule{Do: respondStatus(401)})
 	for range 2 {
 		got := op.Send(t.Context(), c.encodeItems(t, op, 1, 2))
@@ -236,7 +237,7 @@ func (c check) checkTokensRefusedForGood(t *testing.T) {
 
 // sendWithoutLogin sends a call for which no login succeeds, so that it is never made. The item is
 // encoded with another account, because Expoints cannot encode without a login.
-func (c check) sendWithoutLogin(t *testing.T, with setup) sink.Response {
+func (c operationCheck) sendWithoutLogin(t *testing.T, with setup) sink.Response {
 	t.Helper()
 	other := c.suite.newHarness(t, setup{})
 	items := c.encodeItems(t, other.operations[c.name], 0, 1)
@@ -251,20 +252,20 @@ func (c check) sendWithoutLogin(t *testing.T, with setup) sink.Response {
 	return got
 }
 
-func (c check) breakLogin(do sandbox.Action) setup {
+func (c operationCheck) breakLogin(do sandbox.Action) setup {
 	return setup{rules: []sandbox.Rule{{Name: "login", Operation: c.loginName(), Do: do}}}
 }
 
-// checkUnreachable: without a connection nothing was sent. A certificate that is not trusted needs
-// an operator; everything else may pass.
-func (c check) checkUnreachable(t *testing.T) {
+// checkUnreachable checks that a call without a connection was not sent. An untrusted certificate
+// is a misconfiguration; a refused connection means that the vendor is unavailable.
+func (c operationCheck) checkUnreachable(t *testing.T) {
 	t.Run("connection refused", c.checkConnectionRefused)
 	t.Run("certificate not trusted", func(t *testing.T) {
 		wantClass(t, c.sendWithoutLogin(t, setup{tls: true}), sink.Misconfigured)
 	})
 }
 
-func (c check) checkConnectionRefused(t *testing.T) {
+func (c operationCheck) checkConnectionRefused(t *testing.T) {
 	h := c.suite.newHarness(t, setup{})
 	op := h.operations[c.name]
 	wantItemClasses(t, op.Send(t.Context(), c.encodeItems(t, op, 0, 1)), sink.Delivered)

@@ -16,8 +16,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// outcomeLedger takes the place of the intent log and of the settler: it keeps the outcomes and
-// settles records at once.
+// outcomeLedger replaces the intent log and the settler. It keeps the outcomes and settles records
+// immediately.
 type outcomeLedger struct {
 	mu       sync.Mutex
 	outcomes map[string]string // by origin
@@ -54,9 +54,9 @@ func (l *outcomeLedger) Settle(ctx context.Context, outcomes []record.Outcome) e
 	return ctx.Err()
 }
 
-// checkCaps: however many items wait, no call exceeds the cap, there are as few calls as possible,
-// and every item is delivered and settled.
-func (c check) checkCaps(t *testing.T) {
+// checkCaps checks that no call exceeds the cap however many items are waiting, that there are as
+// few calls as possible, and that every item is delivered and settled.
+func (c operationCheck) checkCaps(t *testing.T) {
 	h := c.suite.newHarness(t, setup{})
 	op := h.operations[c.name]
 	most := op.Spec().MaxItems
@@ -76,9 +76,9 @@ func (c check) checkCaps(t *testing.T) {
 	}
 }
 
-// deliverEvents delivers n events, the first of the given number, through a dispatcher, and returns
-// when all are settled.
-func (c check) deliverEvents(t *testing.T, op sink.Operation, first, n int) {
+// deliverEvents delivers n events, numbered from first, through a dispatcher, and returns when all
+// are settled.
+func (c operationCheck) deliverEvents(t *testing.T, op sink.Operation, first, n int) {
 	t.Helper()
 	ledger := &outcomeLedger{outcomes: map[string]string{}}
 	spec := op.Spec()

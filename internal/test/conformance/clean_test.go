@@ -7,9 +7,9 @@ import (
 	"sluice/internal/sink"
 )
 
-// checkCleanCall: the items of a call are accepted one by one as they were encoded, and the request
-// is no longer than EnvelopeSize says.
-func (c check) checkCleanCall(t *testing.T) {
+// checkCleanCall checks that the items of a call are accepted individually and as they were
+// encoded, and that the request is no longer than EnvelopeSize allows for.
+func (c operationCheck) checkCleanCall(t *testing.T) {
 	h := c.suite.newHarness(t, setup{})
 	op := h.operations[c.name]
 	n := min(op.Spec().MaxItems, 5)

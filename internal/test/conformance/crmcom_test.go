@@ -35,7 +35,7 @@ func crmcomFixture() *vendorFixture {
 		responses:      crmResponses(),
 		rejectItem: sandbox.Action{
 			Fault: sandbox.FaultRefuseItem, ErrorCode: "ReferredByAnotherParticipantException",
-			Description: "Refused for good.",
+			Description: "Refused permanently.",
 		},
 		delayItem: sandbox.Action{
 			Fault: sandbox.FaultRefuseItem, ErrorCode: "NotFoundAPIValueException", Description: "Try again later.",
@@ -53,12 +53,12 @@ func crmcomFixture() *vendorFixture {
 			{"financial_achievements", "crmcom.FinancialAchievement", "financial_achievement_customer_events_set[]."},
 			{"financial_statements", "crmcom.FinancialStatement", "financial_achievement_customer_events_set[]."},
 		}},
-		// The page prints the set of financial statements by its old name.
+		// The page still has the old name of the set of financial statements.
 		everyField: "financial_statements_set: financial_achievement_customer_events_set",
 		sentNames:  strings.NewReplacer("payment_medium_type_identifier(2)", "payment_medium_brand_identifier"),
 		neverSent:  []string{"fields_set"},
 		events: eventRules{
-			texts: map[string]textRule{
+			stringRules: map[string]stringRule{
 				"Purchase.reference_number":      nonEmpty,
 				"SocialMediaAction.social_media": oneOf("FACEBOOK"),
 				"SocialMediaAction.profile":      nonEmpty,
@@ -68,8 +68,8 @@ func crmcomFixture() *vendorFixture {
 			requiredLists: map[string]bool{"Purchase.products_set": true},
 			drawRecord:    drawIdentifier,
 			finishEvent:   func(d drawer, ev any) { keepOneOwner(d, reflect.ValueOf(ev).Elem()) },
-			breakRecord:   breakIdentifier,
-			breakEvent:    breakCRMEvent,
+			recordFlaws:   identifierFlaws,
+			eventFlaws:    crmEventFlaws,
 			makeUnique:    referNewParticipant,
 		},
 	}
@@ -83,7 +83,7 @@ func crmOperation(name string, newEvent func(int) any, amounts int) operationFix
 	}
 }
 
-// purchasesFixture also has what shares a call: a call has one currency.
+// purchasesFixture includes events that may not share a call, because a call has one currency.
 func purchasesFixture() operationFixture {
 	inCurrency := func(code string) any {
 		p := newPurchase(0).(*event.Purchase)
@@ -194,7 +194,7 @@ func newFinancialStatement(i int) any {
 
 func isIdentifier(t reflect.Type) bool { return strings.HasSuffix(t.Name(), "Identifier") }
 
-// drawIdentifier sets exactly one key.
+// drawIdentifier sets exactly one key of an identifier, and reports whether v is one.
 func drawIdentifier(d drawer, v reflect.Value) bool {
 	if !isIdentifier(v.Type()) {
 		return false
@@ -212,7 +212,7 @@ const (
 	participantField = "RewardsParticipantIdentifier"
 )
 
-// keepOneOwner leaves an event that belongs to somebody the account or the participant.
+// keepOneOwner removes either the account or the participant from an event that has both.
 func keepOneOwner(d drawer, v reflect.Value) {
 	account, participant := v.FieldByName(accountField), v.FieldByName(participantField)
 	if !account.IsValid() {
@@ -229,17 +229,17 @@ func keepOneOwner(d drawer, v reflect.Value) {
 	}
 }
 
-func breakIdentifier(b *breaker, v reflect.Value, path string) bool {
+func identifierFlaws(c *flawCollector, v reflect.Value, path string) bool {
 	if !isIdentifier(v.Type()) {
 		return false
 	}
-	b.add(path, "no key", func() { v.SetZero() })
-	b.add(path, "two keys", func() {
+	c.add(path, "no key", func() { v.SetZero() })
+	c.add(path, "two keys", func() {
 		v.Field(0).Set(reflect.ValueOf(new("a")))
 		v.Field(1).Set(reflect.ValueOf(new("b")))
 	})
 	for i := range v.NumField() {
-		b.add(joinPath(path, avroTag(v, i)), "empty", func() {
+		c.add(joinPath(path, avroTag(v, i)), "empty", func() {
 			v.SetZero()
 			v.Field(i).Set(reflect.ValueOf(new("")))
 		})
@@ -247,24 +247,24 @@ func breakIdentifier(b *breaker, v reflect.Value, path string) bool {
 	return true
 }
 
-func breakCRMEvent(b *breaker, ev any) {
-	breakOwner(b, reflect.ValueOf(ev).Elem())
+func crmEventFlaws(c *flawCollector, ev any) {
+	ownerFlaws(c, reflect.ValueOf(ev).Elem())
 	if purchase, ok := ev.(*event.Purchase); ok {
-		b.add("products_set", "empty", func() { purchase.ProductsSet = nil })
+		c.add("products_set", "empty", func() { purchase.ProductsSet = nil })
 	}
 }
 
-func breakOwner(b *breaker, v reflect.Value) {
+func ownerFlaws(c *flawCollector, v reflect.Value) {
 	account, participant := v.FieldByName(accountField), v.FieldByName(participantField)
 	if !account.IsValid() {
 		return
 	}
 	const path = "accounts_receivable_identifier"
-	b.add(path, "neither account nor participant", func() {
+	c.add(path, "neither account nor participant", func() {
 		account.SetZero()
 		participant.SetZero()
 	})
-	b.add(path, "account and participant", func() {
+	c.add(path, "account and participant", func() {
 		account.Set(reflect.ValueOf(&event.AccountIdentifier{Number: new("A")}))
 		participant.Set(reflect.ValueOf(&event.ParticipantIdentifier{Number: new("P")}))
 	})
@@ -272,8 +272,8 @@ func breakOwner(b *breaker, v reflect.Value) {
 
 var referredCount atomic.Int64
 
-// referNewParticipant gives a referral a participant of its own: the vendor accepts one referral
-// for each, which is no rule for an event's shape.
+// referNewParticipant gives a referral a participant that no other referral has, because the vendor
+// accepts only one referral for each participant.
 func referNewParticipant(ev any) {
 	if r, ok := ev.(*event.Referral); ok {
 		r.ReferredRewardsParticipantIdentifier = event.ParticipantIdentifier{Number: new(fmt.Sprint("P",

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// An operator reads the page and not the code.
+// Operators read the document and not the code.
 func TestDocumentationHasEveryOperation(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/vendors.md")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// exactAmounts are amounts that a binary float cannot hold: it has none of 0.1, 1e15+0.01 and
-// -0.005, and loses the last of more than 15 digits.
+// exactAmounts are amounts that a binary floating-point number cannot represent exactly, because of
+// their fraction or because they have more than 15 digits.
 var exactAmounts = []string{
 	"0.1", "1000000000000000.01", "-0.005", "0", "9007199254.740993", "9223372036854.775807",
 	"12345678901234567890123456789012.000001",
@@ -49,12 +49,13 @@ func (s suite) checkAmounts(t *testing.T) {
 	}
 }
 
-// instantCase is an instant as accounts of a time zone send it, without and with its offset.
+// instantCase is an instant and the forms in which an account of a time zone sends it, without and
+// with the UTC offset.
 type instantCase struct{ zone, utc, withoutOffset, withOffset string }
 
-// Summer and winter time differ. In autumn one local hour comes twice, which only an offset tells
-// apart.
-func TestInstantsArriveInTimeZoneOfAccount(t *testing.T) { productSuite().checkInstants(t) }
+// The cases include standard and daylight-saving time, and the local hour that occurs twice in
+// autumn and is ambiguous without an offset.
+func TestInstantsArriveInTheTimeZoneOfTheAccount(t *testing.T) { productSuite().checkInstants(t) }
 
 func (s suite) checkInstants(t *testing.T) {
 	s.requireParts(t)
@@ -81,7 +82,7 @@ func (s suite) checkInstants(t *testing.T) {
 			}
 			body, changed := o.sendChanged(t, h, 0, func(value any) bool {
 				at, ok := value.(*time.Time)
-				if ok && o.vendor.instantText != nil { // no zone moves a date
+				if ok && o.vendor.instantText != nil { // dates are independent of the zone
 					*at = instant
 				}
 				return ok
@@ -135,8 +136,8 @@ func TestEventsWithTimesAreRecognized(t *testing.T) {
 	}
 }
 
-// sendChanged sends event i after change was called for each of its values. It returns the item as
-// it arrived, and how often change reported that the value is of the kind in question.
+// sendChanged calls change for each value of event i and sends the event. It returns the item as
+// the vendor received it, and how often change returned true.
 func (o operationFixture) sendChanged(t *testing.T, h *harness, i int, change func(any) bool) (body string,
 	changed int) {
 	t.Helper()
@@ -156,7 +157,7 @@ func (o operationFixture) sendChanged(t *testing.T, h *harness, i int, change fu
 	return string(entries[len(entries)-1].Body), changed
 }
 
-// visitValues calls visit for each value that an event has, records and lists included.
+// visitValues calls visit for each value in an event, including records and lists.
 func visitValues(v reflect.Value, visit func(reflect.Value)) {
 	switch {
 	case v.Kind() == reflect.Pointer:

@@ -10,7 +10,8 @@ import (
 	"sluice/internal/sink"
 )
 
-// columns are the tenant's: one for the event's ID, and one of each kind that a row can meet.
+// columns are the account's columns: one for the event's ID, and one of each kind to which a row
+// can refer.
 var columns = []sandbox.Column{
 	{ID: 11, Name: eventIDColumn},
 	{ID: 15, Name: requiredColumn, Required: true},
@@ -60,8 +61,8 @@ func expointsFixture() *vendorFixture {
 		},
 		everyField: `batch: {end_after: 24h, send_time: "11:30", notification_email_addresses: [desk@example.org], batch_name: connector}`,
 		events: eventRules{
-			texts: map[string]textRule{
-				// An address that is not valid is the vendor's to mark.
+			stringRules: map[string]stringRule{
+				// The vendor itself marks customers with an invalid address.
 				"FeedbackRequest.Email":             {valid: anyAddress},
 				"FeedbackFinished.QuestionnaireId":  guid,
 				"FeedbackLock.QuestionnaireId":      guid,
@@ -71,13 +72,14 @@ func expointsFixture() *vendorFixture {
 			requiredLists: map[string]bool{"FeedbackRequest.Data": true},
 			finishRecord:  keepNameOrID,
 			finishEvent:   addRequiredData,
-			breakRecord:   breakColumn,
-			breakEvent:    breakFeedbackRequest,
+			recordFlaws:   columnFlaws,
+			eventFlaws:    feedbackRequestFlaws,
 		},
 	}
 }
 
-// addFixture also has what shares a call: a batch is a test or none, and has an address once.
+// addFixture includes events that may not share a call: a batch is a test or not, and must not
+// contain an address twice.
 func addFixture() operationFixture {
 	request := func(address string, test *bool) any {
 		return &event.FeedbackRequest{Email: &address, IsTest: test, Data: requiredData()}
@@ -96,8 +98,8 @@ func addFixture() operationFixture {
 	}
 }
 
-// expointsResponses: the page documents no response body, so a 2xx accepts the call unless its body
-// says otherwise or is cut off.
+// expointsResponses returns the cases for the response body, which the page does not document: a
+// 2xx accepts the call unless its body states a failure or is truncated.
 func expointsResponses() []responseCase {
 	return []responseCase{
 		{name: "200 with half a body", do: respondBody(""), class: sink.Unknown},
@@ -131,7 +133,7 @@ func newFeedbackLock(i int) any {
 	return &event.FeedbackLock{Email: new(numberedAddress(i)), CreationDate: new(performedOn), Data: requiredData()}
 }
 
-// keepNameOrID leaves a data row the name of its column, or the ID.
+// keepNameOrID makes a data row refer to its column either by name or by ID.
 func keepNameOrID(d drawer, v reflect.Value) {
 	row, ok := v.Addr().Interface().(*event.ExpointsData)
 	if !ok {
@@ -149,34 +151,34 @@ func addRequiredData(_ drawer, ev any) {
 	}
 }
 
-// breakColumn breaks a data row's reference to its column.
-func breakColumn(b *breaker, v reflect.Value, path string) bool {
+// columnFlaws adds invalid references of a data row to its column.
+func columnFlaws(c *flawCollector, v reflect.Value, path string) bool {
 	row, ok := v.Addr().Interface().(*event.ExpointsData)
 	if !ok {
 		return false
 	}
 	byID := func(what, name string, id int32) {
-		b.add(joinPath(path, "CustomerDataColumnId"), what, func() { row.Name, row.CustomerDataColumnId = name, &id })
+		c.add(joinPath(path, "CustomerDataColumnId"), what, func() { row.Name, row.CustomerDataColumnId = name, &id })
 	}
 	byID("the ID of no column", "", 999)
 	byID("the ID of an archived column", "", columnID(archivedColumn))
 	byID("the ID of no column of that name", freeColumn, 999)
 	for _, bad := range []string{"", "Nowhere", archivedColumn} {
-		b.add(joinPath(path, "Name"), fmt.Sprintf("%q", bad),
+		c.add(joinPath(path, "Name"), fmt.Sprintf("%q", bad),
 			func() { row.Name, row.CustomerDataColumnId = bad, nil })
 	}
-	return false // its other fields are broken one by one
+	return false // its other fields have flaws of their own
 }
 
-func breakFeedbackRequest(b *breaker, ev any) {
+func feedbackRequestFlaws(c *flawCollector, ev any) {
 	request, ok := ev.(*event.FeedbackRequest)
 	if !ok {
 		return
 	}
-	b.add("Data", "without a required column", func() {
+	c.add("Data", "without a required column", func() {
 		request.Data = []event.ExpointsData{{Name: freeColumn, Value: "x"}}
 	})
-	b.add("Data[1].Value", "a required column without a value", func() {
+	c.add("Data[1].Value", "a required column without a value", func() {
 		request.Data = []event.ExpointsData{{Name: freeColumn, Value: "x"}, {Name: requiredColumn}}
 	})
 }

@@ -15,11 +15,11 @@ import (
 //go:embed testdata
 var productTestdata embed.FS
 
-// pageSection is one method of a page: its operation, the event without "sluice.", and what
-// precedes an item's own fields.
+// pageSection is one method of a page: its operation, the event's full name without "sluice.", and
+// the path prefix of an item's fields.
 type pageSection struct{ operation, event, itemPrefix string }
 
-// pageField is a line of a list of fields.
+// pageField is one line of a list of fields.
 type pageField struct{ need, release string }
 
 // schemaField is a field of a schema.
@@ -30,22 +30,23 @@ type schemaField struct {
 
 // exceptions are the differences between an event's page and its schema, each with a reason.
 type exceptions struct {
-	// targets has, for kind carried, the schema's path, "-" where the schema has none.
+	// targets has the schema's path for exceptions of kind carried, or "-" if the schema has none.
 	targets map[exception]string
 	used    map[exception]bool
-	forAll  map[exception]bool // those of every event
+	forAll  map[exception]bool // exceptions that are listed for every event
 }
 
 type exception struct{ kind, path string }
 
-// use returns an exception's target and whether there is one, and notes that it was needed.
-func (e *exceptions) use(kind, path string) (target string, ok bool) {
+// useException returns an exception's target and whether there is one, and records that it was
+// used.
+func (e *exceptions) useException(kind, path string) (target string, ok bool) {
 	target, ok = e.targets[exception{kind, path}]
 	e.used[exception{kind, path}] = ok
 	return target, ok
 }
 
-func TestSchemasHaveExactlyFieldsOfPages(t *testing.T) { productSuite().checkSchemaFields(t) }
+func TestSchemasHaveExactlyTheFieldsOfThePages(t *testing.T) { productSuite().checkSchemaFields(t) }
 
 func (s suite) checkSchemaFields(t *testing.T) {
 	s.requireParts(t)
@@ -71,8 +72,8 @@ func (s suite) checkSchemaFields(t *testing.T) {
 	reportUnusedExceptions(t, excepted)
 }
 
-// reportUnusedExceptions reports exceptions that no page and schema need. One that is for every
-// event need not be needed by each.
+// reportUnusedExceptions reports exceptions that were never used. One that is listed for every
+// event must be used by at least one.
 func reportUnusedExceptions(t *testing.T, excepted map[string]*exceptions) {
 	t.Helper()
 	usedByAny := map[exception]bool{}
@@ -84,7 +85,7 @@ func reportUnusedExceptions(t *testing.T, excepted map[string]*exceptions) {
 	for name, e := range excepted {
 		for x := range e.targets {
 			if used := e.used[x] || e.forAll[x] && usedByAny[x]; !used {
-				t.Errorf("exceptions.txt: %s %s %s is no exception", name, x.kind, x.path)
+				t.Errorf("exceptions.txt: %s %s %s is not needed", name, x.kind, x.path)
 			}
 		}
 	}
@@ -112,24 +113,24 @@ func checkSection(t *testing.T, s pageSection, page map[string]pageField, schema
 		}
 		delete(left, target)
 		if problem := compareFields(page[path], f); problem != "" {
-			if _, excepted := e.use("need", path); !excepted {
+			if _, excepted := e.useException("need", path); !excepted {
 				t.Errorf("%s: %s: %s; if this is intended, add a line to testdata/exceptions.txt: %s need %s REASON",
 					s.event, target, problem, s.event, path)
 			}
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(left)) {
-		if _, excepted := e.use("own", path); !excepted {
+		if _, excepted := e.useException("own", path); !excepted {
 			t.Errorf("%s: %s is on no page; if this is intended, add a line to testdata/exceptions.txt: %s own %s REASON",
 				s.event, path, s.event, path)
 		}
 	}
 }
 
-// schemaPath returns the schema's path for a page's: "-" where the schema is to have none, and
-// empty where it should have one and cannot.
+// schemaPath returns the path in the schema for a path on the page: "-" if the schema is not
+// supposed to have one, and "" if it should have one but does not.
 func (e *exceptions) schemaPath(path, itemPrefix string) string {
-	if target, ok := e.use("carried", path); ok {
+	if target, ok := e.useException("carried", path); ok {
 		return target
 	}
 	for at := path; strings.Contains(at, "."); {
@@ -144,26 +145,25 @@ func (e *exceptions) schemaPath(path, itemPrefix string) string {
 	return ""
 }
 
-// oldReleases need no mention in a schema: every release with bulk methods has what they brought.
+// oldReleases need no mention in a schema, because every release with bulk methods is later.
 var oldReleases = []string{"R9.1.0", "R10.0.0"}
 
-// compareFields says how a schema's field differs from what the page asks of it; empty for not at
-// all.
+// compareFields returns how a schema's field differs from the page's, or "" if it does not.
 func compareFields(p pageField, f schemaField) string {
 	mandatory := p.need == "mandatory" || p.need == "required"
 	switch {
 	case mandatory && f.optional:
-		return "the page says " + p.need + ", the schema lets it be absent"
+		return "the page has it as " + p.need + ", but the schema allows its absence"
 	case !mandatory && !f.optional:
-		return "the page says " + p.need + ", the schema requires it"
+		return "the page has it as " + p.need + ", but the schema requires it"
 	case p.release != "" && !slices.Contains(oldReleases, p.release) && !strings.Contains(f.doc, "From "+p.release):
-		return "the page says from " + p.release + ", the schema does not"
+		return "the page has it from " + p.release + ", but the schema does not mention that"
 	}
 	return ""
 }
 
-// readFieldLists reads a list: "[section]", then lines "path need release", the release only where
-// the page has one. # begins a comment.
+// readFieldLists reads the list of fields of a page. Each section begins with a line "[section]",
+// followed by lines "path need" or "path need release". Lines that begin with # are comments.
 func (s suite) readFieldLists(t *testing.T, page string) map[string]map[string]pageField {
 	t.Helper()
 	lists := map[string]map[string]pageField{}
@@ -175,15 +175,15 @@ func (s suite) readFieldLists(t *testing.T, page string) map[string]map[string]p
 			continue
 		}
 		if _, twice := fields[words[0]]; twice || len(words) < 2 || len(words) > 3 {
-			t.Fatalf("%s.fields: %v: want a path of its own, a need and perhaps a release", page, words)
+			t.Fatalf("%s.fields: %v: want a path that occurs once, a need and optionally a release", page, words)
 		}
 		fields[words[0]] = pageField{need: words[1], release: strings.Join(words[2:], "")}
 	}
 	return lists
 }
 
-// readExceptions reads lines "event kind path reason", with the schema's path after the page's for
-// kind carried.
+// readExceptions reads lines "event kind path reason", or "event carried path target reason", where
+// target is the path in the schema.
 func (s suite) readExceptions(t *testing.T) map[string]*exceptions {
 	t.Helper()
 	all := map[string]*exceptions{}
@@ -217,7 +217,7 @@ func (s suite) readExceptions(t *testing.T) map[string]*exceptions {
 	return all
 }
 
-// readLines returns the words of the lines of a file of the suite's testdata, comments left out.
+// readLines returns the words of each line of a file in the suite's testdata, without comments.
 func (s suite) readLines(t *testing.T, file string) [][]string {
 	t.Helper()
 	text, err := fs.ReadFile(s.testdata, "testdata/"+file)
@@ -234,7 +234,7 @@ func (s suite) readLines(t *testing.T, file string) [][]string {
 }
 
 // readSchemaFields returns the fields of the vendors' schemas by event, without "sluice.", and by
-// path in the JSON that they carry, such as "products_set[].net_amount".
+// their JSON path, such as "products_set[].net_amount".
 func (s suite) readSchemaFields(t *testing.T) map[string]map[string]schemaField {
 	t.Helper()
 	all := map[string]map[string]schemaField{}

@@ -12,9 +12,8 @@ import (
 	"sluice/internal/test/fourthvendor"
 )
 
-// fourthSuite has the product's vendors and one that only tests know, registered as they are. The
-// checks run over the fixtures: those of the fourth vendor alone, because the product's have their
-// own tests.
+// fourthSuite returns the product's vendors and one that exists only in tests and is registered in
+// the same way.
 func fourthSuite() suite {
 	s := productSuite()
 	s.vendors = fourthvendor.RegisterVendor(s.vendors)
@@ -56,7 +55,7 @@ func fourthFixture() *vendorFixture {
 		identityOf:  stampID,
 		instantText: func(c instantCase) string { return c.utc },
 		responses:   unreadableResponses(),
-		rejectItem:  sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "Refused for good."},
+		rejectItem:  sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "Refused permanently."},
 		delayItem: sandbox.Action{Fault: sandbox.FaultRefuseItem, ErrorCode: "try_later",
 			Description: "Try again later."},
 		unjudgedResults: func(_ string, stampIDs []string) string {
@@ -72,7 +71,7 @@ func fourthFixture() *vendorFixture {
 			{"cancellations", "stampcard.Cancellation", "cancellations[]."},
 		}},
 		events: eventRules{
-			texts: map[string]textRule{
+			stringRules: map[string]stringRule{
 				"Stamp.stamp_id":        nonEmpty,
 				"Stamp.card_number":     nonEmpty,
 				"Cancellation.stamp_id": nonEmpty,
@@ -81,7 +80,7 @@ func fourthFixture() *vendorFixture {
 	}
 }
 
-// A vendor that is registered like those of the product passes every check of the suite.
+// A vendor that is registered like those of the product must pass every check of the suite.
 func TestFourthVendorConforms(t *testing.T) {
 	s := fourthSuite()
 	for _, missing := range s.missingParts() {
@@ -92,8 +91,8 @@ func TestFourthVendorConforms(t *testing.T) {
 	s.onlyFourth().checkAll(t)
 }
 
-// A vendor with a configured token that refuses nothing for now and names no item of a refused
-// batch passes the checks that remain.
+// A vendor that has a configured token, refuses nothing temporarily and names no item of a refused
+// batch must pass the other checks.
 func TestVendorWithoutOptionalPartsConforms(t *testing.T) {
 	s := fourthSuite()
 	f := s.fixtures[fourthvendor.Name]
@@ -105,7 +104,8 @@ func TestVendorWithoutOptionalPartsConforms(t *testing.T) {
 	s.onlyFourth().checkOperations(t)
 }
 
-// onlyFourth returns the suite with the fourth vendor alone.
+// onlyFourth returns the suite with the fixture of the fourth vendor alone, because those of the
+// product have their own tests.
 func (s suite) onlyFourth() suite {
 	return suite{
 		vendors: pipeline.Vendors{fourthvendor.Name: s.vendors[fourthvendor.Name]},
@@ -129,8 +129,8 @@ func (s suite) checkAll(t *testing.T) {
 	}
 }
 
-// The known-wrong variants: a fourth vendor of which one part was forgotten.
-func TestForgottenPartsOfFourthVendorAreReported(t *testing.T) {
+// Each row forgets one part of the fourth vendor.
+func TestForgottenPartsOfTheFourthVendorAreReported(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		forget func(s *suite)

@@ -11,25 +11,25 @@ import (
 	"sluice/internal/event"
 )
 
-// textRule is what a text may be, and examples of what it may not be.
-type textRule struct {
+// stringRule has the valid values of a string and examples of invalid ones.
+type stringRule struct {
 	valid   *rapid.Generator[string]
 	invalid []string
 }
 
-func oneOf(allowed ...string) textRule {
-	return textRule{rapid.SampledFrom(allowed), []string{"", "X", strings.ToLower(allowed[0]) + " "}}
+func oneOf(allowed ...string) stringRule {
+	return stringRule{rapid.SampledFrom(allowed), []string{"", "X", strings.ToLower(allowed[0]) + " "}}
 }
 
 var (
-	anyText    = textRule{valid: rapid.String()}
-	nonEmpty   = textRule{rapid.StringN(1, -1, 200), []string{""}}
-	twoLetters = textRule{rapid.StringMatching(`[a-zA-Z]{2}`), []string{"", "N", "NLD", "1L", "é"}}
-	guid       = textRule{
+	anyString  = stringRule{valid: rapid.String()}
+	nonEmpty   = stringRule{rapid.StringN(1, -1, 200), []string{""}}
+	twoLetters = stringRule{rapid.StringMatching(`[a-zA-Z]{2}`), []string{"", "N", "NLD", "1L", "é"}}
+	guid       = stringRule{
 		rapid.StringMatching(`[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}`),
 		[]string{"", "2ec40570-e563-45eb-9c25", "2ec40570-e563-45eb-9c25-4dec09dee46g"},
 	}
-	address = textRule{
+	address = stringRule{
 		rapid.OneOf(
 			rapid.StringMatching(`[a-z0-9.+_-]{1,20}@[a-z0-9-]{1,20}\.[a-z]{2,5}`),
 			rapid.SampledFrom([]string{"c@example.org", "C@Example.org", `"c d@e"@example.org`, "c@[192.0.2.1]",
@@ -41,31 +41,32 @@ var (
 		},
 	}
 	anyAddress = rapid.OneOf(address.valid, rapid.String())
-	columnName = textRule{valid: rapid.SampledFrom([]string{requiredColumn, freeColumn, eventIDColumn})}
+	columnName = stringRule{valid: rapid.SampledFrom([]string{requiredColumn, freeColumn, eventIDColumn})}
 )
 
-// drawer draws events by the rules of a vendor's pages.
+// drawer draws random events that follow the rules of a vendor's pages.
 type drawer struct {
 	t     *rapid.T
 	types event.Types
 	rules eventRules
-	// all sets every field and puts one element in each list. Of keys that exclude each other it
-	// sets the one that variant selects.
+	// all sets every field and puts one element into each list. variant selects which of several
+	// mutually exclusive keys is set.
 	all     bool
 	variant int
 }
 
-// someEvents draws events with any of the fields set that may be.
+// someEvents returns a generator of valid events in which optional fields may be unset.
 func (s suite) someEvents(o operationFixture, name string) *rapid.Generator[any] {
 	return rapid.Custom(func(t *rapid.T) any {
 		return drawer{t: t, types: s.vendors.Events(), rules: o.vendor.events}.drawEvent(name)
 	})
 }
 
-// variantCount is how many events with everything set it takes to set each exclusive key once.
+// variantCount is the number of full events in which each of the mutually exclusive keys is set at
+// least once.
 const variantCount = 8
 
-// fullEvent returns an event with everything set that may be set at once.
+// fullEvent returns an event in which every field is set that may be set at the same time.
 func (s suite) fullEvent(o operationFixture, name string, variant int) any {
 	return rapid.Custom(func(t *rapid.T) any {
 		d := drawer{t: t, types: s.vendors.Events(), rules: o.vendor.events, all: true, variant: variant}
@@ -77,7 +78,7 @@ func (s suite) fullEvent(o operationFixture, name string, variant int) any {
 func (d drawer) drawEvent(name string) any {
 	ev, ok := d.types.NewEvent(name)
 	if !ok {
-		d.t.Fatalf("no event %s", name)
+		d.t.Fatalf("unknown event %s", name)
 	}
 	d.drawFields(reflect.ValueOf(ev).Elem())
 	if d.rules.finishEvent != nil {
@@ -107,7 +108,7 @@ func (d drawer) drawValue(v reflect.Value, name string) {
 	t := d.t
 	switch at := v.Addr().Interface().(type) {
 	case *string:
-		*at = d.rules.textRuleOf(name).valid.Draw(t, name)
+		*at = d.rules.stringRuleFor(name).valid.Draw(t, name)
 	case *float64:
 		*at = rapid.Float64().Draw(t, name)
 	case *time.Time:
@@ -153,7 +154,7 @@ func (d drawer) drawOptional(v reflect.Value, name string) {
 	}
 }
 
-// chooseFirst decides between two ways that exclude each other.
+// chooseFirst chooses between two mutually exclusive alternatives.
 func (d drawer) chooseFirst(what string) bool {
 	if d.all {
 		return d.variant%2 == 0
@@ -164,15 +165,14 @@ func (d drawer) chooseFirst(what string) bool {
 // drawIndex draws an index below n.
 func (d drawer) drawIndex(n int, what string) int { return rapid.IntRange(0, n-1).Draw(d.t, what) }
 
-func (r eventRules) textRuleOf(name string) textRule {
-	if rule, ok := r.texts[name]; ok {
+func (r eventRules) stringRuleFor(name string) stringRule {
+	if rule, ok := r.stringRules[name]; ok {
 		return rule
 	}
-	return anyText
+	return anyString
 }
 
-// instants stay a day within the years that a date of four digits can have, so that no time zone
-// leads out of them.
+// instants draws times whose year has at most four digits in every time zone.
 var instants = rapid.Custom(func(t *rapid.T) time.Time {
 	first, last := time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 30, 0, 0, 0, 0, time.UTC)
 	return time.UnixMilli(rapid.Int64Range(first.UnixMilli(), last.UnixMilli()).Draw(t, "ms")).UTC()

@@ -16,20 +16,19 @@ import (
 	"sluice/internal/test/vendortest"
 )
 
-// setup is how the fake vendors and the accounts at them are configured. The zero value is the
-// default.
+// setup configures the fake vendors and the accounts. The zero value is the default.
 type setup struct {
 	rules    []sandbox.Rule
 	onAccept func(sandbox.LedgerEntry)
-	// zone is the time zone of the accounts; empty: their default.
+	// zone is the time zone of the accounts. Empty means their default.
 	zone string
-	// tls gives the servers certificates that no account trusts.
+	// tls makes the servers use certificates that no account trusts.
 	tls bool
-	// everyField has accounts send every field of the vendors' pages.
+	// everyField makes the accounts send every field of the vendors' pages.
 	everyField bool
 }
 
-// harness has all vendors of a suite in one sandbox, each behind a server, with an account at each.
+// harness has all vendors of a suite in one sandbox, with a server and an account for each.
 type harness struct {
 	sandbox    *sandbox.Server
 	operations map[string]sink.Operation // by full name
@@ -74,8 +73,8 @@ func (s suite) newHarness(t testing.TB, with setup) *harness {
 	return h
 }
 
-// serveVendor returns the address of a vendor's server, which keeps the last request of each
-// endpoint.
+// serveVendor starts a vendor's server, which keeps the last request to each endpoint, and returns
+// its base URL.
 func (h *harness) serveVendor(t testing.TB, name sandbox.Vendor, withTLS bool) string {
 	t.Helper()
 	handler := h.sandbox.Handler(name)
@@ -122,7 +121,7 @@ func (h *harness) lastRequest(path string) []byte {
 
 func originOf(i int) sink.Origin { return sink.Origin{Topic: "t", Offset: int64(i)} }
 
-// encodeItems encodes the events numbered first to end-1.
+// encodeItems encodes the events with the numbers from first to end-1.
 func (o operationFixture) encodeItems(t testing.TB, op sink.Operation, first, end int) []sink.Item {
 	t.Helper()
 	var items []sink.Item
@@ -145,8 +144,8 @@ func encodeEvent(t *testing.T, op sink.Operation, ev any) sink.Item {
 	return item
 }
 
-// openWithFault opens the vendors with a fault that begins after a first call, and makes that call,
-// so that the token and the column catalogue are there.
+// openWithFault returns a harness whose vendor has a fault that starts after the first call, and
+// makes that call, so that the account has a token and a column catalogue.
 func (s suite) openWithFault(t testing.TB, o operationFixture, with setup, rule sandbox.Rule) (*harness,
 	sink.Operation) {
 	t.Helper()
@@ -165,7 +164,7 @@ func (s suite) openWithFault(t testing.TB, o operationFixture, with setup, rule 
 	return h, op
 }
 
-// wantClass stops the test unless the response is of the class.
+// wantClass ends the test unless the response has the class.
 func wantClass(t testing.TB, resp sink.Response, class sink.ResultClass) {
 	t.Helper()
 	if resp.Class != class {
@@ -174,7 +173,7 @@ func wantClass(t testing.TB, resp sink.Response, class sink.ResultClass) {
 	}
 }
 
-// wantItemClasses stops the test unless the call was delivered with these results.
+// wantItemClasses ends the test unless the call was delivered and its items have these classes.
 func wantItemClasses(t testing.TB, resp sink.Response, classes ...sink.ResultClass) {
 	t.Helper()
 	wantClass(t, resp, sink.Delivered)

@@ -9,11 +9,12 @@ import (
 	"sluice/internal/sink"
 )
 
-// faultyItem is the item, of those sent after the first, that the faults are about.
+// faultyItem is the number of the item that the faults affect.
 const faultyItem = 2
 
-// checkItemResults: what the vendor says of an item is attributed to that item and to no other.
-func (c check) checkItemResults(t *testing.T) {
+// checkItemResults checks that the vendor's result for an item is attributed to that item and to no
+// other.
+func (c operationCheck) checkItemResults(t *testing.T) {
 	for name, run := range c.doubtfulResponses() {
 		t.Run(name, func(t *testing.T) { run(t) })
 	}
@@ -37,18 +38,18 @@ func (c check) checkItemResults(t *testing.T) {
 	}
 }
 
-func (c check) checkResultsByItem(t *testing.T) {
+func (c operationCheck) checkResultsByItem(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		do    sandbox.Action
 		class sink.ResultClass
 	}{
-		{"refused for good", c.vendor.rejectItem, sink.Rejected},
-		{"refused for now", c.vendor.delayItem, sink.Retryable},
+		{"refused permanently", c.vendor.rejectItem, sink.Rejected},
+		{"refused temporarily", c.vendor.delayItem, sink.Retryable},
 		{"missing in the response", sandbox.Action{Fault: sandbox.FaultDropItems}, sink.Unknown},
 	} {
 		if test.do.Fault == "" {
-			continue // the vendor refuses nothing for now
+			continue // the vendor refuses nothing temporarily
 		}
 		t.Run(test.name, func(t *testing.T) {
 			got := c.sendWithItemFault(t, 4, faultyItem, test.do)
@@ -79,23 +80,23 @@ func (c check) checkResultsByItem(t *testing.T) {
 	})
 }
 
-// doubtfulResponses are the checks of responses that a sink must not take at their word. They run
-// with a testing.TB, so that a test can prove that they report known-wrong variants of a sink.
-func (c check) doubtfulResponses() map[string]func(testing.TB) {
+// doubtfulResponses returns the checks of responses that a sink must not trust. They run with a
+// testing.TB, so that a test can prove that they report known-wrong variants of a sink.
+func (c operationCheck) doubtfulResponses() map[string]func(testing.TB) {
 	checks := map[string]func(testing.TB){"message with personal data in a refused batch": c.checkBatchMessage}
 	if c.itemResults {
 		checks["message with personal data in an item result"] = c.checkItemMessage
 		checks["two results of an item"] = c.checkRepeatedResult
 		if c.vendor.unjudgedResults != nil {
-			checks["results that do not say whether the items were accepted"] = c.checkUnjudgedResults
+			checks["results that do not state whether the items were accepted"] = c.checkUnjudgedResults
 		}
 	}
 	return checks
 }
 
-// checkRepeatedResult: two results of one item may contradict each other, or one of them may belong
-// to another item.
-func (c check) checkRepeatedResult(t testing.TB) {
+// checkRepeatedResult checks that an item with two results has an unknown outcome: the results may
+// contradict each other, or one of them may belong to another item.
+func (c operationCheck) checkRepeatedResult(t testing.TB) {
 	got := c.sendWithItemFault(t, 4, faultyItem, sandbox.Action{Fault: sandbox.FaultRepeatItems})
 	if len(got.ItemResults) > 1 && got.ItemResults[1].Class != sink.Unknown {
 		t.Fatalf("got class %s for an item with two results, want unknown; the page in the sandbox has two results "+
@@ -104,9 +105,9 @@ func (c check) checkRepeatedResult(t testing.TB) {
 	wantItemClasses(t, got, sink.Delivered, sink.Unknown, sink.Delivered, sink.Delivered)
 }
 
-// checkUnjudgedResults: a result that does not say whether the vendor has accepted the item is
-// neither a delivery nor a rejection.
-func (c check) checkUnjudgedResults(t testing.TB) {
+// checkUnjudgedResults checks that a result is neither a delivery nor a rejection if it does not
+// state whether the vendor accepted the item.
+func (c operationCheck) checkUnjudgedResults(t testing.TB) {
 	marks := []string{c.markOf(1), c.markOf(2)}
 	body := c.vendor.unjudgedResults(c.name[len(c.vendorName())+1:], marks)
 	got := c.sendWithItemFault(t, len(marks), 0, sandbox.Action{Fault: sandbox.FaultGarbageBody, Body: body, Apply: true})
@@ -115,19 +116,20 @@ func (c check) checkUnjudgedResults(t testing.TB) {
 	}
 }
 
-// A vendor's message that repeats personal data of the request, as validation messages often do.
+// personalMessage is a vendor's message that quotes personal data of the request, as validation
+// messages often do.
 const (
 	personalAddress = "jane.doe@example.org"
 	personalMessage = "The address " + personalAddress + " is not allowed."
 )
 
-func (c check) checkBatchMessage(t testing.TB) {
+func (c operationCheck) checkBatchMessage(t testing.TB) {
 	got := c.sendWithItemFault(t, 2, 0, refuseBatch("", personalMessage))
 	wantClass(t, got, sink.Rejected)
 	wantRedacted(t, got)
 }
 
-func (c check) checkItemMessage(t testing.TB) {
+func (c operationCheck) checkItemMessage(t testing.TB) {
 	action := c.vendor.rejectItem
 	action.Description = personalMessage
 	got := c.sendWithItemFault(t, 2, 2, action)
@@ -152,9 +154,9 @@ func wantRedacted(t testing.TB, resp sink.Response) {
 	}
 }
 
-// checkNamedItem: a batch that is refused as a whole names one item, by its index; nothing was
-// done.
-func (c check) checkNamedItem(t *testing.T, do sandbox.Action, item int) {
+// checkNamedItem checks that the response to a batch that is refused as a whole names one item, by
+// its index.
+func (c operationCheck) checkNamedItem(t *testing.T, do sandbox.Action, item int) {
 	got := c.sendWithItemFault(t, 4, item, do)
 	wantClass(t, got, sink.Rejected)
 	if len(got.ItemErrors) != 1 || got.ItemErrors[0].Index != 1 || got.ItemErrors[0].Class != sink.Rejected || got.ItemResults != nil {
@@ -162,9 +164,9 @@ func (c check) checkNamedItem(t *testing.T, do sandbox.Action, item int) {
 	}
 }
 
-// sendWithItemFault sends n items to a vendor with a fault about the item of the given number; 0:
-// about the call.
-func (c check) sendWithItemFault(t testing.TB, n, item int, do sandbox.Action) sink.Response {
+// sendWithItemFault sends n items to a vendor with a fault that affects the item with the given
+// number, or the whole call if item is 0.
+func (c operationCheck) sendWithItemFault(t testing.TB, n, item int, do sandbox.Action) sink.Response {
 	t.Helper()
 	rule := sandbox.Rule{Do: do}
 	first := 1

@@ -13,7 +13,7 @@ func (s suite) checkOperations(t *testing.T) {
 	s.requireParts(t)
 	passed := 0
 	for _, o := range s.operations() {
-		c := check{suite: s, operationFixture: o}
+		c := operationCheck{suite: s, operationFixture: o}
 		ok := t.Run(o.name, func(t *testing.T) {
 			t.Run("clean call", c.checkCleanCall)
 			t.Run("caps", c.checkCaps)
@@ -32,20 +32,20 @@ func (s suite) checkOperations(t *testing.T) {
 	}
 }
 
-// check runs the suite's checks of one operation.
-type check struct {
+// operationCheck has the suite's checks of one operation.
+type operationCheck struct {
 	suite suite
 	operationFixture
 }
 
-func TestCapsAreThoseOfPages(t *testing.T) { productSuite().checkDocumentedCaps(t) }
+func TestCapsMatchTheVendorPages(t *testing.T) { productSuite().checkDocumentedCaps(t) }
 
 func (s suite) checkDocumentedCaps(t *testing.T) {
 	s.requireParts(t)
 	h := s.newHarness(t, setup{})
 	for _, o := range s.operations() {
 		if got := h.operations[o.name].Spec().MaxItems; got != o.maxItems {
-			t.Errorf("%s: got a cap of %d items a call, want %d", o.name, got, o.maxItems)
+			t.Errorf("%s: got a cap of %d items per call, want %d", o.name, got, o.maxItems)
 		}
 	}
 }

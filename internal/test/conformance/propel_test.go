@@ -27,7 +27,7 @@ func propelFixture() *vendorFixture {
 		identityOf:      func(i int) string { return "ERP/" + numberedCustomer(i) },
 		dateText:        "1980-02-29",
 		responses:       propelResponses(),
-		rejectItem:      sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "Refused for good."},
+		rejectItem:      sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "Refused permanently."},
 		delayItem:       sandbox.Action{Fault: sandbox.FaultRefuseItem, Description: "Try again later."},
 		unjudgedResults: propelRowsWithoutSuccess,
 		nameItem: func(operationFixture, int) (sandbox.Action, bool) {
@@ -39,7 +39,7 @@ func propelFixture() *vendorFixture {
 			"propel-customers-bulk-sourceid": {{"customers", "propel.CustomerChange", "customers[]."}},
 		},
 		events: eventRules{
-			texts: map[string]textRule{
+			stringRules: map[string]stringRule{
 				"CustomerChange.source":          {rapid.OneOf(nonEmpty.valid, rapid.Just("ERP")), []string{""}},
 				"CustomerChange.sourceId":        sourceID,
 				"CustomerChange.gender":          oneOf("M", "F", "U"),
@@ -57,12 +57,13 @@ func propelFixture() *vendorFixture {
 				"PropelAddress.isDefault":        oneOf("Y", "N"),
 			},
 			drawRecord:  drawParent,
-			breakRecord: breakParent,
+			recordFlaws: parentFlaws,
 		},
 	}
 }
 
-// customersFixture also has what shares a call: a call has one source, and a customer once.
+// customersFixture includes events that may not share a call: a call has one source, and must not
+// contain a customer twice.
 func customersFixture() operationFixture {
 	customer := func(source, id string) any { return &event.CustomerChange{Source: source, SourceId: id} }
 	return operationFixture{
@@ -91,7 +92,7 @@ func propelResponses() []responseCase {
 		responseCase{name: "404 of a customer", do: propelStatus(404, "60006"), class: sink.Rejected, code: "60006"},
 		responseCase{name: "404 of a parent", do: propelStatus(404, "60007"), class: sink.Rejected, code: "60007"},
 		responseCase{name: "405 of a customer", do: propelStatus(405, "60008"), class: sink.Rejected, code: "60008"},
-		responseCase{name: "404 that may be of permissions", do: propelStatus(404, "10008"),
+		responseCase{name: "404 that may be due to permissions", do: propelStatus(404, "10008"),
 			class: sink.Misconfigured, code: "10008"},
 	)
 }
@@ -117,8 +118,8 @@ func newCustomerChange(i int) any {
 		DateOfBirth: new(time.Date(1980, 2, 29, 0, 0, 0, 0, time.UTC))}
 }
 
-// sourceID includes IDs that meet, or seem to meet, in one call.
-var sourceID = textRule{rapid.OneOf(nonEmpty.valid, rapid.SampledFrom([]string{"7", "007"})), []string{""}}
+// sourceID includes IDs that are equal, or equal as numbers, in one call.
+var sourceID = stringRule{rapid.OneOf(nonEmpty.valid, rapid.SampledFrom([]string{"7", "007"})), []string{""}}
 
 // drawParent sets the parent's ID, or its source and sourceId.
 func drawParent(d drawer, v reflect.Value) bool {
@@ -135,16 +136,16 @@ func drawParent(d drawer, v reflect.Value) bool {
 	return true
 }
 
-func breakParent(b *breaker, v reflect.Value, path string) bool {
+func parentFlaws(c *flawCollector, v reflect.Value, path string) bool {
 	parent, ok := v.Addr().Interface().(*event.PropelParent)
 	if !ok {
 		return false
 	}
-	b.add(path, "nothing", func() { *parent = event.PropelParent{} })
-	b.add(path, "both ways", func() {
+	c.add(path, "nothing", func() { *parent = event.PropelParent{} })
+	c.add(path, "both ways", func() {
 		*parent = event.PropelParent{Id: new(int64(1)), Source: new("ERP"), SourceId: new("1")}
 	})
-	b.add(path, "no sourceId", func() { *parent = event.PropelParent{Source: new("ERP")} })
-	b.add(path, "no source", func() { *parent = event.PropelParent{SourceId: new("1")} })
+	c.add(path, "no sourceId", func() { *parent = event.PropelParent{Source: new("ERP")} })
+	c.add(path, "no source", func() { *parent = event.PropelParent{SourceId: new("1")} })
 	return false // its fields are broken one by one
 }

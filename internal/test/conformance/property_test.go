@@ -50,8 +50,8 @@ func FuzzSandboxAcceptsEveryValidEvent(f *testing.F) {
 	}))
 }
 
-// sendValidEvents encodes a few events and sends them in calls as a lane would make them; each must
-// be accepted.
+// sendValidEvents encodes a few events and sends them, grouped into calls as a lane would group
+// them. Each event must be accepted.
 func (s suite) sendValidEvents(h *harness, o operationFixture) func(*rapid.T) {
 	op := h.operations[o.name]
 	spec := op.Spec()
@@ -86,7 +86,7 @@ func (s suite) sendValidEvents(h *harness, o operationFixture) func(*rapid.T) {
 	}
 }
 
-// makeUnique changes what the vendor accepts only once, and returns the event.
+// makeUnique changes the values that the vendor accepts only once, and returns the event.
 func (o operationFixture) makeUnique(ev any) any {
 	if o.vendor.events.makeUnique != nil {
 		o.vendor.events.makeUnique(ev)
@@ -101,7 +101,7 @@ func bodiesOf(items []sink.Item) (all []string) {
 	return all
 }
 
-// Every rule is broken once at every field that an event can have.
+// Every rule is violated once at every field that an event can have.
 func TestEachBrokenRuleIsReportedAtItsField(t *testing.T) { productSuite().checkEachFlaw(t) }
 
 func (s suite) checkEachFlaw(t *testing.T) {
@@ -129,7 +129,7 @@ func (s suite) checkEachFlaw(t *testing.T) {
 	}
 }
 
-func TestNoInvalidEventReachesVendor(t *testing.T) { productSuite().checkInvalidEvents(t) }
+func TestNoInvalidEventReachesAVendor(t *testing.T) { productSuite().checkInvalidEvents(t) }
 
 func (s suite) checkInvalidEvents(t *testing.T) {
 	s.requireParts(t)
@@ -142,7 +142,7 @@ func (s suite) checkInvalidEvents(t *testing.T) {
 				ev := events.Draw(rt, "event")
 				all := flawsOf(o.vendor.events, ev)
 				if len(all) == 0 {
-					rt.Skip("nothing in it that a rule is for")
+					rt.Skip("no rule applies to this event")
 				}
 				f := all[rapid.IntRange(0, len(all)-1).Draw(rt, "flaw")]
 				f.apply()

@@ -9,9 +9,9 @@ import (
 	"sluice/internal/sink"
 )
 
-// A field that an encoder forgets would be lost silently, and one that a vendor does not know may
+// A field that an encoder omits would be lost silently, and one that the vendor does not know may
 // be refused.
-func TestRequestsHaveExactlyFieldsOfPages(t *testing.T) { productSuite().checkSentFields(t) }
+func TestRequestsHaveExactlyTheFieldsOfThePages(t *testing.T) { productSuite().checkSentFields(t) }
 
 func (s suite) checkSentFields(t *testing.T) {
 	s.requireParts(t)
@@ -45,7 +45,7 @@ func (s suite) checkSentSection(t *testing.T, h *harness, o operationFixture, pa
 	}
 }
 
-// sentPaths returns the paths in the requests of events with everything set.
+// sentPaths returns the JSON paths in the requests of full events.
 func (s suite) sentPaths(t *testing.T, h *harness, o operationFixture) map[string]bool {
 	t.Helper()
 	op := h.operations[o.name]

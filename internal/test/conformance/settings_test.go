@@ -13,7 +13,7 @@ import (
 	"sluice/internal/pipeline"
 )
 
-// setting is a key of a vendor's section whose values an allow tag restricts.
+// setting is a key of a vendor's section whose values are restricted by an allow tag.
 type setting struct {
 	path  string // below the account, such as batch.end_after
 	allow string
@@ -39,8 +39,8 @@ func restrictedSettings(section reflect.Type, prefix string, index []int) []sett
 }
 
 // TestTagsAndChecksAgree tries values at and beyond the limits of every allow tag. The decoder,
-// which knows only the tags, and the vendor's Check, which is all that guards settings built in
-// code, must take and refuse the same ones.
+// which applies only the tags, and the vendor's Check, which also guards settings built in code,
+// must accept and refuse the same values.
 func TestTagsAndChecksAgree(t *testing.T) {
 	for name, vendor := range pipeline.VendorTypes() {
 		settings := restrictedSettings(reflect.TypeOf(vendor.NewConfig()).Elem(), "", nil)
@@ -49,7 +49,7 @@ func TestTagsAndChecksAgree(t *testing.T) {
 		}
 		for _, s := range settings {
 			accepted, refused := 0, 0
-			for _, text := range candidates(t, s) {
+			for _, text := range valuesToTry(t, s) {
 				byDecoder := decoderAccepts(t, name, s, text)
 				byCheck := checkAccepts(t, vendor, s, text)
 				if byDecoder != byCheck {
@@ -70,15 +70,15 @@ func TestTagsAndChecksAgree(t *testing.T) {
 	}
 }
 
-// candidates returns values that the tag allows and values that it does not, as text.
-func candidates(t *testing.T, s setting) []string {
+// valuesToTry returns values that the tag allows and values that it does not, as text.
+func valuesToTry(t *testing.T, s setting) []string {
 	t.Helper()
 	switch low, high, isRange := strings.Cut(s.allow, ".."); {
 	case isRange:
 		var texts []string
 		for _, limit := range []string{low, high} {
 			if limit != "" {
-				texts = append(texts, around(t, s.kind, limit)...)
+				texts = append(texts, neighborsOf(t, s.kind, limit)...)
 			}
 		}
 		return texts
@@ -94,8 +94,8 @@ func candidates(t *testing.T, s setting) []string {
 	return nil
 }
 
-// around returns the limit of a range and its two neighbors.
-func around(t *testing.T, kind reflect.Type, limit string) []string {
+// neighborsOf returns the limit of a range and its two neighbors.
+func neighborsOf(t *testing.T, kind reflect.Type, limit string) []string {
 	t.Helper()
 	v := reflect.New(kind).Elem()
 	setText(t, v, limit)

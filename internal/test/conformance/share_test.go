@@ -2,17 +2,18 @@ package conformance
 
 import "testing"
 
-// sharingCase is two events of an operation, and whether their items may be in one call.
+// sharingCase is a pair of events of an operation, and whether their items may be in the same call.
 type sharingCase struct {
 	name string
 	a, b any
-	// otherEnvelope: the items need different envelopes. sameEntity: they write the same entity.
+	// otherEnvelope means that the items need different envelopes, sameEntity that they write the
+	// same entity.
 	otherEnvelope, sameEntity bool
 }
 
-// What a call can have only once is in the item's envelope key. What must not be in one call twice
-// is its entity key.
-func TestItemsThatCannotShareCallHaveDifferentKeys(t *testing.T) { productSuite().checkSharing(t) }
+// Items that need different envelopes must have different envelope keys, and items that must not be
+// in the same call must have the same entity key.
+func TestItemsThatCannotShareACallHaveDifferentKeys(t *testing.T) { productSuite().checkSharing(t) }
 
 func (s suite) checkSharing(t *testing.T) {
 	s.requireParts(t)

@@ -1,8 +1,9 @@
-// Package conformance holds every operation of every vendor to one suite, against the sandbox: what
-// one call may carry, what comes back for each way in which a vendor can respond, which events are
-// refused before any call, and that every field of the vendors' pages is carried.
+// Package conformance runs one test suite over every operation of every vendor, against the
+// sandbox. It checks what one call may contain, the response for each way in which a vendor can
+// respond, which events are refused before any call, and that every field of the vendors' pages is
+// sent.
 //
-// What the suite needs to know of a vendor is in one fixture, in a file of the vendor's name.
+// What the suite needs to know about a vendor is in one fixture, in a file with the vendor's name.
 package conformance
 
 import (
@@ -20,17 +21,18 @@ import (
 	"sluice/internal/sink"
 )
 
-// suite is what the tests run over: vendors as the connector knows them, as the demo knows them,
-// and what the suite knows of them.
+// suite has the vendors that the tests run over: their registration with the connector, their
+// samples, and their fixtures.
 type suite struct {
 	vendors  pipeline.Vendors
 	samples  []sample.Vendor
 	fixtures map[string]*vendorFixture
-	// testdata has the lists of fields and the exceptions, in folder testdata.
+	// testdata contains the lists of fields and the exceptions, in directory testdata.
 	testdata fs.FS
 }
 
-// productSuite has the vendors of the product. A new vendor adds its fixture here.
+// productSuite returns the suite for the vendors of the product. To add a vendor, add its fixture
+// here.
 func productSuite() suite {
 	return suite{
 		vendors: pipeline.BuiltinVendors(),
@@ -44,77 +46,80 @@ func productSuite() suite {
 	}
 }
 
-// vendorFixture is what the suite needs to know of one vendor.
+// vendorFixture is what the suite needs to know about one vendor.
 type vendorFixture struct {
 	operations []operationFixture
 	// loginOperation is the sandbox's name, within the vendor, of the operation that issues tokens.
 	// Empty means that an account's token is configured, so that nothing can replace it.
 	loginOperation string
-	// apiBase is what precedes the endpoints in the vendor's documentation.
+	// apiBase is the part of an endpoint's path that the vendor's documentation omits.
 	apiBase string
-	// configureSandbox sets the data of the vendor's page, or adds the page; nil: none.
+	// configureSandbox sets the data of the vendor's page, or adds the page. It may be nil.
 	configureSandbox func(*sandbox.Options)
-	// accountSettings are settings of the account beyond those of its page.
+	// accountSettings are settings of the account in addition to those of its page.
 	accountSettings string
-	// zoneSetting is the setting of the account's time zone; empty where it has none.
+	// zoneSetting is the setting of the account's time zone, or "" if there is none.
 	zoneSetting string
 
-	// identityOf returns what the sandbox identifies item i by.
+	// identityOf returns the ID of item i in the sandbox's ledger.
 	identityOf func(i int) string
-	// instantText returns how an instant is sent. Where the vendor takes only dates it is nil, and
-	// dateText is how the date in the events of newEvent is sent. A vendor whose events have no
-	// times has neither.
+	// instantText returns the form in which an instant is sent. It is nil for a vendor that accepts
+	// only dates; dateText is then the form in which the date of newEvent's events is sent. A
+	// vendor whose events have no times has neither.
 	instantText func(c instantCase) string
 	dateText    string
 
-	// responses are the ways in which the vendor's own response bodies decide a call's class.
+	// responses are the cases in which the vendor's response body determines the class of a call.
 	responses []responseCase
-	// rejectItem and delayItem make the sandbox refuse an item for good and for now. The zero
-	// delayItem means that the vendor refuses nothing for now.
+	// rejectItem and delayItem make the sandbox refuse an item permanently and temporarily. The
+	// zero delayItem means that the vendor refuses nothing temporarily.
 	rejectItem, delayItem sandbox.Action
-	// nameItem makes the sandbox refuse a whole batch and name item i. byRule: the rule selects the
-	// item; otherwise the action's text names it. nil means that the vendor names no items.
+	// nameItem returns the action that makes the sandbox refuse a whole batch and name item i.
+	// byRule reports whether the rule must select the item; otherwise the action's text names it.
+	// nil means that the vendor names no items.
 	nameItem func(o operationFixture, i int) (action sandbox.Action, byRule bool)
 
 	// unjudgedResults returns the body of a 200 response to an operation that has a result for each
-	// of the items with these marks, but does not say whether the items were accepted. alwaysJudged
-	// says that no result of the vendor can lack that. Item results need one of the two.
+	// of the items with these marks, but does not state whether the items were accepted.
+	// alwaysJudged means that every result of the vendor states it. A vendor with item results
+	// needs one of the two.
 	unjudgedResults func(operation string, marks []string) string
 	alwaysJudged    bool
 
 	// pages are the lists of fields of the vendor's pages in testdata/, by file name. They were
-	// written from the pages and not from the schemas.
+	// derived from the pages and not from the schemas.
 	pages map[string][]pageSection
-	// everyField are settings with which an account sends every field of the pages.
+	// everyField are the settings that make an account send every field of the pages.
 	everyField string
-	// sentNames replaces names of the pages with those that requests have.
+	// sentNames replaces names used on the pages with those used in requests.
 	sentNames *strings.Replacer
-	// neverSent are fields of the pages that no request has; exceptions.txt says why.
+	// neverSent are the fields of the pages that no request contains, for reasons stated in
+	// exceptions.txt.
 	neverSent []string
 
 	events eventRules
 }
 
-// operationFixture is what the suite needs to know of one operation.
+// operationFixture is what the suite needs to know about one operation.
 type operationFixture struct {
 	// name is the full name, such as "crmcom.purchases".
 	name string
-	// newEvent returns a valid event, a different one for each number.
+	// newEvent returns a valid event that is different for each number.
 	newEvent func(i int) any
-	// endpoint is the path that calls go to.
+	// endpoint is the path of the calls.
 	endpoint string
-	// maxItems is the vendor's cap of items a call.
+	// maxItems is the vendor's limit on the number of items in one call.
 	maxItems int
-	// itemResults: the vendor returns a result for each item. namedRefusals: it names the items for
-	// which it refuses a batch. Without both it only accepts or refuses the call.
+	// itemResults means that the vendor returns a result for each item, namedRefusals that it names
+	// the items for which it refuses a batch. Without either it only accepts or refuses the call.
 	itemResults, namedRefusals bool
-	// markField is where an item has what distinguishes it from others, and markOf what item i has
-	// there.
+	// markField is the field by which the sandbox's rules tell items apart, and markOf returns its
+	// value in item i.
 	markField string
 	markOf    func(i int) string
 	// amounts is the number of amounts in an event that newEvent returns.
 	amounts int
-	// sharing are pairs of events that may or may not share a call.
+	// sharing has pairs of events that may or may not be in the same call.
 	sharing []sharingCase
 
 	vendor *vendorFixture
@@ -126,23 +131,24 @@ func (o operationFixture) vendorName() string { return o.name[:strings.IndexByte
 // loginName returns the full name of the operation with which the vendor issues tokens.
 func (o operationFixture) loginName() string { return o.vendorName() + "." + o.vendor.loginOperation }
 
-// eventRules are the rules of a vendor's documentation for its events, with which events are
-// generated and broken.
+// eventRules are the rules of a vendor's documentation for its events. From them the suite draws
+// valid events and derives flaws.
 type eventRules struct {
-	// texts are the texts that a rule is for, by record and field. All others are free.
-	texts map[string]textRule
+	// stringRules are the rules for strings, by record and field. Other strings are unrestricted.
+	stringRules map[string]stringRule
 	// requiredLists are the lists that must not be empty, by record and field.
 	requiredLists map[string]bool
-	// drawRecord draws a record whose fields depend on each other, and reports whether it did;
-	// finishRecord adjusts one whose fields were drawn, and finishEvent the whole event. nil: none.
+	// drawRecord draws a record whose fields depend on each other, and reports whether it did.
+	// finishRecord adjusts a record whose fields were drawn, and finishEvent the whole event. Each
+	// may be nil.
 	drawRecord   func(d drawer, v reflect.Value) bool
 	finishRecord func(d drawer, v reflect.Value)
 	finishEvent  func(d drawer, ev any)
-	// breakRecord adds the ways to break rules of a record as a whole, and reports whether its
-	// fields are not to be broken one by one. breakEvent does so for the event. nil: none.
-	breakRecord func(b *breaker, v reflect.Value, path string) (done bool)
-	breakEvent  func(b *breaker, ev any)
-	// makeUnique changes what the vendor accepts only once; nil: nothing.
+	// recordFlaws adds the flaws of a record as a whole, and reports whether its fields have no
+	// flaws of their own. eventFlaws adds those of the whole event. Each may be nil.
+	recordFlaws func(c *flawCollector, v reflect.Value, path string) (done bool)
+	eventFlaws  func(c *flawCollector, ev any)
+	// makeUnique changes the values that the vendor accepts only once. It may be nil.
 	makeUnique func(ev any)
 }
 
@@ -166,7 +172,7 @@ func (r *partsReport) add(format string, args ...any) {
 	r.missing = append(r.missing, fmt.Sprintf(format, args...))
 }
 
-// missingParts names what the suite's vendors lack, with the place to add it.
+// missingParts returns what the suite's vendors lack, each with the place to add it.
 func (s suite) missingParts() []string {
 	report := &partsReport{}
 	options, err := sample.SandboxOptionsFor(s.samples)
@@ -325,8 +331,8 @@ func TestEveryVendorIsComplete(t *testing.T) {
 	}
 }
 
-// A vendor that is only wired into the connector must not pass for tested.
-func TestMissingPartsOfVendorAreReported(t *testing.T) {
+// A vendor that is registered with the connector alone must not appear to be tested.
+func TestMissingPartsOfAVendorAreReported(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(productSuite().fixtures)) {
 		t.Run(name, func(t *testing.T) {
 			noFixture, noSamples, noOperation, noVendor := productSuite(), productSuite(), productSuite(), productSuite()
@@ -352,6 +358,6 @@ func checkReported(t *testing.T, s suite, want string) {
 	missing := s.missingParts()
 	if !slices.ContainsFunc(missing,
 		func(m string) bool { return strings.Contains(m, want) && strings.Contains(m, "add ") }) {
-		t.Errorf("got %q, want one that says %q and what to add", missing, want)
+		t.Errorf("got %q, want one that contains %q and names what to add", missing, want)
 	}
 }

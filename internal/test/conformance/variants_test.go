@@ -9,12 +9,12 @@ import (
 	"sluice/internal/test/fourthvendor"
 )
 
-// The suite must report each known-wrong variant of the fourth vendor's sink, by the check that is
-// meant for its mistake and by no other.
+// The suite must report each known-wrong variant of the fourth vendor's sink by the check for its
+// mistake, and by no other check.
 func TestKnownWrongSinksAreReported(t *testing.T) {
 	for mistake, want := range map[fourthvendor.Mistake][]string{
 		fourthvendor.TrustRepeatedResult: {"two results of an item"},
-		fourthvendor.RejectMissingFlag:   {"results that do not say whether the items were accepted"},
+		fourthvendor.RejectMissingFlag:   {"results that do not state whether the items were accepted"},
 		fourthvendor.KeepMessage: {
 			"message with personal data in a refused batch", "message with personal data in an item result",
 		},
@@ -25,7 +25,7 @@ func TestKnownWrongSinksAreReported(t *testing.T) {
 			s = s.onlyFourth()
 			for _, o := range s.operations() {
 				var failed []string
-				for name, run := range (check{suite: s, operationFixture: o}).doubtfulResponses() {
+				for name, run := range (operationCheck{suite: s, operationFixture: o}).doubtfulResponses() {
 					if failures := failuresOf(t, run); len(failures) > 0 {
 						t.Logf("%s: %s: %s", o.name, name, failures[0])
 						failed = append(failed, name)
