@@ -33,7 +33,7 @@ func newProduceCommand() *cobra.Command {
 		Use:   "produce -c FILE",
 		Short: "Write sample events to the pipelines' topics, optionally with bad ones",
 		Long: "Write sample events to the pipelines' topics, after registering their schemas. Bad events are spread among the\n" +
-			"valid ones, over the pipelines that can have their kind. The kinds are:\n" + kindsHelp() +
+			"valid ones, over the selected pipelines whose events can be bad in that way. The kinds are:\n" + kindsHelp() +
 			"The same seed writes the same events.",
 		Example: "  connector produce -c connector.yaml --events purchases=1000,customer-changes=200 --bad poison=3,rejected=5 --rate 100",
 		Args:    cobra.NoArgs,

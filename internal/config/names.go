@@ -39,13 +39,14 @@ func RetryTopic(name, pipeline string, delay time.Duration) string {
 // RetryPrefix returns the prefix of a pipeline's retry topics; the delay's name follows it.
 func RetryPrefix(name, pipeline string) string { return GroupName(name, pipeline) + ".retry." }
 
-// ParkedTopic returns the topic for records that wait for an earlier record with the same key.
+// ParkedTopic returns a pipeline's parked topic, which is reserved and stays empty.
 func ParkedTopic(name, pipeline string) string { return GroupName(name, pipeline) + ".parked" }
 
 // DeadLetterTopic returns the dead-letter topic of a pipeline.
 func DeadLetterTopic(name, pipeline string) string { return GroupName(name, pipeline) + ".dlq" }
 
-// derivedTopics returns all topics that a pipeline writes.
+// derivedTopics returns the names of all topics that are derived from a pipeline's name, including
+// the parked topic, which may not be required.
 func derivedTopics(name string, pipeline *Pipeline) []string {
 	topics := []string{DeadLetterTopic(name, pipeline.Name), ParkedTopic(name, pipeline.Name)}
 	for _, d := range pipeline.Retry.Delays {

@@ -152,7 +152,7 @@ func TestRecreatedTopicIsHeldAsUnreadable(t *testing.T) {
 
 // A batch that decompresses to more than the limit is not read, and never silently skipped.
 func TestVolumeBatchAboveTheDecompressionLimitIsHeld(t *testing.T) {
-	testkit.SkipUnlessVolume(t)
+	testkit.SkipUnderRaceDetector(t)
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		packer := h.newClient(kgo.ProducerBatchCompression(kgo.GzipCompression()),

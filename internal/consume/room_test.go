@@ -38,7 +38,7 @@ func withLargeBudget(_ *fakeStages, cfg *consume.Config) {
 
 // One record in twenty is stuck, so that the commit metadata fills up and the partition is paused.
 func TestVolumeNextOwnerContinuesAPartitionWithFullMetadata(t *testing.T) {
-	testkit.SkipUnlessVolume(t)
+	testkit.SkipUnderRaceDetector(t)
 	for name, end := range map[string]func(*member){
 		"after a crash": (*member).crashMember, "after a stop": (*member).stopCleanly,
 	} {
@@ -67,7 +67,7 @@ func TestVolumeNextOwnerContinuesAPartitionWithFullMetadata(t *testing.T) {
 // In a compacted log, records are far apart, and the records of one poll might not fit into the
 // metadata.
 func TestVolumeCompactedSourceNeverOverfillsTheMetadata(t *testing.T) {
-	testkit.SkipUnlessVolume(t)
+	testkit.SkipUnderRaceDetector(t)
 	const last, gap = 100_000, 50
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)

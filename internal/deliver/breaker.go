@@ -36,7 +36,7 @@ var (
 // only when it is called. The gate's mutex guards a breaker; onChange is called with it locked.
 type breaker struct {
 	circuit             *gobreaker.TwoStepCircuitBreaker[struct{}]
-	consecutiveFailures int // of calls that began in the current state
+	consecutiveFailures int // since the last success; results of calls that began in an earlier state are not counted
 	stateChanges        int
 	openUntil           time.Time
 }
@@ -61,7 +61,7 @@ func newBreaker(cfg Config, onChange func(gobreaker.State)) *breaker {
 		IsExcluded: func(err error) bool { return errors.Is(err, errExcluded) },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			b.stateChanges++
-			// gobreaker leaves the open state only after this time has passed, not exactly then.
+			// gobreaker leaves the open state strictly after OpenFor, hence the extra millisecond.
 			b.openUntil = time.Now().Add(cfg.Breaker.OpenFor + time.Millisecond)
 			onChange(to)
 		},

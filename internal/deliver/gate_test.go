@@ -58,7 +58,7 @@ func TestTimeoutsLongerThanTheWindowOpenTheBreaker(t *testing.T) {
 	})
 }
 
-func TestOutageResolvesNothingAndLosesNothing(t *testing.T) {
+func TestOutageSettlesNothingAndLosesNothing(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		h := startHarness(t, nil, func(cfg *Config) { cfg.Concurrency = 3 })
 		h.vendor.script = func(call int, items []sink.Item) sink.Response {

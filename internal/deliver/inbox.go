@@ -16,10 +16,9 @@ func newInbox() *inbox { return &inbox{notified: make(chan struct{}, 1)} }
 
 // put adds a delivery, or returns false if it must not be sent.
 //
-// The check for a draining assignment is made with the lock held. A lane that releases a record
-// first takes what is in the inbox, and releases the later records of the same key there. A later
-// record that is put after that is refused because its assignment is draining, so it never
-// overtakes.
+// The check for a draining assignment is made with the lock held. Before a lane releases a record,
+// it empties the inbox, and it releases later records with the same key along with it. Any record
+// put after that is refused because its assignment is draining, so it never overtakes.
 func (b *inbox) put(delivery Delivery) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -202,7 +202,7 @@ var tableRows = []tableRow{
 		},
 	},
 	{
-		name: "batch rejected, no item named, then one of a half: nothing is known of the other half", records: 8,
+		name: "batch rejected with no item named, then an item of one half named: the other half is still untested", records: 8,
 		outcomes: outcomeCounts("delivered", 7, "dead rejected", 1), callSizes: []int{8, 4, 7}, intentsCleared: 4,
 		script: func(call int, items []sink.Item) sink.Response {
 			if call == 1 {
@@ -270,16 +270,16 @@ var tableRows = []tableRow{
 		), records: 8, outcomes: outcomeCounts("delivered", 8), callSizes: []int{8, 4, 4, 4}, duplicates: 12,
 	},
 	{
-		name: "prior intent, by retry", script: acceptAll, prepare: withPriorIntent, records: 2,
+		name: "prior intent, policy retry", script: acceptAll, prepare: withPriorIntent, records: 2,
 		outcomes: outcomeCounts("delivered", 2), callSizes: []int{2}, duplicates: 2,
 	},
 	{
-		name: "prior intent, by retry: one resend is used up", script: alwaysRespond(newResponse(sink.Unknown, 504)),
+		name: "prior intent, policy retry: one resend is used up", script: alwaysRespond(newResponse(sink.Unknown, 504)),
 		change: disableBreaker, prepare: withPriorIntent,
 		records: 1, outcomes: outcomeCounts("dead unknown", 1), callSizes: []int{1, 1}, duplicates: 2,
 	},
 	{
-		name: "prior intent, by dead letter", script: acceptAll, change: deadLetterUnknown, prepare: withPriorIntent,
+		name: "prior intent, policy dead_letter", script: acceptAll, change: deadLetterUnknown, prepare: withPriorIntent,
 		records: 2, outcomes: outcomeCounts("dead unknown", 2),
 	},
 }

@@ -41,7 +41,7 @@ const partitionCount = 4
 // retryDelays are short, so that records pass through all of them during a run.
 var retryDelays = []time.Duration{time.Second, 3 * time.Second}
 
-// A run may last longer than its duration by both of these limits. lateOutcomeWait limits how long
+// A run may exceed its duration by up to the sum of these limits. lateOutcomeWait limits how long
 // it waits for records that are unsettled or in a retry topic at its end, as on a busy machine.
 // drainTimeout limits how long the connector takes to stop.
 const (

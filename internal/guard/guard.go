@@ -26,8 +26,8 @@ type Config struct {
 	// MaxRatio is the ratio of refused records above which the guard trips, above 0 and at most 1.
 	// With 1, it never trips.
 	MaxRatio float64
-	// Window is the number of records, the last ones with different keys, over which the ratio is
-	// computed: at least 20, or 0 for a guard that never trips.
+	// Window is the number of most recent keys over which the ratio is computed; only the latest
+	// result of each key counts: at least 20, or 0 for a guard that never trips.
 	Window int
 }
 
@@ -184,8 +184,8 @@ func (g *Guard) setTripped(operation string) {
 	g.tripped, g.operation, g.consecutiveAccepted = true, operation, 0
 }
 
-// updateTripped applies the results of a call to a tripped guard. Records that another operation
-// than the one at fault has accepted only affect the ratio.
+// updateTripped applies the results of a call to a tripped guard. Results of operations other than
+// the one at fault affect only the ratio.
 func (g *Guard) updateTripped(operation string, accepted, refused int) {
 	if g.operation == "" || g.operation == operation {
 		g.consecutiveAccepted += accepted

@@ -11,7 +11,8 @@ type SkipReason string
 
 // The skip reasons.
 const (
-	// SkipCommitMetadata: the commit metadata lists the record's offset as settled.
+	// SkipCommitMetadata: the record's offset was already known to be settled or read, from the
+	// commit metadata or from partition recovery.
 	SkipCommitMetadata SkipReason = "commit_metadata"
 	// SkipOlderCopy: a retry topic has a newer copy of the record.
 	SkipOlderCopy SkipReason = "older_copy"
@@ -31,22 +32,22 @@ type label struct {
 }
 
 var (
-	pipelineLabel    = label{name: "pipeline", meaning: "a pipeline's name"}
-	operationLabel   = label{name: "operation", meaning: "an operation's name, `<account>.<operation>`"}
-	anyOperation     = label{name: "operation", meaning: "an operation's name, or empty for the pipeline as a whole"}
-	maybeOperation   = label{name: "operation", meaning: "an operation's name, or empty for records that belong to none"}
-	topicLabel       = label{name: "topic", meaning: "a topic's name"}
-	partitionLabel   = label{name: "partition", meaning: "a partition's number"}
-	fromLabel        = label{name: "from", values: readFromValues}
-	dispositionLabel = label{name: "disposition", values: dispositionValues}
-	causeLabel       = label{name: "cause", values: causeValues}
-	classLabel       = label{name: "class", values: callClassValues}
-	stateLabel       = label{name: "state", values: breakerStateValues}
-	holdReasonLabel  = label{name: "reason", meaning: "a hold reason, see [Hold reasons](#hold-reasons)"}
-	skipReasonLabel  = label{name: "reason", values: skipReasonValues}
-	versionLabel     = label{name: "version", meaning: "the release, or `dev`"}
-	revisionLabel    = label{name: "revision", meaning: "the commit that was built, or `unknown`"}
-	goVersionLabel   = label{name: "goversion", meaning: "the Go version of the build"}
+	pipelineLabel            = label{name: "pipeline", meaning: "a pipeline's name"}
+	operationLabel           = label{name: "operation", meaning: "an operation's name, `<account>.<operation>`"}
+	operationOrPipelineLabel = label{name: "operation", meaning: "an operation's name, or empty for the pipeline as a whole"}
+	operationOrNoneLabel     = label{name: "operation", meaning: "an operation's name, or empty for records that belong to none"}
+	topicLabel               = label{name: "topic", meaning: "a topic's name"}
+	partitionLabel           = label{name: "partition", meaning: "a partition's number"}
+	fromLabel                = label{name: "from", values: readFromValues}
+	dispositionLabel         = label{name: "disposition", values: dispositionValues}
+	causeLabel               = label{name: "cause", values: causeValues}
+	classLabel               = label{name: "class", values: callClassValues}
+	stateLabel               = label{name: "state", values: breakerStateValues}
+	holdReasonLabel          = label{name: "reason", meaning: "a hold reason, see [Hold reasons](#hold-reasons)"}
+	skipReasonLabel          = label{name: "reason", values: skipReasonValues}
+	versionLabel             = label{name: "version", meaning: "the release, or `dev`"}
+	revisionLabel            = label{name: "revision", meaning: "the commit that was built, or `unknown`"}
+	goVersionLabel           = label{name: "goversion", meaning: "the Go version of the build"}
 )
 
 const (
@@ -88,7 +89,7 @@ var callClassValues = []labelValue{
 	{sink.Unauthorized.String(), "the vendor refused the credentials"},
 	{sink.Misconfigured.String(), "the endpoint does not match the configuration"},
 	{sink.Throttled.String(), "the vendor asked for fewer calls"},
-	{sink.Unavailable.String(), "the vendor did not respond, or responded with a server error"},
+	{sink.Unavailable.String(), "the vendor could not be reached, or reported that it could not process the call"},
 }
 
 const breakerClosed = "closed"

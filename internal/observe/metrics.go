@@ -34,7 +34,7 @@ var (
 	}
 	recordsSettled = definition{
 		name: "records_settled_total", kind: counterType,
-		labels: []label{pipelineLabel, maybeOperation, dispositionLabel, causeLabel},
+		labels: []label{pipelineLabel, operationOrNoneLabel, dispositionLabel, causeLabel},
 		help:   "Records settled, by disposition and cause.",
 	}
 	recordsSkippedSettled = definition{
@@ -89,7 +89,7 @@ var (
 		help: "1 for the current state of the operation's circuit breaker, 0 for the others.",
 	}
 	holdGauge = definition{
-		name: "hold", kind: gaugeType, labels: []label{pipelineLabel, anyOperation, holdReasonLabel},
+		name: "hold", kind: gaugeType, labels: []label{pipelineLabel, operationOrPipelineLabel, holdReasonLabel},
 		help: "1 while the operation, or the pipeline if the operation is empty, is held for the reason, 0 otherwise.",
 	}
 	pipelineStarted = definition{

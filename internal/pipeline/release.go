@@ -59,7 +59,7 @@ func logFloods(log *zap.Logger) func(guard.Status) {
 				nonEmptyField("operation", s.Operation), nonEmptyField("cause", string(s.Cause)),
 				nonEmptyField("code", s.Code))
 		case !s.Tripped && !since.IsZero():
-			log.Info("flood guard cleared, pipeline resumed", reason, zap.Duration("lasted", time.Since(since)))
+			log.Info("flood guard cleared", reason, zap.Duration("lasted", time.Since(since)))
 			since = time.Time{}
 		}
 	}

@@ -35,7 +35,7 @@ func holdReasonFor(class sink.ResultClass) observe.HoldReason {
 	return observe.HoldMisconfigured
 }
 
-// conditionMessages are the log messages for the begin and the end of a kind of obstacle.
+// conditionMessages are the log messages for the beginning and the end of a kind of obstacle.
 type conditionMessages struct{ begun, ended string }
 
 var (
@@ -65,10 +65,10 @@ func messagesFor(reason observe.HoldReason) conditionMessages {
 	return conditionMessages{}
 }
 
-// holdTracker tracks the reasons for waiting. Each record in Handle is a waiter, and all deferred
-// records together are one. The pipeline is held while there is a waiter. If the reasons differ,
-// the hold has the alphabetically first one, so that it does not alternate. It is safe for
-// concurrent use.
+// holdTracker tracks the reasons for waiting. Each record in Handle is a waiter, all deferred
+// records together are one, and so are the dead letters that the flood guard holds (floodWaiter).
+// The pipeline is held while there is a waiter. If the reasons differ, the hold has the
+// alphabetically first one, so that it does not alternate. It is safe for concurrent use.
 type holdTracker struct {
 	obs *observe.Pipeline
 	log *zap.Logger
@@ -131,8 +131,8 @@ func (h *holdTracker) logEnd(reason observe.HoldReason, recovered bool) {
 // floodWaiter is the waiter for the dead letters that are held while the flood guard is tripped.
 const floodWaiter = "flood guard"
 
-// setFlood records whether the flood guard is tripped. Package pipeline subscribes to the guard as
-// well and logs it.
+// setFlood records whether the flood guard is tripped. Nothing is logged here: package pipeline
+// also subscribes to the guard and logs its changes.
 func (h *holdTracker) setFlood(tripped bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

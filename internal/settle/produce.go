@@ -19,7 +19,7 @@ var retryPolicy = backoff.Policy{Min: 250 * time.Millisecond, Max: 5 * time.Seco
 // retries transient errors, without limit and without logging.
 const slowAfter = 30 * time.Second
 
-// errSlow is the reported cause for a record that the client has neither produced nor given up on.
+// errSlow is the error reported for a record that the client has neither produced nor given up on.
 var errSlow = errors.New("no response yet, the client is retrying")
 
 // produceBatch is the records of one Settle that go to retry and dead-letter topics. Each of them

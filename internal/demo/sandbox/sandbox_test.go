@@ -106,7 +106,7 @@ func loginOAuth(t *testing.T, server *Server, vendor Vendor) string {
 	return token
 }
 
-// postCRMItems sends items, each as JSON, to one of CRM.COM's methods.
+// postCRMItems sends items, each as JSON, to one of CRM.COM's operations.
 func postCRMItems(t *testing.T, server *Server, operation, token string, items ...string) clientResponse {
 	t.Helper()
 	for _, page := range crmPages {

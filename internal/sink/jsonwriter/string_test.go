@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func FuzzAppendStringIsWhatEncodingJSONWrites(f *testing.F) {
+func FuzzAppendStringMatchesEncodingJSON(f *testing.F) {
 	for _, s := range []string{"", "plain", `quote " and \`, "\b\f\n\r\t\x00\x1f\x7f", "<a&b>",
 		"€ 😀 \u2028\u2029 \uFFFD", "\xff\xfe cut \xe2\x82", "a\xf0\x9f\x98"} {
 		f.Add(s)

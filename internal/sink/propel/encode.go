@@ -11,7 +11,8 @@ import (
 )
 
 // customerEncoder writes customers of customers/bulk/sourceId. Absent fields are omitted, because
-// the vendor keeps the stored value of a field that is omitted and documents no meaning of null.
+// the vendor keeps the stored value of a field that is omitted and does not document what null
+// means.
 type customerEncoder struct {
 	*jsonwriter.Writer
 	genderCase, ssnType string
@@ -95,8 +96,8 @@ func (e customerEncoder) writeSSN(ssn *string) {
 	e.Int("ssn", int64(number))
 }
 
-// writeEmail checks only what is true of every email address, because the vendor rejects the whole
-// call for an invalid one.
+// writeEmail checks the address, because the vendor rejects the whole call for an invalid one. It
+// checks only what holds for every valid address, so that none is refused wrongly.
 func (e customerEncoder) writeEmail(email *string) {
 	if email == nil {
 		return

@@ -75,7 +75,7 @@ func TestOnlySuccessNeedsItsBody(t *testing.T) {
 		}
 		a := ClassifyExchange(Exchange{Status: status, RequestWritten: true, Err: broken})
 		if a.Class != want || !errors.Is(a.Err, broken) {
-			t.Errorf("%d: got class %v, error %v, want %v with the cause", status, a.Class, a.Err, want)
+			t.Errorf("%d: got class %v, error %v, want %v with the error", status, a.Class, a.Err, want)
 		}
 	}
 }
@@ -93,7 +93,7 @@ func TestErrorDecidesIfThereIsNoResponse(t *testing.T) {
 		{"a name that does not exist", Exchange{Err: &net.DNSError{IsNotFound: true}}, sink.Misconfigured},
 		{"a name server that fails", Exchange{Err: &net.DNSError{Err: "server misbehaving", IsTemporary: true}},
 			sink.Misconfigured},
-		{"a name server that does not response", Exchange{Err: &net.DNSError{IsTimeout: true}}, sink.Unavailable},
+		{"a name server that does not respond", Exchange{Err: &net.DNSError{IsTimeout: true}}, sink.Unavailable},
 	} {
 		if a := ClassifyExchange(c.exchange); a.Class != c.want {
 			t.Errorf("%s: got class %v, want %v", c.name, a.Class, c.want)

@@ -57,10 +57,10 @@ func NewClient(t TB, platform *embedded.Platform, opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// SkipUnlessVolume skips a test named TestVolume... under the race detector. Such tests synchronize
-// millions of times, after which the race detector's runtime may abort the process with a failed
-// internal check. `make test` runs them once more without the race detector.
-func SkipUnlessVolume(t *testing.T) {
+// SkipUnderRaceDetector skips a test named TestVolume... under the race detector. Such tests
+// synchronize millions of times, after which the race detector's runtime may abort the process with
+// a failed internal check. `make test` runs them separately, without the race detector.
+func SkipUnderRaceDetector(t *testing.T) {
 	t.Helper()
 	if raceDetector {
 		t.Skip("requires a run without the race detector")
