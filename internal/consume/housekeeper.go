@@ -83,7 +83,7 @@ type retryCleaner struct {
 
 func newRetryCleaner(admin *kadm.Client, table *assignments, log *zap.Logger) *retryCleaner {
 	return &retryCleaner{admin: admin, assignments: table, failure: observe.NewCondition(log,
-		"deletion of settled retry records failed, retrying", "deletion of settled retry records recovered")}
+		"deletion of settled retry records failed, retrying", "settled retry records can be deleted again")}
 }
 
 // deleteSettled deletes the settled retry records of assignments. Failed deletions are retried by

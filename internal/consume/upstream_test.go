@@ -13,7 +13,7 @@ import (
 )
 
 // produceTransaction produces records to each partition of a topic in one transaction and commits
-// or aborts it. Offsets of aborted records and of markers need no delivery.
+// or aborts it. Offsets of aborted records and transaction markers need no delivery.
 func (h *harness) produceTransaction(producer *kgo.Client, topic string, count int, end kgo.TransactionEndTry) {
 	h.t.Helper()
 	if err := producer.BeginTransaction(); err != nil {
@@ -60,7 +60,7 @@ func TestOnlyCommittedTransactionsAreDelivered(t *testing.T) {
 }
 
 // Recovery must not wait for a record at the end of such a partition, because none arrives.
-func TestRetryPartitionThatEndsInAControlRecordIsRecovered(t *testing.T) {
+func TestRetryPartitionThatEndsInATransactionMarkerIsRecovered(t *testing.T) {
 	for name, end := range map[string]kgo.TransactionEndTry{"committed": kgo.TryCommit, "aborted": kgo.TryAbort} {
 		t.Run(name, func(t *testing.T) {
 			testkit.RunInBubble(t, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestRetryPartitionThatEndsInAControlRecordIsRecovered(t *testing.T) {
 
 // Records behind an open transaction are unknown until it ends. If recovery did not wait, copies
 // that an earlier owner wrote there would be considered late copies.
-func TestOpenTransactionInARetryTopicHoldsRecovery(t *testing.T) {
+func TestRecoveryWaitsForAnOpenTransactionInARetryTopic(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		producer := h.newClient(kgo.TransactionalID("replay"), kgo.TransactionTimeout(10*time.Minute))
@@ -138,7 +138,7 @@ func TestBrokerRestartLosesNothing(t *testing.T) {
 	})
 }
 
-func TestStuckRecordBlocksNoOther(t *testing.T) {
+func TestStuckRecordDoesNotBlockOthers(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)
 		m := h.startMember(1, 0, func(s *fakeStages, cfg *consume.Config) {

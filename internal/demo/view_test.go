@@ -127,7 +127,7 @@ func TestRedrawDelayIsBoundedHoweverLongAnAuditTakes(t *testing.T) {
 		0: 0, 10 * time.Millisecond: 200 * time.Millisecond, 3 * time.Second: 5 * time.Second,
 	} {
 		if got := redrawDelay(took); got != want {
-			t.Errorf("delay after a drawing of %s: got %s, want %s", took, got, want)
+			t.Errorf("delay after a draw that took %s: got %s, want %s", took, got, want)
 		}
 	}
 }

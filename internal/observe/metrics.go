@@ -55,7 +55,7 @@ var (
 	}
 	commitFailures = definition{
 		name: "commit_failures_total", kind: counterType, labels: []label{pipelineLabel},
-		help: "Offset commits that failed and were retried.",
+		help: "Offset commits that failed; each is retried, except the final one of an assignment.",
 	}
 	produceFailures = definition{
 		name: "produce_failures_total", kind: counterType, labels: []label{pipelineLabel, topicLabel},

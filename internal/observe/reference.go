@@ -12,8 +12,9 @@ const referenceHead = "# Metrics, status and hold reasons\n\n" +
 	"Generated from the code by `go generate ./cmd/connector`; change the code, not this page.\n\n" +
 	"`/metrics` serves the metrics in the Prometheus text format, together with those of the Go runtime\n" +
 	"(`go_*`) and the process (`process_*`). Every series of a configured pipeline, operation, topic and\n" +
-	"reason exists from the start with value 0; series with the label `partition` exist while the\n" +
-	"partition is assigned. Counters start at 0 when the process starts.\n"
+	"reason exists from the start with value 0, except that a breaker starts as `closed` with value 1;\n" +
+	"series with the label `partition` exist while the partition is assigned. Counters start at 0\n" +
+	"when the process starts.\n"
 
 // ReferenceMarkdown returns the content of docs/metrics.md. status is the type that /status
 // returns; its doc tags become the descriptions of the fields.
@@ -145,7 +146,7 @@ func jsonType(goType reflect.Type) (kind string, nested reflect.Type) {
 }
 
 func writeHoldReasons(out *strings.Builder) {
-	out.WriteString("\n## Hold reasons\n\nWhile something is held, nothing moves to a retry or dead-letter topic.\n\n" +
+	out.WriteString("\n## Hold reasons\n\nWhile something is held, no record moves to a retry or dead-letter topic because of it, except\nthat a record with an unknown schema ID is dead-lettered after `unknown_id_wait`.\n\n" +
 		"| reason | scope | meaning | remedy |\n| --- | --- | --- | --- |\n")
 	for _, reason := range HoldReasons() {
 		scope := "pipeline"

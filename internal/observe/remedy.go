@@ -55,7 +55,7 @@ var holdDescriptions = map[HoldReason]holdDescription{
 	},
 	HoldRecovery: {
 		meaning: "a partition is assigned but not fetched yet: a retry partition of the same number is missing, " +
-			"refuses the owner's marker or cannot be read up to it, or the owner cannot be committed. The log has " +
+			"refuses the owner's marker or cannot be read up to it, or the commit that names the new owner fails. The log has " +
 			"the error. Other partitions continue",
 		remedy: "run `connector topics apply`, or repair that topic; the partition resumes by itself",
 	},

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// A response that a sink could not use would falsify the benchmarks.
+// A response that a sink could not use would invalidate the benchmarks.
 func TestInstantRespondsWithEveryItemOnce(t *testing.T) {
 	server := New(Options{Instant: true})
 	token := loginCRM(t, server)

@@ -27,7 +27,7 @@ type settings struct {
 // accepts the member.
 func (e *encoder) requireSince(first release, member string) {
 	if e.release < first {
-		e.AddViolation(member, "is taken from release "+first.String()+" on, the account has "+e.release.String())
+		e.AddViolation(member, "requires release "+first.String()+" or later; the account has "+e.release.String())
 	}
 }
 
@@ -35,7 +35,7 @@ func (e *encoder) requireSince(first release, member string) {
 // the first release without it.
 func (e *encoder) refuseSince(removed release, member string) {
 	if e.release >= removed {
-		e.AddViolation(member, "is not taken from release "+removed.String()+" on, the account has "+e.release.String())
+		e.AddViolation(member, "is no longer accepted as of release "+removed.String()+"; the account has "+e.release.String())
 	}
 }
 

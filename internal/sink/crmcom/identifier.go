@@ -57,7 +57,7 @@ const (
 func (e *encoder) writeCustomer(account *event.AccountIdentifier, participant *event.ParticipantIdentifier) {
 	switch {
 	case e.release >= r17 && account == nil:
-		e.AddViolation(accountMember, "is mandatory from release "+r17.String()+" on")
+		e.AddViolation(accountMember, "is mandatory as of release "+r17.String())
 	case (account == nil) == (participant == nil):
 		e.AddViolation(accountMember, "exactly one of "+accountMember+", "+participantMember+" is mandatory")
 	}

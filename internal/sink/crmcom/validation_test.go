@@ -108,28 +108,28 @@ func TestReleaseDecidesWhatMayBeSent(t *testing.T) {
 	}{
 		{"R10", "purchases", purchaseOf("A1"), nil},
 		{"R10", "purchases", purchase(func(e *event.Purchase) { e.ExternalSystemReferenceNumber = new("r") }),
-			[]string{"external_system_reference_number: is taken from release R10.1 on, the account has R10"}},
+			[]string{"external_system_reference_number: requires release R10.1 or later; the account has R10"}},
 		{"R10", "purchases", purchase(func(e *event.Purchase) { e.UdfString8, e.UdfString9 = new("a"), new("b") }),
-			[]string{"udf_string_9: is taken from release R10.1 on, the account has R10"}},
+			[]string{"udf_string_9: requires release R10.1 or later; the account has R10"}},
 		{"R10.1.0", "purchases", purchase(func(e *event.Purchase) {
 			e.UdfString9,
 				e.ExternalSystemReferenceNumber = new("b"), new("r")
 		}), nil},
 		{"R10.1", "purchases", purchase(func(e *event.Purchase) { e.IntendedCurrencyIdentifier = &event.CurrencyIdentifier{Code: new("EUR")} }),
-			[]string{"intended_currency_identifier: is taken from release R11 on, the account has R10.1"}},
+			[]string{"intended_currency_identifier: requires release R11 or later; the account has R10.1"}},
 		{"R10.1", "financial_achievements", amount,
-			[]string{"amount: is taken from release R11 on, the account has R10.1"}},
+			[]string{"amount: requires release R11 or later; the account has R10.1"}},
 		{"R10.1", "financial_statements", statement,
-			[]string{"event: is taken from release R11 on, the account has R10.1"}},
+			[]string{"event: requires release R11 or later; the account has R10.1"}},
 		{"R11", "financial_statements", statement, nil},
 		{"R16", "purchases", byParticipant, nil},
 		{"R17", "purchases", byParticipant, []string{
-			"accounts_receivable_identifier: is mandatory from release R17 on",
-			"rewards_participant_identifier: is not taken from release R17 on, the account has R17"}},
+			"accounts_receivable_identifier: is mandatory as of release R17",
+			"rewards_participant_identifier: is no longer accepted as of release R17; the account has R17"}},
 		{"R17", "purchases", purchaseOf("A1"), nil},
 		{"R17", "referrals", referralOf("P1", "P2"), []string{
-			"referred_rewards_participant_identifier: is not taken from release R17 on, the account has R17",
-			"referred_by_rewards_participant_identifier: is not taken from release R17 on, the account has R17"}},
+			"referred_rewards_participant_identifier: is no longer accepted as of release R17; the account has R17",
+			"referred_by_rewards_participant_identifier: is no longer accepted as of release R17; the account has R17"}},
 		{"R18", "purchases", purchase(func(e *event.Purchase) {
 			e.PerformedByUnitIdentifier = event.UnitIdentifier{Id: new(""), Name: new("n")}
 		}),

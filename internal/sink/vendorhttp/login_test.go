@@ -123,7 +123,7 @@ func TestLoginPastItsDeadlineBacksOff(t *testing.T) {
 	})
 }
 
-func TestLoginErrorHasAClassThatSaysHowToWait(t *testing.T) {
+func TestLoginErrorClassDeterminesHowToWait(t *testing.T) {
 	for class, want := range map[sink.ResultClass]sink.ResultClass{
 		sink.Unauthorized: sink.Unauthorized, sink.Misconfigured: sink.Misconfigured, sink.Throttled: sink.Throttled,
 		sink.Unavailable: sink.Unavailable, sink.Unknown: sink.Unavailable, sink.Rejected: sink.Misconfigured,

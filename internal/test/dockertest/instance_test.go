@@ -79,7 +79,7 @@ func (i *instance) awaitMessage(message string, count int) {
 		select {
 		case <-next:
 		case err := <-i.result:
-			i.h.t.Fatalf("instance %s ended while it was waited for: %v", i.name, err)
+			i.h.t.Fatalf("instance %s ended while the test waited for it: %v", i.name, err)
 		case <-ctx.Done():
 			i.h.t.Fatalf("instance %s: got %d times the message %q within %v, want %d",
 				i.name, got, message, waitTimeout, count)
