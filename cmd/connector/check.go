@@ -11,7 +11,7 @@ func newCheckCommand() *cobra.Command {
 		Use:   "check -c FILE --offline",
 		Short: "Check the configuration file and report every error in it",
 		Long: "Check the configuration file. All errors are reported at once, each with its line, key, value and what is\n" +
-			"allowed; the exit code is then 2. Only the file is checked, so --offline is required.",
+			"allowed. The exit code is 2 if there are any. Only the file is checked, so --offline is required.",
 		Example: "  connector check -c connector.yaml --offline",
 		Args:    cobra.NoArgs,
 	}

@@ -20,21 +20,21 @@ func newDemoCommand() *cobra.Command {
 	var level string
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Run everything in one process, with vendors that fail on a script",
+		Short: "Run everything in one process, with vendors that fail according to a script",
 		Long: "Run a Kafka broker, a schema registry, the vendors, a producer and the connector in one process. The\n" +
-			"vendors fail on a script, and some records are bad. A ledger, read from the vendors and the topics, shows\n" +
-			"where each record is. Nothing has to be installed.\n\n" +
-			"The demo runs until Ctrl-C or for --duration. The exit code is 1 if a record was lost, delivered twice without\n" +
-			"a reason, or ended elsewhere than the script says, or if a scripted fault did not occur.\n" +
-			"Everything is kept in memory, so run it for minutes, not days.",
+			"vendors fail according to a script, and some records are bad. A ledger, read from the vendors and the\n" +
+			"topics, shows where each record is. Nothing has to be installed.\n\n" +
+			"The demo runs until Ctrl-C or for --duration, and then drains. The exit code is 1 if a record was lost,\n" +
+			"delivered twice without a reason, or had another outcome than the script expects, or if a scripted fault did\n" +
+			"not occur. Everything is kept in memory, so run it for minutes, not days.",
 		Example: "  connector demo\n  connector demo --duration 20s --json",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().DurationVar(&o.Duration, "duration", 0, fmt.Sprintf("stop after this time, at least %s; 0: run until Ctrl-C", demo.MinDuration))
+	c.Flags().DurationVar(&o.Duration, "duration", 0, fmt.Sprintf("stop after this time, at least %s; 0 means until Ctrl-C", demo.MinDuration))
 	c.Flags().IntVar(&o.Rate, "rate", 200, fmt.Sprintf("valid records produced per second, %d to %d", demo.MinRate, demo.MaxRate))
 	c.Flags().Uint64Var(&o.Seed, "seed", 1, "seed for the records and the order of the bad ones")
-	c.Flags().BoolVar(&asJSON, "json", false, "print only one JSON object at the end to standard output; requires --duration")
-	c.Flags().StringVar(&level, "log-level", "", "log level on standard error: debug, info, warn or error; default: info, or no log if it would overwrite the live view")
+	c.Flags().BoolVar(&asJSON, "json", false, "print nothing but one JSON object to standard output, at the end; requires --duration")
+	c.Flags().StringVar(&level, "log-level", "", "log level on standard error: debug, info, warn or error (default info, or no log if it would overwrite the live view)")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := o.Check(); err != nil {
 			return usageErrorf("%v", err)

@@ -38,5 +38,5 @@ func writeLedger(w http.ResponseWriter, server *sandbox.Server) {
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	_ = enc.Encode(response) // nobody is left to report a broken connection to
+	_ = enc.Encode(response) // the client of a broken connection cannot be told
 }

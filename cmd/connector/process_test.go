@@ -176,7 +176,7 @@ type harness struct {
 	config      string // path of the configuration file
 	accepted    chan sandbox.LedgerEntry
 	count       atomic.Int64
-	holdAtCount int64         // the accepted item whose call gets no response before releaseCall; 0: none
+	holdAtCount int64         // number of the accepted item whose call is held until releaseCall; none if 0
 	released    chan struct{} // closed by releaseCall
 	once        sync.Once
 }

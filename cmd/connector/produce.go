@@ -21,10 +21,10 @@ import (
 
 // produceOptions are the flags of produce.
 type produceOptions struct {
-	events map[string]int // by pipeline; empty: count for each
+	events map[string]int // by pipeline; if empty, each pipeline gets count
 	count  int
 	bad    map[string]int // by kind
-	rate   float64        // records per second; 0: unlimited
+	rate   float64        // records per second; 0 means no limit
 	seed   uint64
 }
 
@@ -33,18 +33,18 @@ func newProduceCommand() *cobra.Command {
 		Use:   "produce -c FILE",
 		Short: "Write sample events to the pipelines' topics, optionally with bad ones",
 		Long: "Write sample events to the pipelines' topics, after registering their schemas. Bad events are spread among the\n" +
-			"valid ones, over the selected pipelines whose events can be bad in that way. The kinds are:\n" + kindsHelp() +
-			"The same seed writes the same events.",
+			"valid ones, over the selected pipelines whose events support their kind. The kinds are:\n" + kindsHelp() +
+			"The same seed generates the same events.",
 		Example: "  connector produce -c connector.yaml --events purchases=1000,customer-changes=200 --bad poison=3,rejected=5 --rate 100",
 		Args:    cobra.NoArgs,
 	}
 	load := configFlag(c)
 	var p produceOptions
 	flags := c.Flags()
-	flags.StringToIntVar(&p.events, "events", nil, "valid events of only these pipelines, as `PIPELINE=COUNT,...`")
-	flags.IntVarP(&p.count, "number", "n", 100, "valid events of each pipeline if --events is not given")
-	flags.StringToIntVar(&p.bad, "bad", nil, "additional bad events, as `KIND=COUNT,...`")
-	flags.Float64Var(&p.rate, "rate", 0, "records per second; 0: unlimited")
+	flags.StringToIntVar(&p.events, "events", nil, "numbers of valid events, for these pipelines only, as `PIPELINE=COUNT,...`")
+	flags.IntVarP(&p.count, "number", "n", 100, "number of valid events for each pipeline if --events is not given")
+	flags.StringToIntVar(&p.bad, "bad", nil, "numbers of additional bad events, as `KIND=COUNT,...`")
+	flags.Float64Var(&p.rate, "rate", 0, "records per second; 0 means no limit")
 	flags.Uint64Var(&p.seed, "seed", 0, "seed for the events and their order (default random)")
 	flags.Lookup("events").DefValue, flags.Lookup("bad").DefValue = "", "" // hides "[]" in the help
 	c.MarkFlagsMutuallyExclusive("events", "number")

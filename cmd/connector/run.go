@@ -27,7 +27,7 @@ func newRunCommand() *cobra.Command {
 		Use:   "run -c FILE",
 		Short: "Run the pipelines until SIGTERM",
 		Long: "Run the pipelines until SIGTERM or SIGINT. Then the connector stops fetching, finishes and commits what is in\n" +
-			"flight, and exits with 0. A second signal stops at once; unsettled records are delivered after the next start.",
+			"flight, and exits with code 0. A second signal stops at once; unsettled records are delivered after the next start.",
 		Example: "  connector run -c connector.yaml",
 		Args:    cobra.NoArgs,
 	}

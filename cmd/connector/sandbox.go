@@ -36,20 +36,20 @@ func newSandboxCommand() *cobra.Command {
 		Use:   "sandbox",
 		Short: "Serve the vendors as their documents describe them, with scripted faults",
 		Long: "Serve the vendors as their documents describe them: all on one address under " + vendorPaths() + ",\n" +
-			"with /healthz and /ledger (what they accepted, as JSON), and each vendor on its own address if one\n" +
-			"is given. They have the accounts and columns that the events of `produce` refer to.",
+			"with /healthz and /ledger (what they accepted, as JSON), and each vendor also on its own address if one\n" +
+			"is given. The accounts and columns to which the events of `produce` refer exist.",
 		Example: "  connector sandbox --listen 127.0.0.1:8090 --script faults.yaml",
 		Args:    cobra.NoArgs,
 	}
 	flags := c.Flags()
-	listen := flags.String("listen", "127.0.0.1:8090", "`ADDR` for all vendors, host:port")
+	listen := flags.String("listen", "127.0.0.1:8090", "`ADDR` that serves all vendors, as host:port")
 	own := map[sandbox.Vendor]*string{}
 	for _, v := range sandboxVendors {
-		own[v] = flags.String(string(v), "", "additional `ADDR` for only "+string(v))
+		own[v] = flags.String(string(v), "", "additional `ADDR` that serves only "+string(v))
 	}
-	script := flags.String("script", "", "YAML `FILE` with rules that make calls fail")
-	latency := flags.Duration("latency", 0, "time that each response takes")
-	instant := flags.Bool("instant", false, "respond at once, without checks, script, latency or ledger")
+	script := flags.String("script", "", "YAML `FILE` with the rules of the scripted faults")
+	latency := flags.Duration("latency", 0, "delay of each response")
+	instant := flags.Bool("instant", false, "respond immediately, without validation, script, latency or ledger")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		options, err := sandboxOptions(*script)
 		if err != nil {

@@ -15,16 +15,16 @@ import (
 func newTopicsCommand() *cobra.Command {
 	apply := &cobra.Command{
 		Use:   "apply -c FILE",
-		Short: "Create missing retry, parked and dead-letter topics, and fix settings that could lose or refuse a record",
-		Long: "Create missing retry, parked and dead-letter topics, and fix settings that could lose or refuse a record. Each\n" +
-			"change is printed. Source topics belong to their producers and are not changed; for trying things out,\n" +
-			"--sources creates missing ones.",
+		Short: "Create missing retry, parked and dead-letter topics, and correct settings that could lose or refuse a record",
+		Long: "Create missing retry, parked and dead-letter topics, and correct settings with which a record could be lost or\n" +
+			"refused. Each change is printed. Source topics belong to their producers and are not changed. For trials,\n" +
+			"--sources creates the missing ones.",
 		Example: "  connector topics apply -c connector.yaml --dry-run",
 		Args:    cobra.NoArgs,
 	}
 	load := configFlag(apply)
 	dryRun := apply.Flags().Bool("dry-run", false, "print the changes without making them")
-	sources := apply.Flags().Int32("sources", 0, "create missing source topics with this number of `PARTITIONS`")
+	sources := apply.Flags().Int32("sources", 0, "create missing source topics, each with this number of `PARTITIONS`")
 	apply.MarkFlagsMutuallyExclusive("dry-run", "sources")
 	apply.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load()
