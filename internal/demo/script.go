@@ -261,7 +261,8 @@ func countFaults(vendors *sandbox.Server, accounts *missingAccounts) map[string]
 	out := map[string]int{
 		faultRetryable: late,
 		faultExhausted: missing,
-		// The rule's own count is one of calls, and on a busy machine one call may have several items.
+		// The rule's own count is one of calls, and on a busy machine one call may have several
+		// items.
 		faultRejected: vendors.Ledger().Calls("crmcom.purchases").Refused - late - missing,
 		faultNamed:    vendors.Ledger().Calls("expoints.add").Failures[http.StatusBadRequest],
 	}

@@ -1,4 +1,4 @@
-// Package archtest checks rules of the architecture that no linter knows: which packages start
+// Package archtest checks rules of the architecture that no linter can check: which packages start
 // goroutines, and that those packages' tests check for leaked goroutines.
 package archtest
 
@@ -21,7 +21,7 @@ import (
 const moduleRoot = "../../.."
 
 // goroutines is the number of places that start a goroutine, by package directory. A package that
-// is not listed starts none. docs/architecture.md has who owns each goroutine and how it ends.
+// is not listed starts none. docs/architecture.md lists who owns each goroutine and how it ends.
 var goroutines = map[string]int{
 	// The admin server and the signal handler of run; the servers of sandbox. The command stops
 	// them and waits for them.

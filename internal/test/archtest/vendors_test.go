@@ -19,7 +19,7 @@ const sinkPath = "sluice/internal/sink/"
 type vendorImport struct{ file, dir, vendor string }
 
 // Only internal/pipeline imports the packages of vendors, and vendors do not import each other. The
-// vendors are those of the registry, so a new one needs no rule of its own.
+// vendors are those of the registry, so that a new vendor needs no additional rule.
 func TestOnlyPipelineImportsVendorPackages(t *testing.T) {
 	var vendors []string
 	for name := range pipeline.BuiltinVendors() {

@@ -29,7 +29,7 @@ const (
 	sandboxURL   = "http://127.0.0.1:8090"
 )
 
-// Compose runs the product as a user tries it: it builds the image, starts all services, produces
+// Compose runs the product as a user would: it builds the image, starts all services, produces
 // events, accounts for every one of them, and stops the connector.
 func TestComposeSettlesEveryEventAndStopsCleanly(t *testing.T) {
 	c := newCompose(t)
@@ -70,7 +70,7 @@ func TestComposeSettlesEveryEventAndStopsCleanly(t *testing.T) {
 	}
 }
 
-// compose runs Compose with a project of its own, which is removed when the test ends.
+// compose runs Compose with its own project, which is removed when the test ends.
 type compose struct {
 	t       *testing.T
 	command []string
@@ -107,7 +107,7 @@ func (c compose) runForOutput(args ...string) string {
 	return fmt.Sprint(out, err)
 }
 
-// runCommand also works in a cleanup, when the test's context has ended.
+// runCommand runs a command. It also works during cleanup, when the test's context has ended.
 func (c compose) runCommand(args ...string) (string, error) {
 	command := slices.Concat(c.command, args)
 	out, err := exec.CommandContext(context.WithoutCancel(c.t.Context()), command[0], command[1:]...).CombinedOutput()

@@ -15,8 +15,8 @@ import (
 	"sluice/internal/record"
 )
 
-// The process is killed with SIGKILL during a call. The next one must lose nothing, and resend only
-// what the commits call an intent.
+// The connector is killed with SIGKILL during a call. After a restart it must lose nothing, and
+// resend only records that have a send intent in the commit metadata.
 func TestKillDuplicatesOnlyRecordsWithASendIntent(t *testing.T) {
 	p := startPlatform(t)
 	h := newHarness(t, p, "crash", "classic", map[string]string{"purchases": "", "customer-changes": ", ordering: key"})
@@ -26,7 +26,7 @@ func TestKillDuplicatesOnlyRecordsWithASendIntent(t *testing.T) {
 
 	killed := h.startProcess(binary)
 	blocked := h.awaitBlockedCall()
-	h.awaitAccepted(1, "propel.customers") // the other pipeline is running too
+	h.awaitAccepted(1, "propel.customers") // the other pipeline has started as well
 	killed.killProcess()
 	h.blocker.unblock()
 	intents := h.originsWithIntent("crash.purchases", "crash-purchases")
@@ -44,7 +44,7 @@ func TestKillDuplicatesOnlyRecordsWithASendIntent(t *testing.T) {
 
 	for _, origin := range h.checkDeadLetterHeaders(deadLetters) {
 		if !intents[origin] {
-			t.Errorf("%s: got one attempt too many, want that only for records with a send intent at the kill", origin)
+			t.Errorf("%s: got an additional attempt, want one only for records with a send intent at the kill", origin)
 		}
 	}
 	h.checkAllCommitted()
@@ -53,7 +53,7 @@ func TestKillDuplicatesOnlyRecordsWithASendIntent(t *testing.T) {
 	report := h.checkLedger(deadLetters, len(intents)+lanes*items)
 	for entry := range h.vendors.Ledger().AllEntries("crmcom.purchases") {
 		if entry.Times > 1 && !intents[entry.ID] {
-			t.Errorf("%s: got %d deliveries, want one without a send intent at the kill", entry.ID, entry.Times)
+			t.Errorf("%s: got %d deliveries, want one because it had no send intent at the kill", entry.ID, entry.Times)
 		}
 	}
 	if len(intents) > lanes*items || report.Duplicates == 0 {
@@ -115,7 +115,7 @@ func (p *process) killProcess() {
 	}
 }
 
-// stopCleanly sends SIGTERM and checks that the process exits with 0.
+// stopCleanly sends SIGTERM and checks that the process exits with code 0.
 func (p *process) stopCleanly() {
 	p.h.t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -131,7 +131,8 @@ func (p *process) stopCleanly() {
 	}
 }
 
-// removeGroupMembers removes the members of a group, as the end of their sessions would do later.
+// removeGroupMembers removes the members of a group, as the coordinator would do once their
+// sessions time out.
 func (h *harness) removeGroupMembers(group string) {
 	h.t.Helper()
 	described, err := h.admin.DescribeGroups(h.t.Context(), group)

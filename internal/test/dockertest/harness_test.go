@@ -26,7 +26,7 @@ import (
 	"sluice/internal/topics"
 )
 
-// waitTimeout bounds every wait of these tests.
+// waitTimeout limits every wait in these tests.
 const waitTimeout = 90 * time.Second
 
 // sourcePartitions is the number of partitions of each source topic.
@@ -44,7 +44,7 @@ func startPlatform(t *testing.T) platform {
 }
 
 // configFormat is the configuration file of the connector, without its pipelines. Delays are short,
-// so that every one of them passes during a test.
+// so that they all expire during a test.
 const configFormat = `
 name: %[1]s
 kafka: {brokers: [%[2]q], group_protocol: %[3]s, rebalance_timeout: 30s}
@@ -76,8 +76,8 @@ func pipelinesYAML(name string, extraYAML map[string]string) string {
 	return b.String()
 }
 
-// harness sets up one test: topics and schemas of its own, the fake vendors in this process, and
-// the ledger of what was produced.
+// harness sets up one test: its own topics and schemas, the fake vendors in this process, and the
+// ledger of what was produced.
 type harness struct {
 	t            *testing.T
 	cfg          *config.Config
@@ -147,7 +147,8 @@ func (h *harness) loadConfig(p platform, name, protocol, vendorURL string, extra
 	}
 }
 
-// createSourceTopics creates the source topics only; the connector creates its own when it starts.
+// createSourceTopics creates only the source topics. The connector creates its own topics when it
+// starts.
 func (h *harness) createSourceTopics() {
 	h.t.Helper()
 	var names []string
@@ -186,13 +187,13 @@ func (h *harness) newDeadline() context.Context {
 	return ctx
 }
 
-// lateAccounts has accounts that do not exist when CRM.COM first looks them up, and exist from then
-// on. It is safe for concurrent use.
+// lateAccounts has accounts that CRM.COM does not find at the first lookup, but at every later one.
+// It is safe for concurrent use.
 type lateAccounts struct {
 	otherExists func(identifier string) bool // for accounts that are not late
 
 	mu        sync.Mutex
-	requested map[string]bool // by account number, whether it was looked up before
+	requested map[string]bool // whether the account was looked up before, by account number
 }
 
 func (a *lateAccounts) addAccount(number string) {
@@ -212,10 +213,10 @@ func (a *lateAccounts) accountExists(identifier string) bool {
 	return requested
 }
 
-// responseBlocker blocks the response to one call, after the vendor has accepted an item of it.
+// responseBlocker blocks the response to one call after the vendor has accepted one of its items.
 type responseBlocker struct {
-	operation string // whose call it blocks; set before anything is produced
-	nth       int    // the accepted item of that operation, from 1, at which it blocks; 0: never
+	operation string // operation whose call is blocked; set before anything is produced
+	nth       int    // number of the accepted item, from 1, at which it blocks; never if 0
 	blocked   chan sandbox.LedgerEntry
 	unblocked chan struct{} // closed by unblock
 	once      sync.Once
@@ -246,7 +247,7 @@ func (h *harness) onAccept(entry sandbox.LedgerEntry) {
 }
 
 // awaitBlockedCall waits for the call whose response is blocked, and returns the item at which it
-// is.
+// is blocked.
 func (h *harness) awaitBlockedCall() sandbox.LedgerEntry {
 	h.t.Helper()
 	select {

@@ -22,7 +22,7 @@ import (
 	"sluice/schemas"
 )
 
-// producedRecord is a record that the broker has acknowledged, with what has to become of it.
+// producedRecord is a record that the broker has acknowledged, with its expected outcome.
 type producedRecord struct {
 	pipeline    string
 	disposition record.Disposition
@@ -64,7 +64,7 @@ func newProducedLedger(t *testing.T, cfg *config.Config) *producedLedger {
 	return l
 }
 
-// payloadOf returns a text that is the same for records with the same key and value.
+// payloadOf returns a string that is equal for records with the same key and value.
 func payloadOf(key, value []byte) string {
 	return fmt.Sprintf("%x %t", sha256.Sum256(fmt.Appendf(nil, "%q %q", key, value)), value == nil)
 }
@@ -76,7 +76,7 @@ func (l *producedLedger) addRecord(origin string, produced producedRecord) {
 	l.expected[produced.disposition]++
 }
 
-// expectedCount returns how many records have to end with the disposition.
+// expectedCount returns how many records are expected to have the disposition.
 func (l *producedLedger) expectedCount(disposition record.Disposition) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,8 +113,8 @@ func entryID(entry sandbox.LedgerEntry) string {
 	return entry.Operation + " " + entry.ID + " " + entry.Version
 }
 
-// produceRecords produces count valid records to each pipeline. If withBad is set, it spreads two
-// of each bad kind that the pipeline can have among them.
+// produceRecords produces count valid records for each pipeline. If withBad is set, it spreads two
+// records of each bad kind that the pipeline supports among them.
 func (h *harness) produceRecords(count int, withBad bool) {
 	h.t.Helper()
 	for _, source := range sample.Sources(h.cfg) {

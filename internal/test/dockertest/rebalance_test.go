@@ -20,7 +20,7 @@ var defaultPipelines = map[string]string{
 	skippingPipeline: ", tombstones: skip",
 }
 
-// vendorFaults occur after a number of calls rather than at a time.
+// vendorFaults start after a number of calls rather than at a certain time.
 var vendorFaults = []sandbox.Rule{
 	{
 		Name: "dropped item", Operation: "crmcom.purchases", When: sandbox.When{AfterCalls: 3}, Times: 1,
@@ -35,13 +35,14 @@ var vendorFaults = []sandbox.Rule{
 		Do: sandbox.Action{Fault: sandbox.FaultExpireTokens},
 	},
 	{
-		// The first three open the breaker; its probes, a second apart, meet the others.
+		// The first three failures open the breaker, and its probes, a second apart, meet the
+		// others.
 		Name: "outage", Operation: "expoints", When: sandbox.When{AfterCalls: 4}, Times: 6,
 		Do: sandbox.Action{Fault: sandbox.FaultStatus, Code: http.StatusServiceUnavailable},
 	},
 }
 
-// recoveredMessage is what an instance logs for each partition that it has recovered.
+// recoveredMessage is the message that an instance logs for each partition that it has recovered.
 const recoveredMessage = "partition recovered"
 
 // All pipelines run against a real broker and registry, with every kind of bad record, faults of
@@ -77,7 +78,7 @@ func TestEveryRecordIsSettledOnceThroughFaultsAndARebalance(t *testing.T) {
 			// The dropped item is resent, whether the vendor had accepted or rejected it; nothing
 			// else is.
 			if n := len(resent) + report.Duplicates; n > 1 {
-				t.Errorf("got %d duplicates and one attempt too many for %v, want at most one of both together",
+				t.Errorf("got %d duplicates and an additional attempt for %v, want at most one of both together",
 					report.Duplicates, resent)
 			}
 			t.Logf("%d produced = %d delivered + %d dead + %d skipped, %d duplicates", report.Produced,

@@ -22,8 +22,8 @@ const (
 	group = "sluice.orders"
 )
 
-// What is settled beyond a commit is in its metadata. This is the size that a broker accepts by
-// default.
+// The commit metadata states what is settled beyond the committed offset. Its size is limited by
+// what a broker accepts by default.
 func TestBrokerAcceptsUpTo4096BytesOfMetadata(t *testing.T) {
 	kafka := StartKafka(t, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

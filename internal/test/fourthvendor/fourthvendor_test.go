@@ -101,8 +101,8 @@ func (h *harness) produceSamples(t *testing.T, kind sample.Kind, count int) {
 	}
 }
 
-// Every record of a vendor that only tests know ends as its kind says: delivered, or dead-lettered
-// after a validation error, a rejection or all its retries.
+// Every record of a vendor that exists only in tests has the outcome that its kind requires: it is
+// delivered, or dead-lettered after a validation error, a rejection or all its retries.
 func TestConnectorDeliversToFourthVendor(t *testing.T) {
 	testkit.RunInBubble(t, func(t *testing.T) {
 		h := newHarness(t)

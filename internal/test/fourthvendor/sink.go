@@ -52,7 +52,7 @@ func (c Config) Check(report config.ReportFunc) {
 	}
 }
 
-// maxItems is the vendor's cap of items a call.
+// maxItems is the vendor's limit on the number of items in one call.
 const maxItems = 50
 
 // tokenRefreshMargin is how long before its expiry a token is refreshed.
@@ -98,7 +98,8 @@ type operation struct {
 // Spec implements [sink.Operation].
 func (o *operation) Spec() sink.OperationSpec { return o.spec }
 
-// Encode implements [sink.Operation]. Results name items by stamp ID, so a call has an ID once.
+// Encode implements [sink.Operation]. Results identify items by stamp ID, so a call must not
+// contain an ID twice.
 func (o *operation) Encode(_ context.Context, ev any, _ sink.Origin) (sink.Item, error) {
 	w := jsonwriter.New(256)
 	w.BeginObject("")

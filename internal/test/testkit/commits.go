@@ -22,7 +22,7 @@ type CommitOracle struct {
 	cluster *kfake.Cluster
 
 	mu           sync.Mutex
-	topicNames   map[[16]byte]string // by topic ID, which OffsetCommit 10 and later has
+	topicNames   map[[16]byte]string // by topic ID, which OffsetCommit v10 and later contains
 	knownTopics  map[string]bool     // the values of topicNames
 	partitions   map[partitionKey]*settledPrefix
 	lastCommits  map[groupPartitionKey]int64
@@ -42,7 +42,8 @@ type groupPartitionKey struct {
 	partitionKey
 }
 
-// settledPrefix is what is settled of one partition: every offset below next, and those in beyond.
+// settledPrefix has the settled offsets of one partition: every offset below next, and those in
+// beyond.
 type settledPrefix struct {
 	next   int64
 	beyond map[int64]struct{}
@@ -87,9 +88,9 @@ func WatchCommits(cluster *kfake.Cluster) *CommitOracle {
 	return o
 }
 
-// StartAt treats every record below offset as settled, for a group that starts at the end or a log
-// that begins at a later offset. It also lets the oracle learn the topic's ID. It must not be
-// called from a control function of the cluster.
+// StartAt treats every record below offset as settled, for a group that starts at the end of the
+// log or a log that starts at a later offset. It also makes the oracle look up the topic's ID. It
+// must not be called from a control function of the cluster.
 func (o *CommitOracle) StartAt(topic string, partition int32, offset int64) {
 	o.mu.Lock()
 	delete(o.knownTopics, topic) // it may have been recreated
@@ -103,7 +104,8 @@ func (o *CommitOracle) StartAt(topic string, partition int32, offset int64) {
 // MarkSettled marks one record as settled. It must be called before the code under test can know
 // that the record is settled: in a fake vendor's handler before it responds, or when the record is
 // seen in a retry or dead-letter topic. Offsets without a record, such as those of control records
-// or compacted ones, need it too. It must not be called from a control function of the cluster.
+// or compacted ones, must be marked too. It must not be called from a control function of the
+// cluster.
 func (o *CommitOracle) MarkSettled(topic string, partition int32, offset int64) {
 	o.updatePrefix(topic, partition, func(p *settledPrefix) { p.markSettled(offset) })
 }
@@ -123,7 +125,7 @@ func (o *CommitOracle) RewindCount() int {
 	return o.rewinds
 }
 
-// CommitCount returns the number of commits, each partition of a request counted by itself.
+// CommitCount returns the number of commits. Each partition in a request counts as one.
 func (o *CommitOracle) CommitCount() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -171,8 +173,8 @@ func WaitCommitted(
 	return nil
 }
 
-// updatePrefix first learns the topic's ID. That must happen here, because the cluster does not
-// respond to TopicInfo while it passes a request to checkRequest.
+// updatePrefix calls update with the prefix of a partition. It looks up the topic's ID first,
+// because the cluster does not respond to TopicInfo while it passes a request to checkRequest.
 func (o *CommitOracle) updatePrefix(topic string, partition int32, update func(*settledPrefix)) {
 	o.mu.Lock()
 	known := o.knownTopics[topic]
@@ -229,8 +231,8 @@ func (o *CommitOracle) checkCommit(key groupPartitionKey, offset int64, metadata
 	o.lastCommits[key] = offset
 }
 
-// topicName returns the ID in place of the name of a topic that the test has not mentioned. Nothing
-// of such a topic is settled.
+// topicName returns the name of the topic with the given ID. For a topic that the test has not
+// mentioned, of which nothing is settled, it returns the ID instead.
 func (o *CommitOracle) topicName(id [16]byte) string {
 	if name, ok := o.topicNames[id]; ok {
 		return name
@@ -238,7 +240,7 @@ func (o *CommitOracle) topicName(id [16]byte) string {
 	return fmt.Sprintf("topic id %x", id)
 }
 
-// maxListed limits how many commits or records of a kind an error lists.
+// maxListed limits how many violations of one kind an error lists.
 const maxListed = 10
 
 func (o *CommitOracle) addFailure(format string, args ...any) {

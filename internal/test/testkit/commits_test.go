@@ -124,7 +124,7 @@ func checkError(t *testing.T, err error, want string) {
 	}
 }
 
-// A commit that the broker refuses is a failure of the committer all the same.
+// The oracle must also report a wrong commit that the broker refuses.
 func TestOracleChecksRefusedCommits(t *testing.T) {
 	o, p := startWatchedPlatform(t)
 	p.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.RebalanceInProgress, Count: 1})

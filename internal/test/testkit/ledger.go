@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// Ledger counts what became of each record, to check that
+// Ledger counts the outcomes of each record, to check that
 // produced = delivered + retried + dead-lettered + skipped. A record is identified by its origin
 // ("<topic>-<partition>-<offset>"). Its payload is any text that the test can derive from the
 // record wherever it sees it, so that the ledger can compare what came out with what went in; an
@@ -38,9 +38,9 @@ type Report struct {
 
 	// Lost holds records that were produced and have no outcome at all.
 	Lost []string
-	// Spurious holds records that have an outcome but were never produced.
+	// Spurious holds records that have an outcome although they were never produced.
 	Spurious []string
-	// Corrupted holds records that came out with a different payload than they went in with.
+	// Corrupted holds records whose payload differs from the produced one.
 	Corrupted []string
 	// Duplicated holds records with more than one final outcome (delivered, dead-lettered or
 	// skipped). Duplicates counts the final outcomes beyond the first.
@@ -48,29 +48,29 @@ type Report struct {
 	Duplicates int
 }
 
-// AddProduced enters that the record was produced, which a test must do once for each record. Two
-// calls with different payloads show as a corruption.
+// AddProduced records that the record was produced. It must be called once for each record; two
+// calls with different payloads count as a corruption.
 func (l *Ledger) AddProduced(origin, payload string) {
 	l.updateEntry(origin, payload, func(e *entry) { e.produced = true })
 }
 
-// AddDelivered enters one acceptance of the record by the vendor.
+// AddDelivered records one acceptance of the record by the vendor.
 func (l *Ledger) AddDelivered(origin, payload string) {
 	l.updateEntry(origin, payload, func(e *entry) { e.delivered++ })
 }
 
-// AddRetried enters that the record is in a retry topic. That is an outcome but not a final one:
-// the record may still be delivered or dead-lettered.
+// AddRetried records that the record is in a retry topic. That is an outcome, but not a final one,
+// because the record may still be delivered or dead-lettered.
 func (l *Ledger) AddRetried(origin, payload string) {
 	l.updateEntry(origin, payload, func(e *entry) { e.retry = true })
 }
 
-// AddDeadLetter enters one copy of the record in the dead-letter topic.
+// AddDeadLetter records one copy of the record in the dead-letter topic.
 func (l *Ledger) AddDeadLetter(origin, payload string) {
 	l.updateEntry(origin, payload, func(e *entry) { e.dead++ })
 }
 
-// AddSkipped enters that the record was skipped by a rule.
+// AddSkipped records that the record was skipped by a rule.
 func (l *Ledger) AddSkipped(origin string) {
 	l.updateEntry(origin, "", func(e *entry) { e.skipped++ })
 }
@@ -95,7 +95,7 @@ func (l *Ledger) updateEntry(origin, payload string, update func(*entry)) {
 	update(e)
 }
 
-// BuildReport summarizes the ledger as it is now.
+// BuildReport summarizes the current contents of the ledger.
 func (l *Ledger) BuildReport() Report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
