@@ -44,24 +44,24 @@ func TestPlanHasRequestedSamplesInSeededOrder(t *testing.T) {
 		return plan
 	}
 	if !reflect.DeepEqual(run(1), run(1)) || reflect.DeepEqual(run(1), run(2)) {
-		t.Error("the order is not the seed's")
+		t.Error("the order does not depend on the seed alone")
 	}
 }
 
 func TestImpossiblePlanIsUsageError(t *testing.T) {
 	for name, p := range map[string]produceOptions{
-		"no such pipeline":     {events: map[string]int{"odd": 1}},
-		"fewer than none":      {events: map[string]int{"feedback": -1}},
-		"fewer than none each": {count: -1},
-		"a rate below 0":       {rate: -1},
-		"no such kind":         {count: 1, bad: map[string]int{"odd": 1}},
-		"valid is no bad kind": {count: 1, bad: map[string]int{"valid": 1}},
-		"fewer bad than none":  {count: 1, bad: map[string]int{"poison": -1}},
-		"nowhere to be":        {events: map[string]int{"feedback": 1}, bad: map[string]int{"retryable": 1}},
+		"no such pipeline":          {events: map[string]int{"odd": 1}},
+		"negative event count":      {events: map[string]int{"feedback": -1}},
+		"negative count":            {count: -1},
+		"a rate below 0":            {rate: -1},
+		"no such kind":              {count: 1, bad: map[string]int{"odd": 1}},
+		"valid is not a bad kind":   {count: 1, bad: map[string]int{"valid": 1}},
+		"negative bad count":        {count: 1, bad: map[string]int{"poison": -1}},
+		"no event for the bad kind": {events: map[string]int{"feedback": 1}, bad: map[string]int{"retryable": 1}},
 	} {
 		var wrong *usageError
 		if _, err := p.planSamples(planSources); !errors.As(err, &wrong) {
-			t.Errorf("%s: got %v, want a misuse", name, err)
+			t.Errorf("%s: got %v, want a usage error", name, err)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestReleaseRequiresAPostThatNamesAPipeline(t *testing.T) {
 			server := admin.NewServer(admin.Config{}, prometheus.NewRegistry(), noPipelines, zap.NewNop())
 			server.Handle("POST /pipelines/{name}/release", admin.ReleaseHandler(func(pipeline string) error {
 				if pipeline != "purchases" {
-					return errors.New("no such pipeline runs")
+					return errors.New("no such pipeline is running")
 				}
 				released = pipeline
 				return nil

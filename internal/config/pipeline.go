@@ -24,7 +24,7 @@ type Pipeline struct {
 	Retry            Retry             `yaml:"retry"`
 	Ordering         string            `yaml:"ordering" allow:"none|key" doc:"key: records with the same Kafka key keep their order, including across retries; requires exactly one operation in the pipeline"`
 	Unknown          UnknownOutcome    `yaml:"unknown"`
-	Unmapped         string            `yaml:"unmapped" allow:"dead_letter|skip" doc:"what to do with a record whose name has no operation"`
+	Unmapped         string            `yaml:"unmapped" allow:"dead_letter|skip" doc:"what to do with a record whose event no operation accepts"`
 	Tombstones       string            `yaml:"tombstones" allow:"dead_letter|skip" doc:"what to do with a record without a value"`
 	Breaker          Breaker           `yaml:"breaker"`
 	DeadLetter       DeadLetter        `yaml:"dead_letter"`

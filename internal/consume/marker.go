@@ -11,8 +11,8 @@ import (
 	"sluice/internal/record"
 )
 
-// markerTimeout is how long a recovery waits for its ownership markers. A marker that takes longer
-// stays on its way, and a later recovery finds it confirmed.
+// markerTimeout is how long a recovery waits for its ownership markers. If an append takes longer,
+// it continues in the background, and a later recovery attempt finds the marker confirmed.
 const markerTimeout = 10 * time.Second
 
 // ownershipMarker is the record that an assignment appends to one of its retry partitions before it
@@ -43,8 +43,8 @@ func (m *ownershipMarker) confirmed() (bool, error) {
 }
 
 // appendMarkers appends the markers that assignments still need, and waits until they are
-// confirmed, at most for markerTimeout. Partitions that do not exist yet are left out. What could
-// not be appended is found when the assignment's plan is made.
+// confirmed, at most for markerTimeout. Partitions that do not exist yet are left out. A failed or
+// pending append is reported later, when the assignment's plan is made.
 func (r *recovery) appendMarkers(ctx context.Context, pending []*assignment, snapshot brokerSnapshot) {
 	var appended []*ownershipMarker
 	for _, a := range pending {
@@ -69,7 +69,8 @@ func (r *recovery) appendMarkers(ctx context.Context, pending []*assignment, sna
 	}
 }
 
-// appendMarker begins to append the marker of an assignment, unless it is confirmed or on its way.
+// appendMarker begins to append the marker of an assignment, unless it is confirmed or its append
+// is still pending.
 func (r *recovery) appendMarker(owner *assignment, at topicPartition, topicID [16]byte) *ownershipMarker {
 	if known := owner.markers[at.topic]; known != nil && known.topicID == topicID {
 		select {

@@ -74,8 +74,8 @@ func (h *harness) respondToRetryEpochs() {
 	})
 }
 
-// The log is truncated at 20. Records in flight below that must still be settled, and records from
-// there on are new.
+// The log is truncated at 20. Records in flight below offset 20 must still be settled; records from
+// offset 20 on are new.
 func TestTruncatedSourceResumesAtTheTruncationPointAndSettlesEarlierRecords(t *testing.T) {
 	for _, policy := range []consume.LostOffsetPolicy{
 		consume.LostOffsetStop, consume.LostOffsetEarliest, consume.LostOffsetLatest,

@@ -295,8 +295,8 @@ func TestItemFailsAloneAfterThreeFailuresWithPassedCallsInBetween(t *testing.T) 
 	})
 }
 
-// Otherwise an outage that starts while other lanes' calls are in flight would look like a batch on
-// which alone the vendor fails.
+// Otherwise an outage that starts while other lanes' calls are in flight would look as if the
+// vendor failed only on this batch.
 func TestCallStartedBeforeAFailureDoesNotCountAsPassed(t *testing.T) {
 	runInBubble(t, func(t *testing.T) {
 		gate := newTestGate(nil)

@@ -8,7 +8,8 @@ type HoldReason string
 
 // The hold reasons.
 const (
-	// HoldUnauthorized: the vendor refuses the credentials, even after they were refreshed.
+	// HoldUnauthorized: the vendor refuses the credentials, or refuses a call even after the access
+	// token was refreshed.
 	HoldUnauthorized HoldReason = "unauthorized"
 	// HoldMisconfigured: the vendor's endpoint does not match the configuration.
 	HoldMisconfigured HoldReason = "misconfigured"

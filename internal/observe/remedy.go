@@ -6,7 +6,7 @@ type holdDescription struct{ meaning, remedy string }
 
 var holdDescriptions = map[HoldReason]holdDescription{
 	HoldUnauthorized: {
-		meaning: "the vendor refuses the credentials, even after they were refreshed",
+		meaning: "the vendor refuses the credentials, or refuses a call even after the access token was refreshed",
 		remedy: "replace the credentials in the configuration and restart. Probes continue at long intervals, because " +
 			"vendors lock accounts after repeated failures",
 	},

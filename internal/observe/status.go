@@ -28,7 +28,7 @@ type PipelineStatus struct {
 	SkippedSettled     map[string]uint64 `json:"skipped_settled" doc:"records read again and skipped as settled, by reason"`
 	PossibleDuplicates uint64            `json:"possible_duplicates" doc:"records sent again after an unknown outcome"`
 	Released           uint64            `json:"released" doc:"records released without being settled"`
-	CommitFailures     uint64            `json:"commit_failures" doc:"offset commits that failed and were retried"`
+	CommitFailures     uint64            `json:"commit_failures" doc:"offset commits that failed; each is retried, except the final one of an assignment"`
 	ProduceFailures    map[string]uint64 `json:"produce_failures" doc:"failed attempts to produce a record, by topic"`
 
 	InFlight               int     `json:"in_flight" doc:"records read but not settled, in all partitions"`
@@ -65,7 +65,7 @@ type PartitionStatus struct {
 	LagRecords             int64   `json:"lag_records" doc:"records past the settled prefix"`
 	InFlight               int     `json:"in_flight" doc:"records read but not settled"`
 	OldestUnsettledSeconds float64 `json:"oldest_unsettled_seconds" doc:"age of the oldest unsettled record, 0 if none"`
-	StuckSeconds           float64 `json:"stuck_seconds" doc:"time without progress, or since the last report"`
+	StuckSeconds           float64 `json:"stuck_seconds" doc:"time for which the oldest unsettled record has not changed, or since the partition's state was last updated, whichever is longer"`
 }
 
 // Snapshot returns the state of the pipeline. The counts are read one after another while records

@@ -82,8 +82,8 @@ func (c *Connector) prepareTopics(ctx context.Context, adm *kadm.Client) (map[st
 }
 
 // ensureTopics verifies the topics, or creates and changes them if the configuration allows it.
-// Topics that it created or changed are not verified afterwards, because another broker may not
-// know of them yet.
+// After creating or changing topics, ApplyTopics itself waits until a broker describes them as
+// required, so they are not verified again here.
 func (c *Connector) ensureTopics(ctx context.Context, adm *kadm.Client, required []topics.Topic) error {
 	if !c.cfg.Topics.AutoCreate {
 		return topics.VerifyTopics(ctx, adm, required)

@@ -13,11 +13,12 @@ import (
 )
 
 // ErrNoPipeline reports that no running pipeline has the given name.
-var ErrNoPipeline = errors.New("no such pipeline runs")
+var ErrNoPipeline = errors.New("no such pipeline is running")
 
-// ReleasePipeline carries out an operator's decision that a held pipeline continues. The refused
-// records that its flood guards hold are tried once more and then retried or dead-lettered as
-// usual, and operations that are held are probed at once. The error wraps ErrNoPipeline.
+// ReleasePipeline carries out an operator's decision that a held pipeline continues. Records in
+// quarantine are sent once more, and their next results count as usual; records on which the vendor
+// may have acted, and records refused before a call, are settled at once, and operations that are
+// held are probed at once. The error wraps ErrNoPipeline.
 func (c *Connector) ReleasePipeline(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

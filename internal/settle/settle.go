@@ -44,8 +44,9 @@ func NewSettler(cfg Config, producer *kgo.Client, obs *observe.Pipeline, log *za
 	return &Settler{cfg: cfg, producer: producer, obs: obs, topics: newUnwritableTopics(obs, log)}
 }
 
-// Settle returns once the record of every outcome is settled, or released because its assignment
-// ended first. The error is ctx.Err().
+// Settle returns once every outcome's record is settled or released. A record is released if its
+// assignment has ended, or if producing it failed and its assignment is ending or ctx has ended.
+// The error is ctx.Err().
 func (s *Settler) Settle(ctx context.Context, outcomes []record.Outcome) error {
 	var toProduce []record.Outcome
 	counts := settledCounts{}

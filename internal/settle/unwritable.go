@@ -9,8 +9,8 @@ import (
 )
 
 // unwritableTopics tracks the retry and dead-letter topics that do not accept records, for all
-// batches of a settler. While a batch waits for one of them, the pipeline has the hold
-// "unwritable". It is safe for concurrent use.
+// produce batches of a settler. While a produce batch waits for one of them, the pipeline has the
+// hold "unwritable". It is safe for concurrent use.
 type unwritableTopics struct {
 	obs *observe.Pipeline
 	log *zap.Logger

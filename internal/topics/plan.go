@@ -19,7 +19,7 @@ type Change struct {
 	// From is the value before the change, empty if the topic is created. To is the value after it;
 	// if the topic is created, its partition count.
 	From, To string
-	// Why describes what could happen to a record without the change.
+	// Why is the reason for the change, usually what could happen to a record without it.
 	Why string
 }
 

@@ -37,7 +37,7 @@ func respondStatusAfter(code int, retryAfter time.Duration) sandbox.Action {
 var commonResponses = []responseCase{
 	{name: "400 without a body", do: respondStatus(400), class: sink.Rejected},
 	{name: "422 without a body", do: respondStatus(422), class: sink.Rejected},
-	{name: "a batch refused without a name", do: sandbox.Action{Fault: sandbox.FaultRefuseBatch},
+	{name: "a batch refused without naming an item", do: sandbox.Action{Fault: sandbox.FaultRefuseBatch},
 		class: sink.Rejected},
 	{name: "413", do: sandbox.Action{Fault: sandbox.FaultTooLarge}, class: sink.TooLarge},
 	{name: "401", do: respondStatus(401), class: sink.Unauthorized},

@@ -8,12 +8,12 @@ import (
 	"sync"
 )
 
-// Ledger counts the outcomes of each record, to check that
-// produced = delivered + retried + dead-lettered + skipped. A record is identified by its origin
-// ("<topic>-<partition>-<offset>"). Its payload is any text that the test can derive from the
-// record wherever it sees it, so that the ledger can compare what came out with what went in; an
-// empty payload is unknown and not compared. The zero value is ready to use. A Ledger is safe for
-// concurrent use.
+// Ledger counts the outcomes of each record, to check that every produced record was delivered,
+// retried, dead-lettered or skipped, that nothing else was, and that there are no more than
+// MaxDuplicates duplicates. A record is identified by its origin ("<topic>-<partition>-<offset>").
+// Its payload is any text that the test can derive from the record wherever it sees it, so that the
+// ledger can compare what came out with what went in; an empty payload is unknown and not compared.
+// The zero value is ready to use. A Ledger is safe for concurrent use.
 type Ledger struct {
 	// MaxDuplicates is the number of duplicates, summed over all records, that Check accepts.
 	MaxDuplicates int
