@@ -31,7 +31,7 @@ pipelines: {purchases: {}}
 admin: {listen: ""}
 `)
 	run := startCommand(t, "run", "-c", path)
-	run.awaitLine("brokers unreachable, retrying")
+	run.awaitLine("Kafka requests failed, retrying")
 	if code := run.endWith(syscall.SIGTERM); code != exitSuccess {
 		t.Errorf("exit %d, want %d: there was nothing to drain", code, exitSuccess)
 	}

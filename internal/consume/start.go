@@ -27,7 +27,8 @@ type startCommitter struct {
 	uncommitted kadm.Offsets
 }
 
-// commitStartPosition retries until the group has a committed offset, or ctx ends.
+// commitStartPosition commits the start position of every partition, unless the group already has a
+// committed offset. It retries until all are committed or ctx ends.
 func commitStartPosition(ctx context.Context, cfg Config, admin *kadm.Client, log *zap.Logger) error {
 	s := &startCommitter{cfg: cfg, admin: admin}
 	failure := observe.NewCondition(log, "start position commit failed, retrying", "start position commit recovered")

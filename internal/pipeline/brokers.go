@@ -13,10 +13,10 @@ import (
 // brokerBackoff spaces the attempts to reach the brokers.
 var brokerBackoff = backoff.Policy{Min: 250 * time.Millisecond, Max: 10 * time.Second}
 
-// awaitBrokers calls request until the brokers respond or ctx ends. Unreachable brokers do not end
-// the process; every pipeline is held meanwhile. A *topics.UnfitError counts as a response.
+// awaitBrokers calls request until it succeeds, returns a *topics.UnfitError, or ctx ends.
+// Unreachable brokers do not end the process; every pipeline is held while it retries.
 func awaitBrokers[T any](ctx context.Context, connector *Connector, request func() (T, error)) (T, error) {
-	unreachable := observe.NewCondition(connector.opts.Log, "brokers unreachable, retrying", "brokers reachable")
+	unreachable := observe.NewCondition(connector.opts.Log, "Kafka requests failed, retrying", "Kafka requests succeed again")
 	held := false
 	var response T
 	err := backoff.RetryUntil(ctx, brokerBackoff, func() error {

@@ -12,7 +12,7 @@ import (
 	"sluice/internal/topics"
 )
 
-const unreachableMessage = "brokers unreachable, retrying"
+const unreachableMessage = "Kafka requests failed, retrying"
 
 // While the cluster does not respond for ten minutes, the connector logs that once and its pipeline
 // is held. It runs as soon as the brokers respond.
@@ -36,7 +36,7 @@ func TestConnectorWaitsForUnreachableBrokers(t *testing.T) {
 			1); err != nil {
 			t.Fatal(err)
 		}
-		reachable := h.logs.FilterMessage("brokers reachable").All()
+		reachable := h.logs.FilterMessage("Kafka requests succeed again").All()
 		if len(reachable) != 1 || reachable[0].ContextMap()["failures"].(int64) < 60 {
 			t.Errorf("got %v, want one line with the failures of ten minutes, at least 60", reachable)
 		}

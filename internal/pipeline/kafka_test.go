@@ -148,10 +148,10 @@ func TestTLSConnectionAuthenticatesBothSides(t *testing.T) {
 		change func(*config.TLS)
 		want   string // in the error; empty: none
 	}{
-		"as it must be":      {func(*config.TLS) {}, ""},
-		"by the other name":  {func(c *config.TLS) { c.ServerName = "kafka.internal" }, ""},
-		"another name":       {func(c *config.TLS) { c.ServerName = "elsewhere" }, "not elsewhere"},
-		"the system's roots": {func(c *config.TLS) { c.CAFile = "" }, "unknown authority"},
+		"valid":                           {func(*config.TLS) {}, ""},
+		"server_name matches another SAN": {func(c *config.TLS) { c.ServerName = "kafka.internal" }, ""},
+		"server_name matches no SAN":      {func(c *config.TLS) { c.ServerName = "elsewhere" }, "not elsewhere"},
+		"the system's roots":              {func(c *config.TLS) { c.CAFile = "" }, "unknown authority"},
 		"another authority": {func(c *config.TLS) {
 			c.CAFile = other.writeCA(filepath.Join(dir,
 				"other.pem"))

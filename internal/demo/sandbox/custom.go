@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// CustomPage describes a vendor whose API issues tokens at one endpoint (OAuth 2.0 client
-// credentials grant), or one configured bearer token, and operations that take a JSON object with a
-// list of items and return a result for each. It is for vendors outside this package.
+// CustomPage describes a vendor whose API is authenticated with bearer tokens, either issued by a
+// token endpoint (OAuth 2.0 client credentials grant) or one configured token. Its operations take
+// a JSON object with a list of items and return a result for each item. It is for vendors outside
+// this package.
 type CustomPage struct {
 	Vendor Vendor
 	// TokenPath is the path of the token endpoint, which is the operation "token".

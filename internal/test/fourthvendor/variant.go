@@ -15,8 +15,7 @@ const (
 	// TrustRepeatedResult uses the first of several results for one item, which contradict each
 	// other or belong to another item.
 	TrustRepeatedResult Mistake = "trust repeated result"
-	// RejectMissingFlag takes a result that does not say whether the item was accepted for a
-	// rejection.
+	// RejectMissingFlag treats an item as rejected if its result lacks the accepted flag.
 	RejectMissingFlag Mistake = "reject missing flag"
 	// KeepMessage returns the vendor's messages as they are, with the personal data in them.
 	KeepMessage Mistake = "keep message"
