@@ -81,8 +81,8 @@ func (v *fakeVendor) accountConfig() Config {
 	return cfg
 }
 
-// newTestOperations returns the operations of an account. Their client keeps no connections alive, so
-// that none of its goroutines outlives a call.
+// newTestOperations returns the operations of an account. Their client keeps no connections alive,
+// so that none of its goroutines outlives a call.
 func newTestOperations(t *testing.T, cfg Config) (add, finished, lock sink.Operation) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
